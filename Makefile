@@ -1,0 +1,79 @@
+# Everything starts here: `make run` on a machine with Python 3.11 or later and make, nothing else.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV ?= uv
+
+# A name on the PATH is no proof: version managers leave stubs behind that only print an error.
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
+  $(shell $(name) -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/.run ## Migrate, add the demo organisation and serve (PORT, DATABASE_URL and TOURNEE_* override)
+	@$(BIN)/tournee run
+
+.PHONY: demo
+demo: $(VENV)/.run ## Play a technician's offline day against the running server
+	@$(BIN)/tournee demo
+
+.PHONY: migrate
+migrate: $(VENV)/.run ## Bring the database to the newest schema
+	@$(BIN)/tournee migrate
+
+.PHONY: test
+test: $(VENV)/.dev ## Run every test, on SQLite and on a PostgreSQL of its own (ARGS="-k name" narrows)
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## Check format, lint, types, imports and that the printed schema is current
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/tournee schema --check
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure, one line a figure (ONLY=name for some)
+	@$(BIN)/python -m tests.bench $(ONLY)
+
+.PHONY: format
+format: $(VENV)/.dev ## Format the code and repair what the linter can
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+.PHONY: schema
+schema: $(VENV)/.run ## Print schema/schema.graphql from the code
+	@$(BIN)/tournee schema
+
+.PHONY: lock
+lock: ## Pin the dependencies anew (needs uv; LOCK=--upgrade takes newer versions)
+	@$(COMPILE) --group build --output-file requirements.txt
+	@$(COMPILE) --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --quiet --universal \
+  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate $(LOCK)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later with venv was not found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# The project goes in last and without dependencies or build isolation: all it needs is pinned above it.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(VENV)/.run: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) ..." >&2
+	@$(INSTALL) --require-hashes --requirement requirements.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@$(INSTALL) --require-hashes --requirement requirements-dev.txt
+	@touch $@

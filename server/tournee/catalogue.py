@@ -1,0 +1,73 @@
+"""The explicit list of domains. Mutations, offline operations, synced entities, memberships and
+the convergence test all come from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import tournee.assets.commands
+import tournee.assets.models
+import tournee.auth.commands
+import tournee.auth.models
+import tournee.customers.commands
+import tournee.customers.models
+import tournee.kernel.conflict
+import tournee.people.commands
+import tournee.people.models
+import tournee.procedures.commands
+import tournee.procedures.models
+import tournee.quality.commands
+import tournee.quality.models
+import tournee.sync.inbox
+import tournee.work.commands
+import tournee.work.models
+from tournee.kernel.command import Command
+from tournee.kernel.database import Entity
+from tournee.kernel.visibility import MembershipRule, MembershipRules
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a domain is made of; its commands and entities are those its modules define."""
+
+    name: str
+    models: ModuleType
+    commands: ModuleType
+
+    def own_entities(self) -> list[type[Entity]]:
+        return [
+            value
+            for value in vars(self.models).values()
+            if isinstance(value, type)
+            and issubclass(value, Entity)
+            and value.__module__ == self.models.__name__
+        ]
+
+    def own_commands(self) -> list[Command[Any, Any]]:
+        return [value for value in vars(self.commands).values() if isinstance(value, Command)]
+
+    def membership(self) -> MembershipRule | None:
+        """The domain's MEMBERSHIP, where it says who holds which scope."""
+        return getattr(self.models, "MEMBERSHIP", None)
+
+
+DOMAINS: tuple[Domain, ...] = (
+    Domain("auth", tournee.auth.models, tournee.auth.commands),
+    Domain("people", tournee.people.models, tournee.people.commands),
+    Domain("customers", tournee.customers.models, tournee.customers.commands),
+    Domain("assets", tournee.assets.models, tournee.assets.commands),
+    Domain("procedures", tournee.procedures.models, tournee.procedures.commands),
+    Domain("work", tournee.work.models, tournee.work.commands),
+    Domain("quality", tournee.quality.models, tournee.quality.commands),
+    Domain("conflicts", tournee.kernel.conflict, tournee.sync.inbox),
+)
+
+COMMANDS: dict[str, Command[Any, Any]] = {
+    command.name: command for domain in DOMAINS for command in domain.own_commands()
+}
+ENTITIES: dict[str, type[Entity]] = {
+    entity.__name__: entity for domain in DOMAINS for entity in domain.own_entities()
+}
+MEMBERSHIPS = MembershipRules(tuple(rule for domain in DOMAINS if (rule := domain.membership()) is not None))

@@ -1,0 +1,52 @@
+"""What people do with customers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from tournee.customers.models import Channel, Contact, Customer, Direction, Expectation, Interaction, Site
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import command
+from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.plain import creates, deletes, edits
+from tournee.kernel.transaction import Transaction
+
+create_customer = creates(Customer, Scope.CUSTOMERS_WRITE, offline=True)
+update_customer = edits(Customer, Scope.CUSTOMERS_WRITE, offline=True)
+
+create_contact = creates(Contact, Scope.CUSTOMERS_WRITE, offline=True)
+update_contact = edits(Contact, Scope.CUSTOMERS_WRITE, offline=True, without=["customer_id"])
+delete_contact = deletes(Contact, Scope.CUSTOMERS_WRITE)
+
+create_site = creates(Site, Scope.CUSTOMERS_WRITE, offline=True)
+update_site = edits(Site, Scope.CUSTOMERS_WRITE, offline=True, without=["customer_id"])
+
+create_expectation = creates(Expectation, Scope.CUSTOMERS_WRITE)
+update_expectation = edits(Expectation, Scope.CUSTOMERS_WRITE, without=["customer_id"])
+delete_expectation = deletes(Expectation, Scope.CUSTOMERS_WRITE)
+
+
+@dataclass(frozen=True)
+class RecordInteraction:
+    customer_id: UUID
+    channel: Channel
+    direction: Direction
+    subject: Annotated[str, Limits(length=200)]
+    occurred_at: datetime
+    body: str | None = None
+    contact_id: UUID | None = None
+    site_id: UUID | None = None
+    id: UUID | Unset = UNSET
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def record_interaction(tx: Transaction, actor: Actor, do: RecordInteraction) -> Interaction:
+    """Write down a call, a message or a talk with the customer."""
+    await tx.find(Customer, do.customer_id, "customerId")
+    await tx.find_optional(Contact, do.contact_id, "contactId")
+    await tx.find_optional(Site, do.site_id, "siteId")
+    values = {name: value for name, value in vars(do).items() if value is not UNSET}
+    return await tx.add(Interaction(**values, author_id=actor.id))

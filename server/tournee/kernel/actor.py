@@ -1,0 +1,59 @@
+"""Who acts: the account, its organisation, what it may do and how it sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from tournee.kernel.errors import Forbidden
+
+
+class Scope(StrEnum):
+    """What an access token allows; each field of the API and each command names one."""
+
+    ACCOUNT_SELF = "account:self"
+    ACCOUNTS_READ = "accounts:read"
+    ACCOUNTS_WRITE = "accounts:write"
+    ASSETS_READ = "assets:read"
+    ASSETS_WRITE = "assets:write"
+    CHANGES_READ = "changes:read"
+    CONFLICTS_READ = "conflicts:read"
+    CONFLICTS_WRITE = "conflicts:write"
+    CUSTOMERS_READ = "customers:read"
+    CUSTOMERS_WRITE = "customers:write"
+    DEVICES_READ = "devices:read"
+    DEVICES_WRITE = "devices:write"
+    PEOPLE_READ = "people:read"
+    PEOPLE_WRITE = "people:write"
+    PROCEDURES_READ = "procedures:read"
+    PROCEDURES_WRITE = "procedures:write"
+    QUALITY_READ = "quality:read"
+    QUALITY_WRITE = "quality:write"
+    WORK_PLAN = "work:plan"
+    WORK_READ = "work:read"
+    WORK_WRITE = "work:write"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """An account as its token describes it.
+
+    `sees_all` is true for office roles, which see their whole organisation; everybody else sees
+    the records in the scopes they are a member of.
+    """
+
+    id: UUID
+    organisation_id: UUID
+    role: str
+    scopes: frozenset[Scope]
+    sees_all: bool
+    device_id: UUID | None = None
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes
+
+    def require(self, scope: str) -> None:
+        """Raise Forbidden unless the actor holds the scope."""
+        if not self.may(scope):
+            raise Forbidden(f"This needs the scope {scope}.")

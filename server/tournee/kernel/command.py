@@ -1,0 +1,135 @@
+"""Commands: the one way to write. A command is a function and what can be read off it.
+
+    @command(Scope.WORK_WRITE, offline=True, fact=True)
+    async def complete_appointment(tx, actor, do: CompleteAppointment) -> Appointment: ...
+
+From it follow the mutation, the offline operation and the log entry of the same name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import structlog
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database, Entity, now
+from tournee.kernel.errors import Conflict
+from tournee.kernel.fields import camel
+from tournee.kernel.inputs import parse
+from tournee.kernel.transaction import Operation, Transaction
+from tournee.kernel.visibility import MembershipRules
+
+EntityT = TypeVar("EntityT", bound=Entity)
+InputT = TypeVar("InputT")
+
+# SQLSTATEs after which the same transaction may well succeed: serialization failure, deadlock.
+_TRANSIENT = frozenset({"40001", "40P01"})
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Command(Generic[InputT, EntityT]):
+    """One thing people do. `offline`: devices may queue it. `fact`: it tells what happened in the
+    field, and is accepted even where the office has changed the plan meanwhile."""
+
+    name: str
+    scope: str
+    input: type[InputT]
+    output: type[EntityT]
+    function: Callable[[Transaction, Actor, InputT], Awaitable[EntityT]]
+    description: str
+    offline: bool = False
+    fact: bool = False
+
+    async def __call__(self, tx: Transaction, actor: Actor, do: InputT) -> EntityT:
+        """Run inside another command, as part of it."""
+        return await self.function(tx, actor, do)
+
+    def parse(self, payload: Any) -> InputT:
+        """The input from JSON values; raises Invalid with the field's path."""
+        return parse(self.input, payload)
+
+    async def run(self, tx: Transaction, do: InputT, operation: Operation) -> EntityT:
+        """Check the scope, then carry out; the transaction notes what changed."""
+        tx.actor.require(self.scope)
+        operation.fact = self.fact
+        async with tx.running(operation):
+            return await self.function(tx, tx.actor, do)
+
+
+def command(
+    scope: str, *, offline: bool = False, fact: bool = False
+) -> Callable[[Callable[[Transaction, Actor, InputT], Awaitable[EntityT]]], Command[InputT, EntityT]]:
+    """Make a command of a function `(tx, actor, do: Input) -> Entity`; its name becomes camelCase."""
+
+    def decorate(
+        function: Callable[[Transaction, Actor, InputT], Awaitable[EntityT]],
+    ) -> Command[InputT, EntityT]:
+        hints = typing.get_type_hints(function)
+        *_, argument = (name for name in hints if name != "return")
+        assert dataclasses.is_dataclass(hints[argument]), function
+        return Command(
+            name=camel(function.__name__),
+            scope=scope,
+            input=hints[argument],
+            output=hints["return"],
+            function=function,
+            description=(function.__doc__ or "").strip(),
+            offline=offline,
+            fact=fact,
+        )
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What is needed to run commands: the database and everybody's rules of membership."""
+
+    database: Database
+    rules: MembershipRules
+
+    async def perform(
+        self,
+        actor: Actor,
+        what: Command[InputT, EntityT],
+        do: InputT,
+        *,
+        occurred_at: datetime | None = None,
+    ) -> EntityT:
+        """Run one command in a transaction of its own and commit it."""
+
+        async def once(tx: Transaction) -> EntityT:
+            operation = Operation(what.name, occurred_at or now(), device_id=actor.device_id)
+            return await what.run(tx, do, operation)
+
+        return await self.transact(actor, once)
+
+    async def transact(self, actor: Actor, work: Callable[[Transaction], Awaitable[EntityT]]) -> EntityT:
+        """Run `work` and commit; again from the start after a deadlock or serialization failure."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self.database.writing() as session:
+                    tx = Transaction(self.database, session, actor, self.rules)
+                    result = await work(tx)
+                    await tx.commit()
+                    return result
+            except IntegrityError as error:
+                if not is_transient(error):
+                    raise Conflict("This clashes with a record that exists already.") from error
+            except DBAPIError as error:
+                if not is_transient(error) or attempt == _ATTEMPTS:
+                    raise
+                structlog.get_logger().info("transaction_retried", attempt=attempt)
+        raise AssertionError("unreachable")
+
+
+def is_transient(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _TRANSIENT

@@ -1,0 +1,245 @@
+"""Tables, engines and the two kinds of session; one declarative base on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+import uuid_utils.compat
+from sqlalchemy import (
+    Date,
+    DateTime,
+    Dialect,
+    Enum,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    Uuid,
+    event,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, ORMExecuteState, Session, UOWTransaction, mapped_column
+from sqlalchemy.types import JSON
+
+from tournee.kernel.fields import Merge, column, constrain_references
+
+
+def now() -> datetime:
+    """The server's clock; the only place that reads it."""
+    return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    """A UUIDv7: sorts by time of making, made by whoever creates the row."""
+    return uuid_utils.compat.uuid7()
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Aware times, UTC on both databases; SQLite would hand them back naive."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Every table."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        int: Integer,
+        float: Float,
+        datetime: UTCDateTime,
+        date: Date,
+        UUID: Uuid,
+        enum.Enum: Enum(enum.Enum, native_enum=False, create_constraint=False, length=40),
+        list[str]: JSON,
+        list[dict[str, Any]]: JSON,
+        dict[str, Any]: JSON,
+    }
+
+
+class Entity(Base):
+    """A row that people know: it has a change log, a visibility and a wire form.
+
+    Written by commands only. `reads` is the scope that a reader needs; `scopes()` says, from the
+    row's own columns, in which scopes it lies; a scope is the id of the record it hangs on.
+    """
+
+    __abstract__ = True
+    reads: ClassVar[str]
+
+    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-4)
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)
+    created_at: Mapped[datetime] = column(
+        merge=Merge.SERVER_ONLY, description="When the server first received it.", sort_order=-2
+    )
+    deleted: Mapped[bool] = mapped_column(default=False, sort_order=-1)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__tablename__" in cls.__dict__:
+            constrain_references(cls)
+            BY_TABLE[cls.__tablename__] = cls
+            BY_NAME[cls.__name__] = cls
+
+    def scopes(self) -> Iterable[UUID | None]:
+        """The scopes this row lies in, from its own columns; None is passed over."""
+        return ()
+
+    def check(self) -> None:
+        """Raise Invalid where fields contradict each other; called before every write."""
+
+
+BY_TABLE: dict[str, type[Entity]] = {}
+BY_NAME: dict[str, type[Entity]] = {}
+
+
+class Organisation(Base):
+    """A tenant. Nothing points across the border between two of them."""
+
+    __tablename__ = "organisation"
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+
+class UnloggedWrite(RuntimeError):
+    """An entity was about to be written outside of a command."""
+
+
+def _refuse_unlogged_flush(session: Session, _context: UOWTransaction, _rows: Any) -> None:
+    if session.info.get("command") is None:
+        for row in (*session.new, *session.dirty, *session.deleted):
+            if isinstance(row, Entity):
+                raise UnloggedWrite(f"{type(row).__name__} was written outside of a command.")
+    if any(isinstance(row, Entity) for row in session.deleted):
+        raise UnloggedWrite("Entities are marked deleted by a command, never removed.")
+
+
+def _refuse_unlogged_statement(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        mapper = state.bind_mapper
+        if mapper is not None and issubclass(mapper.class_, Entity):
+            raise UnloggedWrite(f"{mapper.class_.__name__} was written by a bulk statement.")
+
+
+class WriteSession(Session):
+    """Session of a command; refuses to write an entity while no command runs."""
+
+
+event.listen(WriteSession, "before_flush", _refuse_unlogged_flush)
+event.listen(WriteSession, "do_orm_execute", _refuse_unlogged_statement)
+
+
+def async_url(url: str) -> str:
+    """The URL with the asynchronous driver we keep for its database."""
+    parsed = make_url(url)
+    driver = "sqlite+aiosqlite" if parsed.get_backend_name() == "sqlite" else "postgresql+psycopg"
+    return parsed.set(drivername=driver).render_as_string(hide_password=False)
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    """Real transactions: the driver's implicit BEGIN is off and ours says which kind it is."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        writes = connection.get_execution_options().get("tournee_writes")
+        connection.exec_driver_sql(f"PRAGMA query_only={0 if writes else 1}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class Database:
+    """The engine and its two ways in: `reading()` and `writing()`."""
+
+    def __init__(self, url: str, pool_size: int = 10) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        options: dict[str, Any] = (
+            {} if self.is_sqlite else {"pool_size": pool_size, "max_overflow": pool_size}
+        )
+        self.engine = create_async_engine(async_url(url), pool_pre_ping=False, **options)
+        if self.is_sqlite:
+            _prepare_sqlite(self.engine)
+            self._write_engine = self.engine.execution_options(tournee_writes=True)
+            self._read_engine = self.engine
+        else:
+            self._write_engine = self.engine
+            self._read_engine = self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        # Told of every commit made through this object, as (organisation, seq).
+        self.listeners: list[Callable[[UUID, int], None]] = []
+        # SQLite has one writer; queueing here is fair, its busy handler is not.
+        self._turn = asyncio.Lock() if self.is_sqlite else None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A read-only session on one snapshot."""
+        async with AsyncSession(self._read_engine, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """A session for commands; it commits where the caller says so and rolls back otherwise."""
+        if self._turn is not None:
+            await self._turn.acquire()
+        try:
+            async with AsyncSession(
+                self._write_engine, expire_on_commit=False, sync_session_class=WriteSession
+            ) as session:
+                yield session
+        finally:
+            if self._turn is not None:
+                self._turn.release()
+
+    @asynccontextmanager
+    async def connecting(self) -> AsyncIterator[AsyncConnection]:
+        async with self.engine.connect() as connection:
+            yield connection
+
+    @property
+    def plain_url(self) -> str:
+        """The URL without a driver's name, as database tools take it."""
+        parsed = make_url(self.url)
+        return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=False)
+
+    def announce(self, organisation_id: UUID, seq: int) -> None:
+        for listener in self.listeners:
+            listener(organisation_id, seq)
+
+    async def close(self) -> None:
+        await self.engine.dispose()

@@ -1,0 +1,102 @@
+"""What a user can cause: one family of refusals, each with a code that clients act on."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Refused(Exception):
+    """The request was understood and is not carried out."""
+
+    code: ClassVar[str] = "REFUSED"
+    message: str
+    field: str | None
+
+    def __init__(self, message: str | None = None, field: str | None = None) -> None:
+        self.message = message or (self.__doc__ or "").strip().splitlines()[0]
+        self.field = field
+        super().__init__(self.message)
+
+
+class NotFound(Refused):
+    """There is no such record among those you may see."""
+
+    code = "NOT_FOUND"
+
+
+class Forbidden(Refused):
+    """Your role does not allow this."""
+
+    code = "FORBIDDEN"
+
+
+class Invalid(Refused):
+    """The input is not valid."""
+
+    code = "INVALID"
+
+
+class Conflict(Refused):
+    """This clashes with something that exists already."""
+
+    code = "CONFLICT"
+
+
+class TransitionNotAllowed(Refused):
+    """The record's present status does not allow this step."""
+
+    code = "TRANSITION_NOT_ALLOWED"
+
+
+class Blocked(Refused):
+    """Something must be done first."""
+
+    code = "BLOCKED"
+
+
+class UnknownCommand(Refused):
+    """There is no command of this name."""
+
+    code = "UNKNOWN_COMMAND"
+
+
+class NotOffline(Refused):
+    """This command can be used online only."""
+
+    code = "NOT_OFFLINE"
+
+
+class OperationReused(Refused):
+    """An operation with this id was received before with another content."""
+
+    code = "OPERATION_REUSED"
+
+
+class UnitRefused(Refused):
+    """Another operation of the same unit was refused, so none of the unit was carried out."""
+
+    code = "UNIT_REFUSED"
+
+
+class Unfinished(Refused):
+    """An error on our side stopped this operation; it was logged and nothing of it was kept."""
+
+    code = "INTERNAL"
+
+
+class ResyncNeeded(Refused):
+    """This cursor is too old or belongs to another scope; start again from nothing."""
+
+    code = "RESYNC"
+
+
+def refusal_codes() -> dict[str, str]:
+    """Every code with its default message, the whole family down."""
+    found: dict[str, str] = {}
+    pending: list[type[Refused]] = [Refused]
+    while pending:
+        kind = pending.pop()
+        pending.extend(kind.__subclasses__())
+        if kind is not Refused:
+            found[kind.code] = (kind.__doc__ or "").strip().splitlines()[0]
+    return dict(sorted(found.items()))

@@ -1,0 +1,208 @@
+"""A mapped class read once as a list of fields: name, type, limits, merge policy.
+
+Documents, inputs, GraphQL types and the sync contract are all made from this list, so that a
+field is described in one place, its column.
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypeVar, get_args, get_origin
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, String, Uuid
+from sqlalchemy.orm import MappedColumn, mapped_column
+
+if typing.TYPE_CHECKING:
+    from tournee.kernel.database import Entity
+
+
+class Merge(enum.StrEnum):
+    """What becomes of a field that somebody else changed since the device last saw it."""
+
+    LAST_ARRIVAL = "LAST_ARRIVAL"
+    FIRST_WINS = "FIRST_WINS"
+    SERVER_ONLY = "SERVER_ONLY"
+    MAX = "MAX"
+    MIN = "MIN"
+    SET_UNION = "SET_UNION"
+    APPEND_ONLY = "APPEND_ONLY"
+    STATE_MACHINE = "STATE_MACHINE"
+    LEDGER = "LEDGER"
+    REVIEW = "REVIEW"
+
+
+# A field under one of these is never set by a plain edit: a command of its own does it.
+NOT_EDITABLE = frozenset({Merge.SERVER_ONLY, Merge.STATE_MACHINE, Merge.LEDGER, Merge.APPEND_ONLY})
+
+
+@dataclass(frozen=True)
+class Field:
+    """One public field of an entity. `limit` is the greatest length of a string in characters."""
+
+    name: str
+    wire: str
+    type: Any
+    nullable: bool
+    limit: int | None
+    merge: Merge
+    references: str | None
+    description: str | None
+    has_default: bool
+    minimum: float | None
+    maximum: float | None
+
+    @property
+    def editable(self) -> bool:
+        return self.merge not in NOT_EDITABLE
+
+
+def camel(name: str) -> str:
+    """`starts_at` → `startsAt`."""
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+def column(
+    limit: int | None = None,
+    *,
+    merge: Merge = Merge.LAST_ARRIVAL,
+    private: bool = False,
+    description: str | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    **options: Any,
+) -> MappedColumn[Any]:
+    """A column with what the house must know of it. `private` columns never leave the server."""
+    info = {
+        "merge": merge,
+        "private": private,
+        "description": description,
+        "minimum": minimum,
+        "maximum": maximum,
+    }
+    if limit is None:
+        return mapped_column(info=info, **options)
+    return mapped_column(String(limit), info=info, **options)
+
+
+def reference(
+    table: str,
+    *,
+    merge: Merge = Merge.LAST_ARRIVAL,
+    description: str | None = None,
+    **options: Any,
+) -> MappedColumn[Any]:
+    """A column that names a row of another entity of the same organisation."""
+    info = {"merge": merge, "private": False, "description": description, "references": table}
+    return mapped_column(Uuid, info=info, **options)
+
+
+def constrain_references(model: type[Entity]) -> None:
+    """Give every reference its foreign key, which carries the organisation, and an index.
+
+    The keys are deferred: rows of one push are written in no particular order.
+    """
+    table = typing.cast(Any, model.__table__)
+    for own in list(table.columns):
+        target = own.info.get("references")
+        if target is None:
+            continue
+        table.append_constraint(
+            ForeignKeyConstraint(
+                [table.c.organisation_id, own],
+                [f"{target}.organisation_id", f"{target}.id"],
+                name=f"fk_{table.name}_{own.name}",
+                deferrable=True,
+                initially="DEFERRED",
+            )
+        )
+        Index(f"ix_{table.name}_{own.name}", table.c.organisation_id, own)
+
+
+_RESERVED = frozenset({"organisation_id", "deleted"})
+
+ModelT = TypeVar("ModelT")
+
+
+def _plain(annotation: Any) -> tuple[Any, bool]:
+    """`str | None` → (str, True)."""
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        inner = [part for part in get_args(annotation) if part is not type(None)]
+        return inner[0], len(inner) < len(get_args(annotation))
+    return annotation, False
+
+
+_KNOWN: dict[type[Any], tuple[Field, ...]] = {}
+
+
+def fields(model: type[Any]) -> tuple[Field, ...]:
+    """The public fields of an entity in the order of their declaration."""
+    if model not in _KNOWN:
+        _KNOWN[model] = tuple(_read_fields(model))
+    return _KNOWN[model]
+
+
+def _read_fields(model: type[Any]) -> list[Field]:
+    hints = typing.get_type_hints(model, include_extras=True)
+    found = []
+    for attribute in model.__mapper__.column_attrs:
+        own = attribute.columns[0]
+        if attribute.key in _RESERVED or own.info.get("private"):
+            continue
+        kind, nullable = _plain(get_args(hints[attribute.key])[0])
+        found.append(
+            Field(
+                name=attribute.key,
+                wire=camel(attribute.key),
+                type=kind,
+                nullable=nullable,
+                limit=getattr(own.type, "length", None) if kind is str else None,
+                merge=own.info.get("merge", Merge.SERVER_ONLY),
+                references=own.info.get("references"),
+                description=own.info.get("description"),
+                has_default=own.default is not None or own.server_default is not None,
+                minimum=own.info.get("minimum"),
+                maximum=own.info.get("maximum"),
+            )
+        )
+    return found
+
+
+def field_named(model: type[Any], name: str) -> Field:
+    return next(field for field in fields(model) if field.name == name)
+
+
+def wire_value(value: Any) -> Any:
+    """A value as it stands in documents: ids and times as text, everything else as JSON has it."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return wire_time(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, enum.Enum):
+        return value.value
+    return value
+
+
+def wire_time(value: datetime) -> str:
+    """UTC, ISO 8601, `Z` at the end; microseconds only where there are any."""
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def document(row: Entity) -> dict[str, Any]:
+    """The wire form of a row."""
+    return {field.wire: wire_value(getattr(row, field.name)) for field in fields(type(row))}
+
+
+def apply_defaults(row: Entity) -> None:
+    """Give a new row its columns' defaults now, not at the flush: rules and the log read them."""
+    for attribute in row.__mapper__.column_attrs:
+        default: Any = attribute.columns[0].default
+        if default is not None and getattr(row, attribute.key) is None:
+            setattr(row, attribute.key, default.arg(None) if default.is_callable else default.arg)

@@ -1,0 +1,356 @@
+"""The write transaction that a command works in: find, add, merge, and at the end the log.
+
+Rules never commit. `Database.writing` gives the session, `publish` the numbers; between them this
+notes what each command changed, command by command, however often the session flushes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Executable, Select, event, inspect, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.database import Database, Entity, UnloggedWrite, new_id, now
+from tournee.kernel.errors import Invalid, NotFound
+from tournee.kernel.fields import apply_defaults, camel, fields, wire_value
+from tournee.kernel.log import Change, Entry, Record, publish
+from tournee.kernel.visibility import MembershipRules, visible, was_visible
+
+EntityT = TypeVar("EntityT", bound=Entity)
+
+
+@dataclass
+class Operation:
+    """The command that runs now, with what a device says of it.
+
+    `base` is the seq at which the device last saw the record, None online. `merged` tells that
+    others had changed the record meanwhile, `lost` names the fields in which they prevailed.
+    """
+
+    command: str
+    occurred_at: datetime
+    id: UUID | None = None
+    device_id: UUID | None = None
+    base: int | None = None
+    fact: bool = False
+    merged: bool = False
+    lost: list[str] = field(default_factory=list)
+    kept: bool = False
+    conflict: Conflict | None = None
+
+
+class Transaction:
+    """One database transaction of one actor, running one command or many in a row."""
+
+    def __init__(
+        self, database: Database, session: AsyncSession, actor: Actor, rules: MembershipRules
+    ) -> None:
+        self.database = database
+        self.session = session
+        self.actor = actor
+        self.rules = rules
+        self.entries: list[Entry] = []
+        self.clocks: dict[UUID, dict[str, Any]] = {}
+        self.operation: Operation | None = None
+        self.before_commit: Callable[[Sequence[Entry]], Awaitable[None]] | None = None
+        self._new: set[UUID] = set()
+        # What was last noted of each row found, the rows by id, and the rows the actor may name.
+        self._seen: dict[UUID, dict[str, Any]] = {}
+        self._rows: dict[UUID, Entity] = {}
+        self._authorised: set[UUID] = set()
+        self._flushed: set[Entity] = set()
+        event.listen(session.sync_session, "before_flush", self._before_flush)
+
+    @property
+    def organisation_id(self) -> UUID:
+        return self.actor.organisation_id
+
+    @property
+    def current(self) -> Operation:
+        if self.operation is None:
+            raise RuntimeError("No command is running.")
+        return self.operation
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    async def find(self, model: type[EntityT], id: UUID, field: str | None = None) -> EntityT:
+        """The row, locked for this transaction and as last committed, if the actor may see it.
+
+        A fact from a device may also find what the device saw at its base. Raises NotFound with
+        the same words whether the row is another's or nowhere.
+        """
+        held = self._rows.get(id)
+        if isinstance(held, model) and not held.deleted and id in self._authorised:
+            return held
+        operation = self.current
+        sees = (
+            was_visible(model, self.actor, operation.base) if operation.fact else visible(model, self.actor)
+        )
+        await self.session.flush()
+        row = await self.session.scalar(
+            select(model)
+            .where(model.id == id, sees)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        if row is None:
+            raise NotFound(f"There is no such {model.__name__}.", field)
+        if not operation.fact:
+            self._authorised.add(id)
+        self._hold(row)
+        return row
+
+    def _hold(self, row: Entity) -> None:
+        """Keep a row just read and locked, with its values as what was last noted of it."""
+        self._rows[row.id] = row
+        if row not in self._flushed and row.id not in self._seen:
+            self._seen[row.id] = _values(row)
+
+    async def find_optional(
+        self, model: type[EntityT], id: UUID | None, field: str | None = None
+    ) -> EntityT | None:
+        return None if id is None else await self.find(model, id, field)
+
+    async def all(self, statement: Select[EntityT]) -> Sequence[EntityT]:
+        """Rows of this organisation as last committed; for rules, which see more than the actor."""
+        model: Any = statement.column_descriptions[0]["entity"]
+        await self.session.flush()
+        rows = await self.session.scalars(
+            statement.where(model.organisation_id == self.organisation_id, model.deleted.is_(False))
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        found = rows.all()
+        for row in found:
+            self._hold(row)
+        return found
+
+    async def sees(self, model: type[Entity], id: UUID) -> bool:
+        """Whether the actor may see the row now, whatever a fact may name."""
+        if id in self._new:
+            return True
+        found = await self.session.scalar(select(model.id).where(model.id == id, visible(model, self.actor)))
+        return found is not None
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    async def add(self, row: EntityT) -> EntityT:
+        """Add a new row. A row of this id that exists already, anywhere, is refused."""
+        row.organisation_id = self.organisation_id
+        if vars(row).get("id") is None:
+            row.id = new_id()
+        elif await self._is_taken(row.id):
+            raise Invalid("This id is in use.", "id")
+        row.created_at = now()
+        row.deleted = False
+        apply_defaults(row)
+        self._new.add(row.id)
+        self._authorised.add(row.id)
+        self._rows[row.id] = row
+        self.session.add(row)
+        return row
+
+    async def _is_taken(self, id: UUID) -> bool:
+        """An id made by a device may be in use already; one made here is not."""
+        known = select(Record.id).where(Record.organisation_id == self.organisation_id, Record.id == id)
+        return id in self._new or await self.session.scalar(known) is not None
+
+    def delete(self, row: Entity) -> None:
+        """Mark deleted: it leaves every scope and query, and the log keeps what it was."""
+        row.deleted = True
+
+    def is_new(self, row: Entity) -> bool:
+        return row.id in self._new
+
+    async def load_clocks(self, ids: Iterable[UUID]) -> None:
+        """Read the field clocks of records whose rows this transaction has locked."""
+        pending = list(ids)
+        for start in range(0, len(pending), 10_000):
+            rows = await self.session.execute(
+                select(Record.id, Record.clock).where(
+                    Record.organisation_id == self.organisation_id,
+                    Record.id.in_(pending[start : start + 10_000]),
+                )
+            )
+            for id, clock in rows:
+                self.clocks[id] = orjson.loads(clock)
+
+    async def changed_since_base(self, row: Entity) -> set[str]:
+        """Wire names of the row's fields that somebody else changed after the device's base."""
+        base = self.current.base
+        if base is None or self.is_new(row):
+            return set()
+        if row.id not in self.clocks:
+            await self.load_clocks([row.id])
+        device = str(self.current.device_id)
+        clock = self.clocks.get(row.id, {})
+        return {name for name, (seq, by, _actor) in clock.items() if seq > base and by != device}
+
+    async def value_at_base(self, row: Entity, name: str) -> Any:
+        """The value a field had when the device last saw the record, from the log."""
+        changes = await self.session.execute(
+            select(Change.before)
+            .where(
+                Change.organisation_id == self.organisation_id,
+                Change.id == row.id,
+                Change.seq > (self.current.base or 0),
+            )
+            .order_by(Change.seq)
+        )
+        for (before,) in changes:
+            values = orjson.loads(before) if before else {}
+            if name in values:
+                return values[name]
+        return None
+
+    async def conflict(
+        self,
+        kind: ConflictKind,
+        row: Entity,
+        *,
+        base: dict[str, Any],
+        mine: dict[str, Any],
+        theirs: dict[str, Any],
+        role: str = "DISPATCHER",
+    ) -> Conflict:
+        """Put a clash into the inbox; the operation's outcome names it."""
+        operation = self.current
+        raised = Conflict(
+            kind=kind,
+            role=role,
+            entity=type(row).__name__,
+            record_id=row.id,
+            command=operation.command,
+            operation_id=operation.id,
+            actor_id=self.actor.id,
+            device_id=operation.device_id,
+            occurred_at=operation.occurred_at,
+            base=base,
+            mine=mine,
+            theirs=theirs,
+        )
+        operation.conflict = await self.add(raised)
+        return raised
+
+    # -- the log ---------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self, operation: Operation) -> AsyncIterator[Operation]:
+        """Run one command: every change made inside is logged as its doing."""
+        self.operation = operation
+        self.session.info["command"] = operation.command
+        try:
+            yield operation
+            self._note_changes()
+        finally:
+            self.operation = None
+            self.session.info["command"] = None
+
+    def _before_flush(self, session: Session, _context: object, _rows: object) -> None:
+        self._flushed.update(row for row in (*session.new, *session.dirty) if isinstance(row, Entity))
+
+    def _note_changes(self) -> None:
+        """Compare each row this command touched with what was last noted of it."""
+        session = self.session.sync_session
+        pending = {row for row in (*session.new, *session.dirty) if isinstance(row, Entity)}
+        for row in sorted(self._flushed | pending, key=lambda row: row.id):
+            seen = self._seen.get(row.id)
+            if seen is None and row.id not in self._new:
+                raise UnloggedWrite(f"{type(row).__name__} was changed without being found first.")
+            values = _values(row)
+            if seen is None:
+                values.pop("deleted")
+                self._note(row, None, values)
+            else:
+                after = {name: value for name, value in values.items() if seen[name] != value}
+                if after:
+                    self._note(row, {name: seen[name] for name in after}, after)
+            self._seen[row.id] = _values(row)
+        self._flushed.clear()
+
+    def _note(self, row: Entity, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+        row.check()
+        operation = self.current
+        self.entries.append(
+            Entry(
+                row=row,
+                command=operation.command,
+                actor_id=self.actor.id,
+                device_id=operation.device_id,
+                operation_id=operation.id,
+                occurred_at=operation.occurred_at,
+                before=None if before is None else _wire(before),
+                after=_wire(after),
+            )
+        )
+
+    async def core(self, statement: Executable, rows: list[dict[str, Any]]) -> None:
+        """Run a statement of the log tables for many rows, past the unit of work."""
+        connection = await self.session.connection()
+        await connection.execute(statement, rows)
+
+    async def flush(self) -> None:
+        """Send pending rows to the database, so that what it refuses is refused now."""
+        self.session.info["command"] = self.session.info.get("command") or "flush"
+        try:
+            await self.session.flush()
+        finally:
+            self.session.info["command"] = self.operation.command if self.operation else None
+
+    async def commit(self) -> int | None:
+        """Write the log and commit; returns the seq of the last change, None if nothing changed."""
+        await self.flush()
+        if not self.database.is_sqlite:
+            await self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        for row in {entry.row for entry in self.entries}:
+            if inspect(row).expired_attributes:
+                await self.session.refresh(row)
+        last = await publish(self) if self.entries else None
+        if self.before_commit is not None:
+            await self.before_commit(self.entries)
+        await self.session.commit()
+        if last is not None:
+            self.database.announce(self.organisation_id, last)
+        return last
+
+    # -- savepoints ------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """All of what is inside or nothing of it; the notes go back together with the rows."""
+        kept = (list(self.entries), dict(self._seen), dict(self._rows), set(self._new), set(self._authorised))
+        try:
+            async with self.session.begin_nested():
+                yield
+                await self.flush()
+        except BaseException:
+            self.entries, self._seen, self._rows, self._new, self._authorised = kept
+            self._flushed.clear()
+            self._forget_expired()
+            raise
+
+    def _forget_expired(self) -> None:
+        """After a rollback: rows it took back are read and locked again when next needed."""
+        for id, row in list(self._rows.items()):
+            state = inspect(row)
+            if state.transient or state.detached or state.expired_attributes:
+                del self._rows[id]
+                self._seen.pop(id, None)
+
+
+def _values(row: Entity) -> dict[str, Any]:
+    return {"deleted": row.deleted, **{field.name: getattr(row, field.name) for field in fields(type(row))}}
+
+
+def _wire(values: dict[str, Any]) -> dict[str, Any]:
+    return {camel(name): wire_value(value) for name, value in values.items()}

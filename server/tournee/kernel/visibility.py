@@ -1,0 +1,109 @@
+"""What a person may see, in one place: queries, commands and pulls use these predicates.
+
+A record lies in scopes (`Entity.scopes`, from its own row); an account holds scopes (`member`,
+derived from its assignments). Who sees all sees by organisation alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, exists, false, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.log import Edge, Member
+
+if TYPE_CHECKING:
+    from tournee.kernel.database import Entity
+    from tournee.kernel.log import Entry
+
+# Which accounts a transaction's changes concern, and the (account, scope) pairs accounts then hold.
+Touched = Callable[[AsyncSession, UUID, "Sequence[Entry]"], Awaitable[set[UUID]]]
+Held = Callable[[AsyncSession, UUID, Collection[UUID]], Awaitable[set[tuple[UUID, UUID]]]]
+
+
+@dataclass(frozen=True)
+class MembershipRule:
+    """What one domain knows of who holds which scope."""
+
+    touched: Touched
+    held: Held
+
+
+@dataclass(frozen=True)
+class MembershipRules:
+    """The rules of all domains together."""
+
+    rules: tuple[MembershipRule, ...] = ()
+
+    async def touched(
+        self, session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]
+    ) -> set[UUID]:
+        found: set[UUID] = set()
+        for rule in self.rules:
+            found |= await rule.touched(session, organisation_id, entries)
+        return found
+
+    async def held(
+        self, session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
+    ) -> set[tuple[UUID, UUID]]:
+        found: set[tuple[UUID, UUID]] = set()
+        for rule in self.rules:
+            found |= await rule.held(session, organisation_id, accounts)
+        return found
+
+
+def visible(model: type[Entity], actor: Actor) -> ColumnElement[bool]:
+    """Rows of the model that the actor may see now."""
+    own: Any = model
+    if not actor.may(model.reads):
+        return false()
+    here = and_(own.organisation_id == actor.organisation_id, own.deleted.is_(False))
+    if actor.sees_all:
+        return here
+    return and_(
+        here,
+        exists(
+            select(1)
+            .select_from(Edge)
+            .join(Member, and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope))
+            .where(
+                Edge.organisation_id == own.organisation_id,
+                Edge.record_id == own.id,
+                Edge.open.is_(True),
+                Member.account_id == actor.id,
+                Member.to_seq.is_(None),
+            )
+        ),
+    )
+
+
+def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnElement[bool]:
+    """Rows that the actor sees now or saw at `base`: what a device could have had in its hands.
+
+    A fact from the field may name such a row although the office has moved it away since. An
+    interval or edge that closed after `base` was still there at `base`.
+    """
+    if base is None or actor.sees_all or not actor.may(model.reads):
+        return visible(model, actor)
+    own: Any = model
+    return and_(
+        own.organisation_id == actor.organisation_id,
+        own.deleted.is_(False),
+        exists(
+            select(1)
+            .select_from(Edge)
+            .join(Member, and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope))
+            .where(
+                Edge.organisation_id == own.organisation_id,
+                Edge.record_id == own.id,
+                or_(Edge.open.is_(True), Edge.seq > base),
+                Member.account_id == actor.id,
+                or_(Member.to_seq.is_(None), and_(Member.from_seq <= base, Member.to_seq > base)),
+            )
+        ),
+    )

@@ -1,0 +1,118 @@
+"""A device at the protocol's door: is it this account's, is it still welcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.auth.models import Device, DeviceStatus
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database, now
+from tournee.kernel.errors import Refused
+from tournee.sync.models import DeviceState
+
+
+class DeviceRevoked(Refused):
+    """This device was revoked; hand in what is queued where allowed, then erase the local copy."""
+
+    code = "DEVICE_REVOKED"
+
+
+class DeviceMismatch(Refused):
+    """This device belongs to another account, or the token to another device."""
+
+    code = "DEVICE_MISMATCH"
+
+
+async def check_device(session: AsyncSession, actor: Actor, device_id: UUID | None) -> None:
+    """Raise where the device was revoked or is somebody else's."""
+    if device_id is None:
+        return
+    if actor.device_id is not None and actor.device_id != device_id:
+        raise DeviceMismatch
+    device = await session.scalar(
+        select(Device).where(Device.organisation_id == actor.organisation_id, Device.id == device_id)
+    )
+    if device is None:
+        return
+    if device.account_id != actor.id:
+        raise DeviceMismatch
+    if device.status is not DeviceStatus.ENROLLED:
+        raise DeviceRevoked
+
+
+@dataclass
+class LockedDevice:
+    """A device while one of its pushes is carried out."""
+
+    organisation_id: UUID
+    device_id: UUID
+    next_number: int | None
+    app: str | None
+
+
+async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app: str | None) -> LockedDevice:
+    """The device's own row, locked: two pushes of one device follow each other."""
+    await check_device(session, actor, device_id)
+    await session.execute(
+        text(
+            "INSERT INTO device_state (organisation_id, device_id, account_id, last_seen_at)"
+            " VALUES (:organisation_id, :device_id, :account_id, :last_seen_at) ON CONFLICT DO NOTHING"
+        ).bindparams(
+            bindparam("organisation_id", actor.organisation_id, Uuid),
+            bindparam("device_id", device_id, Uuid),
+            bindparam("account_id", actor.id, Uuid),
+            bindparam("last_seen_at", now(), DeviceState.last_seen_at.type),
+        )
+    )
+    row = await session.execute(
+        select(DeviceState.account_id, DeviceState.next_number)
+        .where(DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id)
+        .with_for_update()
+    )
+    account_id, next_number = row.one()
+    if account_id != actor.id:
+        raise DeviceMismatch
+    return LockedDevice(actor.organisation_id, device_id, next_number, app)
+
+
+async def release_device(session: AsyncSession, device: LockedDevice) -> None:
+    """Write what the push made of it; part of the same transaction."""
+    await session.execute(
+        update(DeviceState)
+        .where(
+            DeviceState.organisation_id == device.organisation_id, DeviceState.device_id == device.device_id
+        )
+        .values(next_number=device.next_number, app=device.app, last_seen_at=now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def note_pull(database: Database, actor: Actor, device_id: UUID, seq: int) -> None:
+    """Remember that the device holds everything up to `seq`: it came back with that cursor.
+
+    Written at most once for each new seq a device brings, so an idle device writes nothing.
+    """
+    async with database.reading() as session:
+        known = await session.scalar(
+            select(DeviceState.acknowledged_seq).where(
+                DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id
+            )
+        )
+    if known is not None and known >= seq:
+        return
+    async with database.writing() as session:
+        await session.execute(
+            update(DeviceState)
+            .where(
+                DeviceState.organisation_id == actor.organisation_id,
+                DeviceState.device_id == device_id,
+                DeviceState.account_id == actor.id,
+            )
+            .values(acknowledged_seq=seq, last_seen_at=now())
+            .execution_options(synchronize_session=False)
+        )
+        await session.commit()

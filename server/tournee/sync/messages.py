@@ -1,0 +1,121 @@
+"""The push request and its outcomes as values, read from JSON one operation at a time.
+
+One malformed operation is that operation's problem: it gets an outcome, the others go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from tournee.kernel.errors import Invalid
+from tournee.kernel.inputs import parse
+
+OPERATIONS_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class _Envelope:
+    id: UUID
+    number: int
+    command: str
+    occurred_at: datetime
+    unit: UUID | None = None
+    base: int | None = None
+
+
+@dataclass(frozen=True)
+class PushedOperation:
+    """One thing a device did. `number` counts up by one on each device; `base` is the seq at which
+    it last saw the record, None for one it made itself."""
+
+    id: UUID
+    number: int
+    command: str
+    input: Any
+    occurred_at: datetime
+    unit: UUID | None
+    base: int | None
+    raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def payload_hash(self) -> str:
+        """Of what the operation means: where it stands in a batch is left out."""
+        meaning = {key: self.raw.get(key) for key in ("command", "input", "unit", "base", "occurredAt")}
+        return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def read_operation(raw: Any) -> PushedOperation:
+    """An operation from decoded JSON; raises Invalid naming the field that is wrong."""
+    if not isinstance(raw, dict):
+        raise Invalid("An operation must be an object.")
+    known = {key: value for key, value in raw.items() if key != "input"}
+    envelope = parse(_Envelope, known)
+    if envelope.number < 1:
+        raise Invalid("number: counts from 1.", "number")
+    if len(envelope.command) > 80:
+        raise Invalid("command: is too long.", "command")
+    return PushedOperation(
+        id=envelope.id,
+        number=envelope.number,
+        command=envelope.command,
+        input=raw.get("input", {}),
+        occurred_at=envelope.occurred_at,
+        unit=envelope.unit,
+        base=envelope.base,
+        raw=raw,
+    )
+
+
+@dataclass
+class Outcome:
+    """What became of an operation; `fields` are those that do not stand as they were sent."""
+
+    id: str | None
+    status: str
+    seq: int | None = None
+    code: str | None = None
+    message: str | None = None
+    fields: list[str] = field(default_factory=list)
+    conflict: str | None = None
+    entity: str | None = None
+    record_id: UUID | None = None
+
+    def stored(self) -> str:
+        kept = {name: value for name, value in vars(self).items() if value not in (None, [])}
+        return orjson.dumps(kept).decode()
+
+    @staticmethod
+    def repeated(stored: str) -> Outcome:
+        """The outcome of an operation that was decided before: a refusal stays one."""
+        values: dict[str, Any] = orjson.loads(stored)
+        if values.get("record_id"):
+            values["record_id"] = UUID(values["record_id"])
+        if values["status"] != "rejected":
+            values["status"] = "duplicate"
+        return Outcome(**values)
+
+    def message_body(self, records: Mapping[UUID, str]) -> str:
+        """The outcome as JSON, with the record as it now stands."""
+        body = orjson.dumps(
+            {
+                "id": self.id,
+                "status": self.status,
+                "seq": self.seq,
+                "code": self.code,
+                "message": self.message,
+                "fields": self.fields,
+                "conflict": self.conflict,
+            }
+        ).decode()
+        record = "null"
+        if self.record_id is not None:
+            gone = f'{{"entity":"{self.entity}","id":"{self.record_id}","removed":true}}'
+            record = records.get(self.record_id, gone)
+        return f'{body[:-1]},"record":{record}}}'

@@ -1,0 +1,60 @@
+"""What the protocol keeps of devices and their operations. Not entities: nobody's records."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, Integer, String, Text, Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tournee.kernel.database import Base, UTCDateTime, now
+
+
+class DeviceState(Base):
+    """How far a device is: the number of its next operation, the last cursor it came back with."""
+
+    __tablename__ = "device_state"
+    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    device_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(Uuid)
+    next_number: Mapped[int | None] = mapped_column(BigInteger)
+    acknowledged_seq: Mapped[int | None] = mapped_column(BigInteger)
+    app: Mapped[str | None] = mapped_column(String(200))
+    schema: Mapped[int | None] = mapped_column(Integer)
+    last_seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+
+class Receipt(Base):
+    """An operation was decided, once; `payload_hash` tells a repetition from a reused id."""
+
+    __tablename__ = "receipt"
+    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    operation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    device_id: Mapped[UUID] = mapped_column(Uuid)
+    account_id: Mapped[UUID] = mapped_column(Uuid)
+    number: Mapped[int] = mapped_column(BigInteger)
+    command: Mapped[str] = mapped_column(String(80))
+    payload_hash: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(20))
+    seq: Mapped[int | None] = mapped_column(BigInteger)
+    outcome: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+    __table_args__ = (Index("ix_receipt_device", "organisation_id", "device_id", "number"),)
+
+
+class ParkedOperation(Base):
+    """An operation that was handed in and waits: for its predecessor, or for a bug to be mended."""
+
+    __tablename__ = "parked_operation"
+    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    operation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    device_id: Mapped[UUID] = mapped_column(Uuid)
+    number: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(20))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    operation: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+    __table_args__ = (Index("ix_parked_operation_device", "organisation_id", "device_id", "number"),)

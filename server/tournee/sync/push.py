@@ -1,0 +1,365 @@
+"""Push: what a device did while it was away. The numbers are those of schema/sync.md, "Push".
+
+A batch runs in one transaction on the fast path. When something in it is refused, it starts over
+with a savepoint around each unit, so that what is refused leaves nothing and the rest stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import orjson
+import structlog
+from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Command, Kernel, is_transient
+from tournee.kernel.database import now
+from tournee.kernel.errors import (
+    Conflict,
+    NotOffline,
+    OperationReused,
+    Refused,
+    UnitRefused,
+    UnknownCommand,
+)
+from tournee.kernel.log import Entry, Head
+from tournee.kernel.transaction import Operation, Transaction
+from tournee.sync.devices import LockedDevice, lock_device, release_device
+from tournee.sync.messages import Outcome, PushedOperation, read_operation
+from tournee.sync.models import ParkedOperation, Receipt
+
+Commands = Mapping[str, Command[Any, Any]]
+_ATTEMPTS = 5
+_CRASHES_ALLOWED = 2
+
+
+class _StartOver(Exception):
+    """The fast path met a refusal."""
+
+
+@dataclass
+class Answer:
+    """What a push answers, before the records are added."""
+
+    outcomes: list[Outcome]
+    checkpoint: int
+    next_number: int | None
+
+
+@dataclass
+class _Batch:
+    """One attempt at a batch."""
+
+    kernel: Kernel
+    commands: Commands
+    tx: Transaction
+    device: LockedDevice
+    careful: bool
+    receipts: dict[UUID, Receipt] = field(default_factory=dict)
+    parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
+    decided: list[tuple[PushedOperation, Outcome]] = field(default_factory=list)
+    outcomes: dict[UUID, Outcome] = field(default_factory=dict)
+    unparked: list[UUID] = field(default_factory=list)
+    to_park: list[dict[str, Any]] = field(default_factory=list)
+
+
+async def push(
+    kernel: Kernel,
+    commands: Commands,
+    actor: Actor,
+    device_id: UUID,
+    raw: Sequence[Any],
+    app: str | None = None,
+) -> Answer:
+    """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake."""
+    slots, operations = _read(raw)
+    careful = False
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with kernel.database.writing() as session:
+                tx = Transaction(kernel.database, session, actor, kernel.rules)
+                device = await lock_device(session, actor, device_id, app)
+                batch = _Batch(kernel, commands, tx, device, careful)
+                return await _carry_out(batch, slots, operations)
+        except _StartOver:
+            careful = True
+        except DBAPIError as error:
+            if attempt == _ATTEMPTS or (careful and not is_transient(error)):
+                raise
+            careful = careful or not is_transient(error)
+    raise AssertionError("unreachable")
+
+
+def _read(raw: Sequence[Any]) -> tuple[list[Outcome | PushedOperation], list[PushedOperation]]:
+    """1. Read each operation by itself."""
+    slots: list[Outcome | PushedOperation] = []
+    for item in raw:
+        try:
+            slots.append(read_operation(item))
+        except Refused as refusal:
+            id = item.get("id") if isinstance(item, dict) else None
+            slots.append(_rejected(id if isinstance(id, str) else None, refusal))
+    first: dict[UUID, PushedOperation] = {}
+    for place, slot in enumerate(slots):
+        if isinstance(slot, PushedOperation):
+            earlier = first.setdefault(slot.id, slot)
+            if earlier.payload_hash != slot.payload_hash:
+                slots[place] = _rejected(str(slot.id), OperationReused())
+    return slots, sorted(first.values(), key=lambda operation: operation.number)
+
+
+async def _carry_out(
+    batch: _Batch, slots: list[Outcome | PushedOperation], operations: list[PushedOperation]
+) -> Answer:
+    await _load(batch, operations)
+    for unit in _units(operations):
+        await _run_unit(batch, unit)
+    await _replay_parked(batch)
+    checkpoint = await _commit(batch)
+    outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in slots]
+    return Answer(outcomes, checkpoint, batch.device.next_number)
+
+
+async def _load(batch: _Batch, operations: Sequence[PushedOperation]) -> None:
+    """2. What is known of these operations: receipts, and what waits of this device."""
+    session, device = batch.tx.session, batch.device
+    ids = [operation.id for operation in operations]
+    found = await session.scalars(
+        select(Receipt).where(
+            Receipt.organisation_id == device.organisation_id, Receipt.operation_id.in_(ids)
+        )
+    )
+    batch.receipts = {receipt.operation_id: receipt for receipt in found}
+    waiting = await session.scalars(
+        select(ParkedOperation)
+        .where(
+            ParkedOperation.organisation_id == device.organisation_id,
+            ParkedOperation.device_id == device.device_id,
+        )
+        .order_by(ParkedOperation.number)
+    )
+    batch.parked = {parked.operation_id: parked for parked in waiting}
+
+
+def _units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperation]]:
+    """Neighbours that name the same unit belong together; an operation without one stands alone."""
+    for _, members in groupby(operations, key=lambda operation: operation.unit or operation.id):
+        yield list(members)
+
+
+async def _run_unit(batch: _Batch, unit: list[PushedOperation]) -> None:
+    fresh = [operation for operation in unit if not _known(batch, operation)]
+    if not fresh:
+        return
+    # 4. A gap in the numbers: something done earlier has not arrived, so this waits for it.
+    expected = batch.device.next_number
+    if expected is not None and fresh[0].number > expected:
+        for operation in fresh:
+            _park(batch, operation, "GAP")
+            batch.outcomes[operation.id] = _waiting(operation, f"number {expected}")
+        return
+    batch.device.next_number = max(expected or 0, fresh[-1].number + 1)
+    await _decide(batch, fresh)
+
+
+def _known(batch: _Batch, operation: PushedOperation) -> bool:
+    """3. A receipt decides: same content, same outcome; other content under the same id is refused."""
+    if operation.id in batch.outcomes:
+        return True
+    receipt = batch.receipts.get(operation.id)
+    if receipt is not None:
+        same = receipt.payload_hash == operation.payload_hash and receipt.device_id == batch.device.device_id
+        batch.outcomes[operation.id] = (
+            Outcome.repeated(receipt.outcome) if same else _rejected(str(operation.id), OperationReused())
+        )
+        return True
+    parked = batch.parked.get(operation.id)
+    if parked is not None and parked.reason != "GAP":
+        batch.outcomes[operation.id] = _waiting(operation, "the server")
+        return True
+    return False
+
+
+async def _decide(batch: _Batch, unit: list[PushedOperation]) -> None:
+    """5. Run the unit, all or nothing, and note an outcome for each of its operations."""
+    results: list[tuple[PushedOperation, Outcome]] = []
+    culprit: PushedOperation | None = None
+    try:
+        if batch.careful:
+            async with batch.tx.savepoint():
+                for culprit in unit:
+                    results.append((culprit, await _run(batch, culprit)))
+        else:
+            for culprit in unit:
+                results.append((culprit, await _run(batch, culprit)))
+    except Refused as refusal:
+        _start_over_unless_careful(batch)
+        results = [(op, _refused_in_unit(op, culprit, refusal)) for op in unit]
+    except IntegrityError as error:
+        _start_over_unless_careful(batch)
+        if is_transient(error):
+            raise
+        clash = Conflict("This clashes with a record that exists already.")
+        results = [(op, _refused_in_unit(op, culprit, clash)) for op in unit]
+    except OperationalError:
+        raise
+    except Exception:
+        _start_over_unless_careful(batch)
+        structlog.get_logger().exception("operation_crashed", operation=str(culprit and culprit.id))
+        for operation in unit:
+            _park(batch, operation, "CRASHED")
+            batch.outcomes[operation.id] = _waiting(operation, "the server", code="INTERNAL")
+        return
+    for operation, outcome in results:
+        batch.outcomes[operation.id] = outcome
+    batch.decided.extend(results)
+
+
+def _start_over_unless_careful(batch: _Batch) -> None:
+    if not batch.careful:
+        raise _StartOver
+
+
+async def _run(batch: _Batch, pushed: PushedOperation) -> Outcome:
+    """6. The command itself, exactly as online, with the device's base and time."""
+    command = batch.commands.get(pushed.command)
+    if command is None:
+        raise UnknownCommand(f"There is no command {pushed.command[:80]!r}.", "command")
+    if not command.offline:
+        raise NotOffline(f"{pushed.command} can be used online only.", "command")
+    do = command.parse(pushed.input)
+    operation = Operation(
+        command=command.name,
+        occurred_at=pushed.occurred_at,
+        id=pushed.id,
+        device_id=batch.device.device_id,
+        base=pushed.base,
+    )
+    row = await command.run(batch.tx, do, operation)
+    return Outcome(
+        id=str(pushed.id),
+        status=_status(operation),
+        fields=list(operation.lost),
+        conflict=str(operation.conflict.id) if operation.conflict else None,
+        entity=type(row).__name__,
+        record_id=row.id,
+    )
+
+
+def _status(operation: Operation) -> str:
+    if operation.lost and not operation.kept:
+        return "superseded"
+    return "merged" if operation.merged or operation.conflict is not None else "applied"
+
+
+async def _replay_parked(batch: _Batch) -> None:
+    """7. What waited for its predecessor goes on as soon as that has come; a crash gets one more try."""
+    waiting = [parked for parked in batch.parked.values() if parked.operation_id not in batch.receipts]
+    crashed = [parked for parked in waiting if parked.reason == "CRASHED"]
+    for unit in _units(_operations(crashed)):
+        batch.unparked.extend(operation.id for operation in unit)
+        await _decide(batch, unit)
+    gaps = [parked for parked in waiting if parked.reason == "GAP"]
+    for unit in _units(_operations(gaps)):
+        if unit[0].number == batch.device.next_number:
+            batch.unparked.extend(operation.id for operation in unit)
+            batch.device.next_number = unit[-1].number + 1
+            await _decide(batch, unit)
+
+
+def _operations(parked: Iterable[ParkedOperation]) -> list[PushedOperation]:
+    return [read_operation(orjson.loads(waiting.operation)) for waiting in parked]
+
+
+def _park(batch: _Batch, operation: PushedOperation, reason: str) -> None:
+    earlier = batch.parked.get(operation.id)
+    attempts = (earlier.attempts if earlier else 0) + (reason == "CRASHED")
+    if earlier is not None:
+        batch.unparked.append(operation.id)
+    batch.to_park.append(
+        {
+            "organisation_id": batch.device.organisation_id,
+            "operation_id": operation.id,
+            "device_id": batch.device.device_id,
+            "number": operation.number,
+            "reason": "QUARANTINED" if attempts >= _CRASHES_ALLOWED else reason,
+            "attempts": attempts,
+            "operation": orjson.dumps(operation.raw).decode(),
+            "received_at": now(),
+        }
+    )
+
+
+async def _commit(batch: _Batch) -> int:
+    """8. Receipts in the same transaction as their effects; then the log and the head row, last."""
+    tx = batch.tx
+    await tx.flush()
+    await _write_parked(batch)
+    await release_device(tx.session, batch.device)
+    tx.before_commit = lambda entries: _write_receipts(batch, entries)
+    last = await tx.commit()
+    if last is not None:
+        return last
+    async with batch.kernel.database.reading() as session:
+        head = await session.scalar(select(Head.seq).where(Head.organisation_id == tx.organisation_id))
+        return head or 0
+
+
+async def _write_parked(batch: _Batch) -> None:
+    decided = {operation.id for operation, _ in batch.decided}
+    gone = [id for id in {*batch.unparked, *decided} if id in batch.parked]
+    if gone:
+        await batch.tx.session.execute(
+            delete(ParkedOperation).where(
+                ParkedOperation.organisation_id == batch.device.organisation_id,
+                ParkedOperation.operation_id.in_(gone),
+            )
+        )
+    if batch.to_park:
+        await batch.tx.core(insert(ParkedOperation.__table__), batch.to_park)  # type: ignore[arg-type]
+
+
+async def _write_receipts(batch: _Batch, entries: Sequence[Entry]) -> None:
+    seqs = {entry.operation_id: entry.seq for entry in entries if entry.operation_id is not None}
+    rows = []
+    for operation, outcome in batch.decided:
+        outcome.seq = seqs.get(operation.id)
+        rows.append(
+            {
+                "organisation_id": batch.device.organisation_id,
+                "operation_id": operation.id,
+                "device_id": batch.device.device_id,
+                "account_id": batch.tx.actor.id,
+                "number": operation.number,
+                "command": operation.command,
+                "payload_hash": operation.payload_hash,
+                "status": outcome.status,
+                "seq": outcome.seq,
+                "outcome": outcome.stored(),
+                "received_at": now(),
+            }
+        )
+    if rows:
+        await batch.tx.core(insert(Receipt.__table__), rows)  # type: ignore[arg-type]
+
+
+def _rejected(id: str | None, refusal: Refused) -> Outcome:
+    fields = [refusal.field] if refusal.field else []
+    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=fields)
+
+
+def _refused_in_unit(
+    operation: PushedOperation, culprit: PushedOperation | None, refusal: Refused
+) -> Outcome:
+    own = operation is culprit
+    return _rejected(str(operation.id), refusal if own else UnitRefused())
+
+
+def _waiting(operation: PushedOperation, for_what: str, code: str | None = None) -> Outcome:
+    return Outcome(str(operation.id), "parked", code=code, message=f"Waits for {for_what}.")

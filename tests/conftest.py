@@ -1,0 +1,66 @@
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests import migrate
+from tests.house import House
+from tests.postgres import create_database, drop_database, postgres
+from tournee.kernel.database import Database
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server for the whole run."""
+    with postgres(durable=False) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> str:
+    """The name of a migrated database to copy; nobody connects to it."""
+    migrate.build(create_database(postgres_url, "migrated"))
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database file to copy."""
+    file = tmp_path_factory.mktemp("template") / "migrated.db"
+    migrate.build(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A migrated, empty database for this module: each test runs on both kinds."""
+    name = f"test_{next(_numbers)}"
+    if request.param == "sqlite":
+        file = tmp_path_factory.mktemp(name) / "tournee.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), file)
+        yield f"sqlite:///{file}"
+        return
+    # Asked for by name only now, so that a run on SQLite alone starts no server.
+    template: str = request.getfixturevalue("postgres_template")
+    server: str = request.getfixturevalue("postgres_url")
+    yield create_database(server, name, template)
+    drop_database(server, name)
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The open database of this module."""
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture
+async def house(database: Database) -> House:
+    """A new organisation for each test; the database is the module's."""
+    return await House(database).found()

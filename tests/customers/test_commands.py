@@ -1,0 +1,40 @@
+"""Customers through their commands."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from tests.house import House
+from tournee.kernel.errors import Forbidden, Invalid, NotFound
+
+
+async def test_a_plain_edit_changes_only_the_fields_it_names(house: House) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel", phone="1")
+    changed = await house.run("updateCustomer", customerId=customer.id, phone="2")
+    assert (changed.name, changed.phone) == ("Demo Hotel", "2")
+
+
+async def test_a_customer_of_another_organisation_is_not_there(house: House) -> None:
+    other = await House(house.database).found()
+    foreign = await other.run("createCustomer", name="Theirs")
+    answers = []
+    for id in (foreign.id, uuid4()):
+        with pytest.raises(NotFound) as refusal:
+            await house.run("updateCustomer", customerId=id, phone="2")
+        answers.append((refusal.value.code, refusal.value.message, refusal.value.field))
+    assert answers[0] == answers[1]
+
+
+async def test_a_site_needs_both_coordinates_and_a_real_time_zone(house: House) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    with pytest.raises(Invalid, match="go together"):
+        await house.run("createSite", customerId=customer.id, name="Harbour", latitude=1.5)
+    with pytest.raises(Invalid, match="time zone"):
+        await house.run("createSite", customerId=customer.id, name="Harbour", timeZone="Mars/Crater")
+
+
+async def test_a_technician_may_not_add_customers(house: House) -> None:
+    with pytest.raises(Forbidden):
+        await house.run("createCustomer", "TECHNICIAN", name="Demo Hotel")

@@ -1,0 +1,65 @@
+"""A house to test in: an organisation, its people, and short ways to act as them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import insert
+
+from tournee.auth.roles import OFFICE, SCOPES, Role
+from tournee.catalogue import COMMANDS, MEMBERSHIPS
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import Database, Organisation, new_id, now
+from tournee.kernel.log import Head
+
+
+class House:
+    """One organisation in a database. `run` performs a command as a role or as a given actor."""
+
+    def __init__(self, database: Database) -> None:
+        self.kernel = Kernel(database, MEMBERSHIPS)
+        self.database = database
+        self.organisation_id = uuid4()
+        self._actors: dict[str, Actor] = {}
+
+    async def found(self) -> House:
+        async with self.database.writing() as session:
+            await session.execute(
+                insert(Organisation.__table__).values(id=self.organisation_id, name="Test", created_at=now())
+            )
+            await session.execute(
+                insert(Head.__table__).values(
+                    organisation_id=self.organisation_id, epoch=uuid4(), seq=0, floor=0
+                )
+            )
+            await session.commit()
+        return self
+
+    def actor(
+        self, role: Role | str = Role.MANAGER, *, id: UUID | None = None, device_id: UUID | None = None
+    ) -> Actor:
+        """An account of this organisation; the same one for the same role unless an id is given."""
+        role = Role(role)
+        if id is None:
+            id = self._actors[role].id if role in self._actors else new_id()
+        actor = Actor(id, self.organisation_id, role, SCOPES[role], role in OFFICE, device_id)
+        self._actors.setdefault(role, actor)
+        return actor
+
+    async def run(self, name: str, _as: Actor | Role | str = Role.MANAGER, /, **payload: Any) -> Any:
+        """Perform a command online; the payload is in wire names (`customerId="…"`)."""
+        actor = _as if isinstance(_as, Actor) else self.actor(_as)
+        command = COMMANDS[name]
+        return await self.kernel.perform(actor, command, command.parse(wire(payload)))
+
+
+def wire(value: Any) -> Any:
+    from tournee.kernel.fields import wire_value
+
+    if isinstance(value, dict):
+        return {key: wire(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [wire(item) for item in value]
+    return wire_value(value)

