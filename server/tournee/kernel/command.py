@@ -28,6 +28,7 @@ from tournee.kernel.visibility import MembershipRules
 
 EntityT = TypeVar("EntityT", bound=Entity)
 InputT = TypeVar("InputT")
+ResultT = TypeVar("ResultT")
 
 # SQLSTATEs after which the same transaction may well succeed: serialization failure, deadlock.
 _TRANSIENT = frozenset({"40001", "40P01"})
@@ -112,7 +113,7 @@ class Kernel:
 
         return await self.transact(actor, once)
 
-    async def transact(self, actor: Actor, work: Callable[[Transaction], Awaitable[EntityT]]) -> EntityT:
+    async def transact(self, actor: Actor, work: Callable[[Transaction], Awaitable[ResultT]]) -> ResultT:
         """Run `work` and commit; again from the start after a deadlock or serialization failure."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:

@@ -164,6 +164,11 @@ def async_url(url: str) -> str:
     return parsed.set(drivername=driver).render_as_string(hide_password=False)
 
 
+# Our statements are short and many: compiling one or handing it to helper processes costs more
+# than running it, and the estimate that triggers either grows with the tables.
+_SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c timezone=UTC"
+
+
 def _prepare_sqlite(engine: AsyncEngine) -> None:
     """Real transactions: the driver's implicit BEGIN is off and ours says which kind it is."""
 
@@ -188,9 +193,9 @@ class Database:
     def __init__(self, url: str, pool_size: int = 10) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
-        options: dict[str, Any] = (
-            {} if self.is_sqlite else {"pool_size": pool_size, "max_overflow": pool_size}
-        )
+        options: dict[str, Any] = {}
+        if not self.is_sqlite:
+            options = {"pool_size": pool_size, "max_overflow": pool_size, "connect_args": {"options": _SESSION}}
         self.engine = create_async_engine(async_url(url), pool_pre_ping=False, **options)
         if self.is_sqlite:
             _prepare_sqlite(self.engine)

@@ -69,6 +69,9 @@ class Transaction:
         self._rows: dict[UUID, Entity] = {}
         self._authorised: set[UUID] = set()
         self._flushed: set[Entity] = set()
+        # What the running command has had in its hands: nothing else can it have changed.
+        self._handed: set[Entity] = set()
+        self._free: set[UUID] = set()
         event.listen(session.sync_session, "before_flush", self._before_flush)
 
     @property
@@ -91,6 +94,7 @@ class Transaction:
         """
         held = self._rows.get(id)
         if isinstance(held, model) and not held.deleted and id in self._authorised:
+            self._handed.add(held)
             return held
         operation = self.current
         sees = (
@@ -113,6 +117,7 @@ class Transaction:
     def _hold(self, row: Entity) -> None:
         """Keep a row just read and locked, with its values as what was last noted of it."""
         self._rows[row.id] = row
+        self._handed.add(row)
         if row not in self._flushed and row.id not in self._seen:
             self._seen[row.id] = _values(row)
 
@@ -134,6 +139,39 @@ class Transaction:
         for row in found:
             self._hold(row)
         return found
+
+    async def preload(self, model: type[EntityT], ids: Iterable[UUID]) -> dict[UUID, EntityT]:
+        """Find many rows with one statement, so that finding each of them later costs none.
+
+        Rows that are not there, or that the actor may not see, are left out.
+        """
+        await self.session.flush()
+        found: dict[UUID, EntityT] = {}
+        for chunk in _chunks(sorted(set(ids))):
+            rows = await self.session.scalars(
+                select(model)
+                .where(model.id.in_(chunk), visible(model, self.actor))
+                .order_by(model.id)
+                .with_for_update()
+                .execution_options(populate_existing=True)
+            )
+            found.update((row.id, row) for row in rows)
+        for row in found.values():
+            self._hold(row)
+        self._authorised.update(found)
+        return found
+
+    async def reserve(self, ids: Iterable[UUID]) -> set[UUID]:
+        """Ask with one statement which of these ids are taken; rows may be added under the others."""
+        asked = set(ids)
+        taken: set[UUID] = set()
+        for chunk in _chunks(sorted(asked)):
+            known = select(Record.id).where(
+                Record.organisation_id == self.organisation_id, Record.id.in_(chunk)
+            )
+            taken.update(await self.session.scalars(known))
+        self._free |= asked - taken
+        return taken
 
     async def sees(self, model: type[Entity], id: UUID) -> bool:
         """Whether the actor may see the row now, whatever a fact may name."""
@@ -157,11 +195,14 @@ class Transaction:
         self._new.add(row.id)
         self._authorised.add(row.id)
         self._rows[row.id] = row
+        self._handed.add(row)
         self.session.add(row)
         return row
 
     async def _is_taken(self, id: UUID) -> bool:
         """An id made by a device may be in use already; one made here is not."""
+        if id in self._free:
+            return id in self._new
         known = select(Record.id).where(Record.organisation_id == self.organisation_id, Record.id == id)
         return id in self._new or await self.session.scalar(known) is not None
 
@@ -174,12 +215,10 @@ class Transaction:
 
     async def load_clocks(self, ids: Iterable[UUID]) -> None:
         """Read the field clocks of records whose rows this transaction has locked."""
-        pending = list(ids)
-        for start in range(0, len(pending), 10_000):
+        for chunk in _chunks(list(ids)):
             rows = await self.session.execute(
                 select(Record.id, Record.clock).where(
-                    Record.organisation_id == self.organisation_id,
-                    Record.id.in_(pending[start : start + 10_000]),
+                    Record.organisation_id == self.organisation_id, Record.id.in_(chunk)
                 )
             )
             for id, clock in rows:
@@ -194,7 +233,11 @@ class Transaction:
             await self.load_clocks([row.id])
         device = str(self.current.device_id)
         clock = self.clocks.get(row.id, {})
-        return {name for name, (seq, by, _actor) in clock.items() if seq > base and by != device}
+        theirs = {name for name, (seq, by, _actor) in clock.items() if seq > base and by != device}
+        if "*" in theirs:
+            # Somebody else made the row meanwhile: what was not changed since is theirs as well.
+            theirs |= {field.wire for field in fields(type(row))} - clock.keys()
+        return theirs - {"*"}
 
     async def value_at_base(self, row: Entity, name: str) -> Any:
         """The value a field had when the device last saw the record, from the log."""
@@ -208,7 +251,9 @@ class Transaction:
             .order_by(Change.seq)
         )
         for (before,) in changes:
-            values = orjson.loads(before) if before else {}
+            if before is None:  # It did not exist yet.
+                return None
+            values = orjson.loads(before)
             if name in values:
                 return values[name]
         return None
@@ -248,6 +293,7 @@ class Transaction:
     async def running(self, operation: Operation) -> AsyncIterator[Operation]:
         """Run one command: every change made inside is logged as its doing."""
         self.operation = operation
+        self._handed.clear()
         self.session.info["command"] = operation.command
         try:
             yield operation
@@ -261,22 +307,26 @@ class Transaction:
 
     def _note_changes(self) -> None:
         """Compare each row this command touched with what was last noted of it."""
-        session = self.session.sync_session
-        pending = {row for row in (*session.new, *session.dirty) if isinstance(row, Entity)}
-        for row in sorted(self._flushed | pending, key=lambda row: row.id):
+        touched = self._flushed | {row for row in self._handed if inspect(row).modified}
+        for row in sorted(touched, key=lambda row: row.id):
             seen = self._seen.get(row.id)
             if seen is None and row.id not in self._new:
                 raise UnloggedWrite(f"{type(row).__name__} was changed without being found first.")
             values = _values(row)
             if seen is None:
-                values.pop("deleted")
-                self._note(row, None, values)
+                self._note(row, None, {name: value for name, value in values.items() if name != "deleted"})
             else:
                 after = {name: value for name, value in values.items() if seen[name] != value}
                 if after:
                     self._note(row, {name: seen[name] for name in after}, after)
-            self._seen[row.id] = _values(row)
+            self._seen[row.id] = values
         self._flushed.clear()
+
+    def _require_noted(self) -> None:
+        """Refuse what was changed between commands, or by one that had not found it first."""
+        for row in self._flushed:
+            if self._seen.get(row.id) != _values(row):
+                raise UnloggedWrite(f"{type(row).__name__} was changed outside of a command.")
 
     def _note(self, row: Entity, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
         row.check()
@@ -310,6 +360,7 @@ class Transaction:
     async def commit(self) -> int | None:
         """Write the log and commit; returns the seq of the last change, None if nothing changed."""
         await self.flush()
+        self._require_noted()
         if not self.database.is_sqlite:
             await self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
         for row in {entry.row for entry in self.entries}:
@@ -354,3 +405,8 @@ def _values(row: Entity) -> dict[str, Any]:
 
 def _wire(values: dict[str, Any]) -> dict[str, Any]:
     return {camel(name): wire_value(value) for name, value in values.items()}
+
+
+def _chunks(ids: list[UUID]) -> Iterable[list[UUID]]:
+    """A statement holds only so many parameters."""
+    return (ids[start : start + 10_000] for start in range(0, len(ids), 10_000))

@@ -1,0 +1,101 @@
+"""The file on the device: tables, transactions, and the small values that are not rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+
+_VERSION = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS row (
+    entity TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, document TEXT NOT NULL,
+    PRIMARY KEY (entity, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fresh (
+    entity TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, document TEXT NOT NULL,
+    PRIMARY KEY (entity, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, unit TEXT, command TEXT NOT NULL,
+    input TEXT NOT NULL, base INTEGER NOT NULL, occurred_at TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'pending', tries INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS effect (
+    number INTEGER NOT NULL, position INTEGER NOT NULL, operation TEXT NOT NULL, entity TEXT NOT NULL,
+    id TEXT NOT NULL, patch TEXT, creates INTEGER NOT NULL, settled INTEGER,
+    PRIMARY KEY (number, position)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS effect_row ON effect (entity, id);
+CREATE INDEX IF NOT EXISTS effect_operation ON effect (operation);
+CREATE TABLE IF NOT EXISTS outcome (
+    id TEXT PRIMARY KEY, number INTEGER NOT NULL, unit TEXT, command TEXT NOT NULL, input TEXT NOT NULL,
+    base INTEGER NOT NULL, occurred_at TEXT NOT NULL, tries INTEGER NOT NULL,
+    status TEXT NOT NULL, seq INTEGER, code TEXT, message TEXT, fields TEXT NOT NULL, conflict TEXT);
+"""
+_ERASE = """
+BEGIN;
+DELETE FROM meta; DELETE FROM row; DELETE FROM fresh; DELETE FROM outbox;
+DELETE FROM effect; DELETE FROM outcome;
+COMMIT;
+VACUUM;
+PRAGMA wal_checkpoint(TRUNCATE);
+"""
+
+
+class Database:
+    """One SQLite file, used by one process."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self.execute = self._connection.execute
+        self.executemany = self._connection.executemany
+        self.execute("PRAGMA journal_mode = WAL")
+        # A technician's signature must survive a flat battery, and a wiped device must not be readable.
+        self.execute("PRAGMA synchronous = FULL")
+        self.execute("PRAGMA secure_delete = ON")
+        self._create()
+
+    def _create(self) -> None:
+        (version,) = self.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise RuntimeError("the store was written by a newer version of this package")
+        self._connection.executescript(_TABLES)
+        self.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; an inner transaction is part of the outer one."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+    def get(self, key: str) -> str | None:
+        """Return a small value."""
+        found = self.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def put(self, key: str, value: str | None) -> None:
+        """Keep a small value, or forget it."""
+        if value is None:
+            self.execute("DELETE FROM meta WHERE key = ?", (key,))
+        else:
+            self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def number(self, key: str) -> int:
+        """Return a small value that counts, 0 when there is none."""
+        return int(self.get(key) or 0)
+
+    def erase(self) -> None:
+        """Leave nothing readable in the file or beside it."""
+        self._connection.executescript(_ERASE)

@@ -1,0 +1,38 @@
+"""What can go wrong between a device and its server.
+
+A refused operation is no error: see `Device.rejections`.
+"""
+
+from __future__ import annotations
+
+
+class TourneeError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class Offline(TourneeError):
+    """The server was not reached, or is too busy; nothing is lost, try again later."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SignInRefused(TourneeError):
+    """The server does not accept who we say we are; the person has to sign in (again)."""
+
+    def __init__(self, code: str, message: str | None = None) -> None:
+        super().__init__(message or code)
+        self.code = code
+
+
+class Revoked(TourneeError):
+    """This device was revoked: call `Device.wipe`."""
+
+
+class ProtocolError(TourneeError):
+    """The server answered something the protocol does not know."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,90 @@
+"""Taking in what happened: by asking for it, and by listening."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from tournee_client.errors import Offline, ProtocolError
+from tournee_client.link import Link
+from tournee_client.retry import Backoff
+from tournee_client.store import Store
+from tournee_client.wire import Change, Page
+
+_RESYNCS = 3
+
+
+class Feed:
+    """Keeps the local copy up to the server's."""
+
+    def __init__(self, link: Link, store: Store, backoff: Backoff) -> None:
+        self._link = link
+        self._store = store
+        self._backoff = backoff
+        # A page is only right on top of the cursor it was asked with.
+        self._turn = asyncio.Lock()
+
+    async def pull(self, patient: bool) -> list[Change]:
+        """Take in pages until there are no more."""
+        async with self._turn:
+            settled = self._store.outbox.settled()
+            if self._store.next_cursor is None and self._store.has_rows() and not self._store.renewing:
+                # These rows came with outcomes; only a new copy tells whether they are still to be seen.
+                self._store.renew()
+            changes: list[Change] = []
+            more = True
+            while more:
+                page = await self._next_page(patient)
+                changes += self._store.apply(page, settled)
+                more = page.more
+            return changes
+
+    async def _next_page(self, patient: bool) -> Page:
+        for _ in range(_RESYNCS):
+            cursor = self._store.next_cursor
+            query = {} if cursor is None else {"cursor": cursor}
+            page = Page.parse(await self._link.call("GET", "/sync/pull", patient, params=query))
+            if page.resync and cursor is not None:
+                self._store.renew()
+            elif page.cursor is None or (page.more and page.cursor == cursor):
+                raise ProtocolError("a page that leads nowhere")
+            else:
+                return page
+        raise ProtocolError("the server asks to begin anew again and again")
+
+    async def follow(self) -> AsyncGenerator[list[Change]]:
+        """Listen for ever; yield what changed, once it is stored."""
+        attempt = 0
+        while True:
+            retry_after = None
+            try:
+                async with aclosing(self._listen()) as heard:
+                    async for changes in heard:
+                        attempt = 0
+                        if changes:
+                            yield changes
+            except Offline as offline:
+                retry_after = offline.retry_after
+            await self._backoff.pause(attempt, retry_after)
+            attempt += 1
+
+    async def _listen(self) -> AsyncGenerator[list[Change]]:
+        if self._store.cursor is None or self._store.renewing:
+            yield await self.pull(patient=False)
+        async with aclosing(self._link.events("/sync/stream", self._store.cursor)) as pages:
+            async for page in pages:
+                yield await self._hear(page)
+                if page.resync:
+                    return
+
+    async def _hear(self, page: Page) -> list[Change]:
+        changes: list[Change] = []
+        async with self._turn:
+            if not page.resync:
+                changes = self._store.follow(page)
+            elif not self._store.renewing:
+                self._store.renew()
+        if page.resync or page.more:
+            changes += await self.pull(patient=False)
+        return changes

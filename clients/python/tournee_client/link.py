@@ -1,0 +1,189 @@
+"""The way to the server: who we are, and what its refusals mean."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+
+from tournee_client.errors import Offline, ProtocolError, Revoked, SignInRefused
+from tournee_client.retry import Backoff
+from tournee_client.store import Store
+from tournee_client.wire import Page
+
+_BUSY = frozenset({408, 425, 429})
+_ONCE = Backoff(attempts=1)
+# Longer than the server's heartbeat: silence means that the connection is dead.
+_STREAM = httpx2.Timeout(30.0, read=90.0)
+
+
+class Link:
+    """Authorised requests; renews the access token when it has run out."""
+
+    def __init__(
+        self,
+        base_url: str,
+        store: Store,
+        http: httpx2.AsyncClient,
+        *,
+        name: str,
+        clock: Callable[[], datetime],
+        backoff: Backoff,
+    ) -> None:
+        self._base = base_url.rstrip("/")
+        self._store = store
+        self._http = http
+        self._name = name
+        self._clock = clock
+        self._backoff = backoff
+        self._access: str | None = None
+        self._granting = asyncio.Lock()
+
+    async def sign_in(self, username: str, password: str) -> None:
+        """Exchange a password for tokens that belong to this device."""
+        self._same_person(username)
+        async with self._granting:
+            form = {"grant_type": "password", "username": username, "password": password}
+            await self._grant({**form, "device": self._store.device, "device_name": self._name})
+        self._store.database.put("user", username)
+
+    def _same_person(self, username: str) -> None:
+        user = self._store.database.get("user")
+        if user is not None and user.casefold() != username.casefold():
+            # Else one person's work would be handed in, and one person's customers shown, as another's.
+            raise SignInRefused(
+                "other_user", "the store belongs to another user; hand in their work, then wipe it"
+            )
+
+    def sign_out(self) -> None:
+        """Forget the tokens, not the work."""
+        self._access = None
+        self._store.database.put("refresh_token", None)
+
+    async def _refresh(self, stale: str | None) -> None:
+        async with self._granting:
+            if self._access != stale:
+                return
+            token = self._store.database.get("refresh_token")
+            if token is None:
+                raise SignInRefused("not_signed_in")
+            await self._grant({"grant_type": "refresh_token", "refresh_token": token})
+
+    async def _grant(self, form: Mapping[str, str]) -> None:
+        request = self._http.build_request("POST", f"{self._base}/auth/token", data=form)
+        response = await self._send(request)
+        if response.status_code in (400, 401):
+            body = _json(response, dict)
+            raise SignInRefused(str(body.get("error", "invalid_grant")), body.get("error_description"))
+        body = _json(_checked(response, self._clock), dict)
+        access, refresh = body.get("access_token"), body.get("refresh_token")
+        if not isinstance(access, str):
+            raise ProtocolError("an answer without an access token")
+        if refresh is not None:
+            # Kept before anything is done with it: the old one is void from now on.
+            self._store.database.put("refresh_token", refresh)
+        self._access = access
+
+    async def call(self, method: str, path: str, patient: bool, **options: Any) -> Any:
+        """Send an authorised request, if patient again and again, and return the JSON of its answer."""
+        return await (self._backoff if patient else _ONCE).run(lambda: self._call(method, path, options))
+
+    async def _call(self, method: str, path: str, options: Any) -> Any:
+        response = await self._authorised(method, path, options)
+        return _json(_checked(response, self._clock), object)
+
+    async def events(self, path: str, cursor: str | None) -> AsyncGenerator[Page]:
+        """Follow a stream of pages until it ends."""
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if cursor is not None:
+            headers["Last-Event-ID"] = cursor
+        response = await self._authorised("GET", path, {"headers": headers, "timeout": _STREAM}, stream=True)
+        try:
+            if not response.is_success:
+                await response.aread()
+            source = httpx2.EventSource(_checked(response, self._clock), max_event_size=None)
+            async for event in source:
+                if event.event == "changes":
+                    yield Page.parse(event.json(), event.id or None)
+        except httpx2.TransportError as error:
+            raise Offline(f"the stream broke: {error!r}") from error
+        except ValueError as error:
+            raise ProtocolError(f"unreadable event: {error}") from error
+        finally:
+            await response.aclose()
+
+    async def _authorised(
+        self, method: str, path: str, options: Any, stream: bool = False
+    ) -> httpx2.Response:
+        if self._access is None:
+            await self._refresh(None)
+        used = self._access
+        response = await self._send(self._request(method, path, options), stream)
+        if response.status_code != 401:
+            return response
+        await response.aclose()
+        await self._refresh(used)
+        response = await self._send(self._request(method, path, options), stream)
+        if response.status_code == 401:
+            await response.aclose()
+            raise SignInRefused("unauthorized")
+        return response
+
+    def _request(self, method: str, path: str, options: Any) -> httpx2.Request:
+        headers = {"Authorization": f"Bearer {self._access}", **options.get("headers", {})}
+        return self._http.build_request(method, f"{self._base}{path}", **{**options, "headers": headers})
+
+    async def _send(self, request: httpx2.Request, stream: bool = False) -> httpx2.Response:
+        try:
+            return await self._http.send(request, stream=stream, follow_redirects=False)
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
+            raise Offline(f"no answer: {error!r}") from error
+
+
+def _checked(response: httpx2.Response, clock: Callable[[], datetime]) -> httpx2.Response:
+    status = response.status_code
+    if status == 200:
+        return response
+    if status in _BUSY or status >= 500:
+        raise Offline(f"the server answered {status}", _retry_after(response, clock))
+    if 200 < status < 400:
+        raise Offline(f"something on the way answered {status}")
+    if status == 403 and _code(response) == "DEVICE_REVOKED":
+        raise Revoked("this device was revoked")
+    raise ProtocolError(f"the server answered {status} {_code(response) or ''}".strip(), status)
+
+
+def _json(response: httpx2.Response, kind: type) -> Any:
+    try:
+        body = response.json()
+    except ValueError as error:
+        # The sign-in page of a hotel's network answers 200 to everything.
+        raise Offline("something on the way answered, not the server") from error
+    if not isinstance(body, kind):
+        raise ProtocolError("the answer is no JSON object")
+    return body
+
+
+def _code(response: httpx2.Response) -> str | None:
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    nested = body.get("error") if isinstance(body, dict) else None
+    found = nested if isinstance(nested, dict) else body
+    code = found.get("code") if isinstance(found, dict) else None
+    return str(code) if code is not None else None
+
+
+def _retry_after(response: httpx2.Response, clock: Callable[[], datetime]) -> float | None:
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - clock()).total_seconds())
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,218 @@
+"""What the device did and the server may not know yet; and what the server said to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from tournee_client.database import Database
+from tournee_client.effects import Effect
+from tournee_client.wire import Answer, Document, Outcome, dumps
+
+_READ = "SELECT number, id, unit, command, input, base, occurred_at, tries, state FROM outbox "
+_ALL = _READ + "ORDER BY number"
+_BATCH = _READ + "WHERE state = ? AND number > ? ORDER BY number LIMIT ?"
+_UNIT = _READ + "WHERE state = ? AND unit = ? ORDER BY number"
+_ADD = "INSERT INTO outbox (number, id, unit, command, input, base, occurred_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_REMEMBER = """
+INSERT OR REPLACE INTO outcome
+SELECT id, number, unit, command, input, base, occurred_at, tries, ?, ?, ?, ?, ?, ? FROM outbox WHERE id = ?
+"""
+_SAID = "SELECT id, status, seq, code, message, fields, conflict FROM outcome WHERE id = ?"
+_REFUSED = """
+SELECT number, id, unit, command, input, base, occurred_at, tries, status,
+       id, status, seq, code, message, fields, conflict
+  FROM outcome WHERE status <> 'applied' ORDER BY number
+"""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An operation that has no number yet."""
+
+    id: str
+    command: str
+    input: Document
+    occurred_at: str
+    effects: tuple[Effect, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something the device did."""
+
+    number: int
+    id: str
+    unit: str | None
+    command: str
+    input: Document
+    base: int
+    occurred_at: str
+    tries: int
+    state: str = "pending"
+
+    def wire(self) -> Document:
+        """Return it as an entry of a push."""
+        document: Document = {
+            "id": self.id,
+            "number": self.number,
+            "command": self.command,
+            "input": self.input,
+        }
+        if self.unit is not None:
+            document["unit"] = self.unit
+        return document | {"base": self.base, "occurredAt": self.occurred_at}
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An operation the server did not carry out, and why."""
+
+    operation: Operation
+    outcome: Outcome
+
+
+class Outbox:
+    """Operations in the order they were done; they leave it only with a final outcome."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._execute = database.execute
+
+    def add(self, drafts: Iterable[Draft], unit: str | None) -> None:
+        """Number the drafts and keep them, all or none."""
+        with self._database.transaction():
+            first = self._database.number("next_number") or 1
+            base = self._database.number("seen")
+            for number, draft in enumerate(drafts, first):
+                did = (draft.command, dumps(draft.input), base, draft.occurred_at)
+                self._execute(_ADD, (number, draft.id, unit, *did))
+                self._add_effects(number, draft)
+                self._database.put("next_number", str(number + 1))
+
+    def _add_effects(self, number: int, draft: Draft) -> None:
+        for position, effect in enumerate(draft.effects):
+            patch = None if effect.patch is None else dumps(effect.patch)
+            values = (number, position, draft.id, effect.entity, effect.id, patch, effect.creates)
+            self._execute("INSERT INTO effect VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", values)
+
+    def operations(self) -> list[Operation]:
+        """Return everything the server has not decided, pending and parked."""
+        return self._select(_ALL)
+
+    def waiting(self) -> int:
+        """Return how many operations the server may not have seen."""
+        (count,) = self._execute("SELECT count(*) FROM outbox WHERE state = 'pending'").fetchone()
+        return int(count)
+
+    def batch(self, state: str, limit: int, after: int = 0) -> list[Operation]:
+        """Return the next operations to hand in, never a part of a unit."""
+        batch = self._select(_BATCH, state, after, limit)
+        if len(batch) < limit or batch[-1].unit is None:
+            return batch
+        whole = [operation for operation in batch if operation.unit != batch[-1].unit]
+        return whole or self._select(_UNIT, state, batch[-1].unit)
+
+    def _select(self, statement: str, *values: object) -> list[Operation]:
+        return [_operation(row) for row in self._execute(statement, values)]
+
+    def tried(self, batch: Sequence[Operation]) -> None:
+        """Count an attempt to hand these in."""
+        ids = dumps([operation.id for operation in batch])
+        self._execute(
+            "UPDATE outbox SET tries = tries + 1 WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+        )
+
+    def settle(self, batch: Sequence[Operation], answer: Answer) -> int:
+        """Keep the outcomes, let go of what is decided; return how many of the batch were answered."""
+        sent = {operation.id for operation in batch}
+        answered = [outcome for outcome in answer.outcomes if outcome.id in sent]
+        for outcome in answered:
+            self._remember(outcome)
+            if outcome.final:
+                self._close(outcome, outcome.seq or answer.checkpoint)
+            else:
+                self._execute("UPDATE outbox SET state = 'parked' WHERE id = ?", (outcome.id,))
+        # A store restored from a backup counts on from where the server is, not from where the backup was.
+        if answer.next_number > self._database.number("next_number"):
+            self._database.put("next_number", str(answer.next_number))
+        return len(answered)
+
+    def _remember(self, outcome: Outcome) -> None:
+        conflict = None if outcome.conflict is None else dumps(outcome.conflict)
+        said = (outcome.status, outcome.seq, outcome.code, outcome.message, dumps(outcome.fields), conflict)
+        self._execute(_REMEMBER, (*said, outcome.id))
+
+    def _close(self, outcome: Outcome, seq: int) -> None:
+        self._execute("DELETE FROM outbox WHERE id = ?", (outcome.id,))
+        if outcome.stands:
+            # Its other rows have not been pulled: without the effects the person would see their work undone.
+            self._execute("UPDATE effect SET settled = ? WHERE operation = ?", (seq, outcome.id))
+        else:
+            self._execute("DELETE FROM effect WHERE operation = ?", (outcome.id,))
+
+    def effects(self, entity: str, id: str | None = None) -> list[Effect]:
+        """Return what is presumed about an entity or one of its rows, in order."""
+        found = self._execute(
+            "SELECT entity, id, patch, creates FROM effect WHERE entity = ?1 AND (?2 IS NULL OR id = ?2)"
+            " ORDER BY number, position",
+            (entity, id),
+        )
+        return [
+            Effect(row[0], row[1], None if row[2] is None else json.loads(row[2]), bool(row[3]))
+            for row in found
+        ]
+
+    def settled(self) -> list[str]:
+        """Return the operations that were carried out, but of which not all has been pulled."""
+        found = self._execute("SELECT DISTINCT operation FROM effect WHERE settled IS NOT NULL")
+        return [row[0] for row in found]
+
+    def pulled(self, seq: int, operations: Iterable[str] = ()) -> None:
+        """Forget the effects of what has now arrived: all up to seq, and these operations."""
+        self._execute("DELETE FROM effect WHERE settled <= ?", (seq,))
+        self._database.executemany("DELETE FROM effect WHERE operation = ?", [(id,) for id in operations])
+
+    def arrived(self, operation: str, entity: str, id: str) -> None:
+        """Forget what an operation presumed about a row: it came with the outcome."""
+        self._execute(
+            "DELETE FROM effect WHERE operation = ? AND entity = ? AND id = ?", (operation, entity, id)
+        )
+
+    def outcome(self, id: str) -> Outcome | None:
+        """Return the last word of the server on an operation."""
+        found = self._execute(_SAID, (id,)).fetchone()
+        return None if found is None else _outcome(found)
+
+    def rejections(self) -> list[Rejection]:
+        """Return every operation that was not carried out, oldest first."""
+        read = [Rejection(_operation(row), _outcome(row[9:])) for row in self._execute(_REFUSED)]
+        return [rejection for rejection in read if rejection.outcome.refused]
+
+
+def units(batch: Sequence[Operation]) -> list[list[Operation]]:
+    """Split a batch into what must stay together."""
+    return [
+        list(together) for _, together in groupby(batch, key=lambda operation: operation.unit or operation.id)
+    ]
+
+
+def _operation(row: Sequence[Any]) -> Operation:
+    number, id, unit, command, values, base, occurred_at, tries, state = row[:9]
+    return Operation(number, id, unit, command, json.loads(values), base, occurred_at, tries, state)
+
+
+def _outcome(row: Sequence[Any]) -> Outcome:
+    id, status, seq, code, message, fields, conflict = row
+    return Outcome(
+        id,
+        status,
+        seq,
+        code,
+        message,
+        tuple(json.loads(fields)),
+        None if conflict is None else json.loads(conflict),
+    )

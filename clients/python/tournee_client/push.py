@@ -1,0 +1,81 @@
+"""Handing in what was done, as often as it takes; the server tells repetitions by their ids."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tournee_client.errors import ProtocolError
+from tournee_client.link import Link
+from tournee_client.outbox import Operation, units
+from tournee_client.store import Store
+from tournee_client.wire import Answer, Document, Outcome
+
+APP = "tournee-python/0.1"
+SCHEMA = 1
+BATCH = 500
+
+_SET_ASIDE = {400: "UNREADABLE", 413: "TOO_LARGE"}
+
+
+class Push:
+    """Empties the outbox, one request at a time."""
+
+    def __init__(self, link: Link, store: Store) -> None:
+        self._link = link
+        self._store = store
+        self._turn = asyncio.Lock()
+
+    async def run(self, patient: bool) -> list[Outcome]:
+        """Hand in all that is pending, then ask again for what is parked."""
+        async with self._turn:
+            outcomes: list[Outcome] = []
+            while batch := self._store.outbox.batch("pending", BATCH):
+                outcomes += await self._hand_in(batch, patient)
+            after = 0
+            while batch := self._store.outbox.batch("parked", BATCH, after):
+                outcomes += await self._hand_in(batch, patient)
+                after = max(operation.number for operation in batch)
+            return outcomes
+
+    async def _hand_in(self, batch: Sequence[Operation], patient: bool) -> list[Outcome]:
+        self._store.outbox.tried(batch)
+        try:
+            answer = await self._send([operation.wire() for operation in batch], patient)
+        except ProtocolError as error:
+            if error.status not in _SET_ASIDE:
+                raise
+            return await self._isolate(batch, _SET_ASIDE[error.status], patient)
+        return self._settle(batch, answer)
+
+    async def _send(self, operations: Sequence[Document], patient: bool) -> Answer:
+        body = {"device": self._store.device, "app": APP, "schema": SCHEMA, "operations": operations}
+        return Answer.parse(await self._link.call("POST", "/sync/push", patient, json=body))
+
+    def _settle(self, batch: Sequence[Operation], answer: Answer) -> list[Outcome]:
+        if self._store.settle(batch, answer) == 0:
+            raise ProtocolError("the answer has no outcome for any operation sent")
+        return list(answer.outcomes)
+
+    async def _isolate(self, batch: Sequence[Operation], code: str, patient: bool) -> list[Outcome]:
+        """Find by halves the unit the server cannot read, and set it aside: it must not hold up the rest."""
+        together = units(batch)
+        if len(together) == 1:
+            return await self._set_aside(batch, code, patient)
+        middle = len(together) // 2
+        first = [operation for unit in together[:middle] for operation in unit]
+        second = [operation for unit in together[middle:] for operation in unit]
+        return await self._hand_in(first, patient) + await self._hand_in(second, patient)
+
+    async def _set_aside(self, unit: Sequence[Operation], code: str, patient: bool) -> list[Outcome]:
+        """Hand in a name for each number, which the server refuses: for a missing number it would wait."""
+        names = [op.wire() | {"command": f"{op.command}:{code}", "input": {}} for op in unit]
+        answer = await self._send(names, patient)
+        refused = [
+            replace(outcome, status="quarantined", code=code, message="The server cannot read this.")
+            if outcome.refused
+            else outcome
+            for outcome in answer.outcomes
+        ]
+        return self._settle(unit, replace(answer, outcomes=tuple(refused)))

@@ -1,0 +1,178 @@
+"""The local copy: what the server last said, under what the device has done since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from os import PathLike
+
+from tournee_client.database import Database
+from tournee_client.effects import overlay
+from tournee_client.ids import new_id
+from tournee_client.outbox import Operation, Outbox
+from tournee_client.wire import Answer, Change, Document, Outcome, Page, dumps
+
+_PUT = {
+    "row": "INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?)",
+    "fresh": "INSERT OR REPLACE INTO fresh VALUES (?, ?, ?, ?)",
+}
+_REMOVE = {
+    "row": "DELETE FROM row WHERE entity = ? AND id = ?",
+    "fresh": "DELETE FROM fresh WHERE entity = ? AND id = ?",
+}
+_DIFFERENCE = """
+SELECT fresh.entity, fresh.id, fresh.seq, fresh.document FROM fresh LEFT JOIN row USING (entity, id)
+ WHERE row.document IS NOT fresh.document
+UNION ALL
+SELECT row.entity, row.id, ?, NULL FROM row LEFT JOIN fresh USING (entity, id) WHERE fresh.id IS NULL
+"""
+
+
+class Store:
+    """One device's memory, in one file (or `":memory:"`)."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.database = Database(path)
+        self.outbox = Outbox(self.database)
+        if self.database.get("device") is None:
+            self.database.put("device", new_id())
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+    @property
+    def device(self) -> str:
+        """The device's UUID, made with the store and gone with a wipe."""
+        return str(self.database.get("device"))
+
+    @property
+    def cursor(self) -> str | None:
+        """The place in the feed up to which the local copy is complete."""
+        return self.database.get("cursor")
+
+    @property
+    def renewing(self) -> bool:
+        """Whether a new copy is being fetched, to replace the present one when it is whole."""
+        return self.database.get("renewing") is not None
+
+    @property
+    def next_cursor(self) -> str | None:
+        """The cursor to pull with: the new copy's while one is being fetched."""
+        return self.database.get("fresh_cursor") if self.renewing else self.cursor
+
+    def has_rows(self) -> bool:
+        """Whether the local copy holds anything."""
+        return self.database.execute("SELECT 1 FROM row LIMIT 1").fetchone() is not None
+
+    def renew(self) -> None:
+        """Begin a new copy from nothing; the present one stays in use."""
+        with self.database.transaction():
+            self.database.execute("DELETE FROM fresh")
+            self._put({"renewing": "1", "fresh_cursor": None, "fresh_seen": None})
+
+    def apply(self, page: Page, settled: Iterable[str] = ()) -> list[Change]:
+        """Take in a pulled page and its cursor together; return what changed in the copy in use."""
+        if not self.renewing:
+            return self.follow(page, settled)
+        with self.database.transaction():
+            self._write("fresh", page.changes)
+            seen = max(self.database.number("fresh_seen"), page.last_seq)
+            self._put({"fresh_cursor": page.cursor, "fresh_seen": str(seen)})
+            return [] if page.more else self._swap(settled)
+
+    def follow(self, page: Page, settled: Iterable[str] = ()) -> list[Change]:
+        """Take in what happened since the present copy's cursor, also while a new copy is being fetched."""
+        with self.database.transaction():
+            self._write("row", page.changes)
+            seen = max(self.database.number("seen"), page.last_seq)
+            self._put({"cursor": page.cursor, "seen": str(seen)})
+            if not page.more:
+                self.outbox.pulled(seen, settled)
+        return list(page.changes)
+
+    def _swap(self, settled: Iterable[str]) -> list[Change]:
+        seen, cursor = self.database.number("fresh_seen"), self.database.get("fresh_cursor")
+        found = self.database.execute(_DIFFERENCE, (seen,)).fetchall()
+        self.database.execute("DELETE FROM row")
+        self.database.execute("INSERT INTO row SELECT * FROM fresh")
+        self.database.execute("DELETE FROM fresh")
+        # `seen` may fall: the server may have been restored from a backup.
+        forget = dict.fromkeys(("renewing", "fresh_cursor", "fresh_seen"))
+        self._put({"cursor": cursor, "seen": str(seen), **forget})
+        self.outbox.pulled(seen, settled)
+        return [
+            Change(seq, entity, id, None if text is None else json.loads(text))
+            for entity, id, seq, text in found
+        ]
+
+    def _put(self, values: dict[str, str | None]) -> None:
+        for key, value in values.items():
+            self.database.put(key, value)
+
+    def _write(self, table: str, changes: Iterable[Change]) -> None:
+        for change in changes:
+            key = (change.entity, change.id)
+            if change.record is None:
+                self.database.execute(_REMOVE[table], key)
+            else:
+                values = (*key, change.seq, dumps({"id": change.id, **change.record}))
+                self.database.execute(_PUT[table], values)
+
+    def settle(self, batch: Sequence[Operation], answer: Answer) -> int:
+        """Take in the answer to a push; return how many operations of the batch it answered."""
+        with self.database.transaction():
+            answered = self.outbox.settle(batch, answer)
+            first_sent = {operation.id for operation in batch if operation.tries == 0}
+            for outcome in answer.outcomes:
+                # The record of a repeated operation may be older than what was pulled since, and would stay.
+                if outcome.id in first_sent and outcome.status != "duplicate":
+                    self._take_record(outcome, outcome.seq or answer.checkpoint)
+        return answered
+
+    def _take_record(self, outcome: Outcome, seq: int) -> None:
+        record = dict(outcome.record or {})
+        if not record or seq <= self.database.number("seen"):
+            return
+        entity, id, removed = record.pop("entity"), record["id"], record.pop("removed", False)
+        self._write("row", [Change(seq, entity, id, None if removed else record)])
+        self.outbox.arrived(outcome.id, entity, id)
+
+    def get(self, entity: str, id: str) -> Document | None:
+        """Return a row as the person should see it now."""
+        found = self.database.execute(
+            "SELECT document FROM row WHERE entity = ? AND id = ?", (entity, id)
+        ).fetchone()
+        return overlay(None if found is None else json.loads(found[0]), self.outbox.effects(entity, id))
+
+    def all(self, entity: str, **equals: object) -> list[Document]:
+        """Return the rows of an entity, ordered by id, whose fields equal what is given."""
+        found = self.database.execute("SELECT id, document FROM row WHERE entity = ?", (entity,))
+        rows: dict[str, Document | None] = {id: json.loads(document) for id, document in found}
+        for effect in self.outbox.effects(entity):
+            rows[effect.id] = overlay(rows.get(effect.id), [effect])
+        present = (rows[id] for id in sorted(rows))
+        return [row for row in present if row is not None and _matches(row, equals)]
+
+    def server_row(self, entity: str, id: str) -> Document | None:
+        """Return a row as the server last said it, without the device's own pending work."""
+        found = self.database.execute(
+            "SELECT document FROM row WHERE entity = ? AND id = ?", (entity, id)
+        ).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def seq(self, entity: str, id: str) -> int | None:
+        """Return the seq a row came with."""
+        found = self.database.execute(
+            "SELECT seq FROM row WHERE entity = ? AND id = ?", (entity, id)
+        ).fetchone()
+        return None if found is None else int(found[0])
+
+    def wipe(self) -> None:
+        """Forget everything; what remains is an empty store of a new device."""
+        self.database.erase()
+        self.database.put("device", new_id())
+
+
+def _matches(row: Document, equals: dict[str, object]) -> bool:
+    return all(row.get(field) == value for field, value in equals.items())

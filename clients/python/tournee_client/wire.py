@@ -1,0 +1,156 @@
+"""The answers of the sync endpoints as values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+from tournee_client.errors import ProtocolError
+
+Document = dict[str, Any]
+
+_FINAL = frozenset({"applied", "merged", "superseded", "duplicate", "rejected", "quarantined"})
+_REFUSED = frozenset({"rejected", "quarantined"})
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row as it now is, or (`record` is None) gone from this device's sight."""
+
+    seq: int
+    entity: str
+    id: str
+    record: Document | None
+
+    @property
+    def removed(self) -> bool:
+        """Whether the row is gone."""
+        return self.record is None
+
+    @classmethod
+    def parse(cls, body: Document) -> Change:
+        """Read one entry of a page."""
+        record = None if body.get("removed") else dict(body["record"])
+        return cls(int(body["seq"]), body["entity"], body["id"], record)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A piece of the feed and the place after it."""
+
+    changes: tuple[Change, ...]
+    cursor: str | None
+    more: bool
+    resync: bool
+
+    @property
+    def last_seq(self) -> int:
+        """The highest seq in the page, 0 when it is empty."""
+        return max((change.seq for change in self.changes), default=0)
+
+    @classmethod
+    def parse(cls, body: Any, event_id: str | None = None) -> Page:
+        """Read a pull's answer, or the data of a stream's event with its id."""
+        try:
+            changes = tuple(Change.parse(change) for change in body.get("changes", ()))
+            page = cls(
+                changes, body.get("cursor") or event_id, bool(body.get("more")), bool(body.get("resync"))
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(f"unreadable page: {error!r}") from error
+        if page.cursor is None and not page.resync:
+            raise ProtocolError("a page without a cursor")
+        return page
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one operation."""
+
+    id: str
+    status: str
+    seq: int | None = None
+    code: str | None = None
+    message: str | None = None
+    fields: tuple[str, ...] = ()
+    conflict: Any = None
+    record: Document | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the server has decided; a parked operation still waits for something."""
+        return self.status in _FINAL
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was not carried out; a repeated refusal comes as a duplicate with its code."""
+        return self.status in _REFUSED or (self.status == "duplicate" and self.code is not None)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the operation was carried out just as it was sent."""
+        return self.status in ("applied", "duplicate") and not self.refused
+
+    @classmethod
+    def parse(cls, body: Document) -> Outcome:
+        """Read one entry of a push's answer."""
+        record = body.get("record")
+        if record is not None and not {"entity", "id"} <= record.keys():
+            raise ValueError("a record that does not say which it is")
+        return cls(
+            id=body["id"],
+            status=body["status"],
+            seq=body.get("seq"),
+            code=body.get("code"),
+            message=body.get("message"),
+            fields=tuple(body.get("fields") or ()),
+            conflict=body.get("conflict"),
+            record=record,
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A push's answer."""
+
+    outcomes: tuple[Outcome, ...]
+    checkpoint: int
+    next_number: int
+
+    @classmethod
+    def parse(cls, body: Any) -> Answer:
+        """Read it, or say that it is none."""
+        try:
+            outcomes = tuple(Outcome.parse(outcome) for outcome in body["outcomes"])
+            return cls(outcomes, int(body.get("checkpoint") or 0), int(body.get("nextNumber") or 0))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(f"unreadable answer to a push: {error!r}") from error
+
+
+def dumps(value: Any) -> str:
+    """Write JSON; ids and times may be given as Python values."""
+    return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"))
+
+
+def plain(value: Document) -> Document:
+    """Return the value as it will be after travelling as JSON."""
+    document: Document = json.loads(dumps(value))
+    return document
+
+
+def instant(moment: datetime) -> str:
+    """Write an aware time in UTC, as RFC 3339."""
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, (UUID, date)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} does not travel as JSON")

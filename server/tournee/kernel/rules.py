@@ -1,0 +1,47 @@
+"""Rules that look at more rows than one, and how a plain command obeys them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Command
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import Invalid
+from tournee.kernel.transaction import Transaction
+
+EntityT = TypeVar("EntityT", bound=Entity)
+Rule = Callable[[Transaction, EntityT], Awaitable[None]]
+
+
+def obeying(plain: Command[Any, EntityT], *rules: Rule[EntityT]) -> Command[Any, EntityT]:
+    """The command, followed by rules that may refuse what it made of the row."""
+
+    async def function(tx: Transaction, actor: Actor, do: Any) -> EntityT:
+        row = await plain(tx, actor, do)
+        for rule in rules:
+            await rule(tx, row)
+        return row
+
+    return dataclasses.replace(plain, function=function)
+
+
+async def not_its_own_ancestor(tx: Transaction, row: Entity) -> None:
+    """Refuse a `parent_id` that leads back to the row.
+
+    Each ancestor is locked, so that two moves at the same time cannot close a ring together.
+    """
+    model: Any = type(row)
+    child: Any = row
+    passed: set[UUID] = set()
+    while child is not None and child.parent_id is not None:
+        passed.add(child.id)
+        if child.parent_id in passed:
+            raise Invalid("A record cannot lie below itself.", "parentId")
+        found = await tx.all(select(model).where(model.id == child.parent_id))
+        child = found[0] if found else None

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios inside one run, never a test. `make bench`, or `make bench ONLY=pull_idle`."""

@@ -1,0 +1,32 @@
+"""`make bench`: prints one line a figure, `name value unit`. ONLY=… takes those whose name begins so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+
+from tests.bench.figures import Figure
+from tests.bench.growth import pull_growth
+
+# What each benchmark prints, so that ONLY can choose without running.
+BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
+    ("pull_idle_growth_ratio", "pull_delta_growth_ratio"): pull_growth,
+}
+
+
+async def main(only: str) -> int:
+    ran = 0
+    for names, benchmark in BENCHMARKS.items():
+        if any(name.startswith(only) for name in names):
+            ran += 1
+            for figure in await benchmark():
+                print(figure.line(), flush=True)
+    if not ran:
+        print(f"No figure is called {only!r}.", file=sys.stderr)
+    return 0 if ran else 2
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(os.environ.get("ONLY", ""))))

@@ -1,0 +1,115 @@
+from collections.abc import Callable
+
+import pytest
+
+from tests.clients.fake import FakeServer
+from tournee_client import Change, Device, Offline, Page, Store
+from tournee_client.testing import Fault, FlakyTransport
+
+
+async def test_an_interrupted_pull_goes_on_where_it_was(
+    device: Device, server: FakeServer, network: FlakyTransport
+):
+    server.page = 2
+    for number in range(5):
+        server.write("Customer", str(number), {"n": number})
+    network.plan = iter([Fault.DELIVER, Fault.LOSE])
+    with pytest.raises(Offline):
+        await device.pull()
+    assert len(device.all("Customer")) == 2
+    await device.pull()
+    assert [customer["n"] for customer in device.all("Customer")] == [0, 1, 2, 3, 4]
+    assert server.pulls == [None, "1:2:5", "1:2:5", "1:4:5"]
+
+
+async def test_a_resync_replaces_the_copy_only_when_the_new_one_is_whole(
+    device: Device,
+    store: Store,
+    server: FakeServer,
+    network: FlakyTransport,
+    open_device: Callable[[Store], Device],
+):
+    for id in ("kept", "left", "moved", "renamed"):
+        server.write("Customer", id, {"name": id})
+    await device.sync()
+    await device.do("updateCustomer", {"customerId": "kept", "phone": "1"})
+    server.write("Customer", "left", None)
+    server.write("Customer", "renamed", {"name": "new"})
+    server.restart_feed()
+    server.page = 1
+    network.plan = iter([Fault.DELIVER, Fault.DELIVER, Fault.DROP])
+    with pytest.raises(Offline):
+        await device.pull()
+    assert {customer["name"] for customer in device.all("Customer")} == {"kept", "left", "moved", "renamed"}
+    again = open_device(store)
+    changes = await again.pull()
+    assert {(change.id, change.removed) for change in changes} == {("left", True), ("renamed", False)}
+    assert {customer["name"] for customer in again.all("Customer")} == {"kept", "moved", "new"}
+    assert len(again.pending()) == 1
+    assert again.get("Customer", "kept") == {"id": "kept", "name": "kept", "phone": "1"}
+    assert server.pulls.count(None) == 2, "the new copy went on where it was interrupted"
+
+
+async def test_a_resync_during_a_resync_begins_again(
+    device: Device, server: FakeServer, network: FlakyTransport
+):
+    server.page = 1
+    for id in ("1", "2", "3"):
+        server.write("Customer", id, {})
+    await device.sync()
+    server.restart_feed()
+    network.plan = iter([Fault.DELIVER, Fault.DELIVER, Fault.DROP])
+    with pytest.raises(Offline):
+        await device.pull()
+    server.restart_feed()
+    server.write("Customer", "1", None)
+    await device.pull()
+    assert [customer["id"] for customer in device.all("Customer")] == ["2", "3"]
+
+
+async def test_a_row_known_only_from_an_outcome_does_not_outlive_the_first_pull(
+    device: Device, server: FakeServer
+):
+    await device.do("createCustomer", {"id": "c"})
+    await device.push()
+    server.write("Customer", "c", None)
+    await device.pull()
+    assert device.all("Customer") == []
+
+
+async def test_what_is_done_during_a_pull_is_handed_in_by_the_same_sync(
+    device: Device, server: FakeServer, network: FlakyTransport
+):
+    async def work() -> None:
+        await device.do("createCustomer", {"id": "late"})
+
+    network._sleep = work
+    network.plan = iter([Fault.DELAY])
+    await device.sync()
+    assert device.pending() == []
+    assert server.row("Customer", "late") == {}
+
+
+async def test_busy_servers_are_asked_again_with_patience(
+    device: Device, network: FlakyTransport, waits: list[float]
+):
+    network.plan = iter([Fault.BUSY, Fault.DROP, Fault.DROP])
+    await device.sync()
+    assert waits == [1.0 + 0.5, 1.0, 2.0]
+
+
+async def test_patience_ends(device: Device, network: FlakyTransport, waits: list[float]):
+    network.plan = iter([Fault.DROP] * 100)
+    with pytest.raises(Offline):
+        await device.sync()
+    assert len(waits) == 5
+
+
+async def test_a_page_that_cannot_be_stored_leaves_no_part_of_it(
+    device: Device, server: FakeServer, store: Store
+):
+    await device.sync()
+    unstorable = (Change(1, "Customer", "1", {}), Change(2, "Customer", "2", {"n": object()}))
+    with pytest.raises(TypeError):
+        store.apply(Page(unstorable, "1:2:2", more=False, resync=False))
+    assert (device.all("Customer"), store.cursor) == ([], "1:0:0")

@@ -1,0 +1,62 @@
+from contextlib import aclosing
+
+import pytest
+
+from tests.clients.fake import FakeServer
+from tournee_client import Device, Revoked, Store
+
+
+async def test_events_are_stored_before_they_are_told(device: Device, server: FakeServer, store: Store):
+    await device.sync()
+    async with aclosing(device.stream()) as stream:
+        server.write("Customer", "c", {"name": "Demo Bakery"})
+        server.announce(store.cursor)
+        (change,) = await anext(stream)
+        assert change.id == "c"
+        assert device.get("Customer", "c") == {"id": "c", "name": "Demo Bakery"}
+        assert store.cursor == "1:1:1"
+
+
+async def test_a_broken_stream_goes_on_from_the_last_event(device: Device, server: FakeServer, store: Store):
+    await device.sync()
+    async with aclosing(device.stream()) as stream:
+        server.write("Customer", "1", {})
+        server.announce(store.cursor)
+        await anext(stream)
+        server.events.put_nowait(None)
+        server.expire()
+        server.write("Customer", "2", {})
+        server.announce(store.cursor)
+        await anext(stream)
+    assert server.last_event_ids == ["1:0:0", "1:1:1"]
+    assert len(device.all("Customer")) == 2
+
+
+async def test_a_resync_on_the_stream_brings_a_whole_new_copy(
+    device: Device, server: FakeServer, store: Store
+):
+    server.write("Customer", "old", {})
+    await device.sync()
+    server.restart_feed()
+    server.write("Customer", "old", None)
+    server.write("Customer", "new", {})
+    server.announce(store.cursor)
+    async with aclosing(device.stream()) as stream:
+        changes = await anext(stream)
+    assert {(change.id, change.removed) for change in changes} == {("old", True), ("new", False)}
+    assert [customer["id"] for customer in device.all("Customer")] == ["new"]
+
+
+async def test_a_device_without_a_copy_pulls_before_it_listens(device: Device, server: FakeServer):
+    server.write("Customer", "c", {})
+    async with aclosing(device.stream()) as stream:
+        (change,) = await anext(stream)
+    assert change.id == "c"
+    assert server.last_event_ids == []
+
+
+async def test_a_stream_ends_when_the_device_is_revoked(device: Device, server: FakeServer):
+    await device.sync()
+    server.revoked = True
+    with pytest.raises(Revoked):
+        await anext(device.stream())

@@ -1,0 +1,26 @@
+"""Promises between documents and code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import tournee.app  # noqa: F401 - so that every refusal is defined
+from tournee.kernel.errors import refusal_codes
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_refusal_is_documented_with_what_a_client_does() -> None:
+    text = (ROOT / "schema" / "refusals.md").read_text()
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE))
+    assert documented == set(refusal_codes())
+
+
+def test_every_numbered_step_of_push_and_pull_stands_in_the_code() -> None:
+    protocol = (ROOT / "schema" / "sync.md").read_text()
+    for section, module in (("Push", "push"), ("Pull", "pull")):
+        text = protocol.split(f"## {section}\n")[1].split("\n## ")[0]
+        steps = re.findall(r"^(\d)\. \*\*", text, re.MULTILINE)
+        code = (ROOT / "server" / "tournee" / "sync" / f"{module}.py").read_text()
+        assert steps == sorted(set(re.findall(r"(?:\"\"\"|# )(\d)\. ", code)))
