@@ -1,15 +1,19 @@
 import itertools
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 import pytest_asyncio
+from starlette.applications import Starlette
 
 from tests import migrate
 from tests.house import House
 from tests.postgres import create_database, drop_database, postgres
+from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database
+from tournee.settings import Settings
 
 _numbers = itertools.count(1)
 
@@ -64,3 +68,28 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def house(database: Database) -> House:
     """A new organisation for each test; the database is the module's."""
     return await House(database).found()
+
+
+@pytest_asyncio.fixture
+async def app(database_url: str, tmp_path: Path) -> AsyncIterator[Starlette]:
+    """The whole server on this module's database, started; `app.state` has its parts."""
+    # Late, so that the tests of one domain run whatever state the server is in.
+    from tournee.app import create_app
+
+    served = create_app(Settings(database_url=database_url, directory=tmp_path))
+    async with served.router.lifespan_context(served):
+        yield served
+
+
+@pytest_asyncio.fixture
+async def client(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
+    """Somebody who calls the server."""
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://server") as caller:
+        yield caller
+
+
+@pytest.fixture
+def bearer(app: Starlette) -> Callable[[Actor], dict[str, str]]:
+    """The headers of somebody who is signed in; the actor's account must exist (`house.account`)."""
+    return lambda actor: {"Authorization": f"Bearer {app.state.tokens.issue(actor)}"}

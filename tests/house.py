@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from tournee.auth.roles import OFFICE, SCOPES, Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database, Organisation, new_id, now
-from tournee.kernel.log import Head
+from tournee.kernel.log import Change, Head
 
 
 class House:
@@ -48,11 +48,30 @@ class House:
         self._actors.setdefault(role, actor)
         return actor
 
+    async def account(
+        self,
+        role: Role | str = Role.MANAGER,
+        *,
+        email: str | None = None,
+        device_id: UUID | None = None,
+        **fields: Any,
+    ) -> Actor:
+        """An account that exists, as an actor: what signing in needs. Without a password unless given."""
+        email = email or f"{uuid4()}@demo.example"
+        row = await self.run("createAccount", email=email, name="Demo Person", role=Role(role), **fields)
+        return self.actor(role, id=row.id, device_id=device_id)
+
     async def run(self, name: str, _as: Actor | Role | str = Role.MANAGER, /, **payload: Any) -> Any:
         """Perform a command online; the payload is in wire names (`customerId="…"`)."""
         actor = _as if isinstance(_as, Actor) else self.actor(_as)
         command = COMMANDS[name]
         return await self.kernel.perform(actor, command, command.parse(wire(payload)))
+
+    async def changes(self, id: UUID) -> list[Change]:
+        """What the log says of a record, in order."""
+        async with self.database.reading() as session:
+            own = (Change.organisation_id == self.organisation_id, Change.id == id)
+            return list(await session.scalars(select(Change).where(*own).order_by(Change.seq)))
 
 
 def wire(value: Any) -> Any:

@@ -42,7 +42,7 @@ class Domain:
             for value in vars(self.models).values()
             if isinstance(value, type)
             and issubclass(value, Entity)
-            and value.__module__ == self.models.__name__
+            and value.__module__.startswith(self.models.__name__)
         ]
 
     def own_commands(self) -> list[Command[Any, Any]]:

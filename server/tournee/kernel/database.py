@@ -24,6 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
     Uuid,
     event,
+    text,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -169,14 +170,15 @@ def async_url(url: str) -> str:
 _SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c timezone=UTC"
 
 
-def _prepare_sqlite(engine: AsyncEngine) -> None:
+def _prepare_sqlite(engine: AsyncEngine, cache_megabytes: int) -> None:
     """Real transactions: the driver's implicit BEGIN is off and ours says which kind it is."""
+    pragmas = ("foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000")
 
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+        for pragma in (*pragmas, f"cache_size={-1024 * cache_megabytes}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -190,7 +192,7 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
 class Database:
     """The engine and its two ways in: `reading()` and `writing()`."""
 
-    def __init__(self, url: str, pool_size: int = 10) -> None:
+    def __init__(self, url: str, pool_size: int = 10, cache_megabytes: int = 2) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         options: dict[str, Any] = {}
@@ -198,7 +200,7 @@ class Database:
             options = {"pool_size": pool_size, "max_overflow": pool_size, "connect_args": {"options": _SESSION}}
         self.engine = create_async_engine(async_url(url), pool_pre_ping=False, **options)
         if self.is_sqlite:
-            _prepare_sqlite(self.engine)
+            _prepare_sqlite(self.engine, cache_megabytes)
             self._write_engine = self.engine.execution_options(tournee_writes=True)
             self._read_engine = self.engine
         else:
@@ -235,6 +237,22 @@ class Database:
     async def connecting(self) -> AsyncIterator[AsyncConnection]:
         async with self.engine.connect() as connection:
             yield connection
+
+    async def analyse(self) -> None:
+        """Tell the database how large its tables have become, after many rows were added.
+
+        SQLite goes by guesses until then. PostgreSQL keeps the plans of its reference checks for the
+        whole connection: made while the tables were empty, they read them from end to end every time.
+        """
+        if self.is_sqlite:
+            async with self.writing() as session:
+                await session.execute(text("PRAGMA analysis_limit=1000"))
+                await session.execute(text("ANALYZE"))
+                await session.commit()
+        else:
+            outside_transactions = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            async with outside_transactions.connect() as connection:
+                await connection.execute(text("ANALYZE"))
 
     @property
     def plain_url(self) -> str:

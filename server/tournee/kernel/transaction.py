@@ -16,17 +16,19 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Executable, Select, event, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import Database, Entity, UnloggedWrite, new_id, now
 from tournee.kernel.errors import Invalid, NotFound
-from tournee.kernel.fields import apply_defaults, camel, fields, wire_value
+from tournee.kernel.fields import apply_defaults, camel, fields, values, wire_value
 from tournee.kernel.log import Change, Entry, Record, publish
 from tournee.kernel.visibility import MembershipRules, visible, was_visible
 
 EntityT = TypeVar("EntityT", bound=Entity)
+ValueT = TypeVar("ValueT")
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Transaction:
         # What the running command has had in its hands: nothing else can it have changed.
         self._handed: set[Entity] = set()
         self._free: set[UUID] = set()
+        self._unclaimed: set[tuple[Any, Any]] = set()
         event.listen(session.sync_session, "before_flush", self._before_flush)
 
     @property
@@ -172,6 +175,21 @@ class Transaction:
             taken.update(await self.session.scalars(known))
         self._free |= asked - taken
         return taken
+
+    async def reserve_values(self, column: InstrumentedAttribute[ValueT], values: Iterable[ValueT]) -> None:
+        """Ask with one statement which of these values nobody holds in this column, for `claim`."""
+        asked = set(values)
+        for chunk in _chunks(list(asked)):
+            model: Any = column.class_
+            held = select(column).where(model.organisation_id == self.organisation_id, column.in_(chunk))
+            asked.difference_update(await self.session.scalars(held))
+        self._unclaimed.update((column, value) for value in asked)
+
+    def claim(self, column: InstrumentedAttribute[ValueT], value: ValueT) -> bool:
+        """Whether the value is known to be free; once, since whoever asks is about to take it."""
+        known = (column, value) in self._unclaimed
+        self._unclaimed.discard((column, value))
+        return known
 
     async def sees(self, model: type[Entity], id: UUID) -> bool:
         """Whether the actor may see the row now, whatever a fact may name."""
@@ -307,19 +325,19 @@ class Transaction:
 
     def _note_changes(self) -> None:
         """Compare each row this command touched with what was last noted of it."""
-        touched = self._flushed | {row for row in self._handed if inspect(row).modified}
+        touched = self._flushed | {row for row in self._handed if instance_state(row).modified}
         for row in sorted(touched, key=lambda row: row.id):
             seen = self._seen.get(row.id)
             if seen is None and row.id not in self._new:
                 raise UnloggedWrite(f"{type(row).__name__} was changed without being found first.")
-            values = _values(row)
+            present = _values(row)
             if seen is None:
-                self._note(row, None, {name: value for name, value in values.items() if name != "deleted"})
+                self._note(row, None, values(row))
             else:
-                after = {name: value for name, value in values.items() if seen[name] != value}
+                after = {name: value for name, value in present.items() if seen[name] != value}
                 if after:
                     self._note(row, {name: seen[name] for name in after}, after)
-            self._seen[row.id] = values
+            self._seen[row.id] = present
         self._flushed.clear()
 
     def _require_noted(self) -> None:
@@ -364,7 +382,7 @@ class Transaction:
         if not self.database.is_sqlite:
             await self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
         for row in {entry.row for entry in self.entries}:
-            if inspect(row).expired_attributes:
+            if instance_state(row).expired_attributes:
                 await self.session.refresh(row)
         last = await publish(self) if self.entries else None
         if self.before_commit is not None:
@@ -400,13 +418,13 @@ class Transaction:
 
 
 def _values(row: Entity) -> dict[str, Any]:
-    return {"deleted": row.deleted, **{field.name: getattr(row, field.name) for field in fields(type(row))}}
+    return {"deleted": row.deleted, **values(row)}
 
 
 def _wire(values: dict[str, Any]) -> dict[str, Any]:
     return {camel(name): wire_value(value) for name, value in values.items()}
 
 
-def _chunks(ids: list[UUID]) -> Iterable[list[UUID]]:
+def _chunks(values: list[ValueT]) -> Iterable[list[ValueT]]:
     """A statement holds only so many parameters."""
-    return (ids[start : start + 10_000] for start in range(0, len(ids), 10_000))
+    return (values[start : start + 10_000] for start in range(0, len(values), 10_000))

@@ -1,0 +1,181 @@
+"""GraphQL over HTTP and WebSockets, as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types.graphql import OperationType
+
+from tournee.api.context import Context
+from tournee.api.errors import coded
+from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, preferred, read
+from tournee.api.schema import schema
+from tournee.api.sockets import Socket, TextAdapter, token_check
+from tournee.catalogue import ENTITIES
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import new_id
+from tournee.settings import Settings
+from tournee.sync.pull import Feed
+from tournee.sync.wake import Wake
+
+_STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+_QUERY, _MUTATION, _SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
+
+
+def graphql_app(kernel: Kernel, settings: Settings, wake: Wake | None = None) -> ASGIApp:
+    """The endpoint /graphql. Who acts stands in `scope["actor"]`; a WebSocket may also say it later."""
+    return Endpoint(kernel, settings, wake)
+
+
+class Endpoint(GraphQL[None, None]):
+    """HTTP is answered here; WebSockets by Strawberry, with a handler that trusts nothing it reads."""
+
+    graphql_transport_ws_handler_class = Socket
+    websocket_adapter_class = TextAdapter
+
+    def __init__(self, kernel: Kernel, settings: Settings, wake: Wake | None) -> None:
+        # Tokens never come by themselves, as cookies would, so any page may connect with one it has.
+        super().__init__(
+            schema(),
+            graphql_ide=None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            allowed_origins=("*",),
+        )
+        self.kernel = kernel
+        self.wake = wake
+        self.feed = Feed(kernel.database, tuple(ENTITIES.values()))
+        self.heartbeat_seconds = settings.heartbeat_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            answer = await self.answer(request)
+        except BadRequest as bad:
+            errors = [coded(str(bad), bad.code)]
+            answer = _json({"errors": [error.formatted for error in errors]}, bad.status)
+            answer.headers.update(bad.headers)
+        await answer(scope, receive, send)
+
+    def context_for(self, scope: Scope) -> Context:
+        """The context of who acts in this scope."""
+        return Context(
+            self.kernel,
+            scope["actor"],
+            self.feed,
+            self.wake,
+            scope.get("request_id") or str(new_id()),
+        )
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> None:
+        """A WebSocket's is made when its first message has said who acts."""
+
+    async def answer(self, request: Request) -> Response:
+        if request.scope.get("actor") is None:
+            raise BadRequest(
+                401,
+                "UNAUTHENTICATED",
+                "Sign in and send the access token.",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        media = preferred(request.headers.get("accept"))
+        asked = await read(request)
+        allowed = {_QUERY} if request.method == "GET" else {_QUERY, _MUTATION}
+        if media == EVENTS:
+            return await self._stream(request, asked, {*allowed, _SUBSCRIPTION})
+        return await self._one(request, asked, allowed, media)
+
+    async def _one(self, request: Request, asked: Asked, allowed: set[OperationType], media: str) -> Response:
+        try:
+            result = await self.schema.execute(
+                asked.query,
+                variable_values=asked.variables,
+                operation_name=asked.operation_name,
+                context_value=self.context_for(request.scope),
+                allowed_operation_types=allowed,
+            )
+        except (CannotGetOperationTypeError, MissingQueryError):
+            raise BadRequest(400, "BAD_REQUEST", "The document has no such operation.") from None
+        except InvalidOperationTypeError as error:
+            raise _not_this_way(error) from None
+        status = 200
+        if media == GRAPHQL and (codes := _request_errors(result)):
+            status = 403 if "FORBIDDEN" in codes else 400
+        return _json(_body(result), status, media)
+
+    async def _stream(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Response:
+        context = self.context_for(request.scope)
+        context.authorise = token_check(request.scope)
+        source = await self.schema.stream(
+            asked.query,
+            variable_values=asked.variables,
+            operation_name=asked.operation_name,
+            context_value=context,
+            allowed_operation_types=allowed,
+        )
+        return StreamingResponse(
+            _events(source, self.heartbeat_seconds), media_type=EVENTS, headers=_STREAM_HEADERS
+        )
+
+
+def _not_this_way(error: InvalidOperationTypeError) -> BadRequest:
+    if error.operation_type is _SUBSCRIPTION:
+        return BadRequest(406, "NOT_ACCEPTABLE", f"Subscriptions come as {EVENTS}, or through a WebSocket.")
+    return BadRequest(405, "METHOD_NOT_ALLOWED", "Send mutations by POST.", {"Allow": "POST"})
+
+
+def _json(content: Any, status: int = 200, media: str = "application/json") -> Response:
+    return Response(orjson.dumps(content), status, media_type=f"{media}; charset=utf-8")
+
+
+def _request_errors(result: Any) -> set[str]:
+    """The codes of errors for which nothing was executed; empty if it was."""
+    errors: list[GraphQLError] = result.errors or []
+    if result.data is not None or any(error.path for error in errors):
+        return set()
+    return {str((error.extensions or {}).get("code")) for error in errors}
+
+
+def _body(result: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {} if _request_errors(result) else {"data": result.data}
+    if result.errors:
+        body["errors"] = [error.formatted for error in result.errors]
+    return body
+
+
+async def _events(source: AsyncGenerator[Any, None], heartbeat_seconds: float) -> AsyncIterator[bytes]:
+    """Server-sent events, a comment from time to time where nothing happens."""
+    pending = asyncio.ensure_future(anext(source, None))
+    try:
+        yield b": connected\n\n"
+        while True:
+            done, _ = await asyncio.wait({pending}, timeout=heartbeat_seconds)
+            if not done:
+                yield b": heartbeat\n\n"
+                continue
+            result = pending.result()
+            if result is None:
+                break
+            yield b"event: next\ndata: " + orjson.dumps(_body(result)) + b"\n\n"
+            pending = asyncio.ensure_future(anext(source, None))
+        yield b"event: complete\ndata: \n\n"
+    finally:
+        pending.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await pending
+        await source.aclose()

@@ -1,0 +1,171 @@
+"""The change log as GraphQL shows it: its type, and the cursor that a subscription resumes from."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import strawberry
+from sqlalchemy import select
+from strawberry.scalars import JSON
+from strawberry.types.field import StrawberryField
+
+from tournee.api.connections import add_fields, connection_type, list_arguments, object_type
+from tournee.api.context import Info
+from tournee.api.errors import InvalidCursor
+from tournee.api.mapping import Column, Listing, make_field
+from tournee.api.nodes import Nodes
+from tournee.api.queries import listing
+from tournee.api.scalars import Long, optional
+from tournee.kernel.actor import Scope
+from tournee.kernel.log import Change, Record
+from tournee.sync.cursor import MAX_ID, Cursor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A change as a subscription tells it. Who does not see the log learns what became of a
+    record, not who did what to it: the fields of the log are None then."""
+
+    seq: int
+    entity: str
+    id: UUID
+    place: Cursor
+    document: str | None
+    command: str | None = None
+    actor_id: UUID | None = None
+    device_id: UUID | None = None
+    operation_id: UUID | None = None
+    fields: str | None = None
+    before: str | None = None
+    after: str | None = None
+    occurred_at: datetime | None = None
+    recorded_at: datetime | None = None
+
+
+def encode(cursor: Cursor) -> str:
+    parts = [cursor.epoch.hex, cursor.seq, cursor.id.hex]
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+
+
+def decode(text: str) -> Cursor:
+    """Raises InvalidCursor. A cursor is only a position: nothing is seen by it that could not be."""
+    try:
+        parts = orjson.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
+        epoch, seq, id = parts
+        if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq < 2**53:
+            raise InvalidCursor
+        return Cursor(UUID(hex=epoch), seq, UUID(hex=id))
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidCursor from None
+
+
+async def _cursor(root: Any, info: Info) -> str:
+    """Subscribe with this as `since` to get what came after."""
+    if isinstance(root, Seen):
+        return encode(root.place)
+    return encode(Cursor(await info.context.load.epoch(), root.seq, MAX_ID))
+
+
+def _removed(root: Any) -> bool:
+    """Whether the record went away by this change: deleted, or out of your sight."""
+    if isinstance(root, Seen) and root.command is None:
+        return root.document is None
+    return bool((_parsed(root.after) or {}).get("deleted"))
+
+
+async def _record(root: Any, info: Info) -> Any:
+    """The record as it stands now, as devices get it; null when it is gone."""
+    if isinstance(root, Seen):
+        return _parsed(root.document)
+    organisation = info.context.actor.organisation_id
+    found = await info.context.load.related(
+        "document",
+        root.id,
+        lambda ids: select(Record.id, Record.document).where(
+            Record.organisation_id == organisation, Record.id.in_(ids), Record.deleted.is_(False)
+        ),
+    )
+    return _parsed(found[0]) if found else None
+
+
+def _fields(root: Any) -> Any:
+    """The names of the fields that changed."""
+    return _parsed(root.fields)
+
+
+def _before(root: Any) -> Any:
+    """Their values before; null for a new record."""
+    return _parsed(root.before)
+
+
+def _after(root: Any) -> Any:
+    """Their values after."""
+    return _parsed(root.after)
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
+
+
+_PLAIN = {
+    "seq": (Long, "seq"),
+    "entity": (str, "entity"),
+    "id": (strawberry.ID, "id"),
+    "command": (optional(str), "command"),
+    "actorId": (optional(strawberry.ID), "actor_id"),
+    "deviceId": (optional(strawberry.ID), "device_id"),
+    "operationId": (optional(strawberry.ID), "operation_id"),
+    "occurredAt": (optional(datetime), "occurred_at"),
+    "recordedAt": (optional(datetime), "recorded_at"),
+}
+_MADE: dict[str, tuple[Any, Any]] = {
+    "cursor": (str, _cursor),
+    "removed": (bool, _removed),
+    "record": (optional(JSON), _record),
+    "fields": (optional(list[str]), _fields),
+    "before": (optional(JSON), _before),
+    "after": (optional(JSON), _after),
+}
+_NOTES = {
+    "seq": "Its number in the organisation's log: dense, in the order of the commits.",
+    "entity": "The type of the record.",
+    "id": "The id of the record.",
+    "occurredAt": "When it happened, by the clock of the device.",
+    "recordedAt": "When the server received it.",
+}
+
+
+def declare_changes(nodes: Nodes) -> None:
+    """The type Change and its connection."""
+    scope = Scope.CHANGES_READ
+    kind = object_type("Change", "One change of one record: who changed which fields, when, by what command.")
+    for name, (annotation, attribute) in _PLAIN.items():
+        source = Column(Change, attribute)
+        made = make_field(
+            name, annotation, scope, python_name=attribute, source=source, description=_NOTES.get(name)
+        )
+        add_fields(kind, made)
+    for name, (annotation, resolver) in _MADE.items():
+        made = make_field(name, annotation, scope, resolver=resolver, description=resolver.__doc__)
+        add_fields(kind, made)
+    nodes.types[Change] = kind
+    nodes.connections[Change] = connection_type(kind, "Change", scope)
+
+
+def change_fields(nodes: Nodes) -> Iterable[StrawberryField]:
+    """`changes(…)`: the log, for the office."""
+    yield make_field(
+        "changes",
+        nodes.connections[Change],
+        Scope.CHANGES_READ,
+        source=Listing(Change),
+        resolver=listing(Change),
+        arguments=list_arguments(Change),
+        description="The log of all changes; empty for who does not see the whole organisation.",
+    )

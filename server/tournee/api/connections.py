@@ -1,0 +1,94 @@
+"""Relay connections: the types round a page of rows, and the arguments that ask for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from strawberry.types.arguments import StrawberryArgument
+
+from tournee.api.filters import filter_type, order_type
+from tournee.api.mapping import argument, make_field
+from tournee.api.pages import DEFAULT_ROWS, MOST_ROWS, Page
+from tournee.api.scalars import optional
+from tournee.kernel.actor import Scope
+
+
+def object_type(
+    name: str, description: str | None, *bases: type[Any], rows: type[Any] | None = None
+) -> type[Any]:
+    """A type without fields; they are added once all types that they may name exist.
+
+    What resolvers return for it are instances of `rows`, where it has to be told apart.
+    """
+    members = {} if rows is None else {"is_type_of": staticmethod(lambda row, _: isinstance(row, rows))}
+    return strawberry.type(type(name, bases, members), name=name, description=description)
+
+
+def add_fields(kind: Any, *fields: Any) -> None:
+    """Add fields; one of a name that is there already takes its place, as of an interface's."""
+    definition = kind.__strawberry_definition__
+    names = {field.graphql_name for field in fields}
+    definition.fields[:] = [one for one in definition.fields if one.graphql_name not in names]
+    for field in fields:
+        field.origin = field.origin or kind
+        definition.fields.append(field)
+
+
+def _page_info() -> type[Any]:
+    kind = object_type("PageInfo", "Whether there is more, and from where.")
+    own = Scope.ACCOUNT_SELF
+    add_fields(
+        kind,
+        make_field("hasNextPage", bool, own, python_name="has_next_page"),
+        make_field("hasPreviousPage", bool, own, python_name="has_previous_page"),
+        make_field("startCursor", optional(str), own, python_name="start_cursor"),
+        make_field("endCursor", optional(str), own, python_name="end_cursor"),
+    )
+    return kind
+
+
+PAGE_INFO = _page_info()
+
+
+async def _total_count(root: Page) -> int:
+    return await root.count()
+
+
+def connection_type(node: type[Any], name: str, scope: str) -> type[Any]:
+    """`CustomerConnection` and `CustomerEdge`."""
+    edge = object_type(f"{name}Edge", "A row and where it stands in the list.")
+    add_fields(edge, make_field("cursor", str, scope), make_field("node", node, scope))
+    connection = object_type(f"{name}Connection", _CONNECTION)
+    add_fields(
+        connection,
+        make_field("edges", list[edge], scope),  # type: ignore[valid-type]
+        make_field("nodes", list[node], scope),  # type: ignore[valid-type]
+        make_field("pageInfo", PAGE_INFO, scope, python_name="page_info"),
+        make_field(
+            "totalCount",
+            int,
+            scope,
+            resolver=_total_count,
+            description="How many rows the filter leaves in all; counted only when asked for.",
+        ),
+    )
+    return connection
+
+
+_CONNECTION = (
+    f"A page of a list: {DEFAULT_ROWS} rows unless told, at most {MOST_ROWS}; by id, which is the order of"
+    " making, unless told."
+)
+
+
+def list_arguments(model: Any) -> list[StrawberryArgument]:
+    """What a list of this model's rows can be asked."""
+    return [
+        argument("first", optional(int)),
+        argument("after", optional(str)),
+        argument("last", optional(int)),
+        argument("before", optional(str)),
+        argument("filter", optional(filter_type(model))),
+        argument("orderBy", optional(list[order_type(model)])),  # type: ignore[misc]
+    ]

@@ -1,0 +1,55 @@
+"""What resolvers get: who asks, the kernel, and the loaders of this one operation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import strawberry
+
+from tournee.api.load import Load
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import new_id
+from tournee.sync.pull import Feed
+from tournee.sync.wake import Wake
+
+
+async def _nothing_to_check() -> None:
+    return None
+
+
+@dataclass
+class Context:
+    """One operation's. A WebSocket has one for the connection, of which each operation gets a copy.
+
+    `authorise` raises once the token is not good any more: long answers ask it as they go on.
+    """
+
+    kernel: Kernel
+    actor: Actor
+    feed: Feed
+    wake: Wake | None = None
+    request_id: str = field(default_factory=lambda: str(new_id()))
+    authorise: Callable[[], Awaitable[None]] = _nothing_to_check
+
+    def __post_init__(self) -> None:
+        self.load = Load(self.kernel.database, self.actor)
+
+    def copy(self) -> Context:
+        return dataclasses.replace(self)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the server is about to stop."""
+        return self.wake is not None and self.wake.closing.is_set()
+
+    async def renew(self) -> None:
+        """See what was committed meanwhile: after a mutation, before each event of a subscription."""
+        await self.load.close()
+        self.load = Load(self.kernel.database, self.actor)
+
+
+Info: TypeAlias = strawberry.Info[Context, None]

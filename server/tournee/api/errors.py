@@ -1,0 +1,79 @@
+"""What a client is told when an operation fails: expected errors with a code, nothing of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import structlog
+from graphql import GraphQLError, GraphQLSyntaxError
+
+from tournee.auth.tokens import TokenRefused
+from tournee.kernel.errors import Refused
+
+HIDDEN = "Something went wrong on our side."
+
+
+class Rejected(Exception):
+    """The question itself is at fault; shown to the client with its code."""
+
+    code: ClassVar[str] = "BAD_USER_INPUT"
+
+
+class InvalidCursor(Rejected):
+    """A cursor that was not made by this list in this order."""
+
+    code = "INVALID_CURSOR"
+
+    def __init__(self) -> None:
+        super().__init__("This cursor does not belong to this list in this order.")
+
+
+class LimitExceeded(Rejected):
+    """More than one operation may ask for."""
+
+    code = "LIMIT_EXCEEDED"
+
+
+def coded(message: str, code: str, **extensions: Any) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": code, **extensions})
+
+
+def present(errors: Sequence[GraphQLError], request_id: str) -> list[GraphQLError]:
+    """The errors as they may leave the server; what is not expected is logged and masked."""
+    return [_present(error, request_id) for error in errors]
+
+
+def _present(error: GraphQLError, request_id: str) -> GraphQLError:
+    cause = _cause(error)
+    if isinstance(cause, Refused):
+        field = {} if cause.field is None else {"field": cause.field}
+        return _again(error, cause.message, {"code": cause.code, **field})
+    if isinstance(cause, (Rejected, TokenRefused)):
+        return _again(error, str(cause), {"code": cause.code})
+    if cause is not None:
+        structlog.get_logger().error("graphql_failed", request_id=request_id, path=error.path, exc_info=cause)
+        return _again(error, HIDDEN, {"code": "INTERNAL", "id": request_id})
+    if error.extensions and "code" in error.extensions:
+        return error
+    return _again(error, error.message, {**(error.extensions or {}), "code": _kind(error)})
+
+
+def _cause(error: GraphQLError) -> BaseException | None:
+    """What was raised, past the wrappers that GraphQL puts round it."""
+    cause: BaseException | None = error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    return cause
+
+
+def _kind(error: GraphQLError) -> str:
+    if isinstance(error, GraphQLSyntaxError):
+        return "GRAPHQL_PARSE_FAILED"
+    return "BAD_USER_INPUT" if error.path else "GRAPHQL_VALIDATION_FAILED"
+
+
+def _again(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:
+    return GraphQLError(
+        message, error.nodes, error.source, error.positions, error.path, extensions=extensions
+    )

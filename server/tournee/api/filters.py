@@ -1,0 +1,161 @@
+"""Filters and orders of lists: the input types of each model and what they mean in SQL.
+
+A filter reaches the resolver as the plain mapping of GraphQL names that the client sent, and
+`where` gives its meaning. What is absent is no condition.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import ColumnElement, and_, false, or_, true
+
+from tournee.api.errors import LimitExceeded, Rejected
+from tournee.api.inputs import input_type
+from tournee.api.keyset import OrderDirection
+from tournee.api.scalars import Long, enumeration, optional, parse_id
+from tournee.kernel.fields import Field, fields
+from tournee.kernel.log import Change
+
+MOST_CONDITIONS = 100
+MOST_VALUES = 1000
+
+_EQUALITY: tuple[str, ...] = ("eq", "ne", "in", "notIn", "isNull")
+_RANGE = ("lt", "lte", "gt", "gte")
+_TEXT = ("contains", "startsWith")
+_COMPARATORS: dict[Any, tuple[str, Any, tuple[str, ...]]] = {
+    str: ("StringFilter", str, _EQUALITY + _RANGE + _TEXT),
+    UUID: ("IDFilter", strawberry.ID, _EQUALITY),
+    int: ("IntFilter", int, _EQUALITY + _RANGE),
+    Long: ("LongFilter", Long, _EQUALITY + _RANGE),
+    float: ("FloatFilter", float, _EQUALITY + _RANGE),
+    bool: ("BooleanFilter", bool, ("eq", "ne", "isNull")),
+    datetime: ("DateTimeFilter", datetime, _EQUALITY + _RANGE),
+    date: ("DateFilter", date, _EQUALITY + _RANGE),
+}
+
+# Documents in text columns of the log; nobody compares those.
+_UNCOMPARED = {Change: {"fields", "before", "after"}}
+
+
+def comparable(model: type[Any]) -> Iterator[Field]:
+    """The fields a list can be filtered and ordered by: all but lists and documents."""
+    for field in fields(model):
+        if isinstance(field.type, type) and field.name not in _UNCOMPARED.get(model, ()):
+            yield field
+
+
+@cache
+def _comparator(kind: Any) -> Any:
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        name, value, operators = f"{kind.__name__}Filter", enumeration(kind), _EQUALITY
+    else:
+        name, value, operators = _COMPARATORS[kind]
+    shapes = {"in": list[value], "notIn": list[value], "isNull": bool}  # type: ignore[valid-type]
+    annotations = {operator: optional(shapes.get(operator, value)) for operator in operators}
+    case = " `contains` and `startsWith` do not mind case." if kind is str else ""
+    return input_type(name, annotations, f"Conditions on one value; all that are given hold.{case}")
+
+
+@cache
+def filter_type(model: Any) -> Any:
+    """`CustomerFilter`."""
+    annotations: dict[str, Any] = {}
+    for field in comparable(model):
+        kind = Long if (model, field.name) == (Change, "seq") else field.type
+        annotations[field.wire] = optional(_comparator(kind))
+    return input_type(
+        f"{model.__name__}Filter",
+        annotations,
+        "Conditions on a row; all that are given hold.",
+        recursive=True,
+    )
+
+
+@cache
+def order_type(model: Any) -> Any:
+    """`CustomerOrder`: exactly one field and its direction."""
+    direction = enumeration(OrderDirection)
+    annotations: dict[str, Any] = {field.wire: optional(direction) for field in comparable(model)}
+    return input_type(
+        f"{model.__name__}Order", annotations, "One field and the direction to order by.", one_of=True
+    )
+
+
+def where(model: type[Any], entity: Any, given: Mapping[str, Any] | None) -> ColumnElement[bool]:
+    """The condition that a filter stands for. `entity` is the model or an alias of it."""
+    budget = [MOST_CONDITIONS]
+    return _where({field.wire: field for field in comparable(model)}, entity, given or {}, budget)
+
+
+def _where(
+    named: Mapping[str, Field], entity: Any, given: Mapping[str, Any], budget: list[int]
+) -> ColumnElement[bool]:
+    parts: list[ColumnElement[bool]] = [true()]
+    for name, value in given.items():
+        _spend(budget)
+        if value is None:
+            continue
+        if name == "and":
+            parts += [_where(named, entity, one, budget) for one in value]
+        elif name == "or":
+            parts.append(or_(false(), *(_where(named, entity, one, budget) for one in value)))
+        elif name == "not":
+            parts.append(_where(named, entity, value, budget).is_not(True))
+        else:
+            column = getattr(entity, named[name].name)
+            parts += [_condition(named[name], column, *one) for one in value.items() if _spend(budget)]
+    return and_(*parts)
+
+
+def _spend(budget: list[int]) -> bool:
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise LimitExceeded(f"A filter holds at most {MOST_CONDITIONS} conditions.")
+    return True
+
+
+def _condition(field: Field, column: Any, operator: str, value: Any) -> ColumnElement[bool]:
+    if value is None:
+        nothing: ColumnElement[bool] = column.is_(None)
+        return {"eq": nothing, "ne": ~nothing}.get(operator, true())
+    if isinstance(value, list) and len(value) > MOST_VALUES:
+        raise LimitExceeded(f"A condition holds at most {MOST_VALUES} values.")
+    for one in value if isinstance(value, list) else (value,):
+        if isinstance(one, str) and "\x00" in one:
+            raise Rejected("A NUL character is in no text.")
+    if field.type is UUID:
+        value = _ids(operator, value)
+    return _OPERATORS[operator](column, value)
+
+
+def _ids(operator: str, value: Any) -> Any:
+    """Ids from text; what is no id stands for none that exists."""
+    if isinstance(value, list):
+        return [id for text in value if text is not None and (id := parse_id(text)) is not None]
+    return value if operator == "isNull" else parse_id(value) or UUID(int=0)
+
+
+def _not_in(column: Any, values: list[Any]) -> ColumnElement[bool]:
+    return or_(column.is_(None), column.not_in([value for value in values if value is not None]))
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "eq": lambda column, value: column == value,
+    "ne": lambda column, value: column.is_distinct_from(value),
+    "in": lambda column, values: column.in_([value for value in values if value is not None]),
+    "notIn": _not_in,
+    "isNull": lambda column, value: column.is_(None) if value else column.is_not(None),
+    "lt": lambda column, value: column < value,
+    "lte": lambda column, value: column <= value,
+    "gt": lambda column, value: column > value,
+    "gte": lambda column, value: column >= value,
+    "contains": lambda column, value: column.icontains(value, autoescape=True),
+    "startsWith": lambda column, value: column.istartswith(value, autoescape=True),
+}

@@ -1,0 +1,46 @@
+"""Input types. Their values reach resolvers as the plain mappings that the client sent, with
+scalars and enums already read: absent stays absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import strawberry
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.field import StrawberryField
+
+from tournee.api.scalars import optional
+
+
+def input_type(
+    name: str,
+    annotations: Mapping[str, Any],
+    description: str | None,
+    *,
+    one_of: bool = False,
+    recursive: bool = False,
+    descriptions: Mapping[str, str | None] | None = None,
+) -> Any:
+    """An input type of these fields; a `recursive` one can be combined by `and`, `or` and `not`."""
+    made: Any = strawberry.input(type(name, (), {}), name=name, description=description, one_of=one_of)
+    definition = made.__strawberry_definition__
+    definition.from_input = lambda _type, value, _context: value
+    known = dict(annotations)
+    if recursive:
+        known |= {
+            "and": optional(list[made]),
+            "or": optional(list[made]),
+            "not": optional(made),
+        }
+    for wire, annotation in known.items():
+        definition.fields.append(
+            StrawberryField(
+                python_name=wire,
+                graphql_name=wire,
+                type_annotation=StrawberryAnnotation(annotation),
+                description=(descriptions or {}).get(wire),
+                origin=made,
+            )
+        )
+    return made

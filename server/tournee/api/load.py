@@ -1,0 +1,200 @@
+"""Reading rows for one operation: on one snapshot, batched, and never past visibility.
+
+However many rows an operation touches, each field of it costs one statement: rows by id are
+fetched together, and the children of many parents with one limit for each by a window function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, false, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+from strawberry.dataloader import DataLoader
+
+from tournee.api.errors import LimitExceeded
+from tournee.api.filters import where
+from tournee.api.pages import Arguments, Page
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import BY_NAME, Database, Entity
+from tournee.kernel.log import Change, Head, Record
+from tournee.kernel.visibility import visible
+
+EntityT = TypeVar("EntityT", bound=Entity)
+
+# Above this an operation is an export, for which there is the pull.
+MOST_ROWS = 50_000
+_BATCH = 5_000
+
+
+def readable(model: type[Any], actor: Actor) -> ColumnElement[bool]:
+    """Rows the actor may see: of an entity, or of the log, which is the office's."""
+    if model is not Change:
+        return visible(model, actor)
+    if not actor.sees_all:
+        return false()
+    names = [name for name, entity in BY_NAME.items() if actor.may(entity.reads)]
+    return and_(Change.organisation_id == actor.organisation_id, Change.entity.in_(names))
+
+
+class Load:
+    """The loaders of one operation; close it when the operation is over."""
+
+    def __init__(self, database: Database, actor: Actor) -> None:
+        self._database = database
+        self._actor = actor
+        self._stack = AsyncExitStack()
+        self._session: AsyncSession | None = None
+        self._turn = asyncio.Lock()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._loaders: dict[Any, DataLoader[Any, Any]] = {}
+        self._left = MOST_ROWS
+
+    async def one(self, model: type[EntityT], id: UUID | None) -> EntityT | None:
+        """The row, if the actor may see it."""
+        if id is None:
+            return None
+        row: EntityT | None = await self._batched(("one", model), lambda ids: self._one(model, ids), id)
+        return row
+
+    async def many(self, child: type[Any], column: str, parent: UUID, arguments: Arguments) -> Page:
+        """A page of the children whose `column` names the parent."""
+        key = ("many", child, column, arguments.key)
+        page: Page = await self._batched(key, lambda ids: self._many(child, column, ids, arguments), parent)
+        return page
+
+    async def page(self, model: type[Any], arguments: Arguments) -> Page:
+        """A page of all rows of the model."""
+        condition = and_(readable(model, self._actor), arguments.condition(model, model))
+        statement = select(model).where(condition).order_by(*arguments.clauses(model))
+        rows = await self.rows(statement, arguments.limit + 1)
+
+        async def count() -> int:
+            total = select(func.count()).select_from(model).where(readable(model, self._actor))
+            found = await self.values(total.where(where(model, model, arguments.filter)))
+            return int(found[0][0])
+
+        return Page.of(rows, arguments, count)
+
+    async def node(self, id: UUID | None) -> Entity | None:
+        """The row of this id, whatever it is."""
+        if id is None:
+            return None
+        here = Record.organisation_id == self._actor.organisation_id
+        found = await self.related(
+            "node", id, lambda ids: select(Record.id, Record.entity).where(here, Record.id.in_(ids))
+        )
+        return await self.one(BY_NAME[found[0]], id) if found else None
+
+    async def epoch(self) -> UUID:
+        """Which life of the organisation's log this is; a restored backup begins another."""
+        organisation = self._actor.organisation_id
+        found = await self.related(
+            "epoch",
+            organisation,
+            lambda ids: select(Head.organisation_id, Head.epoch).where(Head.organisation_id.in_(ids)),
+        )
+        epoch: UUID = found[0]
+        return epoch
+
+    async def related(self, key: str, id: UUID, fetch: Callable[[list[UUID]], Any]) -> list[Any]:
+        """What `fetch` selects for many ids at once, each row led by its id: the rest of this id's rows.
+
+        For computed fields. `key` names the question. The statement itself has to say which
+        organisation's rows it means, and how much of them the actor may see.
+        """
+
+        async def batch(ids: list[UUID]) -> list[list[Any]]:
+            found: dict[UUID, list[Any]] = {}
+            for owner, *values in await self.values(fetch(ids)):
+                found.setdefault(owner, []).append(values[0] if len(values) == 1 else tuple(values))
+            return [found.get(one, []) for one in ids]
+
+        values: list[Any] = await self._batched(("related", key), batch, id)
+        return values
+
+    # -- batches ---------------------------------------------------------------------------------
+
+    async def _batched(self, key: Any, fetch: Callable[[list[Any]], Any], id: UUID) -> Any:
+        if key not in self._loaders:
+            self._loaders[key] = DataLoader(fetch, max_batch_size=_BATCH)
+        return await self._loaders[key].load(id)
+
+    async def _one(self, model: type[Any], ids: list[UUID]) -> Sequence[Any]:
+        rows = await self.rows(select(model).where(readable(model, self._actor), model.id.in_(ids)))
+        found = {row.id: row for row in rows}
+        return [found.get(id) for id in ids]
+
+    async def _many(
+        self, child: type[Any], column: str, ids: list[UUID], arguments: Arguments
+    ) -> Sequence[Page]:
+        parent = getattr(child, column)
+        place = func.row_number().over(partition_by=parent, order_by=arguments.clauses(child))
+        ranked = (
+            select(child, place.label("place"))
+            .where(readable(child, self._actor), parent.in_(ids), arguments.condition(child, child))
+            .subquery()
+        )
+        entity = aliased(child, ranked)
+        rows = await self.rows(
+            select(entity).where(ranked.c.place <= arguments.limit + 1).order_by(ranked.c.place)
+        )
+        found: dict[UUID, list[Any]] = {id: [] for id in ids}
+        for row in rows:
+            found[getattr(row, column)].append(row)
+        return [Page.of(found[id], arguments, self._counter(child, column, id, arguments)) for id in ids]
+
+    def _counter(self, child: type[Any], column: str, id: UUID, arguments: Arguments) -> Any:
+        async def count() -> int:
+            key = ("count", child, column, arguments.key)
+            return int(await self._batched(key, lambda ids: self._count(child, column, ids, arguments), id))
+
+        return count
+
+    async def _count(
+        self, child: type[Any], column: str, ids: list[UUID], arguments: Arguments
+    ) -> Sequence[int]:
+        parent = getattr(child, column)
+        rows = await self.values(
+            select(parent, func.count())
+            .where(readable(child, self._actor), parent.in_(ids), where(child, child, arguments.filter))
+            .group_by(parent)
+        )
+        found = dict(rows)
+        return [found.get(id, 0) for id in ids]
+
+    # -- statements ------------------------------------------------------------------------------
+
+    async def rows(self, statement: Select[Any], limit: int = MOST_ROWS) -> list[Any]:
+        """The rows of a statement that selects one entity."""
+        return [row[0] for row in await self.values(statement, limit)]
+
+    async def values(self, statement: Select[Any], limit: int = MOST_ROWS) -> list[Any]:
+        """The result of a statement. Run one after the other; a cancelled reader disturbs none."""
+        task = asyncio.ensure_future(self._execute(statement, limit))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _execute(self, statement: Select[Any], limit: int) -> list[Any]:
+        async with self._turn:
+            if self._session is None:
+                self._session = await self._stack.enter_async_context(self._database.reading())
+            result = await self._session.execute(statement.limit(min(limit, self._left + 1)))
+            rows = list(result.all())
+        self._left -= len(rows)
+        if self._left < 0:
+            raise LimitExceeded(f"An operation reads at most {MOST_ROWS} rows.")
+        return rows
+
+    async def close(self) -> None:
+        """Give the connection back, once no statement runs on it any more."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+        async with self._turn:
+            await self._stack.aclose()
+            self._session = None

@@ -1,0 +1,104 @@
+"""What each GraphQL field is: the column, relation or list behind it, kept with the field itself.
+
+The executor needs none of this; whatever turns an operation into SQL reads it from the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+from strawberry.types.fields.resolver import StrawberryResolver
+
+from tournee.api.scopes import Requires
+
+
+@dataclass(frozen=True)
+class Column:
+    """The value of a column."""
+
+    model: type[Any]
+    name: str
+
+
+@dataclass(frozen=True)
+class ToOne:
+    """The row of `target` that the column `name` names; null where it is not visible."""
+
+    model: type[Any]
+    name: str
+    target: type[Any]
+
+
+@dataclass(frozen=True)
+class ToMany:
+    """A connection of the rows of `child` whose column `name` names this row."""
+
+    child: type[Any]
+    name: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A connection of all rows of a model."""
+
+    model: type[Any]
+
+
+@dataclass(frozen=True)
+class Single:
+    """The row of a model with the id given."""
+
+    model: type[Any]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a function makes of the row; `needs` names the columns it reads, None = more than the row."""
+
+    needs: tuple[str, ...] | None
+
+
+SOURCE = "source"
+
+
+def make_field(
+    name: str,
+    annotation: Any,
+    scope: str,
+    *,
+    python_name: str | None = None,
+    source: object = None,
+    resolver: Callable[..., Any] | None = None,
+    arguments: Sequence[StrawberryArgument] | None = None,
+    description: str | None = None,
+    is_subscription: bool = False,
+) -> StrawberryField:
+    """A field with its scope and what it stands for. Without a resolver it is an attribute."""
+    made = StrawberryField(
+        python_name=python_name or name,
+        graphql_name=name,
+        type_annotation=None if annotation is None else StrawberryAnnotation(annotation),
+        base_resolver=None if resolver is None else StrawberryResolver(resolver),
+        description=description,
+        directives=[Requires(scope=str(scope))],
+        metadata={SOURCE: source},
+        is_subscription=is_subscription,
+    )
+    if arguments is not None:
+        made.arguments = list(arguments)
+    return made
+
+
+def argument(name: str, annotation: Any, description: str | None = None) -> StrawberryArgument:
+    """An argument that resolvers get by its GraphQL name."""
+    return StrawberryArgument(
+        python_name=name,
+        graphql_name=name,
+        type_annotation=StrawberryAnnotation(annotation),
+        description=description,
+    )

@@ -1,0 +1,50 @@
+"""Who asks: the account, its role and what it may do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from sqlalchemy import select
+from strawberry.types.field import StrawberryField
+
+from tournee.api.connections import add_fields, object_type
+from tournee.api.context import Info
+from tournee.api.mapping import make_field
+from tournee.api.scalars import enumeration
+from tournee.auth.roles import Role
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.database import Organisation
+
+
+def me_field() -> StrawberryField:
+    """`me`."""
+    own = Scope.ACCOUNT_SELF
+    organisation = object_type("Organisation", "A tenant: nothing points across the border of two.")
+    add_fields(organisation, make_field("id", strawberry.ID, own), make_field("name", str, own))
+    kind = object_type("Me", "The account that asks.")
+    add_fields(
+        kind,
+        make_field("id", strawberry.ID, own, description="The account's id."),
+        make_field("role", enumeration(Role), own),
+        make_field("scopes", list[str], own, resolver=_scopes),
+        make_field("seesAll", bool, own, python_name="sees_all", description=_SEES_ALL),
+        make_field("organisation", organisation, own, resolver=_organisation),
+    )
+    return make_field("me", kind, own, resolver=_me, description="Who asks.")
+
+
+_SEES_ALL = "Whether it sees the whole organisation, or what lies in its own scopes."
+
+
+def _me(info: Info) -> Any:
+    return info.context.actor
+
+
+def _scopes(root: Actor) -> list[str]:
+    return sorted(str(scope) for scope in root.scopes)
+
+
+async def _organisation(root: Actor, info: Info) -> Any:
+    rows = await info.context.load.rows(select(Organisation).where(Organisation.id == root.organisation_id))
+    return rows[0]

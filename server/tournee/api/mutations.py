@@ -1,0 +1,122 @@
+"""Mutations: one field for each command, its input and result made from the command."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Awaitable, Callable, Iterable
+from functools import cache
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+
+import strawberry
+from strawberry.types.field import StrawberryField
+
+from tournee.api.connections import add_fields, object_type
+from tournee.api.context import Info
+from tournee.api.inputs import input_type
+from tournee.api.mapping import argument, make_field
+from tournee.api.nodes import Nodes
+from tournee.api.scalars import describe, graphql_type, optional
+from tournee.kernel.actor import Scope
+from tournee.kernel.command import Command
+from tournee.kernel.errors import Refused
+from tournee.kernel.fields import camel, wire_value
+from tournee.kernel.inputs import Unset
+
+
+class Refusal(NamedTuple):
+    """A refusal as a value: an exception that is returned counts as raised."""
+
+    code: str
+    message: str
+    field: str | None
+
+
+def _refusal_type() -> type[Any]:
+    kind = object_type(
+        "Refusal", "Why a command was not carried out. Programs act on the code.", rows=Refusal
+    )
+    own = Scope.ACCOUNT_SELF
+    add_fields(
+        kind,
+        make_field("code", str, own),
+        make_field("message", str, own),
+        make_field("field", optional(str), own, description="The input field at fault, if it is one."),
+    )
+    return kind
+
+
+REFUSAL = _refusal_type()
+
+
+def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iterable[StrawberryField]:
+    """`completeAppointment(input:)` for each command."""
+    for command in commands:
+        name = command.name[0].upper() + command.name[1:]
+        members: Any = Union[nodes.types[command.output], REFUSAL]  # noqa: UP007 - made at run time
+        yield make_field(
+            command.name,
+            Annotated[members, strawberry.union(f"{name}Result")],
+            command.scope,
+            resolver=_perform(command),
+            arguments=[argument("input", _input_of(command))],
+            description=command.description,
+        )
+
+
+def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
+    async def resolve(info: Info, **given: Any) -> Any:
+        context = info.context
+        try:
+            written = await context.kernel.perform(
+                context.actor, command, command.parse(payload(given["input"]))
+            )
+        except Refused as refusal:
+            return Refusal(refusal.code, refusal.message, refusal.field)
+        await context.renew()
+        # Who gives a record away does not see it any more, but may know what became of it.
+        return await context.load.one(command.output, written.id) or written
+
+    return resolve
+
+
+def _input_of(command: Any) -> Any:
+    return command_input(command.input)
+
+
+def payload(value: Any) -> Any:
+    """The JSON values of an input, as a device would have sent it."""
+    if isinstance(value, dict):
+        return {name: payload(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [payload(one) for one in value]
+    return wire_value(value)
+
+
+@cache
+def command_input(kind: Any) -> Any:
+    """`CompleteAppointmentInput` of the dataclass `CompleteAppointment`, nested ones too."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    annotations, descriptions = {}, {}
+    for one in dataclasses.fields(kind):
+        absent = one.default is not dataclasses.MISSING or one.default_factory is not dataclasses.MISSING
+        inner, nullable = _bare(hints[one.name])
+        known = graphql_type(inner, command_input)
+        annotations[camel(one.name)] = optional(known) if absent or nullable else known
+        descriptions[camel(one.name)] = one.metadata.get("description")
+    name = kind.__name__.removesuffix("Input")
+    return input_type(f"{name}Input", annotations, describe(kind), descriptions=descriptions)
+
+
+def _bare(annotation: Any) -> tuple[Any, bool]:
+    """The type without Annotated, None and Unset, and whether null is allowed."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        parts = [_bare(part) for part in get_args(annotation) if part not in (Unset, type(None))]
+        nullable = type(None) in get_args(annotation) or any(one for _, one in parts)
+        return parts[0][0], nullable
+    if get_origin(annotation) is list:
+        return list[_bare(get_args(annotation)[0])[0]], False  # type: ignore[misc]
+    return annotation, False

@@ -1,0 +1,214 @@
+"""Entity types, made from the entities: fields, relations to one and connections to many."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Union, get_args, get_origin
+
+import strawberry
+
+from tournee.api.connections import add_fields, connection_type, list_arguments, object_type
+from tournee.api.context import Info
+from tournee.api.mapping import Column, Computed, ToMany, ToOne, make_field
+from tournee.api.pages import Arguments, Page
+from tournee.api.scalars import describe, field_type, optional
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import BY_TABLE, Entity
+from tournee.kernel.fields import camel, fields
+from tournee.kernel.log import Change
+
+
+@dataclass(frozen=True)
+class ListName:
+    """How the children that name a row by one of their columns are called on that row.
+
+    `name` None leaves the list out.
+    """
+
+    child: type[Entity]
+    column: str
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Link:
+    """A column that is no foreign key but names a row all the same, as `author_id` an account."""
+
+    model: type[Entity]
+    column: str
+    target: type[Entity]
+
+
+@dataclass(frozen=True)
+class ComputedField:
+    """A field that a function makes of a row: an ordinary Strawberry resolver `(root, info, …)`.
+
+    Its name, unless given, its arguments and description are the function's. `type` may hold entity
+    classes in place of their GraphQL types. `needs` names the columns that it reads, where it
+    needs nothing else.
+    """
+
+    model: type[Entity]
+    resolver: Callable[..., Any]
+    type: Any
+    needs: tuple[str, ...] | None = None
+    scope: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a domain adds to what its models say by themselves."""
+
+    lists: tuple[ListName, ...] = ()
+    links: tuple[Link, ...] = ()
+    computed: tuple[ComputedField, ...] = ()
+
+
+def _node_interface() -> type[Any]:
+    kind = strawberry.interface(
+        type("Node", (), {}), name="Node", description="A record: whatever has an id of its own."
+    )
+    add_fields(kind, make_field("id", strawberry.ID, Scope.ACCOUNT_SELF))
+    return kind
+
+
+NODE = _node_interface()
+
+
+def plural(name: str) -> str:
+    """`Site` → `sites`, `Territory` → `territories`, `WorkOrder` → `workOrders`."""
+    name = name[0].lower() + name[1:]
+    if re.search(r"[^aeiou]y$", name):
+        return name[:-1] + "ies"
+    return name + ("es" if re.search(r"(s|x|z|ch|sh)$", name) else "s")
+
+
+def singular(name: str) -> str:
+    return name[0].lower() + name[1:]
+
+
+@dataclass
+class Nodes:
+    """The types of all entities and of the log, with their connections."""
+
+    entities: tuple[type[Entity], ...]
+    types: dict[type[Any], type[Any]] = field(default_factory=dict)
+    connections: dict[type[Any], type[Any]] = field(default_factory=dict)
+
+    def declare(self) -> None:
+        """Types without fields first: they name each other in circles."""
+        for entity in self.entities:
+            self.types[entity] = object_type(entity.__name__, describe(entity), NODE, rows=entity)
+            self.connections[entity] = connection_type(self.types[entity], entity.__name__, entity.reads)
+
+    def complete(self, extras: Iterable[Extras]) -> None:
+        """Add the fields: what the models say, then what the domains add."""
+        extras = tuple(extras)
+        names = {(one.child, one.column): one.name for extra in extras for one in extra.lists}
+        for entity in self.entities:
+            add_fields(self.types[entity], *self._own_fields(entity))
+        for child, column, parent in self._references():
+            name = names.get((child, column), _list_name(child, column))
+            if name is not None:
+                self._add(parent, self._list_field(name, child, column))
+        for extra in extras:
+            for link in extra.links:
+                self._add(link.model, self._to_one(link.model, link.column, link.target))
+            for computed in extra.computed:
+                self._add(computed.model, self._computed(computed))
+
+    def _add(self, model: type[Any], made: Any) -> None:
+        kind: Any = self.types[model]
+        taken = {one.graphql_name for one in kind.__strawberry_definition__.fields}
+        if made.graphql_name in taken:
+            raise ValueError(f"{model.__name__} has two fields {made.graphql_name}: name one in api/.")
+        add_fields(self.types[model], made)
+
+    def _references(self) -> Iterable[tuple[type[Entity], str, type[Entity]]]:
+        for child in self.entities:
+            for one in fields(child):
+                if one.references is not None and BY_TABLE[one.references] in self.types:
+                    yield child, one.name, BY_TABLE[one.references]
+
+    def _own_fields(self, entity: type[Entity]) -> Iterable[Any]:
+        for one in fields(entity):
+            kind: Any = strawberry.ID if one.name == "id" else field_type(one)
+            yield make_field(
+                one.wire,
+                kind,
+                entity.reads,
+                python_name=one.name,
+                source=Column(entity, one.name),
+                description=one.description,
+            )
+            target = BY_TABLE[one.references] if one.references else None
+            if target in self.types and one.name.endswith("_id"):
+                yield self._to_one(entity, one.name, target)
+        yield make_field(
+            "history",
+            self.connections[Change],
+            Scope.CHANGES_READ,
+            source=ToMany(Change, "id"),
+            resolver=_children(Change, "id"),
+            arguments=list_arguments(Change),
+            description="What changed in this record, field by field; for the office.",
+        )
+
+    def _to_one(self, entity: type[Entity], column: str, target: type[Any]) -> Any:
+        async def resolve(root: Any, info: Info) -> Any:
+            return await info.context.load.one(target, getattr(root, column))
+
+        return make_field(
+            camel(column.removesuffix("_id")),
+            optional(self.types[target]),
+            target.reads,
+            source=ToOne(entity, column, target),
+            resolver=resolve,
+        )
+
+    def _list_field(self, name: str, child: type[Any], column: str) -> Any:
+        return make_field(
+            name,
+            self.connections[child],
+            child.reads,
+            source=ToMany(child, column),
+            resolver=_children(child, column),
+            arguments=list_arguments(child),
+        )
+
+    def _annotation(self, kind: Any) -> Any:
+        if get_origin(kind) is list:
+            return list[self._annotation(get_args(kind)[0])]  # type: ignore[misc]
+        if get_origin(kind) in (Union, types.UnionType):
+            return optional(self._annotation(get_args(kind)[0]))
+        return self.types.get(kind, kind)
+
+    def _computed(self, one: ComputedField) -> Any:
+        return make_field(
+            one.name or camel(one.resolver.__name__),
+            self._annotation(one.type),
+            one.scope or one.model.reads,
+            source=Computed(one.needs),
+            resolver=one.resolver,
+            description=describe(one.resolver),
+        )
+
+
+def _children(child: type[Any], column: str) -> Callable[..., Awaitable[Page]]:
+    async def resolve(root: Any, info: Info, **given: Any) -> Page:
+        return await info.context.load.many(child, column, root.id, Arguments.of(child, given))
+
+    return resolve
+
+
+def _list_name(child: type[Entity], column: str) -> str:
+    """The plural of the child; with the relation's name where the child names this parent twice."""
+    target = next(one.references for one in fields(child) if one.name == column)
+    same = [one for one in fields(child) if one.references == target]
+    if len(same) == 1:
+        return plural(child.__name__)
+    return f"{plural(child.__name__)}By{camel('_' + column.removesuffix('_id'))}"

@@ -1,0 +1,118 @@
+"""One page of a list: what was asked for and what came of it. Relay's connections are made of these."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import ColumnElement, and_, true
+
+from tournee.api.errors import LimitExceeded, Rejected
+from tournee.api.filters import where
+from tournee.api.keyset import Order
+
+DEFAULT_ROWS = 50
+MOST_ROWS = 500
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of a list, checked."""
+
+    order: Order
+    limit: int
+    backwards: bool = False
+    after: str | None = None
+    before: str | None = None
+    filter: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, model: type[Any], given: Mapping[str, Any]) -> Arguments:
+        """From what the field was given."""
+        first, last = given.get("first"), given.get("last")
+        if first is not None and last is not None:
+            raise Rejected("Give either `first` or `last`.")
+        limit = first if first is not None else last
+        if limit is not None and limit < 0:
+            raise Rejected("`first` and `last` are not negative.")
+        if limit is not None and limit > MOST_ROWS:
+            raise LimitExceeded(f"A page holds at most {MOST_ROWS} rows.")
+        return cls(
+            Order.of(model, given.get("orderBy")),
+            DEFAULT_ROWS if limit is None else limit,
+            last is not None,
+            given.get("after"),
+            given.get("before"),
+            given.get("filter"),
+        )
+
+    @cached_property
+    def key(self) -> bytes:
+        """The same for the same question, so that parents asking it share a statement."""
+        parts = [
+            self.order.fingerprint, self.limit, self.backwards, self.after, self.before, self.filter
+        ]  # fmt: skip
+        return orjson.dumps(parts, default=str, option=orjson.OPT_SORT_KEYS)
+
+    def clauses(self, entity: Any) -> list[Any]:
+        return self.order.clauses(entity, self.backwards)
+
+    def condition(self, model: type[Any], entity: Any) -> ColumnElement[bool]:
+        """The filter and the cursors."""
+        order = self.order
+        after = true() if self.after is None else order.beyond(entity, order.values(self.after))
+        before = (
+            true() if self.before is None else order.beyond(entity, order.values(self.before), backwards=True)
+        )
+        return and_(where(model, entity, self.filter), after, before)
+
+
+class Edge(NamedTuple):
+    """A row and where it stands."""
+
+    cursor: str
+    node: Any
+
+
+class PageInfo(NamedTuple):
+    """Whether there is more, and from where."""
+
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@dataclass
+class Page:
+    """Rows in the list's order, whichever way they were fetched."""
+
+    nodes: Sequence[Any]
+    has_next: bool
+    has_previous: bool
+    order: Order
+    count: Callable[[], Awaitable[int]]
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], arguments: Arguments, count: Callable[[], Awaitable[int]]) -> Page:
+        """From the rows fetched, one more than asked for where there are more."""
+        more, rows = len(rows) > arguments.limit, rows[: arguments.limit]
+        if arguments.backwards:
+            return cls(rows[::-1], arguments.before is not None, more, arguments.order, count)
+        return cls(rows, more, arguments.after is not None, arguments.order, count)
+
+    @property
+    def edges(self) -> list[Edge]:
+        return [Edge(self.order.cursor(row), row) for row in self.nodes]
+
+    @property
+    def page_info(self) -> PageInfo:
+        return PageInfo(
+            self.has_next,
+            self.has_previous,
+            self.order.cursor(self.nodes[0]) if self.nodes else None,
+            self.order.cursor(self.nodes[-1]) if self.nodes else None,
+        )

@@ -1,0 +1,52 @@
+"""Technicians in GraphQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from tournee.api.context import Info
+from tournee.api.load import readable
+from tournee.api.nodes import ComputedField, Extras, Link, ListName
+from tournee.api.transitions import TRANSITIONS, available_transitions
+from tournee.auth.models import Account
+from tournee.people.models import (
+    Absence,
+    Technician,
+    TechnicianProfile,
+    TechnicianSkill,
+    Territory,
+    TerritoryMembership,
+)
+
+
+async def profile(root: Technician, info: Info) -> TechnicianProfile | None:
+    """What planning knows of the technician; null for colleagues."""
+    seen = readable(TechnicianProfile, info.context.actor)
+    found = await info.context.load.related(
+        "profile",
+        root.id,
+        lambda ids: select(TechnicianProfile.technician_id, TechnicianProfile).where(
+            seen, TechnicianProfile.technician_id.in_(ids)
+        ),
+    )
+    return found[0] if found else None
+
+
+EXTRAS = Extras(
+    lists=(
+        ListName(Territory, "parent_id", "parts"),
+        ListName(TechnicianProfile, "technician_id", None),
+        ListName(TechnicianSkill, "technician_id", "skills"),
+        ListName(TechnicianSkill, "skill_id", "holders"),
+        ListName(TerritoryMembership, "technician_id", "memberships"),
+        ListName(TerritoryMembership, "territory_id", "memberships"),
+    ),
+    links=(
+        Link(Technician, "account_id", Account),
+        Link(Absence, "decided_by_id", Account),
+    ),
+    computed=(
+        ComputedField(Technician, profile, TechnicianProfile | None),
+        ComputedField(Absence, available_transitions, TRANSITIONS, needs=("status",)),
+    ),
+)

@@ -1,0 +1,78 @@
+"""Checklists in GraphQL."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.api.context import Info
+from tournee.api.nodes import ComputedField, Extras, Link, ListName
+from tournee.api.transitions import TRANSITIONS
+from tournee.auth.models import Account
+from tournee.kernel.state import Transition
+from tournee.procedures.definition import ChecklistItemInput, read, unanswered
+from tournee.procedures.models import (
+    RUN,
+    ChecklistAnswer,
+    ChecklistRun,
+    ChecklistTemplate,
+    ChecklistVersion,
+    RunStatus,
+)
+from tournee.procedures.queries import missing_sentences
+
+
+async def items_of(info: Info, version_id: UUID | None) -> list[ChecklistItemInput]:
+    """What a version asks; nothing without one."""
+    if version_id is None:
+        return []
+    organisation = info.context.actor.organisation_id
+    found = await info.context.load.related(
+        "items of a version",
+        version_id,
+        lambda ids: select(ChecklistVersion.id, ChecklistVersion.items).where(
+            ChecklistVersion.organisation_id == organisation, ChecklistVersion.id.in_(ids)
+        ),
+    )
+    return read(found[0]) if found else []
+
+
+async def _answers(info: Info, run_id: UUID) -> dict[str, ChecklistAnswer]:
+    organisation = info.context.actor.organisation_id
+    found = await info.context.load.related(
+        "answers of a run",
+        run_id,
+        lambda ids: select(ChecklistAnswer.run_id, ChecklistAnswer).where(
+            ChecklistAnswer.organisation_id == organisation,
+            ChecklistAnswer.run_id.in_(ids),
+            ChecklistAnswer.deleted.is_(False),
+        ),
+    )
+    return {answer.item_key: answer for answer in found}
+
+
+async def available_transitions(root: ChecklistRun, info: Info) -> list[Transition]:
+    """What may become of it now."""
+    missing = unanswered(await items_of(info, root.version_id), await _answers(info, root.id))
+    return RUN.transitions(root.status, {RunStatus.COMPLETED: missing_sentences(missing)})
+
+
+EXTRAS = Extras(
+    lists=(
+        ListName(ChecklistVersion, "template_id", "versions"),
+        ListName(ChecklistRun, "template_id", "runs"),
+        ListName(ChecklistRun, "version_id", "runs"),
+        ListName(ChecklistAnswer, "run_id", "answers"),
+        ListName(ChecklistAnswer, "site_id", None),
+        ListName(ChecklistAnswer, "technician_id", None),
+        ListName(ChecklistAnswer, "appointment_id", None),
+        ListName(ChecklistAnswer, "work_order_id", None),
+    ),
+    links=(
+        Link(ChecklistTemplate, "current_version_id", ChecklistVersion),
+        Link(ChecklistRun, "author_id", Account),
+        Link(ChecklistRun, "completed_by_id", Account),
+    ),
+    computed=(ComputedField(ChecklistRun, available_transitions, TRANSITIONS),),
+)

@@ -1,0 +1,104 @@
+"""What a request asks, read strictly: anything that is no GraphQL request is a BadRequest with a code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+JSON = "application/json"
+GRAPHQL = "application/graphql-response+json"
+EVENTS = "text/event-stream"
+
+# What a range of media types stands for; JSON is what old clients expect of wildcards.
+_MEANS = {JSON: JSON, GRAPHQL: GRAPHQL, EVENTS: EVENTS, "*/*": JSON, "application/*": JSON, "text/*": EVENTS}
+
+
+class BadRequest(Exception):
+    """The request is answered with a status of its own."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One operation."""
+
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+async def read(request: Request) -> Asked:
+    """The operation of a request; GET carries it in the address, POST as JSON."""
+    if request.method == "GET":
+        given: Any = dict(request.query_params)
+        for name in ("variables", "extensions"):
+            if given.get(name):
+                given[name] = _json(given[name].encode())
+        return asked(given)
+    if request.method != "POST":
+        raise BadRequest(405, "METHOD_NOT_ALLOWED", "Use POST, or GET for queries.", {"Allow": "GET, POST"})
+    media, *parameters = request.headers.get("content-type", "").lower().split(";")
+    charsets = [one.split("=")[1].strip(' "') for one in parameters if one.strip().startswith("charset=")]
+    if media.strip() != JSON or charsets not in ([], ["utf-8"], ["utf8"]):
+        raise BadRequest(415, "UNSUPPORTED_MEDIA_TYPE", f"Send {JSON} in UTF-8.", {"Accept-Post": JSON})
+    return asked(_json(await request.body()))
+
+
+def asked(given: Any) -> Asked:
+    """The operation of a decoded request; raises BadRequest where a part has another type."""
+    if isinstance(given, list):
+        raise BadRequest(400, "BAD_REQUEST", "Send one operation at a time; batches are not taken.")
+    if not isinstance(given, dict):
+        raise BadRequest(400, "BAD_REQUEST", "The body is a JSON object.")
+    query = given.get("query")
+    if not isinstance(query, str) or not query:
+        raise BadRequest(400, "BAD_REQUEST", "`query` is the text of a GraphQL document.")
+    for name, kind in (("variables", dict), ("extensions", dict), ("operationName", str)):
+        if not isinstance(given.get(name), (kind, type(None))):
+            what = "an object" if kind is dict else "text"
+            raise BadRequest(400, "BAD_REQUEST", f"`{name}` is {what}, if it is given.")
+    return Asked(query, given.get("variables"), given.get("operationName") or None)
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise BadRequest(400, "MALFORMED", "The body is not valid JSON in UTF-8.") from None
+
+
+def preferred(accept: str | None) -> str:
+    """The media type to answer with: the one of the greatest weight, of equals the one named first.
+
+    Some clients name text/event-stream with every request, after JSON, and mean JSON by it.
+    """
+    best, greatest = None, 0.0
+    for part in (accept or "*/*").lower().split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        weight = _weight(parameters)
+        if media in _MEANS and weight > greatest:
+            best, greatest = _MEANS[media], weight
+    if best is None:
+        raise BadRequest(406, "NOT_ACCEPTABLE", f"Answers come as {GRAPHQL}, {JSON} or {EVENTS}.")
+    return best
+
+
+def _weight(parameters: list[str]) -> float:
+    for one in parameters:
+        if one.startswith("q="):
+            try:
+                return float(one[2:])
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -1,0 +1,116 @@
+"""How Python types stand in GraphQL: scalars, enums, ids."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, NewType, Optional, get_args, get_origin
+from uuid import UUID
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.scalars import JSON
+
+from tournee.kernel.fields import Field, wire_time
+
+Long = NewType("Long", int)
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise GraphQLError(f"{name} is given as text.")
+    return value
+
+
+def _parse_time(value: Any) -> datetime:
+    try:
+        time = datetime.fromisoformat(_text(value, "A DateTime"))
+        if time.tzinfo is not None:
+            return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise GraphQLError("A DateTime is ISO 8601 with an offset, such as 2026-11-23T09:12:00Z.")
+
+
+def _parse_date(value: Any) -> date:
+    try:
+        return date.fromisoformat(_text(value, "A Date"))
+    except ValueError:
+        raise GraphQLError("A Date is ISO 8601, such as 2026-11-23.") from None
+
+
+def _parse_long(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
+        raise GraphQLError("A Long is an integer between -2^53 and 2^53.")
+    return value
+
+
+SCALARS: dict[object, Any] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A moment: ISO 8601 with an offset; answers are in UTC and end in `Z`.",
+        serialize=wire_time,
+        parse_value=_parse_time,
+    ),
+    date: strawberry.scalar(
+        name="Date",
+        description="A day, as ISO 8601: `2026-11-23`.",
+        serialize=date.isoformat,
+        parse_value=_parse_date,
+    ),
+    Long: strawberry.scalar(
+        name="Long",
+        description="An integer below 2^53, which a JSON number still holds exactly.",
+        serialize=lambda value: value,
+        parse_value=_parse_long,
+    ),
+}
+
+
+def parse_id(text: str | None) -> UUID | None:
+    """The id, or None where it can be nobody's."""
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        return None
+
+
+def enumeration(kind: type[enum.Enum]) -> type[enum.Enum]:
+    """The enum as GraphQL knows it; the same class wherever it is used."""
+    if "__strawberry_definition__" not in kind.__dict__:
+        strawberry.enum(kind, description=describe(kind))
+    return kind
+
+
+def describe(kind: object) -> str | None:
+    """A docstring as a description, unless it is one that dataclasses made up."""
+    text = inspect.cleandoc(getattr(kind, "__doc__", None) or "")
+    return None if not text or text.startswith(f"{getattr(kind, '__name__', '')}(") else text
+
+
+_NAMED: dict[Any, Any] = {UUID: strawberry.ID, dict: JSON, Any: JSON}
+
+
+def graphql_type(kind: Any, nested: Callable[[Any], Any] | None = None) -> Any:
+    """The annotation Strawberry needs for a Python type; `nested` answers for dataclasses."""
+    if get_origin(kind) is list:
+        return list[graphql_type(get_args(kind)[0], nested)]  # type: ignore[misc]
+    kind = get_origin(kind) or kind
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return enumeration(kind)
+    if nested is not None and hasattr(kind, "__dataclass_fields__"):
+        return nested(kind)
+    return _NAMED.get(kind, kind)
+
+
+def optional(kind: Any) -> Any:
+    """The annotation of a value that may be null."""
+    return Optional[kind]  # noqa: UP045 - scalars are no types
+
+
+def field_type(field: Field) -> Any:
+    """The annotation of an entity's field."""
+    kind = graphql_type(field.type)
+    return optional(kind) if field.nullable else kind

@@ -1,0 +1,95 @@
+"""The schema, made once from the catalogue and what the domains' modules here add to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from functools import cache
+from typing import Any
+
+import strawberry
+from strawberry.printer import print_schema
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionResult
+from strawberry.utils.aio import aclosing
+
+from tournee.api import assets, conflicts, customers, people, procedures, quality, work
+from tournee.api.changes import change_fields, declare_changes
+from tournee.api.connections import add_fields, object_type
+from tournee.api.documents import Preparation
+from tournee.api.errors import present
+from tournee.api.me import me_field
+from tournee.api.mutations import mutation_fields
+from tournee.api.nodes import Extras, Nodes
+from tournee.api.queries import query_fields
+from tournee.api.scalars import SCALARS
+from tournee.api.subscriptions import subscription_fields
+from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.kernel.command import Command
+from tournee.kernel.database import Entity
+
+EXTRAS: tuple[Extras, ...] = tuple(
+    domain.EXTRAS for domain in (people, customers, assets, procedures, work, quality, conflicts)
+)
+
+
+class Schema(strawberry.Schema):
+    """Strawberry's, whose errors leave it only in the form that clients may see."""
+
+    def process_errors(self, errors: Any, execution_context: Any = None) -> None:
+        """`present` logs what is worth logging."""
+
+    async def execute(self, *args: Any, **options: Any) -> ExecutionResult:
+        result = await super().execute(*args, **options)
+        presented: ExecutionResult = _presented(result, options["context_value"].request_id)
+        return presented
+
+    async def stream(self, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
+        source = await super().stream(*args, **options)
+        return _stream(source, options["context_value"].request_id)
+
+
+async def _stream(source: Any, request_id: str) -> AsyncGenerator[Any, None]:
+    async with aclosing(source):
+        async for result in source:
+            yield _presented(result, request_id)
+
+
+def _presented(result: Any, request_id: str) -> Any:
+    if result.errors:
+        result.errors = present(result.errors, request_id)
+    return result
+
+
+def build(
+    entities: Iterable[type[Entity]], commands: Iterable[Command[Any, Any]], extras: Iterable[Extras] = ()
+) -> Schema:
+    """A schema of these entities and commands."""
+    nodes = Nodes(tuple(entities))
+    nodes.declare()
+    declare_changes(nodes)
+    nodes.complete(extras)
+    query = object_type("Query", "What can be asked.")
+    add_fields(query, me_field(), *query_fields(nodes), *change_fields(nodes))
+    mutation = object_type("Mutation", "What can be done. A device does the same offline, by the same names.")
+    add_fields(mutation, *mutation_fields(nodes, commands))
+    subscription = object_type("Subscription", "What can be followed.")
+    add_fields(subscription, *subscription_fields(nodes))
+    return Schema(
+        query=query,
+        mutation=mutation,
+        subscription=subscription,
+        types=list(nodes.types.values()),
+        config=StrawberryConfig(scalar_map=SCALARS),
+        extensions=[Preparation],
+    )
+
+
+@cache
+def schema() -> Schema:
+    """The schema of the whole catalogue."""
+    return build(ENTITIES.values(), COMMANDS.values(), EXTRAS)
+
+
+def sdl() -> str:
+    """What schema/schema.graphql holds."""
+    return print_schema(schema()) + "\n"

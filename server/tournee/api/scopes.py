@@ -1,0 +1,84 @@
+"""Which scope a field needs: printed in the schema, enforced before anything runs."""
+
+from __future__ import annotations
+
+import strawberry
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLSchema,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    get_named_type,
+)
+from strawberry.schema_directive import Location
+from strawberry.types.field import StrawberryField
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    name="requires",
+    description="The scope that an access token needs for this field.",
+)
+class Requires:
+    """The scope that an access token needs for this field."""
+
+    scope: str
+
+
+def scope_of(schema: GraphQLSchema, type_name: str, field_name: str) -> str | None:
+    """The scope of a field as the schema prints it; None for the schema's own, such as __typename."""
+    fields = getattr(schema.type_map.get(type_name), "fields", {})
+    definition = fields[field_name].extensions.get("strawberry-definition") if field_name in fields else None
+    if not isinstance(definition, StrawberryField):
+        return None
+    return next((one.scope for one in definition.directives if isinstance(one, Requires)), None)
+
+
+class _Collector:
+    """Walks an operation, each fragment once for each operation."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
+        self.schema = schema
+        self.fragments = {
+            node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
+        }
+        self.seen: set[str] = set()
+        self.scopes: set[str] = set()
+
+    def walk(self, parent: str, selections: SelectionSetNode | None) -> None:
+        for node in selections.selections if selections else ():
+            if isinstance(node, FieldNode):
+                self._field(parent, node)
+            elif isinstance(node, InlineFragmentNode):
+                self.walk(
+                    node.type_condition.name.value if node.type_condition else parent, node.selection_set
+                )
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in self.seen:
+                self.seen.add(node.name.value)
+                fragment = self.fragments[node.name.value]
+                self.walk(fragment.type_condition.name.value, fragment.selection_set)
+
+    def _field(self, parent: str, node: FieldNode) -> None:
+        name = node.name.value
+        scope = scope_of(self.schema, parent, name)
+        if scope is not None:
+            self.scopes.add(scope)
+        if node.selection_set is not None and not name.startswith("__"):
+            definition = self.schema.type_map[parent].fields[name]  # type: ignore[attr-defined]
+            self.walk(get_named_type(definition.type).name, node.selection_set)
+
+
+def required_scopes(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, frozenset[str]]:
+    """The scopes that each operation of a valid document needs, by its name."""
+    found = {}
+    for node in document.definitions:
+        if isinstance(node, OperationDefinitionNode):
+            collector = _Collector(schema, document)
+            root = schema.get_root_type(node.operation)
+            collector.walk(root.name if root else "", node.selection_set)
+            found[node.name.value if node.name else None] = frozenset(collector.scopes)
+    return found

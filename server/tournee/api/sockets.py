@@ -1,0 +1,122 @@
+"""GraphQL over WebSockets (graphql-transport-ws): who connects, and what may be said."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+from starlette.types import Scope
+from starlette.websockets import WebSocketDisconnect
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+
+from tournee.auth.tokens import TokenRefused
+
+# How long a token that ran out or was taken back may still be used on an open connection.
+CHECK_SECONDS = 5.0
+
+
+def token_in(headers: Any) -> str | None:
+    """The token of `Authorization: Bearer …` in headers or in what connection_init carries."""
+    if not isinstance(headers, Mapping):
+        return None
+    for name, value in headers.items():
+        if isinstance(name, str) and name.lower() == "authorization" and isinstance(value, str):
+            scheme, _, token = value.strip().partition(" ")
+            return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+    return token_in(headers.get("headers"))
+
+
+def token_check(scope: Scope, token: str | None = None) -> Callable[[], Awaitable[None]]:
+    """Asks again whether the token is good; it raises TokenRefused once it is not."""
+    authenticate = scope.get("authenticate")
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    known = token or token_in(headers)
+
+    async def check() -> None:
+        if authenticate is not None and known is not None:
+            await authenticate(known)
+
+    return check
+
+
+class TextAdapter(ASGIWebSocketAdapter):
+    """Messages are text: a browser's client does not look into binary ones."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        try:
+            await self.ws.send_text(orjson.dumps(message).decode())
+        except (WebSocketDisconnect, RuntimeError) as error:
+            raise WebSocketDisconnected from error
+
+
+class Socket(BaseGraphQLTransportWSHandler[Any, None]):
+    """One connection. Closes with 4400 for what is no message, 4401 for who may not come in."""
+
+    watch: asyncio.Task[None] | None = None
+
+    async def handle_message(self, message: Any) -> None:
+        if not _well_formed(message):
+            await self.handle_invalid_message("This is no message of graphql-transport-ws")
+            return
+        await super().handle_message(message)
+
+    async def handle_connection_init(self, message: Any) -> None:
+        if not self.connection_init_received:
+            scope = self.websocket.ws.scope  # type: ignore[attr-defined]
+            try:
+                check = await self._sign_in(scope, token_in(message.get("payload")))
+            except TokenRefused as refusal:
+                await self._turn_away(refusal)
+                return
+            self.context = self.view.context_for(scope)  # type: ignore[attr-defined]
+            self.watch = asyncio.create_task(self._watch(check))
+        await super().handle_connection_init(message)
+
+    async def _sign_in(self, scope: Scope, token: str | None) -> Callable[[], Awaitable[None]]:
+        authenticate = scope.get("authenticate")
+        if token is not None and authenticate is not None:
+            scope["actor"] = await authenticate(token)
+        if scope.get("actor") is None:
+            raise TokenRefused("UNAUTHENTICATED", "Sign in and send the access token.")
+        return token_check(scope, token)
+
+    async def _watch(self, check: Callable[[], Awaitable[None]]) -> None:
+        try:
+            while True:
+                await asyncio.sleep(CHECK_SECONDS)
+                await check()
+        except TokenRefused as refusal:
+            await self._turn_away(refusal)
+
+    async def _turn_away(self, refusal: TokenRefused) -> None:
+        code = 4403 if refusal.code == "DEVICE_REVOKED" else 4401
+        with contextlib.suppress(RuntimeError):
+            await self.websocket.close(code, refusal.code)
+
+    async def shutdown(self) -> None:
+        if self.watch is not None:
+            self.watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.watch
+        await super().shutdown()
+
+
+def _well_formed(message: Any) -> bool:
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return False
+    kind, payload = message["type"], message.get("payload")
+    if kind in ("subscribe", "complete") and not (isinstance(message.get("id"), str) and message["id"]):
+        return False
+    if kind == "subscribe":
+        return (
+            isinstance(payload, dict)
+            and isinstance(payload.get("query"), str)
+            and isinstance(payload.get("variables"), (dict, type(None)))
+            and isinstance(payload.get("operationName"), (str, type(None)))
+        )
+    return isinstance(payload, (dict, type(None)))

@@ -1,0 +1,114 @@
+"""Subscriptions: the log, live. What was missed comes first, then what happens, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import and_, case, select
+from strawberry.types.field import StrawberryField
+
+from tournee.api.changes import Seen, decode
+from tournee.api.context import Context, Info
+from tournee.api.load import readable
+from tournee.api.mapping import argument, make_field
+from tournee.api.nodes import Nodes
+from tournee.api.scalars import optional
+from tournee.kernel.actor import Scope
+from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.log import Change, Head, Record
+from tournee.sync.cursor import MAX_ID, Cursor
+
+_PAGE = 500
+_LOOK_AGAIN_SECONDS = 1.0
+
+
+def subscription_fields(nodes: Nodes) -> Iterable[StrawberryField]:
+    """`changes(since:, entities:)`."""
+    yield make_field(
+        "changes",
+        AsyncIterator[nodes.types[Change]],  # type: ignore[name-defined]
+        Scope.CHANGES_READ,
+        resolver=_changes,
+        arguments=[argument("since", optional(str)), argument("entities", optional(list[str]))],
+        description=(
+            "Changes as they are committed; with `since` first what came after that change's cursor. The"
+            " office gets every change; everybody else what becomes of the records they see."
+        ),
+        is_subscription=True,
+    )
+
+
+async def _changes(
+    info: Info, since: str | None = None, entities: list[str] | None = None
+) -> AsyncIterator[Any]:
+    context = info.context
+    place = await _head(context) if since is None else decode(since)
+    look = _office if context.actor.sees_all else _own
+    while not context.closing:
+        await context.authorise()
+        seen, place, more = await look(context, place)
+        for change in seen:
+            if entities is None or change.entity in entities:
+                await context.renew()
+                yield change
+        if not more:
+            await _wait(context, place.seq)
+
+
+async def _wait(context: Context, seq: int) -> None:
+    if context.wake is None:
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    else:
+        await context.wake.wait(context.actor.organisation_id, seq, _LOOK_AGAIN_SECONDS)
+
+
+async def _head(context: Context) -> Cursor:
+    async with context.kernel.database.reading() as session:
+        row = await session.execute(
+            select(Head.epoch, Head.seq).where(Head.organisation_id == context.actor.organisation_id)
+        )
+        epoch, seq = row.one()
+        return Cursor(epoch, seq)
+
+
+async def _office(context: Context, place: Cursor) -> tuple[Sequence[Seen], Cursor, bool]:
+    """The log past the place, on one snapshot with the head: every change, in order."""
+    actor = context.actor
+    async with context.kernel.database.reading() as session:
+        head = (
+            await session.execute(select(Head).where(Head.organisation_id == actor.organisation_id))
+        ).scalar_one()
+        if place.epoch != head.epoch or not head.floor <= place.seq <= head.seq:
+            raise ResyncNeeded
+        document = case((Record.deleted.is_(True), None), else_=Record.document)
+        rows = await session.execute(
+            select(Change, document)
+            .join(Record, and_(Record.organisation_id == Change.organisation_id, Record.id == Change.id))
+            .where(readable(Change, actor), Change.seq > place.seq)
+            .order_by(Change.seq)
+            .limit(_PAGE)
+        )
+        seen = [_seen(change, text, head.epoch) for change, text in rows]
+    more = len(seen) == _PAGE
+    return seen, seen[-1].place if more else Cursor(head.epoch, head.seq), more
+
+
+_PLACE = ("organisation_id", "seq", "entity", "id")
+_LOGGED = [column.key for column in Change.__mapper__.column_attrs if column.key not in _PLACE]
+
+
+def _seen(change: Change, document: str | None, epoch: Any) -> Seen:
+    logged = {name: getattr(change, name) for name in _LOGGED}
+    return Seen(change.seq, change.entity, change.id, Cursor(epoch, change.seq, MAX_ID), document, **logged)
+
+
+async def _own(context: Context, place: Cursor) -> tuple[Sequence[Seen], Cursor, bool]:
+    """The records that moved for this person, as the sync feed gives them."""
+    page = await context.feed.pull(context.actor, place, _PAGE)
+    seen = [
+        Seen(one.seq, one.entity, one.id, Cursor(place.epoch, one.seq, one.id), one.document)
+        for one in page.changes
+    ]
+    return seen, page.cursor, page.more

@@ -1,0 +1,185 @@
+"""Work orders and appointments in GraphQL.
+
+What may follow is worked out here for many rows at once, by the domain's own tables and from the
+same facts that its guards read for one row; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, select
+
+from tournee.api.context import Info
+from tournee.api.nodes import ComputedField, Extras, Link, ListName
+from tournee.api.transitions import TRANSITIONS
+from tournee.auth.models import Account
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import now
+from tournee.kernel.state import Transition
+from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
+from tournee.procedures.models import ChecklistRun, RunStatus
+from tournee.work.guards import UNFINISHED_CHECKLIST, obstacles_to_cancel
+from tournee.work.models import Appointment, AppointmentEvent, Assignment, Note, TimeEntry, WorkOrder
+from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, WorkOrderStatus, roll_up
+
+
+async def _statuses(info: Info, order_id: UUID) -> list[AppointmentStatus]:
+    organisation = info.context.actor.organisation_id
+    return await info.context.load.related(
+        "statuses of an order",
+        order_id,
+        lambda ids: select(Appointment.work_order_id, Appointment.status).where(
+            Appointment.organisation_id == organisation,
+            Appointment.work_order_id.in_(ids),
+            Appointment.deleted.is_(False),
+        ),
+    )
+
+
+async def order_transitions(root: WorkOrder, info: Info) -> list[Transition]:
+    """What may become of it now."""
+    statuses = await _statuses(info, root.id)
+    guards = {WorkOrderStatus.CANCELED: obstacles_to_cancel(statuses)}
+    following = WORK_ORDER.transitions(root.status, guards)
+    if root.status is not WorkOrderStatus.ON_HOLD:
+        return following
+    ends_in = {WorkOrderStatus.CANCELED, roll_up(statuses)}
+    return [transition for transition in following if transition.to in ends_in]
+
+
+async def _crew(info: Info, appointment_id: UUID) -> list[Any]:
+    """Who is assigned now, who leads first: (id, name, status)."""
+    organisation = info.context.actor.organisation_id
+    same = and_(
+        Technician.organisation_id == Assignment.organisation_id,
+        Technician.id == Assignment.technician_id,
+    )
+    return await info.context.load.related(
+        "crew",
+        appointment_id,
+        lambda ids: (
+            select(Assignment.appointment_id, Technician.id, Technician.name, Technician.status)
+            .join(Technician, same)
+            .where(
+                Assignment.organisation_id == organisation,
+                Assignment.appointment_id.in_(ids),
+                Assignment.active.is_(True),
+                Assignment.deleted.is_(False),
+            )
+            .order_by(Assignment.lead.desc(), Assignment.id)
+        ),
+    )
+
+
+async def _order(info: Info, order_id: UUID) -> tuple[WorkOrderStatus, list[str]]:
+    """Its status and the skills it asks for."""
+    organisation = info.context.actor.organisation_id
+    found = await info.context.load.related(
+        "order of an appointment",
+        order_id,
+        lambda ids: select(WorkOrder.id, WorkOrder.status, WorkOrder.required_skill_ids).where(
+            WorkOrder.organisation_id == organisation, WorkOrder.id.in_(ids)
+        ),
+    )
+    order: tuple[WorkOrderStatus, list[str]] = found[0]
+    return order
+
+
+async def _missing_skills(info: Info, technician_id: UUID, skill_ids: list[str], at: datetime) -> list[str]:
+    organisation = info.context.actor.organisation_id
+    load = info.context.load
+    held = await load.related(
+        "skills of a technician",
+        technician_id,
+        lambda ids: select(TechnicianSkill.technician_id, TechnicianSkill).where(
+            TechnicianSkill.organisation_id == organisation,
+            TechnicianSkill.technician_id.in_(ids),
+            TechnicianSkill.deleted.is_(False),
+        ),
+    )
+    has = {str(skill.skill_id) for skill in held if skill.is_valid_on(at.date())}
+    names: list[str] = []
+    for id in sorted(set(skill_ids) - has):
+        names += await load.related(
+            "name of a skill",
+            UUID(id),
+            lambda ids: select(Skill.id, Skill.name).where(
+                Skill.organisation_id == organisation, Skill.id.in_(ids)
+            ),
+        )
+    return [f"The required skill {name} is missing or expired." for name in sorted(names)]
+
+
+async def _against_dispatch(root: Appointment, info: Info) -> list[str]:
+    crew = await _crew(info, root.id)
+    status, skill_ids = await _order(info, root.work_order_id)
+    reasons = [] if crew else ["No technician is assigned."]
+    if root.starts_at is None:
+        reasons.append("It has no start and end time.")
+    if status is WorkOrderStatus.ON_HOLD:
+        reasons.append("The work order is on hold.")
+    for technician_id, name, standing in crew:
+        if standing is not TechnicianStatus.ACTIVE:
+            reasons.append(f"{name} is not active.")
+        elif skill_ids:
+            reasons += await _missing_skills(info, technician_id, skill_ids, root.starts_at or now())
+    return reasons
+
+
+async def _against_completion(root: Appointment, info: Info) -> list[str]:
+    organisation = info.context.actor.organisation_id
+    unfinished = await info.context.load.related(
+        "unfinished checklists",
+        root.id,
+        lambda ids: select(ChecklistRun.appointment_id, ChecklistRun.id).where(
+            ChecklistRun.organisation_id == organisation,
+            ChecklistRun.appointment_id.in_(ids),
+            ChecklistRun.required.is_(True),
+            ChecklistRun.status.in_([RunStatus.NEW, RunStatus.IN_PROGRESS]),
+            ChecklistRun.deleted.is_(False),
+        ),
+    )
+    return [UNFINISHED_CHECKLIST] if unfinished else []
+
+
+async def appointment_transitions(root: Appointment, info: Info) -> list[Transition]:
+    """What may become of it now."""
+    guards: dict[AppointmentStatus, list[str]] = {}
+    if APPOINTMENT.can(root.status, AppointmentStatus.DISPATCHED):
+        guards[AppointmentStatus.DISPATCHED] = await _against_dispatch(root, info)
+    if APPOINTMENT.can(root.status, AppointmentStatus.COMPLETED):
+        guards[AppointmentStatus.COMPLETED] = await _against_completion(root, info)
+    return APPOINTMENT.transitions(root.status, guards)
+
+
+async def required_skills(root: WorkOrder, info: Info) -> list[Skill]:
+    """The skills that each technician sent must have."""
+    load = info.context.load
+    found = await asyncio.gather(*(load.one(Skill, UUID(id)) for id in root.required_skill_ids))
+    return [skill for skill in found if skill is not None]
+
+
+_TRANSITIONS = "availableTransitions"
+
+EXTRAS = Extras(
+    lists=(
+        ListName(WorkOrder, "parent_id", "followUps"),
+        ListName(AppointmentEvent, "appointment_id", "events"),
+        ListName(AppointmentEvent, "technician_id", None),
+        ListName(TimeEntry, "corrects_id", "corrections"),
+    ),
+    links=(
+        Link(WorkOrder, "reported_by_id", Account),
+        Link(AppointmentEvent, "account_id", Account),
+        Link(Note, "author_id", Account),
+    ),
+    computed=(
+        ComputedField(WorkOrder, order_transitions, TRANSITIONS, name=_TRANSITIONS),
+        ComputedField(WorkOrder, required_skills, list[Skill], scope=Scope.PEOPLE_READ),
+        ComputedField(Appointment, appointment_transitions, TRANSITIONS, name=_TRANSITIONS),
+    ),
+)

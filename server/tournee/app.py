@@ -1,0 +1,138 @@
+"""The ASGI application: a list of routes, a list of middleware, a lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
+from types import FrameType
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from tournee.answers import coded
+from tournee.api.app import graphql_app
+from tournee.auth.authenticate import Authenticator
+from tournee.auth.endpoints import PATHS as AUTH_PATHS
+from tournee.auth.endpoints import Endpoints
+from tournee.auth.middleware import AuthenticationMiddleware
+from tournee.auth.sessions import Sessions
+from tournee.auth.tokens import Tokens
+from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS
+from tournee.demo import is_demo
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import Database
+from tournee.logs import configure_logs
+from tournee.settings import Settings, read_settings
+from tournee.sync.cursor import CursorCodec
+from tournee.sync.endpoints import Sync
+from tournee.sync.pull import Feed
+from tournee.sync.wake import Wake
+from tournee.web.health import health_routes
+from tournee.web.middleware import BodyLimitMiddleware, RequestMiddleware
+from tournee.web.pages import ide_first, page_routes
+
+# Here a stale token in the header must not stand in the way of getting a new one.
+_PUBLIC = AUTH_PATHS | {"/", "/healthz", "/readyz", "/metrics"}
+
+
+def create() -> Starlette:
+    """The server as the environment describes it: what an ASGI server is told to call."""
+    settings = read_settings()
+    configure_logs(settings.log_format)
+    return create_app(settings)
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The whole server."""
+    database = Database(settings.database_url)
+    kernel = Kernel(database, MEMBERSHIPS)
+    tokens = Tokens(settings)
+    authenticator = Authenticator(database, tokens)
+    wake = Wake(database)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await wake.start()
+        try:
+            with _at_the_signal_to_stop(wake.closing.set):
+                yield
+        finally:
+            await wake.stop()
+            await database.close()
+
+    app = Starlette(
+        routes=[
+            *Endpoints(Sessions(kernel, tokens)).routes(),
+            *health_routes(database),
+            *_sync(kernel, tokens, wake, settings).routes(),
+            *_graphql(kernel, wake, settings),
+            *(page_routes() if is_demo(settings) else ()),
+        ],
+        middleware=[
+            Middleware(RequestMiddleware),
+            Middleware(BodyLimitMiddleware, limit=settings.body_limit),
+            Middleware(AuthenticationMiddleware, authenticator=authenticator, public=_PUBLIC),
+        ],
+        exception_handlers={HTTPException: _http_error},
+        lifespan=lifespan,
+    )
+    # For tests and tools; requests get what they need from their endpoint.
+    app.state.kernel = kernel
+    app.state.tokens = tokens
+    app.state.authenticator = authenticator
+    app.state.wake = wake
+    return app
+
+
+def _sync(kernel: Kernel, tokens: Tokens, wake: Wake, settings: Settings) -> Sync:
+    feed = Feed(kernel.database, tuple(ENTITIES.values()))
+    cursors = CursorCodec(tokens.ring.secret("cursor"))
+    return Sync(kernel, COMMANDS, feed, cursors, wake, settings.heartbeat_seconds)
+
+
+def _graphql(kernel: Kernel, wake: Wake, settings: Settings) -> list[BaseRoute]:
+    served = graphql_app(kernel, settings)
+    served = ide_first(served) if is_demo(settings) else served
+    return [Route("/graphql", served), WebSocketRoute("/graphql", served)]
+
+
+_CODES = {400: "MALFORMED", 404: "NO_SUCH_PATH", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE"}
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    """What Starlette refuses by itself, in the form of our other errors."""
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, HTTPStatus(error.status_code).name)
+    return coded(error.status_code, code, f"{error.detail}.", headers=error.headers)
+
+
+@contextmanager
+def _at_the_signal_to_stop(tell: Callable[[], None]) -> Iterator[None]:
+    """Let streams end before the server waits for them: it tells us only after that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    # A server that handles the signals itself has said so before this.
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = {number: handler for number, handler in kept.items() if callable(handler)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tell)
+        handled[signal.Signals(number)](number, frame)
+
+    for number in handled:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)

@@ -1,0 +1,213 @@
+"""Assets: what customers have installed and what technicians carry, with meters and their readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.state import Machine, Transition
+
+
+class Ownership(StrEnum):
+    """Whose it is."""
+
+    CUSTOMER = "CUSTOMER"
+    COMPANY = "COMPANY"
+
+
+class AssetKind(StrEnum):
+    """What sort of thing."""
+
+    EQUIPMENT = "EQUIPMENT"
+    VEHICLE = "VEHICLE"
+    TOOL = "TOOL"
+    COMPONENT = "COMPONENT"
+
+
+class AssetStatus(StrEnum):
+    """Where it stands in its life."""
+
+    PLANNED = "PLANNED"
+    INSTALLED = "INSTALLED"
+    ACTIVE = "ACTIVE"
+    OUT_OF_SERVICE = "OUT_OF_SERVICE"
+    RETIRED = "RETIRED"
+
+
+class Criticality(StrEnum):
+    """What a failure would mean."""
+
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+    SAFETY = "SAFETY"
+
+
+class MeterKind(StrEnum):
+    """A counter never falls, such as hours run; a gauge goes up and down, such as pressure."""
+
+    COUNTER = "COUNTER"
+    GAUGE = "GAUGE"
+
+
+class ReadingSource(StrEnum):
+    """Where a reading comes from."""
+
+    MANUAL = "MANUAL"
+    IMPORT = "IMPORT"
+
+
+def place_scopes(thing: Asset | Located) -> tuple[UUID | None, ...]:
+    """Where a thing is, there it is seen: at a site, with a technician, or else with the customer."""
+    return (thing.site_id or thing.holder_technician_id or thing.customer_id,)
+
+
+class Asset(Entity):
+    """A thing that is serviced, or that service is done with."""
+
+    __tablename__ = "asset"
+    __table_args__ = (Index("ix_asset_serial_number", "organisation_id", "serial_number"),)
+    reads = Scope.ASSETS_READ
+    machine: ClassVar = Machine(
+        {
+            AssetStatus.PLANNED: (AssetStatus.INSTALLED, AssetStatus.ACTIVE, AssetStatus.RETIRED),
+            AssetStatus.INSTALLED: (AssetStatus.ACTIVE, AssetStatus.OUT_OF_SERVICE, AssetStatus.RETIRED),
+            AssetStatus.ACTIVE: (AssetStatus.OUT_OF_SERVICE, AssetStatus.RETIRED),
+            AssetStatus.OUT_OF_SERVICE: (AssetStatus.ACTIVE, AssetStatus.RETIRED),
+        }
+    )
+
+    name: Mapped[str] = column(200)
+    ownership: Mapped[Ownership] = column(default=Ownership.CUSTOMER)
+    customer_id: Mapped[UUID | None] = reference("customer", description="Whose it is, unless ours.")
+    site_id: Mapped[UUID | None] = reference("site", description="Where it is installed or stands.")
+    holder_technician_id: Mapped[UUID | None] = reference(
+        "technician", description="Who has a thing of the company, if it is at no site."
+    )
+    parent_id: Mapped[UUID | None] = reference("asset", description="What it is a part of.")
+    kind: Mapped[AssetKind] = column(default=AssetKind.EQUIPMENT)
+    category: Mapped[str | None] = column(120)
+    status: Mapped[AssetStatus] = column(merge=Merge.STATE_MACHINE, default=AssetStatus.ACTIVE)
+    serial_number: Mapped[str | None] = column(120)
+    manufacturer: Mapped[str | None] = column(120)
+    model: Mapped[str | None] = column(120)
+    registration: Mapped[str | None] = column(40, description="A vehicle's plate.")
+    external_key: Mapped[str | None] = column(
+        200, merge=Merge.FIRST_WINS, description="The record's key in the system it was imported from."
+    )
+    criticality: Mapped[Criticality] = column(default=Criticality.MEDIUM)
+    installed_on: Mapped[date | None] = column()
+    warranty_starts_on: Mapped[date | None] = column()
+    warranty_ends_on: Mapped[date | None] = column(description="The last day of the warranty.")
+    notes: Mapped[str | None] = column()
+    specification: Mapped[dict[str, Any]] = column(
+        default=dict, description="Technical data as imported: any key, with a text."
+    )
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return place_scopes(self)
+
+    def check(self) -> None:
+        if self.ownership is Ownership.COMPANY and self.customer_id is not None:
+            raise Invalid("A thing of the company has no customer.", "customerId")
+        if self.ownership is Ownership.CUSTOMER and self.customer_id is None:
+            raise Invalid("Say at which site it is, or whose it is.", "siteId")
+        if self.ownership is Ownership.CUSTOMER and self.holder_technician_id is not None:
+            raise Invalid("Only things of the company are held by a technician.", "holderTechnicianId")
+        if self.site_id is not None and self.holder_technician_id is not None:
+            raise Invalid("It is at a site or with a technician, not both.", "holderTechnicianId")
+        self._check_warranty()
+        self._check_specification()
+
+    def _check_warranty(self) -> None:
+        starts, ends = self.warranty_starts_on, self.warranty_ends_on
+        if starts is not None and ends is not None and ends < starts:
+            raise Invalid("The warranty would end before it begins.", "warrantyEndsOn")
+
+    def _check_specification(self) -> None:
+        entries = self.specification.items()
+        if len(entries) > 500:
+            raise Invalid("A specification has at most 500 entries.", "specification")
+        for key, value in entries:
+            if not isinstance(value, str) or len(key) > 200 or len(value) > 4000 or "\x00" in key + value:
+                raise Invalid("A specification maps short keys to texts.", "specification")
+
+    def is_under_warranty(self, on: date) -> bool:
+        """Whether the warranty covers that day; without a beginning it runs from the installation."""
+        starts = self.warranty_starts_on or self.installed_on or date.min
+        return self.warranty_ends_on is not None and starts <= on <= self.warranty_ends_on
+
+    def become(self, status: AssetStatus) -> None:
+        """Take the next step of its life."""
+        self.machine.require(self.status, status)
+        self.status = status
+
+    def transitions(self) -> list[Transition]:
+        """What may become of it now."""
+        return self.machine.transitions(self.status)
+
+
+class Located:
+    """What is seen where its asset is, or was; the place is the server's to say."""
+
+    site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    customer_id: Mapped[UUID | None] = reference("customer", merge=Merge.SERVER_ONLY)
+    holder_technician_id: Mapped[UUID | None] = reference("technician", merge=Merge.SERVER_ONLY)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return place_scopes(self)
+
+    def put_where(self, other: Asset | Located) -> None:
+        """To the same place."""
+        self.site_id = other.site_id
+        self.customer_id = other.customer_id
+        self.holder_technician_id = other.holder_technician_id
+
+
+class Meter(Located, Entity):
+    """Something to read off an asset. It moves with its asset."""
+
+    __tablename__ = "meter"
+    reads = Scope.ASSETS_READ
+
+    asset_id: Mapped[UUID] = reference("asset")
+    name: Mapped[str] = column(120)
+    unit: Mapped[str] = column(20, description="Such as `h`, `km` or `bar`.")
+    kind: Mapped[MeterKind] = column(default=MeterKind.COUNTER)
+
+
+class Reading(Located, Entity):
+    """What a meter showed at a time. It stays where it was taken; a mistake is corrected by another."""
+
+    __tablename__ = "reading"
+    __table_args__ = (Index("ix_reading_time", "organisation_id", "meter_id", "taken_at"),)
+    reads = Scope.ASSETS_READ
+
+    meter_id: Mapped[UUID] = reference("meter", merge=Merge.LEDGER)
+    asset_id: Mapped[UUID] = reference("asset", merge=Merge.SERVER_ONLY)
+    value: Mapped[float] = column(merge=Merge.LEDGER)
+    unit: Mapped[str] = column(20, merge=Merge.SERVER_ONLY, description="The meter's unit at that time.")
+    taken_at: Mapped[datetime] = column(merge=Merge.LEDGER)
+    taken_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that recorded it.")
+    appointment_id: Mapped[UUID | None] = column(merge=Merge.LEDGER, description="The visit it was taken on.")
+    source: Mapped[ReadingSource] = column(merge=Merge.LEDGER, default=ReadingSource.MANUAL)
+    note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
+    corrects_id: Mapped[UUID | None] = reference(
+        "reading", merge=Merge.LEDGER, description="The reading that this one stands instead of."
+    )
+    is_corrected: Mapped[bool] = column(
+        merge=Merge.SERVER_ONLY, default=False, description="Another reading stands instead of it."
+    )
+    implausible: Mapped[bool] = column(
+        merge=Merge.SERVER_ONLY, default=False, description="The counter had shown more at an earlier time."
+    )

@@ -1,0 +1,1 @@
+"""Who may come in: accounts and their roles, devices, tokens; tokens become actors here."""

@@ -1,0 +1,103 @@
+"""From a token to an actor, at every request."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import and_, select
+
+from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus
+from tournee.auth.tokens import TokenRefused, Tokens, Verified
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database, now
+
+_MOST = 10_000
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
+
+# A code and a message of TokenRefused.
+_Refusal = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What the database said of an account and its device, and until when that is believed."""
+
+    refusal: _Refusal | None
+    until: float
+
+
+class Authenticator:
+    """Tokens to actors; remembers what it verified, and for a few seconds how the account stands.
+
+    A token outlives the disabling of its account, a change of its role and the revoking of its
+    device by up to its fifteen minutes. For a stolen device that is long, and asking the database
+    at each request would cost a fast read a good part of its time: so each process asks once every
+    `believed_seconds` for each account that is active.
+    """
+
+    def __init__(self, database: Database, tokens: Tokens, believed_seconds: float = 5.0) -> None:
+        self.database = database
+        self.tokens = tokens
+        self.believed_seconds = believed_seconds
+        self._verified: dict[str, Verified] = {}
+        self._standings: dict[tuple[UUID, UUID | None], _Standing] = {}
+
+    async def authenticate(self, token: str) -> Actor:
+        """The actor the token speaks for; TokenRefused where it lets nobody in."""
+        return (await self.verify(token)).actor
+
+    async def verify(self, token: str) -> Verified:
+        """The same, and until when the token is good."""
+        verified = self._verify(token)
+        actor = verified.actor
+        standing = self._standings.get((actor.id, actor.device_id))
+        if standing is None or standing.until < time.monotonic():
+            refusal = await self._ask(actor)
+            standing = _Standing(refusal, time.monotonic() + self.believed_seconds)
+            _remember(self._standings, (actor.id, actor.device_id), standing)
+        if standing.refusal is not None:
+            raise TokenRefused(*standing.refusal)
+        return verified
+
+    def _verify(self, token: str) -> Verified:
+        verified = self._verified.get(token)
+        if verified is None or verified.expires <= now():
+            self._verified.pop(token, None)
+            verified = self.tokens.verify(token)
+            _remember(self._verified, token, verified)
+        return verified
+
+    async def _ask(self, actor: Actor) -> _Refusal | None:
+        same_device = and_(
+            Device.organisation_id == Account.organisation_id, Device.id == actor.device_id
+        )
+        async with self.database.reading() as session:
+            found = await session.execute(
+                select(Account.status, Account.role, Device.status)
+                .outerjoin(Device, same_device)
+                .where(
+                    Account.organisation_id == actor.organisation_id,
+                    Account.id == actor.id,
+                    Account.deleted.is_(False),
+                )
+            )
+            row = found.one_or_none()
+        if row is None or row[0] is not AccountStatus.ACTIVE:
+            return ("UNAUTHENTICATED", "This account may not come in.")
+        if actor.device_id is not None and row[2] is not DeviceStatus.ENROLLED:
+            return ("DEVICE_REVOKED", "This device was revoked; erase its copy.")
+        if row[1] != actor.role:
+            return ("TOKEN_EXPIRED", "The role of this account has changed; renew the token.")
+        return None
+
+
+def _remember(known: dict[KeyT, ValueT], key: KeyT, value: ValueT) -> None:
+    """Keep it; whatever has been there longest makes room."""
+    if len(known) >= _MOST:
+        del known[next(iter(known))]
+    known[key] = value

@@ -1,0 +1,202 @@
+"""What people do with accounts and devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, update
+
+from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
+from tournee.auth.passwords import LONGEST, is_password, new_password
+from tournee.auth.roles import Role
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import command
+from tournee.kernel.database import BY_TABLE, now
+from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound
+from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.plain import edits
+from tournee.kernel.transaction import Transaction
+
+Name = Annotated[str, Limits(length=200)]
+Password = Annotated[str, Limits(length=LONGEST)]
+
+
+@dataclass(frozen=True)
+class CreateAccount:
+    email: Name
+    name: Name
+    role: Role
+    password: Password | None = None
+    customer_id: UUID | None = None
+    language: Annotated[str | None, Limits(length=20)] = None
+    id: UUID | Unset = UNSET
+
+
+@command(Scope.ACCOUNTS_WRITE)
+async def create_account(tx: Transaction, actor: Actor, do: CreateAccount) -> Account:
+    """Add an account; without a password it cannot sign in yet."""
+    await tx.find_optional(BY_TABLE["customer"], do.customer_id, "customerId")
+    account = Account(
+        id=None if do.id is UNSET else do.id,
+        email=do.email,
+        name=do.name,
+        role=do.role,
+        customer_id=do.customer_id,
+        language=do.language,
+    )
+    if do.password is not None:
+        account.set_password(await new_password(do.password, "password"), now())
+    return await tx.add(account)
+
+
+update_account = edits(Account, Scope.ACCOUNTS_WRITE)
+
+
+@dataclass(frozen=True)
+class SetPassword:
+    account_id: UUID
+    password: Password
+
+
+@command(Scope.ACCOUNTS_WRITE)
+async def set_password(tx: Transaction, actor: Actor, do: SetPassword) -> Account:
+    """Give an account a new password; whoever is signed in as it must sign in again."""
+    account = await tx.find(Account, do.account_id, "accountId")
+    account.set_password(await new_password(do.password, "password"), now())
+    await _end_sessions(tx, RefreshToken.account_id == account.id)
+    return account
+
+
+@dataclass(frozen=True)
+class ChangePassword:
+    current_password: Password
+    new_password: Password
+
+
+@command(Scope.ACCOUNT_SELF)
+async def change_password(tx: Transaction, actor: Actor, do: ChangePassword) -> Account:
+    """Change your own password; every other device must sign in again."""
+    account = await _own_account(tx)
+    if not await is_password(do.current_password, account.password_hash):
+        raise Invalid("This is not your present password.", "currentPassword")
+    account.set_password(await new_password(do.new_password, "newPassword"), now())
+    others = RefreshToken.device_id.is_distinct_from(actor.device_id)
+    await _end_sessions(tx, RefreshToken.account_id == account.id, others)
+    return account
+
+
+@dataclass(frozen=True)
+class DisableAccount:
+    account_id: UUID
+
+
+@command(Scope.ACCOUNTS_WRITE)
+async def disable_account(tx: Transaction, actor: Actor, do: DisableAccount) -> Account:
+    """Shut an account out: it can neither sign in nor renew, and holds no records any more."""
+    if do.account_id == actor.id:
+        raise Blocked("Nobody disables their own account; ask another manager.", "accountId")
+    account = await tx.find(Account, do.account_id, "accountId")
+    account.disable()
+    await _end_sessions(tx, RefreshToken.account_id == account.id)
+    return account
+
+
+@dataclass(frozen=True)
+class EnableAccount:
+    account_id: UUID
+
+
+@command(Scope.ACCOUNTS_WRITE)
+async def enable_account(tx: Transaction, actor: Actor, do: EnableAccount) -> Account:
+    """Let a disabled account sign in again."""
+    account = await tx.find(Account, do.account_id, "accountId")
+    account.enable()
+    return account
+
+
+@dataclass(frozen=True)
+class EnrolDevice:
+    id: UUID
+    name: Name | Unset = UNSET
+    platform: Annotated[str, Limits(length=100)] | Unset = UNSET
+    app_version: Annotated[str, Limits(length=100)] | Unset = UNSET
+
+
+@command(Scope.ACCOUNT_SELF)
+async def enrol_device(tx: Transaction, actor: Actor, do: EnrolDevice) -> Device:
+    """Say which device this is; signing in with a device does the same."""
+    named = {key: value for key, value in vars(do).items() if value is not UNSET and key != "id"}
+    device = next(iter(await tx.all(select(Device).where(Device.id == do.id))), None)
+    if device is None:
+        values = {"name": "Unnamed device", **named}
+        return await tx.add(Device(id=do.id, account_id=actor.id, enrolled_at=now(), **values))
+    if device.account_id != actor.id:
+        raise Forbidden("This device belongs to another account.", "id")
+    if device.status is not DeviceStatus.ENROLLED:
+        raise Blocked("This device was revoked.", "id")
+    for key, value in named.items():
+        setattr(device, key, value)
+    return device
+
+
+@dataclass(frozen=True)
+class RevokeDevice:
+    device_id: UUID
+
+
+@command(Scope.DEVICES_WRITE)
+async def revoke_device(tx: Transaction, actor: Actor, do: RevokeDevice) -> Device:
+    """Shut out a lost or stolen device: it is told to erase its copy at its next call."""
+    device = await tx.find(Device, do.device_id, "deviceId")
+    device.revoke(now())
+    await _end_sessions(tx, RefreshToken.device_id == device.id)
+    return device
+
+
+@dataclass(frozen=True)
+class ConfirmWipe:
+    device_id: UUID
+
+
+@command(Scope.ACCOUNT_SELF)
+async def confirm_wipe(tx: Transaction, actor: Actor, do: ConfirmWipe) -> Device:
+    """Say that your device has erased its copy."""
+    mine = select(Device).where(Device.id == do.device_id, Device.account_id == actor.id)
+    device = next(iter(await tx.all(mine)), None)
+    if device is None:
+        raise NotFound("There is no such Device.", "deviceId")
+    device.confirm_wipe()
+    await _end_sessions(tx, RefreshToken.device_id == device.id)
+    return device
+
+
+@dataclass(frozen=True)
+class SignOut:
+    everywhere: bool = False
+
+
+@command(Scope.ACCOUNT_SELF)
+async def sign_out(tx: Transaction, actor: Actor, do: SignOut) -> Account:
+    """End your session on this device, or everywhere; what is signed in now runs out in minutes."""
+    account = await _own_account(tx)
+    here = RefreshToken.device_id.is_not_distinct_from(actor.device_id)
+    await _end_sessions(tx, RefreshToken.account_id == account.id, *(() if do.everywhere else (here,)))
+    return account
+
+
+async def _own_account(tx: Transaction) -> Account:
+    found = await tx.all(select(Account).where(Account.id == tx.actor.id))
+    if not found:
+        raise NotFound("There is no such Account.")
+    return found[0]
+
+
+async def _end_sessions(tx: Transaction, *which: ColumnElement[bool]) -> None:
+    await tx.session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.organisation_id == tx.organisation_id, RefreshToken.revoked_at.is_(None), *which)
+        .values(revoked_at=now())
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,150 @@
+"""`/auth/token` as OAuth 2 has it (RFC 6749), and the keys that check our tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tournee.answers import Json
+from tournee.auth.attempts import Attempts
+from tournee.auth.commands import EnrolDevice
+from tournee.auth.passwords import LONGEST
+from tournee.auth.sessions import Grant, GrantRefused, Sessions
+from tournee.kernel.errors import Refused
+from tournee.kernel.inputs import UNSET, Unset
+
+PATHS = frozenset({"/auth/token", "/auth/wiped", "/.well-known/jwks.json"})
+
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+class _BadRequest(Exception):
+    """The form is not one we can answer."""
+
+    def __init__(self, error: str, description: str) -> None:
+        self.error = error
+        self.description = description
+        super().__init__(description)
+
+
+class Endpoints:
+    """The routes of signing in."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self.attempts = Attempts()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/auth/token", self.token, methods=["POST"]),
+            Route("/auth/wiped", self.wiped, methods=["POST"]),
+            Route("/.well-known/jwks.json", self.keys, methods=["GET"]),
+        ]
+
+    async def token(self, request: Request) -> Response:
+        """Tokens for a password or for a refresh token."""
+        try:
+            form = await _form(request)
+            kind = _field(form, "grant_type")
+            if kind == "refresh_token":
+                return self._granted(await self.sessions.refresh(_field(form, "refresh_token")))
+            if kind == "password":
+                return await self._by_password(request, form)
+        except _BadRequest as refusal:
+            return _error(refusal.error, refusal.description)
+        except GrantRefused as refusal:
+            return _error("invalid_grant", refusal.description, refusal.code)
+        return _error("unsupported_grant_type", "Use password or refresh_token.")
+
+    async def _by_password(self, request: Request, form: Mapping[str, str]) -> Response:
+        name = _field(form, "username").strip().lower()
+        password = _field(form, "password")
+        device = _device(form)
+        address = request.client.host if request.client else ""
+        if wait := self.attempts.wait(name, address):
+            slow = {**_NO_STORE, "Retry-After": str(wait)}
+            body = {"error": "slow_down", "error_description": "Too many failed sign-ins; wait."}
+            return Json(body, 429, headers=slow)
+        try:
+            grant = await self.sessions.sign_in(name, password, device)
+        except GrantRefused:
+            self.attempts.failed(name, address)
+            raise
+        self.attempts.succeeded(name, address)
+        return self._granted(grant)
+
+    def _granted(self, grant: Grant) -> Response:
+        body = {
+            "access_token": grant.access_token,
+            "refresh_token": grant.refresh_token,
+            "token_type": "Bearer",
+            "expires_in": self.sessions.tokens.settings.access_token_seconds,
+        }
+        return Json(body, headers=_NO_STORE)
+
+    async def wiped(self, request: Request) -> Response:
+        """A revoked device confirms, with the refresh token it had, that its copy is gone."""
+        try:
+            await self.sessions.confirm_wipe(_field(await _form(request), "refresh_token"))
+        except _BadRequest as refusal:
+            return _error(refusal.error, refusal.description)
+        except (GrantRefused, Refused):
+            return _error("invalid_grant", "This device has nothing to confirm.")
+        return Response(status_code=204, headers=_NO_STORE)
+
+    async def keys(self, request: Request) -> Response:
+        """The public keys, as a JSON Web Key Set."""
+        return Json(self.sessions.tokens.ring.published(), headers={"Cache-Control": "max-age=300"})
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise _BadRequest("invalid_request", "Send application/x-www-form-urlencoded.")
+    form = await request.form(max_fields=20)
+    if len(form.multi_items()) != len(form):
+        raise _BadRequest("invalid_request", "A parameter is given twice.")
+    return {key: value for key, value in form.items() if not isinstance(value, UploadFile)}
+
+
+def _field(form: Mapping[str, str], name: str) -> str:
+    value = form.get(name, "")
+    if not value or len(value) > LONGEST or "\x00" in value or not _is_text(value):
+        raise _BadRequest("invalid_request", f"{name} is missing or cannot be read.")
+    return value
+
+
+def _optional(form: Mapping[str, str], name: str, length: int) -> str | Unset:
+    return _field(form, name)[:length] if form.get(name) else UNSET
+
+
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in value)
+
+
+def _device(form: Mapping[str, str]) -> EnrolDevice | None:
+    if not form.get("device"):
+        return None
+    try:
+        id = UUID(_field(form, "device"))
+    except ValueError:
+        raise _BadRequest("invalid_request", "device is no UUID.") from None
+    return EnrolDevice(
+        id,
+        name=_optional(form, "device_name", 200),
+        platform=_optional(form, "platform", 100),
+        app_version=_optional(form, "app_version", 100),
+    )
+
+
+def _error(error: str, description: str, code: str | None = None) -> Json:
+    body: dict[str, Any] = {"error": error, "error_description": description}
+    if code is not None:
+        body["code"] = code
+    return Json(body, 400, headers=_NO_STORE)

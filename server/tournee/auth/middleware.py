@@ -1,0 +1,78 @@
+"""ASGI middleware: `Authorization: Bearer TOKEN` becomes `scope["actor"]`.
+
+No header leaves the actor None: the endpoint decides whether it needs one. A header with a token
+that is not good is refused here, wherever it goes. `scope["token_expires_at"]` (seconds of the
+epoch) tells long answers when to end; `scope["authenticate"]`, an `Authenticator`'s method, is the
+same check for tokens that come by another way, such as a WebSocket's first message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from tournee.answers import Json, coded
+from tournee.auth.authenticate import Authenticator
+from tournee.auth.tokens import TokenRefused, Verified
+
+
+class AuthenticationMiddleware:
+    """Says who acts. At the paths in `public` the header is not looked at."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, public: Collection[str] = ()) -> None:
+        self.app = app
+        self.authenticator = authenticator
+        self.public = frozenset(public)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+        scope["authenticate"] = self.authenticator.authenticate
+        scope["actor"] = scope["token_expires_at"] = None
+        if scope["path"] not in self.public:
+            try:
+                verified = await self._verified(scope)
+            except TokenRefused as refusal:
+                return await _refuse(refused(refusal), scope, receive, send)
+            if verified is not None:
+                scope["actor"] = verified.actor
+                scope["token_expires_at"] = verified.expires.timestamp()
+        return await self.app(scope, receive, send)
+
+    async def _verified(self, scope: Scope) -> Verified | None:
+        headers = [value for name, value in scope["headers"] if name == b"authorization"]
+        if not headers:
+            return None
+        scheme, _, token = headers[0].decode("latin-1").strip().partition(" ")
+        if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip():
+            raise TokenRefused("UNAUTHENTICATED", "Send one header `Authorization: Bearer TOKEN`.")
+        return await self.authenticator.verify(token.strip())
+
+
+def refused(refusal: TokenRefused) -> Json:
+    """401, or 403 for a device that must erase its copy: renewing its token would not help."""
+    if refusal.code == "DEVICE_REVOKED":
+        return coded(403, refusal.code, refusal.message)
+    challenge = f'Bearer error="invalid_token", error_description="{refusal.message}"'
+    return coded(401, refusal.code, refusal.message, headers={"WWW-Authenticate": challenge})
+
+
+def unauthenticated() -> Json:
+    """What an endpoint that needs an actor says to nobody."""
+    return coded(
+        401,
+        "UNAUTHENTICATED",
+        "Sign in first: POST /auth/token.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+async def _refuse(answer: Json, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await answer(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await WebSocket(scope, receive, send).send_denial_response(answer)
+    else:
+        await WebSocket(scope, receive, send).close(4401)

@@ -1,0 +1,177 @@
+"""Accounts, their devices and the refresh tokens they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import Index, String, UniqueConstraint, Uuid, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column, validates
+
+from tournee.auth.roles import OFFICE, Role
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Base, Entity, UTCDateTime
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.state import Machine
+from tournee.kernel.visibility import MembershipRule
+
+if TYPE_CHECKING:
+    from tournee.kernel.log import Entry
+
+
+class AccountStatus(StrEnum):
+    """Whether the account may sign in."""
+
+    ACTIVE = "ACTIVE"
+    DISABLED = "DISABLED"
+
+
+class DeviceStatus(StrEnum):
+    """Whether the device may hold our data."""
+
+    ENROLLED = "ENROLLED"
+    REVOKED = "REVOKED"
+    WIPED = "WIPED"
+
+
+ACCOUNT_MOVES = Machine(
+    {
+        AccountStatus.ACTIVE: (AccountStatus.DISABLED,),
+        AccountStatus.DISABLED: (AccountStatus.ACTIVE,),
+    }
+)
+DEVICE_MOVES = Machine(
+    {
+        DeviceStatus.ENROLLED: (DeviceStatus.REVOKED, DeviceStatus.WIPED),
+        DeviceStatus.REVOKED: (DeviceStatus.WIPED,),
+    }
+)
+
+
+class Account(Entity):
+    """Somebody who signs in. The email names the account on the whole server."""
+
+    __tablename__ = "account"
+    __table_args__ = (UniqueConstraint("email"),)
+    reads = Scope.ACCOUNTS_READ
+
+    email: Mapped[str] = column(200, description="Unique on this server; kept in lower case.")
+    name: Mapped[str] = column(200)
+    role: Mapped[Role] = column()
+    status: Mapped[AccountStatus] = column(merge=Merge.STATE_MACHINE, default=AccountStatus.ACTIVE)
+    customer_id: Mapped[UUID | None] = reference(
+        "customer", description="Whose portal this is; for CUSTOMER_PORTAL only."
+    )
+    language: Mapped[str | None] = column(20, description="BCP 47 tag, such as `fr` or `de-CH`.")
+    password_changed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    password_hash: Mapped[str | None] = column(200, private=True)
+
+    @validates("email")
+    def _in_lower_case(self, _name: str, email: str) -> str:
+        return email.strip().lower()
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.id,)
+
+    def check(self) -> None:
+        name, _, host = self.email.partition("@")
+        if not name or not host or "@" in host or any(sign.isspace() for sign in self.email):
+            raise Invalid("This is no email address.", "email")
+        if (self.role is Role.CUSTOMER_PORTAL) != (self.customer_id is not None):
+            raise Invalid("A portal account, and no other, belongs to a customer.", "customerId")
+
+    def disable(self) -> None:
+        ACCOUNT_MOVES.require(self.status, AccountStatus.DISABLED)
+        self.status = AccountStatus.DISABLED
+
+    def enable(self) -> None:
+        ACCOUNT_MOVES.require(self.status, AccountStatus.ACTIVE)
+        self.status = AccountStatus.ACTIVE
+
+    def set_password(self, password_hash: str, at: datetime) -> None:
+        self.password_hash = password_hash
+        self.password_changed_at = at
+
+
+class Device(Entity):
+    """A device that an account signed in from and that keeps a copy of what it may see."""
+
+    __tablename__ = "device"
+    reads = Scope.DEVICES_READ
+
+    account_id: Mapped[UUID] = reference("account", merge=Merge.SERVER_ONLY)
+    name: Mapped[str] = column(200)
+    platform: Mapped[str | None] = column(100)
+    app_version: Mapped[str | None] = column(100)
+    status: Mapped[DeviceStatus] = column(merge=Merge.STATE_MACHINE, default=DeviceStatus.ENROLLED)
+    enrolled_at: Mapped[datetime] = column(merge=Merge.SERVER_ONLY)
+    revoked_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.account_id,)
+
+    def revoke(self, at: datetime) -> None:
+        DEVICE_MOVES.require(self.status, DeviceStatus.REVOKED)
+        self.status = DeviceStatus.REVOKED
+        self.revoked_at = at
+
+    def confirm_wipe(self) -> None:
+        DEVICE_MOVES.require(self.status, DeviceStatus.WIPED)
+        self.status = DeviceStatus.WIPED
+
+
+class RefreshToken(Base):
+    """A refresh token by its hash. Not an entity: nobody's record, and it changes at every use.
+
+    The tokens of one sign-in are a family; each use replaces the token by its successor.
+    """
+
+    __tablename__ = "refresh_token"
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    family_id: Mapped[UUID] = mapped_column(Uuid)
+    organisation_id: Mapped[UUID] = mapped_column(Uuid)
+    account_id: Mapped[UUID] = mapped_column(Uuid)
+    device_id: Mapped[UUID | None] = mapped_column(Uuid)
+    issued_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    successor: Mapped[str | None] = mapped_column(String(64))
+
+    __table_args__ = (
+        Index("ix_refresh_token_family", "family_id", "used_at"),
+        Index("ix_refresh_token_account", "organisation_id", "account_id"),
+    )
+
+
+async def _touched(_session: AsyncSession, _organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
+    return {
+        entry.row.id
+        for entry in entries
+        if isinstance(entry.row, Account)
+        and (entry.before is None or entry.after.keys() & {"status", "role", "deleted"})
+    }
+
+
+async def _held(
+    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
+) -> set[tuple[UUID, UUID]]:
+    """Whoever does not see the whole organisation sees itself and the shared catalogue."""
+    found = await session.scalars(
+        select(Account.id).where(
+            Account.organisation_id == organisation_id,
+            Account.id.in_(accounts),
+            Account.status == AccountStatus.ACTIVE,
+            Account.role.not_in(OFFICE),
+            Account.deleted.is_(False),
+        )
+    )
+    return {(id, scope) for id in found for scope in (id, organisation_id)}
+
+
+MEMBERSHIP = MembershipRule(_touched, _held)

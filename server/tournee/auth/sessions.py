@@ -1,0 +1,222 @@
+"""Signing in and staying signed in.
+
+Refresh tokens rotate: each use replaces the token by its successor, and all that descend from one
+sign-in are a family. A token that comes back after its successor was used means that two parties
+hold the family, so the whole of it ends.
+
+One exception: while the successor was never used, its predecessor may be exchanged again, and gets
+another successor instead. A device on a bad network may lose the very answer that brought the
+successor; it holds nothing but the old token, perhaps with days of unsent work, and must not be
+thrown out for that. A thief gains little: as soon as either party uses the successor that was
+replaced, the family ends all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.auth.commands import ConfirmWipe, EnrolDevice, confirm_wipe, enrol_device
+from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus, RefreshToken
+from tournee.auth.organisations import actor_of
+from tournee.auth.passwords import is_password
+from tournee.auth.tokens import Tokens
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import new_id, now
+from tournee.kernel.errors import Blocked, Refused
+from tournee.kernel.transaction import Operation, Transaction
+
+# How long a used token is remembered, to recognise it when it comes back.
+_REMEMBERED = timedelta(days=30)
+
+
+class GrantRefused(Exception):
+    """No token is given; `code` is there where a device must do more than ask for the password."""
+
+    def __init__(self, description: str, code: str | None = None) -> None:
+        self.description = description
+        self.code = code
+        super().__init__(description)
+
+
+_WRONG = "The email or the password is wrong."
+_UNUSABLE = "This refresh token cannot be used; sign in again."
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a client gets."""
+
+    access_token: str
+    refresh_token: str
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Whose refresh tokens these are."""
+
+    id: UUID
+    actor: Actor
+
+
+class Sessions:
+    """Gives tokens for a password and for a refresh token."""
+
+    def __init__(self, kernel: Kernel, tokens: Tokens) -> None:
+        self.kernel = kernel
+        self.tokens = tokens
+
+    async def sign_in(self, email: str, password: str, device: EnrolDevice | None) -> Grant:
+        """By password; the device that is named is enrolled. Raises GrantRefused."""
+        account = await self._account(email)
+        known = account if account is not None and account.status is AccountStatus.ACTIVE else None
+        if not await is_password(password, known.password_hash if known else None) or known is None:
+            raise GrantRefused(_WRONG)
+        actor = actor_of(known.organisation_id, known.id, known.role, device.id if device else None)
+        family = _Family(new_id(), actor)
+        if device is None:
+            async with self.kernel.database.writing() as session:
+                refresh = await self._add(session, family)
+                await session.commit()
+        else:
+            refresh = await self._enrol(device, family)
+        return Grant(self.tokens.issue(actor), refresh)
+
+    async def _account(self, email: str) -> Account | None:
+        async with self.kernel.database.reading() as session:
+            found: Account | None = await session.scalar(
+                select(Account).where(Account.email == email.strip().lower(), Account.deleted.is_(False))
+            )
+            return found
+
+    async def _enrol(self, device: EnrolDevice, family: _Family) -> str:
+        given: list[str] = []
+
+        async def work(tx: Transaction) -> Device:
+            given[:] = [await self._add(tx.session, family)]
+            operation = Operation(enrol_device.name, now(), device_id=device.id)
+            return await enrol_device.run(tx, device, operation)
+
+        try:
+            await self.kernel.transact(family.actor, work)
+        except Blocked as refusal:
+            raise GrantRefused(refusal.message, "DEVICE_REVOKED") from None
+        except Refused as refusal:
+            raise GrantRefused(refusal.message, "DEVICE_MISMATCH") from None
+        return given[0]
+
+    async def refresh(self, token: str) -> Grant:
+        """By a refresh token, which is used up. Raises GrantRefused."""
+        async with self.kernel.database.writing() as session:
+            try:
+                actor, refresh = await self._rotate(session, _hash(token))
+            finally:
+                # A refusal too: it may have ended the family.
+                await session.commit()
+        return Grant(self.tokens.issue(actor), refresh)
+
+    async def _rotate(self, session: AsyncSession, hash: str) -> tuple[Actor, str]:
+        whose = await session.scalar(select(RefreshToken).where(RefreshToken.hash == hash))
+        if whose is None:
+            raise GrantRefused(_UNUSABLE)
+        actor = await self._standing(session, whose)
+        token = await _locked(session, hash)
+        if token is None or token.revoked_at is not None or token.expires_at <= now():
+            raise GrantRefused(_UNUSABLE)
+        if token.used_at is not None:
+            await _replace_successor(session, token)
+        family = _Family(token.family_id, actor)
+        refresh = await self._add(session, family)
+        token.used_at = now()
+        token.successor = _hash(refresh)
+        await session.execute(
+            delete(RefreshToken)
+            .where(RefreshToken.family_id == family.id, RefreshToken.used_at < now() - _REMEMBERED)
+            .execution_options(synchronize_session=False)
+        )
+        return actor, refresh
+
+    async def _standing(self, session: AsyncSession, token: RefreshToken) -> Actor:
+        """The account and the device as they are now, held so until the commit.
+
+        Locked before the token, in the order in which the commands that end sessions lock them.
+        """
+        account = await session.scalar(
+            select(Account)
+            .where(Account.organisation_id == token.organisation_id, Account.id == token.account_id)
+            .with_for_update(read=True)
+        )
+        if account is None or account.deleted or account.status is not AccountStatus.ACTIVE:
+            raise GrantRefused(_UNUSABLE)
+        if token.device_id is not None:
+            device = await session.scalar(
+                select(Device)
+                .where(Device.organisation_id == token.organisation_id, Device.id == token.device_id)
+                .with_for_update(read=True)
+            )
+            if device is None or device.status is not DeviceStatus.ENROLLED:
+                raise GrantRefused("This device was revoked.", "DEVICE_REVOKED")
+        return actor_of(account.organisation_id, account.id, account.role, token.device_id)
+
+    async def _add(self, session: AsyncSession, family: _Family) -> str:
+        token = secrets.token_urlsafe(32)
+        at = now()
+        await session.execute(
+            insert(RefreshToken).values(
+                hash=_hash(token),
+                family_id=family.id,
+                organisation_id=family.actor.organisation_id,
+                account_id=family.actor.id,
+                device_id=family.actor.device_id,
+                issued_at=at,
+                expires_at=at + timedelta(days=self.tokens.settings.refresh_token_days),
+            )
+        )
+        return token
+
+    async def confirm_wipe(self, token: str) -> None:
+        """A device that was told to erase its copy says that it did; its refresh token tells which it is."""
+        async with self.kernel.database.reading() as session:
+            row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == _hash(token)))
+            account = row and await session.get(Account, (row.organisation_id, row.account_id))
+        if row is None or account is None or row.device_id is None:
+            raise GrantRefused(_UNUSABLE)
+        actor = actor_of(row.organisation_id, account.id, account.role, row.device_id)
+        await self.kernel.perform(actor, confirm_wipe, ConfirmWipe(row.device_id))
+
+
+async def _locked(session: AsyncSession, hash: str | None) -> RefreshToken | None:
+    found: RefreshToken | None = await session.scalar(
+        select(RefreshToken)
+        .where(RefreshToken.hash == hash)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return found
+
+
+async def _replace_successor(session: AsyncSession, token: RefreshToken) -> None:
+    """The token was used before: void its successor if that never was, else end the family."""
+    successor = await _locked(session, token.successor)
+    if successor is not None and successor.used_at is None and successor.revoked_at is None:
+        successor.used_at = now()
+        return
+    await session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.family_id == token.family_id, RefreshToken.revoked_at.is_(None))
+        .values(revoked_at=now())
+        .execution_options(synchronize_session=False)
+    )
+    raise GrantRefused(_UNUSABLE)
+
+
+def _hash(token: str) -> str:
+    """Tokens are random and long: one round of SHA-256 is enough to keep a stolen table useless."""
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,95 @@
+"""Access tokens: short-lived JWTs (RFC 9068) that say who acts, in which role and from which device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+
+from tournee.auth.keys import KeyRing
+from tournee.auth.organisations import actor_of
+from tournee.auth.roles import Role
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import now
+from tournee.settings import Settings
+
+TYPE = "at+jwt"
+ALGORITHM = "EdDSA"
+_LONGEST = 4096
+_REQUIRED = ["exp", "iat", "aud", "iss", "sub"]
+
+
+class TokenRefused(Exception):
+    """A token that does not let anyone in; the code tells a client whether renewing may help."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a genuine token says."""
+
+    actor: Actor
+    expires: datetime
+
+
+class Tokens:
+    """Issues access tokens and verifies them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.ring = KeyRing(settings.directory)
+
+    def issue(self, actor: Actor) -> str:
+        at = now()
+        key = self.ring.keys()[0]
+        claims: dict[str, Any] = {
+            "iss": self.settings.issuer,
+            "aud": self.settings.audience,
+            "sub": str(actor.id),
+            "iat": at,
+            "exp": at + timedelta(seconds=self.settings.access_token_seconds),
+            "jti": uuid4().hex,
+            "org": str(actor.organisation_id),
+            "role": actor.role,
+        }
+        if actor.device_id is not None:
+            claims["device"] = str(actor.device_id)
+        return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.id, "typ": TYPE})
+
+    def verify(self, token: str) -> Verified:
+        """Who the token speaks for; TokenRefused for whatever is not ours or has run out."""
+        try:
+            return self._verify(token)
+        except jwt.ExpiredSignatureError:
+            raise TokenRefused("TOKEN_EXPIRED", "This access token has expired; renew it.") from None
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError):
+            # PyJWT lets a few parsing errors of hostile input through as what they are.
+            raise TokenRefused("TOKEN_INVALID", "This is no access token of this server.") from None
+
+    def _verify(self, token: str) -> Verified:
+        if len(token) > _LONGEST or not token.isascii():
+            raise ValueError("no token")
+        header = jwt.get_unverified_header(token)
+        key = self.ring.named(header["kid"])
+        if key is None or header.get("typ") != TYPE:
+            raise ValueError("not an access token of ours")
+        claims = jwt.decode(
+            token,
+            key.public,
+            algorithms=[ALGORITHM],
+            audience=self.settings.audience,
+            issuer=self.settings.issuer,
+            options={"require": _REQUIRED, "strict_aud": True},
+        )
+        device = claims.get("device")
+        actor = actor_of(
+            UUID(claims["org"]), UUID(claims["sub"]), Role(claims["role"]), UUID(device) if device else None
+        )
+        return Verified(actor, datetime.fromtimestamp(claims["exp"], UTC))

@@ -1,0 +1,1 @@
+"""Importing other people's files: a mapping says what each column means, commands write it."""

@@ -1,0 +1,185 @@
+"""Reading the text of a cell into a value, or saying what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tournee.importing.mapping import Column
+
+Value = str | int | float | bool | date | datetime | None
+_REMEMBERED = 5_000
+
+
+class BadCell(ValueError):
+    """What is wrong with a value."""
+
+
+_CLEANING: dict[str, Callable[[str], str]] = {
+    "trim": str.strip,
+    "collapse": lambda text: " ".join(text.split()),
+    "strip-zero-decimals": lambda text: re.sub(r"^([+-]?\d+)\.0+$", r"\1", text),
+    "upper": str.upper,
+    "lower": str.lower,
+}
+_UNREADABLE = re.compile("[\udc80-\udcff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+class CellReader:
+    """Reads one column. Equal texts come again and again, so their values are remembered."""
+
+    def __init__(self, column: Column, null: list[str]) -> None:
+        self.column = column
+        self.null = {text.strip() for text in (*null, *column.null)} | {""}
+        self.cleaning = [_CLEANING[rule] for rule in column.clean]
+        self.rewriting = [(re.compile(pattern), new) for pattern, new in column.rewrite]
+        self.refusing = [(re.compile(refuse.matches), refuse.reason) for refuse in column.refuse]
+        self.matching = re.compile(column.matches) if column.matches is not None else None
+        self.bounds = (self._bound(column.minimum), self._bound(column.maximum))
+        self._known: dict[str, tuple[Value, str | None]] = {}
+
+    def _bound(self, bound: float | str | None) -> Any:
+        if not isinstance(bound, str):
+            return bound
+        if self.column.parse == "date":
+            return date.fromisoformat(bound)
+        return _aware(self.column, datetime.fromisoformat(bound))
+
+    def read(self, raw: Any) -> tuple[Value, str | None]:
+        """The value and what is wrong; at least one of them is None."""
+        text = raw if isinstance(raw, str) else _text_of(raw)
+        known = self._known.get(text)
+        if known is None:
+            try:
+                known = (self._value(text), None)
+            except BadCell as problem:
+                known = (None, str(problem))
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[text] = known
+        return known
+
+    def _value(self, text: str) -> Value:
+        if text.strip() in self.null:
+            return None
+        if _UNREADABLE.search(text):
+            raise BadCell("holds bytes that are not valid in the file's encoding")
+        if _CONTROL.search(text):
+            raise BadCell("holds control characters")
+        text = self._tidy(text)
+        if text in self.null:
+            return None
+        self._refuse(text)
+        return self._bounded(_PARSING[self.column.parse](self.column, self._chosen(text)))
+
+    def _tidy(self, text: str) -> str:
+        for clean in self.cleaning:
+            text = clean(text)
+        for pattern, new in self.rewriting:
+            text = pattern.sub(new, text)
+        return text
+
+    def _refuse(self, text: str) -> None:
+        for pattern, reason in self.refusing:
+            if pattern.search(text):
+                raise BadCell(reason)
+        if self.matching is not None and self.matching.fullmatch(text) is None:
+            raise BadCell(f"does not look like {self.matching.pattern}")
+
+    def _chosen(self, text: str) -> str:
+        choices = self.column.choices
+        if choices is None:
+            return text
+        if text not in choices:
+            raise BadCell("is none of the values the mapping knows")
+        return choices[text]
+
+    def _bounded(self, value: Any) -> Value:
+        least, most = self.bounds
+        if (least is not None and value < least) or (most is not None and value > most):
+            raise BadCell(f"is not between {self.column.minimum} and {self.column.maximum}")
+        return value  # type: ignore[no-any-return]
+
+
+def _integer(_column: Column, text: str) -> int:
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
+        raise BadCell("is no whole number")
+    return int(text)
+
+
+def _number(column: Column, text: str) -> float:
+    if column.decimal == ",":
+        text = text.replace(",", ".") if "." not in text else ""
+    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text) is None:
+        raise BadCell("is no number")
+    return float(text)
+
+
+def _boolean(column: Column, text: str) -> bool:
+    if text.lower() in column.true:
+        return True
+    if text.lower() in column.false:
+        return False
+    raise BadCell("is neither yes nor no")
+
+
+def _date(column: Column, text: str) -> date:
+    return _moment(column, text, "is no date").date()
+
+
+def _time(column: Column, text: str) -> datetime:
+    return _aware(column, _moment(column, text, "is no time"))
+
+
+def _moment(column: Column, text: str, otherwise: str) -> datetime:
+    for form in column.formats:
+        try:
+            return datetime.strptime(text, form)  # noqa: DTZ007 - the zone is the mapping's to say
+        except ValueError:
+            continue
+    if not column.formats:
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            pass
+    raise BadCell(otherwise)
+
+
+def _aware(column: Column, moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        if column.zone is None:
+            raise BadCell("is a time without a zone, and the mapping names none")
+        moment = moment.replace(tzinfo=ZoneInfo(column.zone))
+    return moment.astimezone(UTC)
+
+
+_PARSING: dict[str, Callable[[Column, str], Any]] = {
+    "text": lambda _column, text: text,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "date": _date,
+    "time": _time,
+}
+
+
+def _text_of(raw: Any) -> str:
+    """JSON has values that are no texts."""
+    if raw is None:
+        return ""
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    return str(raw)
+
+
+def as_text(value: Value) -> str:
+    """A value for a text field."""
+    if isinstance(value, datetime | date):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

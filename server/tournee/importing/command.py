@@ -1,0 +1,155 @@
+"""`tournee import`: a file through the commands, by a mapping."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+from uuid import UUID, uuid5
+
+from sqlalchemy import select
+
+from tournee.auth.models import Account, AccountStatus
+from tournee.auth.organisations import actor_of, found_organisation
+from tournee.auth.roles import Role
+from tournee.catalogue import COMMANDS, MEMBERSHIPS
+from tournee.importing.mapping import Mapping, UnusableMapping, load_mapping
+from tournee.importing.planning import Plan, Planner
+from tournee.importing.reporting import Progress, Report, Tally, summary
+from tournee.importing.sources import UnusableFile, open_lines
+from tournee.importing.stores import DryRun
+from tournee.importing.writing import Writer
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import Database, Organisation, new_id
+
+_BATCH = 1000
+# After these batches the tables are many times larger than the database believes.
+_GROWN = frozenset({1, 8, 64, 512, 4096})
+
+
+class UnusableAccount(ValueError):
+    """There is no such organisation or account to import as."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    file: Path
+    mapping: Path
+    organisation: str | None = None
+    create_organisation: str | None = None
+    account: str | None = None
+    report: Path | None = None
+    dry_run: bool = False
+    limit: int | None = None
+    batch: int = _BATCH
+
+
+def import_file(database_url: str, options: Options, out: TextIO | None = None) -> int:
+    """Import a file; 0 when it was read to its end, 2 when file, mapping or account cannot be used."""
+    # An import makes many objects and few cycles; looking for them as often as a server does takes
+    # a tenth of its time.
+    gc.set_threshold(100_000, 5, 5)
+    try:
+        asyncio.run(_import(database_url, options, out or sys.stdout))
+    except (UnusableMapping, UnusableFile, UnusableAccount) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 2
+    return 0
+
+
+async def _import(database_url: str, options: Options, out: TextIO) -> None:
+    mapping = load_mapping(options.mapping)
+    # The mapping first, without an organisation: its mistakes should not found one.
+    _planner(mapping, options, UUID(int=0))
+    with open_lines(options.file, mapping):
+        pass
+    # Keys of imported records lie scattered over the indexes; SQLite's usual cache holds too few pages.
+    database = Database(database_url, cache_megabytes=64)
+    try:
+        actor = await find_actor(database, options)
+        tally = await run_import(Kernel(database, MEMBERSHIPS), actor, mapping, options)
+    finally:
+        await database.close()
+    out.write(summary(tally, [record.label for record in mapping.record]) + "\n")
+    out.write(f"The report is in {report_path(options)}.\n")
+    if options.dry_run:
+        out.write("This was a dry run: nothing was written.\n")
+
+
+def report_path(options: Options) -> Path:
+    return options.report or Path(f"{options.file.name}.report.jsonl")
+
+
+def _planner(mapping: Mapping, options: Options, organisation_id: UUID) -> Planner:
+    try:
+        return Planner(mapping, organisation_id, COMMANDS)
+    except UnusableMapping as problem:
+        raise UnusableMapping(f"{options.mapping}: {problem}") from None
+
+
+async def run_import(kernel: Kernel, actor: Actor, mapping: Mapping, options: Options) -> Tally:
+    """Read the file to its end, a batch of lines at a time."""
+    planner = _planner(mapping, options, actor.organisation_id)
+    writer = Writer(kernel, actor, DryRun() if options.dry_run else None)
+    tally = Tally()
+    progress = Progress(sys.stderr, options.file.stat().st_size)
+    with report_path(options).open("wb") as file, open_lines(options.file, mapping) as (lines, counted):
+        report = Report(file, tally)
+        batches = _batches(planner.plans(islice(lines, options.limit)), options.batch)
+        for number, plans in enumerate(batches, 1):
+            written = await writer.write(plans)
+            if number in _GROWN and not options.dry_run:
+                await kernel.database.analyse()
+            report.add([problem for plan in plans for problem in plan.problems] + written.problems)
+            tally.add(plans, written)
+            progress.show(tally, counted.read_bytes)
+    if tally.changed and not options.dry_run:
+        await kernel.database.analyse()
+    return tally
+
+
+def _batches(plans: Iterable[Plan], size: int) -> Iterator[list[Plan]]:
+    remaining = iter(plans)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+async def find_actor(database: Database, options: Options) -> Actor:
+    """Who imports: the account named, or the organisation's first manager, or the import itself."""
+    organisation_id = await _organisation(database, options)
+    own = Account.organisation_id == organisation_id
+    active = select(Account).where(own, Account.status == AccountStatus.ACTIVE, Account.deleted.is_(False))
+    if options.account is not None:
+        wanted = active.where(Account.email == options.account.strip().lower())
+    else:
+        wanted = active.where(Account.role == Role.MANAGER).order_by(Account.created_at, Account.id)
+    async with database.reading() as session:
+        account = await session.scalar(wanted.limit(1))
+    if account is not None:
+        return actor_of(organisation_id, account.id, account.role)
+    if options.account is not None:
+        raise UnusableAccount(f"--account: the organisation has no active account {options.account!r}")
+    return actor_of(organisation_id, uuid5(organisation_id, "import"), Role.MANAGER)
+
+
+async def _organisation(database: Database, options: Options) -> UUID:
+    wanted = options.organisation or options.create_organisation
+    async with database.reading() as session:
+        rows = (await session.execute(select(Organisation.id, Organisation.name))).all()
+    matching = [id for id, name in rows if wanted is None or wanted in (name, str(id))]
+    if len(matching) == 1:
+        return UUID(str(matching[0]))
+    if options.create_organisation is not None and not matching:
+        id = new_id()
+        await found_organisation(database, id, options.create_organisation)
+        return id
+    names = ", ".join(sorted(f"{name} ({id})" for id, name in rows)) or "none yet: use --create-organisation"
+    raise UnusableAccount(f"--organisation: name one of them by name or id: {names}")

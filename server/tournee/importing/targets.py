@@ -1,0 +1,157 @@
+"""What can be imported, and the commands that do it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Mapping as Dictionary
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from typing import Annotated, Any, get_args, get_origin
+from uuid import UUID, uuid5
+
+from sqlalchemy import UniqueConstraint
+
+from tournee.kernel.command import Command
+from tournee.kernel.database import BY_TABLE, Entity
+from tournee.kernel.fields import camel, fields
+from tournee.kernel.inputs import Unset
+
+Commands = Dictionary[str, Command[Any, Any]]
+
+_CREATING = {
+    "Customer": "createCustomer",
+    "Site": "createSite",
+    "Contact": "createContact",
+    "Asset": "createAsset",
+    "Meter": "createMeter",
+    "Reading": "recordReading",
+    "Audit": "recordPastAudit",
+}
+# A move is a command of its own, for which the place is named as a whole.
+_PLACING = {"Asset": ("moveAsset", ("site_id", "customer_id"))}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The type of an input field: a scalar, an entry of `items`, or a list of either."""
+
+    type: Any
+    listed: bool = False
+    nullable: bool = False
+    entity: type[Entity] | None = None
+
+    @property
+    def items(self) -> dict[str, Input] | None:
+        """The fields of each entry, where the field is a list of inputs."""
+        listed = self.listed and dataclasses.is_dataclass(self.type)
+        return inputs(typing.cast(type[Any], self.type)) if listed else None
+
+    def takes(self, parse: str) -> bool:
+        """Whether values of a column read like this fit."""
+        wanted = {int: {"integer"}, float: {"integer", "number"}, bool: {"boolean"}, date: {"date"}}
+        return self.listed or parse in (wanted | {datetime: {"time"}}).get(self.type, {parse})
+
+
+@dataclass(frozen=True)
+class Input:
+    """One field of a command's input, by its wire name."""
+
+    name: str
+    wire: str
+    kind: Kind
+    required: bool
+
+
+def _kind(annotation: Any) -> Kind:
+    nullable = False
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin in (typing.Union, types.UnionType):
+            parts = [part for part in get_args(annotation) if part is not Unset]
+            nullable = nullable or type(None) in parts
+            annotation = next(part for part in parts if part is not type(None))
+        elif origin is list:
+            return Kind(_kind(get_args(annotation)[0]).type, listed=True, nullable=nullable)
+        else:
+            return Kind(annotation, nullable=nullable)
+
+
+def inputs(input_type: type[Any]) -> dict[str, Input]:
+    """The fields of an input type by their wire names."""
+    hints = typing.get_type_hints(input_type, include_extras=True)
+    return {
+        camel(field.name): Input(
+            field.name,
+            camel(field.name),
+            _kind(hints[field.name]),
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(input_type)
+    }
+
+
+@dataclass(frozen=True)
+class Target:
+    """An entity that can be imported."""
+
+    entity: str
+    model: type[Entity]
+    create: Command[Any, Any]
+    update: Command[Any, Any] | None
+    place: Command[Any, Any] | None
+    placing: tuple[str, ...]
+    inputs: dict[str, Input]
+    references: dict[str, type[Entity]]
+
+    @cached_property
+    def has_unique_key(self) -> bool:
+        """Whether no two rows may have the same external key."""
+        table: Any = self.model.__table__
+        unique = [item for item in table.constraints if isinstance(item, UniqueConstraint)]
+        return any("external_key" in constraint.columns for constraint in unique)
+
+    @cached_property
+    def updatable(self) -> frozenset[str]:
+        if self.update is None:
+            return frozenset()
+        return frozenset(field.name for field in dataclasses.fields(self.update.input))
+
+
+def importable(commands: Commands) -> list[str]:
+    return [entity for entity, name in _CREATING.items() if name in commands]
+
+
+def target_of(entity: str, commands: Commands) -> Target:
+    """The target of this name; raises KeyError where it cannot be imported."""
+    create = commands[_CREATING[entity]]
+    known = inputs(create.input)
+    placing, places = _PLACING.get(entity, (None, ()))
+    references = {
+        field.name: BY_TABLE[field.references] for field in fields(create.output) if field.references
+    }
+    return Target(
+        entity,
+        create.output,
+        create,
+        commands.get(f"update{entity}"),
+        commands[placing] if placing is not None else None,
+        places,
+        known,
+        {name: model for name, model in references.items() if camel(name) in known},
+    )
+
+
+def record_id(organisation_id: UUID, system: str, entity: str, key: str) -> UUID:
+    """The id of what was imported under this key: the same in every run."""
+    return uuid5(organisation_id, f"{system}\n{entity}\n{key}")
+
+
+def is_text(kind: Kind) -> bool:
+    """Whether the field takes texts as they are."""
+    return kind.type is str or (isinstance(kind.type, type) and issubclass(kind.type, enum.Enum))

@@ -1,0 +1,207 @@
+"""Writing what was planned: new records are created, known ones compared and changed where they differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from tournee.importing.planning import Plan, Planned
+from tournee.importing.stores import DryRun, Live, Store
+from tournee.importing.values import FIRST_KEPT, WITHOUT_RECORD, Problem
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Kernel
+from tournee.kernel.errors import Refused
+from tournee.kernel.fields import camel, wire_value
+from tournee.kernel.inputs import UNSET
+from tournee.kernel.transaction import Transaction
+
+_ABSENT = object()
+_ELSEWHERE = "in another place of the file"
+_KEPT = "what stood there stays"
+
+
+@dataclass
+class Written:
+    """What became of some plans: counts by (record, outcome), problems, and what they have said.
+
+    `said` has for each record the fields that a line of this run has spoken of, as bits: what a
+    line says first holds, and a later line that says otherwise is reported.
+    """
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    said: dict[UUID, int] = field(default_factory=dict)
+
+    def add(self, other: Written) -> None:
+        self.counts.update(other.counts)
+        self.problems += other.problems
+        self.said.update(other.said)
+
+
+@dataclass
+class Writer:
+    """Writes batches of plans, each in a transaction of its own."""
+
+    kernel: Kernel
+    actor: Actor
+    dry_run: DryRun | None = None
+    said: dict[int, int] = field(default_factory=dict)
+
+    async def write(self, plans: Sequence[Plan]) -> Written:
+        """All that can be written of these plans. What is refused is found by halving."""
+        if self.dry_run is not None:
+            written = await self._pretend(self.dry_run, plans)
+        else:
+            written = await self._write_or_halve(plans)
+        for id, fields in written.said.items():
+            self.said[hash(id)] = fields
+        return written
+
+    async def _write_or_halve(self, plans: Sequence[Plan]) -> Written:
+        alone = len(plans) == 1
+        try:
+            return await self.kernel.transact(self.actor, lambda tx: self._attempt(tx, plans, careful=alone))
+        except (InterfaceError, OperationalError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is one line's, and is reported
+            if alone:
+                return self._given_up(plans[0], error)
+        middle = len(plans) // 2
+        written = await self._write_or_halve(plans[:middle])
+        self.said.update((hash(id), fields) for id, fields in written.said.items())
+        written.add(await self._write_or_halve(plans[middle:]))
+        return written
+
+    def _given_up(self, plan: Plan, error: Exception) -> Written:
+        written = Written()
+        for planned in plan.records:
+            _refused(written, planned, error)
+        return written
+
+    async def _attempt(self, tx: Transaction, plans: Sequence[Plan], *, careful: bool) -> Written:
+        written = Written()
+        store = await Live.load(tx, plans)
+        for plan in plans:
+            for planned in plan.records:
+                if careful:
+                    await self._carefully(tx, store, written, planned)
+                else:
+                    await self._put(store, written, planned)
+        return written
+
+    async def _carefully(self, tx: Transaction, store: Live, written: Written, planned: Planned) -> None:
+        """One record behind a savepoint: the others of its line stand when it is refused."""
+        try:
+            async with tx.savepoint():
+                await self._put(store, written, planned)
+        except (InterfaceError, OperationalError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the same
+            store.rows.pop(planned.id, None)
+            _refused(written, planned, error)
+
+    async def _pretend(self, store: DryRun, plans: Sequence[Plan]) -> Written:
+        written = Written()
+        async with self.kernel.database.reading() as session:
+            await store.look(session, self.actor, plans)
+        for plan in plans:
+            for planned in plan.records:
+                try:
+                    await self._put(store, written, planned)
+                except Refused as refusal:
+                    _refused(written, planned, refusal)
+        return written
+
+    async def _put(self, store: Store, written: Written, planned: Planned) -> None:
+        said = written.said.get(planned.id, self.said.get(hash(planned.id), 0))
+        row = store.row(planned.id)
+        if row is None:
+            await store.create(planned)
+            outcome, spoken = "created", _spoken(planned)
+        else:
+            changed, spoken = self._differences(row, written, planned, said)
+            outcome = await self._change(store, written, planned, changed) if changed else "unchanged"
+        written.said[planned.id] = said | spoken
+        if outcome != "unchanged" or not said:
+            written.counts[planned.recipe.record.label, outcome] += 1
+
+    def _differences(
+        self, row: Any, written: Written, planned: Planned, said: int
+    ) -> tuple[dict[str, Any], int]:
+        """The fields to change, and those spoken of. What a line leaves open changes nothing."""
+        changed: dict[str, Any] = {}
+        disputed: dict[str, list[str]] = {}
+        spoken = 0
+        for bit, name in enumerate(planned.recipe.names):
+            new, held = getattr(planned.do, name), getattr(row, name, _ABSENT)
+            if new is UNSET or new is None:
+                continue
+            if held is _ABSENT:
+                # What became rows of its own is not compared; told twice in one file it is suspicious.
+                held = _ELSEWHERE if said >> bit & 1 else new
+            if isinstance(new, dict) and isinstance(held, dict):
+                new = {**held, **new}
+            if new != held and said >> bit & 1:
+                disputed.setdefault(f"{_shown(new)} (first: {_shown(held)})", []).append(camel(name))
+                continue
+            spoken |= 1 << bit
+            if new != held:
+                changed[name] = new
+        for value, names in disputed.items():
+            reason = f"another line said otherwise of {planned.key}"
+            written.problems.append(_problem(planned, ", ".join(names), value, reason, FIRST_KEPT))
+        return changed, spoken
+
+    async def _change(self, store: Store, written: Written, planned: Planned, changed: dict[str, Any]) -> str:
+        target = planned.recipe.target
+        if planned.recipe.record.existing == "keep":
+            return "unchanged"
+        done = "unchanged"
+        if target.place is not None and changed.keys() & set(target.placing):
+            place = {name: value for name in target.placing if (value := _given(planned.do, name))}
+            await store.change(planned, target.place, place)
+            changed = {name: value for name, value in changed.items() if name not in target.placing}
+            done = "updated"
+        able = {name: value for name, value in changed.items() if name in target.updatable}
+        for name in changed.keys() - able.keys():
+            reason = "differs from what is recorded, and an import cannot change this field"
+            written.problems.append(_problem(planned, camel(name), _shown(changed[name]), reason, _KEPT))
+        if able and target.update is not None:
+            await store.change(planned, target.update, able)
+            done = "updated"
+        return done
+
+
+def _given(do: Any, name: str) -> Any:
+    value = getattr(do, name)
+    return None if value is UNSET else value
+
+
+def _spoken(planned: Planned) -> int:
+    names = enumerate(planned.recipe.names)
+    return sum(1 << bit for bit, name in names if _given(planned.do, name) is not None)
+
+
+def _shown(value: Any) -> str:
+    return str(wire_value(value))
+
+
+def _problem(planned: Planned, column: str, value: str, reason: str, done: str) -> Problem:
+    return Problem(planned.line, planned.recipe.record.label, column, value, reason, done)
+
+
+def _refused(written: Written, planned: Planned, error: Exception) -> None:
+    if isinstance(error, Refused):
+        reason = f"refused: {error.message}"
+        field = error.field or ""
+    else:
+        structlog.get_logger().exception("import_crashed", line=planned.line, exc_info=error)
+        reason, field = "an error on our side; it was logged", ""
+    written.problems.append(_problem(planned, field, planned.key, reason, WITHOUT_RECORD))
+    written.counts[planned.recipe.record.label, "refused"] += 1

@@ -1,0 +1,256 @@
+"""What people do with people: plan their hours, keep their skills, let them be away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import command
+from tournee.kernel.errors import Conflict, Forbidden, Invalid
+from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.merge import merge
+from tournee.kernel.plain import creates, deletes, edits
+from tournee.kernel.rules import not_its_own_ancestor, obeying
+from tournee.kernel.transaction import Transaction
+from tournee.people.models import (
+    Absence,
+    AbsenceKind,
+    AbsenceStatus,
+    MembershipKind,
+    Shift,
+    Skill,
+    Technician,
+    TechnicianKind,
+    TechnicianProfile,
+    TechnicianSkill,
+    TechnicianStatus,
+    Territory,
+    TerritoryMembership,
+)
+
+
+async def _account_is_free(tx: Transaction, technician: Technician) -> None:
+    if technician.account_id is None:
+        return
+    # Asked before the flush, at which the unique index would refuse it in words for nobody.
+    with tx.session.no_autoflush:
+        taken = await tx.session.scalar(
+            select(Technician.id).where(
+                Technician.organisation_id == tx.organisation_id,
+                Technician.account_id == technician.account_id,
+                Technician.id != technician.id,
+            )
+        )
+    if taken is not None:
+        raise Conflict("This account belongs to another technician.", "accountId")
+
+
+async def _overlaps_no_other(tx: Transaction, shift: Shift) -> None:
+    # The technician's row is the lock under which their shifts are compared.
+    await tx.find(Technician, shift.technician_id, "technicianId")
+    overlapping = await tx.all(
+        select(Shift).where(
+            Shift.technician_id == shift.technician_id,
+            Shift.id != shift.id,
+            Shift.starts_at < shift.ends_at,
+            Shift.ends_at > shift.starts_at,
+        )
+    )
+    if overlapping:
+        raise Conflict("This overlaps another shift of the technician.", "startsAt")
+
+
+async def _certificate_has_an_end(tx: Transaction, held: TechnicianSkill) -> None:
+    skill = await tx.find(Skill, held.skill_id, "skillId")
+    if skill.expires and held.valid_to is None:
+        raise Invalid("This skill expires: say on which day it ends.", "validTo")
+
+
+async def _is_no_second_membership(tx: Transaction, membership: TerritoryMembership) -> None:
+    await tx.find(Technician, membership.technician_id, "technicianId")
+    others = [
+        other
+        for other in await tx.all(
+            select(TerritoryMembership).where(TerritoryMembership.technician_id == membership.technician_id)
+        )
+        if other.id != membership.id
+    ]
+    if any(other.territory_id == membership.territory_id for other in others):
+        raise Conflict("The technician works in this territory already.", "territoryId")
+    primary = MembershipKind.PRIMARY
+    if membership.kind is primary and any(other.kind is primary for other in others):
+        raise Conflict("The technician has another primary territory.", "kind")
+
+
+create_territory = creates(Territory, Scope.PEOPLE_WRITE)
+update_territory = obeying(edits(Territory, Scope.PEOPLE_WRITE), not_its_own_ancestor)
+
+create_skill = creates(Skill, Scope.PEOPLE_WRITE)
+update_skill = edits(Skill, Scope.PEOPLE_WRITE)
+
+create_technician_skill = obeying(creates(TechnicianSkill, Scope.PEOPLE_WRITE), _certificate_has_an_end)
+update_technician_skill = obeying(
+    edits(TechnicianSkill, Scope.PEOPLE_WRITE, without=["technician_id", "skill_id"]), _certificate_has_an_end
+)
+delete_technician_skill = deletes(TechnicianSkill, Scope.PEOPLE_WRITE)
+
+create_territory_membership = obeying(
+    creates(TerritoryMembership, Scope.PEOPLE_WRITE), _is_no_second_membership
+)
+update_territory_membership = obeying(
+    edits(TerritoryMembership, Scope.PEOPLE_WRITE, without=["technician_id"]), _is_no_second_membership
+)
+delete_territory_membership = deletes(TerritoryMembership, Scope.PEOPLE_WRITE)
+
+create_shift = obeying(creates(Shift, Scope.PEOPLE_WRITE), _overlaps_no_other)
+update_shift = obeying(edits(Shift, Scope.PEOPLE_WRITE), _overlaps_no_other)
+delete_shift = deletes(Shift, Scope.PEOPLE_WRITE)
+
+update_technician = obeying(edits(Technician, Scope.PEOPLE_WRITE), _account_is_free)
+update_technician_profile = edits(TechnicianProfile, Scope.PEOPLE_WRITE, without=["technician_id"])
+
+
+@dataclass(frozen=True)
+class CreateTechnician:
+    name: Annotated[str, Limits(length=120)]
+    account_id: UUID | Unset | None = UNSET
+    employee_number: Annotated[str | None, Limits(length=40)] | Unset = UNSET
+    kind: TechnicianKind | Unset = UNSET
+    status: TechnicianStatus | Unset = UNSET
+    email: Annotated[str | None, Limits(length=200)] | Unset = UNSET
+    phone: Annotated[str | None, Limits(length=40)] | Unset = UNSET
+    time_zone: Annotated[str, Limits(length=60)] | Unset = UNSET
+    home_latitude: Annotated[float | None, Limits(minimum=-90, maximum=90)] | Unset = UNSET
+    home_longitude: Annotated[float | None, Limits(minimum=-180, maximum=180)] | Unset = UNSET
+    efficiency: Annotated[float, Limits(minimum=0.1, maximum=10)] | Unset = UNSET
+    id: UUID | Unset = UNSET
+    profile_id: UUID | Unset = UNSET
+
+
+_OF_PROFILE = ("home_latitude", "home_longitude", "efficiency")
+
+
+@command(Scope.PEOPLE_WRITE)
+async def create_technician(tx: Transaction, actor: Actor, do: CreateTechnician) -> Technician:
+    """Add a technician, with a profile that only they and the office see."""
+    given = {name: value for name, value in vars(do).items() if value is not UNSET}
+    profile = {name: given.pop(name) for name in _OF_PROFILE if name in given}
+    profile["id"] = given.pop("profile_id", None)
+    technician = await tx.add(Technician(**given))
+    await _account_is_free(tx, technician)
+    await tx.add(TechnicianProfile(technician_id=technician.id, **profile))
+    return technician
+
+
+@dataclass(frozen=True)
+class MoveWindow:
+    technician_id: UUID
+    window_from: datetime
+    window_to: datetime | Unset = UNSET
+
+
+@command(Scope.PEOPLE_WRITE)
+async def move_window(tx: Transaction, actor: Actor, do: MoveWindow) -> Technician:
+    """Carry the appointments of other days on a technician's devices, until the window next moves on."""
+    technician = await tx.find(Technician, do.technician_id, "technicianId")
+    technician.move_window(do.window_from, None if do.window_to is UNSET else do.window_to)
+    return technician
+
+
+async def _acts_for(tx: Transaction, actor: Actor, technician_id: UUID) -> Technician:
+    """The technician, who is the actor's own unless the actor plans for others."""
+    technician = await tx.find(Technician, technician_id, "technicianId")
+    if technician.account_id != actor.id and not actor.may(Scope.PEOPLE_WRITE):
+        raise Forbidden("This is for the technician or the office to do.", "technicianId")
+    return technician
+
+
+@dataclass(frozen=True)
+class UpdateOwnDetails:
+    technician_id: UUID
+    email: Annotated[str | None, Limits(length=200)] | Unset = UNSET
+    phone: Annotated[str | None, Limits(length=40)] | Unset = UNSET
+    time_zone: Annotated[str, Limits(length=60)] | Unset = UNSET
+
+
+@command(Scope.WORK_WRITE, offline=True)
+async def update_own_details(tx: Transaction, actor: Actor, do: UpdateOwnDetails) -> Technician:
+    """Say how you are reached."""
+    technician = await _acts_for(tx, actor, do.technician_id)
+    given = {"email": do.email, "phone": do.phone, "time_zone": do.time_zone}
+    changes = {name: value for name, value in given.items() if value is not UNSET}
+    if not changes:
+        raise Invalid("Name at least one field to change.")
+    await merge(tx, technician, changes)
+    return technician
+
+
+@dataclass(frozen=True)
+class RequestAbsence:
+    technician_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+    kind: AbsenceKind | Unset = UNSET
+    reason: Annotated[str | None, Limits(length=2000)] | Unset = UNSET
+    id: UUID | Unset = UNSET
+
+
+@command(Scope.WORK_WRITE, offline=True)
+async def request_absence(tx: Transaction, actor: Actor, do: RequestAbsence) -> Absence:
+    """Ask to be away, or report sick; the office decides."""
+    await _acts_for(tx, actor, do.technician_id)
+    return await tx.add(Absence(**{k: v for k, v in vars(do).items() if v is not UNSET}))
+
+
+@dataclass(frozen=True)
+class CancelAbsence:
+    absence_id: UUID
+
+
+@command(Scope.WORK_WRITE, offline=True)
+async def cancel_absence(tx: Transaction, actor: Actor, do: CancelAbsence) -> Absence:
+    """Take an absence back, whether or not it was approved."""
+    absence = await tx.find(Absence, do.absence_id, "absenceId")
+    await _acts_for(tx, actor, absence.technician_id)
+    absence.cancel()
+    return absence
+
+
+async def _decide(
+    tx: Transaction, actor: Actor, do: ApproveAbsence | RejectAbsence, to: AbsenceStatus
+) -> Absence:
+    absence = await tx.find(Absence, do.absence_id, "absenceId")
+    technician = await tx.find(Technician, absence.technician_id)
+    if technician.account_id == actor.id:
+        raise Forbidden("Somebody else must decide about your own absence.", "absenceId")
+    absence.decide(to, actor.id, do.note)
+    return absence
+
+
+@dataclass(frozen=True)
+class ApproveAbsence:
+    absence_id: UUID
+    note: Annotated[str | None, Limits(length=2000)] = None
+
+
+@command(Scope.PEOPLE_WRITE)
+async def approve_absence(tx: Transaction, actor: Actor, do: ApproveAbsence) -> Absence:
+    """Agree to an absence: its time is no longer there to plan."""
+    return await _decide(tx, actor, do, AbsenceStatus.APPROVED)
+
+
+@dataclass(frozen=True)
+class RejectAbsence:
+    absence_id: UUID
+    note: Annotated[str, Limits(length=2000)]
+
+
+@command(Scope.PEOPLE_WRITE)
+async def reject_absence(tx: Transaction, actor: Actor, do: RejectAbsence) -> Absence:
+    """Do not agree to an absence, and say why."""
+    return await _decide(tx, actor, do, AbsenceStatus.REJECTED)

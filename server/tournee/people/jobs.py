@@ -1,0 +1,60 @@
+"""What happens to people without anybody doing it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import now
+from tournee.kernel.transaction import Operation, Transaction
+from tournee.people.commands import MoveWindow, move_window
+from tournee.people.models import Technician, TechnicianStatus, window_starts
+
+# Technicians in one transaction: their devices' appointments are reckoned anew under the head lock.
+CHUNK = 50
+
+
+async def move_windows(kernel: Kernel, organisation_id: UUID) -> int:
+    """Move the windows that begin too far back on to today; returns how many moved.
+
+    Each keeps its length. Windows lie on whole days, so however often this runs, each technician
+    changes once a day. In the log it is the organisation that did it.
+    """
+    actor = Actor(
+        organisation_id,
+        organisation_id,
+        "SYSTEM",
+        frozenset({Scope.PEOPLE_READ, Scope.PEOPLE_WRITE}),
+        sees_all=True,
+    )
+    starts = window_starts(now())
+    behind = await _behind(kernel, organisation_id, starts)
+    for first in range(0, len(behind), CHUNK):
+        chunk = [MoveWindow(id, starts) for id in behind[first : first + CHUNK]]
+        await kernel.transact(actor, partial(_move, chunk))
+    return len(behind)
+
+
+async def _behind(kernel: Kernel, organisation_id: UUID, starts: datetime) -> list[UUID]:
+    async with kernel.database.reading() as session:
+        found = await session.scalars(
+            select(Technician.id)
+            .where(
+                Technician.organisation_id == organisation_id,
+                Technician.deleted.is_(False),
+                Technician.status == TechnicianStatus.ACTIVE,
+                Technician.window_from < starts,
+            )
+            .order_by(Technician.id)
+        )
+        return list(found)
+
+
+async def _move(moves: list[MoveWindow], tx: Transaction) -> Technician:
+    moved = [await move_window.run(tx, move, Operation(move_window.name, now())) for move in moves]
+    return moved[-1]

@@ -1,0 +1,294 @@
+"""Technicians: where they work, what they can do, when they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from sqlalchemy import Index, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Entity, now
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.log import Entry
+from tournee.kernel.state import Machine, Transition
+from tournee.kernel.visibility import MembershipRule
+
+WINDOW_BEHIND = timedelta(days=14)
+WINDOW_AHEAD = timedelta(days=28)
+_TIME_ZONES = available_timezones()
+
+
+class TechnicianKind(StrEnum):
+    """On whose payroll."""
+
+    EMPLOYEE = "EMPLOYEE"
+    CONTRACTOR = "CONTRACTOR"
+
+
+class TechnicianStatus(StrEnum):
+    """Whether there is work for them."""
+
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+
+
+class MembershipKind(StrEnum):
+    """A technician has one primary territory at most and helps out in others."""
+
+    PRIMARY = "PRIMARY"
+    SECONDARY = "SECONDARY"
+
+
+class ShiftKind(StrEnum):
+    """What the hours are for."""
+
+    REGULAR = "REGULAR"
+    OVERTIME = "OVERTIME"
+    ON_CALL = "ON_CALL"
+
+
+class AbsenceKind(StrEnum):
+    """Why somebody is away."""
+
+    VACATION = "VACATION"
+    SICK = "SICK"
+    TRAINING = "TRAINING"
+    PARENTAL = "PARENTAL"
+    OTHER = "OTHER"
+
+
+class AbsenceStatus(StrEnum):
+    """Only an approved absence takes time away."""
+
+    REQUESTED = "REQUESTED"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+    CANCELED = "CANCELED"
+
+
+class Territory(Entity):
+    """An area of service; areas lie in larger ones."""
+
+    __tablename__ = "territory"
+    reads = Scope.PEOPLE_READ
+
+    name: Mapped[str] = column(120)
+    code: Mapped[str | None] = column(40, description="Short name, as on a map or a plan.")
+    parent_id: Mapped[UUID | None] = reference("territory", description="The larger area around it.")
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.organisation_id,)
+
+
+class Skill(Entity):
+    """Something a technician can be able, or certified, to do."""
+
+    __tablename__ = "skill"
+    reads = Scope.PEOPLE_READ
+
+    name: Mapped[str] = column(120)
+    description: Mapped[str | None] = column(2000)
+    expires: Mapped[bool] = column(
+        default=False, description="Whether it rests on a certificate with an end date."
+    )
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.organisation_id,)
+
+
+def window_starts(at: datetime) -> datetime:
+    """Where a technician's window begins at this time; whole days, so that it moves once a day."""
+    return datetime.combine(at.date(), time(), at.tzinfo) - WINDOW_BEHIND
+
+
+def window_ends(at: datetime) -> datetime:
+    return datetime.combine(at.date(), time(), at.tzinfo) + WINDOW_AHEAD + timedelta(days=1)
+
+
+class Technician(Entity):
+    """A person who is sent to customers. Colleagues see this much of one another.
+
+    Their devices carry the appointments between `window_from` and `window_to`.
+    """
+
+    __tablename__ = "technician"
+    __table_args__ = (Index("uq_technician_account", "organisation_id", "account_id", unique=True),)
+    reads = Scope.PEOPLE_READ
+
+    name: Mapped[str] = column(120)
+    account_id: Mapped[UUID | None] = column(description="The account they sign in with, one each.")
+    employee_number: Mapped[str | None] = column(40)
+    kind: Mapped[TechnicianKind] = column(default=TechnicianKind.EMPLOYEE)
+    status: Mapped[TechnicianStatus] = column(default=TechnicianStatus.ACTIVE)
+    email: Mapped[str | None] = column(200)
+    phone: Mapped[str | None] = column(40)
+    time_zone: Mapped[str] = column(60, default="UTC", description="IANA name, such as `Europe/Paris`.")
+    window_from: Mapped[datetime] = column(merge=Merge.SERVER_ONLY, default=lambda: window_starts(now()))
+    window_to: Mapped[datetime] = column(merge=Merge.SERVER_ONLY, default=lambda: window_ends(now()))
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.organisation_id,)
+
+    def check(self) -> None:
+        if self.time_zone not in _TIME_ZONES:
+            raise Invalid("There is no such time zone; use an IANA name.", "timeZone")
+
+    def move_window(self, starts: datetime, ends: datetime | None = None) -> None:
+        """Carry other days on their devices; without an end the window keeps its length."""
+        ends = ends or starts + (self.window_to - self.window_from)
+        if ends <= starts:
+            raise Invalid("The window ends before it begins.", "windowTo")
+        self.window_from, self.window_to = starts, ends
+
+
+class OfTechnician:
+    """A record that a technician's own devices carry, and nobody else's in the field."""
+
+    technician_id: Mapped[UUID] = reference("technician")
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.technician_id,)
+
+
+class Timed(OfTechnician):
+    """A record about some hours of a technician."""
+
+    starts_at: Mapped[datetime] = column()
+    ends_at: Mapped[datetime] = column()
+
+    def check(self) -> None:
+        if self.ends_at <= self.starts_at:
+            raise Invalid("The end must be after the beginning.", "endsAt")
+
+
+class TechnicianProfile(OfTechnician, Entity):
+    """What of a technician is for planning and not for colleagues: where they live, how fast they are."""
+
+    __tablename__ = "technician_profile"
+    __table_args__ = (Index("uq_technician_profile", "organisation_id", "technician_id", unique=True),)
+    reads = Scope.PEOPLE_READ
+
+    home_latitude: Mapped[float | None] = column(minimum=-90, maximum=90, description="Degrees, WGS 84.")
+    home_longitude: Mapped[float | None] = column(minimum=-180, maximum=180, description="Degrees, WGS 84.")
+    efficiency: Mapped[float] = column(
+        default=1.0, minimum=0.1, maximum=10, description="Planned durations are divided by it; 1 is usual."
+    )
+
+    def check(self) -> None:
+        if (self.home_latitude is None) != (self.home_longitude is None):
+            raise Invalid("Latitude and longitude go together.", "homeLongitude")
+
+
+class TerritoryMembership(OfTechnician, Entity):
+    """A technician works in a territory."""
+
+    __tablename__ = "territory_membership"
+    reads = Scope.PEOPLE_READ
+
+    territory_id: Mapped[UUID] = reference("territory")
+    kind: Mapped[MembershipKind] = column(default=MembershipKind.PRIMARY)
+
+
+class TechnicianSkill(OfTechnician, Entity):
+    """A technician has a skill; renewing a certificate adds another one."""
+
+    __tablename__ = "technician_skill"
+    reads = Scope.PEOPLE_READ
+
+    skill_id: Mapped[UUID] = reference("skill")
+    level: Mapped[int] = column(default=3, minimum=1, maximum=5, description="1 beginner … 5 expert.")
+    valid_from: Mapped[date | None] = column()
+    valid_to: Mapped[date | None] = column(description="The last day on which it counts.")
+    evidence: Mapped[str | None] = column(2000, description="Certificate number, examiner, where it is kept.")
+
+    def check(self) -> None:
+        if self.valid_from and self.valid_to and self.valid_to < self.valid_from:
+            raise Invalid("The skill would end before it begins.", "validTo")
+
+    def is_valid_on(self, day: date) -> bool:
+        return (self.valid_from or day) <= day <= (self.valid_to or day)
+
+
+class Shift(Timed, Entity):
+    """Hours in which a technician works. Shifts of one technician never overlap."""
+
+    __tablename__ = "shift"
+    __table_args__ = (Index("ix_shift_time", "organisation_id", "technician_id", "starts_at"),)
+    reads = Scope.PEOPLE_READ
+
+    kind: Mapped[ShiftKind] = column(default=ShiftKind.REGULAR)
+
+
+class Absence(Timed, Entity):
+    """A technician is away: asked for, then decided by somebody else."""
+
+    __tablename__ = "absence"
+    __table_args__ = (Index("ix_absence_time", "organisation_id", "technician_id", "starts_at"),)
+    reads = Scope.PEOPLE_READ
+    machine: ClassVar = Machine(
+        {
+            AbsenceStatus.REQUESTED: (AbsenceStatus.APPROVED, AbsenceStatus.REJECTED, AbsenceStatus.CANCELED),
+            AbsenceStatus.APPROVED: (AbsenceStatus.CANCELED,),
+        }
+    )
+
+    kind: Mapped[AbsenceKind] = column(default=AbsenceKind.VACATION)
+    status: Mapped[AbsenceStatus] = column(merge=Merge.STATE_MACHINE, default=AbsenceStatus.REQUESTED)
+    reason: Mapped[str | None] = column(2000)
+    decided_by_id: Mapped[UUID | None] = column(
+        merge=Merge.SERVER_ONLY, description="The account that approved or rejected it."
+    )
+    decided_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    decision_note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
+
+    def decide(self, to: AbsenceStatus, by: UUID, note: str | None) -> None:
+        """Approve or reject."""
+        self.machine.require(self.status, to)
+        self.status, self.decided_by_id, self.decided_at, self.decision_note = to, by, now(), note
+
+    def cancel(self) -> None:
+        """Take it back, asked for or already approved."""
+        self.machine.require(self.status, AbsenceStatus.CANCELED)
+        self.status = AbsenceStatus.CANCELED
+
+    def transitions(self) -> list[Transition]:
+        """What may become of it now."""
+        return self.machine.transitions(self.status)
+
+
+async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
+    """The accounts that were or are a technician's in these changes."""
+    changed = [
+        state.get("accountId") or entry.row.account_id
+        for entry in entries
+        if isinstance(entry.row, Technician)
+        and not {"accountId", "status", "deleted"}.isdisjoint(entry.after)
+        for state in (entry.before or {}, entry.after)
+    ]
+    return {UUID(str(account)) for account in changed if account is not None}
+
+
+async def _held(
+    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
+) -> set[tuple[UUID, UUID]]:
+    """An active technician holds what is theirs and the organisation's catalogue."""
+    rows = await session.execute(
+        select(Technician.account_id, Technician.id).where(
+            Technician.organisation_id == organisation_id,
+            Technician.account_id.in_(accounts),
+            Technician.status == TechnicianStatus.ACTIVE,
+            Technician.deleted.is_(False),
+        )
+    )
+    return {(account, scope) for account, own in rows if account for scope in (own, organisation_id)}
+
+
+MEMBERSHIP = MembershipRule(_touched, _held)

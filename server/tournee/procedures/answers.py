@@ -1,0 +1,87 @@
+"""Answers as rows: one for each item of a checklist, whoever and however often somebody answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID, uuid5
+
+from sqlalchemy import select
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import Merge, column
+from tournee.kernel.merge import merge
+from tournee.kernel.transaction import Transaction
+from tournee.procedures.definition import ChecklistItemInput, Given, ItemResult, accept, judge
+
+
+class Answer(Entity):
+    """The columns of an answer. The value stands in the one that fits the item's kind."""
+
+    __abstract__ = True
+
+    item_key: Mapped[str] = column(60, merge=Merge.APPEND_ONLY)
+    checked: Mapped[bool | None] = column()
+    text: Mapped[str | None] = column()
+    number: Mapped[float | None] = column()
+    choices: Mapped[list[str]] = column(default=list)
+    files: Mapped[list[str]] = column(
+        merge=Merge.SET_UNION, default=list, description="Ids of the files of a photo or signature."
+    )
+    not_applicable: Mapped[bool] = column(default=False)
+    reason: Mapped[str | None] = column(1000, description="Why the item does not apply.")
+    result: Mapped[ItemResult] = column(merge=Merge.SERVER_ONLY, default=ItemResult.NA)
+    answered_at: Mapped[datetime] = column(merge=Merge.SERVER_ONLY)
+    answered_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that answered.")
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+def answer_id(parent_id: UUID, item_key: str) -> UUID:
+    """The id of the one answer to an item: the same on every device, so that answers meet, not double."""
+    return uuid5(parent_id, item_key)
+
+
+def item_of(items: Sequence[ChecklistItemInput], key: str) -> ChecklistItemInput:
+    """The item of this key, or Invalid."""
+    for item in items:
+        if item.key == key:
+            return item
+    raise Invalid("This checklist has no such item.", "itemKey")
+
+
+async def record_answer(
+    tx: Transaction,
+    model: type[AnswerT],
+    parent_id: UUID,
+    item: ChecklistItemInput,
+    given: Given,
+    at: datetime,
+    copied: Mapping[str, Any],
+) -> AnswerT:
+    """Write the answer to an item, or merge it into the one that is there.
+
+    The caller holds the parent's lock, so that two devices answering at once cannot both add it.
+    """
+    values = accept(item, given)
+    id = answer_id(parent_id, item.key)
+    found = await tx.all(select(model).where(model.id == id))
+    own = {"answered_at": at, "answered_by_id": tx.actor.id}
+    if not found:
+        answer = await tx.add(model(id=id, item_key=item.key, **copied, **values, **own))
+    else:
+        answer = found[0]
+        await merge(tx, answer, values)
+        for name, value in own.items():
+            setattr(answer, name, value)
+    answer.result = judge(item, answer)
+    return answer
+
+
+async def answers_of(tx: Transaction, model: type[AnswerT], parent: Any) -> dict[str, AnswerT]:
+    """The answers under a parent, by item; `parent` is the condition that names it."""
+    return {answer.item_key: answer for answer in await tx.all(select(model).where(parent))}

@@ -1,0 +1,310 @@
+"""What a checklist asks: items, when they are shown, which answers fit, what an answer is worth.
+
+Pure: knows no database. The items of a version are stored in the wire form of their input.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from typing import Annotated, Any, Protocol
+from uuid import UUID
+
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import camel, wire_value
+from tournee.kernel.inputs import Limits
+
+
+class ItemKind(StrEnum):
+    """What an item asks for."""
+
+    CHECK = "CHECK"
+    TEXT = "TEXT"
+    NUMBER = "NUMBER"
+    CHOICE = "CHOICE"
+    PHOTO = "PHOTO"
+    SIGNATURE = "SIGNATURE"
+
+
+class ItemResult(StrEnum):
+    """What an answer says; NA where it does not apply or there is nothing to judge."""
+
+    PASS = "PASS"  # noqa: S105 - no password
+    FAIL = "FAIL"
+    NA = "NA"
+
+
+class RunResult(StrEnum):
+    """What a whole checklist says; NA where nothing in it could be judged."""
+
+    PASS = "PASS"  # noqa: S105 - no password
+    FAIL = "FAIL"
+    PARTIAL = "PARTIAL"
+    NA = "NA"
+
+
+@dataclass(frozen=True)
+class ChecklistConditionInput:
+    """Show an item only when an earlier one was answered so; exactly one of the three tests.
+
+    Values are written as text: `true` and `false` for a check, digits for a number.
+    """
+
+    item_key: Annotated[str, Limits(length=60)]
+    equals: Annotated[str | None, Limits(length=200)] = None
+    not_equals: Annotated[str | None, Limits(length=200)] = None
+    in_: list[Annotated[str, Limits(length=200)]] | None = None
+
+
+@dataclass(frozen=True)
+class ChecklistItemInput:
+    """One item of a checklist. Its key stays the same from version to version.
+
+    `minimum` and `maximum` are limits, not refusals: a number outside of them fails the item.
+    `choicePoints` says what each choice is worth, compared with the greatest; 0 fails the item.
+    """
+
+    key: Annotated[str, Limits(length=60)]
+    prompt: Annotated[str, Limits(length=500)]
+    kind: ItemKind
+    section: Annotated[str | None, Limits(length=200)] = None
+    help: Annotated[str | None, Limits(length=2000)] = None
+    unit: Annotated[str | None, Limits(length=20)] = None
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: list[Annotated[str, Limits(length=200)]] = field(default_factory=list)
+    choice_points: list[Annotated[int, Limits(minimum=0, maximum=1000)]] = field(default_factory=list)
+    multiple: bool = False
+    required: bool = False
+    condition: ChecklistConditionInput | None = None
+    weight: Annotated[int, Limits(minimum=0, maximum=1000)] = 1
+    critical: bool = False
+    clause_id: UUID | None = None
+    allows_not_applicable: bool = False
+
+    @property
+    def judged(self) -> bool:
+        """Whether an answer can pass or fail at all."""
+        if self.kind is ItemKind.NUMBER:
+            return self.minimum is not None or self.maximum is not None
+        return self.kind is ItemKind.CHECK or bool(self.choice_points)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """An answer as it is given: the value that fits the item's kind, or a reason why it does not apply."""
+
+    checked: bool | None = None
+    text: str | None = None
+    number: float | None = None
+    choices: list[str] = field(default_factory=list)
+    files: list[UUID] = field(default_factory=list)
+    not_applicable: bool = False
+    reason: Annotated[str | None, Limits(length=1000)] = None
+
+
+class Answered(Protocol):
+    """What is read of an answer, given or stored."""
+
+    @property
+    def checked(self) -> bool | None: ...
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def number(self) -> float | None: ...
+    @property
+    def choices(self) -> list[str]: ...
+    @property
+    def not_applicable(self) -> bool: ...
+
+
+Answers = Mapping[str, Answered]
+
+# -- storing -------------------------------------------------------------------------------------
+
+
+def stored(items: Sequence[ChecklistItemInput]) -> list[dict[str, Any]]:
+    """Items as a version keeps them: their wire form, every field named."""
+    return [_wire(item) for item in items]
+
+
+def _wire(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {camel(own.name): _wire(getattr(value, own.name)) for own in dataclasses.fields(value)}
+    if isinstance(value, list):
+        return list(value)
+    return wire_value(value)
+
+
+def read(items: Iterable[Mapping[str, Any]]) -> list[ChecklistItemInput]:
+    """Items from what a version keeps."""
+    return [_read(item) for item in items]
+
+
+def _read(item: Mapping[str, Any]) -> ChecklistItemInput:
+    values = {name: item[wire] for wire, name in _ITEM.items() if wire in item}
+    values["kind"] = ItemKind(values["kind"])
+    if values.get("clause_id") is not None:
+        values["clause_id"] = UUID(values["clause_id"])
+    if values.get("condition") is not None:
+        values["condition"] = ChecklistConditionInput(
+            **{_CONDITION[wire]: value for wire, value in values["condition"].items()}
+        )
+    return ChecklistItemInput(**values)
+
+
+_ITEM = {camel(own.name): own.name for own in dataclasses.fields(ChecklistItemInput)}
+_CONDITION = {camel(own.name): own.name for own in dataclasses.fields(ChecklistConditionInput)}
+
+# -- which items are shown -----------------------------------------------------------------------
+
+
+def comparable(kind: ItemKind, text: str) -> Any:
+    """The text of a condition as a value of the item it tests; raises ValueError where it is none."""
+    if kind is ItemKind.NUMBER:
+        return float(text)
+    if kind is ItemKind.CHECK:
+        return {"true": True, "false": False}[text]
+    return text
+
+
+def _values(item: ChecklistItemInput, answer: Answered) -> list[Any]:
+    if answer.not_applicable:
+        return []
+    if item.kind is ItemKind.CHOICE:
+        return list(answer.choices)
+    value = {
+        ItemKind.CHECK: answer.checked,
+        ItemKind.NUMBER: answer.number,
+        ItemKind.TEXT: answer.text,
+    }.get(item.kind)
+    return [] if value is None else [value]
+
+
+def _holds(condition: ChecklistConditionInput, item: ChecklistItemInput, answer: Answered | None) -> bool:
+    values = [] if answer is None else _values(item, answer)
+    if not values:
+        return False
+    if condition.not_equals is not None:
+        return comparable(item.kind, condition.not_equals) not in values
+    wanted = [condition.equals] if condition.equals is not None else condition.in_ or []
+    return any(comparable(item.kind, text) in values for text in wanted)
+
+
+def shown(items: Sequence[ChecklistItemInput], answers: Answers) -> list[ChecklistItemInput]:
+    """The items whose conditions hold; what is hidden counts as not answered for those after it."""
+    found: dict[str, ChecklistItemInput] = {}
+    for item in items:
+        condition = item.condition
+        tested = None if condition is None else found.get(condition.item_key)
+        if condition is None or (
+            tested is not None and _holds(condition, tested, answers.get(condition.item_key))
+        ):
+            found[item.key] = item
+    return list(found.values())
+
+
+def unanswered(
+    items: Sequence[ChecklistItemInput], answers: Answers, *, required_only: bool = True
+) -> list[ChecklistItemInput]:
+    """Items that are shown and have no answer yet."""
+    return [
+        item
+        for item in shown(items, answers)
+        if item.key not in answers and (item.required or not required_only)
+    ]
+
+
+# -- answers -------------------------------------------------------------------------------------
+
+_COLUMN = {
+    ItemKind.CHECK: "checked",
+    ItemKind.TEXT: "text",
+    ItemKind.NUMBER: "number",
+    ItemKind.CHOICE: "choices",
+    ItemKind.PHOTO: "files",
+    ItemKind.SIGNATURE: "files",
+}
+_COLUMNS = ("checked", "text", "number", "choices", "files")
+
+
+def accept(item: ChecklistItemInput, given: Given) -> dict[str, Any]:
+    """The columns of an answer that fits the item; raises Invalid naming what does not."""
+    own = _COLUMN[item.kind]
+    named = [name for name in _COLUMNS if getattr(given, name) not in (None, [])]
+    if given.not_applicable:
+        _check_not_applicable(item, given, named)
+        return {own: _EMPTY.get(own), "not_applicable": True, "reason": given.reason}
+    if given.reason is not None:
+        raise Invalid("A reason goes with an item that does not apply.", "reason")
+    for name in named:
+        if name != own:
+            raise Invalid(f"{item.key} is answered by `{own}`.", name)
+    if not named:
+        raise Invalid(f"{item.key} needs a value.", own)
+    _check_value(item, given)
+    value = [str(id) for id in given.files] if own == "files" else getattr(given, own)
+    return {own: value, "not_applicable": False, "reason": None}
+
+
+_EMPTY: dict[str, list[str]] = {"choices": [], "files": []}
+
+
+def _check_not_applicable(item: ChecklistItemInput, given: Given, named: list[str]) -> None:
+    if not item.allows_not_applicable:
+        raise Invalid(f"{item.key} always applies.", "notApplicable")
+    if named:
+        raise Invalid("What does not apply has no value.", named[0])
+    if not (given.reason or "").strip():
+        raise Invalid("Say why it does not apply.", "reason")
+
+
+def _check_value(item: ChecklistItemInput, given: Given) -> None:
+    if item.kind is ItemKind.TEXT and not (given.text or "").strip():
+        raise Invalid(f"{item.key} needs a text.", "text")
+    if item.kind is ItemKind.SIGNATURE and len(given.files) != 1:
+        raise Invalid("A signature is one file.", "files")
+    if item.kind is ItemKind.CHOICE:
+        if not set(given.choices) <= set(item.choices):
+            raise Invalid(f"{item.key} offers: {', '.join(item.choices)}.", "choices")
+        if len(given.choices) > (len(set(given.choices)) if item.multiple else 1):
+            raise Invalid("Name each choice once, and one only where one is asked for.", "choices")
+
+
+def points(item: ChecklistItemInput, answer: Answered) -> Fraction | None:
+    """What an answer is worth, from 0 to 1; None where it is not to be judged."""
+    if answer.not_applicable or not item.judged:
+        return None
+    if item.kind is ItemKind.CHECK:
+        return Fraction(answer.checked is True)
+    if item.kind is ItemKind.NUMBER:
+        number = answer.number
+        low, high = item.minimum, item.maximum
+        return Fraction(
+            number is not None and (low is None or number >= low) and (high is None or number <= high)
+        )
+    worth = dict(zip(item.choices, item.choice_points, strict=True))
+    return Fraction(sum(worth[choice] for choice in answer.choices), max(item.choice_points))
+
+
+def judge(item: ChecklistItemInput, answer: Answered) -> ItemResult:
+    """Whether an answer passes its item."""
+    worth = points(item, answer)
+    if worth is None:
+        return ItemResult.NA
+    return ItemResult.PASS if worth > 0 else ItemResult.FAIL
+
+
+def outcome(items: Sequence[ChecklistItemInput], answers: Answers) -> RunResult:
+    """FAIL where a critical item failed or none passed, PARTIAL where some passed and some failed."""
+    results = [
+        (item, judge(item, answers[item.key])) for item in shown(items, answers) if item.key in answers
+    ]
+    failed = [item for item, result in results if result is ItemResult.FAIL]
+    passed = any(result is ItemResult.PASS for _, result in results)
+    if not failed:
+        return RunResult.PASS if passed else RunResult.NA
+    return RunResult.PARTIAL if passed and not any(item.critical for item in failed) else RunResult.FAIL

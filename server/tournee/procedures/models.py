@@ -1,0 +1,212 @@
+"""Checklist templates, their versions, runs and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import Invalid, TransitionNotAllowed
+from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.state import Machine
+from tournee.procedures.answers import Answer
+from tournee.procedures.definition import Answers, ChecklistItemInput, RunResult, outcome, read, stored
+from tournee.procedures.validation import check_definition
+
+
+class TemplateStatus(StrEnum):
+    """Whether a checklist may be used for new work."""
+
+    ACTIVE = "ACTIVE"
+    ARCHIVED = "ARCHIVED"
+
+
+class VersionStatus(StrEnum):
+    """A published version never changes again."""
+
+    DRAFT = "DRAFT"
+    PUBLISHED = "PUBLISHED"
+
+
+class RunStatus(StrEnum):
+    """How far a checklist has been worked through."""
+
+    NEW = "NEW"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    NOT_APPLICABLE = "NOT_APPLICABLE"
+
+
+TEMPLATE = Machine(
+    {status: [other for other in TemplateStatus if other != status] for status in TemplateStatus}
+)
+RUN = Machine(
+    {
+        RunStatus.NEW: [RunStatus.IN_PROGRESS, RunStatus.COMPLETED, RunStatus.NOT_APPLICABLE],
+        RunStatus.IN_PROGRESS: [RunStatus.COMPLETED, RunStatus.NOT_APPLICABLE],
+        RunStatus.COMPLETED: [RunStatus.IN_PROGRESS],
+        RunStatus.NOT_APPLICABLE: [RunStatus.IN_PROGRESS],
+    }
+)
+
+
+class ChecklistTemplate(Entity):
+    """A checklist as a lasting thing; what it asks stands in its versions."""
+
+    __tablename__ = "checklist_template"
+    __table_args__ = (UniqueConstraint("organisation_id", "key"),)
+    reads = Scope.PROCEDURES_READ
+
+    key: Mapped[str] = column(80, description="A short name that never changes.")
+    title: Mapped[str] = column(200)
+    description: Mapped[str | None] = column(2000)
+    status: Mapped[TemplateStatus] = column(merge=Merge.STATE_MACHINE, default=TemplateStatus.ACTIVE)
+    current_version: Mapped[int | None] = column(
+        merge=Merge.SERVER_ONLY, description="The number of the version published last."
+    )
+    # No foreign key: versions point at their template, and two tables pointing at each other have no order.
+    current_version_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.organisation_id,)
+
+    def move(self, to: TemplateStatus) -> None:
+        TEMPLATE.require(self.status, to, field="templateId")
+        self.status = to
+
+    def require_active(self) -> None:
+        if self.status is not TemplateStatus.ACTIVE:
+            raise TransitionNotAllowed("This checklist is archived.", "templateId")
+
+
+class ChecklistVersion(Entity):
+    """What a checklist asks, from its publication on unchanged: answers stay with the version they are of."""
+
+    __tablename__ = "checklist_version"
+    __table_args__ = (UniqueConstraint("organisation_id", "template_id", "number"),)
+    reads = Scope.PROCEDURES_READ
+
+    template_id: Mapped[UUID] = reference("checklist_template", merge=Merge.SERVER_ONLY)
+    number: Mapped[int] = column(merge=Merge.SERVER_ONLY)
+    status: Mapped[VersionStatus] = column(merge=Merge.STATE_MACHINE, default=VersionStatus.DRAFT)
+    items: Mapped[list[dict[str, Any]]] = column(merge=Merge.SERVER_ONLY, default=list)
+    published_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    published_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        """A draft is the office's."""
+        return (self.organisation_id,) if self.status is VersionStatus.PUBLISHED else ()
+
+    def define(self, items: Sequence[ChecklistItemInput]) -> None:
+        """Say what the checklist asks, while it is a draft."""
+        self._require_draft()
+        check_definition(items)
+        self.items = stored(items)
+
+    def publish(self, template: ChecklistTemplate, at: datetime, by: UUID) -> None:
+        """Close the definition for good and make it the template's current one."""
+        self._require_draft()
+        template.require_active()
+        if not self.items:
+            raise Invalid("A checklist without items cannot be published.", "items")
+        check_definition(read(self.items))
+        self.status = VersionStatus.PUBLISHED
+        self.published_at, self.published_by_id = at, by
+        template.current_version, template.current_version_id = self.number, self.id
+
+    def _require_draft(self) -> None:
+        if self.status is not VersionStatus.DRAFT:
+            raise TransitionNotAllowed("A published version never changes; draft a new one.", "versionId")
+
+
+class ChecklistRun(Entity):
+    """A checklist to be worked through: at a visit, for an order, at a site or on an asset."""
+
+    __tablename__ = "checklist_run"
+    reads = Scope.PROCEDURES_READ
+
+    template_id: Mapped[UUID] = reference("checklist_template", merge=Merge.SERVER_ONLY)
+    version_id: Mapped[UUID] = reference("checklist_version", merge=Merge.SERVER_ONLY)
+    appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.SERVER_ONLY)
+    work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.SERVER_ONLY)
+    site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    asset_id: Mapped[UUID | None] = reference("asset", merge=Merge.SERVER_ONLY)
+    technician_id: Mapped[UUID | None] = reference(
+        "technician", merge=Merge.SERVER_ONLY, description="Who holds the asset, where it is our own."
+    )
+    required: Mapped[bool] = column(default=False, description="The visit cannot be completed without it.")
+    status: Mapped[RunStatus] = column(merge=Merge.STATE_MACHINE, default=RunStatus.NEW)
+    author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added it.")
+    started_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    completed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    completed_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    reason: Mapped[str | None] = column(
+        1000, merge=Merge.SERVER_ONLY, description="Why it does not apply, or why it was reopened."
+    )
+    result: Mapped[RunResult | None] = column(merge=Merge.SERVER_ONLY, description="Null until it is closed.")
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (_hangs_on(self),)
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in (RunStatus.NEW, RunStatus.IN_PROGRESS)
+
+    def start(self, at: datetime) -> None:
+        """Begin, or know of an earlier begin."""
+        if self.status is RunStatus.NEW:
+            self.status = RunStatus.IN_PROGRESS
+        if self.started_at is None or at < self.started_at:
+            self.started_at = at
+
+    def complete(self, at: datetime, by: UUID) -> None:
+        self.start(at)
+        self.status = RunStatus.COMPLETED
+        self.completed_at, self.completed_by_id, self.reason = at, by, None
+
+    def dismiss(self, reason: str) -> None:
+        """It turned out not to apply."""
+        RUN.require(self.status, RunStatus.NOT_APPLICABLE, field="runId")
+        self.status, self.reason, self.result = RunStatus.NOT_APPLICABLE, reason, RunResult.NA
+
+    def reopen(self, reason: str) -> None:
+        if self.is_open:
+            raise TransitionNotAllowed("This checklist is open.", "runId")
+        RUN.require(self.status, RunStatus.IN_PROGRESS, field="runId")
+        self.status, self.reason = RunStatus.IN_PROGRESS, reason
+        self.completed_at = self.completed_by_id = self.result = None
+
+    def derive(self, items: Sequence[ChecklistItemInput], answers: Answers) -> None:
+        """What the answers of a completed checklist say together."""
+        if self.status is RunStatus.COMPLETED:
+            self.result = outcome(items, answers)
+
+
+class ChecklistAnswer(Answer):
+    """The answer to one item of a run; its history is in the change log."""
+
+    __tablename__ = "checklist_answer"
+    reads = Scope.PROCEDURES_READ
+
+    run_id: Mapped[UUID] = reference("checklist_run", merge=Merge.APPEND_ONLY)
+    appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.SERVER_ONLY)
+    work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.SERVER_ONLY)
+    site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    technician_id: Mapped[UUID | None] = reference("technician", merge=Merge.SERVER_ONLY)
+    author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added the run.")
+
+    def scopes(self) -> Iterable[UUID | None]:
+        """Those of its run."""
+        return (_hangs_on(self),)
+
+
+def _hangs_on(row: ChecklistRun | ChecklistAnswer) -> UUID:
+    """The nearest thing of all that a run is about; who sees that sees the run."""
+    return row.appointment_id or row.site_id or row.work_order_id or row.technician_id or row.author_id

@@ -1,0 +1,1 @@
+"""Quality: standards and their clauses, audits with answers, scores and findings."""

@@ -1,0 +1,207 @@
+"""How an audit is carried out: started, answered, reported, completed, closed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import command
+from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.errors import Invalid, TransitionNotAllowed
+from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.merge import merge
+from tournee.kernel.transaction import Transaction
+from tournee.procedures.answers import answers_of, item_of, record_answer
+from tournee.procedures.definition import ChecklistItemInput, Given, points, unanswered
+from tournee.quality.models import Audit, AuditAnswer, AuditFinding, StandardClause
+from tournee.quality.queries import audit_items
+from tournee.quality.score import score
+from tournee.quality.states import (
+    AUDIT,
+    AuditStatus,
+    FindingGrade,
+    FindingStatus,
+    against_closing,
+    against_completion,
+    against_reporting,
+)
+
+
+async def _overtaken(tx: Transaction, audit: Audit) -> bool:
+    """Whether others ended the audit after the device last saw it. Who knew its status is refused."""
+    if audit.is_working:
+        return False
+    if "status" not in await tx.changed_since_base(audit):
+        raise TransitionNotAllowed(f"This audit is {audit.status}, not in progress.", "auditId")
+    return True
+
+
+async def _dispute(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
+    await tx.conflict(
+        ConflictKind.RECORD_ON_CLOSED_PARENT,
+        audit,
+        base={"status": await tx.value_at_base(audit, "status")},
+        mine=mine,
+        theirs={"status": audit.status.value},
+        role="AUDITOR",
+    )
+
+
+async def _answers(tx: Transaction, audit: Audit) -> dict[str, AuditAnswer]:
+    return await answers_of(tx, AuditAnswer, AuditAnswer.audit_id == audit.id)
+
+
+@dataclass(frozen=True)
+class StartAudit:
+    audit_id: UUID
+    at: datetime
+
+
+@command(Scope.QUALITY_WRITE, offline=True, fact=True)
+async def start_audit(tx: Transaction, actor: Actor, do: StartAudit) -> Audit:
+    """Begin an audit; one that was begun is begun, even where it had been called off meanwhile."""
+    audit = await tx.find(Audit, do.audit_id, "auditId")
+    if not AUDIT.can(audit.status, AuditStatus.IN_PROGRESS) and await _overtaken(tx, audit):
+        if audit.status in (AuditStatus.COMPLETED, AuditStatus.CLOSED):
+            return audit
+        await _dispute(tx, audit, {"status": AuditStatus.IN_PROGRESS.value})
+    if audit.status is not AuditStatus.REPORTING:
+        audit.start(do.at)
+    return audit
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerAuditItem(Given):
+    audit_id: UUID
+    item_key: Annotated[str, Limits(length=60)]
+    at: datetime
+
+
+@command(Scope.QUALITY_WRITE, offline=True, fact=True)
+async def answer_audit_item(tx: Transaction, actor: Actor, do: AnswerAuditItem) -> AuditAnswer:
+    """Answer an item of an audit's checklist, or answer it anew."""
+    audit = await tx.find(Audit, do.audit_id, "auditId")
+    overtaken = await _overtaken(tx, audit)
+    items = await audit_items(tx.session, audit)
+    item = item_of(items, do.item_key)
+    copied = {"audit_id": audit.id, "site_id": audit.site_id, "technician_id": audit.technician_id}
+    answer = await record_answer(tx, AuditAnswer, audit.id, item, do, do.at, copied)
+    worth = points(item, answer)
+    answer.points = None if worth is None else float(worth)
+    if audit.status is not AuditStatus.IN_PROGRESS:
+        audit.rate(score(items, await _answers(tx, audit)))
+    if overtaken:
+        await _dispute(tx, audit, {"itemKey": do.item_key})
+    return answer
+
+
+@dataclass(frozen=True)
+class AddAuditFinding:
+    audit_id: UUID
+    grade: FindingGrade
+    description: str
+    at: datetime
+    clause_id: UUID | None = None
+    item_key: Annotated[str | None, Limits(length=60)] = None
+    code: Annotated[str | None, Limits(length=60)] = None
+    correction: str | None = None
+    due_on: date | None = None
+    id: UUID | Unset = UNSET
+
+
+@command(Scope.QUALITY_WRITE, offline=True, fact=True)
+async def add_audit_finding(tx: Transaction, actor: Actor, do: AddAuditFinding) -> AuditFinding:
+    """Write down what an audit found; a conformity needs nothing more and is closed at once."""
+    audit = await tx.find(Audit, do.audit_id, "auditId")
+    overtaken = await _overtaken(tx, audit)
+    if not do.description.strip():
+        raise Invalid("Describe what was found.", "description")
+    finding = AuditFinding(
+        audit_id=audit.id,
+        site_id=audit.site_id,
+        technician_id=audit.technician_id,
+        clause_id=await _clause(tx, audit, do),
+        found_at=do.at,
+    )
+    for name in ("grade", "description", "item_key", "code", "correction", "due_on"):
+        setattr(finding, name, getattr(do, name))
+    conforms = do.grade is FindingGrade.CONFORMITY
+    finding.status = FindingStatus.CLOSED if conforms else FindingStatus.OPEN
+    finding.closed_at = do.at if conforms else None
+    if do.id is not UNSET:
+        finding.id = do.id
+    if overtaken:
+        await _dispute(tx, audit, {"finding": do.description[:200]})
+    return await tx.add(finding)
+
+
+async def _clause(tx: Transaction, audit: Audit, do: AddAuditFinding) -> UUID | None:
+    """The clause that is named, or the one the item belongs to."""
+    item: ChecklistItemInput | None = None
+    if do.item_key is not None:
+        item = item_of(await audit_items(tx.session, audit), do.item_key)
+    clause = await tx.find_optional(StandardClause, do.clause_id, "clauseId")
+    if clause is not None and audit.standard_id not in (None, clause.standard_id):
+        raise Invalid("This clause is of another standard than the audit.", "clauseId")
+    return do.clause_id or (item.clause_id if item is not None else None)
+
+
+@dataclass(frozen=True)
+class ReportAudit:
+    audit_id: UUID
+    at: datetime
+    conclusion: str | Unset = UNSET
+
+
+@command(Scope.QUALITY_WRITE, offline=True)
+async def report_audit(tx: Transaction, actor: Actor, do: ReportAudit) -> Audit:
+    """End the looking and begin to report; every item has its answer, or a reason why it does not apply."""
+    audit = await tx.find(Audit, do.audit_id, "auditId")
+    items, answers = await audit_items(tx.session, audit), await _answers(tx, audit)
+    missing = unanswered(items, answers, required_only=False)
+    audit.move(AuditStatus.REPORTING, against_reporting(missing))
+    audit.reported_at = do.at
+    audit.rate(score(items, answers))
+    if do.conclusion is not UNSET:
+        await merge(tx, audit, {"conclusion": do.conclusion})
+    return audit
+
+
+@dataclass(frozen=True)
+class CompleteAudit:
+    audit_id: UUID
+    at: datetime
+
+
+@command(Scope.QUALITY_WRITE, offline=True)
+async def complete_audit(tx: Transaction, actor: Actor, do: CompleteAudit) -> Audit:
+    """End an audit; every major or critical finding says what will be done about it until when."""
+    audit = await tx.find(Audit, do.audit_id, "auditId")
+    items, answers = await audit_items(tx.session, audit), await _answers(tx, audit)
+    findings = await tx.all(select(AuditFinding).where(AuditFinding.audit_id == audit.id))
+    missing = unanswered(items, answers, required_only=False)
+    audit.move(AuditStatus.COMPLETED, against_completion(missing, findings))
+    audit.completed_at = do.at
+    audit.rate(score(items, answers))
+    return audit
+
+
+@dataclass(frozen=True)
+class CloseAudit:
+    audit_id: UUID
+    at: datetime
+
+
+@command(Scope.QUALITY_WRITE)
+async def close_audit(tx: Transaction, actor: Actor, do: CloseAudit) -> Audit:
+    """Close an audit whose findings are all closed."""
+    audit = await tx.find(Audit, do.audit_id, "auditId")
+    findings = await tx.all(select(AuditFinding).where(AuditFinding.audit_id == audit.id))
+    audit.move(AuditStatus.CLOSED, against_closing(findings))
+    audit.closed_at = do.at
+    return audit

@@ -1,0 +1,167 @@
+"""How an audit is prepared: drafted, planned, staffed, postponed, canceled."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.customers.models import Site
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import Command, command
+from tournee.kernel.errors import Blocked, Conflict, Invalid
+from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.merge import merge
+from tournee.kernel.plain import creates, edits
+from tournee.kernel.rules import obeying
+from tournee.kernel.transaction import Transaction
+from tournee.procedures.models import ChecklistVersion, VersionStatus
+from tournee.quality.models import Audit, AuditMember
+from tournee.quality.states import AuditPart, AuditStatus
+
+
+async def pins_a_published_version(tx: Transaction, audit: Audit) -> None:
+    """A draft could still change under the answers."""
+    statement = select(ChecklistVersion.status).where(
+        ChecklistVersion.organisation_id == tx.organisation_id, ChecklistVersion.id == audit.version_id
+    )
+    if audit.version_id is not None and await tx.session.scalar(statement) is not VersionStatus.PUBLISHED:
+        raise Blocked("This version is a draft.", "versionId")
+
+
+async def is_of_the_sites_customer(tx: Transaction, audit: Audit) -> None:
+    """The site says whose it is; naming another customer is a mistake."""
+    if audit.site_id is None:
+        return
+    site = await tx.find(Site, audit.site_id, "siteId")
+    if audit.customer_id not in (None, site.customer_id):
+        raise Invalid("This site belongs to another customer.", "siteId")
+    audit.customer_id = site.customer_id
+
+
+async def is_no_double(tx: Transaction, audit: Audit) -> None:
+    """One audit for each key of the system it came from."""
+    if audit.external_key is None or tx.claim(Audit.external_key, audit.external_key):
+        return
+    if await tx.all(
+        select(Audit).where(Audit.external_key == audit.external_key, Audit.id != audit.id)
+    ):
+        raise Conflict("An audit with this external key exists already.", "externalKey")
+
+
+async def _team_is_impartial(tx: Transaction, audit: Audit) -> None:
+    members = await tx.all(
+        select(AuditMember).where(
+            AuditMember.audit_id == audit.id, AuditMember.account_id == audit.auditee_responsible_id
+        )
+    )
+    if any(member.part is AuditPart.AUDITOR for member in members):
+        raise Invalid("Nobody audits what they answer for themselves.", "auditeeResponsibleId")
+
+
+def _while_editable(plain: Command[Any, Audit]) -> Command[Any, Audit]:
+    async def function(tx: Transaction, actor: Actor, do: Any) -> Audit:
+        audit = await tx.find(Audit, do.audit_id, "auditId")
+        audit.require_editable([name for name, value in vars(do).items() if value is not UNSET])
+        return await plain(tx, actor, do)
+
+    return dataclasses.replace(plain, function=function)
+
+
+_RULES = (pins_a_published_version, is_of_the_sites_customer, is_no_double)
+
+create_audit = obeying(
+    creates(Audit, Scope.QUALITY_WRITE, offline=True, description="Draft an audit."), *_RULES
+)
+update_audit = obeying(
+    _while_editable(edits(Audit, Scope.QUALITY_WRITE, offline=True)), *_RULES, _team_is_impartial
+)
+
+
+@dataclass(frozen=True)
+class PlanAudit:
+    audit_id: UUID
+    planned_from: datetime | Unset = UNSET
+    planned_to: datetime | Unset | None = UNSET
+    lead_auditor_id: UUID | Unset = UNSET
+
+
+@command(Scope.QUALITY_WRITE, offline=True)
+async def plan_audit(tx: Transaction, actor: Actor, do: PlanAudit) -> Audit:
+    """Set the date of a drafted or postponed audit; it needs a lead auditor."""
+    audit = await tx.find(Audit, do.audit_id, "auditId")
+    given = {name: value for name, value in vars(do).items() if value is not UNSET and name != "audit_id"}
+    if given:
+        audit.require_editable(given)
+        await merge(tx, audit, given)
+    audit.move(AuditStatus.PLANNED, audit.against_planning())
+    audit.reason = None
+    return audit
+
+
+@dataclass(frozen=True)
+class TeamMemberInput:
+    account_id: UUID
+    part: AuditPart = AuditPart.AUDITOR
+
+
+@dataclass(frozen=True)
+class SetAuditTeam:
+    audit_id: UUID
+    members: list[TeamMemberInput]
+
+
+@command(Scope.QUALITY_WRITE)
+async def set_audit_team(tx: Transaction, actor: Actor, do: SetAuditTeam) -> Audit:
+    """Say who takes part beside the lead auditor; whoever is not named leaves the team."""
+    audit = await tx.find(Audit, do.audit_id, "auditId")
+    audit.require_editable(["members"])
+    wanted = {member.account_id: member.part for member in do.members}
+    if len(wanted) < len(do.members):
+        raise Invalid("Name each account once.", "members")
+    for member in await tx.all(select(AuditMember).where(AuditMember.audit_id == audit.id)):
+        if member.account_id in wanted:
+            member.part = wanted.pop(member.account_id)
+        else:
+            tx.delete(member)
+    for account_id, part in wanted.items():
+        await tx.add(AuditMember(audit_id=audit.id, account_id=account_id, part=part))
+    await _team_is_impartial(tx, audit)
+    return audit
+
+
+@dataclass(frozen=True)
+class PostponeAudit:
+    audit_id: UUID
+    reason: Annotated[str, Limits(length=1000)]
+
+
+@command(Scope.QUALITY_WRITE)
+async def postpone_audit(tx: Transaction, actor: Actor, do: PostponeAudit) -> Audit:
+    """Put a planned audit off; it is planned anew later."""
+    return await _take_back(tx, do.audit_id, AuditStatus.POSTPONED, do.reason)
+
+
+@dataclass(frozen=True)
+class CancelAudit:
+    audit_id: UUID
+    reason: Annotated[str, Limits(length=1000)]
+
+
+@command(Scope.QUALITY_WRITE)
+async def cancel_audit(tx: Transaction, actor: Actor, do: CancelAudit) -> Audit:
+    """Give up an audit that has not begun."""
+    return await _take_back(tx, do.audit_id, AuditStatus.CANCELED, do.reason)
+
+
+async def _take_back(tx: Transaction, audit_id: UUID, to: AuditStatus, reason: str) -> Audit:
+    audit = await tx.find(Audit, audit_id, "auditId")
+    if not reason.strip():
+        raise Invalid("Say why.", "reason")
+    audit.move(to)
+    audit.reason = reason
+    return audit

@@ -1,0 +1,283 @@
+"""Standards, clauses, audits with their teams, answers and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import Index, UniqueConstraint, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import Invalid, TransitionNotAllowed
+from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.log import Entry
+from tournee.kernel.state import Transition
+from tournee.kernel.visibility import MembershipRule
+from tournee.procedures.answers import Answer
+from tournee.quality.score import AuditResult, Score
+from tournee.quality.states import (
+    AUDIT,
+    ENDED,
+    FINDING,
+    GRAVE,
+    WORKING,
+    AuditKind,
+    AuditPart,
+    AuditStatus,
+    FindingGrade,
+    FindingStatus,
+    StandardStatus,
+)
+
+
+class QualityStandard(Entity):
+    """A revision of a standard, internal or public, that audits are held against."""
+
+    __tablename__ = "quality_standard"
+    __table_args__ = (UniqueConstraint("organisation_id", "code", "revision"),)
+    reads = Scope.QUALITY_READ
+
+    code: Mapped[str] = column(80, description="Such as `ISO 9001`.")
+    title: Mapped[str] = column(300)
+    revision: Mapped[str] = column(40, default="", description="Such as `2015`.")
+    status: Mapped[StandardStatus] = column(merge=Merge.STATE_MACHINE, default=StandardStatus.ACTIVE)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.organisation_id,)
+
+
+class StandardClause(Entity):
+    """A clause of a standard."""
+
+    __tablename__ = "standard_clause"
+    reads = Scope.QUALITY_READ
+
+    standard_id: Mapped[UUID] = reference("quality_standard")
+    parent_id: Mapped[UUID | None] = reference("standard_clause")
+    number: Mapped[str] = column(40, description="Such as `7.5.1`.")
+    title: Mapped[str] = column(300)
+    text: Mapped[str | None] = column()
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.organisation_id,)
+
+
+class Audit(Entity):
+    """A planned look at whether work, a site or a technician meets what a standard asks."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "external_key"),
+        Index("ix_audit_lead_auditor_id", "organisation_id", "lead_auditor_id"),
+        Index("ix_audit_auditee_responsible_id", "organisation_id", "auditee_responsible_id"),
+    )
+    reads = Scope.QUALITY_READ
+
+    title: Mapped[str] = column(300)
+    kind: Mapped[AuditKind] = column(default=AuditKind.FIRST_PARTY)
+    external_key: Mapped[str | None] = column(200, merge=Merge.FIRST_WINS)
+    standard_id: Mapped[UUID | None] = reference("quality_standard")
+    version_id: Mapped[UUID | None] = reference("checklist_version", description="The checklist, pinned.")
+    customer_id: Mapped[UUID | None] = reference("customer")
+    site_id: Mapped[UUID | None] = reference("site")
+    asset_id: Mapped[UUID | None] = reference("asset")
+    work_order_id: Mapped[UUID | None] = reference("work_order")
+    technician_id: Mapped[UUID | None] = reference("technician", description="Whose work is audited.")
+    lead_auditor_id: Mapped[UUID | None] = column(description="An account.")
+    auditee_responsible_id: Mapped[UUID | None] = column(description="The account that answers for it.")
+    scope: Mapped[str | None] = column(description="What is looked at, and what is not.")
+    criteria: Mapped[str | None] = column(description="What it is held against.")
+    conclusion: Mapped[str | None] = column()
+    planned_from: Mapped[datetime | None] = column()
+    planned_to: Mapped[datetime | None] = column()
+    passing_percent: Mapped[int] = column(default=80, minimum=0, maximum=100)
+    status: Mapped[AuditStatus] = column(merge=Merge.STATE_MACHINE, default=AuditStatus.DRAFT)
+    reason: Mapped[str | None] = column(
+        1000, merge=Merge.SERVER_ONLY, description="Why it was canceled or postponed."
+    )
+    performed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    reported_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    completed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    closed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    score: Mapped[float | None] = column(merge=Merge.SERVER_ONLY)
+    max_score: Mapped[float | None] = column(merge=Merge.SERVER_ONLY)
+    score_percent: Mapped[float | None] = column(
+        merge=Merge.SERVER_ONLY, description="Null where there was nothing to judge."
+    )
+    capped_by_critical: Mapped[bool] = column(
+        merge=Merge.SERVER_ONLY, default=False, description="A critical item failed, and so did the audit."
+    )
+    result: Mapped[AuditResult | None] = column(merge=Merge.SERVER_ONLY)
+    disposition: Mapped[str | None] = column(
+        1000, merge=Merge.SERVER_ONLY, description="The outcome in the words of an imported audit's source."
+    )
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.id, self.site_id, self.technician_id)
+
+    def check(self) -> None:
+        if self.lead_auditor_id is not None and self.lead_auditor_id == self.auditee_responsible_id:
+            raise Invalid("Nobody audits what they answer for themselves.", "auditeeResponsibleId")
+        if (
+            self.planned_from is not None
+            and self.planned_to is not None
+            and self.planned_to < self.planned_from
+        ):
+            raise Invalid("It would end before it begins.", "plannedTo")
+
+    @property
+    def is_working(self) -> bool:
+        return self.status in WORKING
+
+    def require_editable(self, names: Collection[str]) -> None:
+        """What answers and findings rest upon is settled when the audit begins, the rest when it ends."""
+        if self.status in ENDED:
+            raise TransitionNotAllowed(f"This audit is {self.status}.", "auditId")
+        settled = [name for name in _SETTLED if name in names]
+        if self.is_working and settled:
+            raise TransitionNotAllowed("This was settled when the audit began.", _SETTLED[settled[0]])
+
+    def against_planning(self) -> list[str]:
+        lacking = {"lead auditor": self.lead_auditor_id, "begin": self.planned_from}
+        return [f"The audit has no {what} yet." for what, value in lacking.items() if value is None]
+
+    def move(self, to: AuditStatus, blocked_by: Iterable[str] = ()) -> None:
+        AUDIT.require(self.status, to, blocked_by, "auditId")
+        self.status = to
+
+    def start(self, at: datetime) -> None:
+        """It begins, whatever was planned; the earliest begin counts."""
+        self.status = AuditStatus.IN_PROGRESS
+        self.reason = None
+        if self.performed_at is None or at < self.performed_at:
+            self.performed_at = at
+
+    def rate(self, score: Score) -> None:
+        self.score, self.max_score = float(score.points), float(score.maximum)
+        self.score_percent = score.percent
+        self.capped_by_critical = score.critical_failed
+        self.result = score.result(self.passing_percent)
+
+
+_SETTLED = {
+    "version_id": "versionId",
+    "standard_id": "standardId",
+    "site_id": "siteId",
+    "technician_id": "technicianId",
+}
+
+
+class AuditMember(Entity):
+    """Somebody who takes part in an audit beside its lead auditor."""
+
+    __tablename__ = "audit_member"
+    __table_args__ = (Index("ix_audit_member_account_id", "organisation_id", "account_id"),)
+    reads = Scope.QUALITY_READ
+
+    audit_id: Mapped[UUID] = reference("audit")
+    account_id: Mapped[UUID] = column()
+    part: Mapped[AuditPart] = column(default=AuditPart.AUDITOR)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.audit_id,)
+
+
+class AuditAnswer(Answer):
+    """The answer to one item of an audit's checklist, with what it is worth."""
+
+    __tablename__ = "audit_answer"
+    reads = Scope.QUALITY_READ
+
+    audit_id: Mapped[UUID] = reference("audit", merge=Merge.APPEND_ONLY)
+    site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    technician_id: Mapped[UUID | None] = reference("technician", merge=Merge.SERVER_ONLY)
+    points: Mapped[float | None] = column(
+        merge=Merge.SERVER_ONLY, description="From 0 to 1, before weighting; null where it is not judged."
+    )
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.audit_id, self.site_id, self.technician_id)
+
+
+class AuditFinding(Entity):
+    """What an audit found, and what is done about it."""
+
+    __tablename__ = "audit_finding"
+    reads = Scope.QUALITY_READ
+
+    audit_id: Mapped[UUID] = reference("audit", merge=Merge.APPEND_ONLY)
+    site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    technician_id: Mapped[UUID | None] = reference("technician", merge=Merge.SERVER_ONLY)
+    clause_id: Mapped[UUID | None] = reference("standard_clause")
+    item_key: Mapped[str | None] = column(60, merge=Merge.APPEND_ONLY)
+    code: Mapped[str | None] = column(60, description="The rule's number, where it is none of our clauses.")
+    grade: Mapped[FindingGrade] = column()
+    description: Mapped[str] = column()
+    correction: Mapped[str | None] = column(description="What is done about it.")
+    due_on: Mapped[date | None] = column()
+    status: Mapped[FindingStatus] = column(merge=Merge.STATE_MACHINE, default=FindingStatus.OPEN)
+    found_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    corrected_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    verified_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    closed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.audit_id, self.site_id, self.technician_id)
+
+    @property
+    def has_correction(self) -> bool:
+        return bool((self.correction or "").strip())
+
+    def guards(self) -> dict[FindingStatus, list[str]]:
+        """What stands against each next status."""
+        correct = [] if self.has_correction else ["Say what was done about it."]
+        close: list[str] = []
+        if self.grade in GRAVE and self.status is not FindingStatus.VERIFIED:
+            close = ["A major or critical finding is closed after it was verified."]
+        elif self.grade is FindingGrade.MINOR and self.status is FindingStatus.OPEN:
+            close = ["A minor finding is closed after it was corrected."]
+        return {FindingStatus.CORRECTED: correct, FindingStatus.CLOSED: close}
+
+    def transitions(self) -> list[Transition]:
+        return FINDING.transitions(self.status, self.guards())
+
+    def move(self, to: FindingStatus) -> None:
+        FINDING.require(self.status, to, self.guards().get(to, ()), "findingId")
+        self.status = to
+
+
+async def _touched(_session: AsyncSession, _organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
+    found: set[str | None] = set()
+    for entry in entries:
+        if isinstance(entry.row, AuditMember):
+            found.add(str(entry.row.account_id))
+        if isinstance(entry.row, Audit):
+            for values in (entry.before or {}, entry.after):
+                found |= {values.get("leadAuditorId"), values.get("auditeeResponsibleId")}
+    return {UUID(account) for account in found if account is not None}
+
+
+async def _held(
+    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
+) -> set[tuple[UUID, UUID]]:
+    """Whoever leads, takes part in or answers for an audit holds it."""
+    found: set[tuple[UUID, UUID]] = set()
+    for model, account, audit in (
+        (Audit, Audit.lead_auditor_id, Audit.id),
+        (Audit, Audit.auditee_responsible_id, Audit.id),
+        (AuditMember, AuditMember.account_id, AuditMember.audit_id),
+    ):
+        rows = await session.execute(
+            select(account, audit).where(
+                model.organisation_id == organisation_id, model.deleted.is_(False), account.in_(accounts)
+            )
+        )
+        found |= {(held_by, scope) for held_by, scope in rows if held_by is not None}
+    return found
+
+
+MEMBERSHIP = MembershipRule(_touched, _held)

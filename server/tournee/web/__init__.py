@@ -1,0 +1,1 @@
+"""What every request passes through, and the pages beside the API."""

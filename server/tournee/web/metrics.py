@@ -1,0 +1,43 @@
+"""Numbers for Prometheus.
+
+With several worker processes each writes its own files in PROMETHEUS_MULTIPROC_DIR, which the
+command line sets before it starts them; whichever is asked adds all of them up.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.requests import Request
+from starlette.responses import Response
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+_requests = Counter(
+    "tournee_http_requests", "Requests answered.", ["route", "method", "status"]
+)
+_seconds = Histogram(
+    "tournee_http_request_seconds",
+    "Seconds from the request to the last byte of its answer; streams not counted.",
+    ["route", "method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+
+
+def count(route: str, method: str, status: int, seconds: float | None) -> None:
+    """Note one request; the method is a stranger's word and not used as a label unless it is known."""
+    method = method if method in _METHODS else "OTHER"
+    _requests.labels(route, method, str(status)).inc()
+    if seconds is not None:
+        _seconds.labels(route, method).observe(seconds)
+
+
+async def metrics(_request: Request) -> Response:
+    """All metrics in Prometheus's text format."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

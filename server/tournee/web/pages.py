@@ -1,0 +1,104 @@
+"""The two pages of the demo: what is here, and a GraphQL editor that is signed in already."""
+
+from __future__ import annotations
+
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tournee import __version__
+from tournee.demo import ACCOUNTS, OTHER_MANAGER, PASSWORD
+
+_STATIC = Path(__file__).parent / "static"
+# The editor writes styles into the page and needs its fonts inline; scripts come from us alone.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    " font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_SEES: dict[str, str] = {
+    "technician": "one field technician's own round",
+    "technician2": "another technician's",
+    "dispatcher": "plans everybody's work",
+    "manager": "everything, accounts and devices too",
+    "auditor": "checklists, audits, findings",
+    "reporting": "reads, changes nothing",
+    "portal": "one customer's own records",
+}
+
+
+def page_routes() -> list[BaseRoute]:
+    """`/` and the files that both pages need."""
+    return [Route("/", home_page), Mount("/assets", StaticFiles(directory=_STATIC))]
+
+
+async def home_page(_request: Request) -> Response:
+    return HTMLResponse(_page("home.html"), headers=_HEADERS)
+
+
+async def ide_page(_request: Request) -> Response:
+    return HTMLResponse(_page("ide.html"), headers=_HEADERS)
+
+
+def ide_first(graphql: ASGIApp) -> ASGIApp:
+    """Show a browser that opens `/graphql` the editor; everything else is GraphQL."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _is_browser(Request(scope)):
+            await (await ide_page(Request(scope)))(scope, receive, send)
+        else:
+            await graphql(scope, receive, send)
+
+    return _Asgi(served)
+
+
+class _Asgi:
+    """An ASGI application that a route takes for one: a bare function would be an endpoint."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _is_browser(request: Request) -> bool:
+    return (
+        request.method in ("GET", "HEAD")
+        and "text/html" in request.headers.get("accept", "")
+        and "query" not in request.query_params
+    )
+
+
+@cache
+def _page(name: str) -> str:
+    accounts = [
+        *((f"{account}@demo.example", label, _SEES[account]) for account, _, label in ACCOUNTS),
+        (OTHER_MANAGER, "Other Manager", "a second organisation: nothing of the first"),
+    ]
+    return Template((_STATIC / name).read_text("utf-8")).substitute(
+        version=escape(__version__),
+        password=escape(PASSWORD),
+        buttons="\n".join(_button(*account) for account in accounts),
+        options="\n".join(f'<option value="{escape(email)}">{escape(email)}</option>' for email, _, _ in accounts),
+    )
+
+
+def _button(email: str, label: str, sees: str) -> str:
+    return (
+        f'<li><button type="button" data-account="{escape(email)}">'
+        f"<strong>{escape(label)}</strong><code>{escape(email)}</code><span>{escape(sees)}</span></button></li>"
+    )

@@ -1,0 +1,98 @@
+"""Who goes to an appointment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from tournee.auth.roles import Role
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import command
+from tournee.kernel.errors import Blocked, Forbidden, NotFound, TransitionNotAllowed
+from tournee.kernel.transaction import Transaction
+from tournee.people.models import Technician
+from tournee.work.assigning import assignments_of, put_on, take_off
+from tournee.work.guards import obstacles_to_sending
+from tournee.work.models import Appointment, WorkOrder
+from tournee.work.recording import record_office_step
+from tournee.work.states import OVER, PLANNED, UNDER_WAY, AppointmentStatus
+
+_HANDED_OVER = PLANNED - {AppointmentStatus.SCHEDULED}
+
+
+@dataclass(frozen=True)
+class AssignTechnician:
+    appointment_id: UUID
+    technician_id: UUID
+    lead: bool = False
+    force: bool = False
+
+
+@command(Scope.WORK_PLAN)
+async def assign_technician(tx: Transaction, actor: Actor, do: AssignTechnician) -> Appointment:
+    """Put a technician on an appointment; `force` lets a manager pass over missing skills."""
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    if appointment.status in OVER:
+        raise TransitionNotAllowed(f"The appointment is {appointment.status}.", "appointmentId")
+    await _require_fit(tx, actor, appointment, do.technician_id, force=do.force)
+    await put_on(tx, appointment, do.technician_id, lead=do.lead)
+    return appointment
+
+
+@dataclass(frozen=True)
+class UnassignTechnician:
+    appointment_id: UUID
+    technician_id: UUID
+
+
+@command(Scope.WORK_PLAN)
+async def unassign_technician(tx: Transaction, actor: Actor, do: UnassignTechnician) -> Appointment:
+    """Take a technician off an appointment; without anybody left it is no longer dispatched."""
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    before = appointment.status
+    active = {a.technician_id for a in await assignments_of(tx, appointment) if a.active}
+    if do.technician_id not in active:
+        raise NotFound("This technician is not assigned.", "technicianId")
+    if before in OVER or (before in UNDER_WAY and len(active) == 1):
+        raise TransitionNotAllowed(f"The appointment is {before}.", "appointmentId")
+    if not await take_off(tx, appointment, do.technician_id) and before in _HANDED_OVER:
+        appointment.status = AppointmentStatus.SCHEDULED
+    await record_office_step(tx, appointment, before)
+    return appointment
+
+
+@dataclass(frozen=True)
+class ReassignAppointment:
+    appointment_id: UUID
+    technician_id: UUID
+    force: bool = False
+
+
+@command(Scope.WORK_PLAN)
+async def reassign_appointment(tx: Transaction, actor: Actor, do: ReassignAppointment) -> Appointment:
+    """Give an appointment to one technician instead of all who had it; who has it on hand gets it at once."""
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    before = appointment.status
+    if before in OVER or before in UNDER_WAY:
+        raise TransitionNotAllowed(f"The appointment is {before}.", "appointmentId")
+    await _require_fit(tx, actor, appointment, do.technician_id, force=do.force)
+    await put_on(tx, appointment, do.technician_id, lead=True)
+    for assignment in await assignments_of(tx, appointment):
+        if assignment.technician_id != do.technician_id:
+            assignment.active = assignment.lead = False
+    if before in _HANDED_OVER:
+        appointment.status = AppointmentStatus.DISPATCHED
+    await record_office_step(tx, appointment, before)
+    return appointment
+
+
+async def _require_fit(
+    tx: Transaction, actor: Actor, appointment: Appointment, technician_id: UUID, *, force: bool
+) -> None:
+    technician = await tx.find(Technician, technician_id, "technicianId")
+    if force and actor.role != Role.MANAGER:
+        raise Forbidden("Only a manager passes over missing skills.")
+    order = await tx.session.get_one(WorkOrder, (tx.organisation_id, appointment.work_order_id))
+    obstacles = await obstacles_to_sending(tx.session, appointment, order, technician)
+    if obstacles and not force:
+        raise Blocked(" ".join(obstacles), "technicianId")

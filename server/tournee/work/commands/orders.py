@@ -1,0 +1,230 @@
+"""What people do with work orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.assets.models import Asset
+from tournee.auth.roles import Role
+from tournee.customers.models import Contact, Customer, Site
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import command
+from tournee.kernel.database import now
+from tournee.kernel.errors import Forbidden, Invalid, NotFound
+from tournee.kernel.fields import camel
+from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.merge import merge
+from tournee.kernel.transaction import Transaction
+from tournee.people.models import Skill
+from tournee.work.guards import obstacles_to_cancel, statuses_of
+from tournee.work.models import Appointment, Priority, WorkOrder, WorkOrderKind
+from tournee.work.numbers import next_number
+from tournee.work.recording import Step, record
+from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, WorkOrderStatus
+
+Text = Annotated[str | None, Limits(length=2000)]
+Reason = Annotated[str, Limits(length=2000)]
+
+# What whoever works on an order writes into it; the rest is the office's.
+_FIELD_NOTES = frozenset({"symptom", "cause", "resolution", "substatus", "asset_id", "contact_id"})
+
+
+@dataclass(frozen=True)
+class CreateWorkOrder:
+    customer_id: UUID
+    summary: Annotated[str, Limits(length=200)]
+    site_id: UUID | None = None
+    asset_id: UUID | None = None
+    contact_id: UUID | None = None
+    parent_id: UUID | None = None
+    description: str | None = None
+    kind: WorkOrderKind = WorkOrderKind.OTHER
+    priority: Priority = Priority.NORMAL
+    substatus: Annotated[str | None, Limits(length=80)] = None
+    required_skill_ids: list[UUID] | Unset = UNSET
+    due_at: datetime | None = None
+    symptom: Text = None
+    external_key: Annotated[str | None, Limits(length=200)] = None
+    draft: bool = False
+    id: UUID | Unset = UNSET
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def create_work_order(tx: Transaction, actor: Actor, do: CreateWorkOrder) -> WorkOrder:
+    """Add a work order; whoever reports one keeps seeing it until it is closed."""
+    values = {name: value for name, value in vars(do).items() if value is not UNSET and name != "draft"}
+    await tx.find(Customer, do.customer_id, "customerId")
+    await tx.find_optional(WorkOrder, do.parent_id, "parentId")
+    await _check_places(tx, do.customer_id, values)
+    values["status"] = WorkOrderStatus.DRAFT if do.draft else WorkOrderStatus.NEW
+    # Last of all: whoever takes a number makes all others wait for theirs until the commit.
+    return await tx.add(WorkOrder(**values, reported_by_id=actor.id, number=await next_number(tx)))
+
+
+@dataclass(frozen=True)
+class UpdateWorkOrder:
+    work_order_id: UUID
+    summary: Annotated[str, Limits(length=200)] | Unset = UNSET
+    description: str | Unset | None = UNSET
+    site_id: UUID | Unset | None = UNSET
+    asset_id: UUID | Unset | None = UNSET
+    contact_id: UUID | Unset | None = UNSET
+    kind: WorkOrderKind | Unset = UNSET
+    priority: Priority | Unset = UNSET
+    substatus: Annotated[str | None, Limits(length=80)] | Unset = UNSET
+    required_skill_ids: list[UUID] | Unset = UNSET
+    due_at: datetime | Unset | None = UNSET
+    symptom: Text | Unset = UNSET
+    cause: Text | Unset = UNSET
+    resolution: Text | Unset = UNSET
+    external_key: Annotated[str | None, Limits(length=200)] | Unset = UNSET
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def update_work_order(tx: Transaction, actor: Actor, do: UpdateWorkOrder) -> WorkOrder:
+    """Change fields of a work order; in the field those that say what was found and done."""
+    changes = {k: v for k, v in vars(do).items() if v is not UNSET and k != "work_order_id"}
+    if not changes:
+        raise Invalid("Name at least one field to change.")
+    places = {"site_id", "asset_id"} & changes.keys()
+    appointments = await _appointments_of(tx, do.work_order_id) if places else []
+    order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
+    office = changes.keys() - _FIELD_NOTES
+    if office and not actor.may(Scope.WORK_PLAN) and not _may_still_edit(order, actor):
+        raise Forbidden(f"Only the office changes {camel(min(office))}.")
+    await _check_places(tx, order.customer_id, changes)
+    await merge(tx, order, changes)
+    for appointment in appointments:
+        appointment.site_id = order.site_id
+        appointment.asset_id = order.asset_id
+    return order
+
+
+def _may_still_edit(order: WorkOrder, actor: Actor) -> bool:
+    """Who reported it may correct it until planning begins."""
+    return order.reported_by_id == actor.id and order.status in (WorkOrderStatus.DRAFT, WorkOrderStatus.NEW)
+
+
+async def _check_places(tx: Transaction, customer_id: UUID, values: dict[str, Any]) -> None:
+    """Site, contact and asset are the customer's, or nobody's; skills exist."""
+    site = await tx.find_optional(Site, values.get("site_id"), "siteId")
+    contact = await tx.find_optional(Contact, values.get("contact_id"), "contactId")
+    asset = await tx.find_optional(Asset, values.get("asset_id"), "assetId")
+    for found, field in ((site, "siteId"), (contact, "contactId"), (asset, "assetId")):
+        if found is not None and found.customer_id not in (customer_id, None):
+            raise Invalid("This is of another customer.", field)
+    if "required_skill_ids" in values:
+        values["required_skill_ids"] = await _skills(tx, values["required_skill_ids"])
+
+
+async def _skills(tx: Transaction, ids: list[UUID]) -> list[str]:
+    found = await tx.session.scalars(
+        select(Skill.id).where(
+            Skill.organisation_id == tx.organisation_id, Skill.id.in_(ids), Skill.deleted.is_(False)
+        )
+    )
+    if set(ids) - set(found):
+        raise NotFound("There is no such Skill.", "requiredSkillIds")
+    return [str(id) for id in dict.fromkeys(ids)]
+
+
+@dataclass(frozen=True)
+class HoldWorkOrder:
+    work_order_id: UUID
+    reason: Reason
+
+
+@command(Scope.WORK_PLAN)
+async def hold_work_order(tx: Transaction, actor: Actor, do: HoldWorkOrder) -> WorkOrder:
+    """Let a work order wait; its appointments no longer change its status."""
+    order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
+    order.hold(_said(do.reason))
+    return order
+
+
+@dataclass(frozen=True)
+class ReleaseWorkOrder:
+    work_order_id: UUID
+
+
+@command(Scope.WORK_PLAN)
+async def release_work_order(tx: Transaction, actor: Actor, do: ReleaseWorkOrder) -> WorkOrder:
+    """End a draft, or a hold: then the order becomes what its appointments make it."""
+    order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
+    order.release(await statuses_of(tx.session, order))
+    return order
+
+
+@dataclass(frozen=True)
+class CancelWorkOrder:
+    work_order_id: UUID
+    reason: Reason
+
+
+@command(Scope.WORK_PLAN)
+async def cancel_work_order(tx: Transaction, actor: Actor, do: CancelWorkOrder) -> WorkOrder:
+    """Call an order off with all its open appointments; once work has begun, for managers."""
+    await _appointments_of(tx, do.work_order_id)
+    order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
+    # Again, now that the order stands still: one may have been planned while we waited for it.
+    appointments = await _appointments_of(tx, order.id)
+    if order.status is WorkOrderStatus.IN_PROGRESS and actor.role != Role.MANAGER:
+        raise Forbidden("Work has begun; only a manager cancels this order.")
+    WORK_ORDER.require(
+        order.status,
+        WorkOrderStatus.CANCELED,
+        obstacles_to_cancel([appointment.status for appointment in appointments]),
+    )
+    order.cancel(_said(do.reason))
+    for appointment in appointments:
+        before = appointment.status
+        if APPOINTMENT.can(before, AppointmentStatus.CANCELED):
+            appointment.cancel(do.reason)
+            await record(tx, appointment, before, Step(appointment.status, now(), note=do.reason))
+    return order
+
+
+@dataclass(frozen=True)
+class CloseWorkOrder:
+    work_order_id: UUID
+
+
+@command(Scope.WORK_PLAN)
+async def close_work_order(tx: Transaction, actor: Actor, do: CloseWorkOrder) -> WorkOrder:
+    """Close an order whose work was reviewed; only a follow-up order goes on from there."""
+    order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
+    order.close()
+    return order
+
+
+@dataclass(frozen=True)
+class ReopenWorkOrder:
+    work_order_id: UUID
+    reason: Reason
+
+
+@command(Scope.WORK_PLAN)
+async def reopen_work_order(tx: Transaction, actor: Actor, do: ReopenWorkOrder) -> WorkOrder:
+    """Take an order that ended up again, for another visit."""
+    order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
+    order.reopen(_said(do.reason))
+    return order
+
+
+async def _appointments_of(tx: Transaction, order_id: UUID) -> list[Appointment]:
+    """Locked, before their order."""
+    found = await tx.all(
+        select(Appointment).where(Appointment.work_order_id == order_id).order_by(Appointment.id)
+    )
+    return list(found)
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise Invalid("Say why.", "reason")
+    return reason

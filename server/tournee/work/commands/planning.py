@@ -1,0 +1,192 @@
+"""Planning appointments: when, and handing them to the technicians."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from tournee.auth.roles import Role
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import command
+from tournee.kernel.errors import Forbidden, Invalid, TransitionNotAllowed
+from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.plain import edits
+from tournee.kernel.transaction import Transaction
+from tournee.work.guards import obstacles_to_dispatch, statuses_of
+from tournee.work.models import Appointment, LockMode, WorkOrder
+from tournee.work.recording import moments_of, order_of, record_office_step, retime
+from tournee.work.states import (
+    APPOINTMENT,
+    FINISHED,
+    PLANNED,
+    UNDER_WAY,
+    AppointmentStatus,
+    WorkOrderStatus,
+    refuse,
+)
+
+_PLANNABLE = frozenset(
+    {WorkOrderStatus.NEW, WorkOrderStatus.SCHEDULED, WorkOrderStatus.IN_PROGRESS, WorkOrderStatus.ON_HOLD}
+)
+
+update_appointment = edits(
+    Appointment,
+    Scope.WORK_PLAN,
+    description="Change what an appointment says; its time and its technicians have commands of their own.",
+)
+
+
+@dataclass(frozen=True)
+class CreateAppointment:
+    work_order_id: UUID
+    summary: Annotated[str | None, Limits(length=200)] = None
+    instructions: str | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    arrival_window_start: datetime | None = None
+    arrival_window_end: datetime | None = None
+    duration_minutes: Annotated[int | None, Limits(minimum=1, maximum=100_000)] = None
+    lock_mode: LockMode = LockMode.OPTIMIZE
+    id: UUID | Unset = UNSET
+
+
+@command(Scope.WORK_PLAN)
+async def create_appointment(tx: Transaction, actor: Actor, do: CreateAppointment) -> Appointment:
+    """Plan a visit for a work order; with a time it is scheduled."""
+    order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
+    if order.status not in _PLANNABLE:
+        raise TransitionNotAllowed(
+            f"A work order that is {order.status} takes no new appointment.", "workOrderId"
+        )
+    values = {name: value for name, value in vars(do).items() if value is not UNSET}
+    values["summary"] = do.summary or order.summary
+    appointment = await tx.add(
+        Appointment(
+            **values,
+            customer_id=order.customer_id,
+            site_id=order.site_id,
+            asset_id=order.asset_id,
+            status=AppointmentStatus.SCHEDULED if do.starts_at else AppointmentStatus.NONE,
+        )
+    )
+    order.follow(await statuses_of(tx.session, order))
+    return appointment
+
+
+@dataclass(frozen=True)
+class ScheduleAppointment:
+    appointment_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+
+
+@command(Scope.WORK_PLAN)
+async def schedule_appointment(tx: Transaction, actor: Actor, do: ScheduleAppointment) -> Appointment:
+    """Set or move the time of an appointment, as long as nobody has left for it."""
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    before = appointment.status
+    appointment.schedule(do.starts_at, do.ends_at)
+    await record_office_step(tx, appointment, before)
+    return appointment
+
+
+@dataclass(frozen=True)
+class UnscheduleAppointment:
+    appointment_id: UUID
+
+
+@command(Scope.WORK_PLAN)
+async def unschedule_appointment(tx: Transaction, actor: Actor, do: UnscheduleAppointment) -> Appointment:
+    """Take an appointment off the plan; it waits for another time."""
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    before = appointment.status
+    appointment.unschedule()
+    await record_office_step(tx, appointment, before)
+    return appointment
+
+
+@dataclass(frozen=True)
+class DispatchAppointment:
+    appointment_id: UUID
+
+
+@command(Scope.WORK_PLAN)
+async def dispatch_appointment(tx: Transaction, actor: Actor, do: DispatchAppointment) -> Appointment:
+    """Hand an appointment to its technicians, who can then set out."""
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    before = appointment.status
+    order = await order_of(tx, appointment.work_order_id)
+    APPOINTMENT.require(
+        before, AppointmentStatus.DISPATCHED, await obstacles_to_dispatch(tx.session, appointment, order)
+    )
+    appointment.status = AppointmentStatus.DISPATCHED
+    await record_office_step(tx, appointment, before)
+    return appointment
+
+
+@dataclass(frozen=True)
+class RecallAppointment:
+    appointment_id: UUID
+
+
+@command(Scope.WORK_PLAN)
+async def recall_appointment(tx: Transaction, actor: Actor, do: RecallAppointment) -> Appointment:
+    """Take a dispatched appointment back before anybody has left."""
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    before = appointment.status
+    appointment.move(AppointmentStatus.SCHEDULED, only_from=PLANNED - {AppointmentStatus.SCHEDULED})
+    await record_office_step(tx, appointment, before)
+    return appointment
+
+
+@dataclass(frozen=True)
+class CancelAppointment:
+    appointment_id: UUID
+    reason: Annotated[str, Limits(length=2000)]
+
+
+@command(Scope.WORK_PLAN)
+async def cancel_appointment(tx: Transaction, actor: Actor, do: CancelAppointment) -> Appointment:
+    """Call a visit off, for good."""
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    before = appointment.status
+    appointment.cancel(do.reason)
+    await record_office_step(tx, appointment, before, note=do.reason)
+    return appointment
+
+
+@dataclass(frozen=True)
+class ReopenAppointment:
+    appointment_id: UUID
+    reason: Annotated[str, Limits(length=2000)]
+
+
+@command(Scope.WORK_PLAN)
+async def reopen_appointment(tx: Transaction, actor: Actor, do: ReopenAppointment) -> Appointment:
+    """Take back the end of a visit that was ended by mistake; for managers."""
+    if actor.role != Role.MANAGER:
+        raise Forbidden("Only a manager reopens an appointment.")
+    if not do.reason.strip():
+        raise Invalid("Say why.", "reason")
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    before = appointment.status
+    if before not in FINISHED:
+        refuse(APPOINTMENT, before, AppointmentStatus.IN_PROGRESS)
+    order = await order_of(tx, appointment.work_order_id)
+    if order.status in (WorkOrderStatus.CLOSED, WorkOrderStatus.CANCELED):
+        raise TransitionNotAllowed(f"Its work order is {order.status}.", "appointmentId")
+    appointment.status = await _before_the_end(tx, appointment)
+    appointment.outcome = None
+    await record_office_step(tx, appointment, before, note=do.reason)
+    retime(appointment, await moments_of(tx, appointment))
+    return appointment
+
+
+async def _before_the_end(tx: Transaction, appointment: Appointment) -> AppointmentStatus:
+    """What it was when it was ended, if that was a status one can go on from."""
+    for moment in reversed(await moments_of(tx, appointment)):
+        if moment.to in FINISHED:
+            return moment.came_from if moment.came_from in UNDER_WAY else AppointmentStatus.IN_PROGRESS
+    return AppointmentStatus.IN_PROGRESS

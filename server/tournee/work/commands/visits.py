@@ -1,0 +1,200 @@
+"""What technicians do on a visit. Each tells what happened, and when, and may arrive much later."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import command
+from tournee.kernel.errors import Blocked, Invalid
+from tournee.kernel.inputs import Limits
+from tournee.kernel.transaction import Transaction
+from tournee.procedures.queries import open_required_runs
+from tournee.work.assigning import take_off
+from tournee.work.facts import take_step
+from tournee.work.guards import UNFINISHED_CHECKLIST
+from tournee.work.models import Appointment, Outcome
+from tournee.work.recording import Step
+from tournee.work.states import APPOINTMENT, OVER, AppointmentStatus
+
+Latitude = Annotated[float | None, Limits(minimum=-90, maximum=90)]
+Longitude = Annotated[float | None, Limits(minimum=-180, maximum=180)]
+Reason = Annotated[str, Limits(length=2000)]
+OptionalText = Annotated[str | None, Limits(length=2000)]
+ANY = frozenset(AppointmentStatus)
+
+
+@dataclass(frozen=True)
+class VisitStep:
+    """A step of a visit: when it happened, and where, if the device knows."""
+
+    appointment_id: UUID
+    at: datetime
+    latitude: Latitude = None
+    longitude: Longitude = None
+
+
+@dataclass(frozen=True)
+class AcceptAppointment(VisitStep):
+    pass
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def accept_appointment(tx: Transaction, actor: Actor, do: AcceptAppointment) -> Appointment:
+    """Say that one will go; after having left, that one turned back."""
+    return await _take(tx, actor, do, AppointmentStatus.ACCEPTED)
+
+
+@dataclass(frozen=True)
+class RejectAppointment:
+    appointment_id: UUID
+    at: datetime
+    reason: Reason
+    latitude: Latitude = None
+    longitude: Longitude = None
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def reject_appointment(tx: Transaction, actor: Actor, do: RejectAppointment) -> Appointment:
+    """Say that one will not go: the visit returns to the office, without this technician."""
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    step = _step(do, AppointmentStatus.SCHEDULED, do.reason)
+    whose = await take_step(tx, actor, appointment, step, {AppointmentStatus.DISPATCHED})
+    if whose is not None and appointment.status not in OVER:
+        await take_off(tx, appointment, whose)
+    return appointment
+
+
+@dataclass(frozen=True)
+class StartTravel(VisitStep):
+    pass
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def start_travel(tx: Transaction, actor: Actor, do: StartTravel) -> Appointment:
+    """Record that one left for the site."""
+    return await _take(tx, actor, do, AppointmentStatus.EN_ROUTE)
+
+
+@dataclass(frozen=True)
+class ArriveOnSite(VisitStep):
+    pass
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def arrive_on_site(tx: Transaction, actor: Actor, do: ArriveOnSite) -> Appointment:
+    """Record that one arrived."""
+    return await _take(tx, actor, do, AppointmentStatus.ON_SITE)
+
+
+@dataclass(frozen=True)
+class StartWork(VisitStep):
+    pass
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def start_work(tx: Transaction, actor: Actor, do: StartWork) -> Appointment:
+    """Record that the work began."""
+    return await _take(tx, actor, do, AppointmentStatus.IN_PROGRESS)
+
+
+@dataclass(frozen=True)
+class PauseWork(VisitStep):
+    reason: OptionalText = None
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def pause_work(tx: Transaction, actor: Actor, do: PauseWork) -> Appointment:
+    """Record that the work was interrupted."""
+    return await _take(tx, actor, do, AppointmentStatus.PAUSED, note=do.reason)
+
+
+@dataclass(frozen=True)
+class ResumeWork(VisitStep):
+    pass
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def resume_work(tx: Transaction, actor: Actor, do: ResumeWork) -> Appointment:
+    """Record that the work went on after an interruption."""
+    return await _take(tx, actor, do, AppointmentStatus.IN_PROGRESS, only_from={AppointmentStatus.PAUSED})
+
+
+@dataclass(frozen=True)
+class CompleteAppointment(VisitStep):
+    outcome: Outcome = Outcome.DONE
+    note: OptionalText = None
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def complete_appointment(tx: Transaction, actor: Actor, do: CompleteAppointment) -> Appointment:
+    """Record that the visit is finished; PARTIAL asks for another one."""
+    to = AppointmentStatus.COMPLETED if do.outcome is Outcome.DONE else AppointmentStatus.PARTIALLY_COMPLETED
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    if to is AppointmentStatus.COMPLETED and APPOINTMENT.can(appointment.status, to):
+        await _require_checklists(tx, appointment)
+    return await _end(tx, actor, do, to, do.note)
+
+
+@dataclass(frozen=True)
+class CannotCompleteAppointment:
+    appointment_id: UUID
+    at: datetime
+    reason: Reason
+    latitude: Latitude = None
+    longitude: Longitude = None
+
+
+@command(Scope.WORK_WRITE, offline=True, fact=True)
+async def cannot_complete_appointment(
+    tx: Transaction, actor: Actor, do: CannotCompleteAppointment
+) -> Appointment:
+    """Record that the work cannot be done, and why."""
+    if not do.reason.strip():
+        raise Invalid("Say why.", "reason")
+    return await _end(tx, actor, do, AppointmentStatus.CANNOT_COMPLETE, do.reason)
+
+
+async def _end(
+    tx: Transaction, actor: Actor, do: AnyStep, to: AppointmentStatus, note: str | None
+) -> Appointment:
+    appointment = await _take(tx, actor, do, to, note=note)
+    if appointment.status is to:
+        appointment.outcome = note
+    return appointment
+
+
+async def _require_checklists(tx: Transaction, appointment: Appointment) -> None:
+    """A checklist that the office added after the device last looked blocks nothing that was done by then."""
+    runs = await open_required_runs(tx, appointment.id)
+    base = tx.current.base
+    if base is not None and runs:
+        await tx.load_clocks([run.id for run in runs if not tx.is_new(run)])
+        runs = [run for run in runs if tx.is_new(run) or tx.clocks[run.id]["*"][0] <= base]
+    if runs:
+        raise Blocked(UNFINISHED_CHECKLIST, "appointmentId")
+
+
+AnyStep = VisitStep | RejectAppointment | CannotCompleteAppointment
+
+
+def _step(do: AnyStep, to: AppointmentStatus, note: str | None = None) -> Step:
+    return Step(to, do.at, latitude=do.latitude, longitude=do.longitude, note=note)
+
+
+async def _take(
+    tx: Transaction,
+    actor: Actor,
+    do: AnyStep,
+    to: AppointmentStatus,
+    *,
+    note: str | None = None,
+    only_from: Collection[AppointmentStatus] = ANY,
+) -> Appointment:
+    appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
+    await take_step(tx, actor, appointment, _step(do, to, note), only_from)
+    return appointment

@@ -1,0 +1,196 @@
+"""A technician's step against a plan that may have changed meanwhile.
+
+What happened is never refused for what the office decided while the device was away: the event is
+kept, the appointment follows the facts, and one conflict a visit asks a dispatcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
+from tournee.kernel.errors import NotFound
+from tournee.kernel.fields import wire_value
+from tournee.kernel.transaction import Transaction
+from tournee.people.models import Technician
+from tournee.work.guards import CrewMember, crew_of
+from tournee.work.models import AcceptedAs, Appointment
+from tournee.work.recording import Step, follow, moments_of, record_field_step
+from tournee.work.states import APPOINTMENT, FINISHED, OVER, AppointmentStatus, refuse
+from tournee.work.timing import Moment
+
+_S = AppointmentStatus
+
+# How far along a visit is, to tell whether a colleague on the same visit has got there already.
+_PROGRESS = {
+    _S.ACCEPTED: 1,
+    _S.EN_ROUTE: 2,
+    _S.ON_SITE: 3,
+    _S.IN_PROGRESS: 4,
+    _S.PAUSED: 4,
+    **dict.fromkeys(FINISHED, 5),
+}
+# Answers to a plan; if that plan is gone they change nothing, and nobody has to decide anything.
+_ANSWERS = frozenset({_S.ACCEPTED, _S.SCHEDULED})
+_VISIT_KINDS = (
+    ConflictKind.VISIT_ON_CANCELED_APPOINTMENT,
+    ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT,
+    ConflictKind.VISIT_OUT_OF_STEP,
+)
+
+
+class Ruling(Enum):
+    """What a step is: one that the table allows, one that follows a colleague's, or a bare fact."""
+
+    STEP = "step"
+    JOIN = "join"
+    FACT = "fact"
+
+
+async def technician_of(tx: Transaction, actor: Actor) -> UUID | None:
+    """The technician who signs in with this account."""
+    return await tx.session.scalar(
+        select(Technician.id).where(
+            Technician.organisation_id == tx.organisation_id,
+            Technician.account_id == actor.id,
+            Technician.deleted.is_(False),
+        )
+    )
+
+
+async def _whose(tx: Transaction, actor: Actor, crew: Sequence[CrewMember]) -> tuple[UUID | None, bool]:
+    """Whose step it is, and whether they are still assigned. The office reports for who leads."""
+    for member in crew:
+        if member.account_id == actor.id:
+            return member.technician_id, True
+    if actor.sees_all:
+        return (crew[0].technician_id if crew else None), True
+    return await technician_of(tx, actor), False
+
+
+def _joins(
+    status: _S, to: _S, own: UUID | None, crew: Sequence[CrewMember], history: Sequence[Moment]
+) -> bool:
+    """Whether a colleague on the same visit took this step before, so that it is a step of one's own only."""
+    reached = _PROGRESS.get(to, 0)
+    if not reached or reached > _PROGRESS.get(status, 0) or (status in OVER and len(crew) < 2):
+        return False
+    steps = [moment for moment in history if moment.technician_id is not None]
+    if not any(moment.technician_id != own and _PROGRESS.get(moment.to, 0) >= reached for moment in steps):
+        return False
+    mine = [moment.to for moment in steps if moment.technician_id == own]
+    return not mine or (mine[-1] is not to and _PROGRESS.get(mine[-1], 0) <= reached)
+
+
+def _judge(status: _S, to: _S, *, allowed: bool, assigned: bool, joins: bool, changed: bool) -> Ruling:
+    if assigned and allowed:
+        return Ruling.STEP
+    if assigned and joins:
+        return Ruling.JOIN
+    if assigned and not changed:
+        refuse(APPOINTMENT, status, to)
+    return Ruling.FACT
+
+
+async def take_step(
+    tx: Transaction,
+    actor: Actor,
+    appointment: Appointment,
+    step: Step,
+    only_from: Collection[_S] = frozenset(_S),
+) -> UUID | None:
+    """Take in a step of a visit that was found; returns whose step it was."""
+    crew = await crew_of(tx.session, appointment)
+    own, assigned = await _whose(tx, actor, crew)
+    if not assigned and tx.current.base is None:
+        raise NotFound("There is no such Appointment.", "appointmentId")
+    history = await moments_of(tx, appointment)
+    before = appointment.status
+    changed = "status" in await tx.changed_since_base(appointment)
+    joins = _joins(before, step.to, own, crew, history)
+    allowed = before in only_from and APPOINTMENT.can(before, step.to)
+    ruling = _judge(before, step.to, allowed=allowed, assigned=assigned, joins=joins, changed=changed)
+    step = Step(**{**vars(step), "technician_id": own})
+    if ruling is Ruling.STEP or (ruling is Ruling.FACT and _follows_fact(before, step.to)):
+        appointment.status = step.to
+    accepted_as = AcceptedAs.FACT if ruling is Ruling.FACT else AcceptedAs.NORMAL
+    await record_field_step(tx, appointment, before, step, history, accepted_as)
+    await follow(tx, appointment, before)
+    if ruling is Ruling.FACT or any(moment.fact for moment in history):
+        await _tell_dispatcher(tx, appointment, before, step, crew, ruling, assigned=assigned)
+    return own
+
+
+def _follows_fact(status: _S, to: _S) -> bool:
+    return to not in _ANSWERS and status not in FINISHED
+
+
+async def _tell_dispatcher(
+    tx: Transaction,
+    appointment: Appointment,
+    before: _S,
+    step: Step,
+    crew: Sequence[CrewMember],
+    ruling: Ruling,
+    *,
+    assigned: bool,
+) -> None:
+    """Raise the visit's conflict, or bring the open one up to this step."""
+    operation = tx.current
+    mine = {"status": step.to, "at": step.at, "technicianId": step.technician_id}
+    mine = {name: wire_value(value) for name, value in mine.items()}
+    open_conflicts = await tx.all(
+        select(Conflict).where(
+            Conflict.record_id == appointment.id,
+            Conflict.actor_id == tx.actor.id,
+            Conflict.status == ConflictStatus.OPEN,
+            Conflict.kind.in_(_VISIT_KINDS),
+        )
+    )
+    if ruling is Ruling.FACT:
+        operation.merged = operation.kept = True
+        if appointment.status is not step.to:
+            operation.lost.append("status")
+    if open_conflicts:
+        _bring_up(tx, open_conflicts[0], mine)
+    elif ruling is Ruling.FACT and step.to not in _ANSWERS:
+        at_base = await tx.value_at_base(appointment, "status") or before
+        await tx.conflict(
+            _kind(before, assigned=assigned),
+            appointment,
+            base={"status": wire_value(at_base), "technicianId": mine["technicianId"]},
+            mine=mine,
+            theirs=_theirs(before, appointment, crew),
+        )
+
+
+def _theirs(before: _S, appointment: Appointment, crew: Sequence[CrewMember]) -> dict[str, Any]:
+    return {
+        "status": before.value,
+        "technicianIds": [str(member.technician_id) for member in crew],
+        "cancelReason": appointment.cancel_reason,
+    }
+
+
+def _bring_up(tx: Transaction, conflict: Conflict, mine: dict[str, Any]) -> None:
+    operation = tx.current
+    conflict.mine = mine
+    conflict.command = operation.command
+    conflict.operation_id = operation.id
+    conflict.occurred_at = operation.occurred_at
+    operation.merged = operation.kept = True
+    operation.conflict = conflict
+
+
+def _kind(before: _S, *, assigned: bool) -> ConflictKind:
+    if before is _S.CANCELED:
+        return ConflictKind.VISIT_ON_CANCELED_APPOINTMENT
+    if not assigned:
+        return ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT
+    return ConflictKind.VISIT_OUT_OF_STEP

@@ -1,0 +1,183 @@
+"""What must be so before an appointment or an order may go on, and what may follow now. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.kernel.database import now
+from tournee.kernel.state import Transition
+from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
+from tournee.procedures.models import ChecklistRun
+from tournee.procedures.queries import required_and_open
+from tournee.work.models import Appointment, Assignment, WorkOrder
+from tournee.work.states import (
+    APPOINTMENT,
+    UNDER_WAY,
+    WORK_ORDER,
+    AppointmentStatus,
+    WorkOrderStatus,
+    roll_up,
+)
+
+UNFINISHED_CHECKLIST = "A required checklist is not finished."
+
+
+@dataclass(frozen=True)
+class CrewMember:
+    """A technician who is assigned now."""
+
+    technician_id: UUID
+    account_id: UUID | None
+    name: str
+    status: TechnicianStatus
+    lead: bool
+
+
+async def crew_of(session: AsyncSession, appointment: Appointment) -> Sequence[CrewMember]:
+    """Who is assigned now, who leads first. The appointment's lock keeps them."""
+    rows = await session.execute(
+        select(Technician.id, Technician.account_id, Technician.name, Technician.status, Assignment.lead)
+        .join(
+            Assignment,
+            and_(
+                Assignment.organisation_id == Technician.organisation_id,
+                Assignment.technician_id == Technician.id,
+            ),
+        )
+        .where(
+            Assignment.organisation_id == appointment.organisation_id,
+            Assignment.appointment_id == appointment.id,
+            Assignment.active.is_(True),
+            Assignment.deleted.is_(False),
+        )
+        .order_by(Assignment.lead.desc(), Assignment.id)
+    )
+    return [CrewMember(*row) for row in rows]
+
+
+async def missing_skills(
+    session: AsyncSession,
+    organisation_id: UUID,
+    technician_id: UUID,
+    skill_ids: Collection[str],
+    at: datetime,
+) -> list[str]:
+    """A sentence for each skill that the technician does not have, or no longer, at that time."""
+    if not skill_ids:
+        return []
+    wanted = [UUID(id) for id in skill_ids]
+    day = at.date()
+    held = await session.scalars(
+        select(TechnicianSkill.skill_id).where(
+            TechnicianSkill.organisation_id == organisation_id,
+            TechnicianSkill.technician_id == technician_id,
+            TechnicianSkill.skill_id.in_(wanted),
+            TechnicianSkill.deleted.is_(False),
+            or_(TechnicianSkill.valid_from.is_(None), TechnicianSkill.valid_from <= day),
+            or_(TechnicianSkill.valid_to.is_(None), TechnicianSkill.valid_to >= day),
+        )
+    )
+    missing = set(wanted) - set(held)
+    if not missing:
+        return []
+    names = await session.scalars(
+        select(Skill.name)
+        .where(Skill.organisation_id == organisation_id, Skill.id.in_(missing))
+        .order_by(Skill.name)
+    )
+    return [f"The required skill {name} is missing or expired." for name in names]
+
+
+async def obstacles_to_sending(
+    session: AsyncSession, appointment: Appointment, order: WorkOrder, technician: Technician | CrewMember
+) -> list[str]:
+    """Why this technician cannot be sent there."""
+    if technician.status is not TechnicianStatus.ACTIVE:
+        return [f"{technician.name} is not active."]
+    id = technician.technician_id if isinstance(technician, CrewMember) else technician.id
+    at = appointment.starts_at or now()
+    return await missing_skills(session, order.organisation_id, id, order.required_skill_ids, at)
+
+
+async def obstacles_to_dispatch(
+    session: AsyncSession, appointment: Appointment, order: WorkOrder
+) -> list[str]:
+    """Why the appointment cannot be handed to its technicians yet."""
+    crew = await crew_of(session, appointment)
+    reasons = [] if crew else ["No technician is assigned."]
+    if appointment.starts_at is None:
+        reasons.append("It has no start and end time.")
+    if order.status is WorkOrderStatus.ON_HOLD:
+        reasons.append("The work order is on hold.")
+    for member in crew:
+        reasons += await obstacles_to_sending(session, appointment, order, member)
+    return reasons
+
+
+async def _unfinished_checklists(session: AsyncSession, appointment: Appointment) -> list[str]:
+    found = await session.scalars(
+        required_and_open(appointment.id).where(
+            ChecklistRun.organisation_id == appointment.organisation_id, ChecklistRun.deleted.is_(False)
+        )
+    )
+    return [UNFINISHED_CHECKLIST] if found.first() else []
+
+
+async def statuses_of(session: AsyncSession, order: WorkOrder) -> Sequence[AppointmentStatus]:
+    """How the order's appointments stand, as last committed; read under the order's lock where it matters.
+
+    They are not locked: whoever changes one waits for the order next, and reads them again.
+    """
+    found = await session.scalars(
+        select(Appointment.status).where(
+            Appointment.organisation_id == order.organisation_id,
+            Appointment.work_order_id == order.id,
+            Appointment.deleted.is_(False),
+        )
+    )
+    return found.all()
+
+
+def obstacles_to_cancel(statuses: Collection[AppointmentStatus]) -> list[str]:
+    """A visit that has arrived is finished by who is there, not canceled."""
+    there = [status for status in statuses if status in UNDER_WAY and not _may_be_canceled(status)]
+    return ["A technician is on site; the visit must end first."] if there else []
+
+
+def _may_be_canceled(status: AppointmentStatus) -> bool:
+    return APPOINTMENT.can(status, AppointmentStatus.CANCELED)
+
+
+async def appointment_transitions(session: AsyncSession, appointment: Appointment) -> list[Transition]:
+    """What may follow now, and what must be done before."""
+    guards: dict[AppointmentStatus, list[str]] = {}
+    if APPOINTMENT.can(appointment.status, AppointmentStatus.DISPATCHED):
+        order = await session.get_one(WorkOrder, (appointment.organisation_id, appointment.work_order_id))
+        guards[AppointmentStatus.DISPATCHED] = await obstacles_to_dispatch(session, appointment, order)
+    if APPOINTMENT.can(appointment.status, AppointmentStatus.COMPLETED):
+        guards[AppointmentStatus.COMPLETED] = await _unfinished_checklists(session, appointment)
+    return APPOINTMENT.transitions(appointment.status, guards)
+
+
+async def work_order_transitions(session: AsyncSession, order: WorkOrder) -> list[Transition]:
+    """What people may make of the order now; a hold ends in what its appointments say."""
+    statuses = await statuses_of(session, order)
+    guards = {WorkOrderStatus.CANCELED: obstacles_to_cancel(statuses)}
+    following = WORK_ORDER.transitions(order.status, guards)
+    if order.status is WorkOrderStatus.ON_HOLD:
+        ends_in = {WorkOrderStatus.CANCELED, roll_up(statuses)}
+        return [transition for transition in following if transition.to in ends_in]
+    return following
+
+
+async def transitions(session: AsyncSession, row: WorkOrder | Appointment) -> list[Transition]:
+    """`availableTransitions` of either."""
+    if isinstance(row, WorkOrder):
+        return await work_order_transitions(session, row)
+    return await appointment_transitions(session, row)

@@ -1,0 +1,238 @@
+"""Who holds which scope through work: technicians by their visits and reports, portals by their customer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, or_, select, union, union_all
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.auth.models import Account, AccountStatus
+from tournee.auth.roles import Role
+from tournee.customers.models import Site
+from tournee.kernel.log import Entry, Member
+from tournee.kernel.visibility import MembershipRule
+from tournee.people.models import Technician, TechnicianStatus
+from tournee.work.models.appointment import Appointment, Assignment
+from tournee.work.models.notes import staff_scope
+from tournee.work.models.order import WorkOrder
+from tournee.work.states import OVER, WorkOrderStatus
+
+_DONE_WITH = (WorkOrderStatus.CLOSED, WorkOrderStatus.CANCELED)
+_OVER = frozenset(status.value for status in OVER)
+_ENDED = frozenset(status.value for status in _DONE_WITH)
+
+
+@dataclass
+class _Concerned:
+    """Of what a transaction changed: the things whose people must be asked for."""
+
+    accounts: set[UUID] = field(default_factory=set)
+    reporters: set[UUID] = field(default_factory=set)
+    technicians: set[UUID] = field(default_factory=set)
+    appointments: set[UUID] = field(default_factory=set)
+    scopes: set[UUID] = field(default_factory=set)
+    customers: set[UUID] = field(default_factory=set)
+
+    def note(self, entry: Entry) -> None:
+        row = entry.row
+        if isinstance(row, Assignment):
+            self.technicians.add(row.technician_id)
+        elif isinstance(row, Appointment):
+            self._note_appointment(entry, row)
+        elif isinstance(row, WorkOrder):
+            self._note_order(entry, row)
+        else:
+            self._note_holder(entry)
+
+    def _note_holder(self, entry: Entry) -> None:
+        row = entry.row
+        if isinstance(row, Technician):
+            if _changed(entry, "windowFrom", "windowTo", "accountId", "status", "deleted"):
+                self.accounts |= _values(entry, "accountId", row.account_id)
+        elif isinstance(row, Site):
+            if _changed(entry, "customerId", "deleted"):
+                self.customers |= _values(entry, "customerId", row.customer_id)
+        elif isinstance(row, Account) and _changed(entry, "customerId", "role", "status", "deleted"):
+            self.accounts.add(row.id)
+
+    def _note_appointment(self, entry: Entry, row: Appointment) -> None:
+        if entry.before is None:
+            self.customers.add(row.customer_id)
+        elif _changed(entry, "startsAt", "endsAt", "siteId", "deleted") or _crosses(entry, _OVER):
+            self.appointments.add(row.id)
+            self.scopes.add(row.id)
+
+    def _note_order(self, entry: Entry, row: WorkOrder) -> None:
+        if entry.before is None:
+            self.customers.add(row.customer_id)
+            self.reporters.add(row.reported_by_id)
+        elif _changed(entry, "siteId", "deleted") or _crosses(entry, _ENDED):
+            self.reporters.add(row.reported_by_id)
+            self.scopes.add(row.id)
+
+    def questions(self, organisation_id: UUID) -> list[Select[*tuple[Any, ...]]]:
+        """The accounts behind what was noted, one question for each kind of thing."""
+        here = Technician.organisation_id == organisation_id
+        asked: list[tuple[set[UUID], Any]] = [
+            (
+                self.reporters,
+                select(Technician.account_id).where(here, Technician.account_id.in_(self.reporters)),
+            ),
+            (
+                self.technicians,
+                select(Technician.account_id).where(here, Technician.id.in_(self.technicians)),
+            ),
+            (
+                self.appointments,
+                select(Technician.account_id)
+                .join(Assignment, _assigned())
+                .where(here, Assignment.appointment_id.in_(self.appointments)),
+            ),
+            (
+                self.scopes,
+                select(Member.account_id).where(
+                    Member.organisation_id == organisation_id,
+                    Member.scope.in_(self.scopes),
+                    Member.to_seq.is_(None),
+                ),
+            ),
+            (
+                self.customers,
+                select(Account.id).where(
+                    Account.organisation_id == organisation_id, Account.customer_id.in_(self.customers)
+                ),
+            ),
+        ]
+        return [question for things, question in asked if things]
+
+
+def _changed(entry: Entry, *names: str) -> bool:
+    return entry.before is None or not entry.after.keys().isdisjoint(names)
+
+
+def _crosses(entry: Entry, statuses: frozenset[str]) -> bool:
+    """Whether the status went into, or out of, the given ones."""
+    before = (entry.before or {}).get("status")
+    return "status" in entry.after and (before in statuses) != (entry.after["status"] in statuses)
+
+
+def _values(entry: Entry, name: str, now: UUID | None) -> set[UUID]:
+    """The ids that the field had before and has now."""
+    before = (entry.before or {}).get(name)
+    return {id for id in (now, UUID(before) if before else None) if id is not None}
+
+
+def _assigned() -> Any:
+    return and_(
+        Assignment.organisation_id == Technician.organisation_id,
+        Assignment.technician_id == Technician.id,
+        Assignment.active.is_(True),
+        Assignment.deleted.is_(False),
+    )
+
+
+async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
+    concerned = _Concerned()
+    for entry in entries:
+        concerned.note(entry)
+    questions = concerned.questions(organisation_id)
+    if questions:
+        found = await session.scalars(union(*questions))
+        concerned.accounts.update(account for account in found if account is not None)
+    return concerned.accounts
+
+
+def _visits(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
+    """The visits in the windows of these technicians; one not over yet counts however old it is."""
+    still_open = Appointment.status.not_in(OVER)
+    ended_at = func.coalesce(Appointment.ends_at, Appointment.actual_end, Appointment.created_at)
+    return (
+        select(
+            Technician.account_id,
+            Appointment.id,
+            Appointment.work_order_id,
+            Appointment.customer_id,
+            Appointment.site_id,
+        )
+        .join(Assignment, _assigned())
+        .join(
+            Appointment,
+            and_(
+                Appointment.organisation_id == Assignment.organisation_id,
+                Appointment.id == Assignment.appointment_id,
+            ),
+        )
+        .where(
+            Technician.organisation_id == organisation_id,
+            Technician.account_id.in_(accounts),
+            Technician.status == TechnicianStatus.ACTIVE,
+            Technician.deleted.is_(False),
+            Appointment.deleted.is_(False),
+            or_(Appointment.starts_at.is_(None), Appointment.starts_at < Technician.window_to),
+            or_(still_open, ended_at >= Technician.window_from),
+        )
+    )
+
+
+def _reports(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
+    """What these technicians reported and is not done with."""
+    return (
+        select(WorkOrder.reported_by_id, WorkOrder.id, WorkOrder.customer_id, WorkOrder.site_id)
+        .join(
+            Technician,
+            and_(
+                Technician.organisation_id == WorkOrder.organisation_id,
+                Technician.account_id == WorkOrder.reported_by_id,
+                Technician.status == TechnicianStatus.ACTIVE,
+                Technician.deleted.is_(False),
+            ),
+        )
+        .where(
+            WorkOrder.organisation_id == organisation_id,
+            WorkOrder.reported_by_id.in_(accounts),
+            WorkOrder.status.not_in(_DONE_WITH),
+            WorkOrder.deleted.is_(False),
+        )
+    )
+
+
+def _portal(organisation_id: UUID, accounts: Collection[UUID]) -> list[Select[*tuple[Any, ...]]]:
+    """The customer of these portal accounts, its sites, its orders and their appointments."""
+    open_portal = and_(
+        Account.organisation_id == organisation_id,
+        Account.id.in_(accounts),
+        Account.role == Role.CUSTOMER_PORTAL,
+        Account.status == AccountStatus.ACTIVE,
+        Account.deleted.is_(False),
+    )
+    questions = [select(Account.id, Account.customer_id).where(open_portal)]
+    models: tuple[Any, ...] = (Site, WorkOrder, Appointment)
+    for model in models:
+        own = and_(
+            model.organisation_id == Account.organisation_id,
+            model.customer_id == Account.customer_id,
+            model.deleted.is_(False),
+        )
+        questions.append(select(Account.id, model.id).join(model, own).where(open_portal))
+    return questions
+
+
+async def _held(
+    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
+) -> set[tuple[UUID, UUID]]:
+    found: set[tuple[UUID, UUID | None]] = set()
+    for account, *scopes in await session.execute(_visits(organisation_id, accounts)):
+        appointment, order, *_ = scopes
+        found.update((account, id) for id in (*scopes, staff_scope(appointment), staff_scope(order)))
+    for account, order, *places in await session.execute(_reports(organisation_id, accounts)):
+        found.update((account, id) for id in (order, staff_scope(order), *places))
+    for account, scope in await session.execute(union_all(*_portal(organisation_id, accounts))):
+        found.add((account, scope))
+    return {(account, scope) for account, scope in found if scope is not None}
+
+
+MEMBERSHIP = MembershipRule(_touched, _held)

@@ -1,0 +1,90 @@
+"""What people write down at work: notes, and how they spent their time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import Merge, column, reference
+
+_STAFF = UUID("6f1f4a52-0d0c-5c39-9a52-0b1f5c3f7a11")
+
+
+def staff_scope(id: UUID) -> UUID:
+    """The scope of what lies on a record and is ours alone; the customer's portal does not hold it."""
+    return uuid5(_STAFF, id.hex)
+
+
+class TimeKind(StrEnum):
+    """What time was spent on."""
+
+    TRAVEL = "TRAVEL"
+    WORK = "WORK"
+    BREAK = "BREAK"
+    OTHER = "OTHER"
+
+
+class Note(Entity):
+    """A remark on an order or on an appointment; never changed afterwards."""
+
+    __tablename__ = "note"
+    reads = Scope.WORK_READ
+
+    work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.APPEND_ONLY)
+    appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.APPEND_ONLY)
+    text: Mapped[str] = column(merge=Merge.APPEND_ONLY)
+    internal: Mapped[bool] = column(
+        merge=Merge.APPEND_ONLY, default=False, description="Not for the customer's eyes."
+    )
+    author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that wrote it.")
+    occurred_at: Mapped[datetime] = column(merge=Merge.APPEND_ONLY)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        on = self.appointment_id or self.work_order_id
+        return (staff_scope(on) if self.internal and on else on,)
+
+    def check(self) -> None:
+        if (self.work_order_id is None) == (self.appointment_id is None):
+            raise Invalid("A note lies on a work order or on an appointment.", "appointmentId")
+        if not self.text.strip():
+            raise Invalid("A note needs a text.", "text")
+
+
+class TimeEntry(Entity):
+    """Time a technician spent: a ledger, corrected only by another entry that names the wrong one."""
+
+    __tablename__ = "time_entry"
+    reads = Scope.WORK_READ
+    __table_args__ = (Index("ix_time_entry_span", "organisation_id", "technician_id", "starts_at"),)
+
+    technician_id: Mapped[UUID] = reference("technician", merge=Merge.LEDGER)
+    appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.LEDGER)
+    work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.LEDGER)
+    corrects_id: Mapped[UUID | None] = reference(
+        "time_entry", merge=Merge.LEDGER, description="The entry that this one stands for instead."
+    )
+    kind: Mapped[TimeKind] = column(merge=Merge.LEDGER)
+    starts_at: Mapped[datetime] = column(merge=Merge.LEDGER)
+    ends_at: Mapped[datetime] = column(merge=Merge.LEDGER)
+    note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
+    overlaps: Mapped[bool] = column(
+        merge=Merge.SERVER_ONLY, default=False, description="It overlapped another of the technician's own."
+    )
+    account_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who recorded it.")
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.technician_id, self.appointment_id)
+
+    def check(self) -> None:
+        if self.ends_at <= self.starts_at:
+            raise Invalid("Time ends after it starts.", "endsAt")
+        if self.corrects_id == self.id:
+            raise Invalid("An entry cannot correct itself.", "correctsId")

@@ -1,0 +1,128 @@
+"""Work orders: what is to be done for whom, where and by when."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Base, Entity
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import Merge, column, reference
+from tournee.work.states import SET_BY_HAND, WORK_ORDER, AppointmentStatus, WorkOrderStatus, refuse, roll_up
+
+
+class WorkOrderKind(StrEnum):
+    """Why we come."""
+
+    BREAKDOWN = "BREAKDOWN"
+    MAINTENANCE = "MAINTENANCE"
+    INSTALLATION = "INSTALLATION"
+    INSPECTION = "INSPECTION"
+    OTHER = "OTHER"
+
+
+class Priority(StrEnum):
+    """How much it matters."""
+
+    LOW = "LOW"
+    NORMAL = "NORMAL"
+    HIGH = "HIGH"
+    URGENT = "URGENT"
+
+
+class WorkOrderCounter(Base):
+    """The last number given to a work order of an organisation."""
+
+    __tablename__ = "work_order_counter"
+    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    last: Mapped[int] = mapped_column()
+
+
+class WorkOrder(Entity):
+    """A job for a customer; it is carried out in one appointment or more."""
+
+    __tablename__ = "work_order"
+    reads = Scope.WORK_READ
+
+    number: Mapped[str] = column(
+        40, merge=Merge.SERVER_ONLY, index=True, description="For people, such as `WO-1042`."
+    )
+    customer_id: Mapped[UUID] = reference("customer")
+    site_id: Mapped[UUID | None] = reference("site")
+    asset_id: Mapped[UUID | None] = reference("asset")
+    contact_id: Mapped[UUID | None] = reference("contact")
+    parent_id: Mapped[UUID | None] = reference(
+        "work_order", description="The order that this one follows up."
+    )
+    summary: Mapped[str] = column(200)
+    description: Mapped[str | None] = column()
+    kind: Mapped[WorkOrderKind] = column(default=WorkOrderKind.OTHER)
+    priority: Mapped[Priority] = column(default=Priority.NORMAL)
+    status: Mapped[WorkOrderStatus] = column(merge=Merge.STATE_MACHINE, default=WorkOrderStatus.NEW)
+    substatus: Mapped[str | None] = column(80, description="The organisation's own word beside the status.")
+    required_skill_ids: Mapped[list[str]] = column(
+        merge=Merge.SET_UNION, default=list, description="Skills that each technician sent must have."
+    )
+    due_at: Mapped[datetime | None] = column()
+    reported_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added it.")
+    symptom: Mapped[str | None] = column(2000)
+    cause: Mapped[str | None] = column(2000)
+    resolution: Mapped[str | None] = column(2000)
+    hold_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
+    cancel_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
+    reopen_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
+    external_key: Mapped[str | None] = column(
+        200, merge=Merge.FIRST_WINS, description="The record's key in the system it was imported from."
+    )
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.id,)
+
+    def check(self) -> None:
+        if not self.summary.strip():
+            raise Invalid("A work order needs a summary.", "summary")
+        if self.parent_id == self.id:
+            raise Invalid("A work order cannot follow itself up.", "parentId")
+
+    def hold(self, reason: str) -> None:
+        WORK_ORDER.require(self.status, WorkOrderStatus.ON_HOLD)
+        self.status = WorkOrderStatus.ON_HOLD
+        self.hold_reason = reason
+
+    def release(self, statuses: Collection[AppointmentStatus]) -> None:
+        """End a draft or a hold; an order that was held becomes what its appointments make it."""
+        to = WorkOrderStatus.NEW if self.status is WorkOrderStatus.DRAFT else roll_up(statuses)
+        if self.status not in (WorkOrderStatus.DRAFT, WorkOrderStatus.ON_HOLD):
+            refuse(WORK_ORDER, self.status, to)
+        self.status = to
+        self.hold_reason = None
+
+    def cancel(self, reason: str) -> None:
+        WORK_ORDER.require(self.status, WorkOrderStatus.CANCELED)
+        self.status = WorkOrderStatus.CANCELED
+        self.cancel_reason = reason
+
+    def close(self) -> None:
+        WORK_ORDER.require(self.status, WorkOrderStatus.CLOSED)
+        self.status = WorkOrderStatus.CLOSED
+
+    def reopen(self, reason: str) -> None:
+        """Back to work: what was completed goes on, what could not be completed is planned anew."""
+        to = WorkOrderStatus.IN_PROGRESS
+        if self.status is WorkOrderStatus.CANNOT_COMPLETE:
+            to = WorkOrderStatus.NEW
+        elif self.status is not WorkOrderStatus.COMPLETED:
+            refuse(WORK_ORDER, self.status, to)
+        self.status = to
+        self.reopen_reason = reason
+
+    def follow(self, statuses: Collection[AppointmentStatus]) -> None:
+        """Become what the appointments make it, unless a person decided otherwise."""
+        if self.status not in SET_BY_HAND:
+            self.status = roll_up(statuses)

@@ -1,0 +1,122 @@
+"""The states of orders and appointments, what may follow what, and how one makes the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import StrEnum
+from typing import NoReturn, TypeVar
+
+from tournee.kernel.errors import TransitionNotAllowed
+from tournee.kernel.state import Machine
+
+StateT = TypeVar("StateT", bound=StrEnum)
+
+
+class AppointmentStatus(StrEnum):
+    """Where a visit stands."""
+
+    NONE = "NONE"
+    SCHEDULED = "SCHEDULED"
+    DISPATCHED = "DISPATCHED"
+    ACCEPTED = "ACCEPTED"
+    EN_ROUTE = "EN_ROUTE"
+    ON_SITE = "ON_SITE"
+    IN_PROGRESS = "IN_PROGRESS"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    PARTIALLY_COMPLETED = "PARTIALLY_COMPLETED"
+    CANNOT_COMPLETE = "CANNOT_COMPLETE"
+    CANCELED = "CANCELED"
+
+
+class WorkOrderStatus(StrEnum):
+    """Where an order stands. SCHEDULED, IN_PROGRESS and how it ended follow from its appointments."""
+
+    DRAFT = "DRAFT"
+    NEW = "NEW"
+    SCHEDULED = "SCHEDULED"
+    IN_PROGRESS = "IN_PROGRESS"
+    ON_HOLD = "ON_HOLD"
+    COMPLETED = "COMPLETED"
+    CANNOT_COMPLETE = "CANNOT_COMPLETE"
+    CLOSED = "CLOSED"
+    CANCELED = "CANCELED"
+
+
+_A = AppointmentStatus
+_W = WorkOrderStatus
+
+PLANNED = frozenset({_A.SCHEDULED, _A.DISPATCHED, _A.ACCEPTED})
+UNDER_WAY = frozenset({_A.EN_ROUTE, _A.ON_SITE, _A.IN_PROGRESS, _A.PAUSED})
+FINISHED = frozenset({_A.COMPLETED, _A.PARTIALLY_COMPLETED, _A.CANNOT_COMPLETE})
+OVER = FINISHED | {_A.CANCELED}
+
+APPOINTMENT = Machine(
+    {
+        _A.NONE: (_A.SCHEDULED, _A.CANCELED),
+        _A.SCHEDULED: (_A.NONE, _A.DISPATCHED, _A.CANCELED),
+        _A.DISPATCHED: (
+            _A.SCHEDULED,
+            _A.ACCEPTED,
+            _A.EN_ROUTE,
+            _A.IN_PROGRESS,
+            _A.CANNOT_COMPLETE,
+            _A.CANCELED,
+        ),
+        _A.ACCEPTED: (_A.SCHEDULED, _A.EN_ROUTE, _A.IN_PROGRESS, _A.CANNOT_COMPLETE, _A.CANCELED),
+        _A.EN_ROUTE: (_A.ACCEPTED, _A.ON_SITE, _A.IN_PROGRESS, _A.CANNOT_COMPLETE, _A.CANCELED),
+        _A.ON_SITE: (_A.IN_PROGRESS, _A.CANNOT_COMPLETE),
+        _A.IN_PROGRESS: (_A.PAUSED, *sorted(FINISHED)),
+        _A.PAUSED: (_A.IN_PROGRESS, _A.PARTIALLY_COMPLETED, _A.CANNOT_COMPLETE),
+    }
+)
+
+# What people do to an order; all else its appointments do. ON_HOLD is released to what they say.
+WORK_ORDER = Machine(
+    {
+        _W.DRAFT: (_W.NEW, _W.CANCELED),
+        _W.NEW: (_W.ON_HOLD, _W.CANCELED),
+        _W.SCHEDULED: (_W.ON_HOLD, _W.CANCELED),
+        _W.IN_PROGRESS: (_W.ON_HOLD, _W.CANCELED),
+        _W.ON_HOLD: (
+            _W.NEW,
+            _W.SCHEDULED,
+            _W.IN_PROGRESS,
+            _W.COMPLETED,
+            _W.CANNOT_COMPLETE,
+            _W.CANCELED,
+        ),
+        _W.COMPLETED: (_W.CLOSED, _W.IN_PROGRESS),
+        _W.CANNOT_COMPLETE: (_W.NEW, _W.CLOSED, _W.CANCELED),
+    }
+)
+
+# An order in one of these keeps it, whatever its appointments do.
+SET_BY_HAND = frozenset({_W.DRAFT, _W.ON_HOLD, _W.CLOSED, _W.CANCELED})
+
+
+def refuse(machine: Machine[StateT], current: StateT, to: StateT) -> NoReturn:
+    """Refuse a step that has the wrong start, though the statuses themselves might follow each other."""
+    options = ", ".join(machine.next(current)) or "nothing, it is final"
+    raise TransitionNotAllowed(
+        f"{current} cannot become {to} by this step; it can become: {options}.", "status"
+    )
+
+
+def roll_up(statuses: Collection[AppointmentStatus]) -> WorkOrderStatus:
+    """What an order is by its appointments. A partial visit asks for another, a completed one ends it.
+
+    The rules are Microsoft's for bookings and work orders; that a completed and a partial visit
+    make a completed order is one of them.
+    """
+    found = set(statuses)
+    open_visit = found & (PLANNED | {_A.NONE})
+    if found & UNDER_WAY or (_A.COMPLETED in found and open_visit):
+        return _W.IN_PROGRESS
+    if found & PLANNED:
+        return _W.SCHEDULED
+    if _A.COMPLETED in found:
+        return _W.COMPLETED
+    if _A.CANNOT_COMPLETE in found and not found & {_A.NONE, _A.PARTIALLY_COMPLETED}:
+        return _W.CANNOT_COMPLETE
+    return _W.NEW

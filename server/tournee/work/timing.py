@@ -1,0 +1,92 @@
+"""How long a visit took, from its events: by when they happened, in whatever order they arrived."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
+
+from tournee.work.states import FINISHED, AppointmentStatus
+
+# Beyond these, against our own clock, a device's clock is wrong; weeks offline are not.
+AHEAD = timedelta(days=1)
+BEHIND = timedelta(days=366)
+
+# A step that nothing followed for longer was not going on all that time.
+LONGEST = timedelta(days=7)
+
+_THERE = frozenset({AppointmentStatus.ON_SITE, AppointmentStatus.IN_PROGRESS})
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What timing needs of an event. `technician_id` is null for the office's steps."""
+
+    id: UUID
+    technician_id: UUID | None
+    device_id: UUID | None
+    to: AppointmentStatus
+    at: datetime
+    suspect: bool = False
+    fact: bool = False
+    came_from: AppointmentStatus | None = None
+
+
+@dataclass(frozen=True)
+class Times:
+    """What follows from the events of a visit."""
+
+    arrived_at: datetime | None
+    actual_start: datetime | None
+    actual_end: datetime | None
+    travel_minutes: int
+    work_minutes: int
+    break_minutes: int
+
+
+def is_suspect(at: datetime, received_at: datetime, earlier: Iterable[datetime]) -> bool:
+    """Whether the clock that gave `at` cannot have been right; `earlier` came before from the same device."""
+    return (
+        at > received_at + AHEAD
+        or at < received_at - BEHIND
+        or any(at < before <= received_at + AHEAD for before in earlier)
+    )
+
+
+def times(moments: Iterable[Moment], *, over: bool) -> Times:
+    """Each technician's own steps follow each other; of several technicians the minutes add up.
+
+    Between a step whose clock is suspect and one whose clock is not, no time is measured.
+    """
+    of_technicians: dict[UUID, list[Moment]] = defaultdict(list)
+    for moment in moments:
+        if moment.technician_id is not None:
+            of_technicians[moment.technician_id].append(moment)
+    spent: dict[AppointmentStatus, timedelta] = defaultdict(timedelta)
+    for steps in of_technicians.values():
+        for step, following in pairwise(sorted(steps, key=lambda moment: (moment.at, moment.id))):
+            lasted = following.at - step.at
+            if step.suspect == following.suspect and lasted <= LONGEST:
+                spent[step.to] += lasted
+    sound = [step for steps in of_technicians.values() for step in steps if not step.suspect]
+    started = _first(sound, {AppointmentStatus.IN_PROGRESS})
+    ended = max((step.at for step in sound if step.to in FINISHED), default=None) if over else None
+    return Times(
+        arrived_at=_first(sound, _THERE),
+        actual_start=started,
+        actual_end=ended if ended is None or started is None or ended >= started else None,
+        travel_minutes=_minutes(spent[AppointmentStatus.EN_ROUTE]),
+        work_minutes=_minutes(spent[AppointmentStatus.IN_PROGRESS]),
+        break_minutes=_minutes(spent[AppointmentStatus.PAUSED]),
+    )
+
+
+def _first(steps: Iterable[Moment], statuses: Collection[AppointmentStatus]) -> datetime | None:
+    return min((step.at for step in steps if step.to in statuses), default=None)
+
+
+def _minutes(lasted: timedelta) -> int:
+    return round(lasted / timedelta(minutes=1))

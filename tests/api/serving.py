@@ -1,0 +1,63 @@
+"""The GraphQL endpoint behind real sockets, with sign-in reduced to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+
+from tests.house import House
+from tournee.api.app import graphql_app
+from tournee.auth.tokens import TokenRefused
+from tournee.kernel.actor import Actor
+from tournee.settings import Settings
+from tournee.sync.wake import Wake
+
+
+@dataclass
+class Door:
+    """Tokens are names here: known ones let their actor in, the others are refused."""
+
+    house: House
+    app: Any
+    tokens: dict[str, Actor] = field(default_factory=dict)
+
+    async def authenticate(self, token: str) -> Actor:
+        if token not in self.tokens:
+            raise TokenRefused("TOKEN_EXPIRED", "This token has run out.")
+        return self.tokens[token]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        scope["authenticate"] = self.authenticate
+        headers = dict(scope.get("headers", ()))
+        token = headers.get(b"authorization", b"").decode().removeprefix("Bearer ")
+        scope["actor"] = self.tokens.get(token)
+        await self.app(scope, receive, send)
+
+
+def door(house: House, wake: Wake | None = None) -> Door:
+    """The endpoint, with `manager` and `technician` as tokens of people of the house."""
+    app = graphql_app(house.kernel, Settings(heartbeat_seconds=0.2), wake)
+    return Door(
+        house, app, {role: house.actor(role.upper()) for role in ("manager", "dispatcher", "technician")}
+    )
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    """The address it is served at."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"127.0.0.1:{port}/graphql"
+    finally:
+        server.should_exit = True
+        await serving

@@ -1,0 +1,66 @@
+"""What one document may ask, and that finding out costs little."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.api.ask import answer, ask
+from tests.house import House
+from tournee.api import documents
+
+
+def chain(length: int, body: str) -> str:
+    """Fragments that each spread the next one twice: 2^length fields in a few hundred bytes."""
+    parts = [f"fragment F{n} on Customer{{...F{n + 1} ...F{n + 1}}}" for n in range(length)]
+    return "{customers{nodes{...F0}}}" + " ".join([*parts, f"fragment F{length} on Customer{{{body}}}"])
+
+
+@pytest.mark.parametrize("body", ["name", "a: name"])
+async def test_a_chain_of_fragments_is_measured_in_no_time(house: House, body: str) -> None:
+    before = time.perf_counter()
+    found = await answer(house, chain(60, body))
+    assert time.perf_counter() - before < 1
+    assert found.codes == (["LIMIT_EXCEEDED"] if ":" in body else [])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{customers{nodes{" + "parent{" * 11 + "id" + "}" * 11 + "}}}",
+        "{" + " ".join(f"a{n}: me{{id}}" for n in range(31)) + "}",
+        "{me{id " + "@include(if: true) " * 51 + "}}",
+    ],
+)
+async def test_too_deep_too_many_aliases_or_directives_are_refused(house: House, document: str) -> None:
+    assert (await answer(house, document)).codes == ["LIMIT_EXCEEDED"]
+
+
+async def test_a_document_of_too_many_tokens_is_not_read_to_its_end(house: House) -> None:
+    found = await answer(house, "{me{" + "id " * 5000 + "}}")
+    assert found.codes == ["GRAPHQL_PARSE_FAILED"]
+
+
+async def test_a_document_seen_before_is_neither_parsed_nor_validated_again(house: House) -> None:
+    documents._prepare.cache_clear()
+    for _ in range(10):
+        await ask(house, "{me{id role}}")
+    assert documents._prepare.cache_info().hits == 9
+
+
+async def test_a_remembered_document_is_still_held_against_the_scopes_of_who_asks(house: House) -> None:
+    await ask(house, "{accounts{totalCount}}")
+    assert (await answer(house, "{accounts{totalCount}}", "DISPATCHER")).codes == ["FORBIDDEN"]
+    await ask(house, "{accounts{totalCount}}")
+
+
+async def test_each_operation_of_a_document_needs_only_its_own_scopes(house: House) -> None:
+    from tests.api.ask import Context, Feed
+    from tournee.api.schema import schema
+
+    text = "query A{me{id}} query B{accounts{totalCount}}"
+    for name, allowed in (("A", True), ("B", False)):
+        context = Context(house.kernel, house.actor("DISPATCHER"), Feed(house.database, ()))
+        result = await schema().execute(text, operation_name=name, context_value=context)
+        assert (not result.errors) is allowed

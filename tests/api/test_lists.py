@@ -1,0 +1,182 @@
+"""Lists: pages, orders, filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.ask import answer, ask
+from tests.house import House
+
+PAGE = """
+query ($first: Int, $after: String, $last: Int, $before: String, $orderBy: [CustomerOrder!],
+       $filter: CustomerFilter) {
+  customers(first: $first, after: $after, last: $last, before: $before, orderBy: $orderBy, filter: $filter) {
+    nodes { name phone }
+    edges { cursor }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    totalCount
+  }
+}
+"""
+
+# Nulls and equal values, so that an order by phone has to fall back on the id.
+PHONES = ["2", None, "1", "2", None, "3", "1", None, "2", "1"]
+
+ORDERS: list[Any] = [
+    None,
+    [{"phone": "ASC"}],
+    [{"phone": "DESC"}],
+    [{"phone": "DESC"}, {"name": "ASC"}],
+    [{"status": "ASC"}, {"phone": "ASC"}, {"createdAt": "DESC"}],
+    [{"id": "DESC"}],
+]
+
+
+async def customers(house: House) -> None:
+    for number, phone in enumerate(PHONES):
+        await house.run("createCustomer", name=f"Demo {number}", phone=phone)
+
+
+async def names(house: House, **variables: Any) -> list[str]:
+    found = await ask(house, PAGE, **variables)
+    return [node["name"] for node in found["customers"]["nodes"]]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("size", [1, 3, 10])
+async def test_pages_forward_are_the_whole_list_once(house: House, order: Any, size: int) -> None:
+    await customers(house)
+    whole = await names(house, orderBy=order)
+    assert sorted(whole) == [f"Demo {number}" for number in range(10)]
+    gathered: list[str] = []
+    after = None
+    for _ in range(20):
+        page = (await ask(house, PAGE, first=size, after=after, orderBy=order))["customers"]
+        gathered += [node["name"] for node in page["nodes"]]
+        assert page["totalCount"] == 10
+        assert page["pageInfo"]["hasPreviousPage"] is (after is not None)
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    assert gathered == whole
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("size", [1, 3, 10])
+async def test_pages_backward_are_the_whole_list_once(house: House, order: Any, size: int) -> None:
+    await customers(house)
+    whole = await names(house, orderBy=order)
+    gathered: list[str] = []
+    before = None
+    for _ in range(20):
+        page = (await ask(house, PAGE, last=size, before=before, orderBy=order))["customers"]
+        gathered = [node["name"] for node in page["nodes"]] + gathered
+        assert page["pageInfo"]["hasNextPage"] is (before is not None)
+        before = page["pageInfo"]["startCursor"]
+        if not page["pageInfo"]["hasPreviousPage"]:
+            break
+    assert gathered == whole
+
+
+async def test_nulls_come_last_in_both_directions(house: House) -> None:
+    await customers(house)
+    for direction in ("ASC", "DESC"):
+        found = await ask(house, PAGE, orderBy=[{"phone": direction}])
+        assert [node["phone"] for node in found["customers"]["nodes"]][-3:] == [None] * 3
+
+
+async def test_a_row_added_meanwhile_does_not_shift_the_pages(house: House) -> None:
+    await customers(house)
+    first = (await ask(house, PAGE, first=4, orderBy=[{"name": "ASC"}]))["customers"]
+    await house.run("createCustomer", name="Demo 00")
+    rest = (await ask(house, PAGE, after=first["pageInfo"]["endCursor"], orderBy=[{"name": "ASC"}]))[
+        "customers"
+    ]
+    assert [node["name"] for node in rest["nodes"]] == [f"Demo {number}" for number in range(4, 10)]
+
+
+async def test_a_foreign_or_broken_cursor_is_refused(house: House) -> None:
+    await customers(house)
+    page = (await ask(house, PAGE, first=1, orderBy=[{"name": "ASC"}]))["customers"]
+    cursor = page["pageInfo"]["endCursor"]
+    broken = [
+        (cursor, [{"phone": "ASC"}]),
+        (cursor, [{"name": "DESC"}]),
+        (cursor[:-3], [{"name": "ASC"}]),
+        ("", [{"name": "ASC"}]),
+        ("é", None),
+        ("WzFd", None),
+        ("bnVsbA", None),
+        ("e30", None),
+    ]
+    for text, order in broken:
+        for side in ("after", "before"):
+            found = await answer(house, PAGE, orderBy=order, **{side: text})
+            assert found.codes == ["INVALID_CURSOR"], (text, order)
+
+
+FILTERS: list[tuple[Any, list[int]]] = [
+    ({"phone": {"eq": "2"}}, [0, 3, 8]),
+    ({"phone": {"eq": None}}, [1, 4, 7]),
+    ({"phone": {"ne": None}}, [0, 2, 3, 5, 6, 8, 9]),
+    ({"phone": {"ne": "2"}}, [1, 2, 4, 5, 6, 7, 9]),
+    ({"phone": {"isNull": True}}, [1, 4, 7]),
+    ({"phone": {"isNull": False, "gt": "1"}}, [0, 3, 5, 8]),
+    ({"phone": {"in": ["1", "3"]}}, [2, 5, 6, 9]),
+    ({"phone": {"in": []}}, []),
+    ({"phone": {"notIn": ["1", "3"]}}, [0, 1, 3, 4, 7, 8]),
+    ({"phone": {"notIn": []}}, list(range(10))),
+    ({"phone": {"lte": "2"}, "name": {"gte": "Demo 6"}}, [6, 8, 9]),
+    ({"not": {"phone": {"eq": "2"}}}, [1, 2, 4, 5, 6, 7, 9]),
+    ({"or": [{"phone": {"eq": "3"}}, {"name": {"eq": "Demo 1"}}]}, [1, 5]),
+    ({"or": []}, []),
+    ({"and": []}, list(range(10))),
+    ({"and": [{"phone": {"eq": "1"}}, {"not": {"name": {"eq": "Demo 2"}}}]}, [6, 9]),
+    ({"name": {"contains": "EMO 7"}}, [7]),
+    ({"name": {"startsWith": "demo 1"}}, [1]),
+    ({"name": {"contains": "%"}}, []),
+    ({"name": {"contains": "_"}}, []),
+    ({"id": {"eq": "nobody"}}, []),
+    ({"id": {"notIn": ["nobody"]}}, list(range(10))),
+    ({"kind": {"eq": "ORGANISATION"}}, list(range(10))),
+    ({"kind": {"notIn": ["ORGANISATION"]}}, []),
+    ({"createdAt": {"lt": "2020-01-01T00:00:00Z"}}, []),
+    ({"createdAt": {"gt": "2020-01-01T00:00:00+02:00"}}, list(range(10))),
+    (None, list(range(10))),
+    ({}, list(range(10))),
+    ({"phone": None}, list(range(10))),
+    ({"phone": {}}, list(range(10))),
+]
+
+
+async def test_filters_mean_what_they_say(house: House) -> None:
+    await customers(house)
+    for given, expected in FILTERS:
+        found = await ask(house, PAGE, filter=given, orderBy=[{"name": "ASC"}])
+        assert [node["name"] for node in found["customers"]["nodes"]] == [f"Demo {n}" for n in expected], (
+            given
+        )
+        assert found["customers"]["totalCount"] == len(expected), given
+
+
+async def test_wildcards_of_the_database_are_plain_characters(house: House) -> None:
+    for name in ("100% Demo", "Demo_1", "Demo\\2", "Demo 3"):
+        await house.run("createCustomer", name=name)
+    for text, expected in (("%", ["100% Demo"]), ("o_", ["Demo_1"]), ("\\", ["Demo\\2"]), ("/", [])):
+        assert await names(house, filter={"name": {"contains": text}}) == expected
+
+
+async def test_too_much_of_a_filter_is_refused(house: House) -> None:
+    wide = {"or": [{"name": {"eq": "x"}}] * 101}
+    assert (await answer(house, PAGE, filter=wide)).codes == ["LIMIT_EXCEEDED"]
+    assert (await answer(house, PAGE, filter={"name": {"in": ["x"] * 1001}})).codes == ["LIMIT_EXCEEDED"]
+    assert (await answer(house, PAGE, filter={"name": {"eq": "\x00"}})).codes == ["BAD_USER_INPUT"]
+    assert (await answer(house, PAGE, orderBy=[{"name": "ASC"}] * 6)).codes == ["LIMIT_EXCEEDED"]
+    assert (await answer(house, PAGE, orderBy=[{"name": "ASC", "id": "ASC"}])).errors
+    assert (await answer(house, PAGE, filter={"createdAt": {"gt": "2020-01-01T00:00:00"}})).errors
+    deep: Any = {"name": {"eq": "x"}}
+    for _ in range(500):
+        deep = {"not": deep}
+    assert (await answer(house, PAGE, filter=deep)).codes == ["LIMIT_EXCEEDED"]

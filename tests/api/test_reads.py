@@ -1,0 +1,141 @@
+"""Reading through the schema: rows, relations, lists and what they cost."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from tests.api.ask import answer, ask, give_scope, statements
+from tests.house import House
+from tournee.kernel.database import new_id
+
+NESTED = """
+query ($customers: Int!) {
+  customers(first: $customers, orderBy: [{name: ASC}]) {
+    totalCount
+    pageInfo { hasNextPage endCursor }
+    nodes {
+      name
+      sites(first: 5, orderBy: [{name: DESC}]) {
+        totalCount
+        edges {
+          cursor
+          node { name customer { name } contacts { totalCount nodes { name site { customer { id } } } } }
+        }
+      }
+    }
+  }
+}
+"""
+
+
+async def furnish(house: House, customers: int, sites: int = 3) -> None:
+    for number in range(customers):
+        customer = await house.run("createCustomer", name=f"Demo {number:03}")
+        for place in range(sites):
+            site = await house.run("createSite", customerId=customer.id, name=f"Site {place}")
+            await house.run("createContact", customerId=customer.id, siteId=site.id, name="Demo Contact")
+
+
+async def test_what_is_created_can_be_asked_with_its_relations(house: House) -> None:
+    await furnish(house, 2)
+    found = await ask(house, NESTED, customers=1)
+    [customer] = found["customers"]["nodes"]
+    assert found["customers"]["totalCount"] == 2
+    assert found["customers"]["pageInfo"]["hasNextPage"] is True
+    assert customer["name"] == "Demo 000"
+    assert [edge["node"]["name"] for edge in customer["sites"]["edges"]] == ["Site 2", "Site 1", "Site 0"]
+    assert customer["sites"]["totalCount"] == 3
+    assert customer["sites"]["edges"][0]["node"]["customer"] == {"name": "Demo 000"}
+    assert customer["sites"]["edges"][0]["node"]["contacts"]["totalCount"] == 1
+
+
+async def test_the_number_of_statements_does_not_grow_with_the_rows(house: House) -> None:
+    await furnish(house, 3)
+    with statements(house) as few:
+        await ask(house, NESTED, customers=30)
+    await furnish(house, 27)
+    with statements(house) as many:
+        found = await ask(house, NESTED, customers=30)
+    assert len(found["customers"]["nodes"]) == 30
+    assert len(many) == len(few) <= 9, "\n".join(many)
+
+
+async def test_the_same_list_under_two_names_is_two_lists(house: House) -> None:
+    await furnish(house, 1)
+    found = await ask(
+        house,
+        "{customers{nodes{one: sites(first:1){nodes{name}} two: sites(last:2){nodes{name}}}}}",
+    )
+    [customer] = found["customers"]["nodes"]
+    assert [site["name"] for site in customer["one"]["nodes"]] == ["Site 0"]
+    assert [site["name"] for site in customer["two"]["nodes"]] == ["Site 1", "Site 2"]
+
+
+async def test_a_row_is_found_by_its_id_alone(house: House) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    found = await ask(
+        house,
+        "query($id: ID!){node(id:$id){__typename id ... on Customer{name}} customer(id:$id){name kind tags}}",
+        id=str(customer.id),
+    )
+    assert found["node"] == {"__typename": "Customer", "id": str(customer.id), "name": "Demo Hotel"}
+    assert found["customer"] == {"name": "Demo Hotel", "kind": "ORGANISATION", "tags": []}
+
+
+@pytest.mark.parametrize("id", ["", "x", str(uuid4()), "0", "\u0000"])
+async def test_an_id_that_is_nobodys_finds_nothing(house: House, id: str) -> None:
+    found = await ask(house, "query($id: ID!){node(id:$id){id} customer(id:$id){id}}", id=id)
+    assert found == {"node": None, "customer": None}
+
+
+async def test_a_technician_sees_a_list_without_what_is_not_theirs(house: House) -> None:
+    await furnish(house, 1)
+    found = await ask(house, "{customers{totalCount nodes{id}} sites{totalCount nodes{id}}}", "TECHNICIAN")
+    assert found == {"customers": {"totalCount": 0, "nodes": []}, "sites": {"totalCount": 0, "nodes": []}}
+
+
+async def test_a_relation_that_is_not_visible_is_null(house: House) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    site = await house.run("createSite", customerId=customer.id, name="Harbour")
+    technician = house.actor("TECHNICIAN")
+    await give_scope(house, technician, site.id)
+    found = await ask(house, "{sites{nodes{name customerId customer{name}}}}", technician)
+    assert found["sites"]["nodes"] == [{"name": "Harbour", "customerId": str(customer.id), "customer": None}]
+
+
+async def test_the_history_of_a_record_is_the_offices(house: House) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    await house.run("updateCustomer", customerId=customer.id, phone="2")
+    document = (
+        'query($id: ID!){customer(id:$id){history(orderBy:[{seq:DESC}],filter:{command:{eq:"updateCustomer"}})'
+        "{totalCount nodes{seq command fields before after removed record cursor}}}}"
+    )
+    found = await ask(house, document, id=str(customer.id))
+    [change] = found["customer"]["history"]["nodes"]
+    assert (change["fields"], change["before"], change["after"]) == (
+        ["phone"],
+        {"phone": None},
+        {"phone": "2"},
+    )
+    assert change["record"]["phone"] == "2"
+
+
+async def test_me_says_who_asks(house: House) -> None:
+    found = await ask(house, "{me{id role seesAll scopes organisation{id name}}}", "TECHNICIAN")
+    actor = house.actor("TECHNICIAN")
+    assert found["me"]["id"] == str(actor.id)
+    assert (found["me"]["role"], found["me"]["seesAll"]) == ("TECHNICIAN", False)
+    assert "work:read" in found["me"]["scopes"]
+    assert found["me"]["organisation"] == {"id": str(house.organisation_id), "name": "Test"}
+
+
+async def test_a_page_larger_than_allowed_is_refused(house: House) -> None:
+    assert (await answer(house, "{customers(first:501){nodes{id}}}")).codes == ["LIMIT_EXCEEDED"]
+    assert (await answer(house, "{customers(first:-1){nodes{id}}}")).codes == ["BAD_USER_INPUT"]
+    assert (await answer(house, "{customers(first:1,last:1){nodes{id}}}")).codes == ["BAD_USER_INPUT"]
+
+
+async def test_an_unknown_row_written_elsewhere_is_not_made_up(house: House) -> None:
+    assert (await ask(house, "query($id:ID!){site(id:$id){id}}", id=str(new_id()))) == {"site": None}

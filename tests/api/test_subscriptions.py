@@ -1,0 +1,280 @@
+"""Subscriptions over real sockets: missed changes first, live ones after, nothing lost or leaked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.api.ask import answer, ask, give_scope
+from tests.api.serving import Door, door, served
+from tests.house import House
+from tournee.api import sockets
+from tournee.sync.wake import Wake
+
+CHANGES = """subscription ($since: String, $entities: [String!]) {
+  changes(since: $since, entities: $entities) { seq cursor entity id removed command record } }"""
+
+
+@asynccontextmanager
+async def connected(
+    address: str, token: str | None = "manager", **init: Any
+) -> AsyncIterator[ClientConnection]:
+    async with connect(f"ws://{address}", subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+        if token is not None:
+            payload = init or {"Authorization": f"Bearer {token}"}
+            await say(socket, type="connection_init", payload=payload)
+            assert (await hear(socket))["type"] == "connection_ack"
+        yield socket
+
+
+async def say(socket: ClientConnection, **message: Any) -> None:
+    await socket.send(orjson.dumps(message).decode())
+
+
+async def hear(socket: ClientConnection) -> Any:
+    text = await asyncio.wait_for(socket.recv(), 5)
+    assert isinstance(text, str)
+    return orjson.loads(text)
+
+
+async def subscribe(socket: ClientConnection, id: str = "1", **variables: Any) -> None:
+    await say(socket, type="subscribe", id=id, payload={"query": CHANGES, "variables": variables})
+
+
+async def change(socket: ClientConnection) -> Any:
+    message = await hear(socket)
+    assert message["type"] == "next", message
+    assert "errors" not in message["payload"], message
+    return message["payload"]["data"]["changes"]
+
+
+@asynccontextmanager
+async def waking(house: House) -> AsyncIterator[Wake]:
+    wake = Wake(house.database)
+    await wake.start()
+    try:
+        yield wake
+    finally:
+        await wake.stop()
+
+
+async def settle(house: House) -> str:
+    """A cursor at the end of the log."""
+    found = await ask(house, "{changes(last:1){nodes{cursor}}}")
+    cursor: str = found["changes"]["nodes"][0]["cursor"]
+    return cursor
+
+
+async def test_missed_changes_come_first_and_live_ones_after(house: House) -> None:
+    await house.run("createCustomer", name="Demo 0")
+    since = await settle(house)
+    missed = [await house.run("createCustomer", name=f"Demo {number}") for number in range(1, 4)]
+    async with waking(house) as wake, served(door(house, wake)) as address, connected(address) as socket:
+        await subscribe(socket, since=since)
+        found = [await change(socket) for _ in missed]
+        assert [one["id"] for one in found] == [str(one.id) for one in missed]
+        live = await house.run("updateCustomer", customerId=missed[0].id, phone="1")
+        last = await change(socket)
+        assert (last["id"], last["command"], last["record"]["phone"]) == (str(live.id), "updateCustomer", "1")
+        assert [one["seq"] for one in [*found, last]] == list(range(found[0]["seq"], found[0]["seq"] + 4))
+
+
+async def test_it_resumes_after_any_of_its_cursors(house: House) -> None:
+    await house.run("createCustomer", name="Demo")
+    start = await settle(house)
+    for number in range(5):
+        await house.run("createCustomer", name=f"Demo {number}")
+    async with served(door(house)) as address:
+        async with connected(address) as socket:
+            await subscribe(socket, since=start)
+            found = [await change(socket) for _ in range(5)]
+        for place, one in enumerate(found[:-1]):
+            async with connected(address) as socket:
+                await subscribe(socket, since=one["cursor"])
+                assert (await change(socket))["seq"] == found[place + 1]["seq"]
+
+
+async def test_without_since_only_what_follows_is_told(house: House) -> None:
+    await house.run("createCustomer", name="Before")
+    async with waking(house) as wake, served(door(house, wake)) as address, connected(address) as socket:
+        await subscribe(socket, entities=["Site"])
+        await say(socket, type="subscribe", id="2", payload={"query": "{me{role}}"})
+        while (await hear(socket))["type"] != "complete":
+            pass
+        await asyncio.sleep(0.1)
+        customer = await house.run("createCustomer", name="After")
+        site = await house.run("createSite", customerId=customer.id, name="Harbour")
+        assert (await change(socket))["id"] == str(site.id)
+
+
+async def test_a_technician_is_told_of_what_they_see_and_of_what_goes(house: House) -> None:
+    customer = await house.run("createCustomer", name="Demo")
+    site = await house.run("createSite", customerId=customer.id, name="Harbour")
+    since = await settle(house)
+    await give_scope(house, house.actor("TECHNICIAN"), site.id)
+    async with (
+        waking(house) as wake,
+        served(door(house, wake)) as address,
+        connected(address, "technician") as socket,
+    ):
+        await subscribe(socket, since=since)
+        await house.run("updateCustomer", customerId=customer.id, phone="1")
+        await house.run("updateSite", siteId=site.id, name="Quay")
+        told = await change(socket)
+        assert (told["entity"], told["record"]["name"], told["command"]) == ("Site", "Quay", None)
+
+
+async def test_a_cursor_of_another_organisation_asks_for_a_new_start(house: House) -> None:
+    other = await House(house.database).found()
+    await other.run("createCustomer", name="Theirs")
+    theirs = await settle(other)
+    for role in ("manager", "technician"):
+        async with served(door(house)) as address, connected(address, role) as socket:
+            for number, (since, code) in enumerate(((theirs, "RESYNC"), ("nonsense", "INVALID_CURSOR"))):
+                await subscribe(socket, str(number), since=since)
+                message = await hear(socket)
+                errors = message["payload"]["errors"] if message["type"] == "next" else message["payload"]
+                assert errors[0]["extensions"]["code"] == code
+                if message["type"] == "next":
+                    assert (await hear(socket))["type"] == "complete"
+
+
+async def test_the_log_shows_nobody_what_they_may_not_read(house: House) -> None:
+    account = {"email": f"{house.organisation_id}@demo.example", "name": "Demo", "role": "MANAGER"}
+    await house.run("createAccount", password="a long demo password", **account)
+    manager = await ask(house, '{changes(filter:{entity:{eq:"Account"}}){totalCount nodes{after}}}')
+    assert manager["changes"]["totalCount"] == 1
+    assert "long demo password" not in str(manager)
+    for role in ("DISPATCHER", "TECHNICIAN"):
+        found = await ask(house, "{changes{totalCount}}", role)
+        assert found["changes"]["totalCount"] == 0
+
+
+GARBAGE = ["[]", "null", "5", '"x"', "{", "{}", '{"type":5}', '{"type":"nothing"}', '{"type":"subscribe"}',
+    '{"type":"subscribe","id":"1","payload":[]}', '{"type":"subscribe","id":"1","payload":{"query":5}}',
+    '{"type":"subscribe","id":1,"payload":{"query":"{me{id}}"}}', '{"type":"complete"}', '{"type":"ping","payload":5}',
+    '{"type":"subscribe","id":"1","payload":{"query":"{me{id}}","variables":[]}}', b"binary",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_what_is_no_message_closes_with_4400(house: House, garbage: Any) -> None:
+    async with served(door(house)) as address, connected(address) as socket:
+        await socket.send(garbage)
+        with pytest.raises(ConnectionClosed):
+            await hear(socket)
+        assert socket.close_code == 4400
+
+
+async def test_who_brings_no_good_token_is_closed_with_4401(house: House) -> None:
+    async with served(door(house)) as address:
+        for payload in (None, {}, {"Authorization": "Bearer nobody"}, {"Authorization": 5}, {"headers": 5}):
+            async with connected(address, None) as socket:
+                await say(socket, type="connection_init", payload=payload)
+                with pytest.raises(ConnectionClosed):
+                    await hear(socket)
+                assert socket.close_code == 4401
+        async with connected(address, None) as socket:
+            await subscribe(socket)
+            with pytest.raises(ConnectionClosed):
+                await hear(socket)
+            assert socket.close_code == 4401
+
+
+async def test_a_token_may_come_nested_or_by_the_header(house: House) -> None:
+    async with served(door(house)) as address:
+        async with connected(address, headers={"Authorization": "Bearer manager"}):
+            pass
+        headers = {"Authorization": "Bearer manager"}
+        async with connect(
+            f"ws://{address}", subprotocols=["graphql-transport-ws"], additional_headers=headers
+        ) as socket:  # type: ignore[list-item]
+            await say(socket, type="connection_init")
+            assert (await hear(socket))["type"] == "connection_ack"
+
+
+async def test_a_token_that_runs_out_closes_the_connection(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "CHECK_SECONDS", 0.05)
+    opened: Door = door(house)
+    async with served(opened) as address, connected(address) as socket:
+        await subscribe(socket)
+        opened.tokens.clear()
+        with pytest.raises(ConnectionClosed):
+            await hear(socket)
+        assert socket.close_code == 4401
+
+
+async def test_a_query_and_a_mistake_over_a_socket(house: House) -> None:
+    async with served(door(house)) as address, connected(address) as socket:
+        await say(socket, type="subscribe", id="1", payload={"query": "{me{role}}"})
+        assert (await hear(socket))["payload"] == {"data": {"me": {"role": "MANAGER"}}}
+        assert (await hear(socket))["type"] == "complete"
+        for query, code in (("{", "GRAPHQL_PARSE_FAILED"), ("{nothing}", "GRAPHQL_VALIDATION_FAILED")):
+            await say(socket, type="subscribe", id="2", payload={"query": query})
+            message = await hear(socket)
+            assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", code)
+
+
+async def test_a_second_operation_on_a_socket_sees_what_was_committed_meanwhile(house: House) -> None:
+    async with served(door(house)) as address, connected(address) as socket:
+        for expected in (0, 1):
+            await say(
+                socket,
+                type="subscribe",
+                id=str(expected),
+                payload={"query": "{customers{totalCount}}"},
+            )
+            assert (await hear(socket))["payload"]["data"]["customers"]["totalCount"] == expected
+            assert (await hear(socket))["type"] == "complete"
+            await house.run("createCustomer", name="Demo")
+
+
+async def test_the_legacy_protocol_is_not_spoken(house: House) -> None:
+    async with served(door(house)) as address:
+        async with connect(f"ws://{address}", subprotocols=["graphql-ws"]) as socket:  # type: ignore[list-item]
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == 4406
+
+
+async def test_events_carry_the_same_changes(house: House) -> None:
+    await house.run("createCustomer", name="Demo 0")
+    since = await settle(house)
+    first = await house.run("createCustomer", name="Demo 1")
+    async with waking(house) as wake:
+        opened = door(house, wake)
+        async with served(opened) as address, httpx2.AsyncClient() as client:
+            request = {"query": CHANGES, "variables": {"since": since}}
+            headers = {"authorization": "Bearer manager", "accept": "text/event-stream"}
+            async with client.stream("POST", f"http://{address}", json=request, headers=headers) as stream:
+                lines = stream.aiter_lines()
+                assert str(first.id) in await data_line(lines)
+                second = await house.run("createCustomer", name="Demo 2")
+                assert str(second.id) in await data_line(lines)
+                opened.tokens.clear()
+                assert "TOKEN_EXPIRED" in await data_line(lines)
+
+
+async def data_line(lines: Any) -> str:
+    async with asyncio.timeout(5):
+        async for line in lines:
+            if line.startswith("data: ") and line != "data: ":
+                return str(line)
+    raise AssertionError
+
+
+async def test_a_subscription_needs_its_scope(house: House) -> None:
+    import dataclasses
+
+    poor = dataclasses.replace(house.actor(), scopes=frozenset({"account:self"}))
+    assert (await answer(house, "{changes{totalCount}}", poor)).codes == ["FORBIDDEN"]

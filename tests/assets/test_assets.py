@@ -1,0 +1,354 @@
+"""Assets: whose they are, where they are, what becomes of them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from tests.house import House, wire
+from tests.people.test_technicians import seen, technician
+from tournee.assets.models import Asset, AssetStatus, Meter, Ownership
+from tournee.assets.queries import possible_duplicates
+from tournee.catalogue import COMMANDS
+from tournee.customers.models import Site
+from tournee.kernel.actor import Actor
+from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.database import Entity, now
+from tournee.kernel.errors import Forbidden, Invalid, NotFound, TransitionNotAllowed
+from tournee.kernel.log import Change, Head, Member
+from tournee.kernel.transaction import Operation, Transaction
+
+
+async def site(house: House, customer: UUID | None = None) -> Site:
+    if customer is None:
+        customer = (await house.run("createCustomer", name="Demo Hotel")).id
+    found: Site = await house.run("createSite", customerId=customer, name="Harbour")
+    return found
+
+
+async def head(house: House) -> int:
+    async with house.database.reading() as session:
+        return (await session.get_one(Head, house.organisation_id)).seq
+
+
+async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
+    """Let an account hold scopes, as an appointment would."""
+    seq = await head(house)
+    async with house.database.writing() as session:
+        for scope in scopes:
+            await session.execute(
+                insert(Member.__table__).values(
+                    organisation_id=house.organisation_id, account_id=actor.id, scope=scope, from_seq=seq
+                )
+            )
+        await session.commit()
+
+
+async def revoke(house: House, actor: Actor, *scopes: UUID) -> None:
+    """End it, as when the appointment goes to somebody else: after what was last seen."""
+    seq = await head(house) + 1
+    async with house.database.writing() as session:
+        await session.execute(
+            update(Head.__table__).where(Head.organisation_id == house.organisation_id).values(seq=seq)
+        )
+        await session.execute(
+            update(Member.__table__)
+            .where(Member.account_id == actor.id, Member.scope.in_(scopes))
+            .values(to_seq=seq)
+        )
+        await session.commit()
+
+
+async def offline(
+    house: House, actor: Actor, base: int, name: str, /, **payload: Any
+) -> tuple[Any, Operation]:
+    """Carry out what a device did when it had last heard of `base`."""
+    command = COMMANDS[name]
+    operation = Operation(name, now(), id=uuid4(), device_id=uuid4(), base=base)
+
+    async def work(tx: Transaction) -> Entity:
+        result: Entity = await command.run(tx, command.parse(wire(payload)), operation)
+        return result
+
+    return await house.kernel.transact(actor, work), operation
+
+
+async def test_of_a_site_follows_whose_the_asset_is(house: House) -> None:
+    place = await site(house)
+    asset = await house.run("createAsset", name="Demo boiler", siteId=place.id)
+    assert (asset.customer_id, asset.ownership) == (place.customer_id, Ownership.CUSTOMER)
+    other = await house.run("createCustomer", name="Demo Bakery")
+    with pytest.raises(Invalid, match="another customer"):
+        await house.run("createAsset", name="Demo boiler", siteId=place.id, customerId=other.id)
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        ({}, "siteId"),
+        ({"ownership": "COMPANY", "customerId": "customer"}, "customerId"),
+        ({"customerId": "customer", "holderTechnicianId": "technician"}, "holderTechnicianId"),
+        (
+            {"ownership": "COMPANY", "siteId": "site", "holderTechnicianId": "technician"},
+            "holderTechnicianId",
+        ),
+        (
+            {"siteId": "site", "warrantyStartsOn": "2026-02-01", "warrantyEndsOn": "2026-01-31"},
+            "warrantyEndsOn",
+        ),
+        ({"siteId": "site", "specification": {"power": 5}}, "specification"),
+        ({"siteId": "site", "specification": {"power": "5\u0000"}}, "specification"),
+        ({"siteId": "site", "specification": {str(n): "" for n in range(501)}}, "specification"),
+        ({"siteId": "site", "criticality": "VITAL"}, "criticality"),
+        ({"siteId": "site", "serialNumber": "9" * 121}, "serialNumber"),
+    ],
+)
+async def test_an_asset_that_contradicts_itself_is_refused(
+    house: House, bad: dict[str, Any], field: str
+) -> None:
+    place = await site(house)
+    person, _ = await technician(house)
+    ids = {"customer": place.customer_id, "site": place.id, "technician": person.id}
+    given = {name: ids.get(value, value) if isinstance(value, str) else value for name, value in bad.items()}
+    with pytest.raises(Invalid) as refusal:
+        await house.run("createAsset", name="Demo boiler", **given)
+    assert (refusal.value.field or "").startswith(field)
+
+
+async def test_an_asset_is_no_part_of_itself(house: House) -> None:
+    place = await site(house)
+    plant, boiler, pump = [
+        await house.run("createAsset", name=name, siteId=place.id) for name in ("Plant", "Boiler", "Pump")
+    ]
+    await house.run("updateAsset", assetId=boiler.id, parentId=plant.id)
+    await house.run("updateAsset", assetId=pump.id, parentId=boiler.id)
+    for below in (plant, pump):
+        with pytest.raises(Invalid, match="below itself"):
+            await house.run("updateAsset", assetId=plant.id, parentId=below.id)
+
+
+async def test_a_status_is_changed_by_its_own_commands_only(house: House) -> None:
+    place = await site(house)
+    asset = await house.run("createAsset", name="Demo boiler", siteId=place.id, status="PLANNED")
+    with pytest.raises(Invalid):
+        await house.run("updateAsset", assetId=asset.id, status="ACTIVE")
+    with pytest.raises(Invalid):
+        await house.run("updateAsset", assetId=asset.id, siteId=place.id)
+
+
+async def test_an_asset_lives_from_its_plan_to_its_retirement(house: House) -> None:
+    place = await site(house)
+    made = await house.run("createAsset", name="Demo boiler", siteId=place.id, status="PLANNED")
+    assert [step.to for step in made.transitions()] == ["INSTALLED", "ACTIVE", "RETIRED"]
+    with pytest.raises(TransitionNotAllowed, match="PLANNED cannot become OUT_OF_SERVICE"):
+        await house.run("takeAssetOutOfService", assetId=made.id)
+    steps = [
+        ("installAsset", AssetStatus.INSTALLED),
+        ("commissionAsset", AssetStatus.ACTIVE),
+        ("takeAssetOutOfService", AssetStatus.OUT_OF_SERVICE),
+        ("returnAssetToService", AssetStatus.ACTIVE),
+        ("retireAsset", AssetStatus.RETIRED),
+    ]
+    for name, status in steps:
+        asset = await house.run(name, assetId=made.id)
+        assert asset.status is status
+    for name, _ in steps:
+        with pytest.raises(TransitionNotAllowed, match="final"):
+            await house.run(name, assetId=made.id)
+
+
+def test_a_warranty_covers_its_first_and_last_day() -> None:
+    asset = Asset(warranty_starts_on=date(2026, 1, 1), warranty_ends_on=date(2026, 12, 31))
+    days = [date(2025, 12, 31), date(2026, 1, 1), date(2026, 12, 31), date(2027, 1, 1)]
+    assert [asset.is_under_warranty(day) for day in days] == [False, True, True, False]
+    assert not Asset(warranty_starts_on=date(2026, 1, 1)).is_under_warranty(date(2026, 1, 2))
+    from_installation = Asset(installed_on=date(2026, 2, 1), warranty_ends_on=date(2026, 12, 31))
+    assert not from_installation.is_under_warranty(date(2026, 1, 31))
+
+
+async def test_an_asset_is_seen_where_it_is(house: House) -> None:
+    place = await site(house)
+    person, holder = await technician(house)
+    _, visitor = await technician(house, "Demo Two")
+    installed = await house.run("createAsset", name="Demo boiler", siteId=place.id)
+    loose = await house.run("createAsset", name="Demo heater", customerId=place.customer_id)
+    van = await house.run(
+        "createAsset", name="Demo van", ownership="COMPANY", kind="VEHICLE", holderTechnicianId=person.id
+    )
+    in_depot = await house.run("createAsset", name="Demo ladder", ownership="COMPANY")
+    assert await seen(house, Asset, holder) == {van.id}
+    assert await seen(house, Asset, visitor) == set()
+    await grant(house, visitor, place.id)
+    assert await seen(house, Asset, visitor) == {installed.id}
+    await revoke(house, visitor, place.id)
+    await grant(house, visitor, place.customer_id)
+    assert await seen(house, Asset, visitor) == {loose.id}
+    assert in_depot.id in await seen(house, Asset, house.actor("DISPATCHER"))
+
+
+async def test_an_asset_takes_its_parts_and_meters_along(house: House) -> None:
+    here, there, elsewhere = await site(house), await site(house), await site(house)
+    _, visitor = await technician(house)
+    boiler = await house.run("createAsset", name="Boiler", siteId=here.id)
+    pump = await house.run("createAsset", name="Pump", siteId=here.id, parentId=boiler.id)
+    await house.run("createAsset", name="Spare", siteId=elsewhere.id, parentId=boiler.id)
+    meter = await house.run("createMeter", assetId=pump.id, name="Use", unit="h")
+    assert meter.site_id == here.id
+    await grant(house, visitor, there.id)
+    assert await seen(house, Meter, visitor) == set()
+    moved = await house.run("moveAsset", assetId=boiler.id, siteId=there.id)
+    assert (moved.site_id, moved.customer_id) == (there.id, there.customer_id)
+    assert await seen(house, Asset, visitor) == {boiler.id, pump.id}
+    assert await seen(house, Meter, visitor) == {meter.id}
+
+
+async def test_a_thing_of_the_company_goes_from_hand_to_hand(house: House) -> None:
+    one, first = await technician(house)
+    two, second = await technician(house, "Demo Two")
+    tool = await house.run(
+        "createAsset", name="Meter", ownership="COMPANY", kind="TOOL", holderTechnicianId=one.id
+    )
+    with pytest.raises(NotFound):
+        await house.run("moveAsset", second, assetId=tool.id, holderTechnicianId=two.id)
+    await house.run("moveAsset", first, assetId=tool.id, holderTechnicianId=two.id)
+    assert (await seen(house, Asset, first), await seen(house, Asset, second)) == (set(), {tool.id})
+    in_depot = await house.run("moveAsset", assetId=tool.id)
+    assert in_depot.holder_technician_id is None
+    assert await seen(house, Asset, second) == set()
+
+
+async def test_a_customers_asset_cannot_go_nowhere_or_into_our_hands(house: House) -> None:
+    place = await site(house)
+    person, _ = await technician(house)
+    asset = await house.run("createAsset", name="Demo boiler", siteId=place.id)
+    for given in ({}, {"holderTechnicianId": person.id}):
+        with pytest.raises(Invalid):
+            await house.run("moveAsset", assetId=asset.id, **given)
+
+
+async def test_a_technician_enters_what_stands_at_a_site_and_nothing_else(house: House) -> None:
+    place = await site(house)
+    person, actor = await technician(house)
+    with pytest.raises(NotFound):
+        await house.run("createAsset", actor, name="Demo boiler", siteId=place.id)
+    await grant(house, actor, place.id, place.customer_id)
+    found = await house.run("createAsset", actor, name="Demo boiler", siteId=place.id)
+    assert await seen(house, Asset, actor) == {found.id}
+    for given in (
+        {"customerId": place.customer_id},
+        {"ownership": "COMPANY", "holderTechnicianId": person.id},
+    ):
+        with pytest.raises(Forbidden):
+            await house.run("createAsset", actor, name="Demo boiler", **given)
+
+
+async def test_assets_of_another_organisation_are_not_there(house: House) -> None:
+    other = await House(house.database).found()
+    foreign_site = await site(other)
+    foreign = await other.run("createAsset", name="Theirs", siteId=foreign_site.id, serialNumber="1")
+    meter = await other.run("createMeter", assetId=foreign.id, name="Use", unit="h")
+    mine = await house.run("createAsset", name="Ours", siteId=(await site(house)).id, serialNumber="1")
+    attempts: list[tuple[str, dict[str, Any]]] = [
+        ("createAsset", {"name": "Mine", "siteId": foreign_site.id}),
+        ("updateAsset", {"assetId": mine.id, "parentId": foreign.id}),
+        ("moveAsset", {"assetId": mine.id, "siteId": foreign_site.id}),
+        ("retireAsset", {"assetId": foreign.id}),
+        ("createMeter", {"assetId": foreign.id, "name": "Use", "unit": "h"}),
+        ("recordReading", {"meterId": meter.id, "value": 1, "takenAt": now()}),
+    ]
+    for name, given in attempts:
+        with pytest.raises(NotFound):
+            await house.run(name, **given)
+    async with house.database.reading() as session:
+        assert await possible_duplicates(session, house.actor()) == []
+
+
+async def test_possible_duplicates_are_found_whatever_the_hyphens_and_only_if_seen(house: House) -> None:
+    place = await site(house)
+    _, actor = await technician(house)
+    twins = [
+        await house.run("createAsset", name="A", siteId=place.id, serialNumber=number, manufacturer=maker)
+        for number, maker in (("AB-12 3", "Demo Works"), ("ab123", "demo works"))
+    ]
+    for number, maker in (("ab123", "Another"), ("ab124", "Demo Works"), (None, "Demo Works"), (None, None)):
+        given = {} if number is None else {"serialNumber": number}
+        await house.run("createAsset", name="B", siteId=place.id, manufacturer=maker, **given)
+    async with house.database.reading() as session:
+        assert await possible_duplicates(session, house.actor()) == [sorted(twin.id for twin in twins)]
+        assert await possible_duplicates(session, actor) == []
+
+
+async def test_a_step_taken_offline_meets_a_retired_asset_as_a_conflict(house: House) -> None:
+    place = await site(house)
+    _, actor = await technician(house)
+    await grant(house, actor, place.id)
+    asset = await house.run("createAsset", name="Demo boiler", siteId=place.id)
+    base = await head(house)
+    await house.run("retireAsset", "DISPATCHER", assetId=asset.id)
+    row, operation = await offline(house, actor, base, "takeAssetOutOfService", assetId=asset.id)
+    assert row.status is AssetStatus.RETIRED
+    clash = operation.conflict
+    assert clash is not None
+    assert clash.kind is ConflictKind.FIELD_CHANGED_BY_BOTH
+    assert (clash.base, clash.mine, clash.theirs) == (
+        {"status": "ACTIVE"},
+        {"status": "OUT_OF_SERVICE"},
+        {"status": "RETIRED"},
+    )
+
+
+async def test_two_who_took_the_same_step_do_not_clash(house: House) -> None:
+    place = await site(house)
+    _, actor = await technician(house)
+    await grant(house, actor, place.id)
+    asset = await house.run("createAsset", name="Demo boiler", siteId=place.id)
+    base = await head(house)
+    await house.run("takeAssetOutOfService", assetId=asset.id)
+    row, operation = await offline(house, actor, base, "takeAssetOutOfService", assetId=asset.id)
+    assert (row.status, operation.conflict) == (AssetStatus.OUT_OF_SERVICE, None)
+
+
+async def test_a_step_on_an_asset_that_left_the_technicians_scope_is_carried_out(house: House) -> None:
+    here, there = await site(house), await site(house)
+    _, actor = await technician(house)
+    asset = await house.run("createAsset", name="Demo boiler", siteId=here.id)
+    await grant(house, actor, here.id)
+    base = await head(house)
+    await house.run("moveAsset", assetId=asset.id, siteId=there.id)
+    with pytest.raises(NotFound):
+        await house.run("takeAssetOutOfService", actor, assetId=asset.id)
+    row, _ = await offline(house, actor, base, "takeAssetOutOfService", assetId=asset.id)
+    assert row.status is AssetStatus.OUT_OF_SERVICE
+    with pytest.raises(NotFound):
+        await offline(house, actor, await head(house), "returnAssetToService", assetId=asset.id)
+
+
+async def test_two_moves_keep_the_later_one_and_tell_the_office(house: House) -> None:
+    here, office, field = await site(house), await site(house), await site(house)
+    _, actor = await technician(house)
+    asset = await house.run("createAsset", name="Demo boiler", siteId=here.id)
+    await grant(house, actor, here.id, field.id)
+    base = await head(house)
+    await house.run("moveAsset", assetId=asset.id, siteId=office.id)
+    row, operation = await offline(house, actor, base, "moveAsset", assetId=asset.id, siteId=field.id)
+    assert row.site_id == field.id
+    assert operation.conflict is not None
+    assert operation.conflict.theirs["siteId"] == str(office.id)
+
+
+async def test_the_log_says_who_moved_what_where(house: House) -> None:
+    here, there = await site(house), await site(house)
+    asset = await house.run("createAsset", name="Boiler", siteId=here.id)
+    seq = await head(house)
+    await house.run("moveAsset", assetId=asset.id, siteId=there.id)
+    async with house.database.reading() as session:
+        rows = await session.execute(
+            select(Change.command, Change.entity).where(
+                Change.organisation_id == house.organisation_id, Change.seq > seq
+            )
+        )
+        assert [tuple(row) for row in rows] == [("moveAsset", "Asset")]

@@ -1,0 +1,157 @@
+"""Meters and the ledger of what they showed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.assets.test_assets import grant, head, offline, revoke, site
+from tests.house import House
+from tests.people.test_technicians import seen, technician
+from tournee.assets.models import Meter, Reading, ReadingSource
+from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.errors import Forbidden, Invalid, NotFound
+
+
+async def meter_at(house: House, site_id: UUID, **given: Any) -> Meter:
+    asset = await house.run("createAsset", name="Demo boiler", siteId=site_id)
+    made: Meter = await house.run("createMeter", assetId=asset.id, **{"name": "Use", "unit": "h", **given})
+    return made
+
+
+def read(meter: Meter, day: int, value: float, **given: Any) -> dict[str, Any]:
+    return {"meterId": meter.id, "value": value, "takenAt": datetime(2026, 3, day, tzinfo=UTC), **given}
+
+
+async def stored(house: House, *readings: Reading) -> list[Reading]:
+    async with house.database.reading() as session:
+        return [await session.get_one(Reading, (house.organisation_id, reading.id)) for reading in readings]
+
+
+async def flags(house: House, *readings: Reading) -> list[bool]:
+    return [reading.implausible for reading in await stored(house, *readings)]
+
+
+async def test_a_reading_keeps_what_the_server_knows_of_it(house: House) -> None:
+    place = await site(house)
+    meter = await meter_at(house, place.id)
+    reading = await house.run("recordReading", **read(meter, 1, 12.5, note="Seen twice"))
+    assert (reading.asset_id, reading.site_id, reading.unit) == (meter.asset_id, place.id, "h")
+    assert reading.taken_by_id == house.actor("MANAGER").id
+    assert (reading.source, reading.implausible) == (ReadingSource.MANUAL, False)
+    await house.run("updateMeter", meterId=meter.id, unit="min")
+    assert [old.unit for old in await stored(house, reading)] == ["h"]
+
+
+async def test_a_counter_that_falls_is_written_down_and_flagged(house: House) -> None:
+    meter = await meter_at(house, (await site(house)).id)
+    first = await house.run("recordReading", **read(meter, 1, 100))
+    lower = await house.run("recordReading", **read(meter, 3, 90))
+    after = await house.run("recordReading", **read(meter, 4, 95))
+    assert await flags(house, first, lower, after) == [False, True, False]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+async def test_flags_do_not_depend_on_the_order_of_arrival(house: House, order: tuple[int, ...]) -> None:
+    meter = await meter_at(house, (await site(house)).id)
+    taken = [(1, 100), (2, 300), (3, 200)]
+    made = {number: await house.run("recordReading", **read(meter, *taken[number])) for number in order}
+    assert await flags(house, made[0], made[1], made[2]) == [False, False, True]
+
+
+async def test_a_gauge_may_fall(house: House) -> None:
+    meter = await meter_at(house, (await site(house)).id, kind="GAUGE", unit="bar")
+    high = await house.run("recordReading", **read(meter, 1, 2.5))
+    low = await house.run("recordReading", **read(meter, 2, -1.5))
+    assert await flags(house, high, low) == [False, False]
+
+
+async def test_a_correction_is_another_reading_and_clears_what_followed(house: House) -> None:
+    place = await site(house)
+    meter, other = await meter_at(house, place.id), await meter_at(house, place.id)
+    wrong = await house.run("recordReading", **read(meter, 1, 1000))
+    after = await house.run("recordReading", **read(meter, 2, 110))
+    assert await flags(house, after) == [True]
+    right = await house.run("recordReading", **read(meter, 1, 100, correctsId=wrong.id))
+    kept, corrected = await stored(house, wrong, right)
+    assert (kept.value, kept.is_corrected) == (1000, True)
+    assert (corrected.corrects_id, corrected.is_corrected) == (wrong.id, False)
+    assert await flags(house, right, after) == [False, False]
+    with pytest.raises(Invalid, match="another meter"):
+        await house.run("recordReading", **read(other, 1, 1, correctsId=wrong.id))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"value": "many"}, {"value": None}, {"takenAt": "2026-03-01T00:00:00"}, {"source": "GUESS"}]
+)
+async def test_a_reading_with_bad_values_is_refused(house: House, bad: dict[str, Any]) -> None:
+    meter = await meter_at(house, (await site(house)).id)
+    with pytest.raises(Invalid):
+        await house.run("recordReading", **{**read(meter, 1, 1), **bad})
+
+
+async def test_readings_are_seen_where_they_were_taken(house: House) -> None:
+    here, there = await site(house), await site(house)
+    _, before = await technician(house)
+    _, afterwards = await technician(house, "Demo Two")
+    meter = await meter_at(house, here.id)
+    await grant(house, before, here.id)
+    await grant(house, afterwards, there.id)
+    first = await house.run("recordReading", before, **read(meter, 1, 1))
+    await house.run("moveAsset", assetId=meter.asset_id, siteId=there.id)
+    second = await house.run("recordReading", afterwards, **read(meter, 2, 2))
+    assert await seen(house, Reading, before) == {first.id}
+    assert await seen(house, Reading, afterwards) == {second.id}
+    with pytest.raises(NotFound):
+        await house.run("recordReading", before, **read(meter, 3, 3))
+
+
+async def test_a_portal_account_records_nothing(house: House) -> None:
+    meter = await meter_at(house, (await site(house)).id)
+    with pytest.raises(Forbidden):
+        await house.run("recordReading", "CUSTOMER_PORTAL", **read(meter, 1, 1))
+
+
+async def test_a_reading_of_an_asset_moved_away_meanwhile_counts_where_it_was_taken(house: House) -> None:
+    here, there = await site(house), await site(house)
+    _, actor = await technician(house)
+    meter = await meter_at(house, here.id)
+    await grant(house, actor, here.id)
+    base = await head(house)
+    await house.run("moveAsset", assetId=meter.asset_id, siteId=there.id)
+    reading, operation = await offline(house, actor, base, "recordReading", **read(meter, 1, 7))
+    assert (reading.site_id, reading.customer_id) == (here.id, here.customer_id)
+    assert operation.conflict is None
+    assert await seen(house, Reading, actor) == {reading.id}
+
+
+async def test_a_reading_taken_before_the_site_was_taken_away_is_kept(house: House) -> None:
+    here = await site(house)
+    _, actor = await technician(house)
+    meter = await meter_at(house, here.id)
+    await grant(house, actor, here.id)
+    base = await head(house)
+    await revoke(house, actor, here.id)
+    with pytest.raises(NotFound):
+        await house.run("recordReading", actor, **read(meter, 1, 7))
+    reading, _ = await offline(house, actor, base, "recordReading", **read(meter, 1, 7))
+    assert [kept.value for kept in await stored(house, reading)] == [7]
+
+
+async def test_a_reading_on_an_asset_retired_meanwhile_is_kept_and_told(house: House) -> None:
+    here = await site(house)
+    _, actor = await technician(house)
+    meter = await meter_at(house, here.id)
+    await grant(house, actor, here.id)
+    base = await head(house)
+    await house.run("retireAsset", assetId=meter.asset_id)
+    reading, operation = await offline(house, actor, base, "recordReading", **read(meter, 1, 7))
+    assert [kept.value for kept in await stored(house, reading)] == [7]
+    assert operation.conflict is not None
+    assert operation.conflict.kind is ConflictKind.RECORD_ON_CLOSED_PARENT
+    assert operation.conflict.record_id == meter.asset_id
+    _, later = await offline(house, actor, await head(house), "recordReading", **read(meter, 2, 8))
+    assert later.conflict is None

@@ -1,0 +1,156 @@
+"""Refresh tokens: rotation, theft, lost answers, devices that are gone."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import update
+from starlette.applications import Starlette
+
+from tests.auth.conftest import PASSWORD, Form
+from tests.house import House
+from tournee.auth.models import RefreshToken
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import now
+
+
+@pytest.fixture
+def device() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+async def first(technician: Actor, email: str, sign_in: Form, device: UUID) -> httpx2.Response:
+    return await sign_in(email, device=device)
+
+
+async def test_a_refresh_token_gives_both_tokens_anew(
+    technician: Actor, device: UUID, first: httpx2.Response, renew: Form, whoami: Form
+) -> None:
+    second = await renew(first)
+    assert second.status_code == 200
+    assert second.json()["refresh_token"] != first.json()["refresh_token"]
+    who = (await whoami(second.json()["access_token"])).json()
+    assert who == {"id": str(technician.id), "role": "TECHNICIAN", "device": str(device)}
+    assert (await renew(second)).status_code == 200
+
+
+async def test_a_token_that_comes_back_after_its_successor_was_used_ends_the_family(
+    first: httpx2.Response, renew: Form
+) -> None:
+    second = await renew(first)
+    third = await renew(second)
+    stolen = await renew(first)
+    assert (stolen.status_code, stolen.json()["error"]) == (400, "invalid_grant")
+    assert (await renew(third)).status_code == 400
+
+
+async def test_who_lost_the_answer_of_a_renewal_renews_again(first: httpx2.Response, renew: Form) -> None:
+    await renew(first)
+    again = await renew(first)
+    assert again.status_code == 200
+    assert (await renew(again)).status_code == 200
+
+
+async def test_a_successor_that_was_replaced_ends_the_family_when_somebody_uses_it(
+    first: httpx2.Response, renew: Form
+) -> None:
+    lost = await renew(first)
+    again = await renew(first)
+    assert (await renew(lost)).status_code == 400
+    assert (await renew(again)).status_code == 400
+
+
+async def test_families_are_apart(first: httpx2.Response, email: str, sign_in: Form, renew: Form) -> None:
+    other = await sign_in(email)
+    second = await renew(first)
+    await renew(second)
+    await renew(first)
+    assert (await renew(other)).status_code == 200
+
+
+async def test_an_expired_refresh_token_is_refused(
+    house: House, technician: Actor, first: httpx2.Response, renew: Form
+) -> None:
+    async with house.database.writing() as session:
+        own = RefreshToken.account_id == technician.id
+        await session.execute(update(RefreshToken).where(own).values(expires_at=now()))
+        await session.commit()
+    assert (await renew(first)).status_code == 400
+
+
+async def test_a_revoked_device_is_told_so_and_confirms_that_it_wiped(
+    app: Starlette,
+    house: House,
+    device: UUID,
+    email: str,
+    first: httpx2.Response,
+    renew: Form,
+    sign_in: Form,
+    whoami: Form,
+    client: httpx2.AsyncClient,
+) -> None:
+    app.state.authenticator.believed_seconds = 0
+    assert (await whoami(first.json()["access_token"])).status_code == 200
+    await house.run("revokeDevice", deviceId=device)
+    call = await whoami(first.json()["access_token"])
+    assert (call.status_code, call.json()["error"]["code"]) == (403, "DEVICE_REVOKED")
+    for answer in (await renew(first), await sign_in(email, device=device)):
+        assert answer.status_code == 400
+        assert (answer.json()["error"], answer.json()["code"]) == ("invalid_grant", "DEVICE_REVOKED")
+    form = {"refresh_token": first.json()["refresh_token"]}
+    assert (await client.post("/auth/wiped", data=form)).status_code == 204
+    assert (await client.post("/auth/wiped", data={"refresh_token": "made up"})).status_code == 400
+    assert [change.command for change in await house.changes(device)] == [
+        "enrolDevice",
+        "revokeDevice",
+        "confirmWipe",
+    ]
+
+
+async def test_disabling_an_account_ends_what_it_had(
+    app: Starlette, house: House, technician: Actor, first: httpx2.Response, renew: Form, whoami: Form
+) -> None:
+    app.state.authenticator.believed_seconds = 0
+    assert (await whoami(first.json()["access_token"])).status_code == 200
+    await house.run("disableAccount", accountId=technician.id)
+    assert (await whoami(first.json()["access_token"])).status_code == 401
+    assert (await renew(first)).status_code == 400
+    await house.run("enableAccount", accountId=technician.id)
+    assert (await renew(first)).status_code == 400
+    assert (await whoami(first.json()["access_token"])).status_code == 200
+
+
+async def test_how_an_account_stands_is_believed_for_a_while(
+    app: Starlette, house: House, technician: Actor, first: httpx2.Response, whoami: Form
+) -> None:
+    assert app.state.authenticator.believed_seconds <= 5
+    assert (await whoami(first.json()["access_token"])).status_code == 200
+    await house.run("disableAccount", accountId=technician.id)
+    assert (await whoami(first.json()["access_token"])).status_code == 200
+
+
+async def test_signing_out_ends_this_session_or_all(
+    house: House, device: UUID, technician: Actor, first: httpx2.Response, email: str, sign_in: Form, renew: Form
+) -> None:
+    other, another = await sign_in(email), await sign_in(email, device=uuid4())
+    here = house.actor("TECHNICIAN", id=technician.id, device_id=device)
+    await house.run("signOut", here)
+    assert (await renew(first)).status_code == 400
+    assert (await renew(other)).status_code == 200
+    await house.run("signOut", here, everywhere=True)
+    assert (await renew(another)).status_code == 400
+
+
+async def test_a_changed_password_ends_the_other_sessions(
+    house: House, device: UUID, technician: Actor, first: httpx2.Response, email: str, sign_in: Form, renew: Form
+) -> None:
+    other = await sign_in(email)
+    here = house.actor("TECHNICIAN", id=technician.id, device_id=device)
+    await house.run("changePassword", here, currentPassword=PASSWORD, newPassword="quite another")
+    assert (await renew(other)).status_code == 400
+    assert (await renew(first)).status_code == 200
+    assert (await sign_in(email)).status_code == 400
+    assert (await sign_in(email, "quite another")).status_code == 200

@@ -1,0 +1,125 @@
+"""Signing in over HTTP, on the whole server."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from tests.auth.conftest import PASSWORD, Form
+from tests.house import House
+from tournee.kernel.actor import Actor
+
+
+async def test_a_password_gives_tokens_that_say_who_acts(
+    technician: Actor, email: str, sign_in: Form, whoami: Form
+) -> None:
+    device = uuid4()
+    answer = await sign_in(email.upper(), device=device, device_name="Demo tablet")
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    body = answer.json()
+    assert body["token_type"] == "Bearer"
+    assert body["expires_in"] == 900
+    who = (await whoami(body["access_token"])).json()
+    assert who == {"id": str(technician.id), "role": "TECHNICIAN", "device": str(device)}
+
+
+async def test_who_is_unknown_who_is_disabled_and_who_errs_hear_the_same(
+    house: House, technician: Actor, email: str, sign_in: Form
+) -> None:
+    wrong = await sign_in(email, "another password")
+    unknown = await sign_in("nobody@demo.example")
+    await house.run("disableAccount", accountId=technician.id)
+    disabled = await sign_in(email)
+    without = await house.account("TECHNICIAN", email="new-" + email)
+    assert without
+    never = await sign_in("new-" + email)
+    assert wrong.status_code == 400
+    assert wrong.json()["error"] == "invalid_grant"
+    assert wrong.content == unknown.content == disabled.content == never.content
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({}, "invalid_request"),
+        ({"grant_type": "password", "username": "a@demo.example"}, "invalid_request"),
+        ({"grant_type": "refresh_token"}, "invalid_request"),
+        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
+        ({"grant_type": "refresh_token", "refresh_token": "é€"}, "invalid_grant"),
+        ({"grant_type": "refresh_token", "refresh_token": "made up"}, "invalid_grant"),
+        (
+            {"grant_type": "password", "username": "a", "password": "b", "device": "no uuid"},
+            "invalid_request",
+        ),
+        ({"grant_type": "password", "username": "a\0", "password": "b"}, "invalid_request"),
+        ({"grant_type": "password", "username": "a", "password": "b" * 5000}, "invalid_request"),
+    ],
+)
+async def test_a_form_that_cannot_be_answered_is_refused_as_oauth_has_it(
+    client: httpx2.AsyncClient, form: dict[str, str], error: str
+) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await client.post("/auth/token", content=urlencode(form), headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_only_a_form_is_understood(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/auth/token", json={"grant_type": "password"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+async def test_a_parameter_given_twice_is_refused(client: httpx2.AsyncClient) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await client.post("/auth/token", content="grant_type=password&grant_type=x", headers=headers)
+    assert answer.json()["error"] == "invalid_request"
+
+
+async def test_a_stale_token_in_the_header_does_not_stand_in_the_way(
+    client: httpx2.AsyncClient, technician: Actor, email: str
+) -> None:
+    form = {"grant_type": "password", "username": email, "password": PASSWORD}
+    answer = await client.post("/auth/token", data=form, headers={"Authorization": "Bearer stale"})
+    assert answer.status_code == 200
+
+
+async def test_after_ten_failures_a_name_must_wait(
+    technician: Actor, email: str, sign_in: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no(_password: str, _hash: str | None) -> bool:
+        return False
+
+    with monkeypatch.context() as quick:
+        quick.setattr("tournee.auth.sessions.is_password", no)
+        for _ in range(10):
+            assert (await sign_in(email, "guess")).status_code == 400
+    waiting = await sign_in(email)
+    assert waiting.status_code == 429
+    assert 0 < int(waiting.headers["Retry-After"]) <= 301
+
+
+async def test_signing_in_enrols_the_device_once_and_logs_it(
+    house: House, technician: Actor, email: str, sign_in: Form
+) -> None:
+    device = uuid4()
+    await sign_in(email, device=device, device_name="Demo tablet")
+    await sign_in(email, device=device, device_name="Demo tablet")
+    log = await house.changes(device)
+    assert [(change.command, change.actor_id, change.device_id) for change in log] == [
+        ("enrolDevice", technician.id, device)
+    ]
+
+
+async def test_a_device_of_one_account_is_not_for_another(
+    house: House, technician: Actor, email: str, sign_in: Form
+) -> None:
+    device = uuid4()
+    await sign_in(email, device=device)
+    await house.account("TECHNICIAN", email="b" + email, password=PASSWORD)
+    answer = await sign_in("b" + email, device=device)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    assert answer.json()["code"] == "DEVICE_MISMATCH"

@@ -1,0 +1,172 @@
+"""Access tokens: what is let in and what is not."""
+
+from __future__ import annotations
+
+import base64
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jwt
+import orjson
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.applications import Starlette
+
+from tests.auth.conftest import Form
+from tests.house import House
+from tournee.auth.keys import KeyRing
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import now
+
+
+@pytest.fixture
+async def actor(house: House) -> Actor:
+    return await house.account("DISPATCHER")
+
+
+def forge(app: Starlette, actor: Actor, *, key: Any = None, alg: str = "EdDSA", **changed: Any) -> str:
+    """A token like ours but for what is changed; None leaves a claim out, `typ` and `kid` are headers."""
+    own = app.state.tokens.ring.keys()[0]
+    claims: dict[str, Any] = {
+        "iss": "tournee", "aud": "tournee", "sub": str(actor.id), "org": str(actor.organisation_id),
+        "role": actor.role, "iat": now(), "exp": now() + timedelta(minutes=5), "jti": "1",
+    }  # fmt: skip
+    headers = {"typ": changed.pop("typ", "at+jwt"), "kid": changed.pop("kid", own.id)}
+    claims = {name: value for name, value in (claims | changed).items() if value is not None}
+    return jwt.encode(claims, own.private if key is None else key, alg, headers=headers)
+
+
+def raw(header: dict[str, Any], claims: dict[str, Any], signature: bytes = b"") -> str:
+    parts = (orjson.dumps(header), orjson.dumps(claims), signature)
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+async def test_the_likeness_of_a_token_is_let_in(app: Starlette, actor: Actor, whoami: Form) -> None:
+    assert (await whoami(forge(app, actor))).json()["id"] == str(actor.id)
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"exp": 1_000_000_000}, "TOKEN_EXPIRED"),
+        ({"aud": "another"}, "TOKEN_INVALID"),
+        ({"aud": ["tournee"]}, "TOKEN_INVALID"),
+        ({"iss": "another"}, "TOKEN_INVALID"),
+        ({"typ": "JWT"}, "TOKEN_INVALID"),
+        ({"kid": "another"}, "TOKEN_INVALID"),
+        ({"kid": 7}, "TOKEN_INVALID"),
+        ({"exp": None}, "TOKEN_INVALID"),
+        ({"aud": None}, "TOKEN_INVALID"),
+        ({"iss": None}, "TOKEN_INVALID"),
+        ({"sub": None}, "TOKEN_INVALID"),
+        ({"iat": None}, "TOKEN_INVALID"),
+        ({"sub": "nobody"}, "TOKEN_INVALID"),
+        ({"org": None}, "TOKEN_INVALID"),
+        ({"role": "OWNER"}, "TOKEN_INVALID"),
+        ({"device": "tablet"}, "TOKEN_INVALID"),
+        ({"key": Ed25519PrivateKey.generate()}, "TOKEN_INVALID"),
+        ({"role": "MANAGER"}, "TOKEN_EXPIRED"),
+        ({"org": "00000000-0000-0000-0000-000000000000"}, "UNAUTHENTICATED"),
+    ],
+    ids=str,
+)
+async def test_a_token_that_differs_is_refused(
+    app: Starlette, actor: Actor, whoami: Form, changed: dict[str, Any], code: str
+) -> None:
+    try:
+        answer = await whoami(forge(app, actor, **changed))
+    except jwt.InvalidTokenError:
+        answer = await whoami(_with_odd_header(app, actor, changed))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, code)
+    assert answer.headers["WWW-Authenticate"].startswith('Bearer error="invalid_token"')
+
+
+def _with_odd_header(app: Starlette, actor: Actor, header: dict[str, Any]) -> str:
+    return raw({"alg": "EdDSA", "typ": "at+jwt", **header}, {"sub": str(actor.id)}, b"signature")
+
+
+async def test_other_algorithms_are_refused(app: Starlette, actor: Actor, whoami: Form) -> None:
+    own = app.state.tokens.ring.keys()[0]
+    claims = jwt.decode(forge(app, actor), options={"verify_signature": False})
+    header = {"typ": "at+jwt", "kid": own.id}
+    public = own.published()["x"]
+    for token in (
+        raw(header | {"alg": "none"}, claims),
+        raw(header | {"alg": "None"}, claims),
+        raw(header, claims),
+        jwt.encode(claims, public, "HS256", headers=header),
+        jwt.encode(claims, base64.urlsafe_b64decode(public + "="), "HS256", headers=header),
+    ):
+        answer = await whoami(token)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "TOKEN_INVALID")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"x", b"...", b"a.b.c", b"\xff\xfe", "é".encode(), b"." * 3000, b"A" * 100_000, b"e30.e30.e30",
+        b"bnVsbA.bnVsbA.bnVsbA", b"W10.W10.W10", b"MQ.MQ.MQ", b'"', b"{}", b"eyJ.eyJ.eyJ", b"a b",
+        base64.urlsafe_b64encode(b"[" * 2500) + b".e30.e30",
+        base64.urlsafe_b64encode(b'{"alg":"EdDSA","kid":{}}').rstrip(b"=") + b".e30.e30",
+        base64.urlsafe_b64encode(b'{"alg":"EdDSA","kid":"\\ud800"}').rstrip(b"=") + b".e30.e30",
+    ],
+)  # fmt: skip
+async def test_garbage_is_refused_and_breaks_nothing(whoami: Form, garbage: bytes) -> None:
+    answer = await whoami(garbage)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "TOKEN_INVALID")
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "\t", "Token abc"])
+async def test_another_scheme_is_no_sign_in(client: httpx2.AsyncClient, header: str) -> None:
+    answer = await client.get("/anything", headers={"Authorization": header})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHENTICATED")
+
+
+async def test_nobody_is_told_how_to_sign_in(whoami: Form) -> None:
+    answer = await whoami()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHENTICATED")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_a_remembered_token_still_expires(
+    app: Starlette, actor: Actor, whoami: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = forge(app, actor)
+    assert (await whoami(token)).status_code == 200
+    monkeypatch.setattr("tournee.auth.authenticate.now", lambda: now() + timedelta(minutes=6))
+    monkeypatch.setattr(app.state.tokens, "verify", lambda _token: pytest.fail("asked again"))
+    with pytest.raises(pytest.fail.Exception):
+        await app.state.authenticator.authenticate(token)
+
+
+async def test_the_published_keys_verify_a_token(
+    client: httpx2.AsyncClient, app: Starlette, actor: Actor
+) -> None:
+    keys = jwt.PyJWKSet.from_dict((await client.get("/.well-known/jwks.json")).json())
+    token = app.state.tokens.issue(actor)
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    claims = jwt.decode(token, key, algorithms=["EdDSA"], audience="tournee", issuer="tournee")
+    assert claims["sub"] == str(actor.id)
+    assert all("d" not in published for published in (await client.get("/.well-known/jwks.json")).json()["keys"])
+
+
+async def test_after_a_rotation_old_tokens_are_good_and_the_new_key_signs(
+    app: Starlette, actor: Actor, whoami: Form, tmp_path: Path
+) -> None:
+    old = app.state.tokens.issue(actor)
+    KeyRing(tmp_path).rotate()
+    new = app.state.tokens.issue(actor)
+    assert jwt.get_unverified_header(old)["kid"] != jwt.get_unverified_header(new)["kid"]
+    assert [(await whoami(token)).status_code for token in (old, new)] == [200, 200]
+
+
+def test_processes_that_start_together_agree_on_one_private_key(tmp_path: Path) -> None:
+    rings = [KeyRing(tmp_path / "new") for _ in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        ids = {keys[0].id for keys in pool.map(KeyRing.keys, rings)}
+    assert len(ids) == 1
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["keys.json"]
+    assert rings[0].file.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,12 @@
+from pathlib import Path
+
+import pytest
+
+from tests.house import House
+from tests.importing.running import Importer
+
+
+@pytest.fixture
+def importer(house: House, tmp_path: Path) -> Importer:
+    """Imports into a new organisation."""
+    return Importer(house, tmp_path)

@@ -1,0 +1,105 @@
+"""Short ways to run an import in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import func, select
+
+from tests.house import House
+from tournee.importing.command import Options, run_import
+from tournee.importing.mapping import load_mapping
+from tournee.importing.reporting import Tally
+from tournee.importing.targets import record_id
+from tournee.kernel.log import Change, Record
+
+HERE = Path(__file__).parent
+ELEVATORS = HERE.parent.parent / "mappings" / "nyc_elevators.toml"
+SAMPLE = HERE / "sample.csv"
+
+
+@dataclass
+class Imported:
+    """What an import counted and reported."""
+
+    tally: Tally
+    report: list[dict[str, Any]]
+
+    def made(self, outcome: str = "created") -> dict[str, int]:
+        return {label: count for (label, kind), count in self.tally.counts.items() if kind == outcome}
+
+    def remarks(self, line: int) -> list[tuple[str, str]]:
+        return [(one["column"], one["reason"]) for one in self.report if one["line"] == line]
+
+
+@dataclass
+class Importer:
+    """Imports into a house; files and mappings are written where the test says."""
+
+    house: House
+    folder: Path
+    role: str = "MANAGER"
+
+    async def file(self, file: Path, mapping: Path, **options: Any) -> Imported:
+        report = self.folder / "report.jsonl"
+        actor = self.house.actor(self.role)
+        given = Options(file, mapping, report=report, **options)
+        tally = await run_import(self.house.kernel, actor, load_mapping(mapping), given)
+        return Imported(tally, [orjson.loads(line) for line in report.read_bytes().splitlines()])
+
+    async def elevators(self, file: Path = SAMPLE, **options: Any) -> Imported:
+        return await self.file(file, ELEVATORS, **options)
+
+    async def text(self, text: str | bytes, mapping: str, name: str = "file.csv", **options: Any) -> Imported:
+        file = self.folder / name
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        (self.folder / "mapping.toml").write_text(mapping, "utf-8")
+        return await self.file(file, self.folder / "mapping.toml", **options)
+
+    def id(self, entity: str, key: str, system: str = "nyc-dob-elevators") -> UUID:
+        return record_id(self.house.organisation_id, system, entity, key)
+
+    async def row(self, model: Any, key: str, system: str = "nyc-dob-elevators") -> Any:
+        async with self.house.database.reading() as session:
+            id = self.id(model.__name__, key, system)
+            return await session.get(model, (self.house.organisation_id, id))
+
+    async def count(self, model: Any) -> int:
+        own = model.organisation_id == self.house.organisation_id
+        async with self.house.database.reading() as session:
+            return await session.scalar(select(func.count()).select_from(model).where(own)) or 0
+
+    async def log_length(self) -> int:
+        return await self.count(Change)
+
+    async def documents(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Every record of the house as it is served, without what differs from run to run."""
+        async with self.house.database.reading() as session:
+            rows = await session.execute(
+                select(Record.entity, Record.document).where(
+                    Record.organisation_id == self.house.organisation_id
+                )
+            )
+            return {
+                (entity, document["externalKey"]): _without_ids(document)
+                for entity, text in rows
+                if (document := orjson.loads(text))
+            }
+
+
+def _without_ids(document: dict[str, Any]) -> dict[str, Any]:
+    """Ids of two houses differ, and so do the times."""
+    return {name: value for name, value in document.items() if name != "createdAt" and not _is_id(name)}
+
+
+def _is_id(name: str) -> bool:
+    return name == "id" or name.endswith("Id")
+
+
+def lines(*rows: Sequence[str]) -> str:
+    return "".join(",".join(row) + "\n" for row in rows)

@@ -1,0 +1,101 @@
+"""A mapping or file that cannot be used is refused before the first line, in words that help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.importing.running import ELEVATORS, SAMPLE
+from tournee.importing.command import Options, import_file
+from tournee.importing.mapping import load_mapping
+
+RECORD = """
+system = "billing"
+[[record]]
+entity = "Customer"
+key = "{No}"
+fields.name = "Company"
+"""
+FILE = "No,Company,When\n1,Demo,2025-01-01\n"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        ("system = ", ["mapping.toml", "Invalid value"]),
+        (RECORD.replace("system", "sistem"), ["mapping.toml", "system", "sistem"]),
+        (RECORD.replace("entity", "entitty"), ["mapping.toml: record[1].entitty"]),
+        (RECORD.replace("Customer", "Cusomer"), ["'Cusomer' cannot be imported", "Customer"]),
+        (RECORD.replace("fields.name", "fields.nam"), ["record 'Customer'", "no field 'nam'", "'name'"]),
+        (RECORD.replace("fields.name", "fields.email"), ["'name' is required"]),
+        (RECORD + 'fields.id = "No"', ["'id' follows from the key"]),
+        (RECORD.replace("Company", "Firm"), ["file.csv", "'Firm' not", "Company"]),
+        (RECORD.replace("{No}", "{Number}"), ["file.csv", "'Number' not"]),
+        (RECORD.replace("{No}", "{No"), ["record[1].key", "no template"]),
+        (RECORD + 'fields.email = { column = "No", constant = "x" }', ["fields.email", "exactly one"]),
+        (RECORD + "fields.email = { }", ["fields.email", "exactly one"]),
+        (RECORD + 'fields.parentId = { record = "boss" }', ["'boss'", "names no record above 'Customer'"]),
+        (RECORD + 'fields.parentId = { entity = "Boss", key = "{No}" }', ["there is no 'Boss'"]),
+        (RECORD + 'together = [["name", "phone"]]', ["together", "'phone' is no field"]),
+        (RECORD + "[columns.No]\nmatches = '('", ["columns.No.matches", "no regular expression"]),
+        (RECORD + "[columns.No]\nrewrite = [['a', '\\3']]", ["columns.No.rewrite[1]"]),
+        (RECORD + '[columns.No]\nparse = "money"', ["columns.No.parse"]),
+        (RECORD + '[columns.When]\nparse = "date"', ["columns.When", "needs `formats`"]),
+        (RECORD + '[columns.When]\nparse = "time"\nzone = "Mars/Crater"', ["columns.When.zone", "IANA"]),
+        (RECORD + "[columns.No]\nminimum = 3", ["columns.No", "only numbers, dates and times"]),
+        (RECORD + '[source]\nencoding = "utf-9"', ["source", "no encoding 'utf-9'"]),
+        (RECORD + '[[skip]]\nreason = "x"\nwhen = [{ column = "No" }]', ["skip[1].when[1]", "one of"]),
+        (RECORD + RECORD.replace('system = "billing"', ""), ["two records are called 'Customer'"]),
+        (
+            (
+                'system = "b"\n[columns.When]\nparse = "date"\nformats = ["%Y"]\n'
+                '[[record]]\nentity = "Site"\nkey = "{No}"\nfields.customerId = { constant = "x" }\n'
+                'fields.name = "No"\nfields.latitude = "When"'
+            ),
+            ["record 'Site'.fields.latitude", "takes a float", "'When' is read as date"],
+        ),
+        (RECORD + 'fields.email = { items = [{ grade = "No" }] }', ["takes no list of entries"]),
+    ],
+)
+def test_a_mapping_that_cannot_be_used_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mapping: str, words: list[str]
+) -> None:
+    (tmp_path / "mapping.toml").write_text(mapping, "utf-8")
+    (tmp_path / "file.csv").write_text(FILE, "utf-8")
+    options = Options(tmp_path / "file.csv", tmp_path / "mapping.toml", create_organisation="Test")
+    assert import_file(f"sqlite:///{tmp_path}/untouched.db", options) == 2
+    said = capsys.readouterr().err
+    for word in words:
+        assert word in said
+    assert not (tmp_path / "untouched.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["the file is empty"]),
+        (b"Name,Town\nDemo,Paris\n", ["'Company' not", "Town"]),
+        (b"No,Company,No\n1,Demo,1\n", ["'No' twice"]),
+        (b"\x1f\x8b\x08\x00broken", ["gzip"]),
+        (None, ["No such file"]),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, words: list[str]
+) -> None:
+    (tmp_path / "mapping.toml").write_text(RECORD, "utf-8")
+    if content is not None:
+        (tmp_path / "file.csv").write_bytes(content)
+    options = Options(tmp_path / "file.csv", tmp_path / "mapping.toml", create_organisation="Test")
+    assert import_file(f"sqlite:///{tmp_path}/untouched.db", options) == 2
+    said = capsys.readouterr().err
+    assert "file.csv" in said
+    for word in words:
+        assert word in said
+
+
+def test_the_mapping_of_the_elevators_fits_its_sample() -> None:
+    mapping = load_mapping(ELEVATORS)
+    header = SAMPLE.read_text("utf-8").splitlines()[0].split(",")
+    assert mapping.used_columns() <= set(header)

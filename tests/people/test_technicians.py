@@ -1,0 +1,215 @@
+"""Who technicians are, what they see of each other, and what they can."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+
+from tests.house import House
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Entity, now
+from tournee.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refused
+from tournee.kernel.log import Change
+from tournee.kernel.visibility import visible
+from tournee.people.jobs import move_windows
+from tournee.people.models import (
+    Absence,
+    Shift,
+    Skill,
+    Technician,
+    TechnicianProfile,
+    TechnicianSkill,
+    Territory,
+)
+
+
+async def technician(house: House, name: str = "Demo One", **given: Any) -> tuple[Technician, Actor]:
+    """A technician and the account that is theirs."""
+    actor = house.actor("TECHNICIAN", id=uuid4())
+    return await house.run("createTechnician", name=name, accountId=actor.id, **given), actor
+
+
+async def seen(house: House, model: type[Entity], actor: Actor) -> set[UUID]:
+    async with house.database.reading() as session:
+        return set(await session.scalars(select(model.id).where(visible(model, actor))))
+
+
+async def test_a_technician_sees_colleagues_but_not_where_they_live(house: House) -> None:
+    one, actor = await technician(house, homeLatitude=48.5, homeLongitude=2.5, efficiency=1.5)
+    two, _ = await technician(house, "Demo Two", homeLatitude=49.5, homeLongitude=2.5)
+    assert await seen(house, Technician, actor) == {one.id, two.id}
+    async with house.database.reading() as session:
+        profiles = (await session.scalars(select(TechnicianProfile))).all()
+        mine = {profile.id for profile in profiles if profile.technician_id == one.id}
+    assert await seen(house, TechnicianProfile, actor) == mine
+    assert len(await seen(house, TechnicianProfile, house.actor("DISPATCHER"))) == 2
+
+
+async def test_a_technician_sees_only_their_own_skills_shifts_and_absences(house: House) -> None:
+    one, actor = await technician(house)
+    two, other = await technician(house, "Demo Two")
+    skill = await house.run("createSkill", name="Gas")
+    territory = await house.run("createTerritory", name="North")
+    for person in (one, two):
+        await house.run("createTechnicianSkill", technicianId=person.id, skillId=skill.id)
+        times = {"startsAt": now(), "endsAt": now() + timedelta(hours=1)}
+        await house.run("createShift", technicianId=person.id, **times)
+        await house.run("requestAbsence", technicianId=person.id, **times)
+    for model in (TechnicianSkill, Shift, Absence):
+        assert len(await seen(house, model, actor)) == 1
+        assert not await seen(house, model, actor) & await seen(house, model, other)
+        assert len(await seen(house, model, house.actor("AUDITOR"))) == 2
+    assert await seen(house, Skill, actor) == {skill.id}
+    assert await seen(house, Territory, actor) == {territory.id}
+
+
+async def test_an_account_holds_what_its_technician_has_only_while_it_is_theirs(house: House) -> None:
+    one, first = await technician(house)
+    second = house.actor("TECHNICIAN", id=uuid4())
+    await house.run("updateTechnician", technicianId=one.id, accountId=second.id)
+    assert await seen(house, TechnicianProfile, first) == set()
+    assert len(await seen(house, TechnicianProfile, second)) == 1
+    await house.run("updateTechnician", technicianId=one.id, status="INACTIVE")
+    assert await seen(house, TechnicianProfile, second) == set()
+    await house.run("updateTechnician", technicianId=one.id, status="ACTIVE")
+    assert len(await seen(house, TechnicianProfile, second)) == 1
+    await house.run("updateTechnician", technicianId=one.id, accountId=None)
+    assert await seen(house, Technician, second) == set()
+
+
+async def test_an_account_is_one_technician_at_most(house: House) -> None:
+    _, actor = await technician(house)
+    two, _ = await technician(house, "Demo Two")
+    with pytest.raises(Conflict, match="another technician"):
+        await house.run("createTechnician", name="Demo Three", accountId=actor.id)
+    with pytest.raises(Conflict, match="another technician"):
+        await house.run("updateTechnician", technicianId=two.id, accountId=actor.id)
+
+
+async def test_a_technician_keeps_their_own_phone_number_and_nobody_elses(house: House) -> None:
+    one, actor = await technician(house)
+    two, _ = await technician(house, "Demo Two")
+    changed = await house.run("updateOwnDetails", actor, technicianId=one.id, phone="+33 1")
+    assert changed.phone == "+33 1"
+    with pytest.raises(Forbidden):
+        await house.run("updateOwnDetails", actor, technicianId=two.id, phone="+33 2")
+    with pytest.raises(Forbidden):
+        await house.run("updateTechnician", actor, technicianId=one.id, name="Boss")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"efficiency": 0.05},
+        {"efficiency": 11},
+        {"timeZone": "Mars/Crater"},
+        {"homeLatitude": 91, "homeLongitude": 0},
+        {"homeLatitude": 10},
+        {"kind": "ROBOT"},
+        {"windowFrom": "2026-01-01T00:00:00Z"},
+        {"name": "x" * 121},
+    ],
+)
+async def test_a_technician_with_bad_values_is_refused(house: House, bad: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        await house.run("createTechnician", **{"name": "Demo", **bad})
+
+
+async def test_technicians_of_another_organisation_are_not_there(house: House) -> None:
+    other = await House(house.database).found()
+    foreign, _ = await technician(other)
+    skill = await house.run("createSkill", name="Gas")
+    attempts: list[tuple[str, dict[str, Any]]] = [
+        ("updateTechnician", {"technicianId": foreign.id, "name": "Mine"}),
+        ("createTechnicianSkill", {"technicianId": foreign.id, "skillId": skill.id}),
+        ("createShift", {"technicianId": foreign.id, "startsAt": now(), "endsAt": now()}),
+        ("requestAbsence", {"technicianId": foreign.id, "startsAt": now(), "endsAt": now()}),
+        ("moveWindow", {"technicianId": foreign.id, "windowFrom": now()}),
+    ]
+    for name, given in attempts:
+        with pytest.raises(NotFound):
+            await house.run(name, **given)
+
+
+async def test_a_skill_that_expires_needs_an_end(house: House) -> None:
+    one, _ = await technician(house)
+    skill = await house.run("createSkill", name="Gas", expires=True)
+    with pytest.raises(Invalid, match="expires"):
+        await house.run("createTechnicianSkill", technicianId=one.id, skillId=skill.id)
+    held = await house.run(
+        "createTechnicianSkill",
+        technicianId=one.id,
+        skillId=skill.id,
+        validFrom="2026-01-01",
+        validTo="2026-12-31",
+    )
+    days = [date(2025, 12, 31), date(2026, 1, 1), date(2026, 12, 31), date(2027, 1, 1)]
+    assert [held.is_valid_on(day) for day in days] == [False, True, True, False]
+    with pytest.raises(Invalid, match="expires"):
+        await house.run("updateTechnicianSkill", technicianSkillId=held.id, validTo=None)
+    with pytest.raises(Invalid, match="before it begins"):
+        await house.run("updateTechnicianSkill", technicianSkillId=held.id, validTo="2025-01-01")
+
+
+async def test_a_territory_cannot_lie_in_itself(house: House) -> None:
+    country = await house.run("createTerritory", name="Country")
+    north = await house.run("createTerritory", name="North", parentId=country.id)
+    harbour = await house.run("createTerritory", name="Harbour", parentId=north.id)
+    for parent in (country, harbour):
+        with pytest.raises(Invalid) as refusal:
+            await house.run("updateTerritory", territoryId=country.id, parentId=parent.id)
+        assert refusal.value.field == "parentId"
+
+
+async def test_a_technician_has_one_primary_territory(house: House) -> None:
+    one, _ = await technician(house)
+    north = await house.run("createTerritory", name="North")
+    south = await house.run("createTerritory", name="South")
+    await house.run("createTerritoryMembership", technicianId=one.id, territoryId=north.id)
+    refused: list[dict[str, Any]] = [
+        {"territoryId": south.id},
+        {"territoryId": north.id, "kind": "SECONDARY"},
+    ]
+    for given in refused:
+        with pytest.raises(Refused):
+            await house.run("createTerritoryMembership", technicianId=one.id, **given)
+    second = await house.run(
+        "createTerritoryMembership", technicianId=one.id, territoryId=south.id, kind="SECONDARY"
+    )
+    with pytest.raises(Conflict, match="primary"):
+        await house.run("updateTerritoryMembership", territoryMembershipId=second.id, kind="PRIMARY")
+
+
+async def test_windows_reach_two_weeks_back_and_four_ahead_and_move_once_a_day(house: House) -> None:
+    one, _ = await technician(house)
+    assert one.window_from <= now() - timedelta(days=14) < one.window_from + timedelta(days=1)
+    assert one.window_to - timedelta(days=1) <= now() + timedelta(days=28) <= one.window_to
+    past = datetime(2026, 1, 1, tzinfo=UTC)
+    await house.run("moveWindow", technicianId=one.id, windowFrom=past, windowTo=past + timedelta(days=60))
+    assert await move_windows(house.kernel, house.organisation_id) == 1
+    assert await move_windows(house.kernel, house.organisation_id) == 0
+    async with house.database.reading() as session:
+        moved = await session.get_one(Technician, (house.organisation_id, one.id))
+        by = await session.scalars(
+            select(Change.actor_id)
+            .where(Change.organisation_id == house.organisation_id)
+            .order_by(Change.seq.desc())
+        )
+        assert by.first() == house.organisation_id
+    assert moved.window_from > now() - timedelta(days=16)
+    assert moved.window_to - moved.window_from == timedelta(days=60)
+
+
+async def test_a_window_ends_after_it_begins_and_is_not_the_technicians_to_move(house: House) -> None:
+    one, actor = await technician(house)
+    with pytest.raises(Invalid, match="window"):
+        await house.run("moveWindow", technicianId=one.id, windowFrom=now(), windowTo="2020-01-01T00:00:00Z")
+    with pytest.raises(Forbidden):
+        await house.run("moveWindow", actor, technicianId=one.id, windowFrom=now())
+    inactive, _ = await technician(house, "Demo Two", status="INACTIVE")
+    await house.run("moveWindow", technicianId=inactive.id, windowFrom="2026-01-01T00:00:00Z")
+    assert await move_windows(house.kernel, house.organisation_id) == 0

@@ -1,0 +1,86 @@
+"""Checklists to test with, and people in the field."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Entity
+from tournee.kernel.log import Head, Member
+from tournee.kernel.visibility import visible
+
+AT = "2026-11-20T09:00:00Z"
+LATER = "2026-11-20T10:00:00Z"
+
+ITEMS: list[dict[str, Any]] = [
+    {"key": "on", "prompt": "Is it on?", "kind": "CHECK", "required": True},
+    {
+        "key": "pressure",
+        "prompt": "Pressure",
+        "kind": "NUMBER",
+        "minimum": 2,
+        "maximum": 6,
+        "required": True,
+        "condition": {"itemKey": "on", "equals": "true"},
+    },
+    {"key": "remarks", "prompt": "Remarks", "kind": "TEXT", "allowsNotApplicable": True},
+    {"key": "photos", "prompt": "Photos", "kind": "PHOTO"},
+]
+
+
+async def checklist(
+    house: House, items: list[dict[str, Any]] | None = None, key: str = "inspection"
+) -> tuple[UUID, UUID]:
+    """A template with a published version: their ids."""
+    template = await house.run("createChecklistTemplate", key=key, title="Demo checklist")
+    version = await house.run("draftChecklistVersion", templateId=template.id, items=items or ITEMS)
+    await house.run("publishChecklistVersion", versionId=version.id)
+    return template.id, version.id
+
+
+async def site(house: House) -> UUID:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    return (await house.run("createSite", customerId=customer.id, name="Demo Harbour")).id
+
+
+async def run_at(house: House, site_id: UUID, version_id: UUID, **more: Any) -> Any:
+    return await house.run("addChecklistRun", versionId=version_id, siteId=site_id, **more)
+
+
+async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
+    """Let an account hold scopes, as an assignment would."""
+    async with house.database.writing() as session:
+        seq = (await session.get_one(Head, house.organisation_id)).seq
+        for scope in scopes:
+            values = {"account_id": actor.id, "scope": scope, "from_seq": seq}
+            await session.execute(
+                insert(Member.__table__).values(organisation_id=house.organisation_id, **values)
+            )
+        await session.commit()
+
+
+async def technician(house: House, *scopes: UUID) -> TestDevice:
+    """A technician with a device, who holds these scopes and has pulled."""
+    actor = await house.account("TECHNICIAN")
+    await grant(house, actor, *scopes)
+    device = TestDevice(house, actor=actor)
+    await device.pull()
+    return device
+
+
+async def rows(house: House, model: Any, *where: Any) -> list[Any]:
+    async with house.database.reading() as session:
+        own = (model.organisation_id == house.organisation_id, model.deleted.is_(False), *where)
+        return list(await session.scalars(select(model).where(*own)))
+
+
+async def sees(house: House, actor: Actor, model: type[Entity], id: UUID) -> bool:
+    async with house.database.reading() as session:
+        return (
+            await session.scalar(select(model.id).where(model.id == id, visible(model, actor))) is not None
+        )

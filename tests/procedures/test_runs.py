@@ -1,0 +1,170 @@
+"""Working through a checklist, online."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.house import House
+from tests.procedures.field import AT, LATER, checklist, grant, rows, run_at, sees, site, technician
+from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
+from tournee.procedures.models import ChecklistAnswer, ChecklistRun, ChecklistTemplate, ChecklistVersion
+from tournee.procedures.queries import run_transitions
+
+
+async def begun(house: House, **more: Any) -> Any:
+    _, version_id = await checklist(house)
+    return await run_at(house, await site(house), version_id, **more)
+
+
+async def answer(house: House, run: Any, key: str, **value: Any) -> Any:
+    return await house.run("answerChecklistItem", runId=run.id, itemKey=key, **{"at": AT, **value})
+
+
+async def test_the_first_answer_starts_a_run_and_a_number_beyond_its_limit_fails(house: House) -> None:
+    run = await begun(house)
+    assert (await answer(house, run, "on", checked=True)).result == "PASS"
+    assert (await answer(house, run, "pressure", number=6.5)).result == "FAIL"
+    (now,) = await rows(house, ChecklistRun)
+    assert (now.status, now.started_at.isoformat()) == ("IN_PROGRESS", "2026-11-20T09:00:00+00:00")
+
+
+async def test_a_run_is_not_completed_while_a_shown_required_item_is_open(house: House) -> None:
+    run = await begun(house)
+    with pytest.raises(Blocked, match=r"on\.$"):
+        await house.run("completeChecklistRun", runId=run.id, at=AT)
+    await answer(house, run, "on", checked=True)
+    with pytest.raises(Blocked, match=r"pressure\.$"):
+        await house.run("completeChecklistRun", runId=run.id, at=AT)
+    async with house.database.reading() as session:
+        (now,) = await rows(house, ChecklistRun)
+        moves = {move.to: move for move in await run_transitions(session, now)}
+    assert (moves["COMPLETED"].allowed, moves["NOT_APPLICABLE"].allowed) == (False, True)
+    assert "pressure" in moves["COMPLETED"].blocked_by[0]
+    await answer(house, run, "on", checked=False)
+    done = await house.run("completeChecklistRun", runId=run.id, at=LATER)
+    assert (done.status, done.result) == ("COMPLETED", "FAIL")
+
+
+async def test_a_closed_run_takes_answers_again_only_when_it_was_reopened(house: House) -> None:
+    run = await begun(house)
+    await answer(house, run, "on", checked=False)
+    await house.run("completeChecklistRun", runId=run.id, at=AT)
+    for again in ("answerChecklistItem", "completeChecklistRun", "startChecklistRun"):
+        values = {"itemKey": "on", "checked": True} if again == "answerChecklistItem" else {}
+        with pytest.raises(TransitionNotAllowed, match="reopened"):
+            await house.run(again, runId=run.id, at=LATER, **values)
+    with pytest.raises(Forbidden):
+        await house.run("reopenChecklistRun", "TECHNICIAN", runId=run.id, reason="mistake")
+    with pytest.raises(Invalid):
+        await house.run("reopenChecklistRun", "DISPATCHER", runId=run.id, reason=" ")
+    opened = await house.run("reopenChecklistRun", "DISPATCHER", runId=run.id, reason="mistake")
+    assert (opened.status, opened.result, opened.completed_at) == ("IN_PROGRESS", None, None)
+    with pytest.raises(TransitionNotAllowed, match="open"):
+        await house.run("reopenChecklistRun", "DISPATCHER", runId=run.id, reason="mistake")
+    await answer(house, run, "on", checked=True)
+    await answer(house, run, "pressure", number=3)
+    assert (await house.run("completeChecklistRun", runId=run.id, at=LATER)).result == "PASS"
+
+
+async def test_a_run_that_does_not_apply_says_why(house: House) -> None:
+    run = await begun(house)
+    with pytest.raises(Invalid):
+        await house.run("dismissChecklistRun", runId=run.id, reason=" ")
+    gone = await house.run("dismissChecklistRun", runId=run.id, reason="unit removed")
+    assert (gone.status, gone.result, gone.reason) == ("NOT_APPLICABLE", "NA", "unit removed")
+    with pytest.raises(TransitionNotAllowed):
+        await house.run("dismissChecklistRun", runId=run.id, reason="again")
+
+
+async def test_an_item_answered_again_is_one_row_and_the_log_keeps_both(house: House) -> None:
+    run = await begun(house)
+    first = await answer(house, run, "on", checked=True)
+    second = await answer(house, run, "on", checked=False, at=LATER)
+    assert first.id == second.id
+    (only,) = await rows(house, ChecklistAnswer)
+    assert (only.checked, only.result) == (False, "FAIL")
+    assert [change.before is None for change in await house.changes(only.id)] == [True, False]
+
+
+async def test_an_answer_taken_back_to_not_applicable_has_no_value_left(house: House) -> None:
+    run = await begun(house)
+    await answer(house, run, "remarks", text="leaks")
+    now = await answer(house, run, "remarks", notApplicable=True, reason="nothing to say")
+    assert (now.text, now.not_applicable, now.reason) == (None, True, "nothing to say")
+    now = await answer(house, run, "remarks", text="leaks after all")
+    assert (now.text, now.not_applicable, now.reason) == ("leaks after all", False, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"itemKey": "on", "text": "yes"}, "text"),
+        ({"itemKey": "on", "checked": "yes"}, "checked"),
+        ({"itemKey": "on", "checked": True, "at": "yesterday"}, "at"),
+        ({"itemKey": "nowhere", "checked": True}, "itemKey"),
+        ({"itemKey": "photos", "files": ["photo.jpg"]}, "files.0"),
+    ],
+)
+async def test_a_bad_answer_is_refused_by_its_field(house: House, values: dict[str, Any], field: str) -> None:
+    run = await begun(house)
+    with pytest.raises(Invalid) as refusal:
+        await house.run("answerChecklistItem", runId=run.id, **{"at": AT, **values})
+    assert refusal.value.field == field
+    assert await rows(house, ChecklistAnswer) == []
+
+
+async def test_published_checklists_are_everybodys_and_drafts_the_offices(house: House) -> None:
+    template_id, version_id = await checklist(house)
+    draft = await house.run("draftChecklistVersion", templateId=template_id)
+    actor = await house.account("TECHNICIAN")
+    assert await sees(house, actor, ChecklistTemplate, template_id)
+    assert await sees(house, actor, ChecklistVersion, version_id)
+    assert not await sees(house, actor, ChecklistVersion, draft.id)
+    assert await sees(house, house.actor("AUDITOR"), ChecklistVersion, draft.id)
+    await house.run("publishChecklistVersion", versionId=draft.id)
+    assert await sees(house, actor, ChecklistVersion, draft.id)
+
+
+async def test_who_does_not_see_the_place_neither_sees_nor_answers_its_run(house: House) -> None:
+    run = await begun(house)
+    given = await answer(house, run, "on", checked=True)
+    inside, outside = await house.account("TECHNICIAN"), await house.account("TECHNICIAN")
+    await grant(house, inside, run.site_id)
+    for model, id in ((ChecklistRun, run.id), (ChecklistAnswer, given.id)):
+        assert await sees(house, inside, model, id)
+        assert not await sees(house, outside, model, id)
+    values = {"itemKey": "on", "checked": False, "at": AT}
+    assert await house.run("answerChecklistItem", inside, runId=run.id, **values)
+    with pytest.raises(NotFound):
+        await house.run("answerChecklistItem", outside, runId=run.id, **values)
+    with pytest.raises(Forbidden):
+        await house.run("answerChecklistItem", "CUSTOMER_PORTAL", runId=run.id, **values)
+
+
+async def test_a_run_of_another_organisation_is_not_there(house: House) -> None:
+    other = await House(house.database).found()
+    foreign = await begun(other)
+    here = await site(house)
+    answers = []
+    for id in (foreign.id, uuid4()):
+        with pytest.raises(NotFound) as refusal:
+            await house.run("startChecklistRun", runId=id, at=AT)
+        answers.append((refusal.value.message, refusal.value.field))
+    assert answers[0] == answers[1]
+    for names in ({"versionId": foreign.version_id}, {"templateId": foreign.template_id}):
+        with pytest.raises(NotFound):
+            await house.run("addChecklistRun", siteId=here, **names)
+    with pytest.raises(NotFound):
+        await run_at(house, foreign.site_id, (await checklist(house))[1])
+
+
+async def test_a_technicians_device_gets_run_and_answers_of_its_place(house: House) -> None:
+    run = await begun(house)
+    given = await answer(house, run, "on", checked=True)
+    device = await technician(house, run.site_id)
+    assert device.rows[run.id]["status"] == "IN_PROGRESS"
+    assert device.rows[given.id]["checked"] is True
+    assert device.rows == await device.fresh()

@@ -1,0 +1,136 @@
+"""The server as a whole: health, limits, names of requests, errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from structlog.testing import capture_logs
+
+from tournee import migrations
+from tournee.app import create_app
+from tournee.settings import Settings
+
+
+@asynccontextmanager
+async def caller(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://server") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Starlette:
+    """A server that takes bodies of a hundred bytes, and a route that reads them."""
+
+    async def length(request: Request) -> Response:
+        return PlainTextResponse(str(len(await request.body())))
+
+    settings = Settings(f"sqlite:///{tmp_path}/new.db", directory=tmp_path, body_limit=100)
+    app = create_app(settings)
+    app.router.routes.append(Route("/length", length, methods=["POST"]))
+    return app
+
+
+async def pieces(count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b"x" * 10
+
+
+async def test_alive_says_nothing_of_the_database(small: Starlette) -> None:
+    async with caller(small) as client:
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_not_ready_before_the_migrations(small: Starlette) -> None:
+    async with caller(small) as client:
+        answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "MIGRATIONS_PENDING")
+
+
+async def test_not_ready_without_a_database(tmp_path: Path) -> None:
+    settings = Settings("postgresql://nobody@127.0.0.1:1/none", directory=tmp_path)
+    async with caller(create_app(settings)) as client:
+        answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "DATABASE_UNREACHABLE")
+
+
+@pytest.mark.skipif(not migrations.newest(), reason="there is no migration yet")
+async def test_ready_when_migrated(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_a_body_over_the_limit_is_refused_announced_or_not(small: Starlette) -> None:
+    async with caller(small) as client:
+        assert (await client.post("/length", content=b"x" * 100)).text == "100"
+        assert (await client.post("/length", content=pieces(10))).text == "100"
+        for body in (b"x" * 101, pieces(11)):
+            answer = await client.post("/length", content=body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (413, "TOO_LARGE")
+
+
+async def test_the_limit_holds_where_an_endpoint_swallows_errors(small: Starlette) -> None:
+    async def swallow(request: Request) -> Response:
+        try:
+            await request.body()
+        except Exception:  # noqa: BLE001 - that is the point
+            return PlainTextResponse("fine")
+        return PlainTextResponse("fine")
+
+    small.router.routes.append(Route("/swallow", swallow, methods=["POST"]))
+    async with caller(small) as client:
+        assert (await client.post("/swallow", content=pieces(11))).status_code == 413
+
+
+async def test_a_request_keeps_a_sane_id_and_gets_one_otherwise(client: httpx2.AsyncClient) -> None:
+    kept = await client.get("/healthz", headers={"X-Request-Id": "from-a-proxy.1"})
+    assert kept.headers["X-Request-Id"] == "from-a-proxy.1"
+    for odd in ("a b", "x" * 101, "<script>", ""):
+        answer = await client.get("/healthz", headers={"X-Request-Id": odd})
+        assert answer.headers["X-Request-Id"] not in (odd, "")
+
+
+async def test_what_breaks_is_masked_outside_and_logged_inside(small: Starlette) -> None:
+    async def broken(request: Request) -> Response:
+        raise RuntimeError("the secret")
+
+    small.router.routes.append(Route("/broken", broken))
+    with capture_logs() as logged:
+        async with caller(small) as client:
+            answer = await client.get("/broken", headers={"X-Request-Id": "id-1"})
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "INTERNAL"
+    assert answer.json()["error"]["requestId"] == answer.headers["X-Request-Id"] == "id-1"
+    assert "secret" not in answer.text
+    (failure,) = [line for line in logged if line["event"] == "request_failed"]
+    assert failure["exc_info"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [("GET", "/nothing", 404, "NO_SUCH_PATH"), ("GET", "/auth/token", 405, "METHOD_NOT_ALLOWED")],
+)
+async def test_what_is_not_there_is_refused_with_a_code(
+    client: httpx2.AsyncClient, method: str, path: str, status: int, code: str
+) -> None:
+    answer = await client.request(method, path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+async def test_requests_are_counted_by_route_and_not_by_path(client: httpx2.AsyncClient) -> None:
+    await client.get("/nothing/here")
+    await client.request("MADEUP", "/healthz")
+    text = (await client.get("/metrics")).text
+    assert 'tournee_http_requests_total{method="GET",route="unmatched",status="404"}' in text
+    assert 'method="OTHER"' in text
+    assert "/nothing/here" not in text

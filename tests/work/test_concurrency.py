@@ -1,0 +1,91 @@
+"""Several people at once, on PostgreSQL: SQLite has one writer and cannot get these wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.work.world import Technician, World, at
+from tournee.work import recording
+from tournee.work.models import Appointment, WorkOrder
+from tournee.work.states import AppointmentStatus as A
+from tournee.work.states import WorkOrderStatus as W
+
+
+@pytest.fixture(autouse=True)
+def _on_postgresql(database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("SQLite has one writer")
+
+
+async def two_visits_in_work(world: World) -> tuple[list[Technician], list[Appointment]]:
+    order = await world.order()
+    technicians = [await world.technician(), await world.technician()]
+    visits = [await world.visit(technician, order=order) for technician in technicians]
+    for technician, visit in zip(technicians, visits, strict=True):
+        await world.house.run("startWork", technician.actor, appointmentId=visit.id, at=at(0))
+    return technicians, visits
+
+
+async def test_two_visits_that_end_at_once_complete_their_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have changed their own visit before either reads the other's: only the order's lock tells them."""
+    technicians, visits = await two_visits_in_work(world)
+    both = asyncio.Barrier(2)
+    follow = recording.follow
+
+    async def together(tx: Any, appointment: Appointment, before: A) -> None:
+        await tx.session.flush()
+        await both.wait()
+        await follow(tx, appointment, before)
+
+    monkeypatch.setattr("tournee.work.facts.follow", together)
+    await asyncio.gather(
+        *(
+            world.house.run("completeAppointment", technician.actor, appointmentId=visit.id, at=at(60))
+            for technician, visit in zip(technicians, visits, strict=True)
+        )
+    )
+    assert (await world.read(WorkOrder, visits[0].work_order_id)).status is W.COMPLETED
+
+
+async def test_canceling_an_order_while_its_visits_move_ends_in_a_plan_that_agrees(world: World) -> None:
+    for _ in range(5):
+        order = await world.order()
+        technicians = [await world.technician(), await world.technician()]
+        visits = [await world.visit(technician, order=order) for technician in technicians]
+        await asyncio.gather(
+            world.house.run("cancelWorkOrder", workOrderId=order.id, reason="Demo"),
+            *(
+                world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0))
+                for technician, visit in zip(technicians, visits, strict=True)
+            ),
+            return_exceptions=True,
+        )
+        assert (await world.read(WorkOrder, order.id)).status is W.CANCELED
+        assert {(await world.read(Appointment, visit.id)).status for visit in visits} == {A.CANCELED}
+
+
+async def test_orders_added_at_once_have_each_a_number_of_their_own(world: World) -> None:
+    orders = await asyncio.gather(*(world.order() for _ in range(12)))
+    numbers = sorted(int(order.number.removeprefix("WO-")) for order in orders)
+    assert numbers == list(range(1001, 1013))
+
+
+async def test_a_visit_taken_by_two_dispatchers_at_once_has_one_technician(world: World) -> None:
+    visit = await world.visit(await world.technician())
+    rivals = [await world.technician(), await world.technician()]
+    await asyncio.gather(
+        *(
+            world.house.run("reassignAppointment", appointmentId=visit.id, technicianId=rival.id)
+            for rival in rivals
+        )
+    )
+    from tournee.work.models import Assignment
+
+    active = [row for row in await world.rows(Assignment, appointment_id=visit.id) if row.active]
+    assert len(active) == 1
+    assert active[0].lead

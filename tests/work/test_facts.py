@@ -1,0 +1,216 @@
+"""What happened in the field, against what the office decided meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.work.world import Technician, World, at
+from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.errors import NotFound, TransitionNotAllowed
+from tournee.work.models import AcceptedAs, Appointment, WorkOrder
+from tournee.work.states import AppointmentStatus as A
+from tournee.work.states import WorkOrderStatus as W
+
+
+def a_visit(visit: Appointment) -> list[tuple[str, dict[str, Any]]]:
+    """Everything a technician reports of a visit, in order."""
+    names = ("acceptAppointment", "startTravel", "arriveOnSite", "startWork", "completeAppointment")
+    return [(name, {"appointmentId": visit.id, "at": at(10 * n)}) for n, name in enumerate(names)]
+
+
+async def test_a_visit_on_a_canceled_appointment_counts_and_asks_a_dispatcher_once(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    base = await world.seq()
+    await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo customer called")
+    operations = await world.offline(technician.actor, base, *a_visit(visit))
+    found = await world.read(Appointment, visit.id)
+    assert (found.status, found.work_minutes, found.travel_minutes) == (A.COMPLETED, 10, 10)
+    (conflict,) = await world.conflicts()
+    assert (conflict.kind, conflict.role) == (ConflictKind.VISIT_ON_CANCELED_APPOINTMENT, "DISPATCHER")
+    assert conflict.base["status"] == "DISPATCHED"
+    assert conflict.mine["status"] == "COMPLETED"
+    assert (conflict.theirs["status"], conflict.theirs["cancelReason"]) == ("CANCELED", "Demo customer called")
+    assert [op.conflict.id if op.conflict else None for op in operations] == [None, *[conflict.id] * 4]
+    fact, *_ = [event for event in await world.events(visit) if event.accepted_as is AcceptedAs.FACT]
+    assert (fact.to_status, fact.occurred_at) == (A.ACCEPTED, at(0))
+    assert len(await world.events(visit)) == 7
+
+
+async def test_the_same_visit_pushed_step_by_step_is_still_one_conflict(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    base = await world.seq()
+    await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
+    for step in a_visit(visit)[1:]:
+        await world.offline(technician.actor, base, step)
+    (conflict,) = await world.conflicts()
+    assert (conflict.mine["status"], conflict.command) == ("COMPLETED", "completeAppointment")
+    assert (await world.read(WorkOrder, visit.work_order_id)).status is W.COMPLETED
+
+
+async def reassigned(world: World) -> tuple[Technician, Technician, Appointment, int]:
+    first, second = await world.technician(), await world.technician()
+    visit = await world.visit(first)
+    base = await world.seq()
+    await world.house.run("reassignAppointment", appointmentId=visit.id, technicianId=second.id)
+    return first, second, visit, base
+
+
+async def test_a_visit_by_who_lost_the_appointment_counts_and_asks_a_dispatcher(world: World) -> None:
+    first, second, visit, base = await reassigned(world)
+    await world.offline(first.actor, base, *a_visit(visit))
+    found = await world.read(Appointment, visit.id)
+    assert (found.status, found.work_minutes) == (A.COMPLETED, 10)
+    (conflict,) = await world.conflicts()
+    assert conflict.kind is ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT
+    assert conflict.theirs["technicianIds"] == [str(second.id)]
+    assert conflict.mine["technicianId"] == conflict.base["technicianId"] == str(first.id)
+    assert {event.technician_id for event in await world.events(visit)} == {None, first.id}
+
+
+async def test_the_one_who_has_it_now_can_still_make_the_visit(world: World) -> None:
+    """The first technician left before learning of it; the second is not stopped by that."""
+    first, second, visit, base = await reassigned(world)
+    await world.offline(first.actor, base, *a_visit(visit)[1:3])
+    for name, minute in (("startTravel", 5), ("arriveOnSite", 30), ("startWork", 35), ("completeAppointment", 60)):
+        await world.house.run(name, second.actor, appointmentId=visit.id, at=at(minute))
+    assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
+    assert len(await world.conflicts()) == 1
+
+
+async def test_a_visit_on_an_appointment_reassigned_and_canceled_is_one_conflict(world: World) -> None:
+    first, second, visit, base = await reassigned(world)
+    await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
+    await world.offline(first.actor, base, *a_visit(visit))
+    (conflict,) = await world.conflicts()
+    assert conflict.kind is ConflictKind.VISIT_ON_CANCELED_APPOINTMENT
+    assert conflict.theirs["technicianIds"] == [str(second.id)]
+    assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
+
+
+async def test_a_visit_on_a_recalled_appointment_is_out_of_step(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    base = await world.seq()
+    await world.house.run("recallAppointment", appointmentId=visit.id)
+    await world.offline(technician.actor, base, *a_visit(visit)[1:])
+    (conflict,) = await world.conflicts()
+    assert (conflict.kind, conflict.theirs["status"]) == (ConflictKind.VISIT_OUT_OF_STEP, "SCHEDULED")
+    assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
+
+
+async def test_facts_do_not_move_a_finished_visit_but_are_kept(world: World) -> None:
+    first, second, visit, base = await reassigned(world)
+    await world.house.run("startWork", second.actor, appointmentId=visit.id, at=at(0))
+    await world.house.run(
+        "cannotCompleteAppointment", second.actor, appointmentId=visit.id, at=at(5), reason="Demo locked door"
+    )
+    (operation,) = await world.offline(first.actor, base, a_visit(visit)[3])
+    found = await world.read(Appointment, visit.id)
+    assert (found.status, found.outcome) == (A.CANNOT_COMPLETE, "Demo locked door")
+    assert operation.lost == ["status"]
+    assert (await world.events(visit))[-1].technician_id == first.id
+    assert len(await world.conflicts()) == 1
+
+
+async def test_an_answer_to_a_plan_that_is_gone_revives_nothing(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    base = await world.seq()
+    await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
+    for name, more in (("acceptAppointment", {}), ("rejectAppointment", {"reason": "Demo ill"})):
+        payload = {"appointmentId": visit.id, "at": at(0), **more}
+        (operation,) = await world.offline(technician.actor, base, (name, payload))
+        assert operation.lost == ["status"]
+    assert (await world.read(Appointment, visit.id)).status is A.CANCELED
+    assert await world.conflicts() == []
+    assert len(await world.events(visit)) == 4
+
+
+async def test_a_plan_that_still_fits_raises_no_conflict(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    base = await world.seq()
+    await world.house.run("recallAppointment", appointmentId=visit.id)
+    await world.house.run("dispatchAppointment", appointmentId=visit.id)
+    await world.offline(technician.actor, base, *a_visit(visit))
+    assert await world.conflicts() == []
+    assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
+
+
+async def test_a_step_out_of_order_is_refused_where_nobody_changed_anything(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    with pytest.raises(TransitionNotAllowed, match="EN_ROUTE"):
+        await world.offline(technician.actor, await world.seq(), a_visit(visit)[4])
+    with pytest.raises(TransitionNotAllowed):
+        await world.house.run("pauseWork", technician.actor, appointmentId=visit.id, at=at(0))
+    assert await world.conflicts() == []
+
+
+async def test_a_canceled_visit_is_refused_online(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
+    with pytest.raises(TransitionNotAllowed, match="final"):
+        await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0))
+
+
+async def test_a_step_on_somebody_elses_visit_finds_nothing(world: World) -> None:
+    first, second, visit, base = await reassigned(world)
+    stranger = await world.technician()
+    for actor, since in ((first.actor, None), (stranger.actor, base), (stranger.actor, None)):
+        with pytest.raises(NotFound):
+            if since is None:
+                await world.house.run("startTravel", actor, appointmentId=visit.id, at=at(0))
+            else:
+                await world.offline(actor, since, a_visit(visit)[1])
+    assert len(await world.events(visit)) == 1
+
+
+async def test_two_technicians_on_one_visit_do_not_get_in_each_others_way(world: World) -> None:
+    first, second = await world.technician(), await world.technician()
+    visit = await world.visit(first, second)
+    base = await world.seq()
+    await world.offline(first.actor, base, *a_visit(visit))
+    await world.offline(second.actor, base, *a_visit(visit))
+    found = await world.read(Appointment, visit.id)
+    assert (found.status, found.travel_minutes, found.work_minutes) == (A.COMPLETED, 20, 20)
+    assert await world.conflicts() == []
+
+
+async def test_after_the_conflict_was_decided_another_clash_is_another_conflict(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    base = await world.seq()
+    await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
+    await world.offline(technician.actor, base, a_visit(visit)[1])
+    (conflict,) = await world.conflicts()
+    await world.house.run("resolveConflict", conflictId=conflict.id)
+    base = await world.seq()
+    await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo again")
+    await world.offline(technician.actor, base, a_visit(visit)[2])
+    assert [found.status for found in await world.conflicts()] == ["RESOLVED", "OPEN"]
+
+
+async def test_the_office_reports_a_step_for_who_leads(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    await world.house.run("startTravel", "DISPATCHER", appointmentId=visit.id, at=at(0))
+    assert (await world.events(visit))[-1].technician_id == technician.id
+
+
+async def test_a_time_without_a_zone_and_a_place_off_the_globe_are_refused(world: World) -> None:
+    from tournee.kernel.errors import Invalid
+
+    visit = await world.visit(await world.technician())
+    bad: list[dict[str, Any]] = [{"at": "2026-11-23T09:00:00"}, {"at": at(0), "latitude": 91.0}, {}]
+    for payload in bad:
+        with pytest.raises(Invalid):
+            await world.house.run("startTravel", appointmentId=visit.id, **payload)
+    with pytest.raises(NotFound):
+        await world.house.run("startTravel", appointmentId=uuid4(), at=at(0))

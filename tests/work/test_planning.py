@@ -1,0 +1,251 @@
+"""Orders and appointments through the office's commands."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.work.world import World, at
+from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
+from tournee.work.guards import transitions
+from tournee.work.models import Appointment, Assignment, WorkOrder
+from tournee.work.states import AppointmentStatus as A
+from tournee.work.states import WorkOrderStatus as W
+
+
+async def test_orders_are_numbered_within_their_organisation(world: World) -> None:
+    from tests.house import House
+
+    assert [(await world.order()).number for _ in range(3)] == ["WO-1001", "WO-1002", "WO-1003"]
+    other = await World(await House(world.house.database).found()).settle()
+    assert (await other.order()).number == "WO-1001"
+
+
+async def test_a_refused_order_takes_no_number(world: World) -> None:
+    with pytest.raises(Invalid, match="summary"):
+        await world.order(summary="  ")
+    assert (await world.order()).number == "WO-1001"
+
+
+async def test_a_site_of_another_customer_is_refused(world: World) -> None:
+    other = await world.house.run("createCustomer", name="Demo Other")
+    with pytest.raises(Invalid, match="another customer") as refusal:
+        await world.order(customerId=other.id)
+    assert refusal.value.field == "siteId"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"summary": "x" * 201},
+        {"priority": "HOPELESS"},
+        {"dueAt": "tomorrow"},
+        {"status": "CLOSED"},
+        {"number": "WO-1"},
+        {"summary": None},
+        {"requiredSkillIds": ["no-id"]},
+    ],
+)
+async def test_bad_input_is_refused(world: World, fields: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        await world.order(**fields)
+
+
+async def test_an_unknown_skill_is_refused(world: World) -> None:
+    with pytest.raises(NotFound, match="Skill"):
+        await world.order(requiredSkillIds=[uuid4()])
+
+
+async def test_a_visit_has_both_times_or_none_and_ends_after_it_starts(world: World) -> None:
+    order = await world.order()
+    for times in (
+        {"startsAt": at(0)},
+        {"endsAt": at(0)},
+        {"startsAt": at(10), "endsAt": at(10)},
+        {"arrivalWindowStart": at(10), "arrivalWindowEnd": at(0)},
+    ):
+        with pytest.raises(Invalid):
+            await world.house.run("createAppointment", workOrderId=order.id, **times)
+
+
+async def test_a_visit_copies_where_and_for_whom_from_its_order_and_follows_it(world: World) -> None:
+    order = await world.order()
+    visit = await world.house.run("createAppointment", workOrderId=order.id)
+    assert (visit.summary, visit.status, visit.site_id) == (order.summary, A.NONE, world.site.id)
+    annex = await world.house.run("createSite", customerId=world.customer.id, name="Demo Annex")
+    await world.house.run("updateWorkOrder", workOrderId=order.id, siteId=annex.id)
+    assert (await world.read(Appointment, visit.id)).site_id == annex.id
+
+
+@pytest.mark.parametrize("status", [W.DRAFT, W.COMPLETED, W.CANNOT_COMPLETE, W.CLOSED, W.CANCELED])
+async def test_an_order_that_is_no_longer_or_not_yet_open_takes_no_visit(world: World, status: W) -> None:
+    order = await world.order()
+    await world.put(order, status=status)
+    with pytest.raises(TransitionNotAllowed):
+        await world.house.run("createAppointment", workOrderId=order.id)
+
+
+async def offered(world: World, visit: Appointment) -> dict[str, list[str]]:
+    async with world.house.database.reading() as session:
+        row = await session.get_one(Appointment, (visit.organisation_id, visit.id))
+        return {move.to: move.blocked_by for move in await transitions(session, row)}
+
+
+async def test_a_visit_without_a_technician_says_why_it_cannot_be_dispatched(world: World) -> None:
+    visit = await world.visit()
+    assert (await offered(world, visit))["DISPATCHED"] == ["No technician is assigned."]
+    with pytest.raises(Blocked, match="No technician"):
+        await world.house.run("dispatchAppointment", appointmentId=visit.id)
+    technician = await world.technician()
+    await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
+    assert await offered(world, visit) == {"NONE": [], "DISPATCHED": [], "CANCELED": []}
+
+
+async def test_a_skill_that_is_missing_or_has_expired_by_then_blocks(world: World) -> None:
+    skill = await world.house.run("createSkill", name="Demo gas", expires=True)
+    technician = await world.technician()
+    order = await world.order(requiredSkillIds=[skill.id])
+    visit = await world.visit(order=order)
+    assign = {"appointmentId": visit.id, "technicianId": technician.id}
+    with pytest.raises(Blocked, match="Demo gas is missing or expired"):
+        await world.house.run("assignTechnician", "DISPATCHER", **assign)
+    with pytest.raises(Forbidden):
+        await world.house.run("assignTechnician", "DISPATCHER", **assign, force=True)
+    await world.house.run(
+        "createTechnicianSkill",
+        technicianId=technician.id,
+        skillId=skill.id,
+        validTo=date.today() + timedelta(days=3),
+    )
+    await world.house.run("assignTechnician", "DISPATCHER", **assign)
+    later = at(0) + timedelta(days=10)
+    await world.house.run(
+        "scheduleAppointment", appointmentId=visit.id, startsAt=later, endsAt=later + timedelta(hours=1)
+    )
+    with pytest.raises(Blocked, match="Demo gas"):
+        await world.house.run("dispatchAppointment", appointmentId=visit.id)
+
+
+async def test_a_manager_may_pass_over_missing_skills(world: World) -> None:
+    skill = await world.house.run("createSkill", name="Demo gas")
+    technician = await world.technician()
+    visit = await world.visit(order=await world.order(requiredSkillIds=[skill.id]))
+    assign = {"appointmentId": visit.id, "technicianId": technician.id, "force": True}
+    await world.house.run("assignTechnician", "MANAGER", **assign)
+    assert len(await world.rows(Assignment)) == 1
+
+
+async def test_an_inactive_technician_is_not_sent(world: World) -> None:
+    technician = await world.technician()
+    await world.put(await world.read_technician(technician.id), status="INACTIVE")
+    visit = await world.visit()
+    with pytest.raises(Blocked, match="not active"):
+        await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
+
+
+async def test_taking_the_last_technician_off_recalls_the_visit(world: World) -> None:
+    first, second = await world.technician(), await world.technician()
+    visit = await world.visit(first, second)
+    after = await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=first.id)
+    assert after.status is A.DISPATCHED
+    assert [(row.active, row.lead) for row in await world.rows(Assignment)] == [(False, False), (True, True)]
+    after = await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=second.id)
+    assert after.status is A.SCHEDULED
+    with pytest.raises(NotFound):
+        await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=second.id)
+
+
+async def test_a_visit_under_way_is_not_given_to_another(world: World) -> None:
+    technician, other = await world.technician(), await world.technician()
+    visit = await world.visit(technician)
+    await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0))
+    for name, who in (("reassignAppointment", other), ("unassignTechnician", technician)):
+        with pytest.raises(TransitionNotAllowed):
+            await world.house.run(name, appointmentId=visit.id, technicianId=who.id)
+
+
+async def test_who_rejects_a_visit_is_taken_off_it(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    step = {"appointmentId": visit.id, "at": at(0), "reason": "Demo ill"}
+    after = await world.house.run("rejectAppointment", technician.actor, **step)
+    assert after.status is A.SCHEDULED
+    assert [row.active for row in await world.rows(Assignment)] == [False]
+    assert (await world.events(visit))[-1].note == "Demo ill"
+    assert not await world.sees(technician.actor, visit)
+
+
+async def test_only_a_manager_reopens_a_visit_and_its_order_follows(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    for name in ("startWork", "completeAppointment"):
+        await world.house.run(name, technician.actor, appointmentId=visit.id, at=at(0))
+    with pytest.raises(Forbidden):
+        await world.house.run("reopenAppointment", "DISPATCHER", appointmentId=visit.id, reason="Demo")
+    after = await world.house.run("reopenAppointment", "MANAGER", appointmentId=visit.id, reason="Demo")
+    assert (after.status, after.actual_end) == (A.IN_PROGRESS, None)
+    assert (await world.read(WorkOrder, visit.work_order_id)).status is W.IN_PROGRESS
+    with pytest.raises(TransitionNotAllowed):
+        await world.house.run("reopenAppointment", "MANAGER", appointmentId=visit.id, reason="Demo")
+
+
+async def test_a_visit_that_could_not_be_made_reopens_to_where_it_stood(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0))
+    ended = {"appointmentId": visit.id, "at": at(9), "reason": "Demo road closed"}
+    await world.house.run("cannotCompleteAppointment", technician.actor, **ended)
+    after = await world.house.run("reopenAppointment", appointmentId=visit.id, reason="Demo")
+    assert after.status is A.EN_ROUTE
+
+
+async def test_once_work_has_begun_only_a_manager_cancels_and_nobody_while_one_is_there(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    cancel = {"workOrderId": visit.work_order_id, "reason": "Demo"}
+    await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0))
+    with pytest.raises(Forbidden):
+        await world.house.run("cancelWorkOrder", "DISPATCHER", **cancel)
+    await world.house.run("arriveOnSite", technician.actor, appointmentId=visit.id, at=at(5))
+    with pytest.raises(Blocked, match="on site"):
+        await world.house.run("cancelWorkOrder", "MANAGER", **cancel)
+
+
+async def test_a_technician_writes_what_was_found_and_the_office_the_rest(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    change = {"workOrderId": visit.work_order_id}
+    changed = await world.house.run("updateWorkOrder", technician.actor, **change, cause="Demo worn seal")
+    assert changed.cause == "Demo worn seal"
+    with pytest.raises(Forbidden, match="priority"):
+        await world.house.run("updateWorkOrder", technician.actor, **change, priority="LOW")
+    for name in ("holdWorkOrder", "cancelWorkOrder"):
+        with pytest.raises(Forbidden):
+            await world.house.run(name, technician.actor, **change, reason="Demo")
+
+
+async def test_what_was_found_is_kept_though_the_visit_went_to_another(world: World) -> None:
+    first, second = await world.technician(), await world.technician()
+    visit = await world.visit(first)
+    base = await world.seq()
+    await world.house.run("reassignAppointment", appointmentId=visit.id, technicianId=second.id)
+    cause = {"workOrderId": visit.work_order_id, "cause": "Demo worn seal"}
+    await world.offline(first.actor, base, ("updateWorkOrder", cause))
+    assert (await world.read(WorkOrder, visit.work_order_id)).cause == "Demo worn seal"
+
+
+async def test_a_technician_reports_an_order_only_for_a_customer_they_know(world: World) -> None:
+    technician = await world.technician()
+    with pytest.raises(NotFound):
+        await world.order(technician.actor)
+
+
+async def test_an_empty_change_and_an_empty_reason_are_refused(world: World) -> None:
+    order = await world.order()
+    with pytest.raises(Invalid):
+        await world.house.run("updateWorkOrder", workOrderId=order.id)
+    with pytest.raises(Invalid, match="why"):
+        await world.house.run("cancelWorkOrder", workOrderId=order.id, reason=" ")

@@ -1,0 +1,124 @@
+"""Minutes and actual times, from events in any order."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.work.world import World, at
+from tournee.kernel.database import new_id
+from tournee.work.models import Appointment
+from tournee.work.states import AppointmentStatus as A
+from tournee.work.timing import Moment, times
+
+SOMEBODY = uuid4()
+
+
+def moment(to: A, minute: int, whose: UUID | None = SOMEBODY, *, suspect: bool = False) -> Moment:
+    return Moment(new_id(), whose, None, to, at(minute), suspect)
+
+
+VISIT = [
+    moment(A.EN_ROUTE, 0),
+    moment(A.ON_SITE, 25),
+    moment(A.IN_PROGRESS, 30),
+    moment(A.PAUSED, 60),
+    moment(A.IN_PROGRESS, 75),
+    moment(A.COMPLETED, 105),
+]
+
+
+@pytest.mark.parametrize("order", [VISIT, VISIT[::-1], VISIT[3:] + VISIT[:3], VISIT[1::2] + VISIT[::2]])
+def test_minutes_do_not_depend_on_the_order_of_arrival(order: list[Moment]) -> None:
+    found = times(order, over=True)
+    assert (found.travel_minutes, found.work_minutes, found.break_minutes) == (25, 60, 15)
+    assert (found.arrived_at, found.actual_start, found.actual_end) == (at(25), at(30), at(105))
+
+
+def test_any_shuffle_of_four_steps_gives_the_same() -> None:
+    steps = [VISIT[0], VISIT[2], VISIT[3], VISIT[5]]
+    assert len({times(shuffled, over=True) for shuffled in itertools.permutations(steps)}) == 1
+
+
+def test_the_minutes_of_two_technicians_add_up() -> None:
+    other = uuid4()
+    both = [
+        *VISIT,
+        moment(A.EN_ROUTE, 10, other),
+        moment(A.IN_PROGRESS, 40, other),
+        moment(A.COMPLETED, 100, other),
+    ]
+    found = times(both, over=True)
+    assert (found.travel_minutes, found.work_minutes, found.break_minutes) == (55, 120, 15)
+    assert (found.actual_start, found.actual_end) == (at(30), at(105))
+
+
+def test_what_the_office_did_meanwhile_takes_no_time_away() -> None:
+    assert times([*VISIT, moment(A.CANCELED, 40, None)], over=True) == times(VISIT, over=True)
+
+
+def test_an_end_before_the_start_is_no_end() -> None:
+    found = times([moment(A.IN_PROGRESS, 30), moment(A.COMPLETED, 10)], over=True)
+    assert (found.actual_start, found.actual_end, found.work_minutes) == (at(30), None, 0)
+
+
+def test_between_a_wrong_clock_and_a_right_one_nothing_is_measured() -> None:
+    years = 3 * 366 * 24 * 60
+    found = times([moment(A.IN_PROGRESS, -years, suspect=True), moment(A.COMPLETED, 60)], over=True)
+    assert (found.work_minutes, found.actual_start) == (0, None)
+
+
+def test_a_clock_that_is_wrong_throughout_still_measures_lengths() -> None:
+    years = 3 * 366 * 24 * 60
+    steps = [moment(A.IN_PROGRESS, years, suspect=True), moment(A.COMPLETED, years + 45, suspect=True)]
+    found = times(steps, over=True)
+    assert (found.work_minutes, found.actual_start, found.actual_end) == (45, None, None)
+
+
+def test_a_forgotten_step_is_not_years_of_work() -> None:
+    steps = [moment(A.IN_PROGRESS, 0), moment(A.COMPLETED, 300 * 24 * 60)]
+    assert times(steps, over=True).work_minutes == 0
+
+
+async def test_a_step_that_arrives_late_is_counted_where_it_belongs(world: World) -> None:
+    """Two devices of one technician: the tablet is online, the phone has the break in its pocket."""
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    tablet = world.house.actor("TECHNICIAN", id=technician.actor.id, device_id=uuid4())
+    base = await world.seq()
+    for name, minute in (("startWork", 0), ("completeAppointment", 60)):
+        await world.house.run(name, tablet, appointmentId=visit.id, at=at(minute))
+    assert (await world.read(Appointment, visit.id)).work_minutes == 60
+    await world.offline(
+        technician.actor,
+        base,
+        ("pauseWork", {"appointmentId": visit.id, "at": at(20)}),
+        ("resumeWork", {"appointmentId": visit.id, "at": at(35)}),
+    )
+    found = await world.read(Appointment, visit.id)
+    assert (found.status, found.work_minutes, found.break_minutes) == (A.COMPLETED, 45, 15)
+    assert found.actual_end == at(60)
+    assert not any(event.clock_suspect for event in await world.events(visit))
+
+
+@pytest.mark.parametrize("days", [2, -3 * 366, 365 * 70])
+async def test_a_clock_that_is_years_off_is_flagged_and_never_refused(world: World, days: int) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    when = at(0) + timedelta(days=days)
+    moved = await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=when)
+    assert moved.status is A.EN_ROUTE
+    (_, event) = await world.events(visit)
+    assert (event.occurred_at, event.clock_suspect) == (when, True)
+
+
+async def test_a_clock_that_jumps_back_on_one_device_is_flagged(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    await world.house.run("startWork", technician.actor, appointmentId=visit.id, at=at(30))
+    ended = await world.house.run("completeAppointment", technician.actor, appointmentId=visit.id, at=at(10))
+    assert (ended.status, ended.actual_end) == (A.COMPLETED, None)
+    assert [event.clock_suspect for event in await world.events(visit)] == [False, False, True]

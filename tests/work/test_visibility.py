@@ -1,0 +1,165 @@
+"""Who holds what through work: before and after, and at what cost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.work.world import World, at
+from tournee.kernel.errors import NotFound
+from tournee.work.models import Appointment, Assignment
+from tournee.work.models.membership import MEMBERSHIP
+from tournee.work.states import AppointmentStatus as A
+
+
+async def test_an_assignment_opens_the_visit_its_order_its_customer_and_its_site(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit()
+    order_id = visit.work_order_id
+    around = {visit.id, order_id, world.customer.id, world.site.id}
+    assert not around & await world.scopes(technician.actor)
+    await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
+    assert around <= await world.scopes(technician.actor)
+    (assignment,) = await world.rows(Assignment)
+    assert await world.sees(technician.actor, assignment)
+    await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=technician.id)
+    assert not around & await world.scopes(technician.actor)
+
+
+async def test_a_reassigned_visit_changes_hands(world: World) -> None:
+    first, second = await world.technician(), await world.technician()
+    visit = await world.visit(first)
+    await world.house.run("reassignAppointment", appointmentId=visit.id, technicianId=second.id)
+    assert not await world.sees(first.actor, visit)
+    assert await world.sees(second.actor, visit)
+    found = await world.read(Appointment, visit.id)
+    assert found.status is A.DISPATCHED
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "held"),
+    [
+        (0, A.DISPATCHED, True),
+        (40, A.DISPATCHED, False),
+        (-40, A.DISPATCHED, True),
+        (-40, A.COMPLETED, False),
+        (-40, A.CANCELED, False),
+        (-3, A.COMPLETED, True),
+        (-3, A.CANCELED, True),
+        (None, A.NONE, True),
+    ],
+)
+async def test_the_window_decides_but_what_is_open_stays_however_old(
+    world: World, days: int | None, status: A, held: bool
+) -> None:
+    technician = await world.technician()
+    times: dict[str, Any] = {"starts_at": None, "ends_at": None}
+    if days is not None:
+        times = {"starts_at": at(0) + timedelta(days=days), "ends_at": at(60) + timedelta(days=days)}
+    visit = await world.visit()
+    await world.put(visit, status=status, **times)
+    await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
+    await world.put(visit, status=status, **times)
+    async with world.house.database.reading() as session:
+        found = await MEMBERSHIP.held(session, world.house.organisation_id, {technician.actor.id})
+    assert ((technician.actor.id, visit.id) in found) is held
+
+
+async def test_rescheduling_into_and_out_of_the_window_shows_and_hides_the_visit(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    for days, seen in ((60, False), (1, True)):
+        start = at(0) + timedelta(days=days)
+        await world.house.run(
+            "scheduleAppointment", appointmentId=visit.id, startsAt=start, endsAt=start + timedelta(hours=1)
+        )
+        assert await world.sees(technician.actor, visit) is seen
+
+
+async def test_a_technician_keeps_what_they_reported_until_it_is_closed(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    reported = await world.order(technician.actor, summary="Demo second leak")
+    await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=technician.id)
+    assert {reported.id, world.customer.id, world.site.id} <= await world.scopes(technician.actor)
+    await world.house.run("cancelWorkOrder", workOrderId=reported.id, reason="Demo")
+    assert not {reported.id, world.customer.id} & await world.scopes(technician.actor)
+
+
+async def test_the_office_holds_no_scopes_by_reporting(world: World) -> None:
+    await world.order("DISPATCHER")
+    assert await world.scopes(world.house.actor("DISPATCHER")) == set()
+
+
+async def test_a_portal_holds_its_customers_things_and_no_internal_note(world: World) -> None:
+    portal = await world.house.account("CUSTOMER_PORTAL", customerId=world.customer.id)
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    second = await world.house.run("createSite", customerId=world.customer.id, name="Demo Annex")
+    wanted = {world.customer.id, world.site.id, second.id, visit.id, visit.work_order_id}
+    assert wanted <= await world.scopes(portal)
+    for target in ({"appointmentId": visit.id}, {"workOrderId": visit.work_order_id}):
+        plain = await world.house.run("addNote", text="Demo", **target)
+        secret = await world.house.run("addNote", text="Demo secret", internal=True, **target)
+        assert (await world.sees(portal, plain), await world.sees(portal, secret)) == (True, False)
+        assert await world.sees(technician.actor, secret)
+    other = await world.house.run("createCustomer", name="Demo Other")
+    foreign = await world.order(customerId=other.id, siteId=None)
+    assert foreign.id not in await world.scopes(portal)
+
+
+async def test_a_step_within_a_visit_concerns_nobodys_scopes_and_its_end_does(
+    world: World,
+) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    asked: list[set[Any]] = []
+    touched = MEMBERSHIP.touched
+
+    async def spy(session: Any, organisation_id: Any, entries: Any) -> set[Any]:
+        found = await touched(session, organisation_id, entries)
+        asked.append(found)
+        return found
+
+    rules = world.house.kernel.rules.rules
+    object.__setattr__(
+        world.house.kernel.rules,
+        "rules",
+        tuple(type(rule)(spy, rule.held) if rule is MEMBERSHIP else rule for rule in rules),
+    )
+    try:
+        for name in ("acceptAppointment", "startTravel", "arriveOnSite", "startWork", "pauseWork", "resumeWork"):
+            await world.house.run(name, technician.actor, appointmentId=visit.id, at=at(0))
+        assert asked == [set()] * 6
+        await world.house.run("completeAppointment", technician.actor, appointmentId=visit.id, at=at(0))
+        assert asked[-1] == {technician.actor.id}
+    finally:
+        object.__setattr__(world.house.kernel.rules, "rules", rules)
+
+
+async def test_a_moved_window_changes_what_is_held(world: World) -> None:
+    technician = await world.technician()
+    start = at(0) + timedelta(days=60)
+    visit = await world.visit(technician, startsAt=start, endsAt=start + timedelta(hours=1))
+    assert not await world.sees(technician.actor, visit)
+    await world.house.run("moveWindow", technicianId=technician.id, windowFrom=start - timedelta(days=1))
+    assert await world.sees(technician.actor, visit)
+
+
+async def test_another_organisation_sees_and_reaches_nothing(world: World) -> None:
+    from tests.house import House
+
+    visit = await world.visit(await world.technician())
+    other = await House(world.house.database).found()
+    for name, payload in (
+        ("scheduleAppointment", {"appointmentId": visit.id, "startsAt": at(0), "endsAt": at(9)}),
+        ("startTravel", {"appointmentId": visit.id, "at": at(0)}),
+        ("createAppointment", {"workOrderId": visit.work_order_id}),
+        ("cancelWorkOrder", {"workOrderId": visit.work_order_id, "reason": "Demo"}),
+        ("createWorkOrder", {"customerId": world.customer.id, "summary": "Demo"}),
+        ("addNote", {"appointmentId": visit.id, "text": "Demo"}),
+    ):
+        with pytest.raises(NotFound):
+            await other.run(name, **payload)
