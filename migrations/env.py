@@ -8,6 +8,7 @@ from sqlalchemy import (
     URL,
     Connection,
     Engine,
+    Enum,
     NullPool,
     TypeDecorator,
     create_engine,
@@ -56,6 +57,9 @@ def render_item(kind: str, item: object, _context: object) -> str | Literal[Fals
     """Write our own column types as the plain ones below: a migration must run when ours have changed."""
     if kind == "type" and isinstance(item, TypeDecorator):
         return f"sa.{item.impl_instance!r}"
+    # Which values a status may take is the models' business: the column holds text.
+    if kind == "type" and isinstance(item, Enum):
+        return f"sa.String(length={item.length})"
     return False
 
 

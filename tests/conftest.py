@@ -28,7 +28,7 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> str:
     """The name of a migrated database to copy; nobody connects to it."""
-    migrate.build(create_database(postgres_url, "migrated"))
+    migrate.upgrade(create_database(postgres_url, "migrated"))
     return "migrated"
 
 
@@ -36,7 +36,7 @@ def postgres_template(postgres_url: str) -> str:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database file to copy."""
     file = tmp_path_factory.mktemp("template") / "migrated.db"
-    migrate.build(f"sqlite:///{file}")
+    migrate.upgrade(f"sqlite:///{file}")
     return file
 
 

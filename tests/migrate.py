@@ -26,15 +26,3 @@ def downgrade(url: str, revision: str = "base") -> None:
 def check(url: str) -> None:
     """Fail when the models have something that the migrations do not make."""
     command.check(configuration(url))
-
-
-def build(url: str) -> None:
-    """Every table, straight from the models (until the first migration is written)."""
-    from sqlalchemy import create_engine
-
-    import tournee.catalogue  # noqa: F401 - registers the tables
-    from tournee.kernel.database import Base
-
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    Base.metadata.create_all(engine)
-    engine.dispose()

@@ -113,7 +113,7 @@ class Filled:
 async def two_organisations() -> AsyncIterator[tuple[Filled, Filled]]:
     with postgres(durable=False) as server:
         url = create_database(server, "growth")
-        migrate.build(url)
+        migrate.upgrade(url)
         database = Database(url)
         small = await Filled(database, 10_000).fill()
         large = await Filled(database, 1_000_000).fill()

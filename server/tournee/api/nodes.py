@@ -40,6 +40,7 @@ class Link:
     model: type[Entity]
     column: str
     target: type[Entity]
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Nodes:
                 self._add(parent, self._list_field(name, child, column))
         for extra in extras:
             for link in extra.links:
-                self._add(link.model, self._to_one(link.model, link.column, link.target))
+                self._add(link.model, self._to_one(link.model, link.column, link.target, link.name))
             for computed in extra.computed:
                 self._add(computed.model, self._computed(computed))
 
@@ -158,12 +159,12 @@ class Nodes:
             description="What changed in this record, field by field; for the office.",
         )
 
-    def _to_one(self, entity: type[Entity], column: str, target: type[Any]) -> Any:
+    def _to_one(self, entity: type[Entity], column: str, target: type[Any], name: str | None = None) -> Any:
         async def resolve(root: Any, info: Info) -> Any:
             return await info.context.load.one(target, getattr(root, column))
 
         return make_field(
-            camel(column.removesuffix("_id")),
+            name or camel(column.removesuffix("_id")),
             optional(self.types[target]),
             target.reads,
             source=ToOne(entity, column, target),

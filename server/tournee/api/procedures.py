@@ -70,7 +70,7 @@ EXTRAS = Extras(
         ListName(ChecklistAnswer, "work_order_id", None),
     ),
     links=(
-        Link(ChecklistTemplate, "current_version_id", ChecklistVersion),
+        Link(ChecklistTemplate, "current_version_id", ChecklistVersion, "publishedVersion"),
         Link(ChecklistRun, "author_id", Account),
         Link(ChecklistRun, "completed_by_id", Account),
     ),

@@ -91,8 +91,7 @@ async def _order(info: Info, order_id: UUID) -> tuple[WorkOrderStatus, list[str]
 
 async def _missing_skills(info: Info, technician_id: UUID, skill_ids: list[str], at: datetime) -> list[str]:
     organisation = info.context.actor.organisation_id
-    load = info.context.load
-    held = await load.related(
+    held = await info.context.load.related(
         "skills of a technician",
         technician_id,
         lambda ids: select(TechnicianSkill.technician_id, TechnicianSkill).where(
@@ -101,17 +100,23 @@ async def _missing_skills(info: Info, technician_id: UUID, skill_ids: list[str],
             TechnicianSkill.deleted.is_(False),
         ),
     )
-    has = {str(skill.skill_id) for skill in held if skill.is_valid_on(at.date())}
-    names: list[str] = []
-    for id in sorted(set(skill_ids) - has):
-        names += await load.related(
-            "name of a skill",
-            UUID(id),
-            lambda ids: select(Skill.id, Skill.name).where(
-                Skill.organisation_id == organisation, Skill.id.in_(ids)
-            ),
-        )
-    return [f"The required skill {name} is missing or expired." for name in sorted(names)]
+    lacking = {UUID(id) for id in skill_ids} - {
+        skill.skill_id for skill in held if skill.is_valid_on(at.date())
+    }
+    found = await asyncio.gather(*(_skill_name(info, id) for id in lacking))
+    names = sorted(name for one in found for name in one)
+    return [f"The required skill {name} is missing or expired." for name in names]
+
+
+async def _skill_name(info: Info, skill_id: UUID) -> list[str]:
+    organisation = info.context.actor.organisation_id
+    return await info.context.load.related(
+        "name of a skill",
+        skill_id,
+        lambda ids: select(Skill.id, Skill.name).where(
+            Skill.organisation_id == organisation, Skill.id.in_(ids)
+        ),
+    )
 
 
 async def _against_dispatch(root: Appointment, info: Info) -> list[str]:
@@ -122,12 +127,16 @@ async def _against_dispatch(root: Appointment, info: Info) -> list[str]:
         reasons.append("It has no start and end time.")
     if status is WorkOrderStatus.ON_HOLD:
         reasons.append("The work order is on hold.")
-    for technician_id, name, standing in crew:
-        if standing is not TechnicianStatus.ACTIVE:
-            reasons.append(f"{name} is not active.")
-        elif skill_ids:
-            reasons += await _missing_skills(info, technician_id, skill_ids, root.starts_at or now())
-    return reasons
+    at = root.starts_at or now()
+    found = await asyncio.gather(*(_against_sending(info, member, skill_ids, at) for member in crew))
+    return reasons + [reason for one in found for reason in one]
+
+
+async def _against_sending(info: Info, member: Any, skill_ids: list[str], at: datetime) -> list[str]:
+    technician_id, name, status = member
+    if status is not TechnicianStatus.ACTIVE:
+        return [f"{name} is not active."]
+    return await _missing_skills(info, technician_id, skill_ids, at) if skill_ids else []
 
 
 async def _against_completion(root: Appointment, info: Info) -> list[str]:
