@@ -21,8 +21,8 @@ run: $(VENV)/.run ## Migrate, add the demo organisation and serve (PORT, DATABAS
 	@$(BIN)/tournee run
 
 .PHONY: demo
-demo: $(VENV)/.run ## Play a technician's offline day against the running server
-	@$(BIN)/tournee demo
+demo: $(VENV)/.dev ## Play a technician's offline day against the server at TOURNEE_URL, or one of its own
+	@PYTHONPATH=clients/python $(BIN)/python -m examples.offline_day
 
 .PHONY: migrate
 migrate: $(VENV)/.run ## Bring the database to the newest schema

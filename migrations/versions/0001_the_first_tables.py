@@ -110,6 +110,18 @@ def upgrade() -> None:
     )
     op.create_index("ix_customer_parent_id", "customer", ["organisation_id", "parent_id"], unique=False)
     op.create_table(
+        "device_state",
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("device_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("next_number", sa.BigInteger(), nullable=True),
+        sa.Column("acknowledged_seq", sa.BigInteger(), nullable=True),
+        sa.Column("app", sa.String(length=200), nullable=True),
+        sa.Column("schema", sa.Integer(), nullable=True),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "device_id", name=op.f("pk_device_state")),
+    )
+    op.create_table(
         "edge",
         sa.Column("organisation_id", sa.Uuid(), nullable=False),
         sa.Column("scope", sa.Uuid(), nullable=False),
@@ -148,6 +160,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organisation")),
     )
     op.create_table(
+        "parked_operation",
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("operation_id", sa.Uuid(), nullable=False),
+        sa.Column("device_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(length=20), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("operation", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "operation_id", name=op.f("pk_parked_operation")),
+    )
+    op.create_index(
+        "ix_parked_operation_device",
+        "parked_operation",
+        ["organisation_id", "device_id", "number"],
+        unique=False,
+    )
+    op.create_table(
         "quality_standard",
         sa.Column("organisation_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -165,6 +195,22 @@ def upgrade() -> None:
             name=op.f("uq_quality_standard_organisation_id_code_revision"),
         ),
     )
+    op.create_table(
+        "receipt",
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("operation_id", sa.Uuid(), nullable=False),
+        sa.Column("device_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("command", sa.String(length=80), nullable=False),
+        sa.Column("payload_hash", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "operation_id", name=op.f("pk_receipt")),
+    )
+    op.create_index("ix_receipt_device", "receipt", ["organisation_id", "device_id", "number"], unique=False)
     op.create_table(
         "record",
         sa.Column("organisation_id", sa.Uuid(), nullable=False),
@@ -1730,7 +1776,11 @@ def downgrade() -> None:
     op.drop_table("refresh_token")
     op.drop_index("ix_record_feed", table_name="record")
     op.drop_table("record")
+    op.drop_index("ix_receipt_device", table_name="receipt")
+    op.drop_table("receipt")
     op.drop_table("quality_standard")
+    op.drop_index("ix_parked_operation_device", table_name="parked_operation")
+    op.drop_table("parked_operation")
     op.drop_table("organisation")
     op.drop_index("ix_member_scope", table_name="member")
     op.drop_table("member")
@@ -1738,6 +1788,7 @@ def downgrade() -> None:
     op.drop_index("ix_edge_record", table_name="edge")
     op.drop_index("ix_edge_feed", table_name="edge")
     op.drop_table("edge")
+    op.drop_table("device_state")
     op.drop_index("ix_customer_parent_id", table_name="customer")
     op.drop_index("ix_customer_billing_customer_id", table_name="customer")
     op.drop_table("customer")

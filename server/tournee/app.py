@@ -99,7 +99,7 @@ def _sync(kernel: Kernel, tokens: Tokens, wake: Wake, settings: Settings) -> Syn
 
 
 def _graphql(kernel: Kernel, wake: Wake, settings: Settings) -> list[BaseRoute]:
-    served = graphql_app(kernel, settings)
+    served = graphql_app(kernel, settings, wake)
     served = ide_first(served) if is_demo(settings) else served
     return [Route("/graphql", served), WebSocketRoute("/graphql", served)]
 

@@ -21,6 +21,7 @@ import tournee.procedures.models
 import tournee.quality.commands
 import tournee.quality.models
 import tournee.sync.inbox
+import tournee.sync.models
 import tournee.work.commands
 import tournee.work.models
 from tournee.kernel.command import Command

@@ -80,7 +80,12 @@ async def seed(kernel: Kernel, today: date) -> None:
         kernel, demo_id("organisation/demo"), "Demo Service", _demo(today), "account/manager", password_hash
     )
     await _seed(
-        kernel, demo_id("organisation/other"), "Other Service", _other(), "account/other-manager", password_hash
+        kernel,
+        demo_id("organisation/other"),
+        "Other Service",
+        _other(),
+        "account/other-manager",
+        password_hash,
     )
 
 

@@ -15,10 +15,12 @@ def configure_logs(log_format: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    # Without the values of local variables: tokens, passwords and people's data are among them.
+    frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     renderer: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if log_format == "console"
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, *renderer],

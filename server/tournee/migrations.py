@@ -34,4 +34,6 @@ def newest() -> frozenset[str]:
 
 def is_current(connection: Connection) -> bool:
     """Whether the database is at the newest revision."""
-    return bool(newest()) and frozenset(MigrationContext.configure(connection).get_current_heads()) == newest()
+    return (
+        bool(newest()) and frozenset(MigrationContext.configure(connection).get_current_heads()) == newest()
+    )

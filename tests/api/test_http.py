@@ -45,7 +45,8 @@ async def test_nobody_is_told_to_sign_in(client: httpx2.AsyncClient) -> None:
 
 BODIES: list[bytes] = [
     b"", b"null", b"5", b'"x"', b"[]", b"[1]", b'[{"query":"{me{role}}"}]', b"{", b"\xff\xfe", b"{}",
-    b'{"query":5}', b'{"query":null}', b'{"query":""}', b'{"query":[]}', b'{"query":"{me{role}}","variables":[1]}',
+    b'{"query":5}', b'{"query":null}', b'{"query":""}', b'{"query":[]}',
+    b'{"query":"{me{role}}","variables":[1]}',
     b'{"query":"{me{role}}","variables":"x"}', b'{"query":"{me{role}}","extensions":[]}',
     b'{"query":"{me{role}}","operationName":5}', b'{"query":"\\ud800"}', b"[" * 3000,
 ]  # fmt: skip

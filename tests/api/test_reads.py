@@ -109,7 +109,8 @@ async def test_the_history_of_a_record_is_the_offices(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     await house.run("updateCustomer", customerId=customer.id, phone="2")
     document = (
-        'query($id: ID!){customer(id:$id){history(orderBy:[{seq:DESC}],filter:{command:{eq:"updateCustomer"}})'
+        "query($id: ID!){customer(id:$id){history(orderBy:[{seq:DESC}],"
+        'filter:{command:{eq:"updateCustomer"}})'
         "{totalCount nodes{seq command fields before after removed record cursor}}}}"
     )
     found = await ask(house, document, id=str(customer.id))

@@ -158,9 +158,11 @@ async def test_the_log_shows_nobody_what_they_may_not_read(house: House) -> None
         assert found["changes"]["totalCount"] == 0
 
 
-GARBAGE = ["[]", "null", "5", '"x"', "{", "{}", '{"type":5}', '{"type":"nothing"}', '{"type":"subscribe"}',
+GARBAGE = [
+    "[]", "null", "5", '"x"', "{", "{}", '{"type":5}', '{"type":"nothing"}', '{"type":"subscribe"}',
     '{"type":"subscribe","id":"1","payload":[]}', '{"type":"subscribe","id":"1","payload":{"query":5}}',
-    '{"type":"subscribe","id":1,"payload":{"query":"{me{id}}"}}', '{"type":"complete"}', '{"type":"ping","payload":5}',
+    '{"type":"subscribe","id":1,"payload":{"query":"{me{id}}"}}', '{"type":"complete"}',
+    '{"type":"ping","payload":5}',
     '{"type":"subscribe","id":"1","payload":{"query":"{me{id}}","variables":[]}}', b"binary",
 ]  # fmt: skip
 
@@ -240,11 +242,13 @@ async def test_a_second_operation_on_a_socket_sees_what_was_committed_meanwhile(
 
 
 async def test_the_legacy_protocol_is_not_spoken(house: House) -> None:
-    async with served(door(house)) as address:
-        async with connect(f"ws://{address}", subprotocols=["graphql-ws"]) as socket:  # type: ignore[list-item]
-            with pytest.raises(ConnectionClosed):
-                await socket.recv()
-            assert socket.close_code == 4406
+    async with (
+        served(door(house)) as address,
+        connect(f"ws://{address}", subprotocols=["graphql-ws"]) as socket,  # type: ignore[list-item]
+    ):
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 4406
 
 
 async def test_events_carry_the_same_changes(house: House) -> None:

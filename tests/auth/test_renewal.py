@@ -133,7 +133,13 @@ async def test_how_an_account_stands_is_believed_for_a_while(
 
 
 async def test_signing_out_ends_this_session_or_all(
-    house: House, device: UUID, technician: Actor, first: httpx2.Response, email: str, sign_in: Form, renew: Form
+    house: House,
+    device: UUID,
+    technician: Actor,
+    first: httpx2.Response,
+    email: str,
+    sign_in: Form,
+    renew: Form,
 ) -> None:
     other, another = await sign_in(email), await sign_in(email, device=uuid4())
     here = house.actor("TECHNICIAN", id=technician.id, device_id=device)
@@ -145,7 +151,13 @@ async def test_signing_out_ends_this_session_or_all(
 
 
 async def test_a_changed_password_ends_the_other_sessions(
-    house: House, device: UUID, technician: Actor, first: httpx2.Response, email: str, sign_in: Form, renew: Form
+    house: House,
+    device: UUID,
+    technician: Actor,
+    first: httpx2.Response,
+    email: str,
+    sign_in: Form,
+    renew: Form,
 ) -> None:
     other = await sign_in(email)
     here = house.actor("TECHNICIAN", id=technician.id, device_id=device)

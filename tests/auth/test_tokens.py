@@ -150,7 +150,9 @@ async def test_the_published_keys_verify_a_token(
     key = keys[jwt.get_unverified_header(token)["kid"]]
     claims = jwt.decode(token, key, algorithms=["EdDSA"], audience="tournee", issuer="tournee")
     assert claims["sub"] == str(actor.id)
-    assert all("d" not in published for published in (await client.get("/.well-known/jwks.json")).json()["keys"])
+    assert all(
+        "d" not in published for published in (await client.get("/.well-known/jwks.json")).json()["keys"]
+    )
 
 
 async def test_after_a_rotation_old_tokens_are_good_and_the_new_key_signs(

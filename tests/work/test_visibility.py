@@ -59,7 +59,6 @@ async def test_the_window_decides_but_what_is_open_stays_however_old(
     if days is not None:
         times = {"starts_at": at(0) + timedelta(days=days), "ends_at": at(60) + timedelta(days=days)}
     visit = await world.visit()
-    await world.put(visit, status=status, **times)
     await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
     await world.put(visit, status=status, **times)
     async with world.house.database.reading() as session:

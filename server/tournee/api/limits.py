@@ -4,7 +4,7 @@ a chain of fragments that spread the next one twice is 2^n fields in a few hundr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -24,55 +24,74 @@ MOST_TOKENS = 4_000
 MOST_DEPTH = 12
 MOST_ALIASES = 30
 MOST_DIRECTIVES = 50
+MOST_FIELDS = 250
 MOST_NESTING = 32
 
 
+class Size(NamedTuple):
+    """How large selections are. `width` counts the fields of one level, through fragments; `widest`
+    is the greatest width of any level: fields of one level are compared with each other."""
+
+    depth: int = 0
+    aliases: int = 0
+    directives: int = 0
+    width: int = 0
+    widest: int = 0
+
+    def beside(self, other: Size) -> Size:
+        width = self.width + other.width
+        return Size(
+            max(self.depth, other.depth),
+            self.aliases + other.aliases,
+            self.directives + other.directives,
+            width,
+            max(self.widest, other.widest, width),
+        )
+
+
 class _Measure:
-    """Depth, aliases and directives of selections, with each fragment's remembered."""
+    """Sizes of selections, with each fragment's remembered."""
 
     def __init__(self, document: DocumentNode) -> None:
         self.fragments = {
             node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
         }
-        self.known: dict[str, tuple[int, int, int]] = {}
+        self.known: dict[str, Size] = {}
 
-    def of(self, selections: SelectionSetNode | None) -> tuple[int, int, int]:
-        depth = aliases = directives = 0
+    def of(self, selections: SelectionSetNode | None) -> Size:
+        size = Size()
         for node in selections.selections if selections else ():
-            below, more_aliases, more_directives = self._node(node)
-            depth = max(depth, below)
-            aliases += more_aliases
-            directives += more_directives
-        return depth, aliases, directives
+            inside = self._node(node)
+            size = size.beside(inside._replace(directives=inside.directives + len(node.directives or ())))
+        return size
 
-    def _node(self, node: SelectionNode) -> tuple[int, int, int]:
-        directives = len(node.directives or ())
+    def _node(self, node: SelectionNode) -> Size:
         if isinstance(node, FieldNode):
-            # Introspection has limits of its own.
-            deeper = 0 if node.name.value.startswith("__") else 1
-            depth, aliases, inside = self.of(node.selection_set if deeper else None)
-            return depth + deeper, aliases + (node.alias is not None), directives + inside
+            return self._field(node)
         if isinstance(node, FragmentSpreadNode):
-            depth, aliases, inside = self._fragment(node.name.value)
-        elif isinstance(node, InlineFragmentNode):
-            depth, aliases, inside = self.of(node.selection_set)
-        else:
-            depth, aliases, inside = 0, 0, 0
-        return depth, aliases, directives + inside
+            return self._fragment(node.name.value)
+        return self.of(node.selection_set) if isinstance(node, InlineFragmentNode) else Size()
 
-    def _fragment(self, name: str) -> tuple[int, int, int]:
+    def _field(self, node: FieldNode) -> Size:
+        # Introspection has limits of its own.
+        inside = Size() if node.name.value.startswith("__") else self.of(node.selection_set)
+        aliases = inside.aliases + (node.alias is not None)
+        return inside._replace(depth=inside.depth + 1, aliases=aliases, width=1, widest=max(1, inside.widest))
+
+    def _fragment(self, name: str) -> Size:
         if name not in self.known:
             # Unknown names and cycles are for validation to report.
-            self.known[name] = (0, 0, 0)
+            self.known[name] = Size()
             if name in self.fragments:
                 self.known[name] = self.of(self.fragments[name].selection_set)
         return self.known[name]
 
 
-_LIMITS: tuple[tuple[str, int, Callable[[tuple[int, int, int]], int]], ...] = (
-    ("is {} levels deep", MOST_DEPTH, lambda measure: measure[0]),
-    ("has {} aliases", MOST_ALIASES, lambda measure: measure[1]),
-    ("has {} directives", MOST_DIRECTIVES, lambda measure: measure[2]),
+_LIMITS: tuple[tuple[str, int, Callable[[Size], int]], ...] = (
+    ("levels of depth", MOST_DEPTH, lambda size: size.depth),
+    ("aliases", MOST_ALIASES, lambda size: size.aliases),
+    ("directives", MOST_DIRECTIVES, lambda size: size.directives),
+    ("fields on one level", MOST_FIELDS, lambda size: size.widest),
 )
 
 
@@ -85,11 +104,11 @@ def _exceeded(document: DocumentNode) -> Iterator[GraphQLError]:
     measure = _Measure(document)
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
-            depth, aliases, directives = measure.of(node.selection_set)
-            found = (depth, aliases, directives + len(node.directives or ()))
-            for text, most, part in _LIMITS:
-                if part(found) > most:
-                    yield coded(f"An operation {text.format('more than ' + str(most))}.", "LIMIT_EXCEEDED")
+            size = measure.of(node.selection_set)
+            size = size._replace(directives=size.directives + len(node.directives or ()))
+            for what, most, part in _LIMITS:
+                if part(size) > most:
+                    yield coded(f"An operation has at most {most} {what}.", "LIMIT_EXCEEDED")
 
 
 def nested_too_deeply(value: Any) -> bool:

@@ -178,8 +178,14 @@ class Load:
         """The result of a statement. Run one after the other; a cancelled reader disturbs none."""
         task = asyncio.ensure_future(self._execute(statement, limit))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._over)
         return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # Whoever waited for it may be gone: a sibling failed first.
+            task.exception()
 
     async def _execute(self, statement: Select[Any], limit: int) -> list[Any]:
         async with self._turn:

@@ -73,9 +73,7 @@ class Authenticator:
         return verified
 
     async def _ask(self, actor: Actor) -> _Refusal | None:
-        same_device = and_(
-            Device.organisation_id == Account.organisation_id, Device.id == actor.device_id
-        )
+        same_device = and_(Device.organisation_id == Account.organisation_id, Device.id == actor.device_id)
         async with self.database.reading() as session:
             found = await session.execute(
                 select(Account.status, Account.role, Device.status)

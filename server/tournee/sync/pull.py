@@ -53,7 +53,7 @@ class PulledChange:
 
 @dataclass(frozen=True)
 class Page:
-    """Changes in order, the cursor after them, and whether more wait already."""
+    """4. Changes in order, the cursor after them, and whether more wait already."""
 
     changes: Sequence[PulledChange]
     cursor: Cursor
@@ -72,16 +72,17 @@ class Feed:
         return [entity.__name__ for entity in self.entities if actor.may(entity.reads)]
 
     async def pull(self, actor: Actor, cursor: Cursor | None, limit: int = DEFAULT_LIMIT) -> Page:
-        """One page on one snapshot. Raises ResyncNeeded past the horizon or for another epoch."""
+        """One page on one database snapshot. Raises ResyncNeeded past the horizon or in another epoch."""
         limit = max(1, min(limit, GREATEST_LIMIT))
         async with self.database.reading() as session:
             head = await self._head(session, actor)
             if cursor is None:
                 cursor = Cursor(head.epoch, head.seq, MIN_ID, snapshot=True)
+            # 1. A cursor that cannot be continued: too old, of another epoch, or ahead of a restored backup.
             if cursor.epoch != head.epoch or cursor.seq > head.seq or cursor.seq < head.floor:
                 raise ResyncNeeded
             if cursor.snapshot:
-                return await self._snapshot(session, actor, cursor, limit)
+                return await self._snapshot(session, actor, cursor, head.seq, limit)
             if cursor.seq == head.seq and cursor.id == MAX_ID:
                 return Page((), cursor, more=False)
             return await self._changes(session, actor, cursor, head.seq, limit)
@@ -92,13 +93,15 @@ class Feed:
         )
         return row.one()
 
-    async def _snapshot(self, session: AsyncSession, actor: Actor, cursor: Cursor, limit: int) -> Page:
-        """2. Live rows by id, resumable; what changes meanwhile comes from the feed after `seq`."""
+    async def _snapshot(
+        self, session: AsyncSession, actor: Actor, cursor: Cursor, head: int, limit: int
+    ) -> Page:
+        """2. Live rows by id, resumable; what changed meanwhile comes from the feed after `seq`."""
         rows = (await session.execute(_snapshot(actor, self.readable(actor), cursor.id, limit + 1))).all()
         changes = [PulledChange(*row) for row in rows[:limit]]
         if len(rows) > limit:
             return Page(changes, Cursor(cursor.epoch, cursor.seq, changes[-1].id, snapshot=True), more=True)
-        return Page(changes, Cursor(cursor.epoch, cursor.seq), more=False)
+        return Page(changes, Cursor(cursor.epoch, cursor.seq), more=head > cursor.seq)
 
     async def _changes(
         self, session: AsyncSession, actor: Actor, cursor: Cursor, head: int, limit: int

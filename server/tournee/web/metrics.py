@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import Request
 from starlette.responses import Response
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-_requests = Counter(
-    "tournee_http_requests", "Requests answered.", ["route", "method", "status"]
-)
+_requests = Counter("tournee_http_requests", "Requests answered.", ["route", "method", "status"])
 _seconds = Histogram(
     "tournee_http_request_seconds",
     "Seconds from the request to the last byte of its answer; streams not counted.",

@@ -110,8 +110,7 @@ _STREAMS = (b"text/event-stream", b"multipart/mixed")
 
 def _is_stream(start: Message) -> bool:
     return any(
-        name.lower() == b"content-type" and value.startswith(_STREAMS)
-        for name, value in start["headers"]
+        name.lower() == b"content-type" and value.startswith(_STREAMS) for name, value in start["headers"]
     )
 
 

@@ -93,7 +93,9 @@ def _page(name: str) -> str:
         version=escape(__version__),
         password=escape(PASSWORD),
         buttons="\n".join(_button(*account) for account in accounts),
-        options="\n".join(f'<option value="{escape(email)}">{escape(email)}</option>' for email, _, _ in accounts),
+        options="\n".join(
+            f'<option value="{escape(email)}">{escape(email)}</option>' for email, _, _ in accounts
+        ),
     )
 
 

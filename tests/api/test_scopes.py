@@ -1,0 +1,110 @@
+"""Every field has a scope, and without it nothing is answered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graphql import (
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    get_named_type,
+    is_composite_type,
+    parse,
+    validate,
+)
+from strawberry.printer import print_schema
+
+from tests.api.ask import answer
+from tests.house import House
+from tournee.api.limits import exceeded
+from tournee.api.schema import schema, sdl
+from tournee.api.scopes import required_scopes, scope_of
+from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.kernel.actor import Scope
+
+ROOT = Path(__file__).parents[2]
+
+
+def object_fields() -> Iterator[tuple[str, str, Any]]:
+    for name, kind in schema()._schema.type_map.items():
+        if isinstance(kind, (GraphQLObjectType, GraphQLInterfaceType)) and not name.startswith("__"):
+            for field, definition in kind.fields.items():
+                yield name, field, definition
+
+
+def test_every_field_of_every_type_prints_a_scope_that_exists() -> None:
+    core = schema()._schema
+    known = {str(scope) for scope in Scope}
+    seen = 0
+    for kind, field, _ in object_fields():
+        assert scope_of(core, kind, field) in known, f"{kind}.{field}"
+        seen += 1
+    assert seen == print_schema(schema()).count('@requires(scope: "') > 500
+
+
+def test_fields_of_an_entity_need_its_scope_and_mutations_their_commands() -> None:
+    core = schema()._schema
+    for name, entity in ENTITIES.items():
+        assert scope_of(core, name, "id") == entity.reads
+        assert scope_of(core, f"{name}Connection", "totalCount") == entity.reads
+    for name, command in COMMANDS.items():
+        assert scope_of(core, "Mutation", name) == command.scope
+
+
+def root_document(kind: str, field: str, definition: Any) -> str:
+    """An operation that asks for this one root field."""
+    variables = [
+        (name, str(one.type)) for name, one in definition.args.items() if str(one.type).endswith("!")
+    ]
+    declared = ",".join(f"${name}:{type_}" for name, type_ in variables)
+    given = ",".join(f"{name}:${name}" for name, _ in variables)
+    inside = "{__typename}" if is_composite_type(get_named_type(definition.type)) else ""
+    head = f"{kind.lower()}({declared})" if declared else kind.lower()
+    return f"{head}{{{field}{f'({given})' if given else ''}{inside}}}"
+
+
+async def test_without_its_scope_no_query_mutation_or_subscription_is_answered(house: House) -> None:
+    core = schema()._schema
+    everything = house.actor()
+    refused = 0
+    for kind, field, definition in object_fields():
+        if kind in ("Query", "Mutation", "Subscription"):
+            scope = scope_of(core, kind, field)
+            poor = dataclasses.replace(everything, scopes=frozenset(everything.scopes - {scope}))
+            found = await answer(house, root_document(kind, field, definition), poor)
+            assert (found.data, set(found.codes)) == (None, {"FORBIDDEN"}), f"{kind}.{field}"
+            assert scope in {error["extensions"]["scope"] for error in found.errors}
+            refused += 1
+    assert refused > len(COMMANDS) + 2 * len(ENTITIES)
+
+
+def test_every_field_of_every_entity_counts_wherever_it_is_asked() -> None:
+    """Through an inline fragment and through a named one, as much as directly."""
+    core = schema()._schema
+    for name in ENTITIES:
+        kind: Any = core.type_map[name]
+        for field, definition in kind.fields.items():
+            inside = "{__typename}" if is_composite_type(get_named_type(definition.type)) else ""
+            for text in (
+                f'{{node(id:"x"){{...on {name}{{{field}{inside}}}}}}}',
+                f'{{node(id:"x"){{...F}}}} fragment F on {name}{{{field}{inside}}}',
+            ):
+                parsed = parse(text)
+                assert not validate(core, parsed)
+                assert scope_of(core, name, field) in required_scopes(core, parsed)[None]
+
+
+def test_the_printed_schema_is_current() -> None:
+    printed = (ROOT / "schema" / "schema.graphql").read_text()
+    assert printed == sdl(), "run `make schema`"
+
+
+def test_the_operations_of_our_own_clients_are_valid() -> None:
+    files = sorted((ROOT / "schema" / "operations").glob("*.graphql"))
+    assert files
+    for file in files:
+        document = parse(file.read_text())
+        assert [*validate(schema()._schema, document), *exceeded(document)] == [], file.name

@@ -1,0 +1,458 @@
+"""Whatever is sent: a clear error with a code, never a crash, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import jwt
+import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import func, select
+from starlette.applications import Starlette
+
+from tests.auth.test_tokens import forge, raw
+from tests.house import House
+from tournee.customers.models import Customer
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import new_id, now
+from tournee.kernel.log import Head
+
+Bearer = Callable[[Actor], dict[str, str]]
+
+
+@dataclass
+class Desk:
+    """A manager at the server's door, with a device and whatever they like to send."""
+
+    house: House
+    client: httpx2.AsyncClient
+    headers: dict[str, str]
+    device: str
+    number: int = 0
+
+    def operation(self, **changed: Any) -> dict[str, Any]:
+        self.number += 1
+        made = {
+            "id": str(new_id()),
+            "number": self.number,
+            "command": "createCustomer",
+            "input": {"name": "Demo"},
+            "base": 0,
+            "occurredAt": "2026-11-23T09:12:00Z",
+        }
+        return {name: value for name, value in (made | changed).items() if value is not ...}
+
+    async def send(self, body: bytes | str) -> httpx2.Response:
+        content = body.encode() if isinstance(body, str) else body
+        answer = await self.client.post("/sync/push", content=content, headers=self.headers)
+        assert answer.status_code < 500, answer.text
+        return answer
+
+    async def push(self, *operations: Any, **envelope: Any) -> list[dict[str, Any]]:
+        body = {"device": self.device, "app": "attack/1", "schema": 1, "operations": list(operations)}
+        answer = await self.send(json.dumps(body | envelope))
+        assert answer.status_code == 200, answer.text
+        outcomes: list[dict[str, Any]] = answer.json()["outcomes"]
+        assert len(outcomes) == len(operations)
+        return outcomes
+
+    async def pull(self, **parameters: Any) -> httpx2.Response:
+        answer = await self.client.get("/sync/pull", params=parameters, headers=self.headers)
+        assert answer.status_code < 500, answer.text
+        return answer
+
+    async def head(self) -> int:
+        async with self.house.database.reading() as session:
+            own = Head.organisation_id == self.house.organisation_id
+            return await session.scalar(select(Head.seq).where(own)) or 0
+
+    async def customers(self) -> int:
+        async with self.house.database.reading() as session:
+            own = Customer.organisation_id == self.house.organisation_id
+            return await session.scalar(select(func.count()).select_from(Customer).where(own)) or 0
+
+
+def code(answer: httpx2.Response) -> tuple[int, str]:
+    error = answer.json()["error"]
+    assert error["message"]
+    return answer.status_code, error["code"]
+
+
+@pytest_asyncio.fixture
+async def desk(house: House, client: httpx2.AsyncClient, bearer: Bearer) -> Desk:
+    return Desk(house, client, bearer(await house.account("MANAGER")), str(new_id()))
+
+
+BODIES: dict[str, bytes] = {
+    "empty": b"",
+    "cut off": b'{"device": "',
+    "no JSON": b"device=1&operations=2",
+    "not UTF-8": b'{"device": "\xff\xfe"}',
+    "UTF-16": '{"device": "x"}'.encode("utf-16"),
+    "byte order mark": b"\xef\xbb\xbf[]",
+    "null": b"null",
+    "a list": b"[]",
+    "a number": b"7",
+    "a text": b'"device"',
+    "not a number": b'{"device": NaN, "operations": []}',
+    "a lone surrogate": b'{"device": "\\ud800", "operations": []}',
+    "brackets": b"[" * 100_000,
+    "closed brackets": b"[" * 100_000 + b"]" * 100_000,
+    "braces": b'{"operations":' * 100_000,
+    "deep operations": b'{"device":"x","operations":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "a huge number": b'{"device":' + b"9" * 100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+async def test_a_body_that_is_none_is_refused_as_a_whole(desk: Desk, body: bytes) -> None:
+    before = await desk.head()
+    assert code(await desk.send(body)) == (400, "INVALID")
+    assert await desk.head() == before
+
+
+WEIRD: list[Any] = [None, True, 0, -1, 2**31, 2**70, 1.5, 1e308, "", "x", "\x00", "é" * 5000, [], [[]], {}, {"": 1}]
+
+
+@pytest.mark.parametrize("value", WEIRD, ids=lambda value: repr(value)[:20])
+async def test_a_wrong_envelope_is_refused_and_what_is_only_told_is_not(desk: Desk, value: Any) -> None:
+    before = await desk.head()
+    for wrong in ({"device": value}, {"operations": value}):
+        body = {"device": desk.device, "operations": [desk.operation()]} | wrong
+        if body["operations"] == [] and "device" not in wrong:
+            continue
+        answer = await desk.send(json.dumps(body))
+        assert code(answer) == (400, "INVALID")
+        assert answer.json()["error"]["field"] == next(iter(wrong))
+    assert await desk.head() == before
+    await desk.push(desk.operation(), app=value, schema=value, more=value)
+    assert await desk.head() == before + 1
+
+
+async def test_bodies_over_the_limit_are_too_large(desk: Desk) -> None:
+    ten_megabytes = b" " * 10_000_000
+    assert code(await desk.send(ten_megabytes)) == (413, "TOO_LARGE")
+    body = json.dumps({"device": desk.device, "operations": [desk.operation()] * 1001})
+    assert code(await desk.send(body)) == (400, "INVALID")
+    (outcome,) = await desk.push(desk.operation(input={"name": "x" * 7_000_000}))
+    assert (outcome["status"], outcome["code"], outcome["fields"]) == ("rejected", "INVALID", ["name"])
+    assert await desk.head() == await desk.customers() == 0
+
+
+TIMES: list[Any] = [
+    None, 0, 1764000000, 1e300, True, "", "now", "2026-11-23", "2026-11-23T09:12:00", "2026-13-01T00:00:00Z",
+    "0000-01-01T00:00:00Z", "99999-01-01T00:00:00Z", "-0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00", "2026-11-23T09:12:00+99:00", "2026-11-23T25:00:00Z", [], {}, "2026-11-23T09:12:00Z\x00",
+]  # fmt: skip
+NUMBERS: list[Any] = [
+    None, ..., 0, -1, 2**31, 2**63, 2**64, 2**70, -(2**70), 1.0, 1.5, 1e300, "1", True, [], {},
+]  # fmt: skip
+BAD: dict[str, list[Any]] = {
+    "id": [None, ..., "", "x", 1, 2**70, True, [], {}, "\x00" * 36, "z" * 36, "0" * 100_000],
+    "number": NUMBERS,
+    "unit": ["", "x", 1, True, [], {}, "\x00"],
+    "command": [None, ..., "", 7, True, [], {}, "launchRocket", "createCustomer\x00", "é" * 5000, "__class__"],
+    "base": [-1, -(2**31), 2**31, 2**63, 2**70, -(2**70), 1.0, 1.5, "1", True, [], {}],
+    "occurredAt": [..., *TIMES],
+    "input": [
+        None, 7, "x", True, [], {}, {"name": 7}, {"name": None}, {"name": "\x00"}, {"name": "a\x00b"},
+        {"name": "x" * 201}, {"nam": "x"}, {"name": "x", "id": 7}, {"name": "x", "tags": [1]}, {"name": []},
+        {"name": "x", "organisationId": str(uuid4())}, {"name": "x", "deleted": True}, {"name": {"$ne": 1}},
+        {"name": "x", "tags": ["\x00"]}, {"name": "x", "tags": ["x"] * 2001}, {"name": "x", "kind": "ROCKET"},
+        {"name": "x", "": 1}, {"name": "x", "\x00": 1}, {"name": "x", "parentId": str(uuid4())},
+    ],
+    "surplus": [1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_one_malformed_operation_is_rejected_by_itself(desk: Desk, name: str) -> None:
+    """Each between two that are good: those apply, it does not, and it says where it is wrong."""
+    codes = {"INVALID", "UNKNOWN_COMMAND", "NOT_FOUND"}
+    for value in BAD[name]:
+        before = await desk.head()
+        first, wrong, last = desk.operation(), desk.operation(**{name: value}), desk.operation()
+        desk.number = last["number"] = first["number"] + 1
+        outcomes = await desk.push(first, wrong, last)
+        assert [outcomes[0]["status"], outcomes[2]["status"]] == ["applied", "applied"], (value, outcomes)
+        assert outcomes[1]["status"] == "rejected", (value, outcomes[1])
+        assert outcomes[1]["code"] in codes, (value, outcomes[1])
+        assert outcomes[1]["message"]
+        assert outcomes[1]["record"] is None
+        assert await desk.head() == before + 2
+    assert await desk.customers() == 2 * len(BAD[name])
+
+
+@pytest.mark.parametrize("depth", [10, 200, 300, 900])
+async def test_nesting_that_is_too_deep_to_keep_is_refused_with_its_operation(desk: Desk, depth: int) -> None:
+    deep: Any = "x"
+    for _ in range(depth):
+        deep = [deep]
+    good, tags, asset = desk.operation(), desk.operation(), desk.operation(command="createAsset")
+    tags["input"] = {"name": "Demo", "tags": deep}
+    asset["input"] = {"name": "Demo", "specification": {"deep": deep}, "ownership": "COMPANY"}
+    again = [await desk.push(good, tags, asset, tags, asset) for _ in range(2)]
+    statuses = [[outcome["status"] for outcome in outcomes] for outcomes in again]
+    asset_status = "applied" if depth < 100 else statuses[0][2]
+    assert asset_status in ("applied", "rejected")
+    assert statuses[0] == ["applied", "rejected", asset_status, "rejected", asset_status]
+    repeated = "duplicate" if asset_status == "applied" else "rejected"
+    assert statuses[1] == ["duplicate", "rejected", repeated, "rejected", repeated]
+    assert (await desk.pull()).status_code == 200
+
+
+async def test_of_a_key_given_twice_the_last_counts(desk: Desk) -> None:
+    operation = json.dumps(desk.operation())
+    doubled = operation[:-1] + ', "input": {"name": "First", "name": "Last"}}'
+    answer = await desk.send(f'{{"device": 5, "device": "{desk.device}", "operations": [{doubled}]}}')
+    assert answer.json()["outcomes"][0]["record"]["name"] == "Last"
+    assert await desk.customers() == 1
+
+
+async def test_a_unit_that_is_torn_apart_is_two_units(desk: Desk) -> None:
+    unit = str(new_id())
+    one, between, bad = desk.operation(unit=unit), desk.operation(), desk.operation(unit=unit, input={})
+    outcomes = await desk.push(one, between, bad)
+    assert [outcome["status"] for outcome in outcomes] == ["applied", "applied", "rejected"]
+    first, second = desk.operation(unit=unit), desk.operation(unit=unit, input={})
+    outcomes = await desk.push(second, first)
+    assert [outcome["code"] for outcome in outcomes] == ["INVALID", "UNIT_REFUSED"]
+    outcomes = await desk.push(first, second)
+    assert [outcome["code"] for outcome in outcomes] == ["UNIT_REFUSED", "INVALID"]
+    assert await desk.customers() == 2
+
+
+async def test_a_unit_named_like_an_operation_takes_nothing_with_it(desk: Desk) -> None:
+    """An operation that stands alone is no member of a unit that bears its id."""
+    alone = desk.operation()
+    imposter = desk.operation(unit=alone["id"], input={})
+    outcomes = await desk.push(alone, imposter)
+    assert [outcome["status"] for outcome in outcomes] == ["applied", "rejected"]
+
+
+async def test_a_device_of_somebody_else_is_refused(desk: Desk, bearer: Bearer) -> None:
+    await desk.push(desk.operation())
+    before = await desk.head()
+    other = Desk(desk.house, desk.client, bearer(await desk.house.account("DISPATCHER")), desk.device)
+    body = json.dumps({"device": desk.device, "operations": [other.operation()]})
+    before = await desk.head()
+    assert code(await other.send(body)) == (403, "DEVICE_MISMATCH")
+    tied = await desk.house.account("MANAGER")
+    await desk.house.run("enrolDevice", tied, id=new_id(), name="Demo tablet")
+    assert await desk.head() == before + 2
+    assert await desk.customers() == 1
+
+
+async def test_an_enrolled_device_of_somebody_else_is_refused_everywhere(desk: Desk, bearer: Bearer) -> None:
+    owner = await desk.house.account("TECHNICIAN")
+    device = await desk.house.run("enrolDevice", owner, id=new_id(), name="Demo tablet")
+    before = await desk.head()
+    body = json.dumps({"device": str(device.id), "operations": [desk.operation()]})
+    assert code(await desk.send(body)) == (403, "DEVICE_MISMATCH")
+    for path in ("/sync/pull", "/sync/stream"):
+        answer = await desk.client.get(path, params={"device": str(device.id)}, headers=desk.headers)
+        assert code(answer) == (403, "DEVICE_MISMATCH")
+    assert await desk.head() == before
+
+
+async def test_an_operation_id_that_another_device_waits_with_is_reused(desk: Desk, bearer: Bearer) -> None:
+    """Neither may it crash the push, nor may it ever block the device it was taken from."""
+    victim = Desk(desk.house, desk.client, bearer(await desk.house.account("DISPATCHER")), str(new_id()))
+    await victim.push(victim.operation())
+    missing, waiting = victim.operation(), victim.operation()
+    assert (await victim.push(waiting))[0]["status"] == "parked"
+    await desk.push(desk.operation())
+    stolen = desk.operation(id=waiting["id"], input={"name": "Stolen"})
+    later = desk.operation(id=waiting["id"], number=desk.number + 5)
+    for wrong in (stolen, later):
+        (outcome,) = await desk.push(wrong)
+        assert (outcome["status"], outcome["code"]) == ("rejected", "OPERATION_REUSED")
+    assert (await victim.push(missing))[0]["status"] == "applied"
+    assert (await victim.push(waiting))[0]["status"] == "duplicate"
+    assert (await victim.push(victim.operation()))[0]["status"] == "applied"
+    assert await desk.customers() == 5
+
+
+@pytest.mark.parametrize(
+    "limit", ["-1", "0", "abc", "1e3", "1.5", " 1", "1" * 31, "0" * 5000 + "1", "1" + "0" * 5000, "٣", "+5", "0x10"]
+)
+async def test_a_limit_that_is_none_is_refused(desk: Desk, limit: str) -> None:
+    assert code(await desk.pull(limit=limit)) == (400, "INVALID")
+
+
+async def test_a_limit_that_is_large_is_bounded(desk: Desk) -> None:
+    await desk.push(*(desk.operation() for _ in range(3)))
+    for limit in ("1000000", "5001", "0005"):
+        assert len([one for one in (await desk.pull(limit=limit)).json()["changes"]]) >= 3
+
+
+@pytest.mark.parametrize("device", ["x", "\x00", "' OR 1=1 --", "é", "1" * 5000])
+async def test_a_device_that_is_none_is_refused(desk: Desk, device: str) -> None:
+    for path in ("/sync/pull", "/sync/stream"):
+        answer = await desk.client.get(path, params={"device": device}, headers=desk.headers)
+        assert code(answer) == (400, "INVALID")
+
+
+async def test_a_cursor_that_was_not_given_to_this_person_starts_from_nothing(
+    desk: Desk, bearer: Bearer
+) -> None:
+    await desk.push(*(desk.operation() for _ in range(3)))
+    good = (await desk.pull()).json()["cursor"]
+    paged = (await desk.pull(limit=1)).json()["cursor"]
+    assert (await desk.pull(cursor=good)).json()["resync"] is False
+    bad = ["x", "é", "\x00", "=", "!" * 40, "A" * 60, "A" * 5000, good[:-4], good[4:], good + "AAAA", good.swapcase()]
+    bad += [good[:place] + ("A" if good[place] != "A" else "B") + good[place + 1 :] for place in range(0, 200, 7)]
+    others = [await desk.house.account(role) for role in ("MANAGER", "DISPATCHER", "TECHNICIAN")]
+    theirs = House(desk.house.database)
+    others.append(await (await theirs.found()).account("MANAGER"))
+    for other in others:
+        answer = await desk.client.get("/sync/pull", headers=bearer(other))
+        bad.append(answer.json()["cursor"])
+    resync = {"changes": [], "cursor": None, "more": False, "resync": True}
+    for cursor in bad:
+        answer = await desk.pull(cursor=cursor)
+        assert (answer.status_code, answer.json()) == (200, resync), cursor
+    for other in others:
+        for cursor in (good, paged):
+            answer = await desk.client.get("/sync/pull", params={"cursor": cursor}, headers=bearer(other))
+            assert answer.json() == resync
+            live = {**bearer(other), "Last-Event-ID": cursor}
+            text = (await desk.client.get("/sync/stream", headers=live)).text
+            assert text.count("event:") == 1
+            assert '"resync":true' in text
+
+
+ENDPOINTS = [("POST", "/sync/push"), ("GET", "/sync/pull"), ("GET", "/sync/stream"), ("POST", "/graphql")]
+
+
+def forgeries(app: Starlette, actor: Actor) -> dict[str, str]:
+    good = app.state.tokens.issue(actor)
+    claims = jwt.decode(good, options={"verify_signature": False})
+    kid = app.state.tokens.ring.keys()[0].id
+    public = jwt.PyJWK.from_dict(app.state.tokens.ring.jwks()["keys"][0]) if hasattr(app.state.tokens.ring, "jwks") else None
+    made = {
+        "garbage": "Bearer garbage",
+        "nothing": "Bearer ",
+        "another scheme": "Basic bWFuYWdlcjpkZW1v",
+        "two words": f"Bearer {good} {good}",
+        "dots": "Bearer ...",
+        "huge": "Bearer " + "A" * 20_000,
+        "expired": "Bearer " + forge(app, actor, exp=1_000_000_000),
+        "other audience": "Bearer " + forge(app, actor, aud="another"),
+        "other issuer": "Bearer " + forge(app, actor, iss="another"),
+        "other key": "Bearer " + forge(app, actor, key=Ed25519PrivateKey.generate()),
+        "not yet": "Bearer " + forge(app, actor, nbf=now() + timedelta(days=1)),
+        "no expiry": "Bearer " + forge(app, actor, exp=None),
+        "cut": f"Bearer {good[:-6]}",
+        "another role": "Bearer " + forge(app, actor, role="TECHNICIAN"),
+        "nobody": "Bearer " + forge(app, actor, sub=str(uuid4())),
+        "an unknown device": "Bearer " + forge(app, actor, device=str(uuid4())),
+    }
+    for algorithm in ("none", "None", "NONE", ""):
+        header = {"alg": algorithm, "typ": "at+jwt", "kid": kid}
+        made[f"alg {algorithm!r}"] = "Bearer " + raw(header, claims)
+    made["symmetric"] = "Bearer " + jwt.encode(
+        claims, "k" * 64, "HS256", headers={"kid": kid, "typ": "at+jwt"}
+    )
+    assert public is None or public
+    return made
+
+
+async def test_without_a_good_token_nothing_is_answered_and_nothing_written(
+    app: Starlette, desk: Desk, house: House
+) -> None:
+    tokens: dict[str, str | None] = {"none at all": None, **forgeries(app, await house.account("MANAGER"))}
+    before = await desk.head()
+    bodies = {
+        "/sync/push": {"device": desk.device, "operations": [desk.operation()]},
+        "/graphql": {"query": 'mutation{createCustomer(input:{name:"Demo"}){__typename}}'},
+    }
+    for name, token in tokens.items():
+        for method, path in ENDPOINTS:
+            headers = {} if token is None else {"Authorization": token}
+            answer = await desk.client.request(method, path, json=bodies.get(path), headers=headers)
+            # The device this token names is not one of ours: it is told to erase its copy.
+            expected = 403 if name == "an unknown device" else 401
+            assert answer.status_code == expected, (name, path, answer.text)
+            body = answer.json()
+            error = body["error"] if "error" in body else body["errors"][0]["extensions"]
+            assert error["code"] in {"UNAUTHENTICATED", "TOKEN_INVALID", "TOKEN_EXPIRED", "DEVICE_REVOKED"}, name
+            assert expected == 403 or answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert await desk.head() == before
+    assert await desk.customers() == 0
+
+
+GRAPHQL: list[dict[str, Any]] = [
+    {"query": '{customers(filter:{name:{eq:"\\u0000"}}){totalCount}}'},
+    {"query": "query($a:String){customers(filter:{name:{eq:$a}}){totalCount}}", "variables": {"a": "\x00"}},
+    {"query": "query($a:String){customers(filter:{name:{eq:$a}}){totalCount}}", "variables": {"a": "\ud800"}},
+    {"query": 'mutation{createCustomer(input:{name:"\\u0000"}){...on Refusal{code}}}'},
+    {
+        "query": "mutation($a:String!){createCustomer(input:{name:$a}){...on Refusal{code}}}",
+        "variables": {"a": "\ud800"},
+    },
+    {"query": "{customers(first: 99999999999){totalCount}}"},
+    {"query": "{customers(first: -1){totalCount}}"},
+    {"query": '{customers(after: "x"){totalCount}}'},
+    {"query": '{customers(after: "\\u0000"){totalCount}}'},
+    {"query": '{customer(id: "x"){id}}'},
+    {"query": '{node(id: "\\u0000"){id}}'},
+    {"query": '{appointments(filter:{startsAt:{gte:"0001-01-01T00:00:00+14:00"}}){totalCount}}'},
+    {"query": '{appointments(filter:{startsAt:{gte:"9999-12-31T23:59:59-14:00"}}){totalCount}}'},
+    {"query": '{appointments(filter:{startsAt:{gte:"99999-01-01T00:00:00Z"}}){totalCount}}'},
+    {"query": '{customers(filter:{name:{in:["' + '","'.join(["x"] * 900) + '"]}}){totalCount}}'},
+    {"query": '{changes(since: "x"){totalCount}}'},
+    {"query": "{changes(filter:{seq:{gt:99999999999999999999999}}){totalCount}}"},
+]
+
+
+@pytest.mark.parametrize("request_", GRAPHQL, ids=lambda one: one["query"][:50])
+async def test_bad_values_in_graphql_are_no_crash(desk: Desk, request_: dict[str, Any]) -> None:
+    content = json.dumps(request_)
+    headers = {**desk.headers, "Content-Type": "application/json"}
+    answer = await desk.client.post("/graphql", content=content, headers=headers)
+    assert answer.status_code < 500, answer.text
+    for error in answer.json().get("errors", []):
+        assert error["extensions"]["code"] != "INTERNAL", error
+    assert await desk.head() == 0
+
+
+async def test_readings_and_visits_with_numbers_off_the_scale(desk: Desk) -> None:
+    """The greatest numbers and times that fit: taken in or refused, never a crash, and pulled again."""
+    house = desk.house
+    customer = await house.run("createCustomer", name="Demo")
+    site = await house.run("createSite", customerId=customer.id, name="Demo")
+    asset = await house.run("createAsset", name="Demo", siteId=site.id)
+    meter = await house.run("createMeter", assetId=asset.id, name="Demo", unit="h")
+    ends = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
+    readings = [
+        desk.operation(command="recordReading", input={"meterId": str(meter.id), "value": value, "takenAt": at})
+        for value in (1e308, -1e308, 5e-324, 0.0)
+        for at in ends
+    ]
+    order = await house.run("createWorkOrder", customerId=customer.id, siteId=site.id, summary="Demo")
+    technician = await house.run("createTechnician", name="Demo", accountId=house.actor("TECHNICIAN").id)
+    visit = await house.run("createAppointment", workOrderId=order.id)
+    await house.run("scheduleAppointment", appointmentId=visit.id, startsAt=now(), endsAt=now() + timedelta(hours=1))
+    await house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
+    await house.run("dispatchAppointment", appointmentId=visit.id)
+    steps = [
+        desk.operation(command=command, base=await desk.head(), input={"appointmentId": str(visit.id), "at": at})
+        for command, at in zip(
+            ("acceptAppointment", "startTravel", "arriveOnSite", "startWork", "completeAppointment"),
+            (ends[0], ends[0], ends[1], ends[0], ends[1]),
+            strict=True,
+        )
+    ]
+    time = {"kind": "WORK", "startsAt": ends[0], "endsAt": ends[1], "workOrderId": str(order.id)}
+    outcomes = await desk.push(*readings, *steps, desk.operation(command="recordTimeEntry", input=time))
+    assert {outcome["status"] for outcome in outcomes} <= {"applied", "merged", "rejected"}, outcomes
+    page = (await desk.pull()).json()
+    assert {UUID(change["id"]) for change in page["changes"]} >= {visit.id, meter.id}
