@@ -1,64 +1,98 @@
-"""`make demo`: the day that everybody can watch."""
+"""The demo organisation and its pages."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from __future__ import annotations
+
+import time
+from datetime import date
 from pathlib import Path
 
+import httpx2
 import pytest
+from sqlalchemy import func, select
+from starlette.applications import Starlette
 
-from examples.offline_day import checks, serving
-from examples.offline_day.day import play
+from tests import migrate
+from tournee import demo
+from tournee.app import create_app
+from tournee.catalogue import MEMBERSHIPS
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import Database, Organisation
+from tournee.kernel.demo import demo_id
+from tournee.kernel.log import Change
+from tournee.settings import Settings
 
-_ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server as `make run` starts it, on this module's database."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DATABASE_URL", database_url)
-        with serving.own_server(tmp_path_factory.mktemp("server")) as base_url:
-            yield base_url
-
-
-def demo(base_url: str) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT / "clients/python"), "TOURNEE_URL": base_url}
-    program = [sys.executable, "-m", "examples.offline_day"]
-    return subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=120)
+TODAY = date(2026, 11, 23)
 
 
-def test_the_day_ends_well_and_can_be_played_again(server: str) -> None:
-    for _ in range(2):
-        played = demo(server)
-        assert played.returncode == 0, played.stdout + played.stderr
-        assert "FAILED" not in played.stdout
-        assert played.stdout.count("\nok ") >= 25
-        assert played.stdout.count("VISIT_ON_REASSIGNED_APPOINTMENT OPEN") == 1
+@pytest.fixture
+def kernel(database: Database) -> Kernel:
+    return Kernel(database, MEMBERSHIPS)
 
 
-async def test_a_check_that_fails_fails_the_demo(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def count(kernel: Kernel, model: type[Organisation | Change]) -> int:
+    async with kernel.database.reading() as session:
+        return await session.scalar(select(func.count()).select_from(model)) or 0
+
+
+async def test_a_seeding_that_breaks_leaves_nothing_and_the_next_one_is_whole_quick_and_the_last(
+    kernel: Kernel, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "SUMMARY", "what nobody wrote")
-    assert await play(server, tmp_path) == 1
-    assert "FAILED the summary is the dispatcher's" in capsys.readouterr().out
+    with monkeypatch.context() as broken:
+        broken.setattr("tournee.quality.demo.operations", lambda _today: [("MANAGER", "noSuchCommand", {})])
+        with pytest.raises(KeyError):
+            await demo.seed(kernel, TODAY)
+    assert await count(kernel, Organisation) == 0
+    started = time.perf_counter()
+    await demo.seed(kernel, TODAY)
+    assert time.perf_counter() - started < 10
+    assert await count(kernel, Organisation) == 2
+    changes = await count(kernel, Change)
+    assert changes > 100
+    await demo.seed(kernel, TODAY)
+    assert await count(kernel, Change) == changes
+    for email in demo.emails():
+        form = {"grant_type": "password", "username": email, "password": demo.PASSWORD}
+        assert (await client.post("/auth/token", data=form)).status_code == 200
 
 
-def test_without_the_server_that_was_named_the_demo_fails() -> None:
-    played = demo("http://127.0.0.1:9")
-    assert played.returncode == 1
-    assert "nothing answers at http://127.0.0.1:9" in played.stdout
+async def test_the_portal_sees_its_customer_and_no_other(kernel: Kernel, client: httpx2.AsyncClient) -> None:
+    await demo.seed(kernel, TODAY)
+    form = {"grant_type": "password", "username": "portal@demo.example", "password": demo.PASSWORD}
+    token = (await client.post("/auth/token", data=form)).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = await client.post("/graphql", json={"query": "{ customers { nodes { id } } }"}, headers=headers)
+    assert answer.json()["data"]["customers"]["nodes"] == [{"id": str(demo_id("customer/1"))}]
 
 
-def test_where_nothing_listens_the_demo_brings_its_own_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def served(tmp_path: Path, **changed: object) -> Starlette:
+    settings = {"database_url": f"sqlite:///{tmp_path}/demo.db", "directory": tmp_path, "demo": True}
+    return create_app(Settings(**settings | changed))  # type: ignore[arg-type]
+
+
+async def get(app: Starlette, path: str) -> httpx2.Response:
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://server") as client:
+        return await client.get(path, headers={"Accept": "text/html"})
+
+
+async def test_the_pages_name_every_account_and_load_nothing_from_elsewhere(tmp_path: Path) -> None:
+    migrate.upgrade(f"sqlite:///{tmp_path}/demo.db")
+    app = served(tmp_path)
+    for path in ("/", "/graphql"):
+        page = await get(app, path)
+        assert page.status_code == 200
+        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+        assert all(email in page.text for email in demo.emails())
+        assert "//" not in page.text.replace("</", "")
+        for part in page.text.split('"'):
+            if part.startswith("/assets/"):
+                assert (await get(app, part)).status_code == 200
+
+
+@pytest.mark.parametrize("changed", [{"demo": False}, {"host": "0.0.0.0"}, {"host": "demo.example"}], ids=str)
+async def test_there_are_no_demo_pages_without_the_demo_or_beyond_this_machine(
+    tmp_path: Path, changed: dict[str, object]
 ) -> None:
-    monkeypatch.delenv("TOURNEE_URL", raising=False)
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.setattr(serving, "USUAL", "http://127.0.0.1:9")
-    with serving.serving(tmp_path) as base_url:
-        assert serving._answers(base_url)
-        assert (tmp_path / "server" / "tournee.db").exists()
-    assert not serving._answers(base_url)
+    app = served(tmp_path, **changed)
+    assert (await get(app, "/")).status_code == 404
+    assert (await get(app, "/graphql")).status_code == 401

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from types import FrameType
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -109,9 +110,9 @@ _CODES = {400: "MALFORMED", 404: "NO_SUCH_PATH", 405: "METHOD_NOT_ALLOWED", 413:
 
 async def _http_error(_request: Request, error: Exception) -> Response:
     """What Starlette refuses by itself, in the form of our other errors."""
-    assert isinstance(error, HTTPException)
-    code = _CODES.get(error.status_code, HTTPStatus(error.status_code).name)
-    return coded(error.status_code, code, f"{error.detail}.", headers=error.headers)
+    refused = cast(HTTPException, error)
+    code = _CODES.get(refused.status_code, HTTPStatus(refused.status_code).name)
+    return coded(refused.status_code, code, f"{refused.detail}.", headers=refused.headers)
 
 
 @contextmanager

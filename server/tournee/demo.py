@@ -99,11 +99,11 @@ async def _seed(
 
     async def work(tx: Transaction) -> Entity:
         await found(tx.session, id, name)
-        done: Entity | None = None
-        for role, command, payload in todo:
-            done = await _perform(tx, _actor(id, Role(role), manager), command, payload, password_hash)
-        assert done is not None
-        return done
+        done = [
+            await _perform(tx, _actor(id, Role(role), manager), command, payload, password_hash)
+            for role, command, payload in todo
+        ]
+        return done[-1]
 
     try:
         await kernel.transact(manager, work)
@@ -125,7 +125,7 @@ async def _perform(
 ) -> Entity:
     command = COMMANDS[name]
     tx.actor = actor
-    done = await command.run(tx, command.parse(payload), Operation(command.name, now()))
+    done: Entity = await command.run(tx, command.parse(payload), Operation(command.name, now()))
     if isinstance(done, Account):
         # The password is too short for the command, as it should be.
         async with tx.running(Operation("setPassword", now())):

@@ -118,10 +118,27 @@ async def test_a_body_that_is_none_is_refused_as_a_whole(desk: Desk, body: bytes
     assert await desk.head() == before
 
 
-WEIRD: list[Any] = [None, True, 0, -1, 2**31, 2**70, 1.5, 1e308, "", "x", "\x00", "é" * 5000, [], [[]], {}, {"": 1}]
+WEIRD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    2**31,
+    2**70,
+    1.5,
+    1e308,
+    "",
+    "x",
+    "\x00",
+    "é" * 5000,
+    [],
+    [[]],
+    {},
+    {"": 1},
+]
 
 
-@pytest.mark.parametrize("value", WEIRD, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize("value", WEIRD, ids=range(len(WEIRD)))
 async def test_a_wrong_envelope_is_refused_and_what_is_only_told_is_not(desk: Desk, value: Any) -> None:
     before = await desk.head()
     for wrong in ({"device": value}, {"operations": value}):
@@ -281,7 +298,8 @@ async def test_an_operation_id_that_another_device_waits_with_is_reused(desk: De
 
 
 @pytest.mark.parametrize(
-    "limit", ["-1", "0", "abc", "1e3", "1.5", " 1", "1" * 31, "0" * 5000 + "1", "1" + "0" * 5000, "٣", "+5", "0x10"]
+    "limit",
+    ["-1", "0", "abc", "1e3", "1.5", " 1", "1" * 31, "0" * 5000 + "1", "1" + "0" * 5000, "٣", "+5", "0x10"],
 )
 async def test_a_limit_that_is_none_is_refused(desk: Desk, limit: str) -> None:
     assert code(await desk.pull(limit=limit)) == (400, "INVALID")
@@ -293,11 +311,11 @@ async def test_a_limit_that_is_large_is_bounded(desk: Desk) -> None:
         assert len([one for one in (await desk.pull(limit=limit)).json()["changes"]]) >= 3
 
 
-@pytest.mark.parametrize("device", ["x", "\x00", "' OR 1=1 --", "é", "1" * 5000])
-async def test_a_device_that_is_none_is_refused(desk: Desk, device: str) -> None:
-    for path in ("/sync/pull", "/sync/stream"):
-        answer = await desk.client.get(path, params={"device": device}, headers=desk.headers)
-        assert code(answer) == (400, "INVALID")
+async def test_a_device_that_is_none_is_refused(desk: Desk) -> None:
+    for device in ("x", "\x00", "' OR 1=1 --", "é", "1" * 5000):
+        for path in ("/sync/pull", "/sync/stream"):
+            answer = await desk.client.get(path, params={"device": device}, headers=desk.headers)
+            assert code(answer) == (400, "INVALID")
 
 
 async def test_a_cursor_that_was_not_given_to_this_person_starts_from_nothing(
@@ -307,8 +325,22 @@ async def test_a_cursor_that_was_not_given_to_this_person_starts_from_nothing(
     good = (await desk.pull()).json()["cursor"]
     paged = (await desk.pull(limit=1)).json()["cursor"]
     assert (await desk.pull(cursor=good)).json()["resync"] is False
-    bad = ["x", "é", "\x00", "=", "!" * 40, "A" * 60, "A" * 5000, good[:-4], good[4:], good + "AAAA", good.swapcase()]
-    bad += [good[:place] + ("A" if good[place] != "A" else "B") + good[place + 1 :] for place in range(0, 200, 7)]
+    bad = [
+        "x",
+        "é",
+        "\x00",
+        "=",
+        "!" * 40,
+        "A" * 60,
+        "A" * 5000,
+        good[:-4],
+        good[4:],
+        good + "AAAA",
+        good.swapcase(),
+    ]
+    bad += [
+        good[:place] + ("A" if good[place] != "A" else "B") + good[place + 1 :] for place in range(0, 200, 7)
+    ]
     others = [await desk.house.account(role) for role in ("MANAGER", "DISPATCHER", "TECHNICIAN")]
     theirs = House(desk.house.database)
     others.append(await (await theirs.found()).account("MANAGER"))
@@ -336,7 +368,11 @@ def forgeries(app: Starlette, actor: Actor) -> dict[str, str]:
     good = app.state.tokens.issue(actor)
     claims = jwt.decode(good, options={"verify_signature": False})
     kid = app.state.tokens.ring.keys()[0].id
-    public = jwt.PyJWK.from_dict(app.state.tokens.ring.jwks()["keys"][0]) if hasattr(app.state.tokens.ring, "jwks") else None
+    public = (
+        jwt.PyJWK.from_dict(app.state.tokens.ring.jwks()["keys"][0])
+        if hasattr(app.state.tokens.ring, "jwks")
+        else None
+    )
     made = {
         "garbage": "Bearer garbage",
         "nothing": "Bearer ",
@@ -383,7 +419,9 @@ async def test_without_a_good_token_nothing_is_answered_and_nothing_written(
             assert answer.status_code == expected, (name, path, answer.text)
             body = answer.json()
             error = body["error"] if "error" in body else body["errors"][0]["extensions"]
-            assert error["code"] in {"UNAUTHENTICATED", "TOKEN_INVALID", "TOKEN_EXPIRED", "DEVICE_REVOKED"}, name
+            assert error["code"] in {"UNAUTHENTICATED", "TOKEN_INVALID", "TOKEN_EXPIRED", "DEVICE_REVOKED"}, (
+                name
+            )
             assert expected == 403 or answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert await desk.head() == before
     assert await desk.customers() == 0
@@ -413,7 +451,7 @@ GRAPHQL: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("request_", GRAPHQL, ids=lambda one: one["query"][:50])
+@pytest.mark.parametrize("request_", GRAPHQL, ids=range(len(GRAPHQL)))
 async def test_bad_values_in_graphql_are_no_crash(desk: Desk, request_: dict[str, Any]) -> None:
     content = json.dumps(request_)
     headers = {**desk.headers, "Content-Type": "application/json"}
@@ -433,18 +471,24 @@ async def test_readings_and_visits_with_numbers_off_the_scale(desk: Desk) -> Non
     meter = await house.run("createMeter", assetId=asset.id, name="Demo", unit="h")
     ends = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
     readings = [
-        desk.operation(command="recordReading", input={"meterId": str(meter.id), "value": value, "takenAt": at})
+        desk.operation(
+            command="recordReading", input={"meterId": str(meter.id), "value": value, "takenAt": at}
+        )
         for value in (1e308, -1e308, 5e-324, 0.0)
         for at in ends
     ]
     order = await house.run("createWorkOrder", customerId=customer.id, siteId=site.id, summary="Demo")
     technician = await house.run("createTechnician", name="Demo", accountId=house.actor("TECHNICIAN").id)
     visit = await house.run("createAppointment", workOrderId=order.id)
-    await house.run("scheduleAppointment", appointmentId=visit.id, startsAt=now(), endsAt=now() + timedelta(hours=1))
+    await house.run(
+        "scheduleAppointment", appointmentId=visit.id, startsAt=now(), endsAt=now() + timedelta(hours=1)
+    )
     await house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
     await house.run("dispatchAppointment", appointmentId=visit.id)
     steps = [
-        desk.operation(command=command, base=await desk.head(), input={"appointmentId": str(visit.id), "at": at})
+        desk.operation(
+            command=command, base=await desk.head(), input={"appointmentId": str(visit.id), "at": at}
+        )
         for command, at in zip(
             ("acceptAppointment", "startTravel", "arriveOnSite", "startWork", "completeAppointment"),
             (ends[0], ends[0], ends[1], ends[0], ends[1]),

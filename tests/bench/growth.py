@@ -36,12 +36,14 @@ CREATE TEMPORARY TABLE scopes ON COMMIT DROP AS
 UPDATE filler SET scope = scopes.scope FROM scopes
   WHERE filler.scope IS NULL AND scopes.s = (filler.n - :catalogue - 1) / :each;
 INSERT INTO record (organisation_id, id, entity, seq, deleted, clock, document)
-  SELECT :org, id, 'Customer', n, false, '{{"*":[1,null,null]}}', '{{"id":"' || id || '","name":"' || repeat('x', 560) || '"}}'
+  SELECT :org, id, 'Customer', n, false, '{{"*":[1,null,null]}}',
+    '{{"id":"' || id || '","name":"' || repeat('x', 560) || '"}}'
   FROM filler;
 INSERT INTO edge (organisation_id, scope, record_id, seq, open) SELECT :org, scope, id, n, true FROM filler;
 INSERT INTO member (organisation_id, account_id, scope, from_seq)
   SELECT :org, accounts.id, scopes.scope, 0 FROM scopes
-  JOIN (SELECT a, gen_random_uuid() AS id FROM generate_series(1, :accounts) a) accounts ON accounts.a = scopes.s / :held;
+  JOIN (SELECT a, gen_random_uuid() AS id FROM generate_series(1, :accounts) a) accounts
+    ON accounts.a = scopes.s / :held;
 INSERT INTO member (organisation_id, account_id, scope, from_seq)
   SELECT :org, :account, scope, 0 FROM scopes WHERE s < :held;
 INSERT INTO member (organisation_id, account_id, scope, from_seq) VALUES (:org, :account, :org, 0);
@@ -54,7 +56,8 @@ WITH own AS (
   SELECT e.record_id, e.scope, row_number() OVER (ORDER BY e.record_id) AS n FROM edge e
   JOIN member m USING (organisation_id, scope)
   WHERE e.organisation_id = :org AND m.account_id = :account AND e.scope <> :org LIMIT :changes),
-records AS (UPDATE record r SET seq = :head + own.n FROM own WHERE r.organisation_id = :org AND r.id = own.record_id)
+records AS (UPDATE record r SET seq = :head + own.n FROM own
+  WHERE r.organisation_id = :org AND r.id = own.record_id)
 UPDATE edge e SET seq = :head + own.n FROM own
   WHERE e.organisation_id = :org AND e.scope = own.scope AND e.record_id = own.record_id;
 UPDATE head SET seq = :head + :changes + 1 WHERE organisation_id = :org;
@@ -130,5 +133,3 @@ async def pull_growth() -> list[Figure]:
             *await compare("pull_idle_growth", small.idle, large.idle),
             *await compare("pull_delta_growth", small.delta, large.delta),
         ]
-
-

@@ -81,6 +81,4 @@ async def rows(house: House, model: Any, *where: Any) -> list[Any]:
 
 async def sees(house: House, actor: Actor, model: type[Entity], id: UUID) -> bool:
     async with house.database.reading() as session:
-        return (
-            await session.scalar(select(model.id).where(model.id == id, visible(model, actor))) is not None
-        )
+        return await session.scalar(select(model.id).where(model.id == id, visible(model, actor))) is not None

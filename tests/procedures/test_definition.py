@@ -9,13 +9,13 @@ import pytest
 
 from tournee.kernel.errors import Invalid
 from tournee.kernel.inputs import parse
+from tournee.procedures.accepting import accept
 from tournee.procedures.commands.templates import UpdateChecklistDraft
 from tournee.procedures.definition import (
     ChecklistItemInput,
     Given,
     ItemResult,
     RunResult,
-    accept,
     judge,
     outcome,
     read,
@@ -100,7 +100,12 @@ def test_what_is_stored_reads_back_as_it_was() -> None:
     )
     check_definition(made)
     assert read(stored(made)) == made
-    assert stored(made)[2]["condition"] == {"itemKey": "c", "equals": None, "notEquals": None, "in": ["x", "y"]}
+    assert stored(made)[2]["condition"] == {
+        "itemKey": "c",
+        "equals": None,
+        "notEquals": None,
+        "in": ["x", "y"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from tests.house import House
-from tests.procedures.field import AT, LATER, ITEMS, checklist, rows, run_at, site, technician
+from tests.procedures.field import AT, ITEMS, LATER, checklist, rows, run_at, site, technician
 from tests.sync.device import TestDevice
 from tournee.kernel.conflict import Conflict
 from tournee.procedures.answers import answer_id

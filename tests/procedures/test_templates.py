@@ -22,7 +22,10 @@ async def test_a_published_version_can_never_be_changed(house: House) -> None:
 async def test_a_new_draft_copies_the_last_version_and_counts_on(house: House) -> None:
     template_id, _ = await checklist(house)
     draft = await house.run("draftChecklistVersion", templateId=template_id)
-    assert (draft.number, [item["key"] for item in draft.items]) == (2, ["on", "pressure", "remarks", "photos"])
+    assert (draft.number, [item["key"] for item in draft.items]) == (
+        2,
+        ["on", "pressure", "remarks", "photos"],
+    )
     with pytest.raises(Conflict, match="draft"):
         await house.run("draftChecklistVersion", templateId=template_id)
     changed = await house.run("updateChecklistDraft", versionId=draft.id, items=ITEMS[:1])
@@ -33,7 +36,9 @@ async def test_a_run_keeps_its_version_when_a_newer_one_is_published(house: Hous
     template_id, first = await checklist(house)
     site_id = await site(house)
     old = await run_at(house, site_id, first)
-    draft = await house.run("draftChecklistVersion", templateId=template_id, items=[{**ITEMS[0], "key": "new"}])
+    draft = await house.run(
+        "draftChecklistVersion", templateId=template_id, items=[{**ITEMS[0], "key": "new"}]
+    )
     await house.run("publishChecklistVersion", versionId=draft.id)
     new = await house.run("addChecklistRun", templateId=template_id, siteId=site_id)
     assert (old.version_id, new.version_id) == (first, draft.id)

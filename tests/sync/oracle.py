@@ -59,7 +59,14 @@ class Oracle:
         for technician in self.rows["Technician"]:
             if technician.account_id == actor.id and technician.status == "ACTIVE":
                 seen |= self._of_technician(technician, actor)
-        for name in ("Territory", "Skill", "Technician", "ChecklistTemplate", "QualityStandard", "StandardClause"):
+        for name in (
+            "Territory",
+            "Skill",
+            "Technician",
+            "ChecklistTemplate",
+            "QualityStandard",
+            "StandardClause",
+        ):
             seen |= self._take(name, lambda _row: True)
         seen |= self._take("ChecklistVersion", lambda row: row.status == "PUBLISHED")
         seen |= self._take("Conflict", lambda row: row.actor_id == actor.id)

@@ -12,8 +12,8 @@ import tournee.kernel.transaction
 from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.customers.models import Customer
-from tournee.kernel.log import Change, Record, dump
 from tournee.kernel.fields import document
+from tournee.kernel.log import Change, Record, dump
 from tournee.kernel.transaction import Transaction
 
 WRITERS, WRITES = 16, 12

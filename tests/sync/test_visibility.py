@@ -94,7 +94,9 @@ class History:
 
     async def new_asset(self) -> None:
         site = self.any("site")
-        await self.make("createAsset", "asset", siteId=site, customerId=await self.customer_of(site), name="Lift")
+        await self.make(
+            "createAsset", "asset", siteId=site, customerId=await self.customer_of(site), name="Lift"
+        )
 
     async def move_asset(self) -> None:
         await self.house.run("moveAsset", assetId=self.any("asset"), siteId=self.any("site"))
@@ -157,7 +159,9 @@ class History:
         await self.house.run("addNote", appointmentId=self.any("appointment"), text="Key at the desk")
 
     async def rename(self) -> None:
-        await self.house.run("updateCustomer", customerId=self.any("customer"), phone=str(self.random.random()))
+        await self.house.run(
+            "updateCustomer", customerId=self.any("customer"), phone=str(self.random.random())
+        )
 
     _moves = (
         new_order, reported_order, new_asset, move_asset, reading, assign, assign, assign, reassign, unassign,

@@ -33,7 +33,10 @@ async def test_a_visit_on_a_canceled_appointment_counts_and_asks_a_dispatcher_on
     assert (conflict.kind, conflict.role) == (ConflictKind.VISIT_ON_CANCELED_APPOINTMENT, "DISPATCHER")
     assert conflict.base["status"] == "DISPATCHED"
     assert conflict.mine["status"] == "COMPLETED"
-    assert (conflict.theirs["status"], conflict.theirs["cancelReason"]) == ("CANCELED", "Demo customer called")
+    assert (conflict.theirs["status"], conflict.theirs["cancelReason"]) == (
+        "CANCELED",
+        "Demo customer called",
+    )
     assert [op.conflict.id if op.conflict else None for op in operations] == [None, *[conflict.id] * 4]
     fact, *_ = [event for event in await world.events(visit) if event.accepted_as is AcceptedAs.FACT]
     assert (fact.to_status, fact.occurred_at) == (A.ACCEPTED, at(0))
@@ -76,7 +79,12 @@ async def test_the_one_who_has_it_now_can_still_make_the_visit(world: World) -> 
     """The first technician left before learning of it; the second is not stopped by that."""
     first, second, visit, base = await reassigned(world)
     await world.offline(first.actor, base, *a_visit(visit)[1:3])
-    for name, minute in (("startTravel", 5), ("arriveOnSite", 30), ("startWork", 35), ("completeAppointment", 60)):
+    for name, minute in (
+        ("startTravel", 5),
+        ("arriveOnSite", 30),
+        ("startWork", 35),
+        ("completeAppointment", 60),
+    ):
         await world.house.run(name, second.actor, appointmentId=visit.id, at=at(minute))
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
     assert len(await world.conflicts()) == 1
@@ -161,14 +169,15 @@ async def test_a_canceled_visit_is_refused_online(world: World) -> None:
 
 
 async def test_a_step_on_somebody_elses_visit_finds_nothing(world: World) -> None:
-    first, second, visit, base = await reassigned(world)
+    first, _second, visit, base = await reassigned(world)
     stranger = await world.technician()
     for actor, since in ((first.actor, None), (stranger.actor, base), (stranger.actor, None)):
         with pytest.raises(NotFound):
-            if since is None:
-                await world.house.run("startTravel", actor, appointmentId=visit.id, at=at(0))
-            else:
-                await world.offline(actor, since, a_visit(visit)[1])
+            await (
+                world.house.run("startTravel", actor, appointmentId=visit.id, at=at(0))
+                if since is None
+                else world.offline(actor, since, a_visit(visit)[1])
+            )
     assert len(await world.events(visit)) == 1
 
 

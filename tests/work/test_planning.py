@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.work.world import World, at
+from tournee.kernel.database import now
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.work.guards import transitions
 from tournee.work.models import Appointment, Assignment, WorkOrder
@@ -118,7 +119,7 @@ async def test_a_skill_that_is_missing_or_has_expired_by_then_blocks(world: Worl
         "createTechnicianSkill",
         technicianId=technician.id,
         skillId=skill.id,
-        validTo=date.today() + timedelta(days=3),
+        validTo=now().date() + timedelta(days=3),
     )
     await world.house.run("assignTechnician", "DISPATCHER", **assign)
     later = at(0) + timedelta(days=10)

@@ -67,7 +67,7 @@ async def test_a_visit_moves_as_the_table_says_and_in_no_other_way(world: World,
             try:
                 moved = await world.house.run(name, appointmentId=visit.id, **payload)
             except TransitionNotAllowed as refusal:
-                assert all(option in refusal.message for option in VISIT_MOVES[current].split())
+                assert all(option in refusal.message for option in VISIT_MOVES[current].split())  # noqa: PT017
                 assert (await world.read(Appointment, visit.id)).status is current
             else:
                 assert moved.status is to
@@ -76,14 +76,17 @@ async def test_a_visit_moves_as_the_table_says_and_in_no_other_way(world: World,
 
 
 @pytest.mark.parametrize(
-    ("name", "current"), [("recallAppointment", A.NONE), ("rejectAppointment", A.ACCEPTED), ("resumeWork", A.ON_SITE)]
+    ("name", "current"),
+    [("recallAppointment", A.NONE), ("rejectAppointment", A.ACCEPTED), ("resumeWork", A.ON_SITE)],
 )
 async def test_a_step_needs_its_own_start_even_where_the_statuses_might_follow(
     world: World, name: str, current: A
 ) -> None:
     visit = await world.visit(await world.technician())
     await world.put(visit, status=current)
-    payload: dict[str, Any] = {"recallAppointment": {}, "rejectAppointment": {**STEP, "reason": "no"}}.get(name, STEP)
+    payload: dict[str, Any] = {"recallAppointment": {}, "rejectAppointment": {**STEP, "reason": "no"}}.get(
+        name, STEP
+    )
     with pytest.raises(TransitionNotAllowed):
         await world.house.run(name, appointmentId=visit.id, **payload)
 
@@ -127,7 +130,9 @@ async def test_an_order_tells_the_moves_people_can_make(world: World, current: W
     order = await world.order()
     await world.put(order, status=current)
     async with world.house.database.reading() as session:
-        offered = await transitions(session, await session.get_one(WorkOrder, (order.organisation_id, order.id)))
+        offered = await transitions(
+            session, await session.get_one(WorkOrder, (order.organisation_id, order.id))
+        )
     assert {move.to for move in offered if move.allowed} == set(ORDER_MOVES[current].values())
 
 

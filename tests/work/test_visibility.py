@@ -129,7 +129,14 @@ async def test_a_step_within_a_visit_concerns_nobodys_scopes_and_its_end_does(
         tuple(type(rule)(spy, rule.held) if rule is MEMBERSHIP else rule for rule in rules),
     )
     try:
-        for name in ("acceptAppointment", "startTravel", "arriveOnSite", "startWork", "pauseWork", "resumeWork"):
+        for name in (
+            "acceptAppointment",
+            "startTravel",
+            "arriveOnSite",
+            "startWork",
+            "pauseWork",
+            "resumeWork",
+        ):
             await world.house.run(name, technician.actor, appointmentId=visit.id, at=at(0))
         assert asked == [set()] * 6
         await world.house.run("completeAppointment", technician.actor, appointmentId=visit.id, at=at(0))

@@ -51,7 +51,10 @@ class World:
     async def technician(self, **fields: Any) -> Technician:
         actor = self.house.actor("TECHNICIAN", id=uuid4(), device_id=uuid4())
         row = await self.house.run(
-            "createTechnician", name=f"Demo Technician {len(self.technicians) + 1}", accountId=actor.id, **fields
+            "createTechnician",
+            name=f"Demo Technician {len(self.technicians) + 1}",
+            accountId=actor.id,
+            **fields,
         )
         self.technicians.append(Technician(row.id, actor))
         return self.technicians[-1]
@@ -61,7 +64,9 @@ class World:
         found: WorkOrder = await self.house.run("createWorkOrder", _as, **values)
         return found
 
-    async def visit(self, *technicians: Technician, order: WorkOrder | None = None, **fields: Any) -> Appointment:
+    async def visit(
+        self, *technicians: Technician, order: WorkOrder | None = None, **fields: Any
+    ) -> Appointment:
         """An appointment for today, dispatched to these technicians."""
         order = order or await self.order()
         fields = {"startsAt": at(0), "endsAt": at(120), **fields}

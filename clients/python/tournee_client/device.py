@@ -93,7 +93,7 @@ class Device:
     async def do(
         self,
         command: str,
-        input: Mapping[str, Any],  # noqa: A002 - the protocol's own word
+        input: Mapping[str, Any],
         *,
         effects: Iterable[Effect] | None = None,
         unit: str | UUID | None = None,

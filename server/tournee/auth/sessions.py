@@ -117,17 +117,19 @@ class Sessions:
         async with self.kernel.database.writing() as session:
             try:
                 actor, refresh = await self._rotate(session, _hash(token))
-            finally:
-                # A refusal too: it may have ended the family.
+            except GrantRefused:
+                # It may have ended the family, and that must stand.
                 await session.commit()
+                raise
+            await session.commit()
         return Grant(self.tokens.issue(actor), refresh)
 
-    async def _rotate(self, session: AsyncSession, hash: str) -> tuple[Actor, str]:
-        whose = await session.scalar(select(RefreshToken).where(RefreshToken.hash == hash))
+    async def _rotate(self, session: AsyncSession, given: str) -> tuple[Actor, str]:
+        whose = await session.scalar(select(RefreshToken).where(RefreshToken.hash == given))
         if whose is None:
             raise GrantRefused(_UNUSABLE)
         actor = await self._standing(session, whose)
-        token = await _locked(session, hash)
+        token = await _locked(session, given)
         if token is None or token.revoked_at is not None or token.expires_at <= now():
             raise GrantRefused(_UNUSABLE)
         if token.used_at is not None:
@@ -185,17 +187,17 @@ class Sessions:
         """A device that was told to erase its copy says that it did; its refresh token tells which it is."""
         async with self.kernel.database.reading() as session:
             row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == _hash(token)))
-            account = row and await session.get(Account, (row.organisation_id, row.account_id))
-        if row is None or account is None or row.device_id is None:
-            raise GrantRefused(_UNUSABLE)
+            if row is None or row.device_id is None:
+                raise GrantRefused(_UNUSABLE)
+            account = await session.get_one(Account, (row.organisation_id, row.account_id))
         actor = actor_of(row.organisation_id, account.id, account.role, row.device_id)
         await self.kernel.perform(actor, confirm_wipe, ConfirmWipe(row.device_id))
 
 
-async def _locked(session: AsyncSession, hash: str | None) -> RefreshToken | None:
+async def _locked(session: AsyncSession, named: str | None) -> RefreshToken | None:
     found: RefreshToken | None = await session.scalar(
         select(RefreshToken)
-        .where(RefreshToken.hash == hash)
+        .where(RefreshToken.hash == named)
         .with_for_update()
         .execution_options(populate_existing=True)
     )

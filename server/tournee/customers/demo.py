@@ -10,7 +10,7 @@ from tournee.kernel.demo import demo_id
 
 Operation = tuple[str, str, dict[str, Any]]
 
-_CUSTOMERS = (
+_CUSTOMERS: tuple[tuple[str, str, str, list[str]], ...] = (
     ("Demo Hotel Harbour", "ORGANISATION", "ACTIVE", ["hotel", "key account"]),
     ("Demo Bakery Sunrise", "ORGANISATION", "ACTIVE", ["food"]),
     ("Demo Hospital North", "ORGANISATION", "ACTIVE", ["hospital", "key account"]),

@@ -133,7 +133,7 @@ class Site(Entity):
         return (self.id,)
 
     def check(self) -> None:
-        if self.time_zone is not None and self.time_zone not in _TIME_ZONES:
+        if self.time_zone not in _TIME_ZONES:
             raise Invalid("There is no such time zone; use an IANA name.", "timeZone")
         if (self.latitude is None) != (self.longitude is None):
             raise Invalid("Latitude and longitude go together.", "longitude")

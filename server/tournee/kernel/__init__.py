@@ -1,1 +1,1 @@
-"""What every domain stands on: actor, database, command, change log, visibility, refusals. Knows no domain."""
+"""What every domain stands on: actor, database, command, change log, visibility. Knows no domain."""

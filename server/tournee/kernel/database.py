@@ -197,7 +197,11 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         options: dict[str, Any] = {}
         if not self.is_sqlite:
-            options = {"pool_size": pool_size, "max_overflow": pool_size, "connect_args": {"options": _SESSION}}
+            options = {
+                "pool_size": pool_size,
+                "max_overflow": pool_size,
+                "connect_args": {"options": _SESSION},
+            }
         self.engine = create_async_engine(async_url(url), pool_pre_ping=False, **options)
         if self.is_sqlite:
             _prepare_sqlite(self.engine, cache_megabytes)

@@ -232,22 +232,22 @@ async def _write_records(
 async def _write_edges(tx: Transaction, rows: dict[UUID, Entity], open_edges: dict[UUID, set[UUID]]) -> None:
     """Open, bump and close edges as the rows themselves say."""
     seqs = {entry.row.id: entry.seq for entry in tx.entries}
-    fresh, bumped = [], []
+    fresh: list[tuple[UUID, UUID, int]] = []
+    bumped: list[dict[str, Any]] = []
     for id, row in rows.items():
         wanted = set() if row.deleted else {scope for scope in row.scopes() if scope is not None}
         held = open_edges.get(id, set())
-        for scope in wanted - held:
-            fresh.append((scope, id, seqs[id]))
-        for scope in held:
-            bumped.append(
-                {
-                    "b_org": tx.organisation_id,
-                    "b_scope": scope,
-                    "b_id": id,
-                    "seq": seqs[id],
-                    "open": scope in wanted,
-                }
-            )
+        fresh += [(scope, id, seqs[id]) for scope in wanted - held]
+        bumped += [
+            {
+                "b_org": tx.organisation_id,
+                "b_scope": scope,
+                "b_id": id,
+                "seq": seqs[id],
+                "open": scope in wanted,
+            }
+            for scope in held
+        ]
     if fresh:
         await tx.core(
             text(

@@ -52,7 +52,7 @@ def creates(
     without: Collection[str] = (),
     description: str | None = None,
 ) -> Command[Any, EntityT]:
-    """`createCustomer`: the device may name the id; fields that may be null or have a default are optional."""
+    """`createCustomer`: the device may name the id; what may be null or has a default is optional."""
     definitions: list[Any] = [("id", UUID | Unset, dataclasses.field(default=UNSET))]
     required = [f for f in _inputs(model, without) if not f.nullable and not f.has_default]
     optional = [f for f in _inputs(model, without) if f.nullable or f.has_default]

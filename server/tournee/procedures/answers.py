@@ -15,7 +15,8 @@ from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column
 from tournee.kernel.merge import merge
 from tournee.kernel.transaction import Transaction
-from tournee.procedures.definition import ChecklistItemInput, Given, ItemResult, accept, judge
+from tournee.procedures.accepting import accept
+from tournee.procedures.definition import ChecklistItemInput, Given, ItemResult, judge
 
 
 class Answer(Entity):

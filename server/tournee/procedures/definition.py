@@ -1,4 +1,4 @@
-"""What a checklist asks: items, when they are shown, which answers fit, what an answer is worth.
+"""What a checklist asks: items, when they are shown, what an answer is worth.
 
 Pure: knows no database. The items of a version are stored in the wire form of their input.
 """
@@ -13,7 +13,6 @@ from fractions import Fraction
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import camel, wire_value
 from tournee.kernel.inputs import Limits
 
@@ -219,59 +218,6 @@ def unanswered(
 
 
 # -- answers -------------------------------------------------------------------------------------
-
-_COLUMN = {
-    ItemKind.CHECK: "checked",
-    ItemKind.TEXT: "text",
-    ItemKind.NUMBER: "number",
-    ItemKind.CHOICE: "choices",
-    ItemKind.PHOTO: "files",
-    ItemKind.SIGNATURE: "files",
-}
-_COLUMNS = ("checked", "text", "number", "choices", "files")
-
-
-def accept(item: ChecklistItemInput, given: Given) -> dict[str, Any]:
-    """The columns of an answer that fits the item; raises Invalid naming what does not."""
-    own = _COLUMN[item.kind]
-    named = [name for name in _COLUMNS if getattr(given, name) not in (None, [])]
-    if given.not_applicable:
-        _check_not_applicable(item, given, named)
-        return {own: _EMPTY.get(own), "not_applicable": True, "reason": given.reason}
-    if given.reason is not None:
-        raise Invalid("A reason goes with an item that does not apply.", "reason")
-    for name in named:
-        if name != own:
-            raise Invalid(f"{item.key} is answered by `{own}`.", name)
-    if not named:
-        raise Invalid(f"{item.key} needs a value.", own)
-    _check_value(item, given)
-    value = [str(id) for id in given.files] if own == "files" else getattr(given, own)
-    return {own: value, "not_applicable": False, "reason": None}
-
-
-_EMPTY: dict[str, list[str]] = {"choices": [], "files": []}
-
-
-def _check_not_applicable(item: ChecklistItemInput, given: Given, named: list[str]) -> None:
-    if not item.allows_not_applicable:
-        raise Invalid(f"{item.key} always applies.", "notApplicable")
-    if named:
-        raise Invalid("What does not apply has no value.", named[0])
-    if not (given.reason or "").strip():
-        raise Invalid("Say why it does not apply.", "reason")
-
-
-def _check_value(item: ChecklistItemInput, given: Given) -> None:
-    if item.kind is ItemKind.TEXT and not (given.text or "").strip():
-        raise Invalid(f"{item.key} needs a text.", "text")
-    if item.kind is ItemKind.SIGNATURE and len(given.files) != 1:
-        raise Invalid("A signature is one file.", "files")
-    if item.kind is ItemKind.CHOICE:
-        if not set(given.choices) <= set(item.choices):
-            raise Invalid(f"{item.key} offers: {', '.join(item.choices)}.", "choices")
-        if len(given.choices) > (len(set(given.choices)) if item.multiple else 1):
-            raise Invalid("Name each choice once, and one only where one is asked for.", "choices")
 
 
 def points(item: ChecklistItemInput, answer: Answered) -> Fraction | None:

@@ -168,6 +168,7 @@ _SETTLED = {
     "standard_id": "standardId",
     "site_id": "siteId",
     "technician_id": "technicianId",
+    "passing_percent": "passingPercent",
 }
 
 
@@ -241,6 +242,14 @@ class AuditFinding(Entity):
         elif self.grade is FindingGrade.MINOR and self.status is FindingStatus.OPEN:
             close = ["A minor finding is closed after it was corrected."]
         return {FindingStatus.CORRECTED: correct, FindingStatus.CLOSED: close}
+
+    def follow_grade(self) -> None:
+        """A closed finding is open again when its new grade asks for more than was done."""
+        lacking = (self.grade in GRAVE and self.verified_by_id is None) or (
+            self.grade is FindingGrade.MINOR and self.corrected_at is None
+        )
+        if self.status is FindingStatus.CLOSED and lacking:
+            self.status, self.closed_at = FindingStatus.OPEN, None
 
     def transitions(self) -> list[Transition]:
         return FINDING.transitions(self.status, self.guards())

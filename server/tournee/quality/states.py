@@ -92,6 +92,8 @@ GRAVE = frozenset({FindingGrade.MAJOR, FindingGrade.CRITICAL})
 
 # While an audit is in one of these, answers and findings come in.
 WORKING = frozenset({AuditStatus.IN_PROGRESS, AuditStatus.REPORTING})
+# From the report on it has a score.
+RATED = frozenset({AuditStatus.REPORTING, AuditStatus.COMPLETED, AuditStatus.CLOSED})
 ENDED = frozenset({AuditStatus.COMPLETED, AuditStatus.CLOSED, AuditStatus.CANCELED})
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused, ResyncNeeded
-from tournee.sync.cursor import Cursor, CursorCodec
+from tournee.sync.cursor import CursorCodec
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked, check_device, note_pull
 from tournee.sync.messages import OPERATIONS_LIMIT
 from tournee.sync.pull import DEFAULT_LIMIT, Feed, Page, records_now

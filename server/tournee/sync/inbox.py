@@ -15,6 +15,8 @@ from tournee.kernel.transaction import Transaction
 
 @dataclass(frozen=True)
 class ResolveConflict:
+    """Which conflict, and what was decided."""
+
     conflict_id: UUID
     note: str | None = None
 

@@ -7,6 +7,7 @@ with a savepoint around each unit, so that what is refused leaves nothing and th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -189,36 +190,34 @@ def _known(batch: _Batch, operation: PushedOperation) -> bool:
 async def _decide(batch: _Batch, unit: list[PushedOperation]) -> None:
     """5. Run the unit, all or nothing, and note an outcome for each of its operations."""
     results: list[tuple[PushedOperation, Outcome]] = []
-    culprit: PushedOperation | None = None
     try:
-        if batch.careful:
-            async with batch.tx.savepoint():
-                for culprit in unit:
-                    results.append((culprit, await _run(batch, culprit)))
-        else:
-            for culprit in unit:
-                results.append((culprit, await _run(batch, culprit)))
+        async with batch.tx.savepoint() if batch.careful else nullcontext():
+            for operation in unit:
+                results.append((operation, await _run(batch, operation)))  # noqa: PERF401 - tells how far it came
     except Refused as refusal:
         _start_over_unless_careful(batch)
-        results = [(op, _refused_in_unit(op, culprit, refusal)) for op in unit]
+        results = _refused(unit, len(results), refusal)
     except IntegrityError as error:
         _start_over_unless_careful(batch)
         if is_transient(error):
             raise
-        clash = Conflict("This clashes with a record that exists already.")
-        results = [(op, _refused_in_unit(op, culprit, clash)) for op in unit]
+        results = _refused(unit, len(results), Conflict("This clashes with a record that exists already."))
     except OperationalError:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - one operation's crash must not take the others' work with it
         _start_over_unless_careful(batch)
-        structlog.get_logger().exception("operation_crashed", operation=str(culprit and culprit.id))
-        for operation in unit:
-            _park(batch, operation, "CRASHED")
-            batch.outcomes[operation.id] = _waiting(operation, "the server", code="INTERNAL")
+        _crashed(batch, unit)
         return
     for operation, outcome in results:
         batch.outcomes[operation.id] = outcome
     batch.decided.extend(results)
+
+
+def _crashed(batch: _Batch, unit: list[PushedOperation]) -> None:
+    structlog.get_logger().exception("operation_crashed", operations=[str(op.id) for op in unit])
+    for operation in unit:
+        _park(batch, operation, "CRASHED")
+        batch.outcomes[operation.id] = _waiting(operation, "the server", code="INTERNAL")
 
 
 def _start_over_unless_careful(batch: _Batch) -> None:
@@ -354,11 +353,18 @@ def _rejected(id: str | None, refusal: Refused) -> Outcome:
     return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=fields)
 
 
-def _refused_in_unit(
-    operation: PushedOperation, culprit: PushedOperation | None, refusal: Refused
-) -> Outcome:
-    own = operation is culprit
-    return _rejected(str(operation.id), refusal if own else UnitRefused())
+def _refused(
+    unit: list[PushedOperation], culprit: int, refusal: Refused
+) -> list[tuple[PushedOperation, Outcome]]:
+    """The refusal for the operation it met, and for the others that they were in its unit.
+
+    What only the database refused, at the end, is nobody's in particular: it is the last one's.
+    """
+    culprit = min(culprit, len(unit) - 1)
+    return [
+        (operation, _rejected(str(operation.id), refusal if place == culprit else UnitRefused()))
+        for place, operation in enumerate(unit)
+    ]
 
 
 def _waiting(operation: PushedOperation, for_what: str, code: str | None = None) -> Outcome:

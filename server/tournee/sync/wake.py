@@ -36,15 +36,15 @@ class Wake:
             if bell is not None:
                 bell.set()
 
-    async def wait(self, organisation_id: UUID, seq: int, timeout: float) -> bool:
-        """Until something newer than `seq` is heard of; False after `timeout` seconds or at shutdown."""
+    async def wait(self, organisation_id: UUID, seq: int, seconds: float) -> bool:
+        """Until something newer than `seq` is heard of; False after so many seconds or at shutdown."""
         if self._newest.get(organisation_id, 0) > seq:
             return True
         bell = self._bells.setdefault(organisation_id, asyncio.Event())
         closing = asyncio.ensure_future(self.closing.wait())
         ringing = asyncio.ensure_future(bell.wait())
         try:
-            await asyncio.wait({closing, ringing}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({closing, ringing}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             closing.cancel()
             ringing.cancel()

@@ -127,34 +127,20 @@ class BodyLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        if _announced(scope) > self.limit:
-            return await self._refuse(scope, receive, send)
-        size = 0
-        started = False
+            await self.app(scope, receive, send)
+        elif _announced(scope) > self.limit:
+            await self._refuse(scope, receive, send)
+        else:
+            await self._bounded(scope, receive, send)
 
-        async def bounded_receive() -> Message:
-            nonlocal size
-            message = await receive()
-            if message["type"] == "http.request":
-                size += len(message.get("body", b""))
-                if size > self.limit:
-                    raise _TooLarge
-            return message
-
-        async def watched_send(message: Message) -> None:
-            nonlocal started
-            # Whoever caught our exception has an answer of its own, which would be the wrong one.
-            if started or size <= self.limit:
-                started = True
-                await send(message)
-
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = _Body(receive, send, self.limit)
         try:
-            await self.app(scope, bounded_receive, watched_send)
+            await self.app(scope, body.receive, body.send)
         except _TooLarge:
-            if started:
+            if body.answered:
                 raise
-        if size > self.limit and not started:
+        if body.is_too_large and not body.answered:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -162,6 +148,34 @@ class BodyLimitMiddleware:
         headers = {"Connection": "close"}
         answer = coded(413, "TOO_LARGE", f"A body has at most {self.limit} bytes.", headers=headers)
         await answer(scope, receive, send)
+
+
+class _Body:
+    """Counts what comes in. `answered`: the application has begun its answer."""
+
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._left = limit
+        self.answered = False
+
+    @property
+    def is_too_large(self) -> bool:
+        return self._left < 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self.is_too_large:
+                raise _TooLarge
+        return message
+
+    async def send(self, message: Message) -> None:
+        # Whoever caught our exception has an answer of its own, which would be the wrong one.
+        if self.answered or not self.is_too_large:
+            self.answered = True
+            await self._send(message)
 
 
 def _announced(scope: Scope) -> int:

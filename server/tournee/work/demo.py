@@ -98,7 +98,12 @@ def _notes(today: date) -> Iterator[Operation]:
     yield (
         "DISPATCHER",
         "addNote",
-        {"id": _id("note/1"), "appointmentId": _id("appointment/1"), "text": "Demo: gate code 0000.", "at": at},
+        {
+            "id": _id("note/1"),
+            "appointmentId": _id("appointment/1"),
+            "text": "Demo: gate code 0000.",
+            "at": at,
+        },
     )
     yield (
         "DISPATCHER",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from examples.offline_day.field import ANSWERS, SUMMARY, TRAVEL_MINUTES, WORK_MINUTES, Day
 from examples.offline_day.office import PASSWORD, Office, Row

@@ -12,13 +12,14 @@ from sqlalchemy import select
 
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import Command, command
-from tournee.kernel.errors import Invalid, NotFound, TransitionNotAllowed
+from tournee.kernel.errors import Blocked, Invalid, NotFound, TransitionNotAllowed
+from tournee.kernel.fields import camel
 from tournee.kernel.inputs import UNSET, Unset
 from tournee.kernel.merge import merge
 from tournee.kernel.plain import edits
 from tournee.kernel.transaction import Transaction
 from tournee.quality.models import Audit, AuditFinding, StandardClause
-from tournee.quality.states import ENDED, AuditStatus, FindingStatus
+from tournee.quality.states import ENDED, GRAVE, AuditStatus, FindingStatus
 
 
 async def _find(tx: Transaction, id: UUID, field: str) -> tuple[Audit, AuditFinding]:
@@ -30,7 +31,9 @@ async def _find(tx: Transaction, id: UUID, field: str) -> tuple[Audit, AuditFind
     finding = await tx.find(AuditFinding, id, field)
     if not audits:
         raise NotFound("There is no such AuditFinding.", field)
-    if audits[0].status in (AuditStatus.CLOSED, AuditStatus.CANCELED):
+    # One that came late from the field is open although its audit is closed; it is worked off too.
+    over = audits[0].status in (AuditStatus.CLOSED, AuditStatus.CANCELED)
+    if over and finding.status is FindingStatus.CLOSED:
         raise TransitionNotAllowed(f"The audit is {audits[0].status}.", field)
     return audits[0], finding
 
@@ -48,7 +51,12 @@ def _while_open(plain: Command[Any, AuditFinding]) -> Command[Any, AuditFinding]
             raise TransitionNotAllowed("The audit is completed; its findings stand.", _REPORTED[name])
         if finding.status is FindingStatus.CLOSED and given - _REPORTED.keys() - {"audit_finding_id"}:
             raise TransitionNotAllowed("This finding is closed.", "auditFindingId")
+        promised = finding.grade in GRAVE and audit.status in ENDED
+        for name in ("correction", "due_on") if promised else ():
+            if name in given and not str(getattr(do, name) or "").strip():
+                raise Blocked("A major or critical finding keeps its correction and due date.", camel(name))
         await plain(tx, actor, do)
+        finding.follow_grade()
         await _check(tx, audit, finding)
         return finding
 

@@ -65,9 +65,11 @@ async def record_past_audit(tx: Transaction, actor: Actor, do: RecordPastAudit) 
     audit.status = AuditStatus.CLOSED if closed else AuditStatus.COMPLETED
     audit.closed_at = do.performed_at if closed else None
     await is_of_the_sites_customer(tx, audit)
-    await tx.add(audit)
     await is_no_double(tx, audit)
+    await tx.add(audit)
     for number, past in enumerate(do.findings):
+        if not past.description.strip():
+            raise Invalid("Describe what was found.", f"findings.{number}.description")
         await tx.find_optional(StandardClause, past.clause_id, f"findings.{number}.clauseId")
         await tx.add(_finding(audit, past))
     return audit
@@ -79,5 +81,5 @@ def _finding(audit: Audit, past: PastFindingInput) -> AuditFinding:
         audit_id=audit.id,
         site_id=audit.site_id,
         found_at=audit.performed_at,
-        closed_at=audit.closed_at if past.status is FindingStatus.CLOSED else None,
+        closed_at=audit.performed_at if past.status is FindingStatus.CLOSED else None,
     )

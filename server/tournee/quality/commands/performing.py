@@ -23,6 +23,7 @@ from tournee.quality.queries import audit_items
 from tournee.quality.score import score
 from tournee.quality.states import (
     AUDIT,
+    RATED,
     AuditStatus,
     FindingGrade,
     FindingStatus,
@@ -36,9 +37,13 @@ async def _overtaken(tx: Transaction, audit: Audit) -> bool:
     """Whether others ended the audit after the device last saw it. Who knew its status is refused."""
     if audit.is_working:
         return False
+    await _require_overtaken(tx, audit)
+    return True
+
+
+async def _require_overtaken(tx: Transaction, audit: Audit) -> None:
     if "status" not in await tx.changed_since_base(audit):
         raise TransitionNotAllowed(f"This audit is {audit.status}, not in progress.", "auditId")
-    return True
 
 
 async def _dispute(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
@@ -66,12 +71,13 @@ class StartAudit:
 async def start_audit(tx: Transaction, actor: Actor, do: StartAudit) -> Audit:
     """Begin an audit; one that was begun is begun, even where it had been called off meanwhile."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
-    if not AUDIT.can(audit.status, AuditStatus.IN_PROGRESS) and await _overtaken(tx, audit):
-        if audit.status in (AuditStatus.COMPLETED, AuditStatus.CLOSED):
+    if audit.status is not AuditStatus.IN_PROGRESS and not AUDIT.can(audit.status, AuditStatus.IN_PROGRESS):
+        await _require_overtaken(tx, audit)
+        if audit.status in RATED:
+            tx.current.merged = True
             return audit
         await _dispute(tx, audit, {"status": AuditStatus.IN_PROGRESS.value})
-    if audit.status is not AuditStatus.REPORTING:
-        audit.start(do.at)
+    audit.start(do.at)
     return audit
 
 
@@ -93,7 +99,7 @@ async def answer_audit_item(tx: Transaction, actor: Actor, do: AnswerAuditItem) 
     answer = await record_answer(tx, AuditAnswer, audit.id, item, do, do.at, copied)
     worth = points(item, answer)
     answer.points = None if worth is None else float(worth)
-    if audit.status is not AuditStatus.IN_PROGRESS:
+    if audit.status in RATED:
         audit.rate(score(items, await _answers(tx, audit)))
     if overtaken:
         await _dispute(tx, audit, {"itemKey": do.item_key})

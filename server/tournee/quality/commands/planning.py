@@ -47,9 +47,7 @@ async def is_no_double(tx: Transaction, audit: Audit) -> None:
     """One audit for each key of the system it came from."""
     if audit.external_key is None or tx.claim(Audit.external_key, audit.external_key):
         return
-    if await tx.all(
-        select(Audit).where(Audit.external_key == audit.external_key, Audit.id != audit.id)
-    ):
+    if await tx.all(select(Audit).where(Audit.external_key == audit.external_key, Audit.id != audit.id)):
         raise Conflict("An audit with this external key exists already.", "externalKey")
 
 
@@ -61,6 +59,12 @@ async def _team_is_impartial(tx: Transaction, audit: Audit) -> None:
     )
     if any(member.part is AuditPart.AUDITOR for member in members):
         raise Invalid("Nobody audits what they answer for themselves.", "auditeeResponsibleId")
+
+
+async def _stays_planned(tx: Transaction, audit: Audit) -> None:
+    """What planning asked for is not taken away again."""
+    if (audit.is_working or audit.status is AuditStatus.PLANNED) and (missing := audit.against_planning()):
+        raise Blocked(" ".join(missing), "auditId")
 
 
 def _while_editable(plain: Command[Any, Audit]) -> Command[Any, Audit]:
@@ -78,7 +82,10 @@ create_audit = obeying(
     creates(Audit, Scope.QUALITY_WRITE, offline=True, description="Draft an audit."), *_RULES
 )
 update_audit = obeying(
-    _while_editable(edits(Audit, Scope.QUALITY_WRITE, offline=True)), *_RULES, _team_is_impartial
+    _while_editable(edits(Audit, Scope.QUALITY_WRITE, offline=True)),
+    *_RULES,
+    _stays_planned,
+    _team_is_impartial,
 )
 
 

@@ -1,0 +1,127 @@
+"""The server as a process of its own, started and stopped as people do it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tournee import demo
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def running(
+    directory: Path, database_url: str | None = None, **more: str
+) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
+    """A server started from somewhere else; yields the line it prints, its URL and its process."""
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TOURNEE_")},
+        "PORT": str(port),
+        "TOURNEE_DIRECTORY": str(directory / "var"),
+        **({"DATABASE_URL": database_url} if database_url else {}),
+        **more,
+    }
+    program = [sys.executable, "-c", "from tournee.cli import main; main()", "run"]
+    with (directory / "log").open("a") as log:
+        process = subprocess.Popen(
+            program, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, process)
+        yield line, url, process
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[str]) -> None:
+    for _ in range(300):
+        assert process.poll() is None, "the server ended"
+        try:
+            if httpx2.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.1)
+    pytest.fail("the server is not ready after 30 seconds")
+
+
+def signed_in(url: str) -> dict[str, str]:
+    form = {"grant_type": "password", "username": "manager@demo.example", "password": demo.PASSWORD}
+    answer = httpx2.post(f"{url}/auth/token", data=form, timeout=30)
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+def add_customer(url: str, headers: dict[str, str]) -> httpx2.Response:
+    query = 'mutation { createCustomer(input: {name: "Kept"}) { __typename } }'
+    return httpx2.post(f"{url}/graphql", json={"query": query}, headers=headers, timeout=30)
+
+
+def customers(url: str, headers: dict[str, str]) -> int:
+    query = "{ customers { totalCount } }"
+    answer = httpx2.post(f"{url}/graphql", json={"query": query}, headers=headers, timeout=30)
+    return int(answer.json()["data"]["customers"]["totalCount"])
+
+
+def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_the_data(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as (line, url, process):
+        assert url in line
+        assert all(email in line for email in demo.emails())
+        headers = signed_in(url)
+        before = customers(url, headers)
+        assert add_customer(url, headers).json()["data"]["createCustomer"]["__typename"] == "Customer"
+        with httpx2.stream("GET", f"{url}/sync/stream", headers=headers, timeout=30) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == ": connected"
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert list(lines)
+        assert process.wait(15) in (0, -signal.SIGTERM)
+        assert time.monotonic() - started < 10
+    with running(tmp_path) as (_, url, _):
+        # The token of before: keys and data are still there.
+        assert customers(url, headers) == before + 1
+    for text in (tmp_path / "log").read_text().splitlines():
+        assert json.loads(text)["level"] in ("info", "warning"), text
+
+
+def test_several_workers_share_keys_and_numbers(tmp_path: Path, database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        with pytest.raises(AssertionError, match="ended"), running(tmp_path, TOURNEE_WORKERS="2"):
+            pass
+        return
+    with running(tmp_path, database_url, TOURNEE_WORKERS="3") as (_, url, process):
+        headers = signed_in(url)
+        # A new connection each, so that every worker gets some.
+        for _ in range(30):
+            assert customers(url, headers) > 0
+        counted = 'tournee_http_requests_total{method="POST",route="/graphql",status="200"}'
+        (line,) = [
+            line for line in httpx2.get(f"{url}/metrics").text.splitlines() if line.startswith(counted)
+        ]
+        assert float(line.split()[-1]) == 30
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) in (0, -signal.SIGTERM)
