@@ -28,6 +28,7 @@ from tournee.auth.sessions import Sessions
 from tournee.auth.tokens import Tokens
 from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS
 from tournee.demo import is_demo
+from tournee.housekeeping import keep_house
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database
 from tournee.logs import configure_logs
@@ -62,11 +63,13 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await wake.start()
+        house = asyncio.create_task(keep_house(kernel, wake.closing))
         try:
             with _at_the_signal_to_stop(wake.closing.set):
                 yield
         finally:
             await wake.stop()
+            await house
             await database.close()
 
     app = Starlette(

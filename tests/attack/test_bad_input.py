@@ -308,7 +308,7 @@ async def test_a_limit_that_is_none_is_refused(desk: Desk, limit: str) -> None:
 async def test_a_limit_that_is_large_is_bounded(desk: Desk) -> None:
     await desk.push(*(desk.operation() for _ in range(3)))
     for limit in ("1000000", "5001", "0005"):
-        assert len([one for one in (await desk.pull(limit=limit)).json()["changes"]]) >= 3
+        assert len((await desk.pull(limit=limit)).json()["changes"]) >= 3
 
 
 async def test_a_device_that_is_none_is_refused(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID, uuid4
 
 import httpx2
@@ -166,3 +167,15 @@ async def test_a_changed_password_ends_the_other_sessions(
     assert (await renew(first)).status_code == 200
     assert (await sign_in(email)).status_code == 400
     assert (await sign_in(email, "quite another")).status_code == 200
+
+
+async def test_renewals_and_a_disabling_at_the_same_time_break_nothing(
+    house: House, technician: Actor, first: httpx2.Response, renew: Form
+) -> None:
+    *answers, _ = await asyncio.gather(
+        *(renew(first) for _ in range(8)), house.run("disableAccount", accountId=technician.id)
+    )
+    assert {answer.status_code for answer in answers} <= {200, 400}
+    await house.run("enableAccount", accountId=technician.id)
+    for answer in (first, *(answer for answer in answers if answer.status_code == 200)):
+        assert (await renew(answer)).status_code == 400

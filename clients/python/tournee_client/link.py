@@ -77,6 +77,8 @@ class Link:
         request = self._http.build_request("POST", f"{self._base}/auth/token", data=form)
         response = await self._send(request)
         if response.status_code in (400, 401):
+            if _code(response) == "DEVICE_REVOKED":
+                raise Revoked("this device was revoked")
             body = _json(response, dict)
             raise SignInRefused(str(body.get("error", "invalid_grant")), body.get("error_description"))
         body = _json(_checked(response, self._clock), dict)

@@ -38,10 +38,33 @@ def _clean(text: str) -> str:
     return text
 
 
+def _utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999") from None
+
+
+_DEEPEST = 50
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Free JSON, as far as every place that keeps it can write it again."""
+    if depth > _DEEPEST:
+        raise ValueError("is nested too deeply")
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, dict):
+        return {_clean(name): _plain(one, depth + 1) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one, depth + 1) for one in value]
+    return value
+
+
 TEXT_LIMIT = 20_000
 Integer = Annotated[int, pydantic.Field(ge=-(2**31), le=2**31 - 1)]
 Real = Annotated[float, pydantic.Field(allow_inf_nan=False)]
-Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
+Time = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +152,8 @@ def _bounded(kind: Any, limits: Limits) -> Any:
         ]
     if kind in (int, float):
         return Annotated[_SCALARS[kind], pydantic.Field(ge=limits.minimum, le=limits.maximum)]
+    if get_origin(kind) is dict:
+        return Annotated[kind, AfterValidator(_plain)]
     if get_origin(kind) is list or dataclasses.is_dataclass(kind):
         return _strict(kind)
     return _SCALARS.get(kind, kind)

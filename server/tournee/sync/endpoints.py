@@ -164,7 +164,11 @@ def _envelope(body: dict[str, Any]) -> tuple[UUID, list[Any], str | None]:
     if len(operations) > OPERATIONS_LIMIT:
         raise Invalid(f"operations: at most {OPERATIONS_LIMIT} in one push.", "operations")
     app = body.get("app")
-    return _uuid(body.get("device")), operations, app[:200] if isinstance(app, str) else None
+    return (
+        _uuid(body.get("device")),
+        operations,
+        app.replace("\x00", "")[:200] if isinstance(app, str) else None,
+    )
 
 
 def _uuid(value: Any) -> UUID:
@@ -182,6 +186,6 @@ def _device_of(request: Request, actor: Actor) -> UUID | None:
 def _limit(value: str | None) -> int:
     if value is None:
         return DEFAULT_LIMIT
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value[:9]) <= 1_000_000:
+    if not value.isascii() or not value.isdigit() or len(value) > 7 or not 1 <= int(value) <= 1_000_000:
         raise Invalid("limit: must be a whole number from 1 up.", "limit")
     return int(value)

@@ -9,13 +9,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 
 from tournee.kernel.errors import Invalid
-from tournee.kernel.inputs import parse
+from tournee.kernel.inputs import Limits, parse
 
 OPERATIONS_LIMIT = 1000
 
@@ -27,7 +27,7 @@ class _Envelope:
     command: str
     occurred_at: datetime
     unit: UUID | None = None
-    base: int | None = None
+    base: Annotated[int | None, Limits(minimum=0)] = None
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,18 @@ class PushedOperation:
     occurred_at: datetime
     unit: UUID | None
     base: int | None
+    payload_hash: str
     raw: dict[str, Any] = field(repr=False)
 
-    @property
-    def payload_hash(self) -> str:
-        """Of what the operation means: where it stands in a batch is left out."""
-        meaning = {key: self.raw.get(key) for key in ("command", "input", "unit", "base", "occurredAt")}
+
+def _payload_hash(raw: dict[str, Any]) -> str:
+    """Of what the operation means: where it stands in a batch is left out."""
+    meaning = {key: raw.get(key) for key in ("command", "input", "unit", "base", "occurredAt")}
+    try:
         return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    except orjson.JSONEncodeError:
+        # It can be read deeper than it can be written.
+        raise Invalid("input: is nested too deeply.", "input") from None
 
 
 def read_operation(raw: Any) -> PushedOperation:
@@ -69,6 +74,7 @@ def read_operation(raw: Any) -> PushedOperation:
         occurred_at=envelope.occurred_at,
         unit=envelope.unit,
         base=envelope.base,
+        payload_hash=_payload_hash(raw),
         raw=raw,
     )
 

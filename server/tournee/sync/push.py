@@ -15,7 +15,7 @@ from uuid import UUID
 
 import orjson
 import structlog
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from tournee.kernel.actor import Actor
@@ -64,6 +64,8 @@ class _Batch:
     careful: bool
     receipts: dict[UUID, Receipt] = field(default_factory=dict)
     parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
+    # Under an id of this push, what another device waits with.
+    elsewhere: dict[UUID, ParkedOperation] = field(default_factory=dict)
     decided: list[tuple[PushedOperation, Outcome]] = field(default_factory=list)
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
     unparked: list[UUID] = field(default_factory=list)
@@ -131,26 +133,32 @@ async def _load(batch: _Batch, operations: Sequence[PushedOperation]) -> None:
     """2. What is known of these operations: receipts, and what waits of this device."""
     session, device = batch.tx.session, batch.device
     ids = [operation.id for operation in operations]
+    waiting = await session.scalars(
+        select(ParkedOperation)
+        .where(
+            ParkedOperation.organisation_id == device.organisation_id,
+            or_(ParkedOperation.device_id == device.device_id, ParkedOperation.operation_id.in_(ids)),
+        )
+        .order_by(ParkedOperation.number)
+    )
+    for parked in waiting:
+        whose = batch.parked if parked.device_id == device.device_id else batch.elsewhere
+        whose[parked.operation_id] = parked
     found = await session.scalars(
         select(Receipt).where(
             Receipt.organisation_id == device.organisation_id, Receipt.operation_id.in_(ids)
         )
     )
     batch.receipts = {receipt.operation_id: receipt for receipt in found}
-    waiting = await session.scalars(
-        select(ParkedOperation)
-        .where(
-            ParkedOperation.organisation_id == device.organisation_id,
-            ParkedOperation.device_id == device.device_id,
-        )
-        .order_by(ParkedOperation.number)
-    )
-    batch.parked = {parked.operation_id: parked for parked in waiting}
 
 
 def _units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperation]]:
     """Neighbours that name the same unit belong together; an operation without one stands alone."""
-    for _, members in groupby(operations, key=lambda operation: operation.unit or operation.id):
+    # A unit may bear the id of an operation that stands alone.
+    named = groupby(
+        operations, key=lambda operation: (operation.unit is None, operation.unit or operation.id)
+    )
+    for _, members in named:
         yield list(members)
 
 
@@ -179,6 +187,9 @@ def _known(batch: _Batch, operation: PushedOperation) -> bool:
         batch.outcomes[operation.id] = (
             Outcome.repeated(receipt.outcome) if same else _rejected(str(operation.id), OperationReused())
         )
+        return True
+    if operation.id in batch.elsewhere:
+        batch.outcomes[operation.id] = _rejected(str(operation.id), OperationReused())
         return True
     parked = batch.parked.get(operation.id)
     if parked is not None and parked.reason != "GAP":

@@ -47,7 +47,15 @@ async def is_no_double(tx: Transaction, audit: Audit) -> None:
     """One audit for each key of the system it came from."""
     if audit.external_key is None or tx.claim(Audit.external_key, audit.external_key):
         return
-    if await tx.all(select(Audit).where(Audit.external_key == audit.external_key, Audit.id != audit.id)):
+    other = select(Audit.id).where(
+        Audit.organisation_id == tx.organisation_id,
+        Audit.external_key == audit.external_key,
+        Audit.id != audit.id,
+    )
+    # Asked before the row is written, so that the refusal names the field.
+    with tx.session.no_autoflush:
+        taken = await tx.session.scalar(other) is not None
+    if taken:
         raise Conflict("An audit with this external key exists already.", "externalKey")
 
 
@@ -76,7 +84,8 @@ def _while_editable(plain: Command[Any, Audit]) -> Command[Any, Audit]:
     return dataclasses.replace(plain, function=function)
 
 
-_RULES = (pins_a_published_version, is_of_the_sites_customer, is_no_double)
+# The double first: the others write the row.
+_RULES = (is_no_double, pins_a_published_version, is_of_the_sites_customer)
 
 create_audit = obeying(
     creates(Audit, Scope.QUALITY_WRITE, offline=True, description="Draft an audit."), *_RULES

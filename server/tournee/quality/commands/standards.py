@@ -18,14 +18,16 @@ from tournee.quality.states import StandardStatus
 
 
 async def _one_of_its_revision(tx: Transaction, standard: QualityStandard) -> None:
-    others = await tx.all(
-        select(QualityStandard).where(
-            QualityStandard.code == standard.code,
-            QualityStandard.revision == standard.revision,
-            QualityStandard.id != standard.id,
-        )
+    other = select(QualityStandard.id).where(
+        QualityStandard.organisation_id == tx.organisation_id,
+        QualityStandard.code == standard.code,
+        QualityStandard.revision == standard.revision,
+        QualityStandard.id != standard.id,
     )
-    if others:
+    # Asked before the row is written, so that the refusal names the field.
+    with tx.session.no_autoflush:
+        taken = await tx.session.scalar(other) is not None
+    if taken:
         raise Conflict("This revision of the standard exists already.", "revision")
 
 

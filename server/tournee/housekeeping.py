@@ -1,0 +1,40 @@
+"""What a running server does without being asked: moves the windows of technicians' devices on, and
+keeps the database's idea of its tables current.
+
+Every worker process does it; each step is one that does nothing when another has just done it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+from sqlalchemy import select
+
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import Organisation
+from tournee.people.jobs import move_windows
+
+EVERY_SECONDS = 3600.0
+
+
+async def keep_house(kernel: Kernel, closing: asyncio.Event) -> None:
+    """Once at the start and then every hour, until the server closes."""
+    while not closing.is_set():
+        try:
+            await once(kernel)
+        except Exception:  # noqa: BLE001 - tomorrow's round must happen whatever broke today's
+            structlog.get_logger().exception("housekeeping_failed")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(closing.wait(), EVERY_SECONDS)
+
+
+async def once(kernel: Kernel) -> None:
+    async with kernel.database.reading() as session:
+        organisations = list(await session.scalars(select(Organisation.id)))
+    for organisation_id in organisations:
+        await move_windows(kernel, organisation_id)
+    if kernel.database.is_sqlite:
+        # PostgreSQL sees to this by itself.
+        await kernel.database.analyse()

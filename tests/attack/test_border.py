@@ -1,0 +1,242 @@
+"""The border between two organisations, for sync: what is theirs is nowhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import pytest_asyncio
+from sqlalchemy import select
+
+from tests.api.demo import demo_house, own_id
+from tests.api.serving import door, served
+from tests.api.test_demo import entity_of, is_id, plausible, required, value
+from tests.api.test_subscriptions import change, connected, settle, subscribe, waking
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.api.schema import schema
+from tournee.auth.roles import Role
+from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database, new_id
+from tournee.kernel.demo import demo_id
+from tournee.kernel.log import Record
+from tournee.settings import Settings
+from tournee.sync.cursor import CursorCodec
+from tournee.sync.endpoints import Sync
+from tournee.sync.messages import Outcome
+from tournee.sync.pull import Feed, records_now
+from tournee.sync.wake import Wake
+
+_HOUSES: dict[str, tuple[House, House]] = {}
+ROLES = (Role.MANAGER, Role.DISPATCHER, Role.AUDITOR, Role.REPORTING, Role.TECHNICIAN, Role.CUSTOMER_PORTAL)
+
+
+@pytest_asyncio.fixture
+async def houses(database: Database) -> AsyncIterator[tuple[House, House]]:
+    """Ours and theirs, each with rows of every entity; made once for the module."""
+    if database.url not in _HOUSES:
+        pair = [await complete(await demo_house(await House(database).found())) for _ in range(2)]
+        _HOUSES[database.url] = (pair[0], pair[1])
+    for house in _HOUSES[database.url]:
+        house.database = database
+        house.kernel = dataclasses.replace(house.kernel, database=database)
+    yield _HOUSES[database.url]
+
+
+async def complete(house: House) -> House:
+    """Add what the demo has no rows of."""
+    technician = house.actor(Role.TECHNICIAN)
+    await house.run("enrolDevice", technician, id=new_id(), name="Demo tablet")
+    customer = own_id(house, demo_id("customer/1"))
+    device = TestDevice(house, Role.MANAGER)
+    await device.pull()
+    await house.run("updateCustomer", customerId=customer, phone="office")
+    assert (await device.do("updateCustomer", customerId=customer, phone="device")).conflict
+    if "Interaction" not in await kinds(house):
+        call = {
+            "channel": "PHONE",
+            "direction": "INBOUND",
+            "subject": "Demo",
+            "occurredAt": "2026-11-23T09:00:00Z",
+        }
+        await house.run("recordInteraction", customerId=customer, **call)
+    if "Expectation" not in await kinds(house):
+        await house.run("createExpectation", **{**minimal("createExpectation"), "customerId": customer})
+    return house
+
+
+def minimal(name: str) -> dict[str, Any]:
+    kind: Any = schema()._schema.type_map[f"{COMMANDS[name].input.__name__}Input"]
+    return plausible(kind)
+
+
+async def kinds(house: House) -> dict[str, UUID]:
+    """One live record of each entity there is in the house."""
+    async with house.database.reading() as session:
+        own = (Record.organisation_id == house.organisation_id, Record.deleted.is_(False))
+        rows = await session.execute(select(Record.entity, Record.id).where(*own).order_by(Record.id))
+        return dict(iter([(row.entity, row.id) for row in rows]))
+
+
+async def ids(house: House) -> set[UUID]:
+    async with house.database.reading() as session:
+        own = Record.organisation_id == house.organisation_id
+        return set(await session.scalars(select(Record.id).where(own)))
+
+
+async def test_both_have_rows_of_every_entity(houses: tuple[House, House]) -> None:
+    for house in houses:
+        assert set(await kinds(house)) == set(ENTITIES)
+
+
+async def test_no_pull_of_any_role_holds_a_row_of_the_other_organisation(houses: tuple[House, House]) -> None:
+    ours, theirs = houses
+    own, foreign = await ids(ours), await ids(theirs)
+    assert own and foreign and not own & foreign
+    for role in ROLES:
+        device = TestDevice(ours, role)
+        await device.pull(limit=7)
+        text = str(device.rows)
+        assert device.rows
+        assert device.rows.keys() <= own
+        assert str(theirs.organisation_id) not in text
+        assert not [id for id in foreign if str(id) in text], role
+        before = dict(device.rows)
+        await theirs.run("createCustomer", name=f"Theirs {role}")
+        customer = own_id(theirs, demo_id("customer/1"))
+        await theirs.run("updateCustomer", customerId=customer, notes=f"Theirs {role}")
+        await device.pull()
+        assert device.rows == before
+
+
+async def first_event(house: House, actor: Actor, cursor: str | None = None) -> list[dict[str, Any]]:
+    """What the first page of the stream holds."""
+    feed = Feed(house.database, tuple(ENTITIES.values()))
+    wake = Wake(house.database)
+    sync = Sync(house.kernel, COMMANDS, feed, CursorCodec(b"k" * 32), wake, Settings().heartbeat_seconds)
+    events = sync._events(actor, cursor, None, None)
+    try:
+        async for event in events:
+            if event.startswith("event: changes"):
+                data = event.partition("data: ")[2]
+                found: list[dict[str, Any]] = orjson.loads(data)["changes"]
+                return found
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]
+    raise AssertionError("The stream ended without an event.")
+
+
+async def test_no_stream_holds_a_row_of_the_other_organisation(houses: tuple[House, House]) -> None:
+    ours, theirs = houses
+    own, foreign = await ids(ours), await ids(theirs)
+    for role in ROLES:
+        changes = await first_event(ours, ours.actor(role))
+        assert changes
+        assert {UUID(change["id"]) for change in changes} <= own
+        text = str(changes)
+        assert not [id for id in foreign if str(id) in text], role
+
+
+async def test_the_records_of_an_outcome_are_ones_own(houses: tuple[House, House]) -> None:
+    ours, theirs = houses
+    foreign = list(await ids(theirs))
+    for role in ROLES:
+        assert await records_now(ours.database, ours.actor(role), foreign) == {}
+
+
+def told(outcome: Outcome, id: UUID) -> tuple[Any, ...]:
+    """An outcome as a device gets it, apart from the id that was asked for."""
+    body = orjson.loads(outcome.message_body({}))
+    body.pop("id")
+    text = orjson.dumps(body).decode()
+    return (text.replace(str(id), "ID"),)
+
+
+async def test_every_offline_command_answers_an_id_of_theirs_as_one_that_is_nowhere(
+    houses: tuple[House, House],
+) -> None:
+    ours, theirs = houses
+    own, foreign = await kinds(ours), await kinds(theirs)
+    asked = not_found = 0
+    for role in (Role.MANAGER, Role.TECHNICIAN):
+        device = TestDevice(ours, role)
+        await device.pull()
+        for command in COMMANDS.values():
+            if not command.offline:
+                continue
+            for name, annotation, target in references(command):
+                answers = []
+                for id in (foreign[target], uuid4()):
+                    given = {**filled(command, own), name: value(annotation, id)}
+                    answers.append(told(await device.do(command.name, **given), id))
+                assert "INTERNAL" not in answers[0][0], (command.name, name, answers[0])
+                assert answers[0] == answers[1], (role, command.name, name)
+                asked += 1
+                not_found += '"NOT_FOUND"' in answers[0][0]
+    assert not_found > 60, (asked, not_found)
+
+
+async def test_an_own_id_may_be_one_that_they_use_and_says_nothing_of_theirs(
+    houses: tuple[House, House],
+) -> None:
+    """A new row under an id that exists there: as under an id that is nowhere, and theirs stays as it was."""
+    ours, theirs = houses
+    device = TestDevice(ours, Role.MANAGER)
+    taken = (await theirs.run("createCustomer", name="Theirs")).id
+    before = await theirs.changes(taken)
+    outcome = await device.do("createCustomer", id=taken, name="Ours")
+    assert (outcome.status, outcome.record_id) == ("applied", taken)
+    for role in (Role.MANAGER, Role.TECHNICIAN):
+        other = TestDevice(theirs, role)
+        await other.pull()
+        assert other.rows.get(taken, {}).get("name") in ("Theirs", None)
+    assert len(await theirs.changes(taken)) == len(before)
+
+
+def references(command: Any) -> list[tuple[str, Any, str]]:
+    """The inputs of a command that name a record: wire name, type, and whose record it is."""
+    from tournee.kernel.fields import camel
+
+    hints = typing.get_type_hints(command.input, include_extras=True)
+    found = [(name, kind, entity_of(command, name)) for name, kind in hints.items() if is_id(kind)]
+    return [(camel(name), kind, target) for name, kind, target in found if target in ENTITIES]  # type: ignore[misc]
+
+
+def filled(command: Any, own: dict[str, UUID]) -> dict[str, Any]:
+    """Something plausible for all that a command requires, with ids of our own."""
+    from tournee.kernel.fields import camel
+
+    hints = typing.get_type_hints(command.input, include_extras=True)
+    given = {
+        camel(name): value(kind, own[target])
+        for name, kind in hints.items()
+        if is_id(kind) and required(command, name) and (target := entity_of(command, name)) in own
+    }
+    return {**minimal(command.name), **given}
+
+
+async def test_an_operation_id_of_theirs_is_free_here(houses: tuple[House, House]) -> None:
+    ours, theirs = houses
+    first, second = TestDevice(theirs, Role.MANAGER), TestDevice(ours, Role.MANAGER)
+    second.id = first.id
+    operation = first.operation("createCustomer", name="Theirs")
+    assert [one.status for one in await first.push(operation)] == ["applied"]
+    second.number = 1
+    outcome = (await second.push({**operation, "input": {"name": "Ours"}}))[0]
+    assert outcome.status == "applied"
+
+
+async def test_a_subscription_tells_of_ones_own_changes_only(houses: tuple[House, House]) -> None:
+    ours, theirs = houses
+    since = await settle(ours)
+    await theirs.run("createCustomer", name="Theirs missed")
+    async with waking(ours) as wake, served(door(ours, wake)) as address, connected(address) as socket:
+        await subscribe(socket, since=since)
+        await theirs.run("createCustomer", name="Theirs live")
+        own = await ours.run("createCustomer", name="Ours")
+        assert (await change(socket))["id"] == str(own.id)

@@ -1,0 +1,382 @@
+"""The device against the real server, as far as one process allows: nothing here is a double."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+from starlette.applications import Starlette
+
+from tests.house import House, wire
+from tests.work.world import World, at
+from tournee.kernel.actor import Actor
+from tournee_client import Device, Offline, Revoked, SignInRefused, Store, new_id
+from tournee_client.testing import Fault, FlakyTransport, StreamingASGITransport
+
+PASSWORD = "a long password"
+ODDS = {Fault.DROP: 0.1, Fault.LOSE: 0.15, Fault.REPEAT: 0.1, Fault.CUT: 0.1, Fault.BUSY: 0.05}
+
+Open = Callable[[Store], Device]
+Office = Callable[..., Awaitable[None]]
+
+
+@dataclass
+class Field:
+    """A technician who can sign in, and where they are sent."""
+
+    world: World
+    email: str
+    technician_id: UUID
+
+    async def visit(self) -> str:
+        order = await self.world.order()
+        times = {"startsAt": at(0), "endsAt": at(120)}
+        visit = await self.world.house.run("createAppointment", workOrderId=order.id, **times)
+        await self.send(visit.id)
+        await self.world.house.run("dispatchAppointment", appointmentId=visit.id)
+        return str(visit.id)
+
+    async def send(self, visit: UUID | str) -> None:
+        sent = {"appointmentId": str(visit), "technicianId": self.technician_id}
+        await self.world.house.run("assignTechnician", **sent)
+
+
+@pytest_asyncio.fixture
+async def field(house: House) -> Field:
+    world = await World(house).settle()
+    email = f"{uuid4()}@demo.example"
+    account = await house.account("TECHNICIAN", email=email, password=PASSWORD)
+    row = await house.run("createTechnician", name="Demo Technician", accountId=account.id)
+    return Field(world, email, row.id)
+
+
+@pytest.fixture
+def network(app: Starlette) -> FlakyTransport:
+    return FlakyTransport(StreamingASGITransport(app))
+
+
+@pytest_asyncio.fixture
+async def device(open_device: Open, store: Store, field: Field) -> Device:
+    """The technician's device, signed in."""
+    signed_in = open_device(store)
+    await signed_in.sign_in(field.email, PASSWORD)
+    return signed_in
+
+
+@pytest_asyncio.fixture
+async def ask(
+    house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]
+) -> Callable[..., Awaitable[Any]]:
+    """What a manager is told through GraphQL."""
+    headers = bearer(await house.account("MANAGER"))
+
+    async def answer(document: str, **variables: Any) -> Any:
+        body = {"query": document, "variables": wire(variables)}
+        said = (await client.post("/graphql", json=body, headers=headers)).json()
+        assert "errors" not in said, said
+        return said["data"]
+
+    return answer
+
+
+@pytest.fixture
+def office(ask: Callable[..., Awaitable[Any]]) -> Office:
+    """A manager who works through GraphQL meanwhile."""
+
+    async def do(command: str, *, refusable: bool = False, **values: Any) -> None:
+        kind = f"{command[0].upper()}{command[1:]}Input"
+        asked = f"mutation Do($input: {kind}!) {{ done: {command}(input: $input) {{ __typename }} }}"
+        done = (await ask(asked, input=values))["done"]
+        assert refusable or done["__typename"] != "Refusal"
+
+    return do
+
+
+def copy(device: Device) -> dict[tuple[str, str], Any]:
+    keys = device.store.database.execute("SELECT entity, id FROM row").fetchall()
+    return {(entity, id): device.store.server_row(entity, id) for entity, id in keys}
+
+
+async def agree(device: Device, open_device: Open, email: str, directory: Path) -> None:
+    """The device has what a new one of the same person gets, and shows nothing else."""
+    other = Store(directory / f"{uuid4()}.db")
+    fresh = open_device(other)
+    await fresh.sign_in(email, PASSWORD)
+    await fresh.pull()
+    await device.pull()
+    assert copy(device) == copy(fresh) != {}
+    assert {key: device.get(*key) for key in copy(device)} == copy(device)
+    other.close()
+
+
+async def step(device: Device, command: str, visit: str, minutes: int) -> str:
+    moment: datetime = at(minutes)
+    return await device.do(command, {"appointmentId": visit, "at": moment}, occurred_at=moment)
+
+
+async def test_a_visit_without_a_network_arrives_once_though_the_first_answer_was_lost(
+    device: Device,
+    network: FlakyTransport,
+    field: Field,
+    office: Office,
+    ask: Callable[..., Awaitable[Any]],
+    open_device: Open,
+    tmp_path: Path,
+) -> None:
+    visit = await field.visit()
+    await device.pull()
+    network.plan = repeat(Fault.DROP)
+    done = [
+        await step(device, command, visit, minutes)
+        for command, minutes in (
+            ("startTravel", 0),
+            ("arriveOnSite", 20),
+            ("startWork", 20),
+            ("completeAppointment", 75),
+        )
+    ]
+    with pytest.raises(Offline):
+        await device.push()
+    await office("updateAppointment", appointmentId=visit, summary="What the office wrote")
+    network.plan = iter([Fault.LOSE])
+    with pytest.raises(Offline):
+        await device.push()
+    assert [operation.id for operation in device.pending()] == done
+    assert [outcome.status for outcome in await device.push()] == ["duplicate"] * 4
+    assert device.pending() == device.rejections() == []
+    await agree(device, open_device, field.email, tmp_path)
+    asked = "query Q($id: ID!) { appointment(id: $id) { summary status workMinutes events { totalCount } } }"
+    assert (await ask(asked, id=visit))["appointment"] == {
+        "summary": "What the office wrote",
+        "status": "COMPLETED",
+        "workMinutes": 55,
+        "events": {"totalCount": 5},
+    }
+    shown = device.get("Appointment", visit) or {}
+    assert (shown["summary"], shown["status"], shown["workMinutes"]) == (
+        "What the office wrote",
+        "COMPLETED",
+        55,
+    )
+
+
+async def test_the_stream_brings_what_the_office_does_and_resumes_where_it_was(
+    device: Device, field: Field, office: Office
+) -> None:
+    visit = await field.visit()
+    await device.pull()
+
+    async with aclosing(device.stream()) as heard:
+        await office("updateAppointment", appointmentId=visit, summary="First")
+        changes = await anext(heard)
+    assert [(change.entity, (change.record or {})["summary"]) for change in changes] == [
+        ("Appointment", "First")
+    ]
+    await office("updateCustomer", customerId=field.world.customer.id, phone="+1 555 0100")
+    async with aclosing(device.stream()) as heard:
+        again = await anext(heard)
+    assert [(change.entity, (change.record or {})["phone"]) for change in again] == [
+        ("Customer", "+1 555 0100")
+    ]
+    assert (device.get("Appointment", visit) or {})["summary"] == "First"
+    assert await device.pull() == []
+
+
+@pytest.mark.parametrize("exchange", ["push", "pull"])
+async def test_a_revoked_device_is_told_so_at_its_next_call(
+    exchange: str, device: Device, store: Store, field: Field, office: Office
+) -> None:
+    visit = await field.visit()
+    await device.pull()
+    await step(device, "startTravel", visit, 0)
+    await office("revokeDevice", deviceId=store.device)
+    with pytest.raises(Revoked):
+        await getattr(device, exchange)()
+    device.wipe()
+    assert copy(device) == {}
+    assert device.pending() == []
+
+
+async def test_a_device_that_was_revoked_while_it_slept_is_told_so_too(
+    device: Device, store: Store, field: Field, office: Office, open_device: Open
+) -> None:
+    await field.visit()
+    await device.pull()
+    await office("revokeDevice", deviceId=store.device)
+    started_again = open_device(store)  # without an access token, so that it renews first
+    with pytest.raises(Revoked):
+        await started_again.pull()
+
+
+async def test_a_device_that_is_revoked_while_it_listens_is_told_so(
+    device: Device, store: Store, field: Field, office: Office
+) -> None:
+    visit = await field.visit()
+    async with aclosing(device.stream()) as heard:
+        assert any(change.id == visit for change in await anext(heard))
+        await office("revokeDevice", deviceId=store.device)
+        with pytest.raises(Revoked):
+            [changes async for changes in heard]
+
+
+async def test_a_token_that_ran_out_is_renewed_on_the_way(
+    app: Starlette,
+    open_device: Open,
+    store: Store,
+    network: FlakyTransport,
+    field: Field,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens = app.state.tokens
+    device = open_device(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(tokens, "settings", replace(tokens.settings, access_token_seconds=-60))
+        await device.sign_in(field.email, PASSWORD)
+    visit = await field.visit()
+    network.history.clear()
+    assert any(change.id == visit for change in await device.pull())
+    assert [path for _, _, path in network.history] == ["/sync/pull", "/auth/token", "/sync/pull"]
+
+
+async def test_a_stream_goes_on_when_its_token_has_run_out(
+    app: Starlette,
+    device: Device,
+    network: FlakyTransport,
+    field: Field,
+    office: Office,
+    open_device: Open,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    visit = await field.visit()
+    await device.pull()
+    tokens = app.state.tokens
+    started_again = open_device(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(tokens, "settings", replace(tokens.settings, access_token_seconds=1))
+        await started_again.pull()
+    network.history.clear()
+    async with aclosing(started_again.stream()) as heard:
+        for summary in ("First", "Second"):
+            await office("updateAppointment", appointmentId=visit, summary=summary)
+            [change] = await anext(heard)
+            assert (change.record or {})["summary"] == summary
+            await asyncio.sleep(1.2)
+    renewals = [path for _, _, path in network.history if path == "/auth/token"]
+    assert len(renewals) == 1
+
+
+async def test_a_lost_answer_to_a_renewal_does_not_end_the_session(
+    device: Device, open_device: Open, store: Store, network: FlakyTransport
+) -> None:
+    started_again = open_device(store)
+    network.plan = iter([Fault.LOSE])
+    with pytest.raises(Offline):
+        await started_again.pull()
+    await started_again.pull()
+
+
+async def test_a_wrong_password_is_refused(open_device: Open, store: Store, field: Field) -> None:
+    with pytest.raises(SignInRefused):
+        await open_device(store).sign_in(field.email, "another password")
+
+
+@dataclass
+class Chaos:
+    """A device, an office and a network that do something at random."""
+
+    dice: random.Random
+    device: Device
+    field: Field
+    office: Office
+    colleague: UUID
+    visits: list[str]
+    done: list[str]
+    assets: dict[str, str]
+
+    async def act(self, action: str) -> None:
+        visit = self.dice.choice(self.visits)
+        match action:
+            case "note":
+                note = {"id": new_id(), "appointmentId": visit, "text": "Demo", "at": at(0)}
+                self.done.append(await self.device.do("addNote", note))
+            case "asset":
+                id = new_id()
+                found = {"id": id, "name": "Demo pump", "siteId": self.field.world.site.id}
+                self.assets[id] = await self.device.do("createAsset", found)
+                self.done.append(self.assets[id])
+            case "travel":
+                self.done.append(await step(self.device, "startTravel", visit, 0))
+            case "edit":
+                words = {"summary": f"Demo {self.dice.random()}"}
+                await self.office("updateAppointment", appointmentId=visit, **words)
+            case "phone":
+                phone = f"+1 555 {self.dice.randint(0, 9999):04}"
+                await self.office("updateCustomer", customerId=self.field.world.customer.id, phone=phone)
+            case "reassign":
+                to = {"appointmentId": visit, "technicianId": self.colleague}
+                await self.office("reassignAppointment", refusable=True, **to)
+            case "plan":
+                self.visits.append(await self.field.visit())
+            case "exchange":
+                await self.exchange(self.dice.choice(("push", "pull", "sync")))
+
+    async def exchange(self, name: str) -> None:
+        try:
+            await getattr(self.device, name)()
+        except Offline:
+            return
+
+
+ACTIONS = (
+    *("note", "note", "asset", "travel", "edit", "phone", "plan", "reassign"),
+    *("exchange", "exchange", "exchange"),
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_the_network_does_the_server_has_each_operation_once_and_both_agree(
+    seed: int,
+    device: Device,
+    network: FlakyTransport,
+    field: Field,
+    office: Office,
+    ask: Callable[..., Awaitable[Any]],
+    open_device: Open,
+    tmp_path: Path,
+) -> None:
+    dice = random.Random(seed)
+    colleague = await field.world.house.run("createTechnician", name="Demo Colleague")
+    visits = [await field.visit() for _ in range(3)]
+    chaos = Chaos(dice, device, field, office, colleague.id, visits, [], {})
+    await device.pull()
+    network.plan = FlakyTransport.seeded(network.inner, seed, ODDS).plan
+    for _ in range(40):
+        await chaos.act(dice.choice(ACTIONS))
+    network.plan = iter(())
+    await device.sync()
+    assert device.pending() == []
+    outcomes = {id: device.outcome(id) for id in chaos.done}
+    stood = {id for id, outcome in outcomes.items() if outcome is not None and not outcome.refused}
+    asked = """query Q($of: IDFilter) { changes(first: 500, filter: {operationId: $of}) {
+      nodes { operationId id } } }"""
+    changes = (await ask(asked, of={"in": chaos.done}))["changes"]["nodes"]
+    assert {change["operationId"] for change in changes} == stood != set()
+    assert max(Counter((change["operationId"], change["id"]) for change in changes).values()) == 1
+    listed = "query Q { assets(first: 500) { nodes { id } } }"
+    assets = [asset["id"] for asset in (await ask(listed))["assets"]["nodes"]]
+    assert sorted(assets) == sorted(id for id, operation in chaos.assets.items() if operation in stood)
+    # A second departure for one visit makes no sense; all else happened, whatever the office planned since.
+    refused = {rejection.operation.command for rejection in device.rejections()}
+    assert refused <= {"startTravel"}
+    await agree(device, open_device, field.email, tmp_path)

@@ -1,0 +1,154 @@
+"""Findings and the standards they refer to."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.house import House
+from tests.procedures.field import AT, checklist
+from tests.quality.audits import ITEMS, begun, finding, reported
+from tournee.kernel.errors import Blocked, Conflict, Invalid, NotFound, TransitionNotAllowed
+
+
+async def standard(house: House, code: str = "DEMO 1") -> tuple[Any, Any]:
+    """A standard with one clause."""
+    made = await house.run("createQualityStandard", code=code, title="Demo", revision="2026")
+    clause = await house.run("createStandardClause", standardId=made.id, number="7.5.1", title="Records")
+    return made, clause
+
+
+async def test_a_grave_finding_is_closed_only_after_it_was_verified(house: House) -> None:
+    audit = await begun(house)
+    found = await finding(house, audit.id, "MAJOR")
+    moves = {move.to: move.allowed for move in found.transitions()}
+    assert moves == {"CORRECTED": False, "CLOSED": False}
+    with pytest.raises(Blocked, match="what was done"):
+        await house.run("correctAuditFinding", findingId=found.id, at=AT)
+    with pytest.raises(Blocked, match="verified"):
+        await house.run("closeAuditFinding", findingId=found.id, at=AT)
+    await house.run("correctAuditFinding", findingId=found.id, at=AT, correction="Repaired")
+    with pytest.raises(Blocked, match="verified"):
+        await house.run("closeAuditFinding", findingId=found.id, at=AT)
+    verified = await house.run("verifyAuditFinding", "AUDITOR", findingId=found.id)
+    assert verified.verified_by_id == house.actor("AUDITOR").id
+    closed = await house.run("closeAuditFinding", findingId=found.id, at=AT)
+    assert (closed.status, closed.transitions()) == ("CLOSED", [])
+
+
+async def test_a_minor_finding_is_corrected_first_and_an_observation_just_closed(house: House) -> None:
+    audit = await begun(house)
+    minor = await finding(house, audit.id, "MINOR", correction="Repaired")
+    with pytest.raises(Blocked, match="corrected"):
+        await house.run("closeAuditFinding", findingId=minor.id, at=AT)
+    await house.run("correctAuditFinding", findingId=minor.id, at=AT)
+    assert (await house.run("closeAuditFinding", findingId=minor.id, at=AT)).status == "CLOSED"
+    seen = await finding(house, audit.id, "OBSERVATION")
+    with pytest.raises(TransitionNotAllowed):
+        await house.run("verifyAuditFinding", findingId=seen.id)
+    assert (await house.run("closeAuditFinding", findingId=seen.id, at=AT)).status == "CLOSED"
+
+
+async def test_a_correction_that_does_not_work_opens_the_finding_again(house: House) -> None:
+    audit = await begun(house)
+    found = await finding(house, audit.id, "MAJOR", correction="Repaired")
+    await house.run("correctAuditFinding", findingId=found.id, at=AT)
+    opened = await house.run("reopenAuditFinding", findingId=found.id)
+    assert (opened.status, opened.corrected_at) == ("OPEN", None)
+    with pytest.raises(TransitionNotAllowed):
+        await house.run("reopenAuditFinding", findingId=found.id)
+
+
+async def test_what_was_found_stands_once_the_audit_is_completed(house: House) -> None:
+    audit = await reported(house)
+    found = await finding(house, audit.id, "MAJOR", correction="Repair", dueOn="2026-12-01")
+    await house.run("updateAuditFinding", auditFindingId=found.id, description="Better words")
+    await house.run("completeAudit", auditId=audit.id, at=AT)
+    for field, value in (("grade", "MINOR"), ("description", "x"), ("clauseId", None), ("code", "1")):
+        with pytest.raises(TransitionNotAllowed, match="stand") as refusal:
+            await house.run("updateAuditFinding", auditFindingId=found.id, **{field: value})
+        assert refusal.value.field == field
+    later = await house.run("updateAuditFinding", auditFindingId=found.id, dueOn="2026-12-24")
+    assert later.due_on.isoformat() == "2026-12-24"
+
+
+async def test_a_closed_finding_is_not_edited_nor_one_of_a_closed_audit(house: House) -> None:
+    audit = await reported(house)
+    found = await finding(house, audit.id, "OBSERVATION")
+    await house.run("closeAuditFinding", findingId=found.id, at=AT)
+    with pytest.raises(TransitionNotAllowed, match="closed"):
+        await house.run("updateAuditFinding", auditFindingId=found.id, correction="x")
+    await house.run("completeAudit", auditId=audit.id, at=AT)
+    await house.run("closeAudit", auditId=audit.id, at=AT)
+    with pytest.raises(TransitionNotAllowed, match="CLOSED"):
+        await house.run("updateAuditFinding", auditFindingId=found.id, dueOn="2026-12-24")
+
+
+async def test_a_finding_takes_its_clause_from_the_item_unless_it_names_one(house: House) -> None:
+    made, clause = await standard(house)
+    other = await house.run("createStandardClause", standardId=made.id, number="8", title="Work")
+    _, version_id = await checklist(house, [{**ITEMS[0], "clauseId": clause.id}])
+    audit = await begun(house, versionId=version_id, standardId=made.id)
+    assert (await finding(house, audit.id, "MINOR", itemKey="records")).clause_id == clause.id
+    named = await finding(house, audit.id, "MINOR", itemKey="records", clauseId=other.id)
+    assert named.clause_id == other.id
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [({"description": " "}, "description"), ({"itemKey": "nowhere"}, "itemKey"), ({"grade": "BAD"}, "grade")],
+)
+async def test_a_bad_finding_is_refused_by_its_field(
+    house: House, values: dict[str, Any], field: str
+) -> None:
+    audit = await begun(house)
+    with pytest.raises(Invalid) as refusal:
+        await finding(house, audit.id, **{"grade": "MINOR", **values})
+    assert refusal.value.field == field
+
+
+async def test_a_finding_names_a_clause_of_the_audits_standard(house: House) -> None:
+    made, _ = await standard(house)
+    _, foreign = await standard(house, "DEMO 2")
+    audit = await begun(house, standardId=made.id)
+    with pytest.raises(Invalid, match="another standard"):
+        await finding(house, audit.id, "MINOR", clauseId=foreign.id)
+    with pytest.raises(NotFound):
+        await finding(house, audit.id, "MINOR", clauseId=uuid4())
+    found = await finding(house, audit.id, "MINOR")
+    with pytest.raises(Invalid, match="another standard"):
+        await house.run("updateAuditFinding", auditFindingId=found.id, clauseId=foreign.id)
+
+
+async def test_a_standard_has_each_revision_and_each_clause_number_once(house: House) -> None:
+    made, clause = await standard(house)
+    with pytest.raises(Conflict):
+        await house.run("createQualityStandard", code="DEMO 1", title="Again", revision="2026")
+    await house.run("createQualityStandard", code="DEMO 1", title="Newer", revision="2027")
+    with pytest.raises(Conflict) as refusal:
+        await house.run("createStandardClause", standardId=made.id, number="7.5.1", title="Again")
+    assert refusal.value.field == "number"
+    below = await house.run(
+        "createStandardClause", standardId=made.id, number="7.5.2", title="More", parentId=clause.id
+    )
+    with pytest.raises(Invalid) as refused:
+        await house.run("updateStandardClause", standardClauseId=clause.id, parentId=below.id)
+    assert refused.value.field == "parentId"
+
+
+async def test_a_clause_lies_below_one_of_its_own_standard(house: House) -> None:
+    made, _ = await standard(house)
+    _, foreign = await standard(house, "DEMO 2")
+    with pytest.raises(Invalid, match="another standard"):
+        await house.run(
+            "createStandardClause", standardId=made.id, number="1", title="x", parentId=foreign.id
+        )
+
+
+async def test_a_standard_is_withdrawn_once(house: House) -> None:
+    made, _ = await standard(house)
+    assert (await house.run("withdrawQualityStandard", standardId=made.id)).status == "WITHDRAWN"
+    with pytest.raises(TransitionNotAllowed):
+        await house.run("withdrawQualityStandard", standardId=made.id)

@@ -1,0 +1,93 @@
+"""Audits of the past, as an importer records them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.house import House
+from tests.procedures.field import AT, rows, site
+from tournee.kernel.errors import Conflict, Invalid, NotFound
+from tournee.quality.models import Audit, AuditFinding
+
+
+async def record(house: House, **more: Any) -> Any:
+    values = {"externalKey": "demo-1", "title": "Demo inspection", "performedAt": AT}
+    return await house.run("recordPastAudit", "AUDITOR", **{**values, **more})
+
+
+FINDINGS: list[dict[str, Any]] = [
+    {"grade": "CRITICAL", "description": "Demo: no light", "code": "D1"},
+    {"grade": "MINOR", "description": "Demo: dust"},
+]
+
+
+async def test_a_past_audit_comes_with_its_findings_and_is_closed(house: House) -> None:
+    site_id = await site(house)
+    past = await record(
+        house, siteId=site_id, findings=FINDINGS, result="FAIL", disposition="Closed down", scorePercent=41.5
+    )
+    assert (past.status, past.result, past.score_percent) == ("CLOSED", "FAIL", 41.5)
+    assert past.performed_at == past.completed_at == past.closed_at
+    assert past.customer_id is not None
+    found = await rows(house, AuditFinding)
+    assert {(row.code, row.grade.value, row.status.value) for row in found} == {
+        ("D1", "CRITICAL", "CLOSED"),
+        (None, "MINOR", "CLOSED"),
+    }
+    assert {(row.audit_id, row.site_id) for row in found} == {(past.id, site_id)}
+
+
+async def test_a_past_audit_with_an_open_finding_is_completed_and_can_be_closed_later(house: House) -> None:
+    past = await record(house, findings=[{**FINDINGS[1], "status": "CORRECTED"}])
+    assert (past.status, past.closed_at) == ("COMPLETED", None)
+    (found,) = await rows(house, AuditFinding)
+    await house.run("closeAuditFinding", findingId=found.id, at=AT)
+    assert (await house.run("closeAudit", auditId=past.id, at=AT)).status == "CLOSED"
+
+
+async def test_the_same_external_key_is_refused_and_leaves_nothing(house: House) -> None:
+    await record(house, findings=FINDINGS)
+    with pytest.raises(Conflict) as refusal:
+        await record(house, findings=FINDINGS)
+    assert refusal.value.field == "externalKey"
+    assert (len(await rows(house, Audit)), len(await rows(house, AuditFinding))) == (1, 2)
+    other = await House(house.database).found()
+    assert await record(other)
+
+
+async def test_the_site_is_that_of_the_asset_unless_it_is_named(house: House) -> None:
+    site_id = await site(house)
+    asset = await house.run("createAsset", name="Demo unit", siteId=site_id)
+    assert (await record(house, assetId=asset.id)).site_id == site_id
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"externalKey": " "}, "externalKey"),
+        ({"performedAt": "2026-11-20"}, "performedAt"),
+        ({"scorePercent": 101}, "scorePercent"),
+        ({"findings": [{"grade": "BAD", "description": "x"}]}, "findings.0.grade"),
+        ({"findings": [{"grade": "MINOR"}]}, "findings.0.description"),
+    ],
+)
+async def test_a_bad_past_audit_is_refused_by_its_field(
+    house: House, values: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(Invalid) as refusal:
+        await record(house, **values)
+    assert refusal.value.field == field
+    assert await rows(house, Audit) == []
+
+
+async def test_a_past_audit_names_only_what_is_there(house: House) -> None:
+    for name in ("siteId", "assetId", "standardId"):
+        with pytest.raises(NotFound) as refusal:
+            await record(house, **{name: uuid4()})
+        assert refusal.value.field == name
+    with pytest.raises(NotFound) as refusal:
+        await record(house, findings=[{**FINDINGS[0], "clauseId": uuid4()}])
+    assert refusal.value.field == "findings.0.clauseId"
