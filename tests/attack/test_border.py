@@ -178,7 +178,8 @@ async def test_every_offline_command_answers_an_id_of_theirs_as_one_that_is_nowh
                 assert answers[0] == answers[1], (role, command.name, name)
                 asked += 1
                 not_found += '"NOT_FOUND"' in answers[0][0]
-    assert not_found > 60, (asked, not_found)
+    assert asked > 200
+    assert not_found > 40, (asked, not_found)
 
 
 async def test_an_own_id_may_be_one_that_they_use_and_says_nothing_of_theirs(

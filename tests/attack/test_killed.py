@@ -30,7 +30,7 @@ ORGANISATION = demo_id("organisation/demo")
 DEVICES = 4
 PUSHES = 200
 # Each worker of a server takes seconds to come back.
-KILLS = {"sqlite": 5, "postgresql": 4}
+KILLS = {"sqlite": 4, "postgresql": 3}
 _PROGRAM = "from tournee.cli import main; main()"
 
 

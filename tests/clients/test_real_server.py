@@ -291,6 +291,10 @@ async def test_a_wrong_password_is_refused(open_device: Open, store: Store, fiel
         await open_device(store).sign_in(field.email, "another password")
 
 
+IN_THE_FIELD = ("note", "asset", "travel")
+ACTIONS = (*IN_THE_FIELD, "note", "edit", "phone", "visit", "reassign", *["exchange"] * 3)
+
+
 @dataclass
 class Chaos:
     """A device, an office and a network that do something at random."""
@@ -304,19 +308,31 @@ class Chaos:
     done: list[str]
     assets: dict[str, str]
 
-    async def act(self, action: str) -> None:
-        visit = self.dice.choice(self.visits)
+    async def act(self) -> None:
+        """Something the technician can do with what the device shows, the office, or the network."""
+        seen = [row["id"] for row in self.device.all("Appointment")]
+        action = self.dice.choice(ACTIONS)
+        if action in IN_THE_FIELD:
+            if seen:
+                self.done.append(await self.work(action, self.dice.choice(seen)))
+        elif action == "exchange":
+            await self.exchange(self.dice.choice(("push", "pull", "sync")))
+        else:
+            await self.plan(action, self.dice.choice(self.visits))
+
+    async def work(self, action: str, visit: str) -> str:
+        if action == "travel":
+            return await step(self.device, "startTravel", visit, 0)
+        if action == "note":
+            note = {"id": new_id(), "appointmentId": visit, "text": "Demo", "at": at(0)}
+            return await self.device.do("addNote", note)
+        id = new_id()
+        found = {"id": id, "name": "Demo pump", "siteId": self.field.world.site.id}
+        self.assets[id] = await self.device.do("createAsset", found)
+        return self.assets[id]
+
+    async def plan(self, action: str, visit: str) -> None:
         match action:
-            case "note":
-                note = {"id": new_id(), "appointmentId": visit, "text": "Demo", "at": at(0)}
-                self.done.append(await self.device.do("addNote", note))
-            case "asset":
-                id = new_id()
-                found = {"id": id, "name": "Demo pump", "siteId": self.field.world.site.id}
-                self.assets[id] = await self.device.do("createAsset", found)
-                self.done.append(self.assets[id])
-            case "travel":
-                self.done.append(await step(self.device, "startTravel", visit, 0))
             case "edit":
                 words = {"summary": f"Demo {self.dice.random()}"}
                 await self.office("updateAppointment", appointmentId=visit, **words)
@@ -326,22 +342,14 @@ class Chaos:
             case "reassign":
                 to = {"appointmentId": visit, "technicianId": self.colleague}
                 await self.office("reassignAppointment", refusable=True, **to)
-            case "plan":
+            case "visit":
                 self.visits.append(await self.field.visit())
-            case "exchange":
-                await self.exchange(self.dice.choice(("push", "pull", "sync")))
 
     async def exchange(self, name: str) -> None:
         try:
             await getattr(self.device, name)()
         except Offline:
             return
-
-
-ACTIONS = (
-    *("note", "note", "asset", "travel", "edit", "phone", "plan", "reassign"),
-    *("exchange", "exchange", "exchange"),
-)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -362,7 +370,7 @@ async def test_whatever_the_network_does_the_server_has_each_operation_once_and_
     await device.pull()
     network.plan = FlakyTransport.seeded(network.inner, seed, ODDS).plan
     for _ in range(40):
-        await chaos.act(dice.choice(ACTIONS))
+        await chaos.act()
     network.plan = iter(())
     await device.sync()
     assert device.pending() == []

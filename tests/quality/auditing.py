@@ -82,7 +82,8 @@ async def now(house: House, audit: Any) -> Audit:
 async def put(house: House, audit: Any, **values: Any) -> None:
     """Set columns past every rule, to begin a test where we want."""
     async with house.database.writing() as session:
-        await session.execute(update(Audit).where(Audit.id == audit.id).values(**values))
+        table: Any = Audit.__table__
+        await session.execute(update(table).where(table.c.id == audit.id).values(**values))
         await session.commit()
 
 

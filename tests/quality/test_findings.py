@@ -152,3 +152,11 @@ async def test_a_standard_is_withdrawn_once(house: House) -> None:
     assert (await house.run("withdrawQualityStandard", standardId=made.id)).status == "WITHDRAWN"
     with pytest.raises(TransitionNotAllowed):
         await house.run("withdrawQualityStandard", standardId=made.id)
+
+
+async def test_a_closed_finding_that_turns_out_graver_is_open_again(house: House) -> None:
+    audit = await begun(house)
+    found = await finding(house, audit.id, "CONFORMITY")
+    assert found.status == "CLOSED"
+    graver = await house.run("updateAuditFinding", auditFindingId=found.id, grade="CRITICAL")
+    assert (graver.status, graver.closed_at) == ("OPEN", None)

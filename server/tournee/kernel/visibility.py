@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, exists, false, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.actor import Actor
-from tournee.kernel.log import Edge, Member
+from tournee.kernel.log import Edge, Member, Record
 
 if TYPE_CHECKING:
     from tournee.kernel.database import Entity
@@ -85,15 +85,23 @@ def visible(model: type[Entity], actor: Actor) -> ColumnElement[bool]:
 def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnElement[bool]:
     """Rows that the actor sees now or saw at `base`: what a device could have had in its hands.
 
-    A fact from the field may name such a row although the office has moved it away since. An
-    interval or edge that closed after `base` was still there at `base`.
+    A fact from the field may name such a row although the office has moved it away or deleted it
+    since. An interval or edge that closed after `base` was still there at `base`.
     """
-    if base is None or actor.sees_all or not actor.may(model.reads):
+    if base is None or not actor.may(model.reads):
         return visible(model, actor)
     own: Any = model
+    if actor.sees_all:
+        deleted_since = exists(
+            select(1).where(
+                Record.organisation_id == own.organisation_id, Record.id == own.id, Record.seq > base
+            )
+        )
+        return and_(
+            own.organisation_id == actor.organisation_id, or_(own.deleted.is_(False), deleted_since)
+        )
     return and_(
         own.organisation_id == actor.organisation_id,
-        own.deleted.is_(False),
         exists(
             select(1)
             .select_from(Edge)

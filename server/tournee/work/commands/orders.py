@@ -116,10 +116,18 @@ async def _check_places(tx: Transaction, customer_id: UUID, values: dict[str, An
     contact = await tx.find_optional(Contact, values.get("contact_id"), "contactId")
     asset = await tx.find_optional(Asset, values.get("asset_id"), "assetId")
     for found, field in ((site, "siteId"), (contact, "contactId"), (asset, "assetId")):
-        if found is not None and found.customer_id not in (customer_id, None):
+        if found is not None and not await _is_of(tx, found, customer_id):
             raise Invalid("This is of another customer.", field)
     if "required_skill_ids" in values:
         values["required_skill_ids"] = await _skills(tx, values["required_skill_ids"])
+
+
+async def _is_of(tx: Transaction, place: Site | Contact | Asset, customer_id: UUID) -> bool:
+    """Whether it is the customer's or nobody's, or was when the device last saw it."""
+    if place.customer_id in (customer_id, None):
+        return True
+    moved = "customerId" in await tx.changed_since_base(place)
+    return moved and await tx.value_at_base(place, "customerId") in (str(customer_id), None)
 
 
 async def _skills(tx: Transaction, ids: list[UUID]) -> list[str]:

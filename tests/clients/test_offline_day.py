@@ -1,0 +1,64 @@
+"""`make demo`: the day that everybody can watch."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.offline_day import checks, serving
+from examples.offline_day.day import play
+
+_ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def running(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server as `make run` starts it, on this module's database."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATABASE_URL", database_url)
+        with serving.own_server(tmp_path_factory.mktemp("server")) as base_url:
+            yield base_url
+
+
+def demo(base_url: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT / "clients/python"), "TOURNEE_URL": base_url}
+    program = [sys.executable, "-m", "examples.offline_day"]
+    return subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_day_ends_well_and_can_be_played_again(running: str) -> None:
+    for _ in range(2):
+        played = demo(running)
+        assert played.returncode == 0, played.stdout + played.stderr
+        assert "FAILED" not in played.stdout
+        assert played.stdout.count("\nok ") >= 25
+        assert played.stdout.count("VISIT_ON_REASSIGNED_APPOINTMENT OPEN") == 1
+
+
+async def test_a_check_that_fails_fails_the_demo(
+    running: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checks, "SUMMARY", "what nobody wrote")
+    assert await play(running, tmp_path) == 1
+    assert "FAILED the summary is the dispatcher's" in capsys.readouterr().out
+
+
+def test_without_the_server_that_was_named_the_demo_fails() -> None:
+    played = demo("http://127.0.0.1:9")
+    assert played.returncode == 1
+    assert "nothing answers at http://127.0.0.1:9" in played.stdout
+
+
+def test_where_nothing_listens_the_demo_brings_its_own_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TOURNEE_URL", raising=False)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setattr(serving, "USUAL", "http://127.0.0.1:9")
+    with serving.serving(tmp_path) as base_url:
+        assert serving._answers(base_url)
+        assert (tmp_path / "server" / "tournee.db").exists()
+    assert not serving._answers(base_url)
