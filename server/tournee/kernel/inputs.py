@@ -150,6 +150,9 @@ def _bounded(kind: Any, limits: Limits) -> Any:
         return Annotated[
             str, StringConstraints(max_length=limits.length or TEXT_LIMIT), AfterValidator(_clean)
         ]
+    if kind is int and limits.maximum is not None:
+        least = -(2**31) if limits.minimum is None else limits.minimum
+        return Annotated[int, pydantic.Field(ge=least, le=limits.maximum)]
     if kind in (int, float):
         return Annotated[_SCALARS[kind], pydantic.Field(ge=limits.minimum, le=limits.maximum)]
     if get_origin(kind) is dict:

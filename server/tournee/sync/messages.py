@@ -18,16 +18,18 @@ from tournee.kernel.errors import Invalid
 from tournee.kernel.inputs import Limits, parse
 
 OPERATIONS_LIMIT = 1000
+# What every JSON reader holds exactly.
+SEQ_LIMIT = 2**53 - 1
 
 
 @dataclass(frozen=True)
 class _Envelope:
     id: UUID
-    number: int
+    number: Annotated[int, Limits(maximum=SEQ_LIMIT)]
     command: str
     occurred_at: datetime
     unit: UUID | None = None
-    base: Annotated[int | None, Limits(minimum=0)] = None
+    base: Annotated[int | None, Limits(minimum=0, maximum=SEQ_LIMIT)] = None
 
 
 @dataclass(frozen=True)

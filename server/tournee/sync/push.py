@@ -32,7 +32,7 @@ from tournee.kernel.errors import (
 from tournee.kernel.log import Entry, Head
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.devices import LockedDevice, lock_device, release_device
-from tournee.sync.messages import Outcome, PushedOperation, read_operation
+from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation, Receipt
 
 Commands = Mapping[str, Command[Any, Any]]
@@ -62,6 +62,8 @@ class _Batch:
     tx: Transaction
     device: LockedDevice
     careful: bool
+    # Of operations refused before they ran: their number is used up, so nobody waits for them.
+    settled: set[int] = field(default_factory=set)
     receipts: dict[UUID, Receipt] = field(default_factory=dict)
     parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
     # Under an id of this push, what another device waits with.
@@ -88,7 +90,7 @@ async def push(
             async with kernel.database.writing() as session:
                 tx = Transaction(kernel.database, session, actor, kernel.rules)
                 device = await lock_device(session, actor, device_id, app)
-                batch = _Batch(kernel, commands, tx, device, careful)
+                batch = _Batch(kernel, commands, tx, device, careful, _numbers_of_unread(raw, slots))
                 return await _carry_out(batch, slots, operations)
         except _StartOver:
             careful = True
@@ -117,12 +119,26 @@ def _read(raw: Sequence[Any]) -> tuple[list[Outcome | PushedOperation], list[Pus
     return slots, sorted(first.values(), key=lambda operation: operation.number)
 
 
+def _numbers_of_unread(raw: Sequence[Any], slots: Sequence[Outcome | PushedOperation]) -> set[int]:
+    """A device forgets an operation that was malformed; those after it must not wait for it."""
+    refused = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
+    numbers = {
+        item.get("number") for item in refused if isinstance(item, dict) and _is_number(item.get("number"))
+    }
+    return {number for number in numbers if number is not None}
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= SEQ_LIMIT
+
+
 async def _carry_out(
     batch: _Batch, slots: list[Outcome | PushedOperation], operations: list[PushedOperation]
 ) -> Answer:
     await _load(batch, operations)
     for unit in _units(operations):
         await _run_unit(batch, unit)
+    _pass_settled(batch)
     await _replay_parked(batch)
     checkpoint = await _commit(batch)
     outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in slots]
@@ -164,6 +180,8 @@ def _units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperati
 
 async def _run_unit(batch: _Batch, unit: list[PushedOperation]) -> None:
     fresh = [operation for operation in unit if not _known(batch, operation)]
+    batch.settled.update(operation.number for operation in unit if operation not in fresh)
+    _pass_settled(batch)
     if not fresh:
         return
     # 4. A gap in the numbers: something done earlier has not arrived, so this waits for it.
@@ -175,6 +193,11 @@ async def _run_unit(batch: _Batch, unit: list[PushedOperation]) -> None:
         return
     batch.device.next_number = max(expected or 0, fresh[-1].number + 1)
     await _decide(batch, fresh)
+
+
+def _pass_settled(batch: _Batch) -> None:
+    while batch.device.next_number in batch.settled:
+        batch.device.next_number += 1
 
 
 def _known(batch: _Batch, operation: PushedOperation) -> bool:

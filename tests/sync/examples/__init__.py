@@ -1,0 +1,10 @@
+"""One example for each command of the catalogue."""
+
+from tests.sync.examples import assets, auth, customers, people, procedures, quality, work
+from tests.sync.examples.example import Example
+
+EXAMPLES: dict[str, Example] = {
+    name: example
+    for domain in (auth, people, customers, assets, procedures, work, quality)
+    for name, example in domain.EXAMPLES.items()
+}

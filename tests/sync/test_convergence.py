@@ -1,0 +1,146 @@
+"""Whatever a command does, a device that pulls the changes holds what one that starts from nothing
+pulls. Every command of the catalogue must have an example that shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import make_url, select
+
+from tests.house import House, wire
+from tests.postgres import create_database, drop_database
+from tests.sync.device import TestDevice
+from tests.sync.examples import EXAMPLES
+from tests.sync.examples.example import TODAY, Example, Payload
+from tournee import demo
+from tournee.auth.organisations import actor_of
+from tournee.auth.roles import Role
+from tournee.catalogue import COMMANDS, MEMBERSHIPS
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import Database
+from tournee.kernel.demo import demo_id
+from tournee.kernel.log import Change
+
+_ORGANISATION = demo_id("organisation/demo")
+_OFFLINE = [name for name, command in COMMANDS.items() if command.offline]
+_copies = itertools.count(1)
+
+
+def actor(role: str) -> Actor:
+    """The demo account of this role; the technician is technician 1."""
+    return actor_of(_ORGANISATION, demo_id(f"account/{role.lower()}"), Role(role))
+
+
+class Round:
+    """The demo organisation in the state that an example asks for, with devices that have pulled it."""
+
+    def __init__(self, house: House, name: str) -> None:
+        self.house = house
+        self.name = name
+        self.example: Example = EXAMPLES[name]
+        self.office = TestDevice(house, actor=actor("MANAGER"))
+        self.technician = TestDevice(house, actor=actor("TECHNICIAN"))
+        by_role = {"MANAGER": self.office, "TECHNICIAN": self.technician}
+        role = self.example.role
+        self.own = by_role.get(role) or TestDevice(house, actor=actor(role))
+        self.devices = {id(device): device for device in (self.office, self.technician, self.own)}.values()
+
+    async def begin(self) -> Payload:
+        """Bring about the state and pull it; returns what the command is given."""
+        late = {role: TestDevice(self.house, actor=actor(role)) for role, _, _ in self.example.late}
+        for device in late.values():
+            await device.pull()
+        for role, command, payload in self.example.before:
+            await self.house.run(command, actor(role), **payload)
+        for role, command, payload in self.example.late:
+            await push(late[role], command, payload)
+        for device in self.devices:
+            await device.pull()
+        self.earlier = {id(device): dict(device.rows) for device in self.devices}
+        self.base = self.office.base
+        return self.example.input(self.office.rows)
+
+    async def check(self) -> None:
+        """Everybody pulls; the log and the copies are as they should be."""
+        async with self.house.database.reading() as session:
+            commands = select(Change.command).where(
+                Change.organisation_id == _ORGANISATION, Change.seq > self.base
+            )
+            assert set(await session.scalars(commands)) == (set() if self.example.unseen else {self.name})
+        for device in self.devices:
+            await device.pull()
+            assert device.rows == await device.fresh()
+        assert self.changed(self.office) != self.example.unseen, "The example does not exercise enough."
+        if self.example.reaches or self.own is self.technician:
+            seen = self.changed(self.technician)
+            assert seen != self.example.unseen, "The example does not reach the technician."
+
+    def changed(self, device: TestDevice) -> bool:
+        return device.rows != self.earlier[id(device)]
+
+
+async def push(device: TestDevice, command: str, payload: Payload) -> Any:
+    # `unit` is a word of the protocol and of some commands.
+    operation = device.operation(command) | {"input": wire(payload)}
+    (outcome,) = await device.push(operation)
+    assert outcome.status in ("applied", "merged"), outcome
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def seeded_url(database_url: str) -> str:
+    """A database with the demo organisation, to copy; nobody stays connected to it."""
+
+    async def seed() -> None:
+        database = Database(database_url)
+        await demo.seed(Kernel(database, MEMBERSHIPS), TODAY)
+        await database.close()
+
+    asyncio.run(seed())
+    return database_url
+
+
+@pytest_asyncio.fixture
+async def organisation(seeded_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    """The demo organisation, this test's own."""
+    url = make_url(seeded_url)
+    assert url.database is not None
+    copy = f"{url.database}_{next(_copies)}"
+    if url.drivername == "sqlite":
+        copied = f"sqlite:///{shutil.copy(url.database, tmp_path / 'tournee.db')}"
+    else:
+        copied = create_database(seeded_url, copy, url.database)
+    database = Database(copied)
+    house = House(database)
+    house.organisation_id = _ORGANISATION
+    yield house
+    await database.close()
+    if url.drivername != "sqlite":
+        drop_database(seeded_url, copy)
+
+
+def test_every_command_has_an_example_and_every_example_a_command() -> None:
+    assert EXAMPLES.keys() == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_a_command_run_online_reaches_every_device(organisation: House, name: str) -> None:
+    example = Round(organisation, name)
+    payload = await example.begin()
+    await organisation.run(name, actor(example.example.role), **payload)
+    await example.check()
+
+
+@pytest.mark.parametrize("name", _OFFLINE)
+async def test_a_command_pushed_from_a_device_reaches_every_other(organisation: House, name: str) -> None:
+    example = Round(organisation, name)
+    await push(example.own, name, await example.begin())
+    await example.check()
