@@ -1077,83 +1077,6 @@ def upgrade() -> None:
     op.create_index("ix_audit_version_id", "audit", ["organisation_id", "version_id"], unique=False)
     op.create_index("ix_audit_work_order_id", "audit", ["organisation_id", "work_order_id"], unique=False)
     op.create_table(
-        "reading",
-        sa.Column("organisation_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("deleted", sa.Boolean(), nullable=False),
-        sa.Column("meter_id", sa.Uuid(), nullable=False),
-        sa.Column("asset_id", sa.Uuid(), nullable=False),
-        sa.Column("value", sa.Float(), nullable=False),
-        sa.Column("unit", sa.String(length=20), nullable=False),
-        sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("taken_by_id", sa.Uuid(), nullable=False),
-        sa.Column("appointment_id", sa.Uuid(), nullable=True),
-        sa.Column("source", sa.String(length=40), nullable=False),
-        sa.Column("note", sa.String(length=2000), nullable=True),
-        sa.Column("corrects_id", sa.Uuid(), nullable=True),
-        sa.Column("is_corrected", sa.Boolean(), nullable=False),
-        sa.Column("implausible", sa.Boolean(), nullable=False),
-        sa.Column("site_id", sa.Uuid(), nullable=True),
-        sa.Column("customer_id", sa.Uuid(), nullable=True),
-        sa.Column("holder_technician_id", sa.Uuid(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["organisation_id", "asset_id"],
-            ["asset.organisation_id", "asset.id"],
-            name="fk_reading_asset_id",
-            initially="DEFERRED",
-            deferrable=True,
-        ),
-        sa.ForeignKeyConstraint(
-            ["organisation_id", "corrects_id"],
-            ["reading.organisation_id", "reading.id"],
-            name="fk_reading_corrects_id",
-            initially="DEFERRED",
-            deferrable=True,
-        ),
-        sa.ForeignKeyConstraint(
-            ["organisation_id", "customer_id"],
-            ["customer.organisation_id", "customer.id"],
-            name="fk_reading_customer_id",
-            initially="DEFERRED",
-            deferrable=True,
-        ),
-        sa.ForeignKeyConstraint(
-            ["organisation_id", "holder_technician_id"],
-            ["technician.organisation_id", "technician.id"],
-            name="fk_reading_holder_technician_id",
-            initially="DEFERRED",
-            deferrable=True,
-        ),
-        sa.ForeignKeyConstraint(
-            ["organisation_id", "meter_id"],
-            ["meter.organisation_id", "meter.id"],
-            name="fk_reading_meter_id",
-            initially="DEFERRED",
-            deferrable=True,
-        ),
-        sa.ForeignKeyConstraint(
-            ["organisation_id", "site_id"],
-            ["site.organisation_id", "site.id"],
-            name="fk_reading_site_id",
-            initially="DEFERRED",
-            deferrable=True,
-        ),
-        sa.PrimaryKeyConstraint("organisation_id", "id", name=op.f("pk_reading")),
-    )
-    op.create_index("ix_reading_asset_id", "reading", ["organisation_id", "asset_id"], unique=False)
-    op.create_index("ix_reading_corrects_id", "reading", ["organisation_id", "corrects_id"], unique=False)
-    op.create_index("ix_reading_customer_id", "reading", ["organisation_id", "customer_id"], unique=False)
-    op.create_index(
-        "ix_reading_holder_technician_id",
-        "reading",
-        ["organisation_id", "holder_technician_id"],
-        unique=False,
-    )
-    op.create_index("ix_reading_meter_id", "reading", ["organisation_id", "meter_id"], unique=False)
-    op.create_index("ix_reading_site_id", "reading", ["organisation_id", "site_id"], unique=False)
-    op.create_index("ix_reading_time", "reading", ["organisation_id", "meter_id", "taken_at"], unique=False)
-    op.create_table(
         "appointment_event",
         sa.Column("organisation_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -1494,6 +1417,93 @@ def upgrade() -> None:
     op.create_index("ix_note_appointment_id", "note", ["organisation_id", "appointment_id"], unique=False)
     op.create_index("ix_note_work_order_id", "note", ["organisation_id", "work_order_id"], unique=False)
     op.create_table(
+        "reading",
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted", sa.Boolean(), nullable=False),
+        sa.Column("meter_id", sa.Uuid(), nullable=False),
+        sa.Column("asset_id", sa.Uuid(), nullable=False),
+        sa.Column("value", sa.Float(), nullable=False),
+        sa.Column("unit", sa.String(length=20), nullable=False),
+        sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("taken_by_id", sa.Uuid(), nullable=False),
+        sa.Column("appointment_id", sa.Uuid(), nullable=True),
+        sa.Column("source", sa.String(length=40), nullable=False),
+        sa.Column("note", sa.String(length=2000), nullable=True),
+        sa.Column("corrects_id", sa.Uuid(), nullable=True),
+        sa.Column("is_corrected", sa.Boolean(), nullable=False),
+        sa.Column("implausible", sa.Boolean(), nullable=False),
+        sa.Column("site_id", sa.Uuid(), nullable=True),
+        sa.Column("customer_id", sa.Uuid(), nullable=True),
+        sa.Column("holder_technician_id", sa.Uuid(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organisation_id", "appointment_id"],
+            ["appointment.organisation_id", "appointment.id"],
+            name="fk_reading_appointment_id",
+            initially="DEFERRED",
+            deferrable=True,
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id", "asset_id"],
+            ["asset.organisation_id", "asset.id"],
+            name="fk_reading_asset_id",
+            initially="DEFERRED",
+            deferrable=True,
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id", "corrects_id"],
+            ["reading.organisation_id", "reading.id"],
+            name="fk_reading_corrects_id",
+            initially="DEFERRED",
+            deferrable=True,
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id", "customer_id"],
+            ["customer.organisation_id", "customer.id"],
+            name="fk_reading_customer_id",
+            initially="DEFERRED",
+            deferrable=True,
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id", "holder_technician_id"],
+            ["technician.organisation_id", "technician.id"],
+            name="fk_reading_holder_technician_id",
+            initially="DEFERRED",
+            deferrable=True,
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id", "meter_id"],
+            ["meter.organisation_id", "meter.id"],
+            name="fk_reading_meter_id",
+            initially="DEFERRED",
+            deferrable=True,
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id", "site_id"],
+            ["site.organisation_id", "site.id"],
+            name="fk_reading_site_id",
+            initially="DEFERRED",
+            deferrable=True,
+        ),
+        sa.PrimaryKeyConstraint("organisation_id", "id", name=op.f("pk_reading")),
+    )
+    op.create_index(
+        "ix_reading_appointment_id", "reading", ["organisation_id", "appointment_id"], unique=False
+    )
+    op.create_index("ix_reading_asset_id", "reading", ["organisation_id", "asset_id"], unique=False)
+    op.create_index("ix_reading_corrects_id", "reading", ["organisation_id", "corrects_id"], unique=False)
+    op.create_index("ix_reading_customer_id", "reading", ["organisation_id", "customer_id"], unique=False)
+    op.create_index(
+        "ix_reading_holder_technician_id",
+        "reading",
+        ["organisation_id", "holder_technician_id"],
+        unique=False,
+    )
+    op.create_index("ix_reading_meter_id", "reading", ["organisation_id", "meter_id"], unique=False)
+    op.create_index("ix_reading_site_id", "reading", ["organisation_id", "site_id"], unique=False)
+    op.create_index("ix_reading_time", "reading", ["organisation_id", "meter_id", "taken_at"], unique=False)
+    op.create_table(
         "time_entry",
         sa.Column("organisation_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -1655,6 +1665,15 @@ def downgrade() -> None:
     op.drop_index("ix_time_entry_corrects_id", table_name="time_entry")
     op.drop_index("ix_time_entry_appointment_id", table_name="time_entry")
     op.drop_table("time_entry")
+    op.drop_index("ix_reading_time", table_name="reading")
+    op.drop_index("ix_reading_site_id", table_name="reading")
+    op.drop_index("ix_reading_meter_id", table_name="reading")
+    op.drop_index("ix_reading_holder_technician_id", table_name="reading")
+    op.drop_index("ix_reading_customer_id", table_name="reading")
+    op.drop_index("ix_reading_corrects_id", table_name="reading")
+    op.drop_index("ix_reading_asset_id", table_name="reading")
+    op.drop_index("ix_reading_appointment_id", table_name="reading")
+    op.drop_table("reading")
     op.drop_index("ix_note_work_order_id", table_name="note")
     op.drop_index("ix_note_appointment_id", table_name="note")
     op.drop_table("note")
@@ -1684,14 +1703,6 @@ def downgrade() -> None:
     op.drop_index("ix_appointment_event_technician_id", table_name="appointment_event")
     op.drop_index("ix_appointment_event_appointment_id", table_name="appointment_event")
     op.drop_table("appointment_event")
-    op.drop_index("ix_reading_time", table_name="reading")
-    op.drop_index("ix_reading_site_id", table_name="reading")
-    op.drop_index("ix_reading_meter_id", table_name="reading")
-    op.drop_index("ix_reading_holder_technician_id", table_name="reading")
-    op.drop_index("ix_reading_customer_id", table_name="reading")
-    op.drop_index("ix_reading_corrects_id", table_name="reading")
-    op.drop_index("ix_reading_asset_id", table_name="reading")
-    op.drop_table("reading")
     op.drop_index("ix_audit_work_order_id", table_name="audit")
     op.drop_index("ix_audit_version_id", table_name="audit")
     op.drop_index("ix_audit_technician_id", table_name="audit")

@@ -6,16 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
 
 from tests.house import House
 from tournee.auth.models import Device
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.demo import _demo
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Command, Kernel
 from tournee.kernel.conflict import ConflictKind
 from tournee.kernel.database import Entity, now
 from tournee.kernel.demo import demo_id
+from tournee.kernel.errors import Conflict, Refused
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.quality.models import AuditMember
 from tournee.work.models import TimeEntry, TimeKind, WorkOrder
@@ -76,6 +80,22 @@ def remap(house: House, value: Any) -> Any:
         return value
 
 
+class Rehearsal(Kernel):
+    """Runs commands and takes back what they did; REFUSED is what it says where all went well."""
+
+    async def perform(self, actor: Actor, what: Command[Any, Any], do: Any, **_: Any) -> Any:
+        try:
+            async with self.database.writing() as session:
+                tx = Transaction(self.database, session, actor, self.rules)
+                await what.run(tx, do, Operation(what.name, now()))
+                await tx.flush()
+                if not self.database.is_sqlite:
+                    await session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        except IntegrityError:
+            raise Conflict from None
+        raise Refused("Rehearsed.")
+
+
 async def samples(house: House) -> dict[str, UUID]:
     """One row of each entity of the house that has any."""
     found: dict[str, UUID] = {}
@@ -83,7 +103,10 @@ async def samples(house: House) -> dict[str, UUID]:
         for name, entity in ENTITIES.items():
             model: Any = entity
             id = await session.scalar(
-                select(model.id).where(model.organisation_id == house.organisation_id).limit(1)
+                select(model.id)
+                .where(model.organisation_id == house.organisation_id)
+                .order_by(model.created_at, model.id)
+                .limit(1)
             )
             if id is not None:
                 found[name] = id

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import select
 
 from tests.api.ask import answer, ask, give_scope, statements
 from tests.house import House
+from tournee.api.load import Load, readable
+from tournee.customers.models import Customer
 from tournee.kernel.database import new_id
 
 NESTED = """
@@ -103,6 +107,27 @@ async def test_a_relation_that_is_not_visible_is_null(house: House) -> None:
     await give_scope(house, technician, site.id)
     found = await ask(house, "{sites{nodes{name customerId customer{name}}}}", technician)
     assert found["sites"]["nodes"] == [{"name": "Harbour", "customerId": str(customer.id), "customer": None}]
+
+
+async def test_a_list_inside_a_row_counts_only_what_is_visible(house: House) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    sites = [await house.run("createSite", customerId=customer.id, name=f"Site {n}") for n in range(3)]
+    technician = house.actor("TECHNICIAN")
+    for scope in (customer.id, sites[1].id):
+        await give_scope(house, technician, scope)
+    found = await ask(house, "{customers{nodes{sites{totalCount nodes{name}}}}}", technician)
+    assert found["customers"]["nodes"] == [{"sites": {"totalCount": 1, "nodes": [{"name": "Site 1"}]}}]
+
+
+async def test_a_reader_that_gives_up_does_not_disturb_the_others(house: House) -> None:
+    await furnish(house, 1)
+    load = Load(house.database, house.actor())
+    for wait in (0.0, 0.0005, 0.002):
+        reading = asyncio.create_task(load.rows(select(Customer)))
+        await asyncio.sleep(wait)
+        reading.cancel()
+        assert len(await load.rows(select(Customer).where(readable(Customer, house.actor())))) == 1
+    await load.close()
 
 
 async def test_the_history_of_a_record_is_the_offices(house: House) -> None:

@@ -130,6 +130,10 @@ async def test_a_technician_is_told_of_what_they_see_and_of_what_goes(house: Hou
         await house.run("updateSite", siteId=site.id, name="Quay")
         told = await change(socket)
         assert (told["entity"], told["record"]["name"], told["command"]) == ("Site", "Quay", None)
+        async with connected(address, "technician") as again:
+            await subscribe(again, since=told["cursor"])
+            await house.run("updateSite", siteId=site.id, name="Pier")
+            assert (await change(again))["record"]["name"] == "Pier"
 
 
 async def test_a_cursor_of_another_organisation_asks_for_a_new_start(house: House) -> None:

@@ -45,7 +45,7 @@ class History:
             await self.new_order()
         return self
 
-    async def make(self, command: str, kind: str, _as: Any = "MANAGER", **payload: Any) -> UUID:
+    async def make(self, command: str, kind: str, _as: Any = "MANAGER", /, **payload: Any) -> UUID:
         row = await self.house.run(command, _as, **payload)
         self.ids.setdefault(kind, []).append(row.id)
         id: UUID = row.id
@@ -94,20 +94,16 @@ class History:
 
     async def new_asset(self) -> None:
         site = self.any("site")
-        await self.make(
-            "createAsset", "asset", siteId=site, customerId=await self.customer_of(site), name="Lift"
-        )
+        customer = await self.customer_of(site)
+        asset = await self.make("createAsset", "asset", siteId=site, customerId=customer, name="Lift")
+        await self.make("createMeter", "meter", assetId=asset, name="Hours", unit="h", kind="GAUGE")
 
     async def move_asset(self) -> None:
         await self.house.run("moveAsset", assetId=self.any("asset"), siteId=self.any("site"))
 
     async def reading(self) -> None:
-        await self.house.run(
-            "recordReading",
-            assetId=self.any("asset"),
-            value=self.random.random(),
-            unit="h",
-            takenAt=now(),
+        await self.make(
+            "recordReading", "reading", meterId=self.any("meter"), value=self.random.random(), takenAt=now()
         )
 
     async def assign(self) -> None:
@@ -197,6 +193,7 @@ async def test_a_device_holds_exactly_what_its_person_may_see(house: House, seed
     for device in devices:
         await device.pull(limit=choice.choice([3, 500]))
         await compare(history, device)
+    assert history.ids["reading"]
     assert carried, "A history in which nobody ever had a visit shows nothing."
 
 

@@ -7,7 +7,6 @@ from tournee.api.transitions import TRANSITIONS, available_transitions
 from tournee.assets.models import Asset, Meter, Reading
 from tournee.auth.models import Account
 from tournee.kernel.database import now
-from tournee.work.models import Appointment
 
 
 def under_warranty(root: Asset) -> bool:
@@ -23,10 +22,7 @@ EXTRAS = Extras(
         ListName(Reading, "holder_technician_id", None),
         ListName(Reading, "corrects_id", "corrections"),
     ),
-    links=(
-        Link(Reading, "appointment_id", Appointment),
-        Link(Reading, "taken_by_id", Account),
-    ),
+    links=(Link(Reading, "taken_by_id", Account),),
     computed=(
         ComputedField(Asset, available_transitions, TRANSITIONS, needs=("status",)),
         ComputedField(

@@ -77,8 +77,8 @@ def connection_type(node: type[Any], name: str, scope: str) -> type[Any]:
 
 
 _CONNECTION = (
-    f"A page of a list: {DEFAULT_ROWS} rows unless told, at most {MOST_ROWS}; by id, which is the order of"
-    " making, unless told."
+    f"A page of a list: {DEFAULT_ROWS} rows, or as many as `first` or `last` says, up to {MOST_ROWS};"
+    " in the order of their ids unless told."
 )
 
 

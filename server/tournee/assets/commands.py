@@ -16,6 +16,7 @@ from tournee.customers.models import Customer, Site
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import Command, command
 from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.database import BY_TABLE
 from tournee.kernel.errors import Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
@@ -224,6 +225,7 @@ class RecordReading:
 async def record_reading(tx: Transaction, actor: Actor, do: RecordReading) -> Reading:
     """Write down what a meter showed, or what it showed in truth when a reading was wrong."""
     meter = await tx.find(Meter, do.meter_id, "meterId")
+    await tx.find_optional(BY_TABLE["appointment"], do.appointment_id, "appointmentId")
     wrong = await tx.find_optional(Reading, do.corrects_id, "correctsId")
     if wrong is not None and wrong.meter_id != meter.id:
         raise Invalid("That reading is of another meter.", "correctsId")

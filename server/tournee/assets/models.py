@@ -199,7 +199,9 @@ class Reading(Located, Entity):
     unit: Mapped[str] = column(20, merge=Merge.SERVER_ONLY, description="The meter's unit at that time.")
     taken_at: Mapped[datetime] = column(merge=Merge.LEDGER)
     taken_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that recorded it.")
-    appointment_id: Mapped[UUID | None] = column(merge=Merge.LEDGER, description="The visit it was taken on.")
+    appointment_id: Mapped[UUID | None] = reference(
+        "appointment", merge=Merge.LEDGER, description="The visit it was taken on."
+    )
     source: Mapped[ReadingSource] = column(merge=Merge.LEDGER, default=ReadingSource.MANUAL)
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
     corrects_id: Mapped[UUID | None] = reference(

@@ -97,9 +97,7 @@ def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnEl
                 Record.organisation_id == own.organisation_id, Record.id == own.id, Record.seq > base
             )
         )
-        return and_(
-            own.organisation_id == actor.organisation_id, or_(own.deleted.is_(False), deleted_since)
-        )
+        return and_(own.organisation_id == actor.organisation_id, or_(own.deleted.is_(False), deleted_since))
     return and_(
         own.organisation_id == actor.organisation_id,
         exists(
