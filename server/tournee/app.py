@@ -26,13 +26,15 @@ from tournee.auth.endpoints import Endpoints
 from tournee.auth.middleware import AuthenticationMiddleware
 from tournee.auth.sessions import Sessions
 from tournee.auth.tokens import Tokens
-from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS
+from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS, sync_contract
 from tournee.demo import is_demo
 from tournee.housekeeping import keep_house
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database
 from tournee.logs import configure_logs
 from tournee.settings import Settings, read_settings
+from tournee.sync.contract import HORIZON_DAYS
+from tournee.sync.contract_route import contract_route
 from tournee.sync.cursor import CursorCodec
 from tournee.sync.endpoints import Sync
 from tournee.sync.pull import Feed
@@ -77,6 +79,7 @@ def create_app(settings: Settings) -> Starlette:
             *Endpoints(Sessions(kernel, tokens)).routes(),
             *health_routes(database),
             *_sync(kernel, tokens, wake, settings).routes(),
+            contract_route(sync_contract(HORIZON_DAYS)),
             *_graphql(kernel, wake, settings),
             *(page_routes() if is_demo(settings) else ()),
         ],

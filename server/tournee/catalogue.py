@@ -4,6 +4,7 @@ the convergence test all come from it."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +28,7 @@ import tournee.work.models
 from tournee.kernel.command import Command
 from tournee.kernel.database import Entity
 from tournee.kernel.visibility import MembershipRule, MembershipRules
+from tournee.sync.contract import SyncContract, contract_of
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,9 @@ ENTITIES: dict[str, type[Entity]] = {
     entity.__name__: entity for domain in DOMAINS for entity in domain.own_entities()
 }
 MEMBERSHIPS = MembershipRules(tuple(rule for domain in DOMAINS if (rule := domain.membership()) is not None))
+
+
+@cache
+def sync_contract(horizon_days: int) -> SyncContract:
+    """What clients are told of all this."""
+    return contract_of(ENTITIES.values(), COMMANDS.values(), horizon_days)

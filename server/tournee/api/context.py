@@ -13,6 +13,7 @@ from tournee.api.load import Load
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import new_id
+from tournee.sync.contract import HORIZON_DAYS
 from tournee.sync.pull import Feed
 from tournee.sync.wake import Wake
 
@@ -34,6 +35,7 @@ class Context:
     wake: Wake | None = None
     request_id: str = field(default_factory=lambda: str(new_id()))
     authorise: Callable[[], Awaitable[None]] = _nothing_to_check
+    horizon_days: int = HORIZON_DAYS
 
     def __post_init__(self) -> None:
         self.load = Load(self.kernel.database, self.actor)

@@ -14,7 +14,9 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
+from tournee.api.policies import MergePolicy
 from tournee.api.scopes import Requires
+from tournee.kernel.fields import Merge
 
 
 @dataclass(frozen=True)
@@ -77,15 +79,17 @@ def make_field(
     arguments: Sequence[StrawberryArgument] | None = None,
     description: str | None = None,
     is_subscription: bool = False,
+    merge: Merge | None = None,
 ) -> StrawberryField:
     """A field with its scope and what it stands for. Without a resolver it is an attribute."""
+    policy = [] if merge is None else [MergePolicy(policy=merge)]
     made = StrawberryField(
         python_name=python_name or name,
         graphql_name=name,
         type_annotation=None if annotation is None else StrawberryAnnotation(annotation),
         base_resolver=None if resolver is None else StrawberryResolver(resolver),
         description=description,
-        directives=[Requires(scope=str(scope))],
+        directives=[Requires(scope=str(scope)), *policy],
         metadata={SOURCE: source},
         is_subscription=is_subscription,
     )

@@ -145,6 +145,7 @@ class Nodes:
                 python_name=one.name,
                 source=Column(entity, one.name),
                 description=one.description,
+                merge=one.merge,
             )
             target = BY_TABLE[one.references] if one.references else None
             if target in self.types and one.name.endswith("_id"):

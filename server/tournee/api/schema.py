@@ -15,6 +15,7 @@ from strawberry.utils.aio import aclosing
 from tournee.api import assets, conflicts, customers, people, procedures, quality, work
 from tournee.api.changes import change_fields, declare_changes
 from tournee.api.connections import add_fields, object_type
+from tournee.api.contract import contract_field
 from tournee.api.documents import Preparation
 from tournee.api.errors import present
 from tournee.api.me import me_field
@@ -69,7 +70,7 @@ def build(
     declare_changes(nodes)
     nodes.complete(extras)
     query = object_type("Query", "What can be asked.")
-    add_fields(query, me_field(), *query_fields(nodes), *change_fields(nodes))
+    add_fields(query, me_field(), contract_field(), *query_fields(nodes), *change_fields(nodes))
     mutation = object_type("Mutation", "What can be done. A device does the same offline, by the same names.")
     add_fields(mutation, *mutation_fields(nodes, commands))
     subscription = object_type("Subscription", "What can be followed.")

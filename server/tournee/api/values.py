@@ -1,0 +1,45 @@
+"""Object types for values that are no rows: made from the dataclasses that hold them."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from tournee.api.connections import add_fields, object_type
+from tournee.api.mapping import make_field
+from tournee.api.scalars import describe, graphql_type, optional
+from tournee.kernel.fields import camel
+
+
+@cache
+def value_type(kind: type[Any], scope: str) -> Any:
+    """The type of a frozen dataclass; `Annotated[int, "…"]` describes a field."""
+    made = object_type(kind.__name__, describe(kind), rows=kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for one in dataclasses.fields(kind):
+        hint, description = _described(hints[one.name])
+        add_fields(
+            made,
+            make_field(
+                camel(one.name),
+                _annotation(hint, scope),
+                scope,
+                python_name=one.name,
+                description=description,
+            ),
+        )
+    return made
+
+
+def _described(hint: Any) -> tuple[Any, str | None]:
+    return get_args(hint) if get_origin(hint) is Annotated else (hint, None)
+
+
+def _annotation(hint: Any, scope: str) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        (inner,) = (part for part in get_args(hint) if part is not type(None))
+        return optional(_annotation(inner, scope))
+    return graphql_type(hint, lambda nested: value_type(nested, scope))

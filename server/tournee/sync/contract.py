@@ -1,0 +1,278 @@
+"""What a client must know to work offline, read off the entities and commands themselves.
+
+GraphQL's `syncContract` and `GET /sync/contract` both show what is made here, and the directive
+`@merge` in the schema comes from the same fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import Enum, StrEnum
+from typing import Annotated, Any, Union, get_args, get_origin
+from uuid import UUID
+
+from tournee.kernel.command import Command
+from tournee.kernel.database import BY_TABLE, Entity
+from tournee.kernel.fields import Field, Merge, camel, fields
+from tournee.kernel.inputs import Limits, Unset
+from tournee.sync.messages import OPERATIONS_LIMIT
+from tournee.sync.pull import GREATEST_LIMIT
+
+# Of the messages of schema/sync.md, and of what stands in an operation.
+PROTOCOL = 1
+OPERATION_SCHEMA = 1
+HORIZON_DAYS = 90
+
+
+class WireType(StrEnum):
+    """How a value stands in JSON."""
+
+    STRING = "STRING"
+    INTEGER = "INTEGER"
+    NUMBER = "NUMBER"
+    BOOLEAN = "BOOLEAN"
+    UUID = "UUID"
+    DATE_TIME = "DATE_TIME"
+    DATE = "DATE"
+    ENUM = "ENUM"
+    JSON = "JSON"
+    OBJECT = "OBJECT"
+
+
+@dataclass(frozen=True)
+class SyncField:
+    """A field of a record."""
+
+    name: str
+    type: WireType
+    is_list: Annotated[bool, "Whether it holds a list of such values."]
+    nullable: bool
+    merge: Annotated[Merge, "What becomes of a plain edit where somebody else changed the field meanwhile."]
+    editable: Annotated[bool, "Whether a plain edit may name it; others change by commands of their own."]
+    values: Annotated[list[str], "Of an ENUM: the values known now; more may come."]
+    max_length: Annotated[int | None, "Of a STRING: in characters."]
+    minimum: float | None
+    maximum: float | None
+    references: Annotated[str | None, "The type of the record that it names."]
+    description: str | None
+
+
+@dataclass(frozen=True)
+class SyncEntity:
+    """A type of record that devices get."""
+
+    name: str
+    scope: Annotated[str, "The scope that a reader needs."]
+    description: str | None
+    fields: list[SyncField]
+
+
+@dataclass(frozen=True)
+class SyncInputField:
+    """A field of a command's input."""
+
+    name: str
+    type: WireType
+    is_list: Annotated[bool, "Whether it is a list of such values."]
+    required: bool
+    nullable: Annotated[bool, "Whether it may be null, which is something else than absent."]
+    values: Annotated[list[str], "Of an ENUM: the values that are accepted."]
+    max_length: Annotated[int | None, "Of a STRING: in characters."]
+    minimum: float | None
+    maximum: float | None
+    object: Annotated[str | None, "Of an OBJECT: which of the contract's objects."]
+
+
+@dataclass(frozen=True)
+class SyncObject:
+    """An object that stands inside of inputs."""
+
+    name: str
+    fields: list[SyncInputField]
+
+
+@dataclass(frozen=True)
+class SyncCommand:
+    """Something that can be done, online by the mutation and offline by the operation of this name."""
+
+    name: str
+    scope: Annotated[str, "The scope that it needs."]
+    offline: Annotated[bool, "Whether a device may queue it."]
+    fact: Annotated[bool, "It tells what happened in the field: a changed plan does not refuse it."]
+    unit: Annotated[bool, "Whether it may stand in a unit, of which all take effect or none."]
+    record: Annotated[str, "The type of the record that the answer holds."]
+    description: str | None
+    input: list[SyncInputField]
+
+
+@dataclass(frozen=True)
+class SyncContract:
+    """What a client must know to work offline."""
+
+    protocol: Annotated[int, "The version of the messages."]
+    operation_schema: Annotated[int, "The version of the operations' inputs, `schema` in a push."]
+    horizon_days: Annotated[int, "How long a cursor can be continued; queued work is accepted for longer."]
+    operations_limit: Annotated[int, "How many operations a push takes at most."]
+    page_limit: Annotated[int, "How many changes a pull gives at most."]
+    entities: list[SyncEntity]
+    commands: list[SyncCommand]
+    objects: list[SyncObject]
+
+
+def contract_of(
+    entities: Iterable[type[Entity]],
+    commands: Iterable[Command[Any, Any]],
+    horizon_days: int,
+) -> SyncContract:
+    """The contract of these entities and commands."""
+    commands = list(commands)
+    found: dict[str, SyncObject] = {}
+    for command in commands:
+        _collect(command.input, found)
+    return SyncContract(
+        protocol=PROTOCOL,
+        operation_schema=OPERATION_SCHEMA,
+        horizon_days=horizon_days,
+        operations_limit=OPERATIONS_LIMIT,
+        page_limit=GREATEST_LIMIT,
+        entities=[_entity(entity, _edited(entity, commands)) for entity in entities],
+        commands=[_command(command) for command in commands],
+        objects=[found[name] for name in sorted(found)],
+    )
+
+
+def _edited(entity: type[Entity], commands: Iterable[Command[Any, Any]]) -> set[str]:
+    """The fields that the entity's plain edit takes."""
+    edits = [command for command in commands if command.name == f"update{entity.__name__}"]
+    return {one.name for edit in edits for one in dataclasses.fields(edit.input)}
+
+
+def _entity(entity: type[Entity], edited: set[str]) -> SyncEntity:
+    return SyncEntity(
+        name=entity.__name__,
+        scope=entity.reads,
+        description=_first_line(entity.__doc__),
+        fields=[_field(one, editable=one.name in edited) for one in fields(entity)],
+    )
+
+
+def _field(one: Field, *, editable: bool) -> SyncField:
+    shape = _shape(one.type)
+    return SyncField(
+        name=one.wire,
+        type=shape.type,
+        is_list=shape.is_list,
+        nullable=one.nullable,
+        merge=one.merge,
+        editable=editable,
+        values=shape.values,
+        max_length=one.limit,
+        minimum=one.minimum,
+        maximum=one.maximum,
+        references=BY_TABLE[one.references].__name__ if one.references else None,
+        description=one.description,
+    )
+
+
+def _command(command: Command[Any, Any]) -> SyncCommand:
+    return SyncCommand(
+        name=command.name,
+        scope=command.scope,
+        offline=command.offline,
+        fact=command.fact,
+        unit=command.offline,
+        record=command.output.__name__,
+        description=_first_line(command.description),
+        input=_inputs(command.input),
+    )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    type: WireType
+    is_list: bool = False
+    nullable: bool = False
+    limits: Limits = field(default_factory=Limits)
+    values: list[str] = field(default_factory=list)
+    inside: Any = None
+
+
+_SCALARS: dict[Any, WireType] = {
+    str: WireType.STRING,
+    int: WireType.INTEGER,
+    float: WireType.NUMBER,
+    bool: WireType.BOOLEAN,
+    UUID: WireType.UUID,
+    datetime: WireType.DATE_TIME,
+    date: WireType.DATE,
+    dict: WireType.JSON,
+    Any: WireType.JSON,
+}
+
+
+def _shape(annotation: Any) -> _Shape:
+    """What an annotation of a field or an input says."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *extras = get_args(annotation)
+        limits = next((extra for extra in extras if isinstance(extra, Limits)), Limits())
+        return dataclasses.replace(_shape(inner), limits=limits)
+    if origin in (Union, types.UnionType):
+        parts = [part for part in get_args(annotation) if part not in (Unset, type(None))]
+        shape = _shape(parts[0])
+        nullable = shape.nullable or type(None) in get_args(annotation)
+        return dataclasses.replace(shape, nullable=nullable)
+    if origin is list:
+        return dataclasses.replace(_shape(get_args(annotation)[0]), is_list=True)
+    kind = origin or annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _Shape(WireType.ENUM, values=[str(member.value) for member in kind])
+    if dataclasses.is_dataclass(kind):
+        return _Shape(WireType.OBJECT, inside=kind)
+    return _Shape(_SCALARS[kind])
+
+
+def _shapes(kind: type[Any]) -> Iterator[tuple[dataclasses.Field[Any], _Shape]]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for one in dataclasses.fields(kind):
+        yield one, _shape(hints[one.name])
+
+
+def _inputs(kind: type[Any]) -> list[SyncInputField]:
+    return [
+        SyncInputField(
+            name=camel(one.name),
+            type=shape.type,
+            is_list=shape.is_list,
+            required=one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING,
+            nullable=shape.nullable,
+            values=shape.values,
+            max_length=shape.limits.length,
+            minimum=shape.limits.minimum,
+            maximum=shape.limits.maximum,
+            object=None if shape.inside is None else _name(shape.inside),
+        )
+        for one, shape in _shapes(kind)
+    ]
+
+
+def _collect(kind: type[Any], found: dict[str, SyncObject]) -> None:
+    """The objects inside of an input, and inside of those."""
+    for _, shape in _shapes(kind):
+        if shape.inside is not None and _name(shape.inside) not in found:
+            found[_name(shape.inside)] = SyncObject(_name(shape.inside), _inputs(shape.inside))
+            _collect(shape.inside, found)
+
+
+def _name(kind: type[Any]) -> str:
+    """As GraphQL calls it."""
+    return kind.__name__.removesuffix("Input") + "Input"
+
+
+def _first_line(text: str | None) -> str | None:
+    return " ".join(text.split("\n\n")[0].split()) if text else None

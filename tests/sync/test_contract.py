@@ -1,0 +1,99 @@
+"""What a client is told before it works offline is what the server then does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+
+from tests.api.ask import ask
+from tests.house import House
+from tournee.api.schema import sdl
+from tournee.catalogue import COMMANDS, ENTITIES, sync_contract
+from tournee.kernel.actor import Actor
+from tournee.kernel.fields import NOT_EDITABLE, Merge, fields
+from tournee.kernel.inputs import _model
+from tournee.sync.contract import HORIZON_DAYS
+from tournee.sync.contract_route import wire_form
+
+CONTRACT = sync_contract(HORIZON_DAYS)
+FIELD = "{name type isList nullable merge editable values maxLength minimum maximum references description}"
+INPUT = "{name type isList required nullable values maxLength minimum maximum object}"
+WHOLE = f"""{{syncContract{{protocol operationSchema horizonDays operationsLimit pageLimit
+  entities{{name scope description fields{FIELD}}}
+  commands{{name scope offline fact unit record description input{INPUT}}}
+  objects{{name fields{INPUT}}}
+}}}}"""
+
+
+def test_the_schema_prints_the_policy_of_every_field_of_every_entity() -> None:
+    text = sdl()
+    for name, entity in ENTITIES.items():
+        body = text.split(f"\ntype {name} implements Node {{")[1].split("\n}")[0]
+        printed = dict(re.findall(r"^  (\w+): [^\n]*@merge\(policy: (\w+)\)$", body, re.MULTILINE))
+        assert printed == {one.wire: one.merge.value for one in fields(entity)}, name
+
+
+async def test_graphql_and_json_tell_the_same(
+    house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]], app: Starlette
+) -> None:
+    there = await House(app.state.kernel.database).found()
+    headers = bearer(await there.account("TECHNICIAN"))
+    served = await client.get("/sync/contract", headers=headers)
+    assert (served.status_code, served.headers["content-type"]) == (200, "application/json")
+    asked = await ask(house, WHOLE, "TECHNICIAN")
+    assert served.json() == asked["syncContract"] == wire_form(CONTRACT)
+    assert len(asked["syncContract"]["entities"]) == len(ENTITIES)
+
+
+async def test_who_has_the_contract_is_not_sent_it_again_and_a_stranger_gets_nothing(
+    client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]], app: Starlette
+) -> None:
+    headers = bearer(await (await House(app.state.kernel.database).found()).account())
+    tag = (await client.get("/sync/contract", headers=headers)).headers["etag"]
+    again = await client.get("/sync/contract", headers={**headers, "If-None-Match": f'"x", W/{tag}'})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    other = await client.get("/sync/contract", headers={**headers, "If-None-Match": '"x"'})
+    assert other.status_code == 200
+    assert (await client.get("/sync/contract")).status_code == 401
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_requires_is_what_it_refuses_to_do_without(name: str) -> None:
+    (told,) = [command for command in CONTRACT.commands if command.name == name]
+    # What is checked before a command runs, as the library that checks it says.
+    checked = _model(COMMANDS[name].input).model_json_schema()
+    assert [one.name for one in told.input] == list(checked["properties"])
+    assert [one.name for one in told.input if one.required] == checked.get("required", [])
+    assert (told.offline, told.fact, told.unit) == (
+        COMMANDS[name].offline,
+        COMMANDS[name].fact,
+        COMMANDS[name].offline,
+    )
+
+
+def test_a_plain_edit_takes_what_the_contract_calls_editable_and_nothing_that_merges_otherwise() -> None:
+    seen = 0
+    for entity in CONTRACT.entities:
+        for one in entity.fields:
+            assert not (one.editable and one.merge in NOT_EDITABLE), f"{entity.name}.{one.name}"
+            seen += one.editable
+        edit = next((c for c in CONTRACT.commands if c.name == f"update{entity.name}"), None)
+        taken = {one.name for one in edit.input} if edit else set()
+        assert {one.name for one in entity.fields if one.editable} <= taken
+    assert seen > 100
+
+
+def test_limits_enums_objects_and_references_are_told() -> None:
+    site = {one.name: one for one in next(e for e in CONTRACT.entities if e.name == "Site").fields}
+    assert (site["name"].max_length, site["latitude"].minimum, site["latitude"].maximum) == (200, -90, 90)
+    assert (site["customerId"].references, site["externalKey"].merge) == ("Customer", Merge.FIRST_WINS)
+    complete = next(c for c in CONTRACT.commands if c.name == "completeAppointment")
+    (outcome,) = [one for one in complete.input if one.name == "outcome"]
+    assert (outcome.values, outcome.required) == (["DONE", "PARTIAL"], False)
+    named = {one.object for c in CONTRACT.commands for one in c.input if one.object}
+    assert named
+    assert named <= {one.name for one in CONTRACT.objects}
