@@ -56,12 +56,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     drop_database(server, name)
 
 
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """The open database of this module."""
+@pytest_asyncio.fixture(scope="module")
+async def module_database(database_url: str) -> AsyncIterator[Database]:
+    """The open database of this module; its connections and compiled statements serve every test."""
     opened = Database(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def database(module_database: Database) -> Iterator[Database]:
+    """The open database of this module, listened to by nobody."""
+    yield module_database
+    module_database.listeners.clear()
 
 
 @pytest_asyncio.fixture

@@ -4,18 +4,13 @@ pulls. Every command of the catalogue must have an example that shows it."""
 from __future__ import annotations
 
 import asyncio
-import itertools
-import shutil
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from sqlalchemy import make_url, select
+from sqlalchemy import select
 
 from tests.house import House, wire
-from tests.postgres import create_database, drop_database
+from tests.sync.copying import Copier
 from tests.sync.device import TestDevice
 from tests.sync.examples import EXAMPLES
 from tests.sync.examples.example import TODAY, Example, Payload
@@ -29,14 +24,12 @@ from tournee.kernel.database import Database
 from tournee.kernel.demo import demo_id
 from tournee.kernel.log import Change
 
-_ORGANISATION = demo_id("organisation/demo")
 _OFFLINE = [name for name, command in COMMANDS.items() if command.offline]
-_copies = itertools.count(1)
 
 
-def actor(role: str) -> Actor:
+def actor(house: House, role: str) -> Actor:
     """The demo account of this role; the technician is technician 1."""
-    return actor_of(_ORGANISATION, demo_id(f"account/{role.lower()}"), Role(role))
+    return actor_of(house.organisation_id, demo_id(f"account/{role.lower()}"), Role(role))
 
 
 class Round:
@@ -46,20 +39,22 @@ class Round:
         self.house = house
         self.name = name
         self.example: Example = EXAMPLES[name]
-        self.office = TestDevice(house, actor=actor("MANAGER"))
-        self.technician = TestDevice(house, actor=actor("TECHNICIAN"))
+        self.office = TestDevice(house, actor=actor(house, "MANAGER"))
+        self.technician = TestDevice(house, actor=actor(house, "TECHNICIAN"))
         by_role = {"MANAGER": self.office, "TECHNICIAN": self.technician}
         role = self.example.role
-        self.own = by_role.get(role) or TestDevice(house, actor=actor(role))
+        self.own = by_role.get(role) or TestDevice(house, actor=actor(house, role))
         self.devices = {id(device): device for device in (self.office, self.technician, self.own)}.values()
 
     async def begin(self) -> Payload:
         """Bring about the state and pull it; returns what the command is given."""
-        late = {role: TestDevice(self.house, actor=actor(role)) for role, _, _ in self.example.late}
+        late = {
+            role: TestDevice(self.house, actor=actor(self.house, role)) for role, _, _ in self.example.late
+        }
         for device in late.values():
             await device.pull()
         for role, command, payload in self.example.before:
-            await self.house.run(command, actor(role), **payload)
+            await self.house.run(command, actor(self.house, role), **payload)
         for role, command, payload in self.example.late:
             await push(late[role], command, payload)
         for device in self.devices:
@@ -72,7 +67,7 @@ class Round:
         """Everybody pulls; the log and the copies are as they should be."""
         async with self.house.database.reading() as session:
             commands = select(Change.command).where(
-                Change.organisation_id == _ORGANISATION, Change.seq > self.base
+                Change.organisation_id == self.house.organisation_id, Change.seq > self.base
             )
             assert set(await session.scalars(commands)) == (set() if self.example.unseen else {self.name})
         for device in self.devices:
@@ -96,8 +91,8 @@ async def push(device: TestDevice, command: str, payload: Payload) -> Any:
 
 
 @pytest.fixture(scope="module")
-def seeded_url(database_url: str) -> str:
-    """A database with the demo organisation, to copy; nobody stays connected to it."""
+def demo_organisation(database_url: str) -> Copier:
+    """The demo organisation, to copy."""
 
     async def seed() -> None:
         database = Database(database_url)
@@ -105,26 +100,15 @@ def seeded_url(database_url: str) -> str:
         await database.close()
 
     asyncio.run(seed())
-    return database_url
+    return Copier(database_url, demo_id("organisation/demo"))
 
 
-@pytest_asyncio.fixture
-async def organisation(seeded_url: str, tmp_path: Path) -> AsyncIterator[House]:
+@pytest.fixture
+def organisation(database: Database, demo_organisation: Copier) -> House:
     """The demo organisation, this test's own."""
-    url = make_url(seeded_url)
-    assert url.database is not None
-    copy = f"{url.database}_{next(_copies)}"
-    if url.drivername == "sqlite":
-        copied = f"sqlite:///{shutil.copy(url.database, tmp_path / 'tournee.db')}"
-    else:
-        copied = create_database(seeded_url, copy, url.database)
-    database = Database(copied)
     house = House(database)
-    house.organisation_id = _ORGANISATION
-    yield house
-    await database.close()
-    if url.drivername != "sqlite":
-        drop_database(seeded_url, copy)
+    house.organisation_id = demo_organisation.copy()
+    return house
 
 
 def test_every_command_has_an_example_and_every_example_a_command() -> None:
@@ -135,7 +119,7 @@ def test_every_command_has_an_example_and_every_example_a_command() -> None:
 async def test_a_command_run_online_reaches_every_device(organisation: House, name: str) -> None:
     example = Round(organisation, name)
     payload = await example.begin()
-    await organisation.run(name, actor(example.example.role), **payload)
+    await organisation.run(name, actor(organisation, example.example.role), **payload)
     await example.check()
 
 
