@@ -6,16 +6,26 @@ from pathlib import Path
 import httpx2
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
 from starlette.applications import Starlette
 
 from tests import migrate
 from tests.house import House
 from tests.postgres import create_database, drop_database, postgres
+from tournee.auth import passwords
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database
 from tournee.settings import Settings
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_cost_little() -> Iterator[None]:
+    """Hashing takes a quarter of a second on purpose; servers in processes of their own still take it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
 
 
 @pytest.fixture(scope="session")
