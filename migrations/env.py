@@ -45,6 +45,8 @@ def sync_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def leave_transactions_to_us(connection: object, _record: object) -> None:
         connection.isolation_level = None  # type: ignore[attr-defined]
+        # Kept in the file: servers that open it at the same moment need not all ask for it.
+        connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -76,6 +78,8 @@ def migrate(connection: Connection) -> None:
     with context.begin_transaction():
         if not is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            # A migration moves the rows of every organisation.
+            connection.execute(text("SET LOCAL tournee.organisation = '*'"))
         context.run_migrations()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.roles import OFFICE, SCOPES, Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
@@ -25,7 +27,7 @@ class House:
         self._actors: dict[str, Actor] = {}
 
     async def found(self) -> House:
-        async with self.database.writing() as session:
+        async with self.writing() as session:
             await session.execute(
                 insert(Organisation.__table__).values(id=self.organisation_id, name="Test", created_at=now())
             )
@@ -36,6 +38,12 @@ class House:
             )
             await session.commit()
         return self
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncSession]:
+        return self.database.reading(self.organisation_id)
+
+    def writing(self) -> AbstractAsyncContextManager[AsyncSession]:
+        return self.database.writing(self.organisation_id)
 
     def actor(
         self, role: Role | str = Role.MANAGER, *, id: UUID | None = None, device_id: UUID | None = None
@@ -69,7 +77,7 @@ class House:
 
     async def changes(self, id: UUID) -> list[Change]:
         """What the log says of a record, in order."""
-        async with self.database.reading() as session:
+        async with self.reading() as session:
             own = (Change.organisation_id == self.organisation_id, Change.id == id)
             return list(await session.scalars(select(Change).where(*own).order_by(Change.seq)))
 

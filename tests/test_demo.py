@@ -17,6 +17,7 @@ from tournee.catalogue import MEMBERSHIPS
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database, Organisation
 from tournee.kernel.demo import demo_id
+from tournee.kernel.engines import ACROSS
 from tournee.kernel.log import Change
 from tournee.settings import Settings
 
@@ -29,7 +30,7 @@ def kernel(database: Database) -> Kernel:
 
 
 async def count(kernel: Kernel, model: type[Organisation | Change]) -> int:
-    async with kernel.database.reading() as session:
+    async with kernel.database.reading(ACROSS) as session:
         return await session.scalar(select(func.count()).select_from(model)) or 0
 
 

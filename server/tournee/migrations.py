@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -37,3 +37,30 @@ def is_current(connection: Connection) -> bool:
     return (
         bool(newest()) and frozenset(MigrationContext.configure(connection).get_current_heads()) == newest()
     )
+
+
+# Which organisation a transaction serves is said where it begins (kernel/engines.py). Read once for a
+# statement, not for each row, because of the SELECT around it.
+_SERVED = "(SELECT NULLIF(NULLIF(current_setting('tournee.organisation', true), ''), '*')::uuid)"
+_ACROSS = "(SELECT current_setting('tournee.organisation', true) = '*')"
+
+
+def protect(table: str, column: str = "organisation_id") -> None:
+    """Let PostgreSQL show and take this table's rows only for the organisation a transaction serves.
+
+    For migrations that create a table; the owner of the table is held to it too. SQLite has no such thing.
+    """
+    if op.get_context().dialect.name != "postgresql":
+        return
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY organisation ON {table} USING ({column} = {_SERVED} OR {_ACROSS})")
+
+
+def unprotect(table: str) -> None:
+    """Undo `protect`; dropping the table does so by itself."""
+    if op.get_context().dialect.name != "postgresql":
+        return
+    op.execute(f"DROP POLICY organisation ON {table}")
+    op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")

@@ -50,7 +50,7 @@ async def ask(house: House, document: str, _as: Any = "MANAGER", /, **variables:
 
 async def give_scope(house: House, actor: Actor, scope: UUID) -> None:
     """Let somebody hold a scope, whatever the domains' rules say."""
-    async with house.database.writing() as session:
+    async with house.writing() as session:
         await session.execute(
             insert(Member.__table__).values(  # type: ignore[arg-type]
                 organisation_id=house.organisation_id, account_id=actor.id, scope=scope, from_seq=0

@@ -85,7 +85,7 @@ class Rehearsal(Kernel):
 
     async def perform(self, actor: Actor, what: Command[Any, Any], do: Any, **_: Any) -> Any:
         try:
-            async with self.database.writing() as session:
+            async with self.database.writing(actor.organisation_id) as session:
                 tx = Transaction(self.database, session, actor, self.rules)
                 await what.run(tx, do, Operation(what.name, now()))
                 await tx.flush()
@@ -99,7 +99,7 @@ class Rehearsal(Kernel):
 async def samples(house: House) -> dict[str, UUID]:
     """One row of each entity of the house that has any."""
     found: dict[str, UUID] = {}
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         for name, entity in ENTITIES.items():
             model: Any = entity
             id = await session.scalar(

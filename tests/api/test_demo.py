@@ -60,7 +60,7 @@ async def test_what_may_follow_is_what_the_domains_own_guards_say(houses: tuple[
         nodes = {node["id"]: node["availableTransitions"] for node in found[plural(name)]["nodes"]}
         assert nodes
         model: Any = ENTITIES[name]
-        async with house.database.reading() as session:
+        async with house.reading() as session:
             rows = (
                 await session.scalars(select(model).where(model.organisation_id == house.organisation_id))
             ).all()

@@ -31,14 +31,14 @@ async def site(house: House, customer: UUID | None = None) -> Site:
 
 
 async def head(house: House) -> int:
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         return (await session.get_one(Head, house.organisation_id)).seq
 
 
 async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
     """Let an account hold scopes, as an appointment would."""
     seq = await head(house)
-    async with house.database.writing() as session:
+    async with house.writing() as session:
         for scope in scopes:
             await session.execute(
                 insert(Member.__table__).values(
@@ -51,7 +51,7 @@ async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
 async def revoke(house: House, actor: Actor, *scopes: UUID) -> None:
     """End it, as when the appointment goes to somebody else: after what was last seen."""
     seq = await head(house) + 1
-    async with house.database.writing() as session:
+    async with house.writing() as session:
         await session.execute(
             update(Head.__table__).where(Head.organisation_id == house.organisation_id).values(seq=seq)
         )
@@ -263,7 +263,7 @@ async def test_assets_of_another_organisation_are_not_there(house: House) -> Non
     for name, given in attempts:
         with pytest.raises(NotFound):
             await house.run(name, **given)
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         assert await possible_duplicates(session, house.actor()) == []
 
 
@@ -277,7 +277,7 @@ async def test_possible_duplicates_are_found_whatever_the_hyphens_and_only_if_se
     for number, maker in (("ab123", "Another"), ("ab124", "Demo Works"), (None, "Demo Works"), (None, None)):
         given = {} if number is None else {"serialNumber": number}
         await house.run("createAsset", name="B", siteId=place.id, manufacturer=maker, **given)
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         assert await possible_duplicates(session, house.actor()) == [sorted(twin.id for twin in twins)]
         assert await possible_duplicates(session, actor) == []
 
@@ -345,7 +345,7 @@ async def test_the_log_says_who_moved_what_where(house: House) -> None:
     asset = await house.run("createAsset", name="Boiler", siteId=here.id)
     seq = await head(house)
     await house.run("moveAsset", assetId=asset.id, siteId=there.id)
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         rows = await session.execute(
             select(Change.command, Change.entity).where(
                 Change.organisation_id == house.organisation_id, Change.seq > seq

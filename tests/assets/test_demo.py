@@ -27,7 +27,7 @@ async def test_the_demo_data_is_accepted(house: House) -> None:
         for role, name, given in domain.operations(date(2026, 3, 4)):
             actor = house.actor(role, id=demo_id(_ACCOUNTS.get(role, "account/manager")))
             await house.run(name, actor, **given)
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         for model, count in ((Asset, 18), (Shift, 30), (Absence, 2), (Reading, 38)):
             assert (
                 await session.scalar(

@@ -27,7 +27,7 @@ def read(meter: Meter, day: int, value: float, **given: Any) -> dict[str, Any]:
 
 
 async def stored(house: House, *readings: Reading) -> list[Reading]:
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         return [await session.get_one(Reading, (house.organisation_id, reading.id)) for reading in readings]
 
 

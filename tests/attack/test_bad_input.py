@@ -74,12 +74,12 @@ class Desk:
         return answer
 
     async def head(self) -> int:
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             own = Head.organisation_id == self.house.organisation_id
             return await session.scalar(select(Head.seq).where(own)) or 0
 
     async def customers(self) -> int:
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             own = Customer.organisation_id == self.house.organisation_id
             return await session.scalar(select(func.count()).select_from(Customer).where(own)) or 0
 

@@ -77,14 +77,14 @@ def minimal(name: str) -> dict[str, Any]:
 
 async def kinds(house: House) -> dict[str, UUID]:
     """One live record of each entity there is in the house."""
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         own = (Record.organisation_id == house.organisation_id, Record.deleted.is_(False))
         rows = await session.execute(select(Record.entity, Record.id).where(*own).order_by(Record.id))
         return dict(iter([(row.entity, row.id) for row in rows]))
 
 
 async def ids(house: House) -> set[UUID]:
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         own = Record.organisation_id == house.organisation_id
         return set(await session.scalars(select(Record.id).where(own)))
 

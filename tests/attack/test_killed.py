@@ -203,7 +203,7 @@ async def test_killed_at_any_moment_every_operation_takes_effect_exactly_once(
 
 async def every_operation_left_one_trace(database: Database, operations: list[dict[str, Any]]) -> None:
     ids = {UUID(operation["id"]): UUID(operation["input"]["id"]) for operation in operations}
-    async with database.reading() as session:
+    async with database.reading(ORGANISATION) as session:
         log = (
             await session.execute(
                 select(Change.seq, Change.operation_id, Change.id, Change.before)

@@ -104,7 +104,7 @@ class Day:
         for model, name, minutes in FACTS:
             (row,) = await self.world.rows(model)
             assert getattr(row, name) == began + timedelta(minutes=minutes), model
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             from sqlalchemy import select
 
             logged = await session.scalars(

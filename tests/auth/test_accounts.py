@@ -13,7 +13,7 @@ from tournee.kernel.log import Member, Record
 
 
 async def scopes_of(house: House, account_id: object) -> set[object]:
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         found = await session.scalars(
             select(Member.scope).where(Member.account_id == account_id, Member.to_seq.is_(None))
         )
@@ -42,7 +42,7 @@ async def test_a_short_password_is_refused(house: House, email: str) -> None:
 async def test_the_password_leaves_no_trace(house: House, email: str) -> None:
     row = await house.run("createAccount", email=email, name="Demo", role="AUDITOR", password="secret word")
     assert row.password_hash.startswith("$argon2id$")
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         stored = await session.scalar(select(Record.document).where(Record.id == row.id))
     (change,) = await house.changes(row.id)
     for text in (stored, change.after):

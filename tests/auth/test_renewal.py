@@ -75,7 +75,7 @@ async def test_families_are_apart(first: httpx2.Response, email: str, sign_in: F
 async def test_an_expired_refresh_token_is_refused(
     house: House, technician: Actor, first: httpx2.Response, renew: Form
 ) -> None:
-    async with house.database.writing() as session:
+    async with house.writing() as session:
         own = RefreshToken.account_id == technician.id
         await session.execute(update(RefreshToken).where(own).values(expires_at=now()))
         await session.commit()

@@ -21,6 +21,7 @@ from tournee.auth.roles import SCOPES, Role
 from tournee.catalogue import ENTITIES
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database
+from tournee.kernel.engines import outside_transactions
 from tournee.sync.cursor import Cursor
 from tournee.sync.pull import Feed
 
@@ -90,7 +91,7 @@ class Filled:
             "head": self.records,
             "changes": CHANGES,
         }
-        async with self.database.writing() as session:
+        async with self.database.writing(self.organisation_id) as session:
             for statement in (_FILL.format() + _TOUCH).split(";\n"):
                 if statement.strip():
                     named = {key: value for key, value in own.items() if f":{key}" in statement}
@@ -120,9 +121,8 @@ async def two_organisations() -> AsyncIterator[tuple[Filled, Filled]]:
         database = Database(url)
         small = await Filled(database, 10_000).fill()
         large = await Filled(database, 1_000_000).fill()
-        async with database.engine.connect() as connection:
-            autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await autocommit.execute(text("VACUUM ANALYZE"))
+        async with outside_transactions(database.engine).connect() as connection:
+            await connection.execute(text("VACUUM ANALYZE"))
         yield small, large
         await database.close()
 

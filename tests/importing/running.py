@@ -65,13 +65,13 @@ class Importer:
         return record_id(self.house.organisation_id, system, entity, key)
 
     async def row(self, model: Any, key: str, system: str = "nyc-dob-elevators") -> Any:
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             id = self.id(model.__name__, key, system)
             return await session.get(model, (self.house.organisation_id, id))
 
     async def count(self, model: Any) -> int:
         own = model.organisation_id == self.house.organisation_id
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             return await session.scalar(select(func.count()).select_from(model).where(own)) or 0
 
     async def log_length(self) -> int:
@@ -79,7 +79,7 @@ class Importer:
 
     async def documents(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Every record of the house as it is served, without what differs from run to run."""
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             rows = await session.execute(
                 select(Record.entity, Record.document).where(
                     Record.organisation_id == self.house.organisation_id

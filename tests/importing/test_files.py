@@ -123,7 +123,7 @@ fields.source = { constant = "IMPORT" }
 
 
 async def all_of(importer: Importer, model: Any) -> list[Any]:
-    async with importer.house.database.reading() as session:
+    async with importer.house.reading() as session:
         own = model.organisation_id == importer.house.organisation_id
         return list(await session.scalars(select(model).where(own).order_by(model.created_at, model.id)))
 

@@ -85,7 +85,7 @@ async def test_a_row_changed_outside_of_a_command_is_not_committed(house: House)
 
     with pytest.raises(UnloggedWrite):
         await house.kernel.transact(house.actor(), work)
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         row = await session.get_one(Customer, (house.organisation_id, customer.id))
     assert row.name == "Demo Hotel"
 

@@ -141,7 +141,7 @@ async def test_only_approved_absences_take_time_away(house: House) -> None:
     await house.run("requestAbsence", technicianId=one.id, **hours(8, 9))
     absence = await house.run("requestAbsence", technicianId=one.id, **hours(12, 16))
     await house.run("approveAbsence", "DISPATCHER", absenceId=absence.id)
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         free = await available(session, house.organisation_id, [one.id, two.id], at(0), at(15))
     assert free == {one.id: [Interval(at(8), at(12))], two.id: []}
 
@@ -163,7 +163,7 @@ async def test_technicians_are_found_who_have_every_skill_on_the_day(house: Hous
     day, before = date(2026, 3, 1), date(2026, 2, 28)
 
     async def found(skills: list[Any], on: date, level: int = 1) -> set[Any]:
-        async with house.database.reading() as session:
+        async with house.reading() as session:
             ids = [skill.id for skill in skills]
             return await technicians_with_skills(session, house.organisation_id, ids, on, level)
 

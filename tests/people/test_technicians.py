@@ -34,7 +34,7 @@ async def technician(house: House, name: str = "Demo One", **given: Any) -> tupl
 
 
 async def seen(house: House, model: type[Entity], actor: Actor) -> set[UUID]:
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         return set(await session.scalars(select(model.id).where(visible(model, actor))))
 
 
@@ -42,7 +42,7 @@ async def test_a_technician_sees_colleagues_but_not_where_they_live(house: House
     one, actor = await technician(house, homeLatitude=48.5, homeLongitude=2.5, efficiency=1.5)
     two, _ = await technician(house, "Demo Two", homeLatitude=49.5, homeLongitude=2.5)
     assert await seen(house, Technician, actor) == {one.id, two.id}
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         profiles = (await session.scalars(select(TechnicianProfile))).all()
         mine = {profile.id for profile in profiles if profile.technician_id == one.id}
     assert await seen(house, TechnicianProfile, actor) == mine
@@ -192,7 +192,7 @@ async def test_windows_reach_two_weeks_back_and_four_ahead_and_move_once_a_day(h
     await house.run("moveWindow", technicianId=one.id, windowFrom=past, windowTo=past + timedelta(days=60))
     assert await move_windows(house.kernel, house.organisation_id) == 1
     assert await move_windows(house.kernel, house.organisation_id) == 0
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         moved = await session.get_one(Technician, (house.organisation_id, one.id))
         by = await session.scalars(
             select(Change.actor_id)

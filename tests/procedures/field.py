@@ -54,7 +54,7 @@ async def run_at(house: House, site_id: UUID, version_id: UUID, **more: Any) -> 
 
 async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
     """Let an account hold scopes, as an assignment would."""
-    async with house.database.writing() as session:
+    async with house.writing() as session:
         seq = (await session.get_one(Head, house.organisation_id)).seq
         for scope in scopes:
             values = {"account_id": actor.id, "scope": scope, "from_seq": seq}
@@ -74,11 +74,11 @@ async def technician(house: House, *scopes: UUID) -> TestDevice:
 
 
 async def rows(house: House, model: Any, *where: Any) -> list[Any]:
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         own = (model.organisation_id == house.organisation_id, model.deleted.is_(False), *where)
         return list(await session.scalars(select(model).where(*own)))
 
 
 async def sees(house: House, actor: Actor, model: type[Entity], id: UUID) -> bool:
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         return await session.scalar(select(model.id).where(model.id == id, visible(model, actor))) is not None

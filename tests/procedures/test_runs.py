@@ -38,7 +38,7 @@ async def test_a_run_is_not_completed_while_a_shown_required_item_is_open(house:
     await answer(house, run, "on", checked=True)
     with pytest.raises(Blocked, match=r"pressure\.$"):
         await house.run("completeChecklistRun", runId=run.id, at=AT)
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         (now,) = await rows(house, ChecklistRun)
         moves = {move.to: move for move in await run_transitions(session, now)}
     assert (moves["COMPLETED"].allowed, moves["NOT_APPLICABLE"].allowed) == (False, True)

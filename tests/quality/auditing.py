@@ -81,7 +81,7 @@ async def now(house: House, audit: Any) -> Audit:
 
 async def put(house: House, audit: Any, **values: Any) -> None:
     """Set columns past every rule, to begin a test where we want."""
-    async with house.database.writing() as session:
+    async with house.writing() as session:
         table: Any = Audit.__table__
         await session.execute(update(table).where(table.c.id == audit.id).values(**values))
         await session.commit()

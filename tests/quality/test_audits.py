@@ -26,14 +26,14 @@ from tournee.quality.queries import audit_transitions, score_so_far
 
 async def moves(house: House) -> dict[str, tuple[bool, list[str]]]:
     (audit,) = await rows(house, Audit)
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         return {move.to: (move.allowed, move.blocked_by) for move in await audit_transitions(session, audit)}
 
 
 async def test_an_audit_runs_from_draft_to_closed_with_its_score(house: House) -> None:
     audit = await begun(house)
     await answer_all(house, audit, labels="Most")
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         assert (await score_so_far(session, audit)).percent == 83.33
     assert audit.score_percent is None
     report = await house.run("reportAudit", auditId=audit.id, at=LATER, conclusion="Fine.")

@@ -188,7 +188,7 @@ async def test_an_audit_is_closed_when_all_its_findings_are(house: House) -> Non
 
 async def test_the_transitions_name_what_stands_against_them(house: House) -> None:
     async def transitions(audit: Any) -> dict[str, list[str]]:
-        async with house.database.reading() as session:
+        async with house.reading() as session:
             return {move.to: move.blocked_by for move in await audit_transitions(session, audit)}
 
     assert await transitions(await drafted(house, leadAuditorId=None, plannedFrom=AT)) == {
@@ -200,7 +200,7 @@ async def test_the_transitions_name_what_stands_against_them(house: House) -> No
     assert "clean, safe, photos" in against
     audit = await answered(house)
     assert await transitions(audit) == {"REPORTING": []}
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         assert (await score_so_far(session, audit)).percent == 100.0
     audit = await reported(house)
     await finding(house, audit, "CRITICAL")

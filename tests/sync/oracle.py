@@ -27,7 +27,7 @@ class Oracle:
     @staticmethod
     async def read(house: House) -> Oracle:
         rows: dict[str, list[Any]] = defaultdict(list)
-        async with house.database.reading() as session:
+        async with house.reading() as session:
             for name, model in ENTITIES.items():
                 found = await session.scalars(
                     select(model).where(

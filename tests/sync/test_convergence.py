@@ -65,7 +65,7 @@ class Round:
 
     async def check(self) -> None:
         """Everybody pulls; the log and the copies are as they should be."""
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             commands = select(Change.command).where(
                 Change.organisation_id == self.house.organisation_id, Change.seq > self.base
             )

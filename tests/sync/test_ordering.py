@@ -37,7 +37,7 @@ async def missed(house: House) -> set[UUID]:
         await asyncio.sleep(0.001)
     await writing
     await device.pull()
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         ids = await session.scalars(
             select(Customer.id).where(Customer.organisation_id == house.organisation_id)
         )
@@ -83,7 +83,7 @@ async def test_with_a_sequence_instead_of_the_head_row_commits_are_missed(
     """The counter-proof: the same run must be able to fail."""
     if house.database.is_sqlite:
         pytest.skip("SQLite has one writer at a time; numbers cannot be overtaken there.")
-    async with house.database.writing() as session:
+    async with house.writing() as session:
         await session.execute(text("CREATE SEQUENCE IF NOT EXISTS unsafe_sequence"))
         await session.commit()
     monkeypatch.setattr(tournee.kernel.transaction, "publish", _publish_with_a_sequence)

@@ -22,7 +22,7 @@ def device(house: House) -> TestDevice:
 
 
 async def count(house: House, model: type[object]) -> int:
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         rows = (
             select(func.count())
             .select_from(model)
@@ -140,7 +140,7 @@ async def test_edits_of_one_field_leave_a_conflict_with_base_mine_and_theirs(
     await device.pull()
     await house.run("updateCustomer", customerId=customer.id, phone="office")
     outcome = await device.do("updateCustomer", customerId=customer.id, phone="device")
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         conflict = await session.scalar(
             select(Conflict).where(Conflict.organisation_id == house.organisation_id)
         )
@@ -201,7 +201,7 @@ async def test_the_log_is_dense_and_tells_who_did_what(house: House, device: Tes
     await device.push(
         device.operation("createCustomer", nam="typo"), device.operation("createCustomer", name="x")
     )
-    async with house.database.reading() as session:
+    async with house.reading() as session:
         changes = (
             await session.scalars(
                 select(Change).where(Change.organisation_id == house.organisation_id).order_by(Change.seq)

@@ -33,7 +33,7 @@ async def add_run(world: World, visit: Appointment, version: UUID, *, required: 
 
 
 async def blocked_by(world: World, visit: Appointment) -> list[str]:
-    async with world.house.database.reading() as session:
+    async with world.house.reading() as session:
         row = await session.get_one(Appointment, (visit.organisation_id, visit.id))
         return next(move.blocked_by for move in await transitions(session, row) if move.to == "COMPLETED")
 

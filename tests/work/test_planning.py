@@ -90,7 +90,7 @@ async def test_an_order_that_is_no_longer_or_not_yet_open_takes_no_visit(world: 
 
 
 async def offered(world: World, visit: Appointment) -> dict[str, list[str]]:
-    async with world.house.database.reading() as session:
+    async with world.house.reading() as session:
         row = await session.get_one(Appointment, (visit.organisation_id, visit.id))
         return {move.to: move.blocked_by for move in await transitions(session, row)}
 

@@ -129,7 +129,7 @@ async def test_people_move_an_order_as_the_table_says_and_in_no_other_way(world:
 async def test_an_order_tells_the_moves_people_can_make(world: World, current: W) -> None:
     order = await world.order()
     await world.put(order, status=current)
-    async with world.house.database.reading() as session:
+    async with world.house.reading() as session:
         offered = await transitions(
             session, await session.get_one(WorkOrder, (order.organisation_id, order.id))
         )

@@ -61,7 +61,7 @@ async def test_the_window_decides_but_what_is_open_stays_however_old(
     visit = await world.visit()
     await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
     await world.put(visit, status=status, **times)
-    async with world.house.database.reading() as session:
+    async with world.house.reading() as session:
         found = await MEMBERSHIP.held(session, world.house.organisation_id, {technician.actor.id})
     assert ((technician.actor.id, visit.id) in found) is held
 

@@ -79,7 +79,7 @@ class World:
         return found
 
     async def seq(self) -> int:
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             found = await session.scalar(
                 select(Head.seq).where(Head.organisation_id == self.house.organisation_id)
             )
@@ -106,11 +106,11 @@ class World:
         return operations
 
     async def read(self, model: Any, id: UUID) -> Any:
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             return await session.get_one(model, (self.house.organisation_id, id))
 
     async def rows(self, model: Any, **values: Any) -> list[Any]:
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             statement = select(model).filter_by(organisation_id=self.house.organisation_id, **values)
             return list(await session.scalars(statement.order_by(model.id)))
 
@@ -123,12 +123,12 @@ class World:
     async def put(self, row: Entity, **values: Any) -> None:
         """Set columns past every rule, to begin a test where we want."""
         table: Any = row.__table__
-        async with self.house.database.writing() as session:
+        async with self.house.writing() as session:
             await session.execute(update(table).where(table.c.id == row.id).values(**values))
             await session.commit()
 
     async def scopes(self, actor: Actor) -> set[UUID]:
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             return set(
                 await session.scalars(
                     select(Member.scope).where(
@@ -141,7 +141,7 @@ class World:
 
     async def sees(self, actor: Actor, row: Entity) -> bool:
         """Whether some open edge of the row lies in a scope the account holds."""
-        async with self.house.database.reading() as session:
+        async with self.house.reading() as session:
             edges = await session.scalars(
                 select(Edge.scope).where(
                     Edge.organisation_id == self.house.organisation_id,

@@ -190,7 +190,9 @@ class Load:
     async def _execute(self, statement: Select[Any], limit: int) -> list[Any]:
         async with self._turn:
             if self._session is None:
-                self._session = await self._stack.enter_async_context(self._database.reading())
+                self._session = await self._stack.enter_async_context(
+                    self._database.reading(self._actor.organisation_id)
+                )
             result = await self._session.execute(statement.limit(min(limit, self._left + 1)))
             rows = list(result.all())
         self._left -= len(rows)

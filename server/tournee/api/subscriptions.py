@@ -65,7 +65,7 @@ async def _wait(context: Context, seq: int) -> None:
 
 
 async def _head(context: Context) -> Cursor:
-    async with context.kernel.database.reading() as session:
+    async with context.kernel.database.reading(context.actor.organisation_id) as session:
         row = await session.execute(
             select(Head.epoch, Head.seq).where(Head.organisation_id == context.actor.organisation_id)
         )
@@ -76,7 +76,7 @@ async def _head(context: Context) -> Cursor:
 async def _office(context: Context, place: Cursor) -> tuple[Sequence[Seen], Cursor, bool]:
     """The log past the place, on one snapshot with the head: every change, in order."""
     actor = context.actor
-    async with context.kernel.database.reading() as session:
+    async with context.kernel.database.reading(context.actor.organisation_id) as session:
         head = (
             await session.execute(select(Head).where(Head.organisation_id == actor.organisation_id))
         ).scalar_one()

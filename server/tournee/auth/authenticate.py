@@ -74,7 +74,7 @@ class Authenticator:
 
     async def _ask(self, actor: Actor) -> _Refusal | None:
         same_device = and_(Device.organisation_id == Account.organisation_id, Device.id == actor.device_id)
-        async with self.database.reading() as session:
+        async with self.database.reading(actor.organisation_id) as session:
             found = await session.execute(
                 select(Account.status, Account.role, Device.status)
                 .outerjoin(Device, same_device)

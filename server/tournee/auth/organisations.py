@@ -21,13 +21,13 @@ async def found(session: AsyncSession, id: UUID, name: str) -> None:
 
 async def found_organisation(database: Database, id: UUID, name: str) -> None:
     """Add the organisation and commit."""
-    async with database.writing() as session:
+    async with database.writing(id) as session:
         await found(session, id, name)
         await session.commit()
 
 
 async def organisation_exists(database: Database, id: UUID) -> bool:
-    async with database.reading() as session:
+    async with database.reading(id) as session:
         return await session.scalar(select(Organisation.id).where(Organisation.id == id)) is not None
 
 

@@ -30,6 +30,7 @@ from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import new_id, now
+from tournee.kernel.engines import ACROSS
 from tournee.kernel.errors import Blocked, Refused
 from tournee.kernel.transaction import Operation, Transaction
 
@@ -82,7 +83,7 @@ class Sessions:
         actor = actor_of(known.organisation_id, known.id, known.role, device.id if device else None)
         family = _Family(new_id(), actor)
         if device is None:
-            async with self.kernel.database.writing() as session:
+            async with self.kernel.database.writing(actor.organisation_id) as session:
                 refresh = await self._add(session, family)
                 await session.commit()
         else:
@@ -90,7 +91,7 @@ class Sessions:
         return Grant(self.tokens.issue(actor), refresh)
 
     async def _account(self, email: str) -> Account | None:
-        async with self.kernel.database.reading() as session:
+        async with self.kernel.database.reading(ACROSS) as session:
             found: Account | None = await session.scalar(
                 select(Account).where(Account.email == email.strip().lower(), Account.deleted.is_(False))
             )
@@ -114,9 +115,10 @@ class Sessions:
 
     async def refresh(self, token: str) -> Grant:
         """By a refresh token, which is used up. Raises GrantRefused."""
-        async with self.kernel.database.writing() as session:
+        whose = await self._whose(token)
+        async with self.kernel.database.writing(whose.organisation_id) as session:
             try:
-                actor, refresh = await self._rotate(session, _hash(token))
+                actor, refresh = await self._rotate(session, whose)
             except GrantRefused:
                 # It may have ended the family, and that must stand.
                 await session.commit()
@@ -124,12 +126,17 @@ class Sessions:
             await session.commit()
         return Grant(self.tokens.issue(actor), refresh)
 
-    async def _rotate(self, session: AsyncSession, given: str) -> tuple[Actor, str]:
-        whose = await session.scalar(select(RefreshToken).where(RefreshToken.hash == given))
-        if whose is None:
+    async def _whose(self, token: str) -> RefreshToken:
+        """The token's row, from which its organisation is known. Raises GrantRefused."""
+        async with self.kernel.database.reading(ACROSS) as session:
+            row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == _hash(token)))
+        if row is None:
             raise GrantRefused(_UNUSABLE)
+        return row
+
+    async def _rotate(self, session: AsyncSession, whose: RefreshToken) -> tuple[Actor, str]:
         actor = await self._standing(session, whose)
-        token = await _locked(session, given)
+        token = await _locked(session, whose.hash)
         if token is None or token.revoked_at is not None or token.expires_at <= now():
             raise GrantRefused(_UNUSABLE)
         if token.used_at is not None:
@@ -185,10 +192,10 @@ class Sessions:
 
     async def confirm_wipe(self, token: str) -> None:
         """A device that was told to erase its copy says that it did; its refresh token tells which it is."""
-        async with self.kernel.database.reading() as session:
-            row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == _hash(token)))
-            if row is None or row.device_id is None:
-                raise GrantRefused(_UNUSABLE)
+        row = await self._whose(token)
+        if row.device_id is None:
+            raise GrantRefused(_UNUSABLE)
+        async with self.kernel.database.reading(row.organisation_id) as session:
             account = await session.get_one(Account, (row.organisation_id, row.account_id))
         actor = actor_of(row.organisation_id, account.id, account.role, row.device_id)
         await self.kernel.perform(actor, confirm_wipe, ConfirmWipe(row.device_id))

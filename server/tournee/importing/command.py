@@ -27,6 +27,7 @@ from tournee.importing.writing import Writer
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database, Organisation, new_id
+from tournee.kernel.engines import ACROSS
 
 _BATCH = 1000
 # After these batches the tables are many times larger than the database believes.
@@ -131,7 +132,7 @@ async def find_actor(database: Database, options: Options) -> Actor:
         wanted = active.where(Account.email == options.account.strip().lower())
     else:
         wanted = active.where(Account.role == Role.MANAGER).order_by(Account.created_at, Account.id)
-    async with database.reading() as session:
+    async with database.reading(organisation_id) as session:
         account = await session.scalar(wanted.limit(1))
     if account is not None:
         return actor_of(organisation_id, account.id, account.role)
@@ -142,7 +143,7 @@ async def find_actor(database: Database, options: Options) -> Actor:
 
 async def _organisation(database: Database, options: Options) -> UUID:
     wanted = options.organisation or options.create_organisation
-    async with database.reading() as session:
+    async with database.reading(ACROSS) as session:
         rows = (await session.execute(select(Organisation.id, Organisation.name))).all()
     matching = [id for id, name in rows if wanted is None or wanted in (name, str(id))]
     if len(matching) == 1:

@@ -117,7 +117,7 @@ class Kernel:
         """Run `work` and commit; again from the start after a deadlock or serialization failure."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                async with self.database.writing() as session:
+                async with self.database.writing(actor.organisation_id) as session:
                     tx = Transaction(self.database, session, actor, self.rules)
                     result = await work(tx)
                     await tx.commit()

@@ -27,10 +27,11 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, ORMExecuteState, Session, UOWTransaction, mapped_column
 from sqlalchemy.types import JSON
 
+from tournee.kernel.engines import ACROSS, Across, open_postgresql, open_sqlite, outside_transactions, serving
 from tournee.kernel.fields import Merge, column, constrain_references
 
 
@@ -158,79 +159,37 @@ event.listen(WriteSession, "before_flush", _refuse_unlogged_flush)
 event.listen(WriteSession, "do_orm_execute", _refuse_unlogged_statement)
 
 
-def async_url(url: str) -> str:
-    """The URL with the asynchronous driver we keep for its database."""
-    parsed = make_url(url)
-    driver = "sqlite+aiosqlite" if parsed.get_backend_name() == "sqlite" else "postgresql+psycopg"
-    return parsed.set(drivername=driver).render_as_string(hide_password=False)
-
-
-# Our statements are short and many: compiling one or handing it to helper processes costs more
-# than running it, and the estimate that triggers either grows with the tables.
-_SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c timezone=UTC"
-
-
-def _prepare_sqlite(engine: AsyncEngine, cache_megabytes: int) -> None:
-    """Real transactions: the driver's implicit BEGIN is off and ours says which kind it is."""
-    pragmas = ("foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000")
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (*pragmas, f"cache_size={-1024 * cache_megabytes}"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Any) -> None:
-        writes = connection.get_execution_options().get("tournee_writes")
-        connection.exec_driver_sql(f"PRAGMA query_only={0 if writes else 1}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
 class Database:
     """The engine and its two ways in: `reading()` and `writing()`."""
 
     def __init__(self, url: str, pool_size: int = 10, cache_megabytes: int = 2) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
-        options: dict[str, Any] = {}
-        if not self.is_sqlite:
-            options = {
-                "pool_size": pool_size,
-                "max_overflow": pool_size,
-                "connect_args": {"options": _SESSION},
-            }
-        self.engine = create_async_engine(async_url(url), pool_pre_ping=False, **options)
-        if self.is_sqlite:
-            _prepare_sqlite(self.engine, cache_megabytes)
-            self._write_engine = self.engine.execution_options(tournee_writes=True)
-            self._read_engine = self.engine
-        else:
-            self._write_engine = self.engine
-            self._read_engine = self.engine.execution_options(
-                isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
+        self.engine = open_sqlite(url, cache_megabytes) if self.is_sqlite else open_postgresql(url, pool_size)
         # Told of every commit made through this object, as (organisation, seq).
         self.listeners: list[Callable[[UUID, int], None]] = []
         # SQLite has one writer; queueing here is fair, its busy handler is not.
         self._turn = asyncio.Lock() if self.is_sqlite else None
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A read-only session on one snapshot."""
-        async with AsyncSession(self._read_engine, expire_on_commit=False, autoflush=False) as session:
+    async def reading(self, organisation_id: UUID | Across) -> AsyncIterator[AsyncSession]:
+        """A read-only session on one snapshot of one organisation's rows.
+
+        PostgreSQL shows this session no other organisation's rows, whatever is asked of it.
+        """
+        engine = serving(self.engine, organisation_id, writes=False)
+        async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
             yield session
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncSession]:
+    async def writing(self, organisation_id: UUID | Across) -> AsyncIterator[AsyncSession]:
         """A session for commands; it commits where the caller says so and rolls back otherwise."""
         if self._turn is not None:
             await self._turn.acquire()
         try:
+            engine = serving(self.engine, organisation_id, writes=True)
             async with AsyncSession(
-                self._write_engine, expire_on_commit=False, sync_session_class=WriteSession
+                engine, expire_on_commit=False, sync_session_class=WriteSession
             ) as session:
                 yield session
         finally:
@@ -249,14 +208,21 @@ class Database:
         whole connection: made while the tables were empty, they read them from end to end every time.
         """
         if self.is_sqlite:
-            async with self.writing() as session:
+            async with self.writing(ACROSS) as session:
                 await session.execute(text("PRAGMA analysis_limit=1000"))
                 await session.execute(text("ANALYZE"))
                 await session.commit()
         else:
-            outside_transactions = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-            async with outside_transactions.connect() as connection:
+            async with outside_transactions(self.engine).connect() as connection:
                 await connection.execute(text("ANALYZE"))
+
+    async def passes_policies(self) -> bool:
+        """Whether PostgreSQL does not hold the role we are connected as to row-level security."""
+        if self.is_sqlite:
+            return False
+        role = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        async with self.connecting() as connection:
+            return bool(await connection.scalar(role))
 
     @property
     def plain_url(self) -> str:

@@ -41,7 +41,7 @@ async def move_windows(kernel: Kernel, organisation_id: UUID) -> int:
 
 
 async def _behind(kernel: Kernel, organisation_id: UUID, starts: datetime) -> list[UUID]:
-    async with kernel.database.reading() as session:
+    async with kernel.database.reading(organisation_id) as session:
         found = await session.scalars(
             select(Technician.id)
             .where(

@@ -96,7 +96,7 @@ async def note_pull(database: Database, actor: Actor, device_id: UUID, seq: int)
 
     Written at most once for each new seq a device brings, so an idle device writes nothing.
     """
-    async with database.reading() as session:
+    async with database.reading(actor.organisation_id) as session:
         known = await session.scalar(
             select(DeviceState.acknowledged_seq).where(
                 DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id
@@ -104,7 +104,7 @@ async def note_pull(database: Database, actor: Actor, device_id: UUID, seq: int)
         )
     if known is not None and known >= seq:
         return
-    async with database.writing() as session:
+    async with database.writing(actor.organisation_id) as session:
         await session.execute(
             update(DeviceState)
             .where(

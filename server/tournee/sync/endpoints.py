@@ -62,7 +62,7 @@ class Sync:
         limit = _limit(request.query_params.get("limit"))
         text = request.query_params.get("cursor")
         device_id = _device_of(request, actor)
-        async with self.kernel.database.reading() as session:
+        async with self.kernel.database.reading(actor.organisation_id) as session:
             await check_device(session, actor, device_id)
         try:
             cursor = self.cursors.decode(text, actor) if text else None
@@ -77,7 +77,7 @@ class Sync:
         """The same pages live, as server-sent events; each event's id is its cursor."""
         text = request.headers.get("last-event-id") or request.query_params.get("cursor")
         device_id = _device_of(request, actor)
-        async with self.kernel.database.reading() as session:
+        async with self.kernel.database.reading(actor.organisation_id) as session:
             await check_device(session, actor, device_id)
         expires = request.scope.get("token_expires_at")
         return StreamingResponse(
@@ -94,7 +94,7 @@ class Sync:
             quiet_since = time.monotonic()
             yield ": connected\n\n"
             while not self.wake.closing.is_set() and (expires is None or time.time() < expires):
-                async with self.kernel.database.reading() as session:
+                async with self.kernel.database.reading(actor.organisation_id) as session:
                     await check_device(session, actor, device_id)
                 page = await self.feed.pull(actor, cursor)
                 if page.changes or page.cursor != cursor:

@@ -73,7 +73,7 @@ class Feed:
     async def pull(self, actor: Actor, cursor: Cursor | None, limit: int = DEFAULT_LIMIT) -> Page:
         """One page on one database snapshot. Raises ResyncNeeded past the horizon or in another epoch."""
         limit = max(1, min(limit, GREATEST_LIMIT))
-        async with self.database.reading() as session:
+        async with self.database.reading(actor.organisation_id) as session:
             head = await self._head(session, actor)
             if cursor is None:
                 cursor = Cursor(head.epoch, head.seq, MIN_ID, snapshot=True)
@@ -246,6 +246,6 @@ async def records_now(database: Database, actor: Actor, ids: Sequence[UUID]) -> 
                 )
             )
         )
-    async with database.reading() as session:
+    async with database.reading(actor.organisation_id) as session:
         rows = await session.execute(statement)
         return {id: f'{{"entity":"{entity}",{document[1:]}' for id, entity, document in rows}

@@ -87,7 +87,7 @@ async def push(
     careful = False
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            async with kernel.database.writing() as session:
+            async with kernel.database.writing(actor.organisation_id) as session:
                 tx = Transaction(kernel.database, session, actor, kernel.rules)
                 device = await lock_device(session, actor, device_id, app)
                 batch = _Batch(kernel, commands, tx, device, careful, _numbers_of_unread(raw, slots))
@@ -339,7 +339,7 @@ async def _commit(batch: _Batch) -> int:
     last = await tx.commit()
     if last is not None:
         return last
-    async with batch.kernel.database.reading() as session:
+    async with batch.kernel.database.reading(tx.organisation_id) as session:
         head = await session.scalar(select(Head.seq).where(Head.organisation_id == tx.organisation_id))
         return head or 0
 

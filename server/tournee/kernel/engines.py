@@ -1,0 +1,100 @@
+"""How each database is opened, and how a transaction on it begins: its kind and its organisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+
+class Across(Enum):
+    """In place of one organisation."""
+
+    ORGANISATIONS = "*"
+
+
+# For what happens before the organisation is known (somebody signs in) or concerns them all.
+ACROSS: Final = Across.ORGANISATIONS
+
+# Our statements are short and many: compiling one or handing it to helper processes costs more
+# than running it, and the estimate that triggers either grows with the tables.
+_SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c timezone=UTC"
+
+# Waiting for a lock first: changing the journal's mode needs one.
+_PRAGMAS = ("busy_timeout=30000", "foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL")
+
+
+def async_url(url: str) -> str:
+    """The URL with the asynchronous driver we keep for its database."""
+    parsed = make_url(url)
+    driver = "sqlite+aiosqlite" if parsed.get_backend_name() == "sqlite" else "postgresql+psycopg"
+    return parsed.set(drivername=driver).render_as_string(hide_password=False)
+
+
+def serving(engine: AsyncEngine, organisation_id: UUID | Across, *, writes: bool) -> AsyncEngine:
+    """The same engine, whose transactions serve one organisation."""
+    whose = organisation_id.value if isinstance(organisation_id, Across) else str(organisation_id)
+    return engine.execution_options(tournee_organisation=whose, tournee_writes=writes)
+
+
+def outside_transactions(engine: AsyncEngine) -> AsyncEngine:
+    """The same engine for statements that cannot run in a transaction."""
+    return engine.execution_options(tournee_outside=True)
+
+
+def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
+    """Real transactions: the driver's implicit BEGIN is off and ours says which kind it is."""
+    engine = create_async_engine(async_url(url))
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (*_PRAGMAS, f"cache_size={-1024 * cache_megabytes}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("tournee_writes")
+        connection.exec_driver_sql(f"PRAGMA query_only={0 if writes else 1}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
+    """Our own BEGIN, so that it names the organisation without a round trip more.
+
+    The policies on the tables compare with it (migrations/row_security.py). It ends with the
+    transaction, so a connection goes back to the pool without one, and then shows no row at all.
+    """
+    engine = create_async_engine(
+        async_url(url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"options": _SESSION, "autocommit": True},
+    )
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        if options.get("tournee_outside"):
+            return
+        statement = _begin(options)
+        driver: Any = connection.connection
+        # Two statements in one go cannot be prepared, which the driver would do at the fifth.
+        driver.run_async(lambda real: real.execute(statement, prepare=False))
+
+    return engine
+
+
+def _begin(options: Mapping[str, Any]) -> str:
+    organisation = options.get("tournee_organisation", "")
+    kind = "READ COMMITTED, READ WRITE" if options.get("tournee_writes") else "REPEATABLE READ, READ ONLY"
+    return f"BEGIN ISOLATION LEVEL {kind}; SET LOCAL tournee.organisation = '{organisation}'"
