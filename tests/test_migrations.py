@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
 
-from sqlalchemy import create_engine, inspect
+import pytest
+from sqlalchemy import (
+    Connection,
+    MetaData,
+    Table,
+    column,
+    create_engine,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy import table as sql_table
 
 from tests import migrate
 from tests.postgres import create_database, drop_database
+from tournee.kernel.database import Base, UTCDateTime
+from tournee.kernel.log import Head, Record
 
 
 def _round_trip(url: str, sync_url: str) -> list[str]:
@@ -30,3 +51,96 @@ def test_on_postgresql_they_go_up_match_the_models_and_go_down(postgres_url: str
     url = create_database(postgres_url, "migrations")
     assert _round_trip(url, url.replace("postgresql://", "postgresql+psycopg://")) == []
     drop_database(postgres_url, "migrations")
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """A transaction that sees every organisation."""
+    driver = "sqlite" if url.startswith("sqlite") else "postgresql+psycopg"
+    engine = create_engine(make_url(url).set(drivername=driver))
+    with engine.begin() as connection:
+        if driver != "sqlite":
+            connection.execute(text("SET LOCAL tournee.organisation = '*'"))
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without a table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/tournee.db"
+        return
+    server: str = request.getfixturevalue("postgres_url")
+    yield create_database(server, "earlier")
+    drop_database(server, "earlier")
+
+
+BEFORE_WINDOWS_MOVED, WINDOWS_MOVED = "0002", "0003"
+WINDOW = {"window_from": datetime(2026, 11, 9, tzinfo=UTC), "window_to": datetime(2026, 12, 22, tzinfo=UTC)}
+ON_THE_WIRE = {"windowFrom": "2026-11-09T00:00:00Z", "windowTo": "2026-12-22T00:00:00Z"}
+
+
+def _add_technicians(connection: Connection, organisation: UUID) -> None:
+    """Two technicians with their profiles, as the tables were before windows moved."""
+    head = {"organisation_id": organisation, "epoch": organisation, "seq": 4, "floor": 0}
+    _insert(connection, "head", head)
+    common = {"organisation_id": organisation, "created_at": WINDOW["window_from"], "deleted": False}
+    for number in range(2):
+        own = {
+            "id": uuid4(),
+            "name": f"Demo {number}",
+            "kind": "EMPLOYEE",
+            "status": "ACTIVE",
+            "time_zone": "UTC",
+        }
+        _insert(connection, "technician", common | own | WINDOW)
+        profile = {"id": uuid4(), "technician_id": own["id"], "efficiency": 1.0}
+        _insert(connection, "technician_profile", common | profile)
+        documents = {
+            "Technician": {"id": str(own["id"]), "name": "Demo Zoé", **ON_THE_WIRE},
+            "TechnicianProfile": {"id": str(profile["id"]), "technicianId": str(own["id"])},
+        }
+        for entity, document in documents.items():
+            record = {"id": UUID(document["id"]), "entity": entity, "seq": 1, "deleted": False, "clock": "{}"}
+            written = {"organisation_id": organisation, "document": json.dumps(document, ensure_ascii=False)}
+            _insert(connection, "record", record | written)
+
+
+def _insert(connection: Connection, name: str, values: dict[str, Any]) -> None:
+    table = Base.metadata.tables[name]
+    columns = [column(key, table.c[key].type if key in table.c else UTCDateTime()) for key in values]
+    connection.execute(insert(sql_table(name, *columns)).values(values))
+
+
+def _windows(connection: Connection, name: str, entity: str) -> tuple[list[Any], list[Any]]:
+    """The windows that the rows of a table have, and those that its documents have."""
+    columns = [column(key, UTCDateTime()) for key in WINDOW]
+    rows = connection.execute(select(*columns).select_from(sql_table(name))).mappings()
+    documents = connection.scalars(select(Record.document).where(Record.entity == entity))
+    return [dict(row) for row in rows], [
+        {key: value for key, value in json.loads(document).items() if key in ON_THE_WIRE}
+        for document in documents
+    ]
+
+
+def test_a_window_moves_to_the_profile_and_back_with_its_values(empty_url: str) -> None:
+    organisation = uuid4()
+    migrate.upgrade(empty_url, BEFORE_WINDOWS_MOVED)
+    with connected(empty_url) as connection:
+        _add_technicians(connection, organisation)
+    migrate.upgrade(empty_url, WINDOWS_MOVED)
+    with connected(empty_url) as connection:
+        assert _windows(connection, "technician_profile", "TechnicianProfile") == (
+            [WINDOW] * 2,
+            [ON_THE_WIRE] * 2,
+        )
+        assert "window_from" not in Table("technician", MetaData(), autoload_with=connection).c
+        left = connection.scalars(select(Record.document).where(Record.entity == "Technician")).all()
+        assert [json.loads(document)["name"] for document in left] == ["Demo Zoé"] * 2
+        assert not [document for document in left if "window" in document]
+        assert connection.scalar(select(Head.epoch)) != organisation, "Devices pull anew."
+    migrate.downgrade(empty_url, BEFORE_WINDOWS_MOVED)
+    with connected(empty_url) as connection:
+        assert _windows(connection, "technician", "Technician") == ([WINDOW] * 2, [ON_THE_WIRE] * 2)
+        assert "window_from" not in Table("technician_profile", MetaData(), autoload_with=connection).c

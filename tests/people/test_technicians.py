@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.house import House
+from tests.sync.device import TestDevice
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Entity, now
 from tournee.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refused
@@ -36,6 +37,12 @@ async def technician(house: House, name: str = "Demo One", **given: Any) -> tupl
 async def seen(house: House, model: type[Entity], actor: Actor) -> set[UUID]:
     async with house.reading() as session:
         return set(await session.scalars(select(model.id).where(visible(model, actor))))
+
+
+async def profile(house: House, technician: Technician) -> TechnicianProfile:
+    async with house.reading() as session:
+        own = TechnicianProfile.technician_id == technician.id
+        return (await session.scalars(select(TechnicianProfile).where(own))).one()
 
 
 async def test_a_technician_sees_colleagues_but_not_where_they_live(house: House) -> None:
@@ -186,14 +193,15 @@ async def test_a_technician_has_one_primary_territory(house: House) -> None:
 
 async def test_windows_reach_two_weeks_back_and_four_ahead_and_move_once_a_day(house: House) -> None:
     one, _ = await technician(house)
-    assert one.window_from <= now() - timedelta(days=14) < one.window_from + timedelta(days=1)
-    assert one.window_to - timedelta(days=1) <= now() + timedelta(days=28) <= one.window_to
+    own = await profile(house, one)
+    assert own.window_from <= now() - timedelta(days=14) < own.window_from + timedelta(days=1)
+    assert own.window_to - timedelta(days=1) <= now() + timedelta(days=28) <= own.window_to
     past = datetime(2026, 1, 1, tzinfo=UTC)
     await house.run("moveWindow", technicianId=one.id, windowFrom=past, windowTo=past + timedelta(days=60))
     assert await move_windows(house.kernel, house.organisation_id) == 1
     assert await move_windows(house.kernel, house.organisation_id) == 0
+    moved = await profile(house, one)
     async with house.reading() as session:
-        moved = await session.get_one(Technician, (house.organisation_id, one.id))
         by = await session.scalars(
             select(Change.actor_id)
             .where(Change.organisation_id == house.organisation_id)
@@ -202,6 +210,22 @@ async def test_windows_reach_two_weeks_back_and_four_ahead_and_move_once_a_day(h
         assert by.first() == house.organisation_id
     assert moved.window_from > now() - timedelta(days=16)
     assert moved.window_to - moved.window_from == timedelta(days=60)
+
+
+async def test_a_window_that_moves_reaches_its_own_technicians_device_and_no_colleagues(house: House) -> None:
+    one, actor = await technician(house)
+    _, colleague = await technician(house, "Demo Two")
+    own, other = TestDevice(house, actor=actor), TestDevice(house, actor=colleague)
+    for device in (own, other):
+        await device.pull()
+    before = dict(other.rows)
+    past = datetime(2026, 1, 1, tzinfo=UTC)
+    moved = await house.run("moveWindow", technicianId=one.id, windowFrom=past)
+    changed = [change.id for change in (await own.feed.pull(actor, own.cursor, 500)).changes]
+    assert changed == [moved.id]
+    assert not (await other.feed.pull(colleague, other.cursor, 500)).changes
+    await other.pull()
+    assert other.rows == before
 
 
 async def test_a_window_ends_after_it_begins_and_is_not_the_technicians_to_move(house: House) -> None:

@@ -44,11 +44,12 @@ class Oracle:
             for row in self.rows["Assignment"]
             if row.active and row.technician_id == technician.id
         }
+        (profile,) = (row for row in self.rows["TechnicianProfile"] if row.technician_id == technician.id)
         found = []
         for visit in self.rows["Appointment"]:
             ended = visit.ends_at or visit.actual_end or visit.created_at
-            in_future = visit.starts_at is not None and visit.starts_at >= technician.window_to
-            in_past = visit.status in _OVER and ended < technician.window_from
+            in_future = visit.starts_at is not None and visit.starts_at >= profile.window_to
+            in_past = visit.status in _OVER and ended < profile.window_from
             if visit.id in assigned and not in_future and not in_past:
                 found.append(visit)
         return found

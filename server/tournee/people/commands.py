@@ -155,11 +155,14 @@ class MoveWindow:
 
 
 @command(Scope.PEOPLE_WRITE)
-async def move_window(tx: Transaction, actor: Actor, do: MoveWindow) -> Technician:
+async def move_window(tx: Transaction, actor: Actor, do: MoveWindow) -> TechnicianProfile:
     """Carry the appointments of other days on a technician's devices, until the window next moves on."""
     technician = await tx.find(Technician, do.technician_id, "technicianId")
-    technician.move_window(do.window_from, None if do.window_to is UNSET else do.window_to)
-    return technician
+    (profile,) = await tx.all(
+        select(TechnicianProfile).where(TechnicianProfile.technician_id == technician.id)
+    )
+    profile.move_window(do.window_from, None if do.window_to is UNSET else do.window_to)
+    return profile
 
 
 async def _acts_for(tx: Transaction, actor: Actor, technician_id: UUID) -> Technician:

@@ -6,14 +6,14 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import now
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.people.commands import MoveWindow, move_window
-from tournee.people.models import Technician, TechnicianStatus, window_starts
+from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus, window_starts
 
 # Technicians in one transaction: their devices' appointments are reckoned anew under the head lock.
 CHUNK = 50
@@ -22,8 +22,8 @@ CHUNK = 50
 async def move_windows(kernel: Kernel, organisation_id: UUID) -> int:
     """Move the windows that begin too far back on to today; returns how many moved.
 
-    Each keeps its length. Windows lie on whole days, so however often this runs, each technician
-    changes once a day. In the log it is the organisation that did it.
+    Each keeps its length. Windows lie on whole days, so however often this runs, each technician's
+    profile changes once a day. In the log it is the organisation that did it.
     """
     actor = Actor(
         organisation_id,
@@ -44,17 +44,24 @@ async def _behind(kernel: Kernel, organisation_id: UUID, starts: datetime) -> li
     async with kernel.database.reading(organisation_id) as session:
         found = await session.scalars(
             select(Technician.id)
+            .join(
+                TechnicianProfile,
+                and_(
+                    TechnicianProfile.organisation_id == Technician.organisation_id,
+                    TechnicianProfile.technician_id == Technician.id,
+                ),
+            )
             .where(
                 Technician.organisation_id == organisation_id,
                 Technician.deleted.is_(False),
                 Technician.status == TechnicianStatus.ACTIVE,
-                Technician.window_from < starts,
+                TechnicianProfile.window_from < starts,
             )
             .order_by(Technician.id)
         )
         return list(found)
 
 
-async def _move(moves: list[MoveWindow], tx: Transaction) -> Technician:
+async def _move(moves: list[MoveWindow], tx: Transaction) -> TechnicianProfile:
     moved = [await move_window.run(tx, move, Operation(move_window.name, now())) for move in moves]
     return moved[-1]

@@ -114,10 +114,7 @@ def window_ends(at: datetime) -> datetime:
 
 
 class Technician(Entity):
-    """A person who is sent to customers. Colleagues see this much of one another.
-
-    Their devices carry the appointments between `window_from` and `window_to`.
-    """
+    """A person who is sent to customers. Colleagues see this much of one another."""
 
     __tablename__ = "technician"
     __table_args__ = (Index("uq_technician_account", "organisation_id", "account_id", unique=True),)
@@ -131,8 +128,6 @@ class Technician(Entity):
     email: Mapped[str | None] = column(200)
     phone: Mapped[str | None] = column(40)
     time_zone: Mapped[str] = column(60, default="UTC", description="IANA name, such as `Europe/Paris`.")
-    window_from: Mapped[datetime] = column(merge=Merge.SERVER_ONLY, default=lambda: window_starts(now()))
-    window_to: Mapped[datetime] = column(merge=Merge.SERVER_ONLY, default=lambda: window_ends(now()))
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.organisation_id,)
@@ -140,13 +135,6 @@ class Technician(Entity):
     def check(self) -> None:
         if self.time_zone not in _TIME_ZONES:
             raise Invalid("There is no such time zone; use an IANA name.", "timeZone")
-
-    def move_window(self, starts: datetime, ends: datetime | None = None) -> None:
-        """Carry other days on their devices; without an end the window keeps its length."""
-        ends = ends or starts + (self.window_to - self.window_from)
-        if ends <= starts:
-            raise Invalid("The window ends before it begins.", "windowTo")
-        self.window_from, self.window_to = starts, ends
 
 
 class OfTechnician:
@@ -170,7 +158,10 @@ class Timed(OfTechnician):
 
 
 class TechnicianProfile(OfTechnician, Entity):
-    """What of a technician is for planning and not for colleagues: where they live, how fast they are."""
+    """What of a technician is for planning and not for colleagues: where they live, how fast they are.
+
+    Their devices carry the appointments between `windowFrom` and `windowTo`, which move on every day.
+    """
 
     __tablename__ = "technician_profile"
     __table_args__ = (Index("uq_technician_profile", "organisation_id", "technician_id", unique=True),)
@@ -181,10 +172,19 @@ class TechnicianProfile(OfTechnician, Entity):
     efficiency: Mapped[float] = column(
         default=1.0, minimum=0.1, maximum=10, description="Planned durations are divided by it; 1 is usual."
     )
+    window_from: Mapped[datetime] = column(merge=Merge.SERVER_ONLY, default=lambda: window_starts(now()))
+    window_to: Mapped[datetime] = column(merge=Merge.SERVER_ONLY, default=lambda: window_ends(now()))
 
     def check(self) -> None:
         if (self.home_latitude is None) != (self.home_longitude is None):
             raise Invalid("Latitude and longitude go together.", "homeLongitude")
+
+    def move_window(self, starts: datetime, ends: datetime | None = None) -> None:
+        """Carry other days on their devices; without an end the window keeps its length."""
+        ends = ends or starts + (self.window_to - self.window_from)
+        if ends <= starts:
+            raise Invalid("The window ends before it begins.", "windowTo")
+        self.window_from, self.window_to = starts, ends
 
 
 class TerritoryMembership(OfTechnician, Entity):

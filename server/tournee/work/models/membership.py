@@ -15,7 +15,7 @@ from tournee.auth.roles import Role
 from tournee.customers.models import Site
 from tournee.kernel.log import Entry, Member
 from tournee.kernel.visibility import MembershipRule
-from tournee.people.models import Technician, TechnicianStatus
+from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus
 from tournee.work.models.appointment import Appointment, Assignment
 from tournee.work.models.notes import staff_scope
 from tournee.work.models.order import WorkOrder
@@ -51,8 +51,11 @@ class _Concerned:
     def _note_holder(self, entry: Entry) -> None:
         row = entry.row
         if isinstance(row, Technician):
-            if _changed(entry, "windowFrom", "windowTo", "accountId", "status", "deleted"):
+            if _changed(entry, "accountId", "status", "deleted"):
                 self.accounts |= _values(entry, "accountId", row.account_id)
+        elif isinstance(row, TechnicianProfile):
+            if _changed(entry, "windowFrom", "windowTo", "deleted"):
+                self.technicians.add(row.technician_id)
         elif isinstance(row, Site):
             if _changed(entry, "customerId", "deleted"):
                 self.customers |= _values(entry, "customerId", row.customer_id)
@@ -158,6 +161,13 @@ def _visits(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[
             Appointment.customer_id,
             Appointment.site_id,
         )
+        .join(
+            TechnicianProfile,
+            and_(
+                TechnicianProfile.organisation_id == Technician.organisation_id,
+                TechnicianProfile.technician_id == Technician.id,
+            ),
+        )
         .join(Assignment, _assigned())
         .join(
             Appointment,
@@ -172,8 +182,8 @@ def _visits(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[
             Technician.status == TechnicianStatus.ACTIVE,
             Technician.deleted.is_(False),
             Appointment.deleted.is_(False),
-            or_(Appointment.starts_at.is_(None), Appointment.starts_at < Technician.window_to),
-            or_(still_open, ended_at >= Technician.window_from),
+            or_(Appointment.starts_at.is_(None), Appointment.starts_at < TechnicianProfile.window_to),
+            or_(still_open, ended_at >= TechnicianProfile.window_from),
         )
     )
 
