@@ -17,10 +17,18 @@ def test_every_refusal_is_documented_with_what_a_client_does() -> None:
     assert documented == set(refusal_codes())
 
 
+_STEPS = {
+    "Push": ["sync/push"],
+    "Pull": ["sync/pull"],
+    "Revoking a device": ["auth/commands", "auth/revoked", "sync/surrender"],
+}
+
+
 def test_every_numbered_step_of_push_and_pull_stands_in_the_code() -> None:
     protocol = (ROOT / "schema" / "sync.md").read_text()
-    for section, module in (("Push", "push"), ("Pull", "pull")):
+    for section, modules in _STEPS.items():
         text = protocol.split(f"## {section}\n")[1].split("\n## ")[0]
         steps = re.findall(r"^(\d)\. \*\*", text, re.MULTILINE)
-        code = (ROOT / "server" / "tournee" / "sync" / f"{module}.py").read_text()
+        files = [ROOT / "server" / "tournee" / f"{module}.py" for module in modules]
+        code = "".join(file.read_text() for file in files)
         assert steps == sorted(set(re.findall(r"(?:\"\"\"|# )(\d)\. ", code)))

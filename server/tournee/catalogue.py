@@ -23,6 +23,7 @@ import tournee.quality.commands
 import tournee.quality.models
 import tournee.sync.inbox
 import tournee.sync.models
+import tournee.sync.surrendered
 import tournee.work.commands
 import tournee.work.models
 from tournee.kernel.command import Command
@@ -65,6 +66,7 @@ DOMAINS: tuple[Domain, ...] = (
     Domain("work", tournee.work.models, tournee.work.commands),
     Domain("quality", tournee.quality.models, tournee.quality.commands),
     Domain("conflicts", tournee.kernel.conflict, tournee.sync.inbox),
+    Domain("devices", tournee.sync.models, tournee.sync.surrendered),
 )
 
 COMMANDS: dict[str, Command[Any, Any]] = {

@@ -16,6 +16,7 @@ from tournee.kernel.command import Kernel
 from tournee.kernel.database import Organisation
 from tournee.kernel.engines import ACROSS
 from tournee.people.jobs import move_windows
+from tournee.sync.surrender import rescue_stranded
 
 EVERY_SECONDS = 3600.0
 
@@ -47,6 +48,7 @@ async def once(kernel: Kernel) -> None:
         organisations = list(await session.scalars(select(Organisation.id)))
     for organisation_id in organisations:
         await move_windows(kernel, organisation_id)
+        await rescue_stranded(kernel, organisation_id)
     if kernel.database.is_sqlite:
         # PostgreSQL sees to this by itself.
         await kernel.database.analyse()

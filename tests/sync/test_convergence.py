@@ -57,6 +57,8 @@ class Round:
             await self.house.run(command, actor(self.house, role), **payload)
         for role, command, payload in self.example.late:
             await push(late[role], command, payload)
+        if self.example.prepare is not None:
+            await self.example.prepare(self.house)
         for device in self.devices:
             await device.pull()
         self.earlier = {id(device): dict(device.rows) for device in self.devices}
@@ -69,7 +71,8 @@ class Round:
             commands = select(Change.command).where(
                 Change.organisation_id == self.house.organisation_id, Change.seq > self.base
             )
-            assert set(await session.scalars(commands)) == (set() if self.example.unseen else {self.name})
+            logged = {self.name, self.example.carries_out} - {None}
+            assert set(await session.scalars(commands)) == (set() if self.example.unseen else logged)
         for device in self.devices:
             await device.pull()
             assert device.rows == await device.fresh()

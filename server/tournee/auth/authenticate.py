@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import and_, select
 
 from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus
+from tournee.auth.revoked import orders
 from tournee.auth.tokens import TokenRefused, Tokens, Verified
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database, now
@@ -19,8 +21,8 @@ _MOST = 10_000
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
-# A code and a message of TokenRefused.
-_Refusal = tuple[str, str]
+# What a TokenRefused is made of: its code, its message, and what goes with them.
+_Refusal = tuple[str, str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Authenticator:
             standing = _Standing(refusal, time.monotonic() + self.believed_seconds)
             _remember(self._standings, (actor.id, actor.device_id), standing)
         if standing.refusal is not None:
-            raise TokenRefused(*standing.refusal)
+            code, message, details = standing.refusal
+            raise TokenRefused(code, message, **details)
         return verified
 
     def _verify(self, token: str) -> Verified:
@@ -76,7 +79,7 @@ class Authenticator:
         same_device = and_(Device.organisation_id == Account.organisation_id, Device.id == actor.device_id)
         async with self.database.reading(actor.organisation_id) as session:
             found = await session.execute(
-                select(Account.status, Account.role, Device.status)
+                select(Account.status, Account.role, Device.status, Device.surrender)
                 .outerjoin(Device, same_device)
                 .where(
                     Account.organisation_id == actor.organisation_id,
@@ -85,13 +88,19 @@ class Authenticator:
                 )
             )
             row = found.one_or_none()
-        if row is None or row[0] is not AccountStatus.ACTIVE:
-            return ("UNAUTHENTICATED", "This account may not come in.")
-        if actor.device_id is not None and row[2] is not DeviceStatus.ENROLLED:
-            return ("DEVICE_REVOKED", "This device was revoked; erase its copy.")
-        if row[1] != actor.role:
-            return ("TOKEN_EXPIRED", "The role of this account has changed; renew the token.")
-        return None
+        return _refusal(actor, row)
+
+
+def _refusal(actor: Actor, row: Any) -> _Refusal | None:
+    """The device first: one that was revoked must erase its copy, whatever became of its account."""
+    if row is not None and actor.device_id is not None and row[2] is not DeviceStatus.ENROLLED:
+        surrender = row[2] is DeviceStatus.REVOKED and row[3]
+        return ("DEVICE_REVOKED", "This device was revoked; erase its copy.", orders(surrender))
+    if row is None or row[0] is not AccountStatus.ACTIVE:
+        return ("UNAUTHENTICATED", "This account may not come in.", {})
+    if row[1] != actor.role:
+        return ("TOKEN_EXPIRED", "The role of this account has changed; renew the token.", {})
+    return None
 
 
 def _remember(known: dict[KeyT, ValueT], key: KeyT, value: ValueT) -> None:

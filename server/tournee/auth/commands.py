@@ -144,13 +144,15 @@ async def enrol_device(tx: Transaction, actor: Actor, do: EnrolDevice) -> Device
 @dataclass(frozen=True)
 class RevokeDevice:
     device_id: UUID
+    surrender: bool = False
 
 
 @command(Scope.DEVICES_WRITE)
 async def revoke_device(tx: Transaction, actor: Actor, do: RevokeDevice) -> Device:
-    """Shut out a lost or stolen device: it is told to erase its copy at its next call."""
+    """Shut out a device: it must erase its copy; with `surrender` it may first hand in its queued work."""
     device = await tx.find(Device, do.device_id, "deviceId")
-    device.revoke(now())
+    # 1. From here on its tokens let it in nowhere.
+    device.revoke(now(), do.surrender)
     await _end_sessions(tx, RefreshToken.device_id == device.id)
     return device
 
@@ -167,7 +169,8 @@ async def confirm_wipe(tx: Transaction, actor: Actor, do: ConfirmWipe) -> Device
     device = next(iter(await tx.all(mine)), None)
     if device is None:
         raise NotFound("There is no such Device.", "deviceId")
-    device.confirm_wipe()
+    # 6. Only the device itself can know it.
+    device.confirm_wipe(now())
     await _end_sessions(tx, RefreshToken.device_id == device.id)
     return device
 

@@ -59,7 +59,7 @@ class Endpoints:
         except _BadRequest as refusal:
             return _error(refusal.error, refusal.description)
         except GrantRefused as refusal:
-            return _error("invalid_grant", refusal.description, refusal.code)
+            return _error("invalid_grant", refusal.description, refusal.code, **refusal.details)
         return _error("unsupported_grant_type", "Use password or refresh_token.")
 
     async def _by_password(self, request: Request, form: Mapping[str, str]) -> Response:
@@ -143,8 +143,8 @@ def _device(form: Mapping[str, str]) -> EnrolDevice | None:
     )
 
 
-def _error(error: str, description: str, code: str | None = None) -> Json:
-    body: dict[str, Any] = {"error": error, "error_description": description}
+def _error(error: str, description: str, code: str | None = None, **more: Any) -> Json:
+    body: dict[str, Any] = {"error": error, "error_description": description, **more}
     if code is not None:
         body["code"] = code
     return Json(body, 400, headers=_NO_STORE)

@@ -43,7 +43,7 @@ class AuthenticationMiddleware:
 
     async def _verified(self, scope: Scope) -> Verified | None:
         headers = [value for name, value in scope["headers"] if name == b"authorization"]
-        if not headers:
+        if not headers or surrender_token(scope) is not None:
             return None
         scheme, _, token = headers[0].decode("latin-1").strip().partition(" ")
         if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip():
@@ -51,10 +51,22 @@ class AuthenticationMiddleware:
         return await self.authenticator.verify(token.strip())
 
 
+def surrender_token(scope: Scope) -> str | None:
+    """The refresh token by which a revoked device hands in its work: `Authorization: Surrender TOKEN`.
+
+    It lets in nowhere but at a push, which then only keeps what it is given.
+    """
+    headers = [value for name, value in scope["headers"] if name == b"authorization"]
+    if scope["path"] != "/sync/push" or len(headers) != 1:
+        return None
+    scheme, _, token = headers[0].decode("latin-1").strip().partition(" ")
+    return token.strip() if scheme.lower() == "surrender" else None
+
+
 def refused(refusal: TokenRefused) -> Json:
     """401, or 403 for a device that must erase its copy: renewing its token would not help."""
     if refusal.code == "DEVICE_REVOKED":
-        return coded(403, refusal.code, refusal.message)
+        return coded(403, refusal.code, refusal.message, **refusal.details)
     challenge = f'Bearer error="invalid_token", error_description="{refusal.message}"'
     return coded(401, refusal.code, refusal.message, headers={"WWW-Authenticate": challenge})
 

@@ -111,18 +111,34 @@ class Device(Entity):
     status: Mapped[DeviceStatus] = column(merge=Merge.STATE_MACHINE, default=DeviceStatus.ENROLLED)
     enrolled_at: Mapped[datetime] = column(merge=Merge.SERVER_ONLY)
     revoked_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    surrender: Mapped[bool] = column(
+        merge=Merge.SERVER_ONLY,
+        default=False,
+        description="Whether it may hand in its queued work, for a supervisor, before it erases its copy.",
+    )
+    surrendered_at: Mapped[datetime | None] = column(
+        merge=Merge.SERVER_ONLY, description="When, revoked, it last handed in queued work."
+    )
+    wiped_at: Mapped[datetime | None] = column(
+        merge=Merge.SERVER_ONLY, description="When it confirmed that its copy is erased."
+    )
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.account_id,)
 
-    def revoke(self, at: datetime) -> None:
+    def revoke(self, at: datetime, surrender: bool) -> None:
+        """It must erase its copy at its next call; until it confirms that, the copy is taken to exist."""
         DEVICE_MOVES.require(self.status, DeviceStatus.REVOKED)
         self.status = DeviceStatus.REVOKED
         self.revoked_at = at
+        self.surrender = surrender
 
-    def confirm_wipe(self) -> None:
-        DEVICE_MOVES.require(self.status, DeviceStatus.WIPED)
-        self.status = DeviceStatus.WIPED
+    def confirm_wipe(self, at: datetime) -> None:
+        """Its copy is gone; said again, because the answer was lost, it changes nothing."""
+        if self.status is not DeviceStatus.WIPED:
+            DEVICE_MOVES.require(self.status, DeviceStatus.WIPED)
+            self.status = DeviceStatus.WIPED
+            self.wiped_at = at
 
 
 class RefreshToken(Base):

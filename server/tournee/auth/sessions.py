@@ -13,10 +13,10 @@ replaced, the family ends all the same.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
@@ -26,6 +26,7 @@ from tournee.auth.commands import ConfirmWipe, EnrolDevice, confirm_wipe, enrol_
 from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus, RefreshToken
 from tournee.auth.organisations import actor_of
 from tournee.auth.passwords import is_password
+from tournee.auth.revoked import hashed, orders, recognise
 from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
@@ -41,9 +42,10 @@ _REMEMBERED = timedelta(days=30)
 class GrantRefused(Exception):
     """No token is given; `code` is there where a device must do more than ask for the password."""
 
-    def __init__(self, description: str, code: str | None = None) -> None:
+    def __init__(self, description: str, code: str | None = None, **details: Any) -> None:
         self.description = description
         self.code = code
+        self.details = details
         super().__init__(description)
 
 
@@ -108,28 +110,43 @@ class Sessions:
         try:
             await self.kernel.transact(family.actor, work)
         except Blocked as refusal:
-            raise GrantRefused(refusal.message, "DEVICE_REVOKED") from None
+            # Who has no refresh token any more has nothing to show that it is this very device.
+            raise GrantRefused(refusal.message, "DEVICE_REVOKED", **orders(surrender=False)) from None
         except Refused as refusal:
             raise GrantRefused(refusal.message, "DEVICE_MISMATCH") from None
         return given[0]
 
     async def refresh(self, token: str) -> Grant:
         """By a refresh token, which is used up. Raises GrantRefused."""
+        try:
+            actor, refresh = await self._renew(token)
+        except GrantRefused as refusal:
+            raise await self._explained(token, refusal) from None
+        return Grant(self.tokens.issue(actor), refresh)
+
+    async def _renew(self, token: str) -> tuple[Actor, str]:
         whose = await self._whose(token)
         async with self.kernel.database.writing(whose.organisation_id) as session:
             try:
-                actor, refresh = await self._rotate(session, whose)
+                renewed = await self._rotate(session, whose)
             except GrantRefused:
                 # It may have ended the family, and that must stand.
                 await session.commit()
                 raise
             await session.commit()
-        return Grant(self.tokens.issue(actor), refresh)
+        return renewed
+
+    async def _explained(self, token: str, refusal: GrantRefused) -> GrantRefused:
+        """A revoked device is told what to do, whatever else would refuse it."""
+        device = await recognise(self.kernel.database, token)
+        if device is None or not device.must_wipe:
+            return refusal
+        return GrantRefused("This device was revoked.", "DEVICE_REVOKED", **orders(device.surrender))
 
     async def _whose(self, token: str) -> RefreshToken:
         """The token's row, from which its organisation is known. Raises GrantRefused."""
         async with self.kernel.database.reading(ACROSS) as session:
-            row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == _hash(token)))
+            row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == hashed(token)))
         if row is None:
             raise GrantRefused(_UNUSABLE)
         return row
@@ -144,7 +161,7 @@ class Sessions:
         family = _Family(token.family_id, actor)
         refresh = await self._add(session, family)
         token.used_at = now()
-        token.successor = _hash(refresh)
+        token.successor = hashed(refresh)
         await session.execute(
             delete(RefreshToken)
             .where(RefreshToken.family_id == family.id, RefreshToken.used_at < now() - _REMEMBERED)
@@ -171,7 +188,7 @@ class Sessions:
                 .with_for_update(read=True)
             )
             if device is None or device.status is not DeviceStatus.ENROLLED:
-                raise GrantRefused("This device was revoked.", "DEVICE_REVOKED")
+                raise GrantRefused(_UNUSABLE)
         return actor_of(account.organisation_id, account.id, account.role, token.device_id)
 
     async def _add(self, session: AsyncSession, family: _Family) -> str:
@@ -179,7 +196,7 @@ class Sessions:
         at = now()
         await session.execute(
             insert(RefreshToken).values(
-                hash=_hash(token),
+                hash=hashed(token),
                 family_id=family.id,
                 organisation_id=family.actor.organisation_id,
                 account_id=family.actor.id,
@@ -192,13 +209,10 @@ class Sessions:
 
     async def confirm_wipe(self, token: str) -> None:
         """A device that was told to erase its copy says that it did; its refresh token tells which it is."""
-        row = await self._whose(token)
-        if row.device_id is None:
+        device = await recognise(self.kernel.database, token)
+        if device is None:
             raise GrantRefused(_UNUSABLE)
-        async with self.kernel.database.reading(row.organisation_id) as session:
-            account = await session.get_one(Account, (row.organisation_id, row.account_id))
-        actor = actor_of(row.organisation_id, account.id, account.role, row.device_id)
-        await self.kernel.perform(actor, confirm_wipe, ConfirmWipe(row.device_id))
+        await self.kernel.perform(device.actor, confirm_wipe, ConfirmWipe(device.id))
 
 
 async def _locked(session: AsyncSession, named: str | None) -> RefreshToken | None:
@@ -224,8 +238,3 @@ async def _replace_successor(session: AsyncSession, token: RefreshToken) -> None
         .execution_options(synchronize_session=False)
     )
     raise GrantRefused(_UNUSABLE)
-
-
-def _hash(token: str) -> str:
-    """Tokens are random and long: one round of SHA-256 is enough to keep a stolen table useless."""
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -25,9 +25,10 @@ _REQUIRED = ["exp", "iat", "aud", "iss", "sub"]
 class TokenRefused(Exception):
     """A token that does not let anyone in; the code tells a client whether renewing may help."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, **details: Any) -> None:
         self.code = code
         self.message = message
+        self.details = details
         super().__init__(message)
 
 

@@ -35,6 +35,10 @@ _TRANSIENT = frozenset({"40001", "40P01"})
 _ATTEMPTS = 5
 
 
+# Filled as domains are imported, for commands that carry out another, whatever domain it is of.
+COMMANDS_BY_NAME: dict[str, Command[Any, Any]] = {}
+
+
 @dataclass(frozen=True)
 class Command(Generic[InputT, EntityT]):
     """One thing people do. `offline`: devices may queue it. `fact`: it tells what happened in the
@@ -48,6 +52,9 @@ class Command(Generic[InputT, EntityT]):
     description: str
     offline: bool = False
     fact: bool = False
+
+    def __post_init__(self) -> None:
+        COMMANDS_BY_NAME[self.name] = self
 
     async def __call__(self, tx: Transaction, actor: Actor, do: InputT) -> EntityT:
         """Run inside another command, as part of it."""

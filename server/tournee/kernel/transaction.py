@@ -50,6 +50,13 @@ class Operation:
     kept: bool = False
     conflict: Conflict | None = None
 
+    @property
+    def status(self) -> str:
+        """How far it took effect, in the words of an outcome."""
+        if self.lost and not self.kept:
+            return "superseded"
+        return "merged" if self.merged or self.conflict is not None else "applied"
+
 
 class Transaction:
     """One database transaction of one actor, running one command or many in a row."""
@@ -319,6 +326,18 @@ class Transaction:
         finally:
             self.operation = None
             self.session.info["command"] = None
+
+    @asynccontextmanager
+    async def acting(self, actor: Actor) -> AsyncIterator[None]:
+        """Let the running command carry out commands of somebody else, with that actor's rights and sight."""
+        self._note_changes()
+        kept = self.actor, self.operation, self._authorised, set(self._handed)
+        self.actor, self._authorised = actor, set()
+        try:
+            yield
+        finally:
+            self.actor, self.operation, self._authorised, self._handed = kept
+            self.session.info["command"] = self.current.command
 
     def _before_flush(self, session: Session, _context: object, _rows: object) -> None:
         self._flushed.update(row for row in (*session.new, *session.dirty) if isinstance(row, Entity))

@@ -9,6 +9,7 @@ from sqlalchemy import Uuid, bindparam, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.models import Device, DeviceStatus
+from tournee.auth.revoked import orders
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database, now
 from tournee.kernel.errors import Refused
@@ -19,6 +20,10 @@ class DeviceRevoked(Refused):
     """This device was revoked; hand in what is queued where allowed, then erase the local copy."""
 
     code = "DEVICE_REVOKED"
+
+    def __init__(self, surrender: bool = False) -> None:
+        super().__init__()
+        self.details = orders(surrender)
 
 
 class DeviceMismatch(Refused):
@@ -41,7 +46,7 @@ async def check_device(session: AsyncSession, actor: Actor, device_id: UUID | No
     if device.account_id != actor.id:
         raise DeviceMismatch
     if device.status is not DeviceStatus.ENROLLED:
-        raise DeviceRevoked
+        raise DeviceRevoked(device.surrender and device.status is DeviceStatus.REVOKED)
 
 
 @dataclass

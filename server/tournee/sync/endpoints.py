@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from tournee.auth.middleware import surrender_token, unauthenticated
+from tournee.auth.revoked import KnownDevice, recognise
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused, ResyncNeeded
@@ -21,6 +23,7 @@ from tournee.sync.devices import DeviceMismatch, DeviceRevoked, check_device, no
 from tournee.sync.messages import OPERATIONS_LIMIT
 from tournee.sync.pull import DEFAULT_LIMIT, Feed, Page, records_now
 from tournee.sync.push import push
+from tournee.sync.surrender import surrender
 from tournee.sync.wake import Wake
 
 _LOOK_AGAIN_SECONDS = 5.0
@@ -41,10 +44,30 @@ class Sync:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/sync/push", _signed_in(self.push), methods=["POST"]),
+            Route("/sync/push", self._push_or_surrender, methods=["POST"]),
             Route("/sync/pull", _signed_in(self.pull), methods=["GET"]),
             Route("/sync/stream", _signed_in(self.stream), methods=["GET"]),
         ]
+
+    async def _push_or_surrender(self, request: Request) -> Response:
+        """A push; of a device that was revoked, what it may hand in before it erases its copy."""
+        token = surrender_token(request.scope)
+        if token is None:
+            return await _signed_in(self.push)(request)
+        device = await recognise(self.kernel.database, token)
+        if device is None or not device.must_wipe:
+            return unauthenticated()
+        return await _answered(self._surrender(request, device))
+
+    async def _surrender(self, request: Request, device: KnownDevice) -> Response:
+        device_id, operations, _ = _envelope(await _body(request))
+        if device_id != device.id:
+            raise DeviceMismatch
+        if not device.surrender:
+            raise DeviceRevoked
+        outcomes = await surrender(self.kernel, device, operations)
+        said = ",".join(outcome.message_body({}) for outcome in outcomes)
+        return _json(f'{{"outcomes":[{said}],"checkpoint":0,"nextNumber":null}}')
 
     async def push(self, request: Request, actor: Actor) -> Response:
         """Carry out what a device did; 200 whatever the business says."""
@@ -125,7 +148,8 @@ def _json(body: str, status: int = 200) -> Response:
 
 
 def _error(refusal: Refused) -> dict[str, Any]:
-    return {"error": {"code": refusal.code, "message": refusal.message, "field": refusal.field}}
+    details = refusal.details if isinstance(refusal, DeviceRevoked) else {}
+    return {"error": {"code": refusal.code, "message": refusal.message, "field": refusal.field, **details}}
 
 
 def _signed_in(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -133,18 +157,17 @@ def _signed_in(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 
     async def endpoint(request: Request) -> Response:
         actor = request.scope.get("actor")
-        if actor is None:
-            body = {"error": {"code": "UNAUTHENTICATED", "message": "Sign in and send the access token."}}
-            return Response(
-                orjson.dumps(body), 401, {"WWW-Authenticate": "Bearer"}, media_type="application/json"
-            )
-        try:
-            return await handler(request, actor)
-        except Refused as refusal:
-            status = 403 if isinstance(refusal, DeviceRevoked | DeviceMismatch) else 400
-            return _json(orjson.dumps(_error(refusal)).decode(), status)
+        return unauthenticated() if actor is None else await _answered(handler(request, actor))
 
     return endpoint
+
+
+async def _answered(answer: Awaitable[Response]) -> Response:
+    try:
+        return await answer
+    except Refused as refusal:
+        status = 403 if isinstance(refusal, DeviceRevoked | DeviceMismatch) else 400
+        return _json(orjson.dumps(_error(refusal)).decode(), status)
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
-from tournee.kernel.conflict import Conflict, ConflictStatus, Resolution
+from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus, Resolution
 from tournee.kernel.database import now
-from tournee.kernel.errors import TransitionNotAllowed
+from tournee.kernel.errors import Blocked, TransitionNotAllowed
 from tournee.kernel.transaction import Transaction
 
 
@@ -25,6 +25,8 @@ class ResolveConflict:
 async def resolve_conflict(tx: Transaction, actor: Actor, do: ResolveConflict) -> Conflict:
     """Mark a conflict as decided: the record stands as it is now, what to correct was corrected."""
     conflict = await tx.find(Conflict, do.conflict_id, "conflictId")
+    if conflict.kind is ConflictKind.WORK_SURRENDERED:
+        raise Blocked("Accept this work or dismiss it.", "conflictId")
     if conflict.status is not ConflictStatus.OPEN:
         raise TransitionNotAllowed("This conflict was decided already.", "conflictId")
     conflict.status = ConflictStatus.RESOLVED

@@ -277,18 +277,12 @@ async def _run(batch: _Batch, pushed: PushedOperation) -> Outcome:
     row = await command.run(batch.tx, do, operation)
     return Outcome(
         id=str(pushed.id),
-        status=_status(operation),
+        status=operation.status,
         fields=list(operation.lost),
         conflict=str(operation.conflict.id) if operation.conflict else None,
         entity=type(row).__name__,
         record_id=row.id,
     )
-
-
-def _status(operation: Operation) -> str:
-    if operation.lost and not operation.kept:
-        return "superseded"
-    return "merged" if operation.merged or operation.conflict is not None else "applied"
 
 
 async def _replay_parked(batch: _Batch) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from tests.house import House
 from tournee.kernel.database import now
 from tournee.kernel.demo import demo_id
 
@@ -24,17 +25,20 @@ class Example:
     """A run of a command that succeeds on the demo organisation.
 
     `before` brings about the state it needs, online; `late` likewise, pushed from a device that knows
-    nothing of `before`. Where the id of a row is not known in advance, the payload is a function of
-    what the office then sees. `reaches`: the technician's copy must change too; it always must where
-    the technician acts. `unseen`: what it changes is no record, so that no copy may change.
+    nothing of `before`; `prepare` does what no command does. Where the id of a row is not known in
+    advance, the payload is a function of what the office then sees. `reaches`: the technician's copy
+    must change too; it always must where the technician acts. `unseen`: what it changes is no record,
+    so that no copy may change. `carries_out`: the command that it runs for somebody else.
     """
 
     role: str
     payload: Payload | Callable[[Rows], Payload]
     before: Sequence[Step] = ()
     late: Sequence[Step] = ()
+    prepare: Callable[[House], Awaitable[None]] | None = None
     reaches: bool = False
     unseen: bool = False
+    carries_out: str | None = None
 
     def input(self, rows: Rows) -> Payload:
         return self.payload(rows) if callable(self.payload) else self.payload

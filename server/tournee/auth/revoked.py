@@ -1,0 +1,88 @@
+"""What a revoked device may still say: here is my queued work, and: my copy is erased.
+
+Its access and refresh tokens let it in nowhere. The last refresh token of its sign-in goes on
+telling which device speaks, for those two calls and no other. Whoever has another token, an old one
+or none, is told the same as a stranger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, select
+from sqlalchemy.orm import aliased
+
+from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
+from tournee.auth.organisations import actor_of
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database, now
+from tournee.kernel.engines import ACROSS
+
+
+@dataclass(frozen=True)
+class KnownDevice:
+    """A device as its refresh token names it. `surrender`: it may hand in its work before it erases it."""
+
+    id: UUID
+    actor: Actor
+    status: DeviceStatus
+    surrender: bool
+
+    @property
+    def must_wipe(self) -> bool:
+        return self.status is not DeviceStatus.ENROLLED
+
+
+def hashed(token: str) -> str:
+    """Tokens are random and long: one round of SHA-256 is enough to keep a stolen table useless."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def orders(surrender: bool) -> dict[str, Any]:
+    """2. What goes with DEVICE_REVOKED: what the device has to do."""
+    return {"wipe": True, "surrender": surrender}
+
+
+async def recognise(database: Database, token: str) -> KnownDevice | None:
+    """3. The device that holds this refresh token as its last; None for all others.
+
+    A device that lost the answer of its last renewal holds the token before the last. That a revoked
+    device's token was ended does not matter: revoking ends it, and so did a new password before that.
+    """
+    successor = aliased(RefreshToken)
+    async with database.reading(ACROSS) as session:
+        row = (
+            await session.execute(
+                select(RefreshToken, Account, Device, successor.used_at)
+                .join(
+                    Device,
+                    and_(
+                        Device.organisation_id == RefreshToken.organisation_id,
+                        Device.id == RefreshToken.device_id,
+                    ),
+                )
+                .join(
+                    Account,
+                    and_(
+                        Account.organisation_id == Device.organisation_id,
+                        Account.id == Device.account_id,
+                        Account.id == RefreshToken.account_id,
+                    ),
+                )
+                .outerjoin(successor, successor.hash == RefreshToken.successor)
+                .where(RefreshToken.hash == hashed(token))
+            )
+        ).one_or_none()
+    if row is None:
+        return None
+    given, account, device, successor_used_at = row
+    superseded = given.used_at is not None and (given.successor is None or successor_used_at is not None)
+    ended = given.revoked_at is not None or given.expires_at <= now()
+    if superseded or (ended and device.status is DeviceStatus.ENROLLED):
+        return None
+    actor = actor_of(account.organisation_id, account.id, account.role, device.id)
+    surrender = device.surrender and device.status is DeviceStatus.REVOKED
+    return KnownDevice(device.id, actor, device.status, surrender)

@@ -1,0 +1,230 @@
+"""The queued work of a revoked device. The numbers are those of schema/sync.md, "Revoking a device".
+
+It is not carried out: it waits in quarantine until somebody with the right role decides. What the
+device handed in before, and what had to wait, is taken along, for the device never comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.auth.models import Account, Device, DeviceStatus
+from tournee.auth.organisations import actor_of
+from tournee.auth.revoked import KnownDevice
+from tournee.auth.roles import Role
+from tournee.kernel.command import Kernel
+from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.database import now
+from tournee.kernel.errors import Invalid, OperationReused, Refused
+from tournee.kernel.transaction import Operation, Transaction
+from tournee.sync.messages import Outcome, PushedOperation, read_operation
+from tournee.sync.models import ParkedOperation, Receipt
+
+SURRENDERED = "SURRENDERED"
+_COMMAND = "surrenderWork"
+
+
+async def surrender(kernel: Kernel, device: KnownDevice, raw: Sequence[Any]) -> list[Outcome]:
+    """4. Keep what a revoked device hands in; each outcome says only that it is known."""
+    slots = [_read(item) for item in raw]
+    fresh = {slot.id: slot for slot in slots if isinstance(slot, PushedOperation)}
+
+    async def work(tx: Transaction) -> dict[UUID, str]:
+        async with tx.running(Operation(_COMMAND, now(), device_id=device.id)):
+            (row,) = await tx.all(select(Device).where(Device.id == device.id))
+            if row.status is not DeviceStatus.REVOKED or not row.surrender:
+                raise Invalid("This device has nothing to hand in.", "device")
+            known = await _known(tx, fresh.values())
+            kept = [operation for operation in fresh.values() if operation.id not in known]
+            await _quarantine(tx, row, kept)
+            row.surrendered_at = now()
+        return known
+
+    contents = {id: operation.payload_hash for id, operation in fresh.items()}
+    known = contents | await kernel.transact(device.actor, work)
+    return [slot if isinstance(slot, Outcome) else _acknowledged(slot, known) for slot in slots]
+
+
+def _read(item: Any) -> PushedOperation | Outcome:
+    try:
+        return read_operation(item)
+    except Refused as refusal:
+        id = item.get("id") if isinstance(item, dict) else None
+        return _rejected(id if isinstance(id, str) else None, refusal)
+
+
+def _acknowledged(operation: PushedOperation, known: Mapping[UUID, str]) -> Outcome:
+    if known[operation.id] != operation.payload_hash:
+        return _rejected(str(operation.id), OperationReused())
+    return Outcome(str(operation.id), "surrendered")
+
+
+def _rejected(id: str | None, refusal: Refused) -> Outcome:
+    fields = [refusal.field] if refusal.field else []
+    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=fields)
+
+
+async def _known(tx: Transaction, operations: Iterable[PushedOperation]) -> dict[UUID, str]:
+    """Content by id of what was decided before or waits already, here or from another device."""
+    ids = [operation.id for operation in operations]
+    receipts = await tx.session.execute(
+        select(Receipt.operation_id, Receipt.payload_hash).where(
+            Receipt.organisation_id == tx.organisation_id, Receipt.operation_id.in_(ids)
+        )
+    )
+    waiting = await tx.session.execute(
+        select(ParkedOperation.operation_id, ParkedOperation.operation).where(
+            ParkedOperation.organisation_id == tx.organisation_id,
+            ParkedOperation.operation_id.in_(ids),
+        )
+    )
+    known: dict[UUID, str] = dict(receipts.all())
+    return known | {id: read_operation(orjson.loads(text)).payload_hash for id, text in waiting}
+
+
+async def _quarantine(tx: Transaction, device: Device, operations: Sequence[PushedOperation]) -> None:
+    """Beside what it hands in now, what this device had handed in before and what nobody goes on with."""
+    rows = [
+        {
+            "organisation_id": tx.organisation_id,
+            "operation_id": operation.id,
+            "device_id": device.id,
+            "number": operation.number,
+            "reason": SURRENDERED,
+            "attempts": 0,
+            "operation": orjson.dumps(operation.raw).decode(),
+            "received_at": now(),
+        }
+        for operation in operations
+    ]
+    if rows:
+        await tx.core(insert(ParkedOperation.__table__), rows)  # type: ignore[arg-type]
+    stranded = await tx.session.scalars(
+        select(ParkedOperation).where(*_of(device), ParkedOperation.reason != SURRENDERED)
+    )
+    left = [read_operation(orjson.loads(parked.operation)) for parked in stranded]
+    await tx.session.execute(
+        update(ParkedOperation)
+        .where(*_of(device), ParkedOperation.reason != SURRENDERED)
+        .values(reason=SURRENDERED)
+        .execution_options(synchronize_session=False)
+    )
+    for unit in _units(sorted([*operations, *left], key=lambda operation: operation.number)):
+        await tx.add(_conflict(device, unit))
+
+
+def _of(device: Device) -> tuple[Any, ...]:
+    return (
+        ParkedOperation.organisation_id == device.organisation_id,
+        ParkedOperation.device_id == device.id,
+    )
+
+
+def _units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperation]]:
+    for _, members in groupby(operations, key=lambda one: (one.unit is None, one.unit or one.id)):
+        yield list(members)
+
+
+def _conflict(device: Device, unit: Sequence[PushedOperation]) -> Conflict:
+    """5. One decision for each unit, and for each operation that stands alone."""
+    first = unit[0]
+    return Conflict(
+        kind=ConflictKind.WORK_SURRENDERED,
+        role=Role.MANAGER,
+        entity=Device.__name__,
+        record_id=device.id,
+        command=first.command,
+        operation_id=first.id,
+        actor_id=device.account_id,
+        device_id=device.id,
+        occurred_at=first.occurred_at,
+        base={},
+        mine={"operations": [operation.raw for operation in unit]},
+        theirs={},
+    )
+
+
+async def waiting(session: AsyncSession, device: Device) -> list[PushedOperation]:
+    """What of this device is undecided, in the order in which it was done."""
+    found = await session.scalars(
+        select(ParkedOperation)
+        .where(*_of(device), ParkedOperation.reason == SURRENDERED)
+        .order_by(ParkedOperation.number)
+        .with_for_update()
+    )
+    return [read_operation(orjson.loads(parked.operation)) for parked in found]
+
+
+async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[PushedOperation, Outcome]]) -> None:
+    """Take operations out of quarantine; their receipts follow with the commit."""
+    ids = [operation.id for operation, _ in decided]
+    await tx.session.execute(
+        delete(ParkedOperation).where(*_of(device), ParkedOperation.operation_id.in_(ids))
+    )
+
+    async def write(entries: Sequence[Any]) -> None:
+        seqs = {entry.operation_id: entry.seq for entry in entries}
+        rows = [_receipt(device, *one, seqs.get(one[0].id), now()) for one in decided]
+        await tx.core(insert(Receipt.__table__), rows)  # type: ignore[arg-type]
+
+    tx.before_commit = write
+
+
+def _receipt(
+    device: Device, operation: PushedOperation, outcome: Outcome, seq: int | None, at: datetime
+) -> dict[str, Any]:
+    outcome.seq = seq
+    return {
+        "organisation_id": device.organisation_id,
+        "operation_id": operation.id,
+        "device_id": device.id,
+        "account_id": device.account_id,
+        "number": operation.number,
+        "command": operation.command,
+        "payload_hash": operation.payload_hash,
+        "status": outcome.status,
+        "seq": seq,
+        "outcome": outcome.stored(),
+        "received_at": at,
+    }
+
+
+async def rescue_stranded(kernel: Kernel, organisation_id: UUID) -> int:
+    """What revoked devices had handed in and had to wait goes to a supervisor too; how many devices."""
+    async with kernel.database.reading(organisation_id) as session:
+        found = await session.execute(
+            select(Device.id, Account.id, Account.role)
+            .join(
+                Account,
+                (Account.organisation_id == Device.organisation_id) & (Account.id == Device.account_id),
+            )
+            .where(
+                Device.organisation_id == organisation_id,
+                Device.status != DeviceStatus.ENROLLED,
+                Device.id.in_(
+                    select(ParkedOperation.device_id).where(
+                        ParkedOperation.organisation_id == organisation_id,
+                        ParkedOperation.reason != SURRENDERED,
+                    )
+                ),
+            )
+        )
+        stranded = found.all()
+    for device_id, account_id, role in stranded:
+        actor = actor_of(organisation_id, account_id, role, device_id)
+
+        async def work(tx: Transaction, id: UUID = device_id) -> None:
+            async with tx.running(Operation(_COMMAND, now(), device_id=id)):
+                (row,) = await tx.all(select(Device).where(Device.id == id))
+                await _quarantine(tx, row, [])
+
+        await kernel.transact(actor, work)
+    return len(stranded)

@@ -1,0 +1,348 @@
+"""A revoked device hands in its work, erases its copy and confirms; a supervisor decides on the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+from sqlalchemy import func, select
+from starlette.applications import Starlette
+
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.auth.models import Device
+from tournee.customers.models import Contact, Customer
+from tournee.kernel.actor import Actor
+from tournee.kernel.conflict import Conflict
+from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
+from tournee.sync.models import ParkedOperation, Receipt
+from tournee.sync.surrender import rescue_stranded
+
+PASSWORD = "a long password"
+
+
+class Phone:
+    """A manager's device (it may do everything offline) that speaks HTTP."""
+
+    def __init__(self, client: httpx2.AsyncClient, house: House, actor: Actor) -> None:
+        self.client, self.house, self.actor = client, house, actor
+        self.device = TestDevice(house, actor=actor)
+        self.id: UUID = self.device.id
+        self.tokens: dict[str, str] = {}
+
+    async def sign_in(self, email: str) -> httpx2.Response:
+        form = {"grant_type": "password", "username": email, "password": PASSWORD, "device": str(self.id)}
+        answer = await self.client.post("/auth/token", data=form)
+        if answer.status_code == 200:
+            self.tokens = answer.json()
+        return answer
+
+    async def renew(self, token: str | None = None) -> httpx2.Response:
+        form = {"grant_type": "refresh_token", "refresh_token": token or self.tokens["refresh_token"]}
+        return await self.client.post("/auth/token", data=form)
+
+    async def push(self, *operations: Any, **headers: str) -> httpx2.Response:
+        sent = headers or {"Authorization": f"Bearer {self.tokens['access_token']}"}
+        body = {"device": str(self.id), "app": "demo/1", "schema": 1, "operations": list(operations)}
+        return await self.client.post("/sync/push", json=body, headers=sent)
+
+    async def surrender(self, *operations: Any, token: str | None = None) -> httpx2.Response:
+        shown = token or self.tokens["refresh_token"]
+        return await self.push(*operations, Authorization=f"Surrender {shown}")
+
+    async def wiped(self, token: str | None = None) -> httpx2.Response:
+        form = {"refresh_token": token or self.tokens["refresh_token"]}
+        return await self.client.post("/auth/wiped", data=form)
+
+    async def revoke(self, **options: Any) -> None:
+        await self.house.run("revokeDevice", deviceId=self.id, **options)
+
+    async def row(self) -> Device:
+        async with self.house.reading() as session:
+            return await session.get_one(Device, (self.house.organisation_id, self.id))
+
+    async def inbox(self) -> list[Conflict]:
+        async with self.house.reading() as session:
+            mine = (Conflict.device_id == self.id, Conflict.kind == "WORK_SURRENDERED")
+            found = await session.scalars(select(Conflict).where(*mine).order_by(Conflict.id))
+            return list(found)
+
+    async def count(self, model: type[Any]) -> int:
+        async with self.house.reading() as session:
+            here = model.organisation_id == self.house.organisation_id
+            return await session.scalar(select(func.count()).select_from(model).where(here)) or 0
+
+
+@pytest_asyncio.fixture
+async def phone(app: Starlette, house: House, client: httpx2.AsyncClient) -> Phone:
+    app.state.authenticator.believed_seconds = 0
+    email = f"{uuid4()}@demo.example"
+    made = Phone(client, house, await house.account("MANAGER", email=email, password=PASSWORD))
+    await made.sign_in(email)
+    return made
+
+
+ORDERED = {"wipe": True, "surrender": True}
+
+
+async def test_every_call_of_a_revoked_device_says_what_it_must_do(phone: Phone) -> None:
+    await phone.revoke(surrender=True)
+    bearer = {"Authorization": f"Bearer {phone.tokens['access_token']}"}
+    for answer in (
+        await phone.push(),
+        await phone.client.get("/sync/pull", headers=bearer),
+        await phone.client.get("/sync/stream", headers=bearer),
+        await phone.client.post("/graphql", json={"query": "{me{id}}"}, headers=bearer),
+    ):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (403, "DEVICE_REVOKED")
+        assert {key: error[key] for key in ORDERED} == ORDERED
+    renewal = await phone.renew()
+    assert (renewal.status_code, renewal.json()["code"]) == (400, "DEVICE_REVOKED")
+    assert {key: renewal.json()[key] for key in ORDERED} == ORDERED
+
+
+async def test_surrendered_work_is_kept_and_not_carried_out(phone: Phone) -> None:
+    await phone.revoke(surrender=True)
+    done = phone.device.operation("createCustomer", name="Demo Hotel")
+    answer = await phone.surrender(done)
+    assert answer.json()["outcomes"] == [
+        {
+            "id": done["id"],
+            "status": "surrendered",
+            "seq": None,
+            "code": None,
+            "message": None,
+            "fields": [],
+            "conflict": None,
+            "record": None,
+        }
+    ]
+    assert await phone.count(Customer) == 0
+    (conflict,) = await phone.inbox()
+    assert (conflict.role, conflict.entity, conflict.record_id) == ("MANAGER", "Device", phone.id)
+    assert conflict.mine == {"operations": [done]}
+    assert (await phone.row()).surrendered_at is not None
+
+
+async def test_work_that_is_surrendered_again_is_known(phone: Phone) -> None:
+    before = phone.device.operation("createCustomer", name="Before")
+    await phone.push(before)
+    await phone.revoke(surrender=True)
+    done = phone.device.operation("createCustomer", name="Demo Hotel")
+    for _ in range(2):
+        answer = await phone.surrender(before, done, done)
+        assert [outcome["status"] for outcome in answer.json()["outcomes"]] == ["surrendered"] * 3
+    other = await phone.surrender(done | {"input": {"name": "Another"}})
+    assert other.json()["outcomes"][0]["code"] == "OPERATION_REUSED"
+    assert len(await phone.inbox()) == 1
+    (conflict,) = await phone.inbox()
+    await phone.house.run("acceptSurrenderedWork", conflictId=conflict.id)
+    assert (await phone.surrender(done)).json()["outcomes"][0]["status"] == "surrendered"
+    assert (await phone.count(Customer), len(await phone.inbox())) == (2, 1)
+
+
+async def test_where_it_was_not_allowed_nothing_is_taken(phone: Phone) -> None:
+    await phone.revoke()
+    answer = await phone.surrender(phone.device.operation("createCustomer", name="Demo"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "DEVICE_REVOKED")
+    assert answer.json()["error"]["surrender"] is False
+    assert await phone.inbox() == []
+
+
+async def test_the_refresh_token_of_a_revoked_device_opens_nothing_else(phone: Phone) -> None:
+    await phone.revoke(surrender=True)
+    token = phone.tokens["refresh_token"]
+    for scheme in ("Surrender", "Bearer"):
+        for path in ("/sync/pull", "/sync/stream", "/graphql"):
+            answer = await phone.client.get(path, headers={"Authorization": f"{scheme} {token}"})
+            assert answer.status_code == 401, (scheme, path)
+    assert (await phone.push(Authorization=f"Bearer {token}")).status_code == 401
+
+
+async def test_strangers_old_tokens_and_devices_in_good_standing_get_one_answer(phone: Phone) -> None:
+    first = phone.tokens["refresh_token"]
+    second = (await phone.renew()).json()["refresh_token"]
+    third = (await phone.renew(second)).json()["refresh_token"]
+    enrolled = await phone.surrender(token=third)
+    await phone.revoke(surrender=True)
+    stranger = await phone.surrender(token="made up")
+    old = await phone.surrender(token=first)
+    for answer in (enrolled, old):
+        assert (answer.status_code, answer.json()) == (401, stranger.json())
+    assert (await phone.wiped(first)).json() == (await phone.wiped("made up")).json()
+    assert (await phone.renew(first)).json() == (await phone.renew("made up")).json()
+    assert (await phone.surrender(token=third)).status_code == 200
+
+
+async def test_who_lost_the_answer_of_the_last_renewal_is_still_known(phone: Phone) -> None:
+    await phone.renew()
+    await phone.revoke(surrender=True)
+    assert (await phone.surrender()).status_code == 200
+    assert (await phone.wiped()).status_code == 204
+
+
+async def test_one_device_cannot_hand_in_as_another(phone: Phone) -> None:
+    await phone.revoke(surrender=True)
+    phone.id = uuid4()
+    answer = await phone.surrender()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "DEVICE_MISMATCH")
+
+
+async def test_a_wipe_is_confirmed_once_and_may_be_said_again(phone: Phone) -> None:
+    await phone.revoke(surrender=True)
+    assert (await phone.wiped()).status_code == 204
+    at = (await phone.row()).wiped_at
+    assert at is not None
+    assert (await phone.wiped()).status_code == 204
+    wiped = await phone.row()
+    assert (wiped.status, wiped.wiped_at) == ("WIPED", at)
+    late = await phone.surrender(phone.device.operation("createCustomer", name="Late"))
+    assert (late.status_code, late.json()["error"]["surrender"]) == (403, False)
+
+
+async def test_a_device_is_told_to_wipe_whatever_became_of_its_account(phone: Phone, house: House) -> None:
+    await house.run("setPassword", accountId=phone.actor.id, password="quite another")
+    assert "code" not in (await phone.renew()).json()
+    await house.run("disableAccount", await house.account("MANAGER"), accountId=phone.actor.id)
+    await phone.revoke(surrender=True)
+    assert (await phone.renew()).json()["surrender"] is True
+    assert (await phone.push()).status_code == 403
+    assert (await phone.surrender()).status_code == 200
+    assert (await phone.wiped()).status_code == 204
+
+
+async def test_accepted_work_takes_effect_as_its_authors(phone: Phone) -> None:
+    id = uuid4()
+    await phone.revoke(surrender=True)
+    done = phone.device.operation("createCustomer", id=id, name="Demo Hotel")
+    await phone.surrender(done)
+    (conflict,) = await phone.inbox()
+    decided = await phone.house.run("acceptSurrenderedWork", conflictId=conflict.id, note="Called them")
+    assert (decided.status, decided.resolution, decided.note) == ("RESOLVED", "TAKE_MINE", "Called them")
+    (change,) = await phone.house.changes(id)
+    assert (change.actor_id, change.device_id) == (phone.actor.id, phone.id)
+    assert (str(change.operation_id), change.command) == (done["id"], "createCustomer")
+    (_, closing) = await phone.house.changes(conflict.id)
+    assert (closing.command, closing.actor_id) == ("acceptSurrenderedWork", phone.house.actor("MANAGER").id)
+    async with phone.house.reading() as session:
+        receipt = await session.get_one(Receipt, (phone.house.organisation_id, UUID(done["id"])))
+    assert (receipt.status, receipt.seq) == ("applied", change.seq)
+    assert await phone.count(ParkedOperation) == 0
+    with pytest.raises(TransitionNotAllowed):
+        await phone.house.run("acceptSurrenderedWork", conflictId=conflict.id)
+
+
+async def test_an_accepted_edit_is_merged_with_what_the_office_did_since(phone: Phone) -> None:
+    customer = await phone.house.run("createCustomer", name="Demo Hotel", phone="1")
+    await phone.device.pull()
+    await phone.house.run("updateCustomer", customerId=customer.id, name="Grand Demo Hotel")
+    await phone.revoke(surrender=True)
+    await phone.surrender(phone.device.operation("updateCustomer", customerId=customer.id, phone="2"))
+    (conflict,) = await phone.inbox()
+    await phone.house.run("acceptSurrenderedWork", conflictId=conflict.id)
+    async with phone.house.reading() as session:
+        row = await session.get_one(Customer, (phone.house.organisation_id, customer.id))
+    assert (row.name, row.phone) == ("Grand Demo Hotel", "2")
+
+
+async def test_work_is_accepted_in_the_order_in_which_it_was_done(phone: Phone) -> None:
+    customer = uuid4()
+    await phone.revoke(surrender=True)
+    made = phone.device.operation("createCustomer", id=customer, name="Demo Hotel")
+    then = phone.device.operation("createContact", customerId=customer, name="Demo Contact")
+    await phone.surrender(then, made)
+    first, second = sorted(await phone.inbox(), key=lambda one: one.mine["operations"][0]["number"])
+    with pytest.raises(Blocked):
+        await phone.house.run("acceptSurrenderedWork", conflictId=second.id)
+    await phone.house.run("acceptSurrenderedWork", conflictId=first.id)
+    await phone.house.run("acceptSurrenderedWork", conflictId=second.id)
+    assert (await phone.count(Customer), await phone.count(Contact)) == (1, 1)
+
+
+async def test_what_is_refused_goes_on_waiting_and_can_be_dismissed(phone: Phone) -> None:
+    await phone.revoke(surrender=True)
+    unit = uuid4()
+    good = phone.device.operation("createCustomer", unit=unit, name="Demo Hotel")
+    bad = phone.device.operation("createContact", unit=unit, customerId=uuid4(), name="Demo")
+    after = phone.device.operation("createCustomer", name="After")
+    await phone.surrender(good, bad, after)
+    first, second = sorted(await phone.inbox(), key=lambda one: one.mine["operations"][0]["number"])
+    assert [one["number"] for one in first.mine["operations"]] == [1, 2]
+    with pytest.raises(NotFound):
+        await phone.house.run("acceptSurrenderedWork", conflictId=first.id)
+    assert (await phone.count(Customer), (await phone.inbox())[0].status) == (0, "OPEN")
+    dismissed = await phone.house.run("dismissSurrenderedWork", conflictId=first.id)
+    assert (dismissed.status, dismissed.resolution) == ("RESOLVED", "KEEP_THEIRS")
+    await phone.house.run("acceptSurrenderedWork", conflictId=second.id)
+    assert (await phone.count(Customer), await phone.count(ParkedOperation)) == (1, 0)
+
+
+async def test_only_who_manages_devices_decides_and_only_on_such_work(phone: Phone, house: House) -> None:
+    await phone.revoke(surrender=True)
+    await phone.surrender(phone.device.operation("createCustomer", name="Demo Hotel"))
+    (conflict,) = await phone.inbox()
+    for role in ("DISPATCHER", "TECHNICIAN", "AUDITOR"):
+        with pytest.raises(Forbidden):
+            await house.run("acceptSurrenderedWork", role, conflictId=conflict.id)
+    with pytest.raises(Blocked):
+        await house.run("resolveConflict", conflictId=conflict.id)
+    other = await House(house.database).found()
+    with pytest.raises(NotFound):
+        await other.run("acceptSurrenderedWork", conflictId=conflict.id)
+    customer = await house.run("createCustomer", name="Demo")
+    device = TestDevice(house, "MANAGER")
+    await device.pull()
+    await house.run("updateCustomer", customerId=customer.id, phone="1")
+    clash = (await device.do("updateCustomer", customerId=customer.id, phone="2")).conflict
+    with pytest.raises(Invalid):
+        await house.run("dismissSurrenderedWork", conflictId=clash)
+
+
+@pytest.mark.parametrize("surrender", [True, False])
+async def test_what_waited_for_a_predecessor_is_not_forgotten(
+    phone: Phone, house: House, surrender: bool
+) -> None:
+    await phone.push(phone.device.operation("createCustomer", name="First"))
+    missing = phone.device.operation("createCustomer", name="Second")
+    waits = phone.device.operation("createCustomer", name="Third")
+    assert (await phone.push(waits)).json()["outcomes"][0]["status"] == "parked"
+    await phone.revoke(surrender=surrender)
+    if surrender:
+        await phone.surrender(missing)
+    assert await rescue_stranded(house.kernel, house.organisation_id) == (0 if surrender else 1)
+    assert await rescue_stranded(house.kernel, house.organisation_id) == 0
+    handed = [one for conflict in await phone.inbox() for one in conflict.mine["operations"]]
+    assert handed == ([missing, waits] if surrender else [waits])
+
+
+@pytest.fixture
+def graphql(client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]) -> Any:
+    async def ask(actor: Actor, query: str) -> Any:
+        return (await client.post("/graphql", json={"query": query}, headers=bearer(actor))).json()["data"]
+
+    return ask
+
+
+async def test_a_manager_sees_the_work_and_what_became_of_the_device(
+    phone: Phone, house: House, graphql: Any
+) -> None:
+    boss = await house.account("MANAGER")
+    await phone.revoke(surrender=True)
+    await phone.surrender(phone.device.operation("createCustomer", name="Demo Hotel"))
+    found = await graphql(
+        boss, "{conflicts(filter:{kind:{eq:WORK_SURRENDERED}}){nodes{id status mine record{id}}}}"
+    )
+    (one,) = found["conflicts"]["nodes"]
+    assert (one["status"], one["record"]["id"]) == ("OPEN", str(phone.id))
+    accept = f'mutation{{acceptSurrenderedWork(input:{{conflictId:"{one["id"]}"}}){{__typename}}}}'
+    assert await graphql(boss, accept) == {"acceptSurrenderedWork": {"__typename": "Conflict"}}
+    await phone.wiped()
+    asked = f'{{device(id:"{phone.id}"){{status surrenderedAt wiped: wipedAt}}}}'
+    told = (await graphql(boss, asked))["device"]
+    assert told["status"] == "WIPED"
+    assert told["wiped"]
