@@ -59,6 +59,8 @@ class FakeServer(httpx2.AsyncBaseTransport):
         await asyncio.sleep(0)
         if request.url.path == "/auth/token":
             return self._token({key: values[0] for key, values in parse_qs(body.decode()).items()})
+        if request.url.path == "/auth/wiped":
+            return httpx2.Response(204)
         if request.headers.get("Authorization") != f"Bearer {self.access_token or None}":
             return httpx2.Response(401, json={"code": "UNAUTHENTICATED"})
         if self.revoked:

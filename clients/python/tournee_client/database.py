@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 
@@ -32,14 +32,7 @@ CREATE TABLE IF NOT EXISTS outcome (
     base INTEGER NOT NULL, occurred_at TEXT NOT NULL, tries INTEGER NOT NULL,
     status TEXT NOT NULL, seq INTEGER, code TEXT, message TEXT, fields TEXT NOT NULL, conflict TEXT);
 """
-_ERASE = """
-BEGIN;
-DELETE FROM meta; DELETE FROM row; DELETE FROM fresh; DELETE FROM outbox;
-DELETE FROM effect; DELETE FROM outcome;
-COMMIT;
-VACUUM;
-PRAGMA wal_checkpoint(TRUNCATE);
-"""
+_ALL = ("meta", "row", "fresh", "outbox", "effect", "outcome")
 
 
 class Database:
@@ -96,6 +89,16 @@ class Database:
         """Return a small value that counts, 0 when there is none."""
         return int(self.get(key) or 0)
 
-    def erase(self) -> None:
-        """Leave nothing readable in the file or beside it."""
-        self._connection.executescript(_ERASE)
+    def erase(self, keep: Mapping[str, str] | None = None) -> None:
+        """Leave nothing readable in the file or beside it but the small values to keep."""
+        with self.transaction():
+            for table in _ALL:
+                self.execute(f"DELETE FROM {table}")  # noqa: S608 - the names are ours
+            for key, value in (keep or {}).items():
+                self.put(key, value)
+        self.scrub()
+
+    def scrub(self) -> None:
+        """Write the file anew and empty what lies beside it; again after a crash, to be sure."""
+        self.execute("VACUUM")
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, NoReturn, Self, TypeVar
 from uuid import UUID
 
 import httpx2
 
 from tournee_client.effects import Effect, derive
+from tournee_client.errors import Revoked
+from tournee_client.farewell import Farewell
 from tournee_client.feed import Feed
 from tournee_client.ids import new_id
 from tournee_client.link import Link
@@ -21,6 +23,8 @@ from tournee_client.push import Push
 from tournee_client.retry import Backoff
 from tournee_client.store import Store
 from tournee_client.wire import Change, Document, Outcome, instant, plain
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Device:
         patience = backoff or Backoff()
         link = Link(base_url, store, self._http, name=name, clock=clock, backoff=patience)
         self._link, self._push, self._feed = link, Push(link, store), Feed(link, store, patience)
+        self._farewell = Farewell(link, store, self._push)
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,14 +84,14 @@ class Device:
 
     async def sign_in(self, username: str, password: str) -> None:
         """Sign a person in on this device, once; later calls renew themselves."""
-        await self._link.sign_in(username, password)
+        await self._unless_revoked(lambda: self._link.sign_in(username, password), patient=False)
 
     def sign_out(self) -> None:
         """Forget the tokens; rows and unsent work stay."""
         self._link.sign_out()
 
     def wipe(self) -> None:
-        """Erase everything this device knows, unsent work included."""
+        """Erase everything this device knows, unsent work included; a revoked one does it by itself."""
         self.sign_out()
         self.store.wipe()
 
@@ -103,6 +108,8 @@ class Device:
 
         Effects not given are derived for plain `createX` and `updateX`; inside `unit()` it joins that unit.
         """
+        if self.store.leaving is not None:
+            raise Revoked
         values = plain(dict(input))
         presumed = derive(command, values) if effects is None else tuple(effects)
         draft = Draft(new_id(), command, values, instant(occurred_at or self._clock()), presumed)
@@ -129,14 +136,17 @@ class Device:
 
     async def push(self) -> list[Outcome]:
         """Hand in the outbox once, without retrying."""
-        return await self._push.run(patient=False)
+        return await self._unless_revoked(lambda: self._push.run(patient=False), patient=False)
 
     async def pull(self) -> list[Change]:
         """Bring the local copy up to date once, without retrying; what was fetched before a failure stays."""
-        return await self._feed.pull(patient=False)
+        return await self._unless_revoked(lambda: self._feed.pull(patient=False), patient=False)
 
     async def sync(self) -> Synced:
         """Push, then pull, patiently, until nothing is left to hand in."""
+        return await self._unless_revoked(self._sync, patient=True)
+
+    async def _sync(self) -> Synced:
         synced = Synced()
         while True:
             synced.outcomes.extend(await self._push.run(patient=True))
@@ -144,9 +154,30 @@ class Device:
             if not self.store.outbox.waiting():
                 return synced
 
-    def stream(self) -> AsyncGenerator[list[Change]]:
+    async def stream(self) -> AsyncGenerator[list[Change]]:
         """Listen for changes and yield them, already stored; reconnects by itself until closed."""
-        return self._feed.follow()
+        await self._go_on_leaving(patient=False)
+        try:
+            async with aclosing(self._feed.follow()) as heard:
+                async for changes in heard:
+                    yield changes
+        except Revoked as revoked:
+            await self._leave(revoked, patient=False)
+
+    async def _unless_revoked(self, call: Callable[[], Awaitable[T]], patient: bool) -> T:
+        await self._go_on_leaving(patient)
+        try:
+            return await call()
+        except Revoked as revoked:
+            await self._leave(revoked, patient)
+
+    async def _go_on_leaving(self, patient: bool) -> None:
+        if self.store.leaving is not None:
+            raise await self._farewell.run(patient)
+
+    async def _leave(self, revoked: Revoked, patient: bool) -> NoReturn:
+        self._farewell.begin(revoked)
+        raise await self._farewell.run(patient) from None
 
     def get(self, entity: str, id: str | UUID) -> Document | None:
         """Return a row: what the server last said, under what this device has done since."""

@@ -27,7 +27,14 @@ class SignInRefused(TourneeError):
 
 
 class Revoked(TourneeError):
-    """This device was revoked: call `Device.wipe`."""
+    """This device was revoked; once a `Device` raises it, its copy is erased and the server knows.
+
+    `surrender`: it was allowed to hand in what it had not sent, and has done so.
+    """
+
+    def __init__(self, message: str = "this device was revoked", surrender: bool = False) -> None:
+        super().__init__(message)
+        self.surrender = surrender
 
 
 class ProtocolError(TourneeError):

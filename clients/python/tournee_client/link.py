@@ -77,8 +77,7 @@ class Link:
         request = self._http.build_request("POST", f"{self._base}/auth/token", data=form)
         response = await self._send(request)
         if response.status_code in (400, 401):
-            if _code(response) == "DEVICE_REVOKED":
-                raise Revoked("this device was revoked")
+            _stay(_said(response))
             body = _json(response, dict)
             raise SignInRefused(str(body.get("error", "invalid_grant")), body.get("error_description"))
         body = _json(_checked(response, self._clock), dict)
@@ -89,6 +88,33 @@ class Link:
             # Kept before anything is done with it: the old one is void from now on.
             self._store.database.put("refresh_token", refresh)
         self._access = access
+
+    async def surrender(self, body: Any, patient: bool) -> Any:
+        """Hand in work as a revoked device, which has no access any more."""
+        header = {"Authorization": f"Surrender {self._store.database.get('refresh_token')}"}
+
+        async def hand_in() -> Any:
+            request = self._http.build_request("POST", f"{self._base}/sync/push", json=body, headers=header)
+            response = await self._send(request)
+            if response.status_code in (401, 403):
+                _stay(_said(response))
+                raise SignInRefused("unauthorized")
+            return _json(_checked(response, self._clock), object)
+
+        return await (self._backoff if patient else _ONCE).run(hand_in)
+
+    async def wiped(self, patient: bool) -> None:
+        """Say that the copy is erased; a server that will not hear it now never will."""
+        form = {"refresh_token": self._store.database.get("refresh_token") or ""}
+
+        async def say() -> None:
+            request = self._http.build_request("POST", f"{self._base}/auth/wiped", data=form)
+            response = await self._send(request)
+            status = response.status_code
+            if status != 204 and (status in _BUSY or not 400 <= status < 500):
+                raise Offline(f"the server answered {status}", _retry_after(response, self._clock))
+
+        await (self._backoff if patient else _ONCE).run(say)
 
     async def call(self, method: str, path: str, patient: bool, **options: Any) -> Any:
         """Send an authorised request, if patient again and again, and return the JSON of its answer."""
@@ -111,6 +137,9 @@ class Link:
             async for event in source:
                 if event.event == "changes":
                     yield Page.parse(event.json(), event.id or None)
+                elif event.event == "closed":
+                    _stay(_error(event.json()))
+                    return
         except httpx2.TransportError as error:
             raise Offline(f"the stream broke: {error!r}") from error
         except ValueError as error:
@@ -154,9 +183,15 @@ def _checked(response: httpx2.Response, clock: Callable[[], datetime]) -> httpx2
         raise Offline(f"the server answered {status}", _retry_after(response, clock))
     if 200 < status < 400:
         raise Offline(f"something on the way answered {status}")
-    if status == 403 and _code(response) == "DEVICE_REVOKED":
-        raise Revoked("this device was revoked")
-    raise ProtocolError(f"the server answered {status} {_code(response) or ''}".strip(), status)
+    said = _said(response)
+    if status == 403:
+        _stay(said)
+    raise ProtocolError(f"the server answered {status} {said.get('code') or ''}".strip(), status)
+
+
+def _stay(said: Mapping[str, Any]) -> None:
+    if said.get("code") == "DEVICE_REVOKED":
+        raise Revoked(surrender=said.get("surrender") is True)
 
 
 def _json(response: httpx2.Response, kind: type) -> Any:
@@ -170,15 +205,18 @@ def _json(response: httpx2.Response, kind: type) -> Any:
     return body
 
 
-def _code(response: httpx2.Response) -> str | None:
+def _said(response: httpx2.Response) -> Mapping[str, Any]:
+    """What a refusal says of itself, nothing where it is not the server's."""
     try:
-        body = response.json()
+        return _error(response.json())
     except ValueError:
-        return None
+        return {}
+
+
+def _error(body: Any) -> Mapping[str, Any]:
     nested = body.get("error") if isinstance(body, dict) else None
     found = nested if isinstance(nested, dict) else body
-    code = found.get("code") if isinstance(found, dict) else None
-    return str(code) if code is not None else None
+    return found if isinstance(found, dict) else {}
 
 
 def _retry_after(response: httpx2.Response, clock: Callable[[], datetime]) -> float | None:

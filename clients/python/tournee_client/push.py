@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tournee_client.errors import ProtocolError
 from tournee_client.link import Link
@@ -19,6 +20,9 @@ BATCH = 500
 _SET_ASIDE = {400: "UNREADABLE", 413: "TOO_LARGE"}
 
 
+_Send = Callable[[Document], Awaitable[Any]]
+
+
 class Push:
     """Empties the outbox, one request at a time."""
 
@@ -29,49 +33,56 @@ class Push:
 
     async def run(self, patient: bool) -> list[Outcome]:
         """Hand in all that is pending, then ask again for what is parked."""
+        return await self._empty(lambda body: self._link.call("POST", "/sync/push", patient, json=body))
+
+    async def surrender(self, patient: bool) -> list[Outcome]:
+        """Hand it in as a revoked device, for a supervisor to decide."""
+        return await self._empty(lambda body: self._link.surrender(body, patient))
+
+    async def _empty(self, send: _Send) -> list[Outcome]:
         async with self._turn:
             outcomes: list[Outcome] = []
             while batch := self._store.outbox.batch("pending", BATCH):
-                outcomes += await self._hand_in(batch, patient)
+                outcomes += await self._hand_in(batch, send)
             after = 0
             while batch := self._store.outbox.batch("parked", BATCH, after):
-                outcomes += await self._hand_in(batch, patient)
+                outcomes += await self._hand_in(batch, send)
                 after = max(operation.number for operation in batch)
             return outcomes
 
-    async def _hand_in(self, batch: Sequence[Operation], patient: bool) -> list[Outcome]:
+    async def _hand_in(self, batch: Sequence[Operation], send: _Send) -> list[Outcome]:
         self._store.outbox.tried(batch)
         try:
-            answer = await self._send([operation.wire() for operation in batch], patient)
+            answer = await self._send([operation.wire() for operation in batch], send)
         except ProtocolError as error:
             if error.status not in _SET_ASIDE:
                 raise
-            return await self._isolate(batch, _SET_ASIDE[error.status], patient)
+            return await self._isolate(batch, _SET_ASIDE[error.status], send)
         return self._settle(batch, answer)
 
-    async def _send(self, operations: Sequence[Document], patient: bool) -> Answer:
+    async def _send(self, operations: Sequence[Document], send: _Send) -> Answer:
         body = {"device": self._store.device, "app": APP, "schema": SCHEMA, "operations": operations}
-        return Answer.parse(await self._link.call("POST", "/sync/push", patient, json=body))
+        return Answer.parse(await send(body))
 
     def _settle(self, batch: Sequence[Operation], answer: Answer) -> list[Outcome]:
         if self._store.settle(batch, answer) == 0:
             raise ProtocolError("the answer has no outcome for any operation sent")
         return list(answer.outcomes)
 
-    async def _isolate(self, batch: Sequence[Operation], code: str, patient: bool) -> list[Outcome]:
+    async def _isolate(self, batch: Sequence[Operation], code: str, send: _Send) -> list[Outcome]:
         """Find by halves the unit the server cannot read, and set it aside: it must not hold up the rest."""
         together = units(batch)
         if len(together) == 1:
-            return await self._set_aside(batch, code, patient)
+            return await self._set_aside(batch, code, send)
         middle = len(together) // 2
         first = [operation for unit in together[:middle] for operation in unit]
         second = [operation for unit in together[middle:] for operation in unit]
-        return await self._hand_in(first, patient) + await self._hand_in(second, patient)
+        return await self._hand_in(first, send) + await self._hand_in(second, send)
 
-    async def _set_aside(self, unit: Sequence[Operation], code: str, patient: bool) -> list[Outcome]:
+    async def _set_aside(self, unit: Sequence[Operation], code: str, send: _Send) -> list[Outcome]:
         """Hand in a name for each number, which the server refuses: for a missing number it would wait."""
         names = [op.wire() | {"command": f"{op.command}:{code}", "input": {}} for op in unit]
-        answer = await self._send(names, patient)
+        answer = await self._send(names, send)
         refused = [
             replace(outcome, status="quarantined", code=code, message="The server cannot read this.")
             if outcome.refused

@@ -168,6 +168,16 @@ class Store:
         ).fetchone()
         return None if found is None else int(found[0])
 
+    @property
+    def leaving(self) -> str | None:
+        """How far a revoked device is on its way out: to `surrender`, to `wipe`, or `wiped`."""
+        return self.database.get("leaving")
+
+    def leave(self) -> None:
+        """Forget everything but that it has to be confirmed, and as whom."""
+        token = self.database.get("refresh_token") or ""
+        self.database.erase({"leaving": "wiped", "refresh_token": token})
+
     def wipe(self) -> None:
         """Forget everything; what remains is an empty store of a new device."""
         self.database.erase()

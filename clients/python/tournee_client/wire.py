@@ -12,7 +12,7 @@ from tournee_client.errors import ProtocolError
 
 Document = dict[str, Any]
 
-_FINAL = frozenset({"applied", "merged", "superseded", "duplicate", "rejected", "quarantined"})
+_FINAL = frozenset({"applied", "merged", "superseded", "duplicate", "rejected", "quarantined", "surrendered"})
 _REFUSED = frozenset({"rejected", "quarantined"})
 
 

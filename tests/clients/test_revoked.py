@@ -1,0 +1,264 @@
+"""The real device and the real server: revoked, surrendered, wiped, confirmed, whatever comes between."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.clients.test_real_server import (  # noqa: F401 - fixtures
+    Field,
+    Office,
+    Open,
+    ask,
+    copy,
+    device,
+    field,
+    network,
+    office,
+    step,
+)
+from tournee_client import Device, Offline, Revoked, SignInRefused, Store, new_id
+from tournee_client.testing import Fault, FlakyTransport
+
+Ask = Callable[..., Awaitable[Any]]
+SECRET = "Demo: the key is under the mat"
+
+
+class Switched(Exception):
+    """The device was switched off here."""
+
+
+@pytest.fixture
+def say(ask: Ask, store: Store) -> Callable[[], Awaitable[tuple[str, list[str]]]]:  # noqa: F811
+    """The device's status, and the commands that wait for a manager in the order they were done."""
+    id = store.device
+
+    async def told() -> tuple[str, list[str]]:
+        asked = """query Q($id: ID!) { device(id: $id) { status }
+          conflicts(filter: {kind: {eq: WORK_SURRENDERED}}) { nodes { deviceId mine } } }"""
+        said = await ask(asked, id=id)
+        mine = [one["mine"] for one in said["conflicts"]["nodes"] if one["deviceId"] == id]
+        done = sorted((one for kept in mine for one in kept["operations"]), key=lambda one: one["number"])
+        return said["device"]["status"], [one["command"] for one in done]
+
+    return told
+
+
+async def work(device: Device, field: Field) -> str:  # noqa: F811
+    """A visit pulled, and two things done there that were not handed in."""
+    visit = await field.visit()
+    await device.pull()
+    await step(device, "startTravel", visit, 0)
+    await device.do("addNote", {"id": new_id(), "appointmentId": visit, "text": SECRET})
+    return visit
+
+
+def is_on_disk(folder: Path, text: str) -> bool:
+    return any(text.encode() in file.read_bytes() for file in folder.iterdir())
+
+
+DONE = ["startTravel", "addNote"]
+
+
+async def test_it_hands_in_its_work_erases_its_copy_and_confirms(
+    device: Device,  # noqa: F811
+    store: Store,
+    field: Field,  # noqa: F811
+    office: Office,  # noqa: F811
+    network: FlakyTransport,  # noqa: F811
+    say: Any,
+    tmp_path: Path,
+) -> None:
+    await work(device, field)
+    assert is_on_disk(tmp_path, SECRET)
+    await office("revokeDevice", deviceId=store.device, surrender=True)
+    assert await say() == ("REVOKED", [])
+    network.history.clear()
+    with pytest.raises(Revoked) as raised:
+        await device.sync()
+    assert raised.value.surrender
+    assert [path for _, _, path in network.history] == ["/sync/push", "/sync/push", "/auth/wiped"]
+    assert await say() == ("WIPED", DONE)
+    assert (copy(device), device.pending(), store.leaving) == ({}, [], None)
+    assert not is_on_disk(tmp_path, SECRET)
+    with pytest.raises(SignInRefused):
+        await device.pull()
+
+
+async def test_where_it_may_not_hand_in_its_work_goes_with_the_copy(
+    device: Device,  # noqa: F811
+    store: Store,
+    field: Field,  # noqa: F811
+    office: Office,  # noqa: F811
+    say: Any,
+    tmp_path: Path,
+) -> None:
+    await work(device, field)
+    await office("revokeDevice", deviceId=store.device)
+    with pytest.raises(Revoked) as raised:
+        await device.pull()
+    assert not raised.value.surrender
+    assert await say() == ("WIPED", [])
+    assert not is_on_disk(tmp_path, SECRET)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        [Fault.DELIVER, Fault.DROP],
+        [Fault.DELIVER, Fault.LOSE],
+        [Fault.DELIVER, Fault.CUT],
+        [Fault.DELIVER, Fault.BUSY],
+        [Fault.DELIVER, Fault.REPEAT, Fault.DROP],
+        [Fault.DELIVER, Fault.DELIVER, Fault.LOSE],
+        [Fault.DELIVER, Fault.DELIVER, Fault.BUSY],
+    ],
+    ids=lambda plan: "-".join(plan[1:]),
+)
+async def test_whatever_the_network_does_in_between_it_goes_on_where_it_was(
+    device: Device,  # noqa: F811
+    open_device: Open,
+    store: Store,
+    field: Field,  # noqa: F811
+    office: Office,  # noqa: F811
+    network: FlakyTransport,  # noqa: F811
+    say: Any,
+    tmp_path: Path,
+    plan: list[Fault],
+) -> None:
+    await work(device, field)
+    await office("revokeDevice", deviceId=store.device, surrender=True)
+    network.plan = iter([*plan, *repeat(Fault.DROP, 3)])
+    with pytest.raises(Offline):
+        await device.push()
+    assert (len(device.pending()) == 2) == (store.leaving == "surrender")
+    with pytest.raises(Offline):
+        await device.pull()
+    with pytest.raises(Revoked):
+        await device.do("addNote", {"text": "too late"})
+    network.plan = iter(())
+    with pytest.raises(Revoked):
+        await open_device(store).sync()
+    assert await say() == ("WIPED", DONE)
+    assert not is_on_disk(tmp_path, SECRET)
+
+
+@pytest.mark.parametrize("moment", ["surrendered", "leaving", "left", "confirmed"])
+async def test_a_device_that_is_switched_off_in_between_goes_on_where_it_was(
+    device: Device,  # noqa: F811
+    open_device: Open,
+    store: Store,
+    field: Field,  # noqa: F811
+    office: Office,  # noqa: F811
+    say: Any,
+    tmp_path: Path,
+    moment: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def off(*_: object) -> None:
+        raise Switched
+
+    await work(device, field)
+    await office("revokeDevice", deviceId=store.device, surrender=True)
+    with monkeypatch.context() as patched:
+        if moment == "surrendered":  # the work was taken, the answer not yet read
+            patched.setattr(store, "settle", off)
+        elif moment == "leaving":
+            patched.setattr(store, "leave", off)
+        elif moment == "left":  # the rows are deleted, the file not yet written anew
+            patched.setattr(store.database, "scrub", off)
+        else:
+            patched.setattr(store, "wipe", off)
+        with pytest.raises(Switched):
+            await device.sync()
+    store.close()
+    again = Store(tmp_path / "device.db")
+    try:
+        with pytest.raises(Revoked):
+            await open_device(again).pull()
+        assert again.leaving is None
+        assert await say() == ("WIPED", DONE)
+        assert not is_on_disk(tmp_path, SECRET)
+    finally:
+        again.close()
+
+
+async def test_a_device_that_slept_through_it_all_hands_in_its_work_too(
+    device: Device,  # noqa: F811
+    open_device: Open,
+    store: Store,
+    field: Field,  # noqa: F811
+    office: Office,  # noqa: F811
+    say: Any,
+) -> None:
+    await work(device, field)
+    await office("revokeDevice", deviceId=store.device, surrender=True)
+    with pytest.raises(Revoked):
+        await open_device(store).push()  # without an access token: it hears of it when it renews
+    assert await say() == ("WIPED", DONE)
+
+
+async def test_a_device_that_listens_leaves_as_well(
+    device: Device,  # noqa: F811
+    store: Store,
+    field: Field,  # noqa: F811
+    office: Office,  # noqa: F811
+    say: Any,
+) -> None:
+    await work(device, field)
+    async with aclosing(device.stream()) as heard:
+        await office("updateCustomer", customerId=field.world.customer.id, phone="1")
+        await anext(heard)
+        await office("revokeDevice", deviceId=store.device, surrender=True)
+        with pytest.raises(Revoked):
+            await anext(heard)
+    assert await say() == ("WIPED", DONE)
+
+
+async def test_a_new_device_of_the_same_person_starts_afresh(
+    device: Device,  # noqa: F811
+    store: Store,
+    field: Field,  # noqa: F811
+    office: Office,  # noqa: F811
+) -> None:
+    visit = await work(device, field)
+    before = store.device
+    await office("revokeDevice", deviceId=before)
+    with pytest.raises(Revoked):
+        await device.sync()
+    await device.sign_in(field.email, "a long password")
+    await device.pull()
+    assert store.device != before
+    assert device.get("Appointment", visit) is not None
+
+
+async def test_no_answer_of_a_stranger_makes_it_leave(
+    device: Device,  # noqa: F811
+    store: Store,
+    field: Field,  # noqa: F811
+    network: FlakyTransport,  # noqa: F811
+) -> None:
+    class Stranger(httpx2.AsyncBaseTransport):
+        def __init__(self, answer: httpx2.Response) -> None:
+            self.answer = answer
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            return self.answer
+
+    await work(device, field)
+    for answer in (
+        httpx2.Response(403, html="<h1>Forbidden</h1>"),
+        httpx2.Response(503),
+        httpx2.Response(401),
+    ):
+        network.inner = Stranger(answer)
+        with pytest.raises(Exception) as raised:  # noqa: PT011 - whichever, but not the one
+            await device.push()
+        assert not isinstance(raised.value, Revoked)
+        assert (len(device.pending()), store.leaving) == (2, None)
