@@ -118,7 +118,11 @@ async def test_what_breaks_is_masked_outside_and_logged_inside(small: Starlette)
 
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
-    [("GET", "/nothing", 404, "NO_SUCH_PATH"), ("GET", "/auth/token", 405, "METHOD_NOT_ALLOWED")],
+    [
+        ("GET", "/nothing", 404, "NO_SUCH_PATH"),
+        ("GET", "/graphql/", 404, "NO_SUCH_PATH"),
+        ("GET", "/auth/token", 405, "METHOD_NOT_ALLOWED"),
+    ],
 )
 async def test_what_is_not_there_is_refused_with_a_code(
     client: httpx2.AsyncClient, method: str, path: str, status: int, code: str

@@ -91,6 +91,8 @@ def create_app(settings: Settings) -> Starlette:
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )
+    # Such a redirect would name whatever host the request does.
+    app.router.redirect_slashes = False
     # For tests and tools; requests get what they need from their endpoint.
     app.state.kernel = kernel
     app.state.tokens = tokens

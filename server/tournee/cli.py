@@ -47,6 +47,7 @@ def run() -> None:
         loop="auto",
         http="httptools",
         ws="websockets-sansio",
+        ws_max_size=settings.body_limit,
         access_log=False,
         log_config=None,
         log_level="warning",

@@ -59,6 +59,16 @@ async def test_what_is_no_request_is_refused_with_a_code(client: httpx2.AsyncCli
     assert found.json()["errors"][0]["extensions"]["code"] in ("BAD_REQUEST", "MALFORMED")
 
 
+@pytest.mark.parametrize("filler", ["#", '"""', " "])
+async def test_a_document_too_long_to_be_read_is_refused_unread(
+    client: httpx2.AsyncClient, filler: str
+) -> None:
+    document = "{me{role}}" + filler + "x" * 100_000
+    found = await client.post("/graphql", json={"query": document})
+    assert found.status_code == 413
+    assert found.json()["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -180,6 +180,52 @@ async def test_what_is_no_message_closes_with_4400(house: House, garbage: Any) -
         assert socket.close_code == 4400
 
 
+QUERY = (
+    '{"type":"subscribe","id":"1",'
+    '"payload":{"query":"query($f:CustomerFilter){customers(filter:$f){nodes{id}}}",'
+)
+NO_JSON = [
+    QUERY + '"variables":{"f":{"name":{"eq":"\\ud800"}}}}}',
+    QUERY + '"variables":{"f":{"name":{"eq":NaN}}}}}',
+    QUERY + '"variables":{"f":' + "9" * 5000 + "}}}",
+    '{"type":"subscribe","id":"\\ud800","payload":{"query":"{me{id}}"}}',
+    "[" * 100_000,
+    '{"type":"subscribe","id":"1","payload":{"query":"{me{id}}' + " " * 100_000 + '"}}',
+]
+
+
+@pytest.mark.parametrize("garbage", NO_JSON, ids=lambda text: text[-40:].strip())
+async def test_a_message_is_read_as_strictly_as_a_body(house: House, garbage: str) -> None:
+    async with served(door(house)) as address, connected(address) as socket:
+        await socket.send(garbage)
+        with pytest.raises(ConnectionClosed):
+            await hear(socket)
+        assert socket.close_code == 4400
+
+
+async def test_an_operation_that_is_not_in_the_document_is_said_to_be_missing(house: House) -> None:
+    async with served(door(house)) as address:
+        async with connected(address) as socket:
+            await say(
+                socket,
+                type="subscribe",
+                id="1",
+                payload={"query": "query A {me{role}}", "operationName": "B"},
+            )
+            message = await hear(socket)
+            assert message["payload"][0]["extensions"]["code"] == "BAD_REQUEST"
+        async with httpx2.AsyncClient() as client:
+            headers = {"Authorization": "Bearer manager", "Accept": "text/event-stream"}
+            mutation = 'mutation {createCustomer(input: {name: "Demo"}) {__typename}}'
+            for params, code in (
+                ({"query": "query A {me{role}}", "operationName": "B"}, "BAD_REQUEST"),
+                ({"query": mutation}, "METHOD_NOT_ALLOWED"),
+            ):
+                events = (await client.get(f"http://{address}", params=params, headers=headers)).text
+                assert f'"code":"{code}"' in events
+    assert (await ask(house, "{customers{totalCount}}"))["customers"]["totalCount"] == 0
+
+
 async def test_who_brings_no_good_token_is_closed_with_4401(house: House) -> None:
     async with served(door(house)) as address:
         for payload in (None, {}, {"Authorization": "Bearer nobody"}, {"Authorization": 5}, {"headers": 5}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -100,6 +101,24 @@ async def test_after_ten_failures_a_name_must_wait(
     waiting = await sign_in(email)
     assert waiting.status_code == 429
     assert 0 < int(waiting.headers["Retry-After"]) <= 301
+
+
+async def test_guesses_made_at_once_are_no_more_than_guesses_made_in_turn(
+    technician: Actor, email: str, sign_in: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow_no(_password: str, _hash: str | None) -> bool:
+        await asyncio.sleep(0.05)
+        return False
+
+    with monkeypatch.context() as quick:
+        quick.setattr("tournee.auth.sessions.is_password", slow_no)
+        answers = await asyncio.gather(*(sign_in(email, "guess") for _ in range(25)))
+    assert sorted(answer.status_code for answer in answers) == [400] * 10 + [429] * 15
+
+
+async def test_signing_in_often_makes_nobody_wait(technician: Actor, email: str, sign_in: Form) -> None:
+    for _ in range(120):
+        assert (await sign_in(email)).status_code == 200
 
 
 async def test_signing_in_enrols_the_device_once_and_logs_it(

@@ -59,6 +59,7 @@ async def test_the_likeness_of_a_token_is_let_in(app: Starlette, actor: Actor, w
         ({"kid": "another"}, "TOKEN_INVALID"),
         ({"kid": 7}, "TOKEN_INVALID"),
         ({"exp": None}, "TOKEN_INVALID"),
+        ({"exp": 10**30}, "TOKEN_INVALID"),
         ({"aud": None}, "TOKEN_INVALID"),
         ({"iss": None}, "TOKEN_INVALID"),
         ({"sub": None}, "TOKEN_INVALID"),

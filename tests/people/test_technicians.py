@@ -126,6 +126,19 @@ async def test_a_technician_with_bad_values_is_refused(house: House, bad: dict[s
         await house.run("createTechnician", **{"name": "Demo", **bad})
 
 
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"windowFrom": "9999-12-31T00:00:00Z"},
+        {"windowFrom": "2026-02-01T00:00:00Z", "windowTo": "2026-01-01T00:00:00Z"},
+    ],
+)
+async def test_a_window_that_ends_nowhere_is_refused(house: House, window: dict[str, str]) -> None:
+    one, _ = await technician(house)
+    with pytest.raises(Invalid):
+        await house.run("moveWindow", technicianId=one.id, **window)
+
+
 async def test_technicians_of_another_organisation_are_not_there(house: House) -> None:
     other = await House(house.database).found()
     foreign, _ = await technician(other)

@@ -20,7 +20,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.graphql import OperationType
 
 from tournee.api.context import Context
-from tournee.api.errors import coded
+from tournee.api.errors import NO_OPERATION, coded
 from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, preferred, read
 from tournee.api.schema import schema
 from tournee.api.sockets import Socket, TextAdapter, token_check
@@ -82,6 +82,10 @@ class Endpoint(GraphQL[None, None]):
             scope.get("request_id") or str(new_id()),
         )
 
+    def decode_json(self, data: str | bytes) -> object:
+        """A message of a WebSocket, read as strictly as the body of a request."""
+        return orjson.loads(data)
+
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> None:
         """A WebSocket's is made when its first message has said who acts."""
 
@@ -110,7 +114,7 @@ class Endpoint(GraphQL[None, None]):
                 allowed_operation_types=allowed,
             )
         except (CannotGetOperationTypeError, MissingQueryError):
-            raise BadRequest(400, "BAD_REQUEST", "The document has no such operation.") from None
+            raise BadRequest(400, "BAD_REQUEST", NO_OPERATION) from None
         except InvalidOperationTypeError as error:
             raise _not_this_way(error) from None
         status = 200

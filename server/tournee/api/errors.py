@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.errors import Refused
 
 HIDDEN = "Something went wrong on our side."
+NO_OPERATION = "The document has no such operation."
 
 
 class Rejected(Exception):
@@ -51,6 +53,10 @@ def _present(error: GraphQLError, request_id: str) -> GraphQLError:
         return _again(error, cause.message, {"code": cause.code, **field})
     if isinstance(cause, (Rejected, TokenRefused)):
         return _again(error, str(cause), {"code": cause.code})
+    if isinstance(cause, CannotGetOperationTypeError):
+        return _again(error, NO_OPERATION, {"code": "BAD_REQUEST"})
+    if isinstance(cause, InvalidOperationTypeError):
+        return _again(error, error.message, {"code": "METHOD_NOT_ALLOWED"})
     if cause is not None:
         structlog.get_logger().error("graphql_failed", request_id=request_id, path=error.path, exc_info=cause)
         return _again(error, HIDDEN, {"code": "INTERNAL", "id": request_id})

@@ -25,6 +25,7 @@ from tournee.kernel.log import Change
 
 MOST_CONDITIONS = 100
 MOST_VALUES = 1000
+MOST_CHARACTERS = 1000
 
 _EQUALITY: tuple[str, ...] = ("eq", "ne", "in", "notIn", "isNull")
 _RANGE = ("lt", "lte", "gt", "gte")
@@ -130,6 +131,8 @@ def _condition(field: Field, column: Any, operator: str, value: Any) -> ColumnEl
     for one in value if isinstance(value, list) else (value,):
         if isinstance(one, str) and "\x00" in one:
             raise Rejected("A NUL character is in no text.")
+    if operator in _TEXT and len(value) > MOST_CHARACTERS:
+        raise LimitExceeded(f"What a text contains or starts with has at most {MOST_CHARACTERS} characters.")
     if field.type is UUID:
         value = _ids(operator, value)
     return _OPERATORS[operator](column, value)

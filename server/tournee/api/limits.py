@@ -21,6 +21,8 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from tournee.api.errors import coded
 
+# Reading a text takes time before the first token is counted: comments and strings can be long.
+MOST_CHARACTERS = 100_000
 MOST_TOKENS = 4_000
 MOST_DEPTH = 12
 MOST_ALIASES = 30

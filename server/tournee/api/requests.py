@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 
+from tournee.api.limits import MOST_CHARACTERS
+
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
 EVENTS = "text/event-stream"
@@ -64,6 +66,9 @@ def asked(given: Any) -> Asked:
     query = given.get("query")
     if not isinstance(query, str) or not query:
         raise BadRequest(400, "BAD_REQUEST", "`query` is the text of a GraphQL document.")
+    if len(query) > MOST_CHARACTERS:
+        message = f"A document has at most {MOST_CHARACTERS} characters; send long values as variables."
+        raise BadRequest(413, "LIMIT_EXCEEDED", message)
     for name, kind in (("variables", dict), ("extensions", dict), ("operationName", str)):
         if not isinstance(given.get(name), (kind, type(None))):
             what = "an object" if kind is dict else "text"

@@ -14,6 +14,7 @@ from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
+from tournee.api.limits import MOST_CHARACTERS
 from tournee.auth.tokens import TokenRefused
 
 # How long a token that ran out or was taken back may still be used on an open connection.
@@ -116,6 +117,7 @@ def _well_formed(message: Any) -> bool:
         return (
             isinstance(payload, dict)
             and isinstance(payload.get("query"), str)
+            and len(payload["query"]) <= MOST_CHARACTERS
             and isinstance(payload.get("variables"), (dict, type(None)))
             and isinstance(payload.get("operationName"), (str, type(None)))
         )

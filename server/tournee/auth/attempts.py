@@ -6,6 +6,7 @@ few, and no table is written by strangers.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 
@@ -27,16 +28,22 @@ class Attempts:
             self._wait((name, address), _ALLOWED_BY_NAME), self._wait(("", address), _ALLOWED_BY_ADDRESS)
         )
 
-    def failed(self, name: str, address: str) -> None:
+    def begin(self, name: str, address: str) -> float:
+        """Count a try as failed before its outcome is known, or many at once would all be let through."""
+        at = time.monotonic()
         for key, allowed in (((name, address), _ALLOWED_BY_NAME), (("", address), _ALLOWED_BY_ADDRESS)):
             failures = self._failures.pop(key, None) or deque(maxlen=allowed)
-            failures.append(time.monotonic())
+            failures.append(at)
             if len(self._failures) >= _MOST:
                 del self._failures[next(iter(self._failures))]
             self._failures[key] = failures
+        return at
 
-    def succeeded(self, name: str, address: str) -> None:
+    def succeeded(self, name: str, address: str, at: float) -> None:
+        """Forget the try that began then, and what this name's owner mistyped before it."""
         self._failures.pop((name, address), None)
+        with contextlib.suppress(KeyError, ValueError):
+            self._failures["", address].remove(at)
 
     def _wait(self, key: tuple[str, str], allowed: int) -> int:
         failures = self._failures.get(key)

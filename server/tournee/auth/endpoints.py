@@ -71,12 +71,9 @@ class Endpoints:
             slow = {**_NO_STORE, "Retry-After": str(wait)}
             body = {"error": "slow_down", "error_description": "Too many failed sign-ins; wait."}
             return Json(body, 429, headers=slow)
-        try:
-            grant = await self.sessions.sign_in(name, password, device)
-        except GrantRefused:
-            self.attempts.failed(name, address)
-            raise
-        self.attempts.succeeded(name, address)
+        began = self.attempts.begin(name, address)
+        grant = await self.sessions.sign_in(name, password, device)
+        self.attempts.succeeded(name, address, began)
         return self._granted(grant)
 
     def _granted(self, grant: Grant) -> Response:

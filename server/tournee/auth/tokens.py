@@ -70,7 +70,7 @@ class Tokens:
             return self._verify(token)
         except jwt.ExpiredSignatureError:
             raise TokenRefused("TOKEN_EXPIRED", "This access token has expired; renew it.") from None
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError):
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             # PyJWT lets a few parsing errors of hostile input through as what they are.
             raise TokenRefused("TOKEN_INVALID", "This is no access token of this server.") from None
 

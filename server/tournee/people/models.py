@@ -181,7 +181,10 @@ class TechnicianProfile(OfTechnician, Entity):
 
     def move_window(self, starts: datetime, ends: datetime | None = None) -> None:
         """Carry other days on their devices; without an end the window keeps its length."""
-        ends = ends or starts + (self.window_to - self.window_from)
+        try:
+            ends = ends or starts + (self.window_to - self.window_from)
+        except OverflowError:
+            raise Invalid("The window ends after the year 9999.", "windowFrom") from None
         if ends <= starts:
             raise Invalid("The window ends before it begins.", "windowTo")
         self.window_from, self.window_to = starts, ends
