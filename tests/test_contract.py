@@ -20,6 +20,7 @@ def test_every_refusal_is_documented_with_what_a_client_does() -> None:
 _STEPS = {
     "Push": ["sync/push"],
     "Pull": ["sync/pull"],
+    "Conflicts": ["kernel/transaction", "conflicts/table", "conflicts/commands"],
     "Revoking a device": ["auth/commands", "auth/revoked", "sync/surrender"],
 }
 

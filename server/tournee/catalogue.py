@@ -12,6 +12,7 @@ import tournee.assets.commands
 import tournee.assets.models
 import tournee.auth.commands
 import tournee.auth.models
+import tournee.conflicts.commands
 import tournee.customers.commands
 import tournee.customers.models
 import tournee.kernel.conflict
@@ -21,7 +22,6 @@ import tournee.procedures.commands
 import tournee.procedures.models
 import tournee.quality.commands
 import tournee.quality.models
-import tournee.sync.inbox
 import tournee.sync.models
 import tournee.sync.surrendered
 import tournee.work.commands
@@ -65,7 +65,7 @@ DOMAINS: tuple[Domain, ...] = (
     Domain("procedures", tournee.procedures.models, tournee.procedures.commands),
     Domain("work", tournee.work.models, tournee.work.commands),
     Domain("quality", tournee.quality.models, tournee.quality.commands),
-    Domain("conflicts", tournee.kernel.conflict, tournee.sync.inbox),
+    Domain("conflicts", tournee.kernel.conflict, tournee.conflicts.commands),
     Domain("devices", tournee.sync.models, tournee.sync.surrendered),
 )
 

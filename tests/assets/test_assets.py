@@ -293,7 +293,7 @@ async def test_a_step_taken_offline_meets_a_retired_asset_as_a_conflict(house: H
     assert row.status is AssetStatus.RETIRED
     clash = operation.conflict
     assert clash is not None
-    assert clash.kind is ConflictKind.FIELD_CHANGED_BY_BOTH
+    assert (clash.kind, operation.lost) == (ConflictKind.STATE_CHANGED_BY_BOTH, ["status"])
     assert (clash.base, clash.mine, clash.theirs) == (
         {"status": "ACTIVE"},
         {"status": "OUT_OF_SERVICE"},

@@ -18,7 +18,14 @@ from tournee.auth.models import Device
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict
-from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
+from tournee.kernel.errors import (
+    Blocked,
+    Forbidden,
+    Invalid,
+    NotFound,
+    ResolutionNotAllowed,
+    TransitionNotAllowed,
+)
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.surrender import rescue_stranded
 
@@ -289,7 +296,7 @@ async def test_only_who_manages_devices_decides_and_only_on_such_work(phone: Pho
     for role in ("DISPATCHER", "TECHNICIAN", "AUDITOR"):
         with pytest.raises(Forbidden):
             await house.run("acceptSurrenderedWork", role, conflictId=conflict.id)
-    with pytest.raises(Blocked):
+    with pytest.raises(ResolutionNotAllowed):
         await house.run("resolveConflict", conflictId=conflict.id)
     other = await House(house.database).found()
     with pytest.raises(NotFound):
@@ -346,3 +353,20 @@ async def test_a_manager_sees_the_work_and_what_became_of_the_device(
     told = (await graphql(boss, asked))["device"]
     assert told["status"] == "WIPED"
     assert told["wiped"]
+
+
+async def test_it_is_decided_in_the_inbox_like_any_other_conflict(phone: Phone) -> None:
+    await phone.revoke(surrender=True)
+    made = [phone.device.operation("createCustomer", id=uuid4(), name=name) for name in ("First", "Second")]
+    await phone.surrender(*made)
+    first, second = await phone.inbox()
+    for resolution in ("ACKNOWLEDGED", "REOPEN"):
+        with pytest.raises(ResolutionNotAllowed):
+            await phone.house.run("resolveConflict", conflictId=first.id, resolution=resolution)
+    with pytest.raises(Forbidden):
+        await phone.house.run("resolveConflict", "DISPATCHER", conflictId=first.id, resolution="TAKE_MINE")
+    await phone.house.run("resolveConflict", conflictId=first.id, resolution="TAKE_MINE", note="Demo")
+    await phone.house.run("resolveConflict", conflictId=second.id, resolution="KEEP_THEIRS")
+    assert await phone.count(Customer) == 1
+    decided = [(row.resolution, row.note, row.resolution_operation_id is None) for row in await phone.inbox()]
+    assert decided == [("TAKE_MINE", "Demo", False), ("KEEP_THEIRS", None, False)]

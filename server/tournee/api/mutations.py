@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import strawberry
+from strawberry.scalars import JSON
 from strawberry.types.field import StrawberryField
 
 from tournee.api.connections import add_fields, object_type
@@ -31,6 +32,7 @@ class Refusal(NamedTuple):
     code: str
     message: str
     field: str | None
+    details: Mapping[str, Any] | None = None
 
 
 def _refusal_type() -> type[Any]:
@@ -43,6 +45,9 @@ def _refusal_type() -> type[Any]:
         make_field("code", str, own),
         make_field("message", str, own),
         make_field("field", optional(str), own, description="The input field at fault, if it is one."),
+        make_field(
+            "details", optional(JSON), own, description="What a program may want to know beside the code."
+        ),
     )
     return kind
 
@@ -73,7 +78,7 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
                 context.actor, command, command.parse(payload(given["input"]))
             )
         except Refused as refusal:
-            return Refusal(refusal.code, refusal.message, refusal.field)
+            return Refusal(refusal.code, refusal.message, refusal.field, refusal.details)
         await context.renew()
         # Who gives a record away does not see it any more, but may know what became of it.
         return await context.load.one(command.output, written.id) or written

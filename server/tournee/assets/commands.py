@@ -132,8 +132,9 @@ async def _step(tx: Transaction, asset_id: UUID, to: AssetStatus) -> Asset:
     if Asset.machine.can(asset.status, to) or "status" not in await tx.changed_since_base(asset):
         asset.become(to)
     elif asset.status is not to:
+        tx.current.lost.append("status")
         await tx.conflict(
-            ConflictKind.FIELD_CHANGED_BY_BOTH,
+            ConflictKind.STATE_CHANGED_BY_BOTH,
             asset,
             base={"status": await tx.value_at_base(asset, "status")},
             mine={"status": to.value},

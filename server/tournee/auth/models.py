@@ -59,6 +59,7 @@ class Account(Entity):
     __tablename__ = "account"
     __table_args__ = (UniqueConstraint("email"),)
     reads = Scope.ACCOUNTS_READ
+    decider = Role.MANAGER
 
     email: Mapped[str] = column(200, description="Unique on this server; kept in lower case.")
     name: Mapped[str] = column(200)
@@ -103,6 +104,7 @@ class Device(Entity):
 
     __tablename__ = "device"
     reads = Scope.DEVICES_READ
+    decider = Role.MANAGER
 
     account_id: Mapped[UUID] = reference("account", merge=Merge.SERVER_ONLY)
     name: Mapped[str] = column(200)

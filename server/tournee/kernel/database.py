@@ -91,10 +91,12 @@ class Entity(Base):
 
     Written by commands only. `reads` is the scope that a reader needs; `scopes()` says, from the
     row's own columns, in which scopes it lies; a scope is the id of the record it hangs on.
+    `decider` is the role that decides conflicts about it.
     """
 
     __abstract__ = True
     reads: ClassVar[str]
+    decider: ClassVar[str] = "DISPATCHER"
 
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-4)
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class Refused(Exception):
@@ -11,10 +12,18 @@ class Refused(Exception):
     code: ClassVar[str] = "REFUSED"
     message: str
     field: str | None
+    details: Mapping[str, Any] | None
 
-    def __init__(self, message: str | None = None, field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        field: str | None = None,
+        *,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         self.message = message or (self.__doc__ or "").strip().splitlines()[0]
         self.field = field
+        self.details = details
         super().__init__(self.message)
 
 
@@ -46,6 +55,18 @@ class TransitionNotAllowed(Refused):
     """The record's present status does not allow this step."""
 
     code = "TRANSITION_NOT_ALLOWED"
+
+
+class Stale(Refused):
+    """The record has changed since you looked at it."""
+
+    code = "STALE"
+
+
+class ResolutionNotAllowed(Refused):
+    """A conflict of this kind is not decided in this way."""
+
+    code = "RESOLUTION_NOT_ALLOWED"
 
 
 class Blocked(Refused):

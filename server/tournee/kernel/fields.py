@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -216,6 +217,12 @@ def values(row: Entity) -> dict[str, Any]:
 @cache
 def _names(model: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(model))
+
+
+def present(row: Entity, names: Collection[str]) -> dict[str, Any]:
+    """What these fields hold, by wire name; names that are no fields are passed over."""
+    found = {one.wire: wire_value(getattr(row, one.name)) for one in fields(type(row)) if one.wire in names}
+    return found | ({"deleted": row.deleted} if "deleted" in names else {})
 
 
 def document(row: Entity) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tournee.kernel.conflict import ConflictKind
 from tournee.kernel.database import Entity
-from tournee.kernel.fields import Merge, field_named, wire_value
+from tournee.kernel.fields import Merge, field_named, present, wire_value
 from tournee.kernel.transaction import Transaction
 
 
@@ -20,6 +20,9 @@ async def merge(tx: Transaction, row: Entity, changes: dict[str, Any]) -> None:
     theirs = await tx.changed_since_base(row)
     operation = tx.current
     operation.merged = operation.merged or bool(theirs)
+    if row.deleted:
+        await _dispute_deletion(tx, row, changes)
+        return
     disputed: dict[str, Any] = {}
     for name, mine in changes.items():
         field = field_named(type(row), name)
@@ -57,3 +60,32 @@ async def _dispute(tx: Transaction, row: Entity, disputed: dict[str, Any]) -> No
         else:
             operation.lost.append(wire[name])
     await tx.conflict(ConflictKind.FIELD_CHANGED_BY_BOTH, row, base=base, mine=mine, theirs=theirs)
+
+
+async def _dispute_deletion(tx: Transaction, row: Entity, changes: dict[str, Any]) -> None:
+    """An edit alone does not bring a record back; whoever decides may, with the edit."""
+    wire = {field_named(type(row), name).wire: value for name, value in changes.items()}
+    tx.current.lost.extend(wire)
+    await tx.conflict(
+        ConflictKind.RECORD_DELETED_MEANWHILE,
+        row,
+        base={name: await tx.value_at_base(row, name) for name in wire},
+        mine={name: wire_value(value) for name, value in wire.items()},
+        theirs={"deleted": True},
+    )
+
+
+async def yields_to_changes(tx: Transaction, row: Entity) -> bool:
+    """A deletion loses to what others changed meanwhile; whether it does, and somebody decides."""
+    theirs = await tx.changed_since_base(row)
+    if not theirs:
+        return False
+    tx.current.lost.append("deleted")
+    await tx.conflict(
+        ConflictKind.RECORD_DELETED_MEANWHILE,
+        row,
+        base={name: await tx.value_at_base(row, name) for name in sorted(theirs)},
+        mine={"deleted": True},
+        theirs=present(row, theirs),
+    )
+    return True

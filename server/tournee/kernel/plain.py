@@ -17,7 +17,7 @@ from tournee.kernel.database import BY_TABLE, Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Field, camel, fields
 from tournee.kernel.inputs import UNSET, Limits, Unset
-from tournee.kernel.merge import merge
+from tournee.kernel.merge import merge, yields_to_changes
 from tournee.kernel.transaction import Transaction
 
 EntityT = TypeVar("EntityT", bound=Entity)
@@ -90,7 +90,7 @@ def edits(
         changes = {k: v for k, v in vars(do).items() if v is not UNSET and k != key}
         if not changes:
             raise Invalid("Name at least one field to change.")
-        row = await tx.find(model, getattr(do, key), camel(key))
+        row = await tx.find_to_edit(model, getattr(do, key), camel(key))
         await _check_references(tx, model, changes)
         await merge(tx, row, changes)
         return row
@@ -114,7 +114,8 @@ def deletes(
         row = await tx.find(model, getattr(do, key), camel(key))
         if guard is not None:
             guard(row)
-        tx.delete(row)
+        if not await yields_to_changes(tx, row):
+            tx.delete(row)
         return row
 
     return Command(

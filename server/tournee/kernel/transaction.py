@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Executable, Select, event, inspect, select, text
+from sqlalchemy import ColumnElement, Executable, Select, event, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.attributes import instance_state
@@ -23,7 +23,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import Database, Entity, UnloggedWrite, new_id, now
 from tournee.kernel.errors import Invalid, NotFound
-from tournee.kernel.fields import apply_defaults, camel, fields, values, wire_value
+from tournee.kernel.fields import apply_defaults, camel, fields, present, values, wire_value
 from tournee.kernel.log import Change, Entry, Record, publish
 from tournee.kernel.visibility import MembershipRules, visible, was_visible
 
@@ -110,6 +110,49 @@ class Transaction:
         sees = (
             was_visible(model, self.actor, operation.base) if operation.fact else visible(model, self.actor)
         )
+        row = await self._find(model, id, sees, field)
+        if not operation.fact:
+            self._authorised.add(id)
+        if row.deleted:
+            await self._bring_back(row, field)
+        return row
+
+    async def find_to_edit(self, model: type[EntityT], id: UUID, field: str | None = None) -> EntityT:
+        """The row as `find` gives it; for a device also one that others deleted after its base, whose
+        edit `merge` then puts into the inbox."""
+        base = self.current.base
+        try:
+            return await self.find(model, id, field)
+        except NotFound:
+            if base is None:
+                raise
+        row = await self.find_deleted(model, id, base, field)
+        await self._require_deleted_meanwhile(row, field)
+        return row
+
+    async def _bring_back(self, row: Entity, field: str | None) -> None:
+        """A deletion loses to a fact that names the record: it is there again, and somebody decides."""
+        await self._require_deleted_meanwhile(row, field)
+        row.deleted = False
+        self.current.merged = True
+        was, deleted = {"deleted": False}, {"deleted": True}
+        kind = ConflictKind.RECORD_DELETED_MEANWHILE
+        await self.conflict(kind, row, base=was, mine=was, theirs=deleted)
+
+    async def _require_deleted_meanwhile(self, row: Entity, field: str | None) -> None:
+        """What the device deleted itself is gone for it."""
+        if not row.deleted or "deleted" not in await self.changed_since_base(row):
+            raise NotFound(f"There is no such {type(row).__name__}.", field)
+
+    async def find_deleted(
+        self, model: type[EntityT], id: UUID, base: int | None, field: str | None = None
+    ) -> EntityT:
+        """The row though it was deleted, if the actor could see it at `base`."""
+        return await self._find(model, id, was_visible(model, self.actor, base), field)
+
+    async def _find(
+        self, model: type[EntityT], id: UUID, sees: ColumnElement[bool], field: str | None
+    ) -> EntityT:
         await self.session.flush()
         row = await self.session.scalar(
             select(model)
@@ -119,8 +162,6 @@ class Transaction:
         )
         if row is None:
             raise NotFound(f"There is no such {model.__name__}.", field)
-        if not operation.fact:
-            self._authorised.add(id)
         self._hold(row)
         return row
 
@@ -291,26 +332,40 @@ class Transaction:
         base: dict[str, Any],
         mine: dict[str, Any],
         theirs: dict[str, Any],
-        role: str = "DISPATCHER",
+        role: str | None = None,
     ) -> Conflict:
-        """Put a clash into the inbox; the operation's outcome names it."""
+        """1. Put a clash into the inbox, for the role that decides about such records unless another is
+        named; the operation's outcome names it. (The numbers are those of schema/sync.md, "Conflicts".)"""
         operation = self.current
         raised = Conflict(
             kind=kind,
-            role=role,
+            role=role or row.decider,
             entity=type(row).__name__,
             record_id=row.id,
             command=operation.command,
             operation_id=operation.id,
             actor_id=self.actor.id,
             device_id=operation.device_id,
+            their_actor_id=await self._other_side(row, theirs),
             occurred_at=operation.occurred_at,
             base=base,
             mine=mine,
             theirs=theirs,
+            standing=present(row, mine.keys() | theirs.keys()),
         )
+        raised.involve(operation.id)
         operation.conflict = await self.add(raised)
         return raised
+
+    async def _other_side(self, row: Entity, theirs: Iterable[str]) -> UUID | None:
+        """Who changed one of these fields last, after the device's base."""
+        if row.id not in self.clocks and not self.is_new(row):
+            await self.load_clocks([row.id])
+        base, device = self.current.base or 0, str(self.current.device_id)
+        clock = self.clocks.get(row.id, {})
+        stamps = [clock.get(name) or clock.get("*") for name in theirs]
+        others = [stamp for stamp in stamps if stamp and stamp[0] > base and stamp[1] != device]
+        return UUID(max(others)[2]) if others else None
 
     # -- the log ---------------------------------------------------------------------------------
 
@@ -338,6 +393,18 @@ class Transaction:
         finally:
             self.actor, self.operation, self._authorised, self._handed = kept
             self.session.info["command"] = self.current.command
+
+    @asynccontextmanager
+    async def carrying_out(self, command: str) -> AsyncIterator[None]:
+        """Another command inside of the one that runs: what it changes is logged by its name."""
+        self._note_changes()
+        outer = self.current.command
+        self.current.command = self.session.info["command"] = command
+        try:
+            yield
+            self._note_changes()
+        finally:
+            self.current.command = self.session.info["command"] = outer
 
     def _before_flush(self, session: Session, _context: object, _rows: object) -> None:
         self._flushed.update(row for row in (*session.new, *session.dirty) if isinstance(row, Entity))

@@ -40,6 +40,7 @@ class QualityStandard(Entity):
     __tablename__ = "quality_standard"
     __table_args__ = (UniqueConstraint("organisation_id", "code", "revision"),)
     reads = Scope.QUALITY_READ
+    decider = "AUDITOR"
 
     code: Mapped[str] = column(80, description="Such as `ISO 9001`.")
     title: Mapped[str] = column(300)
@@ -55,6 +56,7 @@ class StandardClause(Entity):
 
     __tablename__ = "standard_clause"
     reads = Scope.QUALITY_READ
+    decider = "AUDITOR"
 
     standard_id: Mapped[UUID] = reference("quality_standard")
     parent_id: Mapped[UUID | None] = reference("standard_clause")
@@ -76,6 +78,7 @@ class Audit(Entity):
         Index("ix_audit_auditee_responsible_id", "organisation_id", "auditee_responsible_id"),
     )
     reads = Scope.QUALITY_READ
+    decider = "AUDITOR"
 
     title: Mapped[str] = column(300)
     kind: Mapped[AuditKind] = column(default=AuditKind.FIRST_PARTY)
@@ -178,6 +181,7 @@ class AuditMember(Entity):
     __tablename__ = "audit_member"
     __table_args__ = (Index("ix_audit_member_account_id", "organisation_id", "account_id"),)
     reads = Scope.QUALITY_READ
+    decider = "AUDITOR"
 
     audit_id: Mapped[UUID] = reference("audit")
     account_id: Mapped[UUID] = column()
@@ -192,6 +196,7 @@ class AuditAnswer(Answer):
 
     __tablename__ = "audit_answer"
     reads = Scope.QUALITY_READ
+    decider = "AUDITOR"
 
     audit_id: Mapped[UUID] = reference("audit", merge=Merge.APPEND_ONLY)
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
@@ -209,6 +214,7 @@ class AuditFinding(Entity):
 
     __tablename__ = "audit_finding"
     reads = Scope.QUALITY_READ
+    decider = "AUDITOR"
 
     audit_id: Mapped[UUID] = reference("audit", merge=Merge.APPEND_ONLY)
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)

@@ -148,7 +148,7 @@ def _json(body: str, status: int = 200) -> Response:
 
 
 def _error(refusal: Refused) -> dict[str, Any]:
-    details = refusal.details if isinstance(refusal, DeviceRevoked) else {}
+    details = refusal.details or {}
     return {"error": {"code": refusal.code, "message": refusal.message, "field": refusal.field, **details}}
 
 

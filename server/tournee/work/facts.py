@@ -16,7 +16,7 @@ from sqlalchemy import select
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.errors import NotFound
-from tournee.kernel.fields import wire_value
+from tournee.kernel.fields import present, wire_value
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
 from tournee.work.guards import CrewMember, crew_of
@@ -158,7 +158,7 @@ async def _tell_dispatcher(
         if appointment.status is not step.to:
             operation.lost.append("status")
     if open_conflicts:
-        _bring_up(tx, open_conflicts[0], mine)
+        _bring_up(tx, open_conflicts[0], appointment, mine)
     elif ruling is Ruling.FACT and step.to not in _ANSWERS:
         at_base = await tx.value_at_base(appointment, "status") or before
         await tx.conflict(
@@ -178,9 +178,11 @@ def _theirs(before: _S, appointment: Appointment, crew: Sequence[CrewMember]) ->
     }
 
 
-def _bring_up(tx: Transaction, conflict: Conflict, mine: dict[str, Any]) -> None:
+def _bring_up(tx: Transaction, conflict: Conflict, appointment: Appointment, mine: dict[str, Any]) -> None:
     operation = tx.current
     conflict.mine = mine
+    conflict.standing = present(appointment, mine.keys() | conflict.theirs.keys())
+    conflict.involve(operation.id)
     conflict.command = operation.command
     conflict.operation_id = operation.id
     conflict.occurred_at = operation.occurred_at

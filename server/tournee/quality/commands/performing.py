@@ -53,7 +53,6 @@ async def _dispute(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
         base={"status": await tx.value_at_base(audit, "status")},
         mine=mine,
         theirs={"status": audit.status.value},
-        role="AUDITOR",
     )
 
 

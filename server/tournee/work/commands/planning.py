@@ -27,7 +27,7 @@ from tournee.work.states import (
     refuse,
 )
 
-_PLANNABLE = frozenset(
+PLANNABLE = frozenset(
     {WorkOrderStatus.NEW, WorkOrderStatus.SCHEDULED, WorkOrderStatus.IN_PROGRESS, WorkOrderStatus.ON_HOLD}
 )
 
@@ -56,7 +56,7 @@ class CreateAppointment:
 async def create_appointment(tx: Transaction, actor: Actor, do: CreateAppointment) -> Appointment:
     """Plan a visit for a work order; with a time it is scheduled."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
-    if order.status not in _PLANNABLE:
+    if order.status not in PLANNABLE:
         raise TransitionNotAllowed(
             f"A work order that is {order.status} takes no new appointment.", "workOrderId"
         )

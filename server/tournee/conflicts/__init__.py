@@ -1,0 +1,1 @@
+"""The conflict inbox: which decisions are legal, and what each of them does."""

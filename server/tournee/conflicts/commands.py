@@ -1,0 +1,98 @@
+"""Deciding conflicts. The numbers are those of schema/sync.md, "Conflicts"."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from tournee.auth.roles import Role
+from tournee.conflicts.deciding import ResolveConflict, Situation, Way
+from tournee.conflicts.table import LEGAL
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import command
+from tournee.kernel.conflict import Conflict, ConflictStatus
+from tournee.kernel.database import BY_NAME, Entity, new_id, now
+from tournee.kernel.errors import (
+    Blocked,
+    Forbidden,
+    Invalid,
+    NotFound,
+    ResolutionNotAllowed,
+    Stale,
+    TransitionNotAllowed,
+)
+from tournee.kernel.fields import camel, present
+from tournee.kernel.transaction import Transaction
+from tournee.kernel.visibility import visible
+
+
+@command(Scope.CONFLICTS_WRITE)
+async def resolve_conflict(tx: Transaction, actor: Actor, do: ResolveConflict) -> Conflict:
+    """Decide a conflict, in one of its `availableResolutions`; the usual commands carry the decision out."""
+    row = await _record(tx, do)
+    conflict = await tx.find(Conflict, do.conflict_id, "conflictId")
+    _require_may_decide(conflict, actor)
+    situation = Situation(actor, conflict, row)
+    way = _way(situation, do)
+    if not do.despite_changes:
+        _require_unchanged(situation)
+    # 4. One name in the log for all that the decision changes.
+    tx.current.id = conflict.resolution_operation_id = new_id()
+    conflict.follow_up_id = await way.carry_out(tx, situation, do)
+    # 5. Both who caused it pull this.
+    conflict.resolve(do.resolution, do.note, actor.id, now())
+    conflict.decided = None if row is None else present(row, conflict.standing)
+    return conflict
+
+
+async def _record(tx: Transaction, do: ResolveConflict) -> Entity | None:
+    """What the conflict is about, locked before the conflict as whoever raised it did."""
+    found = await tx.session.execute(
+        select(Conflict.entity, Conflict.record_id).where(
+            Conflict.id == do.conflict_id, visible(Conflict, tx.actor)
+        )
+    )
+    about = found.one_or_none()
+    if about is None:
+        raise NotFound("There is no such Conflict.", "conflictId")
+    entity, record_id = about
+    if entity not in BY_NAME:
+        return None
+    try:
+        return await tx.find_deleted(BY_NAME[entity], record_id, base=0)
+    except NotFound:
+        return None
+
+
+def _require_may_decide(conflict: Conflict, actor: Actor) -> None:
+    """3. The role it is for, or a manager, once."""
+    if conflict.status is not ConflictStatus.OPEN:
+        raise TransitionNotAllowed("This conflict was decided already.", "conflictId")
+    if actor.role not in (conflict.role, Role.MANAGER):
+        raise Forbidden(f"This is for the role {conflict.role} to decide.")
+
+
+def _way(situation: Situation, do: ResolveConflict) -> Way:
+    legal = LEGAL[situation.conflict.kind]
+    if do.resolution not in legal:
+        offered = ", ".join(legal)
+        raise ResolutionNotAllowed(f"{situation.conflict.kind} can be decided by: {offered}.", "resolution")
+    way = legal[do.resolution]
+    if against := way.against(situation):
+        raise Blocked(" ".join(against), "resolution")
+    given = {camel(name) for name, value in vars(do).items() if value not in (None, [])}
+    for name in way.needs:
+        if name not in given:
+            raise Invalid(f"{do.resolution} needs {name}.", name)
+    return way
+
+
+def _require_unchanged(situation: Situation) -> None:
+    """What was disputed must stand as it stood when the clash was found."""
+    conflict, row = situation.conflict, situation.row
+    if row is None:
+        return
+    held = present(row, conflict.standing)
+    changed = {name: value for name, value in held.items() if value != conflict.standing[name]}
+    if changed:
+        said = ", ".join(f"{name} is now {value}" for name, value in sorted(changed.items()))
+        raise Stale(f"The record has changed since: {said}.", "conflictId", details=changed)

@@ -1,0 +1,111 @@
+"""What a decision is made of: what was asked, what it is about, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Command
+from tournee.kernel.conflict import Conflict, Resolution
+from tournee.kernel.database import Entity
+from tournee.kernel.fields import wire_value
+from tournee.kernel.inputs import Limits
+from tournee.kernel.transaction import Transaction
+
+
+class Take(StrEnum):
+    """Whose value a field gets."""
+
+    MINE = "MINE"
+    THEIRS = "THEIRS"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True)
+class FieldChoice:
+    """What one disputed field becomes; OTHER goes with a value."""
+
+    name: Annotated[str, Limits(length=60)]
+    take: Take
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """What to do next, and when and by whom if that is known already."""
+
+    summary: Annotated[str | None, Limits(length=200)] = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    technician_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class ResolveConflict:
+    """Which conflict, what is decided, and what the decision needs: `fields` for MERGE_FIELDS,
+    `technicianId` for REASSIGN, a `note` for REOPEN; `followUp` may go with FOLLOW_UP.
+
+    `despiteChanges` decides although the record has changed since the clash.
+    """
+
+    conflict_id: UUID
+    resolution: Resolution = Resolution.ACKNOWLEDGED
+    note: Annotated[str | None, Limits(length=2000)] = None
+    fields: list[FieldChoice] = field(default_factory=list)
+    technician_id: UUID | None = None
+    follow_up: FollowUp | None = None
+    despite_changes: bool = False
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Who decides about what: the conflict, and its record as it stands, deleted or not.
+
+    Without a record it is out of the decider's sight, or the conflict is about none.
+    """
+
+    actor: Actor
+    conflict: Conflict
+    row: Entity | None
+
+
+# What stands against a decision, in sentences; and what it does. It may return the follow-up's id.
+Against = Callable[[Situation], list[str]]
+CarryOut = Callable[[Transaction, Situation, ResolveConflict], Awaitable[UUID | None]]
+
+
+def nothing_against(_: Situation) -> list[str]:
+    return []
+
+
+async def nothing_to_do(_tx: Transaction, _situation: Situation, _do: ResolveConflict) -> None:
+    """The record stands as it is."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One legal decision. `needs` names the parts of the input that it cannot do without."""
+
+    carry_out: CarryOut = nothing_to_do
+    against: Against = nothing_against
+    needs: tuple[str, ...] = ()
+
+
+async def perform(tx: Transaction, command: Command[Any, Any], **payload: Any) -> Any:
+    """Carry out a command as part of the decision, with the rights of who decides."""
+    tx.actor.require(command.scope)
+    given = {name: wire_value(value) for name, value in payload.items()}
+    async with tx.carrying_out(command.name):
+        return await command(tx, tx.actor, command.parse(given))
+
+
+def against_record(situation: Situation) -> list[str]:
+    """A decision about a record needs one."""
+    if situation.row is None:
+        return ["The record is not there, or not for you to see."]
+    return ["The record was deleted."] if situation.row.deleted else []

@@ -1,0 +1,22 @@
+"""Decisions about the work that a revoked device handed in."""
+
+from __future__ import annotations
+
+from tournee.conflicts.deciding import ResolveConflict, Situation, perform
+from tournee.kernel.actor import Scope
+from tournee.kernel.transaction import Transaction
+from tournee.sync.surrendered import accept_surrendered_work, dismiss_surrendered_work
+
+
+def against_accepting(situation: Situation) -> list[str]:
+    return (
+        [] if situation.actor.may(Scope.DEVICES_WRITE) else [f"This needs the scope {Scope.DEVICES_WRITE}."]
+    )
+
+
+async def accept(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:
+    await perform(tx, accept_surrendered_work, conflictId=situation.conflict.id, note=do.note)
+
+
+async def dismiss(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:
+    await perform(tx, dismiss_surrendered_work, conflictId=situation.conflict.id, note=do.note)

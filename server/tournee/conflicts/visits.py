@@ -1,0 +1,105 @@
+"""Decisions about a visit that the plan had not foreseen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tournee.auth.roles import Role
+from tournee.conflicts.deciding import ResolveConflict, Situation, against_record, perform
+from tournee.kernel.command import Command
+from tournee.kernel.errors import Invalid
+from tournee.kernel.transaction import Transaction
+from tournee.procedures.commands import reopen_checklist_run
+from tournee.procedures.models import ChecklistRun
+from tournee.work.commands import (
+    assign_technician,
+    cancel_appointment,
+    reassign_appointment,
+    recall_appointment,
+    reopen_appointment,
+    unschedule_appointment,
+)
+from tournee.work.models import Appointment
+from tournee.work.states import APPOINTMENT, FINISHED, OVER, UNDER_WAY, AppointmentStatus
+
+_BACK: dict[AppointmentStatus, Command[Any, Any]] = {
+    AppointmentStatus.CANCELED: cancel_appointment,
+    AppointmentStatus.SCHEDULED: recall_appointment,
+    AppointmentStatus.NONE: unschedule_appointment,
+}
+
+
+def _visit(situation: Situation) -> Appointment:
+    assert isinstance(situation.row, Appointment)
+    return situation.row
+
+
+def against_the_plan(situation: Situation) -> list[str]:
+    """The plan stands as long as the visit has not gone past it."""
+    if found := against_record(situation):
+        return found
+    visit, to = _visit(situation), AppointmentStatus(situation.conflict.theirs["status"])
+    if visit.status is to or to not in _BACK or APPOINTMENT.can(visit.status, to):
+        return []
+    return [f"The visit is {visit.status}; it cannot become {to} any more."]
+
+
+async def keep_the_plan(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:
+    visit, theirs = _visit(situation), situation.conflict.theirs
+    to = AppointmentStatus(theirs["status"])
+    if visit.status is to or to not in _BACK:
+        return
+    reason = do.note or theirs.get("cancelReason") or "As planned."
+    said = {"reason": reason} if to is AppointmentStatus.CANCELED else {}
+    await perform(tx, _BACK[to], appointmentId=visit.id, **said)
+
+
+async def keep_the_crew(_tx: Transaction, _situation: Situation, _do: ResolveConflict) -> None:
+    """Who is assigned now stays; the visit that was made counts all the same."""
+
+
+def against_giving_it_back(situation: Situation) -> list[str]:
+    if found := against_record(situation):
+        return found
+    return [] if situation.conflict.mine.get("technicianId") else ["No technician of ours made this visit."]
+
+
+async def give_it_back(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
+    """Whoever made the visit leads it again; a visit that is over needs nobody."""
+    visit = _visit(situation)
+    if visit.status not in OVER:
+        technician = situation.conflict.mine["technicianId"]
+        await perform(tx, assign_technician, appointmentId=visit.id, technicianId=technician, lead=True)
+
+
+def against_reassigning(situation: Situation) -> list[str]:
+    if found := against_record(situation):
+        return found
+    visit = _visit(situation)
+    return [f"The visit is {visit.status}."] if visit.status in OVER or visit.status in UNDER_WAY else []
+
+
+async def reassign(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:
+    visit = _visit(situation)
+    await perform(tx, reassign_appointment, appointmentId=visit.id, technicianId=do.technician_id)
+
+
+def against_reopening(situation: Situation) -> list[str]:
+    row = situation.row
+    if found := against_record(situation):
+        return found
+    if isinstance(row, ChecklistRun):
+        return ["This checklist is open."] if row.is_open else []
+    if not isinstance(row, Appointment):
+        return ["What has ended here stays ended; follow it up."]
+    reasons = [] if row.status in FINISHED else [f"The visit is {row.status}, not finished."]
+    return reasons + ([] if situation.actor.role == Role.MANAGER else ["Only a manager reopens a visit."])
+
+
+async def reopen(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:
+    if not (do.note or "").strip():
+        raise Invalid("Say why.", "note")
+    if isinstance(situation.row, ChecklistRun):
+        await perform(tx, reopen_checklist_run, runId=situation.row.id, reason=(do.note or "")[:1000])
+    else:
+        await perform(tx, reopen_appointment, appointmentId=_visit(situation).id, reason=do.note)

@@ -1,0 +1,256 @@
+"""What each decision does, and that it is done by the usual commands with the decider's rights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conflicts.clashes import Clashes
+from tests.work.world import at
+from tournee.assets.models import AssetStatus
+from tournee.kernel.conflict import ConflictKind as K
+from tournee.kernel.errors import Blocked, Invalid
+from tournee.procedures.models import ChecklistRun
+from tournee.work.models import Appointment, Assignment, WorkOrder
+from tournee.work.states import AppointmentStatus as A
+
+
+async def fields(clashes: Clashes) -> tuple[Any, Any]:
+    order = await clashes.read(clashes.order)
+    return order.symptom, order.cause
+
+
+@pytest.mark.parametrize(
+    ("resolution", "more", "wanted"),
+    [
+        ("KEEP_THEIRS", {}, ("theirs", "theirs")),
+        ("TAKE_MINE", {}, ("mine", "mine")),
+        ("ACKNOWLEDGED", {}, ("mine", "mine")),
+        (
+            "MERGE_FIELDS",
+            {
+                "fields": [
+                    {"name": "symptom", "take": "THEIRS"},
+                    {"name": "cause", "take": "OTHER", "value": "both"},
+                ]
+            },
+            ("theirs", "both"),
+        ),
+    ],
+)
+async def test_fields_become_what_was_decided(
+    clashes: Clashes, resolution: str, more: dict[str, Any], wanted: tuple[str, str]
+) -> None:
+    conflict = await clashes.of(K.FIELD_CHANGED_BY_BOTH)
+    assert conflict.their_actor_id == clashes.house.actor("DISPATCHER").id
+    decided = await clashes.resolve(conflict, resolution, **more)
+    assert await fields(clashes) == wanted
+    assert decided.decided == dict(zip(("symptom", "cause"), wanted, strict=True))
+
+
+async def test_the_log_names_the_command_that_carried_a_decision_out(clashes: Clashes) -> None:
+    conflict = await clashes.of(K.FIELD_CHANGED_BY_BOTH)
+    decided = await clashes.resolve(conflict, "KEEP_THEIRS")
+    last = (await clashes.house.changes(clashes.order.id))[-1]
+    own = (await clashes.house.changes(conflict.id))[-1]
+    assert (last.command, own.command) == ("updateWorkOrder", "resolveConflict")
+    assert last.actor_id == own.actor_id == clashes.house.actor("DISPATCHER").id
+    assert last.operation_id == own.operation_id == decided.resolution_operation_id is not None
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        [{"name": "symptom", "take": "MINE"}],
+        [{"name": "symptom", "take": "MINE"}] * 2,
+        [{"name": name, "take": "MINE"} for name in ("symptom", "cause", "summary")],
+        [{"name": "symptom", "take": "MINE"}, {"name": "cause", "take": "OTHER", "value": 7}],
+    ],
+)
+async def test_a_merge_chooses_once_for_each_field_and_nothing_is_half_done(
+    clashes: Clashes, chosen: Any
+) -> None:
+    conflict = await clashes.of(K.FIELD_CHANGED_BY_BOTH)
+    with pytest.raises(Invalid):
+        await clashes.resolve(conflict, "MERGE_FIELDS", fields=chosen)
+    assert await fields(clashes) == ("mine", "mine")
+
+
+async def test_a_decision_about_a_field_is_no_new_conflict_on_the_device(clashes: Clashes) -> None:
+    conflict = await clashes.of(K.FIELD_CHANGED_BY_BOTH)
+    await clashes.resolve(conflict, "KEEP_THEIRS", note="Demo: as we saw it.")
+    await clashes.device.pull()
+    assert clashes.on_device(clashes.order.id)["symptom"] == "theirs"
+    assert clashes.on_device(conflict.id)["decided"] == {"symptom": "theirs", "cause": "theirs"}
+    outcome = await clashes.device.do("updateWorkOrder", workOrderId=clashes.order.id, symptom="third")
+    assert (outcome.status, outcome.conflict) == ("applied", None)
+
+
+async def test_a_step_is_taken_where_it_still_can_be(clashes: Clashes) -> None:
+    conflict = await clashes.of(K.STATE_CHANGED_BY_BOTH)
+    with pytest.raises(Blocked):
+        await clashes.resolve(conflict, "TAKE_MINE")
+    asset = await clashes.house.run(
+        "createAsset", name="Pump", siteId=clashes.world.site.id, status="INSTALLED"
+    )
+    await clashes.device.pull()
+    await clashes.office("commissionAsset", assetId=asset.id)
+    await clashes.office("returnAssetToService", assetId=clashes.asset.id)
+    await clashes.device.do("installAsset", assetId=clashes.asset.id)
+    await clashes.device.pull()
+    await clashes.office("retireAsset", assetId=asset.id)
+    await clashes.device.do("takeAssetOutOfService", assetId=asset.id)
+    last = (await clashes.world.conflicts())[-1]
+    assert (last.kind, last.mine) == (K.STATE_CHANGED_BY_BOTH, {"status": "OUT_OF_SERVICE"})
+    made = await clashes.resolve(last, "FOLLOW_UP", followUp={"summary": "Demo: look at the pump"})
+    order = await clashes.world.read(WorkOrder, made.follow_up_id)
+    assert (order.asset_id, order.summary, order.site_id) == (
+        asset.id,
+        "Demo: look at the pump",
+        asset.site_id,
+    )
+
+
+async def test_a_step_that_lost_a_race_can_be_repeated(clashes: Clashes) -> None:
+    await clashes.office("takeAssetOutOfService", assetId=clashes.asset.id)
+    await clashes.device.pull()
+    await clashes.office("returnAssetToService", assetId=clashes.asset.id)
+    await clashes.device.do("commissionAsset", assetId=clashes.asset.id)
+    assert await clashes.world.conflicts() == []
+    planned = await clashes.house.run(
+        "createAsset", name="Demo pump", siteId=clashes.world.site.id, status="PLANNED"
+    )
+    await clashes.device.pull()
+    await clashes.office("commissionAsset", assetId=planned.id)
+    await clashes.device.do("installAsset", assetId=planned.id)
+    (conflict,) = await clashes.world.conflicts()
+    assert conflict.standing == {"status": "ACTIVE"}
+    await clashes.resolve(conflict, "KEEP_THEIRS")
+    assert (await clashes.read(planned)).status is AssetStatus.ACTIVE
+
+
+async def test_a_canceled_visit_that_only_began_is_canceled_again(clashes: Clashes) -> None:
+    conflict = await clashes.of(K.VISIT_ON_CANCELED_APPOINTMENT)
+    assert (await clashes.read(clashes.visit)).status is A.EN_ROUTE
+    await clashes.resolve(conflict, "KEEP_THEIRS")
+    visit = await clashes.read(clashes.visit)
+    assert (visit.status, visit.cancel_reason) == (A.CANCELED, "Demo")
+    await clashes.device.pull()
+    assert clashes.on_device(clashes.visit.id)["status"] == "CANCELED"
+
+
+async def test_a_visit_that_was_made_cannot_be_canceled_any_more_but_counts(clashes: Clashes) -> None:
+    conflict = await clashes.of(K.VISIT_ON_CANCELED_APPOINTMENT)
+    for minute, step in enumerate(("arriveOnSite", "startWork", "completeAppointment"), 1):
+        await clashes.device.do(step, appointmentId=clashes.visit.id, at=at(minute))
+    conflict = await clashes.read(conflict)
+    assert (conflict.standing, len(conflict.operation_ids)) == (
+        {"status": "COMPLETED", "cancelReason": "Demo"},
+        4,
+    )
+    with pytest.raises(Blocked):
+        await clashes.resolve(conflict, "KEEP_THEIRS")
+    await clashes.resolve(conflict, "TAKE_MINE")
+    assert (await clashes.read(clashes.visit)).status is A.COMPLETED
+
+
+async def test_a_finished_visit_is_reopened_by_a_manager(clashes: Clashes) -> None:
+    conflict = await clashes.of(K.VISIT_ON_CANCELED_APPOINTMENT)
+    for minute, step in enumerate(("startWork", "completeAppointment"), 1):
+        await clashes.device.do(step, appointmentId=clashes.visit.id, at=at(minute))
+    with pytest.raises(Blocked):
+        await clashes.resolve(conflict, "REOPEN", note="Demo")
+    with pytest.raises(Invalid):
+        await clashes.resolve(conflict, "REOPEN", "MANAGER")
+    await clashes.resolve(conflict, "REOPEN", "MANAGER", note="Demo: not done.")
+    assert (await clashes.read(clashes.visit)).status is A.IN_PROGRESS
+
+
+async def test_a_recalled_visit_goes_to_somebody_else(clashes: Clashes) -> None:
+    await clashes.office("recallAppointment", appointmentId=clashes.visit.id)
+    await clashes.device.do("startTravel", appointmentId=clashes.visit.id, at=at(0))
+    (conflict,) = await clashes.world.conflicts()
+    other = await clashes.world.technician()
+    with pytest.raises(Blocked):
+        await clashes.resolve(conflict, "REASSIGN", technicianId=other.id)
+    await clashes.device.do("acceptAppointment", appointmentId=clashes.visit.id, at=at(1))
+    await clashes.resolve(await clashes.read(conflict), "REASSIGN", technicianId=other.id)
+    active = await clashes.world.rows(Assignment, appointment_id=clashes.visit.id, active=True)
+    assert [row.technician_id for row in active] == [other.id]
+    await clashes.device.pull()
+    assert clashes.visit.id not in clashes.device.rows
+    assert clashes.on_device(conflict.id)["resolution"] == "REASSIGN"
+
+
+async def test_who_went_leads_the_visit_again(clashes: Clashes) -> None:
+    conflict = await clashes.of(K.VISIT_ON_REASSIGNED_APPOINTMENT)
+    assert clashes.visit.id not in clashes.device.rows
+    await clashes.resolve(conflict, "TAKE_MINE")
+    leads = await clashes.world.rows(Assignment, appointment_id=clashes.visit.id, lead=True)
+    assert [row.technician_id for row in leads] == [clashes.technician.id]
+    await clashes.device.pull()
+    assert clashes.visit.id in clashes.device.rows
+
+
+async def test_what_is_left_becomes_another_visit_of_an_open_order_and_a_new_order_of_a_closed_one(
+    clashes: Clashes,
+) -> None:
+    conflict = await clashes.of(K.VISIT_ON_CANCELED_APPOINTMENT)
+    wanted = {"summary": "Demo: the rest", "startsAt": at(300), "endsAt": at(360)}
+    wanted["technicianId"] = clashes.technician.id
+    decided = await clashes.resolve(conflict, "FOLLOW_UP", followUp=wanted)
+    visit = await clashes.world.read(Appointment, decided.follow_up_id)
+    assert (visit.work_order_id, visit.summary, visit.starts_at) == (
+        clashes.order.id,
+        "Demo: the rest",
+        at(300),
+    )
+    (sent,) = await clashes.world.rows(Assignment, appointment_id=visit.id)
+    assert sent.technician_id == clashes.technician.id
+    await clashes.world.put(await clashes.read(clashes.order), status="CLOSED")
+    await clashes.world.put(await clashes.read(conflict), status="OPEN")
+    decided = await clashes.resolve(conflict, "FOLLOW_UP", followUp=wanted, despiteChanges=True)
+    order = await clashes.world.read(WorkOrder, decided.follow_up_id)
+    assert (order.parent_id, order.customer_id) == (clashes.order.id, clashes.order.customer_id)
+    (visit,) = await clashes.world.rows(Appointment, work_order_id=order.id)
+    assert visit.starts_at == at(300)
+
+
+async def test_a_closed_checklist_is_opened_for_what_came_late(clashes: Clashes) -> None:
+    conflict = await clashes.of(K.RECORD_ON_CLOSED_PARENT)
+    await clashes.resolve(conflict, "REOPEN", note="Demo")
+    assert (await clashes.world.read(ChecklistRun, conflict.record_id)).is_open
+
+
+async def test_an_answer_is_decided_by_answering_anew(clashes: Clashes) -> None:
+    run = await clashes.checklist()
+    answer = {"runId": run.id, "itemKey": "pressure", "at": at(0)}
+    await clashes.office("answerChecklistItem", **answer, number=3)
+    await clashes.device.pull()
+    await clashes.office("answerChecklistItem", **answer, number=4)
+    await clashes.device.do("answerChecklistItem", **answer, number=9)
+    (conflict,) = await clashes.world.conflicts()
+    assert (conflict.entity, conflict.mine, conflict.theirs) == (
+        "ChecklistAnswer", {"number": 9}, {"number": 4}
+    )  # fmt: skip
+    await clashes.resolve(conflict, "KEEP_THEIRS")
+    row = (await clashes.house.changes(conflict.record_id))[-1]
+    assert row.command == "answerChecklistItem"
+    assert '"number":4.0' in str(row.after)
+
+
+async def test_a_moved_asset_goes_back_with_its_meters(clashes: Clashes) -> None:
+    elsewhere = await clashes.house.run("createSite", customerId=clashes.world.customer.id, name="Elsewhere")
+    meter = await clashes.house.run("createMeter", assetId=clashes.asset.id, name="Hours", unit="h")
+    mine = await clashes.house.run("createSite", customerId=clashes.world.customer.id, name="Field")
+    # The technician sees where it goes, as somebody who has a visit there.
+    other = await clashes.world.order(siteId=mine.id)
+    await clashes.world.visit(clashes.technician, order=other)
+    await clashes.device.pull()
+    await clashes.office("moveAsset", assetId=clashes.asset.id, siteId=elsewhere.id)
+    await clashes.device.do("moveAsset", assetId=clashes.asset.id, siteId=mine.id)
+    (conflict,) = await clashes.world.conflicts()
+    await clashes.resolve(conflict, "KEEP_THEIRS")
+    found = (await clashes.read(clashes.asset)).site_id, (await clashes.read(meter)).site_id
+    assert found == (elsewhere.id, elsewhere.id)

@@ -1,0 +1,81 @@
+"""Deletions against what was done in the field meanwhile."""
+
+from __future__ import annotations
+
+from tests.conflicts.clashes import Clashes
+from tests.sync.device import TestDevice
+from tests.work.world import at
+from tournee.kernel.conflict import ConflictKind
+
+
+async def test_a_fact_brings_back_what_it_names_and_asks_whether_that_was_meant(clashes: Clashes) -> None:
+    conflict = await clashes.of(ConflictKind.RECORD_DELETED_MEANWHILE)
+    assert (await clashes.read(clashes.contact)).deleted is False
+    assert clashes.contact.id in clashes.device.rows
+    assert (conflict.mine, conflict.theirs, conflict.role) == (
+        {"deleted": False},
+        {"deleted": True},
+        "DISPATCHER",
+    )
+    await clashes.resolve(conflict, "KEEP_THEIRS")
+    assert (await clashes.read(clashes.contact)).deleted is True
+    last = (await clashes.house.changes(clashes.contact.id))[-1]
+    assert last.command == "deleteContact"
+    await clashes.device.pull()
+    assert clashes.contact.id not in clashes.device.rows
+
+
+async def test_what_a_device_deleted_or_never_saw_is_not_brought_back(clashes: Clashes) -> None:
+    await clashes.office("deleteContact", contactId=clashes.contact.id)
+    await clashes.device.pull()
+    outcome = await clashes.device.do(
+        "recordInteraction",
+        customerId=clashes.world.customer.id,
+        contactId=clashes.contact.id,
+        channel="VISIT",
+        direction="INBOUND",
+        subject="Demo",
+        occurredAt=at(0),
+    )
+    assert outcome.code == "NOT_FOUND"
+
+
+async def an_edit_of_the_deleted(clashes: Clashes) -> TestDevice:
+    office = TestDevice(clashes.house, "DISPATCHER")
+    await office.pull()
+    await clashes.office("deleteContact", "MANAGER", contactId=clashes.contact.id)
+    outcome = await office.do("updateContact", contactId=clashes.contact.id, phone="7", jobTitle="Porter")
+    assert (outcome.status, sorted(outcome.fields)) == ("superseded", ["jobTitle", "phone"])
+    assert outcome.conflict is not None
+    return office
+
+
+async def test_an_edit_of_a_deleted_record_goes_to_the_inbox_and_can_be_had_back(clashes: Clashes) -> None:
+    office = await an_edit_of_the_deleted(clashes)
+    (conflict,) = await clashes.world.conflicts()
+    assert (conflict.mine, conflict.theirs) == ({"phone": "7", "jobTitle": "Porter"}, {"deleted": True})
+    assert (await clashes.read(clashes.contact)).deleted is True
+    await clashes.resolve(conflict, "TAKE_MINE")
+    contact = await clashes.read(clashes.contact)
+    assert (contact.deleted, contact.phone, contact.job_title) == (False, "7", "Porter")
+    await office.pull()
+    assert office.rows[contact.id]["phone"] == "7"
+    assert office.rows == await office.fresh()
+    # The technician's device, which was told of the deletion or not, has it as well.
+    await clashes.device.pull()
+    assert clashes.on_device(contact.id)["phone"] == "7"
+
+
+async def test_an_edit_of_a_deleted_record_can_stay_undone(clashes: Clashes) -> None:
+    await an_edit_of_the_deleted(clashes)
+    (conflict,) = await clashes.world.conflicts()
+    await clashes.resolve(conflict, "KEEP_THEIRS")
+    assert (await clashes.read(clashes.contact)).deleted is True
+
+
+async def test_online_a_deleted_record_is_gone_for_edits(clashes: Clashes) -> None:
+    office = TestDevice(clashes.house, "DISPATCHER")
+    await clashes.office("deleteContact", "MANAGER", contactId=clashes.contact.id)
+    await office.pull()
+    outcome = await office.do("updateContact", contactId=clashes.contact.id, phone="7")
+    assert outcome.code == "NOT_FOUND"

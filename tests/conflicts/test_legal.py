@@ -1,0 +1,166 @@
+"""Which decisions are legal, for whom and when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.ask import ask
+from tests.conflicts.clashes import Clashes
+from tournee.auth.roles import SCOPES, Role
+from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.conflicts.editing import EDITORS
+from tournee.conflicts.table import LEGAL
+from tournee.kernel.conflict import ConflictKind, ConflictStatus, Resolution
+from tournee.kernel.errors import (
+    Blocked,
+    Forbidden,
+    Invalid,
+    NotFound,
+    ResolutionNotAllowed,
+    Stale,
+    TransitionNotAllowed,
+)
+
+ROOT = Path(__file__).parents[2]
+# What somebody gives with a decision, so that it lacks nothing.
+MORE: dict[str, Callable[[Clashes], dict[str, Any]]] = {
+    "MERGE_FIELDS": lambda _: {
+        "fields": [{"name": "symptom", "take": "MINE"}, {"name": "cause", "take": "THEIRS"}]
+    },
+    "REASSIGN": lambda clashes: {"technicianId": clashes.technician.id},
+    "REOPEN": lambda _: {"note": "Demo: look again."},
+}
+AVAILABLE = "query($id:ID!){conflict(id:$id){availableResolutions{resolution allowed blockedBy needs}}}"
+KINDS = [kind for kind in ConflictKind if hasattr(Clashes, f"_{kind.lower()}")]
+
+
+def test_every_kind_says_how_it_is_decided() -> None:
+    assert LEGAL.keys() == set(ConflictKind)
+    assert all(LEGAL.values())
+    # Each decision is of use somewhere, but those for operations that never took effect.
+    used = {resolution for ways in LEGAL.values() for resolution in ways}
+    assert used >= set(Resolution) - {Resolution.RETRY, Resolution.DISMISS}
+
+
+def test_the_protocol_tells_the_same_decisions() -> None:
+    text = (ROOT / "schema" / "sync.md").read_text().split("\n## Conflicts\n")[1].split("\n## ")[0]
+    told: dict[str, list[str]] = {}
+    for kind, cell in re.findall(r"^\| `([A-Z_]+)` \|[^|]*\| ([^|]*) \|$", text, re.MULTILINE):
+        told[kind] = re.findall(r"`([A-Z_]+)`", cell) or list(told.values())[-1]
+    assert {kind: set(ways) for kind, ways in told.items()} == {k: set(ways) for k, ways in LEGAL.items()}
+
+
+def test_whoever_decides_about_a_record_may_edit_it() -> None:
+    edited = {
+        model for model in ENTITIES.values() if (c := COMMANDS.get(f"update{model.__name__}")) and c.offline
+    }
+    assert EDITORS.keys() == edited
+    for model, command in EDITORS.items():
+        assert command.scope in SCOPES[Role(model.decider)], model
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_offered_is_what_works(clashes: Clashes, kind: ConflictKind) -> None:
+    conflict = await clashes.of(kind)
+    found = await ask(clashes.house, AVAILABLE, "DISPATCHER", id=str(conflict.id))
+    offered = {one["resolution"]: one for one in found["conflict"]["availableResolutions"]}
+    assert offered.keys() == set(LEGAL[kind])
+    for resolution in set(Resolution) - offered.keys():
+        with pytest.raises(ResolutionNotAllowed) as refusal:
+            await clashes.resolve(conflict, resolution)
+        assert "TAKE_MINE" in str(refusal.value) or "REOPEN" in str(refusal.value)
+    assert {name for name, one in offered.items() if one["blockedBy"]} == BLOCKED.get(kind, set())
+    for resolution, one in offered.items():
+        assert one["allowed"] is not bool(one["blockedBy"])
+        if one["needs"]:
+            with pytest.raises((Invalid, Blocked)):
+                await clashes.resolve(conflict, resolution)
+        if not one["allowed"]:
+            with pytest.raises(Blocked) as blocked:
+                await clashes.resolve(conflict, resolution, **MORE.get(resolution, lambda _: {})(clashes))
+            assert str(blocked.value) == " ".join(one["blockedBy"])
+    assert (await clashes.read(conflict)).status is ConflictStatus.OPEN
+
+
+# What something stands against as these clashes are made: the technician has left for the visit.
+_EN_ROUTE = {Resolution.REOPEN, Resolution.REASSIGN}
+BLOCKED = {
+    ConflictKind.STATE_CHANGED_BY_BOTH: {Resolution.TAKE_MINE},
+    ConflictKind.VISIT_ON_CANCELED_APPOINTMENT: _EN_ROUTE,
+    ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT: _EN_ROUTE,
+    ConflictKind.VISIT_OUT_OF_STEP: {*_EN_ROUTE, Resolution.KEEP_THEIRS},
+}
+_ALLOWED = [(kind, one) for kind in KINDS for one in LEGAL[kind] if one not in BLOCKED.get(kind, ())]
+
+
+@pytest.mark.parametrize(("kind", "resolution"), _ALLOWED)
+async def test_each_decision_that_nothing_stands_against_succeeds(
+    clashes: Clashes, kind: ConflictKind, resolution: Resolution
+) -> None:
+    conflict = await clashes.of(kind)
+    more = {"note": "Demo", **MORE.get(resolution, lambda _: {})(clashes)}
+    decided = await clashes.resolve(conflict, resolution, "MANAGER", **more)
+    manager = clashes.house.actor("MANAGER").id
+    assert (decided.status, decided.resolution) == (ConflictStatus.RESOLVED, resolution)
+    assert (decided.resolved_by_id, decided.note, decided.resolved_at is None) == (
+        manager,
+        more["note"],
+        False,
+    )
+    # Both see it, and the device's copy is what a new one would hold.
+    await clashes.device.pull()
+    row = clashes.on_device(conflict.id)
+    assert (row["resolution"], row["resolvedById"], row["note"]) == (resolution, str(manager), more["note"])
+    assert clashes.device.rows == await clashes.device.fresh()
+    with pytest.raises(TransitionNotAllowed):
+        await clashes.resolve(conflict, resolution, "MANAGER", **more)
+    found = await ask(clashes.house, AVAILABLE, "MANAGER", id=str(conflict.id))
+    assert found["conflict"]["availableResolutions"] == []
+
+
+async def test_only_the_role_it_is_for_decides_or_a_manager(clashes: Clashes) -> None:
+    conflict = await clashes.of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+    assert conflict.role == "DISPATCHER"
+    for role in ("AUDITOR", "REPORTING", clashes.technician.actor):
+        with pytest.raises(Forbidden):
+            await clashes.resolve(conflict, "ACKNOWLEDGED", role)
+        found = await ask(clashes.house, AVAILABLE, role, id=str(conflict.id))
+        offered = found["conflict"]["availableResolutions"]
+        assert [one["allowed"] for one in offered] == [False] * len(LEGAL[conflict.kind])
+    with pytest.raises(NotFound):
+        await clashes.house.run("resolveConflict", "DISPATCHER", conflictId=clashes.visit.id)
+
+
+async def test_a_record_that_changed_again_is_looked_at_again_first(clashes: Clashes) -> None:
+    conflict = await clashes.of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+    await clashes.office("updateWorkOrder", workOrderId=clashes.order.id, symptom="newer", priority="HIGH")
+    with pytest.raises(Stale) as refusal:
+        await clashes.resolve(conflict, "KEEP_THEIRS")
+    assert refusal.value.details == {"symptom": "newer"}
+    assert "symptom is now newer" in refusal.value.message
+    text = "query($id:ID!){conflict(id:$id){standing standsNow}}"
+    seen = (await ask(clashes.house, text, "DISPATCHER", id=str(conflict.id)))["conflict"]
+    assert seen == {
+        "standing": {"symptom": "mine", "cause": "mine"},
+        "standsNow": {"symptom": "newer", "cause": "mine"},
+    }
+    await clashes.resolve(conflict, "KEEP_THEIRS", despiteChanges=True)
+    order = await clashes.read(clashes.order)
+    assert (order.symptom, order.cause) == ("theirs", "theirs")
+
+
+async def test_the_refusal_carries_the_present_values_in_graphql(clashes: Clashes) -> None:
+    conflict = await clashes.of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+    await clashes.office("updateWorkOrder", workOrderId=clashes.order.id, cause="newer")
+    text = """mutation($input:ResolveConflictInput!){resolveConflict(input:$input){
+      ...on Refusal{code field details}}}"""
+    given = {"conflictId": str(conflict.id), "resolution": "TAKE_MINE"}
+    found = await ask(clashes.house, text, "DISPATCHER", input=given)
+    assert found["resolveConflict"] == {
+        "code": "STALE", "field": "conflictId", "details": {"cause": "newer"}
+    }  # fmt: skip
