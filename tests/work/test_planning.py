@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.work.world import World, at
+from tests.work.world import Technician, World, at
 from tournee.kernel.database import now
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.work.guards import transitions
@@ -157,6 +157,27 @@ async def test_taking_the_last_technician_off_recalls_the_visit(world: World) ->
     assert after.status is A.SCHEDULED
     with pytest.raises(NotFound):
         await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=second.id)
+
+
+async def test_there_is_always_one_lead(world: World) -> None:
+    first, second = await world.technician(), await world.technician()
+    visit = await world.visit(first, second)
+
+    async def assigned(technician: Technician, *, lead: bool) -> list[bool]:
+        fields = {"appointmentId": visit.id, "technicianId": technician.id, "lead": lead}
+        await world.house.run("assignTechnician", **fields)
+        rows = {row.technician_id: row.lead for row in await world.rows(Assignment)}
+        return [rows[first.id], rows[second.id]]
+
+    assert await assigned(first, lead=False) == [True, False]
+    assert await assigned(second, lead=True) == [False, True]
+    assert await assigned(first, lead=False) == [False, True]
+
+
+async def test_calling_a_visit_off_needs_a_reason(world: World) -> None:
+    visit = await world.visit()
+    with pytest.raises(Invalid):
+        await world.house.run("cancelAppointment", appointmentId=visit.id, reason=" ")
 
 
 async def test_a_visit_under_way_is_not_given_to_another(world: World) -> None:

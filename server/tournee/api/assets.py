@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
-from tournee.api.transitions import TRANSITIONS, available_transitions
-from tournee.assets.models import Asset, Meter, Reading
+from tournee.api.transitions import TRANSITIONS, Ways, by_row
+from tournee.assets.commands import (
+    commission_asset,
+    install_asset,
+    retire_asset,
+    return_asset_to_service,
+    take_asset_out_of_service,
+)
+from tournee.assets.models import Asset, AssetStatus, Meter, Reading
 from tournee.auth.models import Account
 from tournee.kernel.database import now
 
@@ -13,6 +20,13 @@ def under_warranty(root: Asset) -> bool:
     """Whether the warranty covers today, in UTC."""
     return root.is_under_warranty(now().date())
 
+
+_WAYS: Ways = {
+    AssetStatus.INSTALLED: (install_asset,),
+    AssetStatus.ACTIVE: (commission_asset, return_asset_to_service),
+    AssetStatus.OUT_OF_SERVICE: (take_asset_out_of_service,),
+    AssetStatus.RETIRED: (retire_asset,),
+}
 
 EXTRAS = Extras(
     lists=(
@@ -24,7 +38,7 @@ EXTRAS = Extras(
     ),
     links=(Link(Reading, "taken_by_id", Account),),
     computed=(
-        ComputedField(Asset, available_transitions, TRANSITIONS, needs=("status",)),
+        ComputedField(Asset, by_row(_WAYS), TRANSITIONS, needs=("status",)),
         ComputedField(
             Asset,
             under_warranty,

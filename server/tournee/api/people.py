@@ -7,10 +7,12 @@ from sqlalchemy import select
 from tournee.api.context import Info
 from tournee.api.load import readable
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
-from tournee.api.transitions import TRANSITIONS, available_transitions
+from tournee.api.transitions import TRANSITIONS, Ways, by_row
 from tournee.auth.models import Account
+from tournee.people.commands import approve_absence, cancel_absence, reject_absence
 from tournee.people.models import (
     Absence,
+    AbsenceStatus,
     Technician,
     TechnicianProfile,
     TechnicianSkill,
@@ -32,6 +34,12 @@ async def profile(root: Technician, info: Info) -> TechnicianProfile | None:
     return found[0] if found else None
 
 
+_WAYS: Ways = {
+    AbsenceStatus.APPROVED: (approve_absence,),
+    AbsenceStatus.REJECTED: (reject_absence,),
+    AbsenceStatus.CANCELED: (cancel_absence,),
+}
+
 EXTRAS = Extras(
     lists=(
         ListName(Territory, "parent_id", "parts"),
@@ -47,6 +55,6 @@ EXTRAS = Extras(
     ),
     computed=(
         ComputedField(Technician, profile, TechnicianProfile | None),
-        ComputedField(Absence, available_transitions, TRANSITIONS, needs=("status",)),
+        ComputedField(Absence, by_row(_WAYS), TRANSITIONS, needs=("status",)),
     ),
 )

@@ -8,9 +8,16 @@ from sqlalchemy import select
 
 from tournee.api.context import Info
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
-from tournee.api.transitions import TRANSITIONS
+from tournee.api.transitions import TRANSITIONS, Ways, for_actor
 from tournee.auth.models import Account
 from tournee.kernel.state import Transition
+from tournee.procedures.commands import (
+    answer_checklist_item,
+    complete_checklist_run,
+    dismiss_checklist_run,
+    reopen_checklist_run,
+    start_checklist_run,
+)
 from tournee.procedures.definition import ChecklistItemInput, read, unanswered
 from tournee.procedures.models import (
     RUN,
@@ -53,9 +60,18 @@ async def _answers(info: Info, run_id: UUID) -> dict[str, ChecklistAnswer]:
 
 
 async def available_transitions(root: ChecklistRun, info: Info) -> list[Transition]:
-    """What may become of it now."""
+    """What may become of it now, by whoever asks."""
     missing = unanswered(await items_of(info, root.version_id), await _answers(info, root.id))
-    return RUN.transitions(root.status, {RunStatus.COMPLETED: missing_sentences(missing)})
+    following = RUN.transitions(root.status, {RunStatus.COMPLETED: missing_sentences(missing)})
+    return for_actor(info.context.actor, root.status, following, _WAYS)
+
+
+_WAYS: Ways = {
+    (RunStatus.NEW, RunStatus.IN_PROGRESS): (start_checklist_run, answer_checklist_item),
+    RunStatus.IN_PROGRESS: (reopen_checklist_run,),
+    RunStatus.COMPLETED: (complete_checklist_run,),
+    RunStatus.NOT_APPLICABLE: (dismiss_checklist_run,),
+}
 
 
 EXTRAS = Extras(

@@ -10,14 +10,28 @@ from sqlalchemy import select
 from tournee.api.context import Info
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
 from tournee.api.procedures import items_of
-from tournee.api.transitions import TRANSITIONS, available_transitions
+from tournee.api.transitions import TRANSITIONS, Ways, by_row, for_actor
 from tournee.auth.models import Account
 from tournee.kernel.state import Transition
 from tournee.procedures.definition import unanswered
+from tournee.quality.commands import (
+    cancel_audit,
+    close_audit,
+    close_audit_finding,
+    complete_audit,
+    correct_audit_finding,
+    plan_audit,
+    postpone_audit,
+    reopen_audit_finding,
+    report_audit,
+    start_audit,
+    verify_audit_finding,
+)
 from tournee.quality.models import Audit, AuditAnswer, AuditFinding, AuditMember, StandardClause
 from tournee.quality.states import (
     AUDIT,
     AuditStatus,
+    FindingStatus,
     against_closing,
     against_completion,
     against_reporting,
@@ -36,7 +50,7 @@ async def _of_audit(info: Info, model: Any, audit_id: UUID) -> list[Any]:
 
 
 async def audit_transitions(root: Audit, info: Info) -> list[Transition]:
-    """What may become of it now."""
+    """What may become of it now, by whoever asks."""
     answers = {answer.item_key: answer for answer in await _of_audit(info, AuditAnswer, root.id)}
     missing = unanswered(await items_of(info, root.version_id), answers, required_only=False)
     findings = await _of_audit(info, AuditFinding, root.id)
@@ -46,7 +60,24 @@ async def audit_transitions(root: Audit, info: Info) -> list[Transition]:
         AuditStatus.COMPLETED: against_completion(missing, findings),
         AuditStatus.CLOSED: against_closing(findings),
     }
-    return AUDIT.transitions(root.status, guards)
+    return for_actor(info.context.actor, root.status, AUDIT.transitions(root.status, guards), _OF_AUDITS)
+
+
+_OF_AUDITS: Ways = {
+    AuditStatus.PLANNED: (plan_audit,),
+    AuditStatus.POSTPONED: (postpone_audit,),
+    AuditStatus.IN_PROGRESS: (start_audit,),
+    AuditStatus.REPORTING: (report_audit,),
+    AuditStatus.COMPLETED: (complete_audit,),
+    AuditStatus.CLOSED: (close_audit,),
+    AuditStatus.CANCELED: (cancel_audit,),
+}
+_OF_FINDINGS: Ways = {
+    FindingStatus.OPEN: (reopen_audit_finding,),
+    FindingStatus.CORRECTED: (correct_audit_finding,),
+    FindingStatus.VERIFIED: (verify_audit_finding,),
+    FindingStatus.CLOSED: (close_audit_finding,),
+}
 
 
 EXTRAS = Extras(
@@ -67,6 +98,6 @@ EXTRAS = Extras(
     ),
     computed=(
         ComputedField(Audit, audit_transitions, TRANSITIONS, name="availableTransitions"),
-        ComputedField(AuditFinding, available_transitions, TRANSITIONS),
+        ComputedField(AuditFinding, by_row(_OF_FINDINGS), TRANSITIONS),
     ),
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from tournee.api.connections import add_fields, object_type
+from tournee.api.context import Info
 from tournee.api.mapping import make_field
-from tournee.kernel.actor import Scope
+from tournee.kernel.actor import Actor, Scope, lacks
+from tournee.kernel.command import Command
 from tournee.kernel.state import Transition
 
 
@@ -32,7 +36,30 @@ TRANSITION = _transition_type()
 TRANSITIONS: Any = list[TRANSITION]  # type: ignore[valid-type]
 
 
-def available_transitions(root: Any) -> list[Transition]:
-    """What may become of it now, where the row itself knows."""
-    transitions: list[Transition] = root.transitions()
-    return transitions
+# By which commands a status comes about; where it depends, by the status it comes from as well.
+Ways = Mapping[StrEnum | tuple[StrEnum, StrEnum], tuple[Command[Any, Any], ...]]
+
+
+def for_actor(
+    actor: Actor, current: StrEnum, transitions: Iterable[Transition], ways: Ways
+) -> list[Transition]:
+    """The same, with a reason against what the actor's role may not do."""
+    return [_for_actor(actor, current, transition, ways) for transition in transitions]
+
+
+def _for_actor(actor: Actor, current: StrEnum, transition: Transition, ways: Ways) -> Transition:
+    to = type(current)(transition.to)
+    scopes = [command.scope for command in ways.get((current, to), ()) or ways[to]]
+    if any(actor.may(scope) for scope in scopes):
+        return transition
+    return Transition(transition.to, allowed=False, blocked_by=[lacks(scopes[0]), *transition.blocked_by])
+
+
+def by_row(ways: Ways) -> Callable[..., list[Transition]]:
+    """The resolver where the row itself knows what may follow."""
+
+    def available_transitions(root: Any, info: Info) -> list[Transition]:
+        """What may become of it now, by whoever asks."""
+        return for_actor(info.context.actor, root.status, root.transitions(), ways)
+
+    return available_transitions

@@ -15,14 +15,16 @@ from sqlalchemy import and_, select
 
 from tournee.api.context import Info
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
-from tournee.api.transitions import TRANSITIONS
+from tournee.api.transitions import TRANSITIONS, Ways, for_actor
 from tournee.auth.models import Account
+from tournee.auth.roles import Role
 from tournee.kernel.actor import Scope
 from tournee.kernel.database import now
 from tournee.kernel.state import Transition
 from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
 from tournee.procedures.models import ChecklistRun, RunStatus
-from tournee.work.guards import UNFINISHED_CHECKLIST, obstacles_to_cancel
+from tournee.work import commands
+from tournee.work.guards import MANAGERS_CANCEL, UNFINISHED_CHECKLIST, obstacles_to_cancel, work_has_begun
 from tournee.work.models import Appointment, AppointmentEvent, Assignment, Note, TimeEntry, WorkOrder
 from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, WorkOrderStatus, roll_up
 
@@ -41,14 +43,18 @@ async def _statuses(info: Info, order_id: UUID) -> list[AppointmentStatus]:
 
 
 async def order_transitions(root: WorkOrder, info: Info) -> list[Transition]:
-    """What may become of it now."""
+    """What may become of it now, by whoever asks."""
     statuses = await _statuses(info, root.id)
-    guards = {WorkOrderStatus.CANCELED: obstacles_to_cancel(statuses)}
+    actor = info.context.actor
+    against = obstacles_to_cancel(statuses)
+    if work_has_begun(root.status, statuses) and actor.role != Role.MANAGER:
+        against = [MANAGERS_CANCEL, *against]
+    guards = {WorkOrderStatus.CANCELED: against}
     following = WORK_ORDER.transitions(root.status, guards)
-    if root.status is not WorkOrderStatus.ON_HOLD:
-        return following
-    ends_in = {WorkOrderStatus.CANCELED, roll_up(statuses)}
-    return [transition for transition in following if transition.to in ends_in]
+    if root.status is WorkOrderStatus.ON_HOLD:
+        ends_in = {WorkOrderStatus.CANCELED, roll_up(statuses)}
+        following = [transition for transition in following if transition.to in ends_in]
+    return for_actor(actor, root.status, following, _OF_ORDERS)
 
 
 async def _crew(info: Info, appointment_id: UUID) -> list[Any]:
@@ -156,13 +162,14 @@ async def _against_completion(root: Appointment, info: Info) -> list[str]:
 
 
 async def appointment_transitions(root: Appointment, info: Info) -> list[Transition]:
-    """What may become of it now."""
+    """What may become of it now, by whoever asks."""
     guards: dict[AppointmentStatus, list[str]] = {}
     if APPOINTMENT.can(root.status, AppointmentStatus.DISPATCHED):
         guards[AppointmentStatus.DISPATCHED] = await _against_dispatch(root, info)
     if APPOINTMENT.can(root.status, AppointmentStatus.COMPLETED):
         guards[AppointmentStatus.COMPLETED] = await _against_completion(root, info)
-    return APPOINTMENT.transitions(root.status, guards)
+    following = APPOINTMENT.transitions(root.status, guards)
+    return for_actor(info.context.actor, root.status, following, _OF_VISITS)
 
 
 async def required_skills(root: WorkOrder, info: Info) -> list[Skill]:
@@ -173,6 +180,33 @@ async def required_skills(root: WorkOrder, info: Info) -> list[Skill]:
 
 
 _TRANSITIONS = "availableTransitions"
+_A, _W = AppointmentStatus, WorkOrderStatus
+
+_OF_ORDERS: Ways = {
+    _W.NEW: (commands.release_work_order, commands.reopen_work_order),
+    _W.SCHEDULED: (commands.release_work_order,),
+    _W.IN_PROGRESS: (commands.release_work_order, commands.reopen_work_order),
+    _W.ON_HOLD: (commands.hold_work_order,),
+    _W.COMPLETED: (commands.release_work_order,),
+    _W.CANNOT_COMPLETE: (commands.release_work_order,),
+    _W.CLOSED: (commands.close_work_order,),
+    _W.CANCELED: (commands.cancel_work_order,),
+}
+_OF_VISITS: Ways = {
+    _A.NONE: (commands.unschedule_appointment,),
+    _A.SCHEDULED: (commands.schedule_appointment, commands.recall_appointment),
+    (_A.DISPATCHED, _A.SCHEDULED): (commands.recall_appointment, commands.reject_appointment),
+    _A.DISPATCHED: (commands.dispatch_appointment,),
+    _A.ACCEPTED: (commands.accept_appointment,),
+    _A.EN_ROUTE: (commands.start_travel,),
+    _A.ON_SITE: (commands.arrive_on_site,),
+    _A.IN_PROGRESS: (commands.start_work, commands.resume_work),
+    _A.PAUSED: (commands.pause_work,),
+    _A.COMPLETED: (commands.complete_appointment,),
+    _A.PARTIALLY_COMPLETED: (commands.complete_appointment,),
+    _A.CANNOT_COMPLETE: (commands.cannot_complete_appointment,),
+    _A.CANCELED: (commands.cancel_appointment,),
+}
 
 EXTRAS = Extras(
     lists=(

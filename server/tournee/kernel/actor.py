@@ -56,4 +56,9 @@ class Actor:
     def require(self, scope: str) -> None:
         """Raise Forbidden unless the actor holds the scope."""
         if not self.may(scope):
-            raise Forbidden(f"This needs the scope {scope}.")
+            raise Forbidden(lacks(scope))
+
+
+def lacks(scope: str) -> str:
+    """The sentence for who does not hold the scope."""
+    return f"This needs the scope {scope}."

@@ -22,7 +22,7 @@ async def put_on(tx: Transaction, appointment: Appointment, technician_id: UUID,
     """Assign, anew if need be. There is one lead; whoever comes first leads until another does."""
     assignments = await assignments_of(tx, appointment)
     colleagues = [a for a in assignments if a.active and a.technician_id != technician_id]
-    lead = lead or not colleagues
+    lead = lead or not any(colleague.lead for colleague in colleagues)
     if lead:
         for colleague in colleagues:
             colleague.lead = False

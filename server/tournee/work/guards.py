@@ -26,6 +26,7 @@ from tournee.work.states import (
 )
 
 UNFINISHED_CHECKLIST = "A required checklist is not finished."
+MANAGERS_CANCEL = "Work has begun; only a manager cancels this order."
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,13 @@ async def statuses_of(session: AsyncSession, order: WorkOrder) -> Sequence[Appoi
         )
     )
     return found.all()
+
+
+def work_has_begun(status: WorkOrderStatus, statuses: Collection[AppointmentStatus]) -> bool:
+    """Whether somebody set out or was there for the order; a hold does not hide it."""
+    if status is WorkOrderStatus.ON_HOLD:
+        return roll_up(statuses) in (WorkOrderStatus.IN_PROGRESS, WorkOrderStatus.COMPLETED)
+    return status is WorkOrderStatus.IN_PROGRESS
 
 
 def obstacles_to_cancel(statuses: Collection[AppointmentStatus]) -> list[str]:

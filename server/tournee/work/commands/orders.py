@@ -21,7 +21,7 @@ from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Skill
-from tournee.work.guards import obstacles_to_cancel, statuses_of
+from tournee.work.guards import MANAGERS_CANCEL, obstacles_to_cancel, statuses_of, work_has_begun
 from tournee.work.models import Appointment, Priority, WorkOrder, WorkOrderKind
 from tournee.work.numbers import next_number
 from tournee.work.recording import Step, record
@@ -181,13 +181,10 @@ async def cancel_work_order(tx: Transaction, actor: Actor, do: CancelWorkOrder) 
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
     # Again, now that the order stands still: one may have been planned while we waited for it.
     appointments = await _appointments_of(tx, order.id)
-    if order.status is WorkOrderStatus.IN_PROGRESS and actor.role != Role.MANAGER:
-        raise Forbidden("Work has begun; only a manager cancels this order.")
-    WORK_ORDER.require(
-        order.status,
-        WorkOrderStatus.CANCELED,
-        obstacles_to_cancel([appointment.status for appointment in appointments]),
-    )
+    statuses = [appointment.status for appointment in appointments]
+    if work_has_begun(order.status, statuses) and actor.role != Role.MANAGER:
+        raise Forbidden(MANAGERS_CANCEL)
+    WORK_ORDER.require(order.status, WorkOrderStatus.CANCELED, obstacles_to_cancel(statuses))
     order.cancel(_said(do.reason))
     for appointment in appointments:
         before = appointment.status

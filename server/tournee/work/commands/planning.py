@@ -150,6 +150,8 @@ class CancelAppointment:
 @command(Scope.WORK_PLAN)
 async def cancel_appointment(tx: Transaction, actor: Actor, do: CancelAppointment) -> Appointment:
     """Call a visit off, for good."""
+    if not do.reason.strip():
+        raise Invalid("Say why.", "reason")
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
     appointment.cancel(do.reason)
