@@ -68,14 +68,17 @@ class Load:
         page: Page = await self._batched(key, lambda ids: self._many(child, column, ids, arguments), parent)
         return page
 
-    async def page(self, model: type[Any], arguments: Arguments) -> Page:
-        """A page of all rows of the model."""
-        condition = and_(readable(model, self._actor), arguments.condition(model, model))
+    async def page(
+        self, model: type[Any], arguments: Arguments, only: ColumnElement[bool] | None = None
+    ) -> Page:
+        """A page of all rows of the model, or of those that a condition leaves."""
+        seen = readable(model, self._actor) if only is None else and_(readable(model, self._actor), only)
+        condition = and_(seen, arguments.condition(model, model))
         statement = select(model).where(condition).order_by(*arguments.clauses(model))
         rows = await self.rows(statement, arguments.limit + 1)
 
         async def count() -> int:
-            total = select(func.count()).select_from(model).where(readable(model, self._actor))
+            total = select(func.count()).select_from(model).where(seen)
             found = await self.values(total.where(where(model, model, arguments.filter)))
             return int(found[0][0])
 

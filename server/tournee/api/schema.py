@@ -18,6 +18,7 @@ from tournee.api.connections import add_fields, object_type
 from tournee.api.contract import contract_field
 from tournee.api.documents import Preparation
 from tournee.api.errors import present
+from tournee.api.history import complete_changes, history_fields
 from tournee.api.me import me_field
 from tournee.api.mutations import mutation_fields
 from tournee.api.nodes import Extras, Nodes
@@ -69,8 +70,16 @@ def build(
     nodes.declare()
     declare_changes(nodes)
     nodes.complete(extras)
+    complete_changes(nodes)
     query = object_type("Query", "What can be asked.")
-    add_fields(query, me_field(), contract_field(), *query_fields(nodes), *change_fields(nodes))
+    add_fields(
+        query,
+        me_field(),
+        contract_field(),
+        *query_fields(nodes),
+        *change_fields(nodes),
+        *history_fields(nodes),
+    )
     mutation = object_type("Mutation", "What can be done. A device does the same offline, by the same names.")
     add_fields(mutation, *mutation_fields(nodes, commands))
     subscription = object_type("Subscription", "What can be followed.")

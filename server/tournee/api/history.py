@@ -1,0 +1,207 @@
+"""The merge history of a record: each change field by field, who made it, and what it clashed with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+import strawberry
+from sqlalchemy import select
+from strawberry.types.field import StrawberryField
+
+from tournee.api.connections import add_fields
+from tournee.api.context import Info
+from tournee.api.errors import Rejected
+from tournee.api.keyset import OrderDirection
+from tournee.api.mapping import argument, make_field
+from tournee.api.nodes import Nodes
+from tournee.api.pages import Arguments, Page
+from tournee.api.scalars import describe, optional, parse_id
+from tournee.api.values import value_type
+from tournee.auth.models import Account, Device
+from tournee.kernel.actor import Scope
+from tournee.kernel.conflict import Conflict
+from tournee.kernel.database import BY_NAME
+from tournee.kernel.fields import Merge, fields
+from tournee.kernel.log import Change, Record
+from tournee.sync.models import Receipt
+
+_MERGED = ("merged", "superseded")
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """What a change did to one field."""
+
+    field: str
+    policy: Annotated[Merge | None, "How the field merges; null for the mark `deleted`."]
+    before: Any | None
+    after: Any | None
+
+
+def _field_changes(root: Any, field: str | None = None) -> list[FieldChange]:
+    """Field by field, or of one field only."""
+    if root.after is None:
+        return []
+    before, after = orjson.loads(root.before or "{}"), orjson.loads(root.after)
+    policies = {one.wire: one.merge for one in fields(BY_NAME[root.entity])}
+    return [
+        FieldChange(name, policies.get(name), before.get(name), value)
+        for name, value in after.items()
+        if field in (name, None)
+    ]
+
+
+async def _actor(root: Any, info: Info) -> Any:
+    """Who made it."""
+    return await info.context.load.one(Account, root.actor_id)
+
+
+async def _device(root: Any, info: Info) -> Any:
+    """On which device."""
+    return await info.context.load.one(Device, root.device_id)
+
+
+async def _actor_name(root: Any, info: Info) -> str | None:
+    """The name of who made it, also for those who may not look into accounts."""
+    return await _name(info, Account, root.actor_id)
+
+
+async def _device_name(root: Any, info: Info) -> str | None:
+    """The name of the device it was made on; null online."""
+    return await _name(info, Device, root.device_id)
+
+
+async def _name(info: Info, model: type[Account | Device], id: UUID | None) -> str | None:
+    if id is None:
+        return None
+    organisation = info.context.actor.organisation_id
+    found = await info.context.load.related(
+        f"name of {model.__name__}",
+        id,
+        lambda ids: select(model.id, model.name).where(
+            model.organisation_id == organisation, model.id.in_(ids)
+        ),
+    )
+    return found[0] if found else None
+
+
+async def _outcome(root: Any, info: Info) -> str | None:
+    """What the device was told of its operation: `applied`, `merged`, `superseded`; null online."""
+    if root.operation_id is None:
+        return None
+    organisation = info.context.actor.organisation_id
+    found = await info.context.load.related(
+        "outcome of an operation",
+        root.operation_id,
+        lambda ids: select(Receipt.operation_id, Receipt.status).where(
+            Receipt.organisation_id == organisation, Receipt.operation_id.in_(ids)
+        ),
+    )
+    return found[0] if found else None
+
+
+async def _merged(root: Any, info: Info) -> bool:
+    """Whether it met changes of others that the device had not seen."""
+    return await _outcome(root, info) in _MERGED
+
+
+async def _conflict(root: Any, info: Info) -> Conflict | None:
+    """The conflict that it is a part of: as the device's side, as the other, or as its decision."""
+    organisation = info.context.actor.organisation_id
+    found = await info.context.load.related(
+        "conflicts about a record",
+        root.id,
+        lambda ids: (
+            select(Conflict.record_id, Conflict)
+            .where(Conflict.organisation_id == organisation, Conflict.record_id.in_(ids))
+            .order_by(Conflict.id.desc())
+        ),
+    )
+    return next((conflict for conflict in found if _has_part(root, conflict)), None)
+
+
+def _has_part(change: Any, conflict: Conflict) -> bool:
+    if change.operation_id is not None:
+        if change.operation_id == conflict.resolution_operation_id:
+            return True
+        if str(change.operation_id) in conflict.operation_ids:
+            return True
+    if change.actor_id != conflict.their_actor_id or change.recorded_at > conflict.created_at:
+        return False
+    after = orjson.loads(change.after or "{}")
+    return any(name in after and after[name] == value for name, value in conflict.theirs.items())
+
+
+def complete_changes(nodes: Nodes) -> None:
+    """What a change of the log tells beside its columns, once the types it names are there."""
+    scope = Scope.HISTORY_READ
+    changes: Any = list[value_type(FieldChange, scope)]  # type: ignore[misc]
+    made: list[tuple[str, Any, Any, str]] = [
+        ("fieldChanges", changes, _field_changes, scope),
+        ("outcome", optional(str), _outcome, scope),
+        ("merged", bool, _merged, scope),
+        ("actorName", optional(str), _actor_name, scope),
+        ("deviceName", optional(str), _device_name, scope),
+    ]
+    for name, model, resolver in (
+        ("actor", Account, _actor),
+        ("device", Device, _device),
+        ("conflict", Conflict, _conflict),
+    ):
+        if model in nodes.types:
+            made.append((name, optional(nodes.types[model]), resolver, model.reads))
+    for name, annotation, resolver, needed in made:
+        add_fields(
+            nodes.types[Change],
+            make_field(name, annotation, needed, resolver=resolver, description=describe(resolver)),
+        )
+
+
+def history_fields(nodes: Nodes) -> Iterable[StrawberryField]:
+    """`history(id:, field:)`."""
+    yield make_field(
+        "history",
+        optional(nodes.connections[Change]),
+        Scope.HISTORY_READ,
+        resolver=_history,
+        arguments=[
+            argument("id", strawberry.ID),
+            argument("field", optional(str), "Only the changes of this field; `deleted` is one too."),
+            argument("first", optional(int)),
+            argument("after", optional(str)),
+        ],
+        description="What became of a record, deleted or not, newest first; null if it is not to be seen.",
+    )
+
+
+async def _history(info: Info, id: str, field: str | None = None, **page: Any) -> Page | None:
+    entity = await _entity(info, parse_id(id))
+    if entity is None:
+        return None
+    condition = Change.id == parse_id(id)
+    if field is not None:
+        if field not in {"deleted", *(one.wire for one in fields(BY_NAME[entity]))}:
+            raise Rejected(f"{entity} has no field of this name.")
+        # A list of names as JSON: between its quotes a name is found whole.
+        condition &= Change.fields.contains(f'"{field}"', autoescape=True)
+    arguments = Arguments.of(Change, {**page, "orderBy": [{"seq": OrderDirection.DESC}]})
+    return await info.context.load.page(Change, arguments, condition)
+
+
+async def _entity(info: Info, id: UUID | None) -> str | None:
+    """The type of the record, if the actor may see it or could as long as it was not deleted."""
+    actor = info.context.actor
+    if id is None or not actor.sees_all:
+        return None
+    found = await info.context.load.related(
+        "type of a record",
+        id,
+        lambda ids: select(Record.id, Record.entity).where(
+            Record.organisation_id == actor.organisation_id, Record.id.in_(ids)
+        ),
+    )
+    return found[0] if found and actor.may(BY_NAME[found[0]].reads) else None
