@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import tournee.app  # noqa: F401 - so that every refusal is defined
+from tournee.auth.roles import SCOPES, Role
+from tournee.kernel.actor import Scope
 from tournee.kernel.errors import refusal_codes
 
 ROOT = Path(__file__).parent.parent
@@ -15,6 +17,19 @@ def test_every_refusal_is_documented_with_what_a_client_does() -> None:
     text = (ROOT / "schema" / "refusals.md").read_text().split("\n## ")[0]
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE))
     assert documented == set(refusal_codes())
+
+
+def test_the_table_of_scopes_says_what_each_role_holds() -> None:
+    rows = re.findall(r"^\| (?!---)(.+) \|$", (ROOT / "schema" / "scopes.md").read_text(), re.MULTILINE)
+    heads, *table = [[cell.strip() for cell in row.split(" | ")] for row in rows]
+    shown = {"portal": Role.CUSTOMER_PORTAL}
+    roles = [shown.get(name) or Role(name.upper()) for name in heads[2:]]
+    assert set(roles) == set(Role)
+    told = {
+        cells[0].strip("`"): {role for role, cell in zip(roles, cells[2:], strict=True) if cell}
+        for cells in table
+    }
+    assert told == {scope.value: {role for role in Role if scope in SCOPES[role]} for scope in Scope}
 
 
 _STEPS = {

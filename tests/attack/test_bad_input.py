@@ -491,7 +491,8 @@ async def test_readings_and_visits_with_numbers_off_the_scale(desk: Desk) -> Non
         for at in ends
     ]
     order = await house.run("createWorkOrder", customerId=customer.id, siteId=site.id, summary="Demo")
-    technician = await house.run("createTechnician", name="Demo", accountId=house.actor("TECHNICIAN").id)
+    account = await house.account("TECHNICIAN")
+    technician = await house.run("createTechnician", name="Demo", accountId=account.id)
     visit = await house.run("createAppointment", workOrderId=order.id)
     await house.run(
         "scheduleAppointment", appointmentId=visit.id, startsAt=now(), endsAt=now() + timedelta(hours=1)

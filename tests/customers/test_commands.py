@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.house import House
+from tests.sync.device import TestDevice
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 
 
@@ -25,6 +26,20 @@ async def test_a_customer_of_another_organisation_is_not_there(house: House) -> 
             await house.run("updateCustomer", customerId=id, phone="2")
         answers.append((refusal.value.code, refusal.value.message, refusal.value.field))
     assert answers[0] == answers[1]
+
+
+async def test_a_customer_lies_below_no_branch_of_its_own(house: House) -> None:
+    head = await house.run("createCustomer", name="Demo Group")
+    branch = await house.run("createCustomer", name="Demo Branch", parentId=head.id)
+    office = await house.run("createCustomer", name="Demo Office", parentId=branch.id)
+    for id in (head.id, branch.id, office.id):
+        with pytest.raises(Invalid, match="below itself") as refusal:
+            await house.run("updateCustomer", customerId=head.id, parentId=id)
+        assert refusal.value.field == "parentId"
+    moved = await house.run("updateCustomer", customerId=office.id, parentId=head.id)
+    assert moved.parent_id == head.id
+    outcome = await TestDevice(house, "MANAGER").do("updateCustomer", customerId=head.id, parentId=office.id)
+    assert (outcome.status, outcome.code, outcome.fields) == ("rejected", "INVALID", ["parentId"])
 
 
 async def test_a_site_needs_both_coordinates_and_a_real_time_zone(house: House) -> None:

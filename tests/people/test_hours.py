@@ -66,11 +66,11 @@ async def test_a_technician_asks_to_be_away_and_somebody_else_decides(house: Hou
 
 
 async def test_a_manager_who_is_a_technician_does_not_approve_their_own_absence(house: House) -> None:
-    manager = house.actor("MANAGER")
+    manager = await house.account("MANAGER")
     own = await house.run("createTechnician", name="Demo Manager", accountId=manager.id)
-    absence = await house.run("requestAbsence", technicianId=own.id, **hours(8, 12))
+    absence = await house.run("requestAbsence", manager, technicianId=own.id, **hours(8, 12))
     with pytest.raises(Forbidden, match="Somebody else"):
-        await house.run("approveAbsence", absenceId=absence.id)
+        await house.run("approveAbsence", manager, absenceId=absence.id)
     await house.run("approveAbsence", "DISPATCHER", absenceId=absence.id)
 
 

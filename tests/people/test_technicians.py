@@ -30,7 +30,7 @@ from tournee.people.models import (
 
 async def technician(house: House, name: str = "Demo One", **given: Any) -> tuple[Technician, Actor]:
     """A technician and the account that is theirs."""
-    actor = house.actor("TECHNICIAN", id=uuid4())
+    actor = await house.account("TECHNICIAN")
     return await house.run("createTechnician", name=name, accountId=actor.id, **given), actor
 
 
@@ -76,7 +76,7 @@ async def test_a_technician_sees_only_their_own_skills_shifts_and_absences(house
 
 async def test_an_account_holds_what_its_technician_has_only_while_it_is_theirs(house: House) -> None:
     one, first = await technician(house)
-    second = house.actor("TECHNICIAN", id=uuid4())
+    second = await house.account("TECHNICIAN")
     await house.run("updateTechnician", technicianId=one.id, accountId=second.id)
     assert await seen(house, TechnicianProfile, first) == set()
     assert len(await seen(house, TechnicianProfile, second)) == 1
@@ -85,7 +85,7 @@ async def test_an_account_holds_what_its_technician_has_only_while_it_is_theirs(
     await house.run("updateTechnician", technicianId=one.id, status="ACTIVE")
     assert len(await seen(house, TechnicianProfile, second)) == 1
     await house.run("updateTechnician", technicianId=one.id, accountId=None)
-    assert await seen(house, Technician, second) == set()
+    assert await seen(house, TechnicianProfile, second) == set()
 
 
 async def test_an_account_is_one_technician_at_most(house: House) -> None:
@@ -95,6 +95,23 @@ async def test_an_account_is_one_technician_at_most(house: House) -> None:
         await house.run("createTechnician", name="Demo Three", accountId=actor.id)
     with pytest.raises(Conflict, match="another technician"):
         await house.run("updateTechnician", technicianId=two.id, accountId=actor.id)
+
+
+async def test_a_technicians_account_is_one_of_this_organisation(house: House) -> None:
+    """One of another organisation and one that is nowhere are refused alike, by the field that names it."""
+    one, _ = await technician(house)
+    foreign = await (await House(house.database).found()).account("TECHNICIAN")
+    for command, given in (
+        ("createTechnician", {"name": "Demo"}),
+        ("updateTechnician", {"technicianId": one.id}),
+    ):
+        refusals = []
+        for id in (foreign.id, uuid4()):
+            with pytest.raises(NotFound) as refusal:
+                await house.run(command, "DISPATCHER", accountId=id, **given)
+            refusals.append((refusal.value.message, refusal.value.field))
+        assert refusals == [("There is no such Account.", "accountId")] * 2
+    assert await seen(house, Technician, house.actor("DISPATCHER")) == {one.id}
 
 
 async def test_a_technician_keeps_their_own_phone_number_and_nobody_elses(house: House) -> None:

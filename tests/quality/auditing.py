@@ -31,7 +31,14 @@ async def drafted(house: House, **more: Any) -> Any:
     given = {"siteId": more.pop("siteId", None) or await site(house), **more}
     if "versionId" not in given:
         given["versionId"] = (await checklist(house, ITEMS, key=str(uuid4())))[1]
-    return await house.run("createAudit", "AUDITOR", **{"title": "Demo", "leadAuditorId": uuid4(), **given})
+    if "leadAuditorId" not in given:
+        given["leadAuditorId"] = await person(house)
+    return await house.run("createAudit", "AUDITOR", **{"title": "Demo", **given})
+
+
+async def person(house: House, role: str = "AUDITOR") -> UUID:
+    """The account of somebody new."""
+    return (await house.account(role)).id
 
 
 async def planned(house: House, **more: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.house import House
 from tests.procedures.field import AT, checklist
-from tests.quality.audits import ITEMS, begun, finding, reported
+from tests.quality.auditing import ITEMS, begun, finding, reported
 from tournee.kernel.errors import Blocked, Conflict, Invalid, NotFound, TransitionNotAllowed
 
 
@@ -22,7 +22,7 @@ async def standard(house: House, code: str = "DEMO 1") -> tuple[Any, Any]:
 
 async def test_a_grave_finding_is_closed_only_after_it_was_verified(house: House) -> None:
     audit = await begun(house)
-    found = await finding(house, audit.id, "MAJOR")
+    found = await finding(house, audit, "MAJOR")
     moves = {move.to: move.allowed for move in found.transitions()}
     assert moves == {"CORRECTED": False, "CLOSED": False}
     with pytest.raises(Blocked, match="what was done"):
@@ -40,12 +40,12 @@ async def test_a_grave_finding_is_closed_only_after_it_was_verified(house: House
 
 async def test_a_minor_finding_is_corrected_first_and_an_observation_just_closed(house: House) -> None:
     audit = await begun(house)
-    minor = await finding(house, audit.id, "MINOR", correction="Repaired")
+    minor = await finding(house, audit, "MINOR", correction="Repaired")
     with pytest.raises(Blocked, match="corrected"):
         await house.run("closeAuditFinding", findingId=minor.id, at=AT)
     await house.run("correctAuditFinding", findingId=minor.id, at=AT)
     assert (await house.run("closeAuditFinding", findingId=minor.id, at=AT)).status == "CLOSED"
-    seen = await finding(house, audit.id, "OBSERVATION")
+    seen = await finding(house, audit, "OBSERVATION")
     with pytest.raises(TransitionNotAllowed):
         await house.run("verifyAuditFinding", findingId=seen.id)
     assert (await house.run("closeAuditFinding", findingId=seen.id, at=AT)).status == "CLOSED"
@@ -53,7 +53,7 @@ async def test_a_minor_finding_is_corrected_first_and_an_observation_just_closed
 
 async def test_a_correction_that_does_not_work_opens_the_finding_again(house: House) -> None:
     audit = await begun(house)
-    found = await finding(house, audit.id, "MAJOR", correction="Repaired")
+    found = await finding(house, audit, "MAJOR", correction="Repaired")
     await house.run("correctAuditFinding", findingId=found.id, at=AT)
     opened = await house.run("reopenAuditFinding", findingId=found.id)
     assert (opened.status, opened.corrected_at) == ("OPEN", None)
@@ -63,7 +63,7 @@ async def test_a_correction_that_does_not_work_opens_the_finding_again(house: Ho
 
 async def test_what_was_found_stands_once_the_audit_is_completed(house: House) -> None:
     audit = await reported(house)
-    found = await finding(house, audit.id, "MAJOR", correction="Repair", dueOn="2026-12-01")
+    found = await finding(house, audit, "MAJOR", correction="Repair", dueOn="2026-12-01")
     await house.run("updateAuditFinding", auditFindingId=found.id, description="Better words")
     await house.run("completeAudit", auditId=audit.id, at=AT)
     for field, value in (("grade", "MINOR"), ("description", "x"), ("clauseId", None), ("code", "1")):
@@ -76,7 +76,7 @@ async def test_what_was_found_stands_once_the_audit_is_completed(house: House) -
 
 async def test_a_closed_finding_is_not_edited_nor_one_of_a_closed_audit(house: House) -> None:
     audit = await reported(house)
-    found = await finding(house, audit.id, "OBSERVATION")
+    found = await finding(house, audit, "OBSERVATION")
     await house.run("closeAuditFinding", findingId=found.id, at=AT)
     with pytest.raises(TransitionNotAllowed, match="closed"):
         await house.run("updateAuditFinding", auditFindingId=found.id, correction="x")
@@ -91,8 +91,8 @@ async def test_a_finding_takes_its_clause_from_the_item_unless_it_names_one(hous
     other = await house.run("createStandardClause", standardId=made.id, number="8", title="Work")
     _, version_id = await checklist(house, [{**ITEMS[0], "clauseId": clause.id}])
     audit = await begun(house, versionId=version_id, standardId=made.id)
-    assert (await finding(house, audit.id, "MINOR", itemKey="records")).clause_id == clause.id
-    named = await finding(house, audit.id, "MINOR", itemKey="records", clauseId=other.id)
+    assert (await finding(house, audit, "MINOR", itemKey="clean")).clause_id == clause.id
+    named = await finding(house, audit, "MINOR", itemKey="clean", clauseId=other.id)
     assert named.clause_id == other.id
 
 
@@ -105,7 +105,7 @@ async def test_a_bad_finding_is_refused_by_its_field(
 ) -> None:
     audit = await begun(house)
     with pytest.raises(Invalid) as refusal:
-        await finding(house, audit.id, **{"grade": "MINOR", **values})
+        await finding(house, audit, **{"grade": "MINOR", **values})
     assert refusal.value.field == field
 
 
@@ -114,10 +114,10 @@ async def test_a_finding_names_a_clause_of_the_audits_standard(house: House) -> 
     _, foreign = await standard(house, "DEMO 2")
     audit = await begun(house, standardId=made.id)
     with pytest.raises(Invalid, match="another standard"):
-        await finding(house, audit.id, "MINOR", clauseId=foreign.id)
+        await finding(house, audit, "MINOR", clauseId=foreign.id)
     with pytest.raises(NotFound):
-        await finding(house, audit.id, "MINOR", clauseId=uuid4())
-    found = await finding(house, audit.id, "MINOR")
+        await finding(house, audit, "MINOR", clauseId=uuid4())
+    found = await finding(house, audit, "MINOR")
     with pytest.raises(Invalid, match="another standard"):
         await house.run("updateAuditFinding", auditFindingId=found.id, clauseId=foreign.id)
 
@@ -156,7 +156,7 @@ async def test_a_standard_is_withdrawn_once(house: House) -> None:
 
 async def test_a_closed_finding_that_turns_out_graver_is_open_again(house: House) -> None:
     audit = await begun(house)
-    found = await finding(house, audit.id, "CONFORMITY")
+    found = await finding(house, audit, "CONFORMITY")
     assert found.status == "CLOSED"
     graver = await house.run("updateAuditFinding", auditFindingId=found.id, grade="CRITICAL")
     assert (graver.status, graver.closed_at) == ("OPEN", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -19,6 +18,7 @@ from tests.quality.auditing import (
     drafted,
     finding,
     now,
+    person,
     planned,
     put,
     reported,
@@ -55,8 +55,12 @@ async def test_a_step_is_allowed_from_its_states_and_from_no_other(house: House,
 
 
 async def test_an_audit_goes_its_whole_way(house: House) -> None:
-    audit = await completed(house)
+    audit = await answered(house)
+    assert audit.score_percent is None
+    await act(house, "reportAudit", audit, at=LATER, conclusion="Fine.")
+    await act(house, "completeAudit", audit, at=LATER)
     closed = await act(house, "closeAudit", audit, at=LATER)
+    assert (closed.conclusion, closed.capped_by_critical) == ("Fine.", False)
     assert (closed.status, closed.score, closed.max_score, closed.score_percent, closed.result) == (
         "CLOSED",
         4.0,
@@ -64,6 +68,8 @@ async def test_an_audit_goes_its_whole_way(house: House) -> None:
         100.0,
         "PASS",
     )
+    async with house.reading() as session:
+        assert await audit_transitions(session, closed) == []
     assert None not in (closed.performed_at, closed.reported_at, closed.completed_at, closed.closed_at)
 
 
@@ -71,7 +77,11 @@ async def test_a_plan_needs_a_lead_auditor_and_a_date_and_keeps_them(house: Hous
     audit = await drafted(house, leadAuditorId=None)
     with pytest.raises(Blocked, match=r"no lead auditor.*no begin"):
         await act(house, "planAudit", audit)
-    await act(house, "planAudit", audit, leadAuditorId=uuid4(), plannedFrom=AT)
+    lead = await person(house)
+    with pytest.raises(Invalid) as refusal:
+        await act(house, "planAudit", audit, plannedFrom=LATER, plannedTo=AT, leadAuditorId=lead)
+    assert refusal.value.field == "plannedTo"
+    await act(house, "planAudit", audit, leadAuditorId=lead, plannedFrom=AT)
     for gone in ({"leadAuditorId": None}, {"plannedFrom": None}):
         with pytest.raises(Blocked):
             await act(house, "updateAudit", audit, **gone)
@@ -81,24 +91,25 @@ async def test_a_plan_needs_a_lead_auditor_and_a_date_and_keeps_them(house: Hous
 
 
 async def test_nobody_audits_what_they_answer_for(house: House) -> None:
-    person = uuid4()
-    with pytest.raises(Invalid, match="Nobody audits"):
-        await drafted(house, leadAuditorId=person, auditeeResponsibleId=person)
-    audit = await drafted(house, auditeeResponsibleId=person)
+    both = await person(house)
+    with pytest.raises(Invalid, match="Nobody audits") as refusal:
+        await drafted(house, leadAuditorId=both, auditeeResponsibleId=both)
+    assert refusal.value.field == "auditeeResponsibleId"
+    audit = await drafted(house, auditeeResponsibleId=both)
     for command, input in (
-        ("updateAudit", {"leadAuditorId": person}),
-        ("planAudit", {"leadAuditorId": person, "plannedFrom": AT}),
-        ("setAuditTeam", {"members": [{"accountId": person}]}),
+        ("updateAudit", {"leadAuditorId": both}),
+        ("planAudit", {"leadAuditorId": both, "plannedFrom": AT}),
+        ("setAuditTeam", {"members": [{"accountId": both}]}),
     ):
         with pytest.raises(Invalid, match="Nobody audits"):
             await act(house, command, audit, **input)
     # To look on is no audit; and a member of the team cannot become the one who answers for it.
-    await act(house, "setAuditTeam", audit, members=[{"accountId": person, "part": "OBSERVER"}])
-    other = uuid4()
+    await act(house, "setAuditTeam", audit, members=[{"accountId": both, "part": "OBSERVER"}])
+    other = await person(house)
     await act(house, "setAuditTeam", audit, members=[{"accountId": other}])
     with pytest.raises(Invalid, match="Nobody audits"):
         await act(house, "updateAudit", audit, auditeeResponsibleId=other)
-    assert (await now(house, audit)).auditee_responsible_id == person
+    assert (await now(house, audit)).auditee_responsible_id == both
 
 
 async def test_an_audit_is_reported_when_every_shown_item_has_an_answer_or_an_excuse(house: House) -> None:
@@ -141,6 +152,8 @@ async def test_a_grave_finding_needs_correction_and_due_date_before_completion(
 ) -> None:
     audit = await reported(house)
     found = await finding(house, audit, grade)
+    with pytest.raises(Blocked, match=r"without correction and due date: 1\."):
+        await act(house, "completeAudit", audit, at=LATER)
     for missing in ({"correction": "Demo"}, {"correction": " ", "dueOn": "2026-12-01"}):
         await house.run("updateAuditFinding", "AUDITOR", auditFindingId=found.id, **missing)
         with pytest.raises(Blocked, match=r"without correction and due date: 1\."):
@@ -161,7 +174,8 @@ async def test_lesser_findings_do_not_hold_up_completion(house: House) -> None:
 
 
 async def test_an_item_that_appears_while_reporting_must_be_answered_before_completion(house: House) -> None:
-    audit = await reported(house)
+    # A failed critical item fails the whole, whatever the mark to pass.
+    audit = await reported(house, passingPercent=10)
     await answer(house, audit, "safe", checked=False)
     failed = await now(house, audit)
     assert (failed.result, failed.score_percent, failed.capped_by_critical) == ("FAIL", 75.0, True)
@@ -176,6 +190,9 @@ async def test_an_audit_is_closed_when_all_its_findings_are(house: House) -> Non
     major = await finding(house, audit, "MAJOR", correction="Demo", dueOn="2026-12-01")
     minor = await finding(house, audit, "OBSERVATION")
     await act(house, "completeAudit", audit, at=LATER)
+    async with house.reading() as session:
+        (closing,) = await audit_transitions(session, await now(house, audit))
+    assert (closing.to, closing.allowed) == ("CLOSED", False)
     for left, command in ((2, "closeAuditFinding"), (1, "correctAuditFinding"), (1, "verifyAuditFinding")):
         with pytest.raises(Blocked, match=rf"not closed yet: {left}\."):
             await act(house, "closeAudit", audit, at=LATER)
@@ -210,7 +227,7 @@ async def test_the_transitions_name_what_stands_against_them(house: House) -> No
 
 async def test_what_answers_rest_upon_is_settled_when_the_audit_begins(house: House) -> None:
     audit = await begun(house)
-    for name, value in (("versionId", None), ("siteId", None), ("passingPercent", 0)):
+    for name, value in (("versionId", None), ("siteId", None), ("technicianId", None), ("passingPercent", 0)):
         with pytest.raises(TransitionNotAllowed) as refusal:
             await act(house, "updateAudit", audit, **{name: value})
         assert refusal.value.field == name

@@ -101,11 +101,23 @@ async def test_standards_are_everybodys_who_reads_quality(house: House) -> None:
 
 
 async def test_who_sees_an_audit_does_not_write_it(house: House) -> None:
-    technician = await house.account("TECHNICIAN")
-    audit = await begun(house, leadAuditorId=technician.id)
-    for role in (technician, "DISPATCHER", "REPORTING", "CUSTOMER_PORTAL"):
-        with pytest.raises(Forbidden):
-            await house.run("answerAuditItem", role, auditId=audit.id, itemKey="clean", checked=True, at=AT)
+    people = [await house.account("TECHNICIAN") for _ in range(3)]
+    audited, responsible, observer = people
+    technician = await house.run("createTechnician", name="Demo", accountId=audited.id)
+    audit = await begun(house, technicianId=technician.id, auditeeResponsibleId=responsible.id)
+    await act(house, "setAuditTeam", audit, members=[{"accountId": observer.id, "part": "OBSERVER"}])
+    for who in (*people, "DISPATCHER", "REPORTING", "CUSTOMER_PORTAL"):
+        for command, given in STEPS:
+            with pytest.raises(Forbidden):
+                await house.run(command, who, auditId=audit.id, at=AT, **given)
+
+
+STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("startAudit", {}),
+    ("answerAuditItem", {"itemKey": "clean", "checked": True}),
+    ("addAuditFinding", {"grade": "MINOR", "description": "Demo"}),
+    ("reportAudit", {}),
+)
 
 
 async def test_an_audit_of_another_organisation_is_not_there_for_any_command(house: House) -> None:

@@ -70,6 +70,7 @@ class Oracle:
         ):
             seen |= self._take(name, lambda _row: True)
         seen |= self._take("ChecklistVersion", lambda row: row.status == "PUBLISHED")
+        seen |= self._take("Account", lambda row: row.id == actor.id)
         seen |= self._take("Conflict", lambda row: actor.id in (row.actor_id, row.their_actor_id))
         seen |= self._take("Interaction", lambda row: row.author_id == actor.id)
         return seen

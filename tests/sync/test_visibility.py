@@ -15,7 +15,7 @@ from tests.house import House
 from tests.sync.device import TestDevice
 from tests.sync.oracle import Oracle
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import new_id, now
+from tournee.kernel.database import now
 from tournee.kernel.errors import Refused
 
 STEPS = 70
@@ -32,7 +32,7 @@ class History:
 
     async def begin(self) -> History:
         for number in range(3):
-            actor = self.house.actor("TECHNICIAN", id=new_id())
+            actor = await self.house.account("TECHNICIAN")
             self.actors.append(actor)
             await self.make("createTechnician", "technician", name=f"Technician {number}", accountId=actor.id)
         for number in range(3):

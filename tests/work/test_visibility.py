@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.api.ask import answer, ask
+from tests.procedures.field import sees
+from tests.sync.device import TestDevice
 from tests.work.world import World, at
 from tournee.kernel.errors import NotFound
-from tournee.work.models import Appointment, Assignment
+from tournee.work.models import Appointment, AppointmentEvent, Assignment
 from tournee.work.models.membership import MEMBERSHIP
 from tournee.work.states import AppointmentStatus as A
 
@@ -107,6 +110,43 @@ async def test_a_portal_holds_its_customers_things_and_no_internal_note(world: W
     other = await world.house.run("createCustomer", name="Demo Other")
     foreign = await world.order(customerId=other.id, siteId=None)
     assert foreign.id not in await world.scopes(portal)
+
+
+async def test_a_portal_learns_of_a_visit_but_not_where_its_technician_was_and_when(world: World) -> None:
+    portal = await world.house.account("CUSTOMER_PORTAL", customerId=world.customer.id)
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    place = {"latitude": 48.85, "longitude": 2.35}
+    await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0), **place)
+    times = {"startsAt": at(0), "endsAt": at(20)}
+    entry = await world.house.run(
+        "recordTimeEntry",
+        technician.actor,
+        technicianId=technician.id,
+        appointmentId=visit.id,
+        kind="TRAVEL",
+        **times,
+    )
+    steps = await world.rows(AppointmentEvent)
+    assert {step.latitude for step in steps} >= {48.85}
+    device = TestDevice(world.house, actor=portal)
+    await device.pull()
+    assert device.rows[visit.id]["status"] == "EN_ROUTE"
+    assert {row["entity"] for row in device.rows.values()}.isdisjoint({"AppointmentEvent", "TimeEntry"})
+    assert "48.85" not in str(device.rows)
+    for row in (*steps, entry):
+        people = (portal, technician.actor, world.house.actor("REPORTING"))
+        assert [await sees(world.house, one, type(row), row.id) for one in people] == [False, True, True]
+    told = await ask(world.house, "{ changes(first: 500) { nodes { entity after } } }", portal)
+    assert "48.85" not in str(told)
+    for field in ("events { nodes { latitude } }", "timeEntries { nodes { startsAt } }"):
+        refused = await answer(
+            world.house,
+            f"query Q($id: ID!) {{ appointment(id: $id) {{ {field} }} }}",
+            portal,
+            id=str(visit.id),
+        )
+        assert refused.codes == ["FORBIDDEN"]
 
 
 async def test_a_step_within_a_visit_concerns_nobodys_scopes_and_its_end_does(

@@ -49,7 +49,7 @@ class World:
         return self
 
     async def technician(self, **fields: Any) -> Technician:
-        actor = self.house.actor("TECHNICIAN", id=uuid4(), device_id=uuid4())
+        actor = await self.house.account("TECHNICIAN", device_id=uuid4())
         row = await self.house.run(
             "createTechnician",
             name=f"Demo Technician {len(self.technicians) + 1}",

@@ -22,15 +22,19 @@ _READ_ALL = frozenset(
     scope for scope in Scope if scope.endswith(":read") and scope is not Scope.ACCOUNTS_READ
 )
 _OWN = frozenset({Scope.ACCOUNT_SELF, Scope.CHANGES_READ})
+# What happens on a visit and is our own: where technicians were and when, how they spent their time.
+_STAFF = frozenset({Scope.WORK_INTERNAL})
 # Who sees only what lies in their scopes sees only their own account and devices.
 _OWN_RECORDS = frozenset({Scope.ACCOUNTS_READ, Scope.DEVICES_READ})
 
 SCOPES: dict[Role, frozenset[Scope]] = {
     Role.TECHNICIAN: _OWN
     | _OWN_RECORDS
+    | _STAFF
     | {
         Scope.ASSETS_READ,
         Scope.ASSETS_WRITE,
+        Scope.AUDITS_PERFORM,
         Scope.CONFLICTS_READ,
         Scope.CUSTOMERS_READ,
         Scope.PEOPLE_READ,
@@ -41,6 +45,7 @@ SCOPES: dict[Role, frozenset[Scope]] = {
     },
     Role.DISPATCHER: _OWN
     | _READ_ALL
+    | _STAFF
     | {
         Scope.ASSETS_WRITE,
         Scope.CONFLICTS_WRITE,
@@ -50,9 +55,12 @@ SCOPES: dict[Role, frozenset[Scope]] = {
         Scope.WORK_WRITE,
     },
     Role.MANAGER: frozenset(Scope),
-    Role.AUDITOR: _OWN | _READ_ALL | {Scope.PROCEDURES_WRITE, Scope.QUALITY_WRITE, Scope.CONFLICTS_WRITE},
+    Role.AUDITOR: _OWN
+    | _READ_ALL
+    | _STAFF
+    | {Scope.AUDITS_PERFORM, Scope.CONFLICTS_WRITE, Scope.PROCEDURES_WRITE, Scope.QUALITY_WRITE},
     Role.CUSTOMER_PORTAL: _OWN | _OWN_RECORDS | {Scope.ASSETS_READ, Scope.CUSTOMERS_READ, Scope.WORK_READ},
-    Role.REPORTING: _OWN | _READ_ALL,
+    Role.REPORTING: _OWN | _READ_ALL | _STAFF,
 }
 
 # Everybody else sees only what lies in the scopes they hold.

@@ -60,6 +60,7 @@ LEGAL: dict[ConflictKind, dict[Resolution, Way]] = {
         _R.FOLLOW_UP: _FOLLOW_UP,
         _R.ACKNOWLEDGED: _ACKNOWLEDGED,
     },
+    ConflictKind.RECORD_ON_REASSIGNED_PARENT: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
     ConflictKind.WORK_SURRENDERED: {
         _R.TAKE_MINE: Way(surrendered.accept, surrendered.against_accepting),
         _R.KEEP_THEIRS: Way(surrendered.dismiss, surrendered.against_accepting),

@@ -12,10 +12,11 @@ from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.plain import creates, deletes, edits
+from tournee.kernel.rules import not_its_own_ancestor, obeying
 from tournee.kernel.transaction import Transaction
 
 create_customer = creates(Customer, Scope.CUSTOMERS_WRITE, offline=True)
-update_customer = edits(Customer, Scope.CUSTOMERS_WRITE, offline=True)
+update_customer = obeying(edits(Customer, Scope.CUSTOMERS_WRITE, offline=True), not_its_own_ancestor)
 
 create_contact = creates(Contact, Scope.CUSTOMERS_WRITE, offline=True)
 update_contact = edits(Contact, Scope.CUSTOMERS_WRITE, offline=True, without=["customer_id"])

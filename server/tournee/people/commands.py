@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from tournee.auth.rules import names_accounts, require_accounts
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
 from tournee.kernel.errors import Conflict, Forbidden, Invalid
@@ -111,7 +112,9 @@ create_shift = obeying(creates(Shift, Scope.PEOPLE_WRITE), _overlaps_no_other)
 update_shift = obeying(edits(Shift, Scope.PEOPLE_WRITE), _overlaps_no_other)
 delete_shift = deletes(Shift, Scope.PEOPLE_WRITE)
 
-update_technician = obeying(edits(Technician, Scope.PEOPLE_WRITE), _account_is_free)
+update_technician = obeying(
+    edits(Technician, Scope.PEOPLE_WRITE), names_accounts("account_id"), _account_is_free
+)
 update_technician_profile = edits(TechnicianProfile, Scope.PEOPLE_WRITE, without=["technician_id"])
 
 
@@ -141,6 +144,7 @@ async def create_technician(tx: Transaction, actor: Actor, do: CreateTechnician)
     given = {name: value for name, value in vars(do).items() if value is not UNSET}
     profile = {name: given.pop(name) for name in _OF_PROFILE if name in given}
     profile["id"] = given.pop("profile_id", None)
+    await require_accounts(tx, {"accountId": given.get("account_id")})
     technician = await tx.add(Technician(**given))
     await _account_is_free(tx, technician)
     await tx.add(TechnicianProfile(technician_id=technician.id, **profile))

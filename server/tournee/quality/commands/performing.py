@@ -19,6 +19,7 @@ from tournee.kernel.transaction import Transaction
 from tournee.procedures.answers import answers_of, item_of, record_answer
 from tournee.procedures.definition import ChecklistItemInput, Given, points, unanswered
 from tournee.quality.models import Audit, AuditAnswer, AuditFinding, StandardClause
+from tournee.quality.performers import perform
 from tournee.quality.queries import audit_items
 from tournee.quality.score import score
 from tournee.quality.states import (
@@ -66,10 +67,11 @@ class StartAudit:
     at: datetime
 
 
-@command(Scope.QUALITY_WRITE, offline=True, fact=True)
+@command(Scope.AUDITS_PERFORM, offline=True, fact=True)
 async def start_audit(tx: Transaction, actor: Actor, do: StartAudit) -> Audit:
     """Begin an audit; one that was begun is begun, even where it had been called off meanwhile."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
+    await perform(tx, audit, {"status": AuditStatus.IN_PROGRESS.value})
     if audit.status is not AuditStatus.IN_PROGRESS and not AUDIT.can(audit.status, AuditStatus.IN_PROGRESS):
         await _require_overtaken(tx, audit)
         if audit.status in RATED:
@@ -87,10 +89,11 @@ class AnswerAuditItem(Given):
     at: datetime
 
 
-@command(Scope.QUALITY_WRITE, offline=True, fact=True)
+@command(Scope.AUDITS_PERFORM, offline=True, fact=True)
 async def answer_audit_item(tx: Transaction, actor: Actor, do: AnswerAuditItem) -> AuditAnswer:
     """Answer an item of an audit's checklist, or answer it anew."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
+    await perform(tx, audit, {"itemKey": do.item_key})
     overtaken = await _overtaken(tx, audit)
     items = await audit_items(tx.session, audit)
     item = item_of(items, do.item_key)
@@ -119,10 +122,11 @@ class AddAuditFinding:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.QUALITY_WRITE, offline=True, fact=True)
+@command(Scope.AUDITS_PERFORM, offline=True, fact=True)
 async def add_audit_finding(tx: Transaction, actor: Actor, do: AddAuditFinding) -> AuditFinding:
     """Write down what an audit found; a conformity needs nothing more and is closed at once."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
+    await perform(tx, audit, {"finding": do.description[:200]})
     overtaken = await _overtaken(tx, audit)
     if not do.description.strip():
         raise Invalid("Describe what was found.", "description")
@@ -163,10 +167,11 @@ class ReportAudit:
     conclusion: str | Unset = UNSET
 
 
-@command(Scope.QUALITY_WRITE, offline=True)
+@command(Scope.AUDITS_PERFORM, offline=True)
 async def report_audit(tx: Transaction, actor: Actor, do: ReportAudit) -> Audit:
     """End the looking and begin to report; every item has its answer, or a reason why it does not apply."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
+    await perform(tx, audit, {})
     items, answers = await audit_items(tx.session, audit), await _answers(tx, audit)
     missing = unanswered(items, answers, required_only=False)
     audit.move(AuditStatus.REPORTING, against_reporting(missing))

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from tournee.auth.rules import names_accounts, require_accounts
 from tournee.customers.models import Site
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import Command, command
@@ -85,7 +86,12 @@ def _while_editable(plain: Command[Any, Audit]) -> Command[Any, Audit]:
 
 
 # The double first: the others write the row.
-_RULES = (is_no_double, pins_a_published_version, is_of_the_sites_customer)
+_RULES = (
+    is_no_double,
+    names_accounts("lead_auditor_id", "auditee_responsible_id"),
+    pins_a_published_version,
+    is_of_the_sites_customer,
+)
 
 create_audit = obeying(
     creates(Audit, Scope.QUALITY_WRITE, offline=True, description="Draft an audit."), *_RULES
@@ -113,6 +119,7 @@ async def plan_audit(tx: Transaction, actor: Actor, do: PlanAudit) -> Audit:
     given = {name: value for name, value in vars(do).items() if value is not UNSET and name != "audit_id"}
     if given:
         audit.require_editable(given)
+        await require_accounts(tx, {"leadAuditorId": given.get("lead_auditor_id")})
         await merge(tx, audit, given)
     audit.move(AuditStatus.PLANNED, audit.against_planning())
     audit.reason = None
@@ -139,6 +146,8 @@ async def set_audit_team(tx: Transaction, actor: Actor, do: SetAuditTeam) -> Aud
     wanted = {member.account_id: member.part for member in do.members}
     if len(wanted) < len(do.members):
         raise Invalid("Name each account once.", "members")
+    named = {f"members.{number}.accountId": one.account_id for number, one in enumerate(do.members)}
+    await require_accounts(tx, named)
     for member in await tx.all(select(AuditMember).where(AuditMember.audit_id == audit.id)):
         if member.account_id in wanted:
             member.part = wanted.pop(member.account_id)

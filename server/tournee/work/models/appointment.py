@@ -139,7 +139,7 @@ class AppointmentEvent(Entity):
     """A step of a visit, as it happened and when; never changed afterwards."""
 
     __tablename__ = "appointment_event"
-    reads = Scope.WORK_READ
+    reads = Scope.WORK_INTERNAL
 
     appointment_id: Mapped[UUID] = reference("appointment", merge=Merge.APPEND_ONLY)
     from_status: Mapped[AppointmentStatus] = column(

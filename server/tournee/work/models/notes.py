@@ -62,7 +62,7 @@ class TimeEntry(Entity):
     """Time a technician spent: a ledger, corrected only by another entry that names the wrong one."""
 
     __tablename__ = "time_entry"
-    reads = Scope.WORK_READ
+    reads = Scope.WORK_INTERNAL
     __table_args__ = (Index("ix_time_entry_span", "organisation_id", "technician_id", "starts_at"),)
 
     technician_id: Mapped[UUID] = reference("technician", merge=Merge.LEDGER)

@@ -1,0 +1,43 @@
+"""What other domains ask of the accounts they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.auth.models import Account
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import NotFound
+from tournee.kernel.fields import camel
+from tournee.kernel.rules import Rule
+from tournee.kernel.transaction import Transaction
+
+
+async def require_accounts(tx: Transaction, named: Mapping[str, UUID | None]) -> None:
+    """Refuse an account that is not of this organisation, by the wire name of the field that names it.
+
+    Whoever names an account need not be allowed to read it: dispatchers and auditors are not.
+    """
+    ids = {id for id in named.values() if id is not None}
+    if not ids:
+        return
+    own = select(Account.id).where(
+        Account.organisation_id == tx.organisation_id, Account.id.in_(ids), Account.deleted.is_(False)
+    )
+    # Asked before the row is written, so that the refusal names the field.
+    with tx.session.no_autoflush:
+        known = set(await tx.session.scalars(own))
+    for field, id in named.items():
+        if id is not None and id not in known:
+            raise NotFound("There is no such Account.", field)
+
+
+def names_accounts(*columns: str) -> Rule[Entity]:
+    """A rule for plain commands: the accounts in these columns of the row are there."""
+
+    async def rule(tx: Transaction, row: Entity) -> None:
+        await require_accounts(tx, {camel(name): getattr(row, name) for name in columns})
+
+    return rule
