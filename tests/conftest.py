@@ -15,6 +15,8 @@ from tests.postgres import create_database, drop_database, postgres
 from tournee.auth import passwords
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database
+from tournee.kernel.heads import Heads
+from tournee.kernel.tail import Tail
 from tournee.settings import Settings
 
 _numbers = itertools.count(1)
@@ -79,6 +81,14 @@ def database(module_database: Database) -> Iterator[Database]:
     """The open database of this module, listened to by nobody."""
     yield module_database
     module_database.listeners.clear()
+
+
+@pytest_asyncio.fixture
+async def tail(database: Database) -> AsyncIterator[Tail]:
+    """The memory of the log's end, as a server has one."""
+    heads = Heads(database)
+    yield Tail(database, heads)
+    await heads.close()
 
 
 @pytest_asyncio.fixture

@@ -26,18 +26,24 @@ from tournee.auth.endpoints import Endpoints
 from tournee.auth.middleware import AuthenticationMiddleware
 from tournee.auth.sessions import Sessions
 from tournee.auth.tokens import Tokens
-from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS, sync_contract
+from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS, sync_contract, urgent_scopes
 from tournee.demo import is_demo
 from tournee.housekeeping import keep_house
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database
+from tournee.kernel.heads import Heads
+from tournee.kernel.tail import Tail
 from tournee.logs import configure_logs
 from tournee.settings import Settings, read_settings
+from tournee.sync.acknowledged import Acknowledged
 from tournee.sync.contract import HORIZON_DAYS
 from tournee.sync.contract_route import contract_route
 from tournee.sync.cursor import CursorCodec
+from tournee.sync.door import Door
 from tournee.sync.endpoints import Sync
 from tournee.sync.pull import Feed
+from tournee.sync.reading import Pull
+from tournee.sync.stream import Stream
 from tournee.sync.wake import Wake
 from tournee.web.health import health_routes
 from tournee.web.middleware import BodyLimitMiddleware, RequestMiddleware
@@ -60,27 +66,38 @@ def create_app(settings: Settings) -> Starlette:
     kernel = Kernel(database, MEMBERSHIPS)
     tokens = Tokens(settings)
     authenticator = Authenticator(database, tokens)
-    wake = Wake(database)
+    heads = Heads(database)
+    tail = Tail(database, heads)
+    wake = Wake(database, heads)
+    acknowledged = Acknowledged(database)
+    feed = Feed(database, tuple(ENTITIES.values()), tail, urgent_scopes)
+    door = Door(database, tail, authenticator)
+    cursors = CursorCodec(tokens.ring.secret("cursor"))
+    pulls = Pull(door, feed, cursors, acknowledged)
+    streams = Stream(door, feed, cursors, wake, settings.heartbeat_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await wake.start()
         house = asyncio.create_task(keep_house(kernel, wake.closing))
         try:
-            with _at_the_signal_to_stop(wake.closing.set):
+            with _at_the_signal_to_stop(wake.close):
                 yield
         finally:
             await wake.stop()
             await house
+            await acknowledged.close()
+            await heads.close()
             await database.close()
 
     app = Starlette(
         routes=[
+            # Asked most often, so found first.
+            *Sync(kernel, COMMANDS, pulls, streams).routes(),
             *Endpoints(Sessions(kernel, tokens)).routes(),
             *health_routes(database),
-            *_sync(kernel, tokens, wake, settings).routes(),
             contract_route(sync_contract(HORIZON_DAYS)),
-            *_graphql(kernel, wake, settings),
+            *_graphql(kernel, wake, feed, settings),
             *(page_routes() if is_demo(settings) else ()),
         ],
         middleware=[
@@ -101,14 +118,8 @@ def create_app(settings: Settings) -> Starlette:
     return app
 
 
-def _sync(kernel: Kernel, tokens: Tokens, wake: Wake, settings: Settings) -> Sync:
-    feed = Feed(kernel.database, tuple(ENTITIES.values()))
-    cursors = CursorCodec(tokens.ring.secret("cursor"))
-    return Sync(kernel, COMMANDS, feed, cursors, wake, settings.heartbeat_seconds)
-
-
-def _graphql(kernel: Kernel, wake: Wake, settings: Settings) -> list[BaseRoute]:
-    served = graphql_app(kernel, settings, wake)
+def _graphql(kernel: Kernel, wake: Wake, feed: Feed, settings: Settings) -> list[BaseRoute]:
+    served = graphql_app(kernel, settings, wake, feed)
     served = ide_first(served) if is_demo(settings) else served
     return [Route("/graphql", served), WebSocketRoute("/graphql", served)]
 

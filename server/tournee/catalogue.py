@@ -30,6 +30,9 @@ from tournee.kernel.command import Command
 from tournee.kernel.database import Entity
 from tournee.kernel.visibility import MembershipRule, MembershipRules
 from tournee.sync.contract import SyncContract, contract_of
+from tournee.work.today import urgent_scopes
+
+__all__ = ["COMMANDS", "DOMAINS", "ENTITIES", "MEMBERSHIPS", "Domain", "sync_contract", "urgent_scopes"]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
+import orjson
 import structlog
+
+
+def _json(event: object, **options: Any) -> str:
+    return orjson.dumps(event, **options).decode()
 
 
 def configure_logs(log_format: str) -> None:
@@ -20,7 +26,7 @@ def configure_logs(log_format: str) -> None:
     renderer: list[structlog.types.Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if log_format == "console"
-        else [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer(_json)]
     )
     structlog.configure(
         processors=[*shared, *renderer],

@@ -25,11 +25,12 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database, new_id
 from tournee.kernel.demo import demo_id
 from tournee.kernel.log import Record
-from tournee.settings import Settings
+from tournee.kernel.tail import Tail
 from tournee.sync.cursor import CursorCodec
-from tournee.sync.endpoints import Sync
+from tournee.sync.door import Door
 from tournee.sync.messages import Outcome
 from tournee.sync.pull import Feed, records_now
+from tournee.sync.stream import Stream
 from tournee.sync.wake import Wake
 
 _HOUSES: dict[str, tuple[House, House]] = {}
@@ -116,12 +117,13 @@ async def test_no_pull_of_any_role_holds_a_row_of_the_other_organisation(houses:
         assert device.rows == before
 
 
-async def first_event(house: House, actor: Actor, cursor: str | None = None) -> list[dict[str, Any]]:
+async def first_event(
+    house: House, tail: Tail, actor: Actor, cursor: str | None = None
+) -> list[dict[str, Any]]:
     """What the first page of the stream holds."""
-    feed = Feed(house.database, tuple(ENTITIES.values()))
-    wake = Wake(house.database)
-    sync = Sync(house.kernel, COMMANDS, feed, CursorCodec(b"k" * 32), wake, Settings().heartbeat_seconds)
-    events = sync._events(actor, cursor, None, None)
+    feed = Feed(house.database, tuple(ENTITIES.values()), tail)
+    door = Door(house.database, tail, None)
+    events = Stream(door, feed, CursorCodec(b"k" * 32), Wake(house.database)).events(actor, cursor)
     try:
         async for event in events:
             if event.startswith("event: changes"):
@@ -133,11 +135,13 @@ async def first_event(house: House, actor: Actor, cursor: str | None = None) -> 
     raise AssertionError("The stream ended without an event.")
 
 
-async def test_no_stream_holds_a_row_of_the_other_organisation(houses: tuple[House, House]) -> None:
+async def test_no_stream_holds_a_row_of_the_other_organisation(
+    houses: tuple[House, House], tail: Tail
+) -> None:
     ours, theirs = houses
     own, foreign = await ids(ours), await ids(theirs)
     for role in ROLES:
-        changes = await first_event(ours, ours.actor(role))
+        changes = await first_event(ours, tail, ours.actor(role))
         assert changes
         assert {UUID(change["id"]) for change in changes} <= own
         text = str(changes)

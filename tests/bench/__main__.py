@@ -7,14 +7,18 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 
+from tests.bench.bootstrap import bootstrap
 from tests.bench.figures import Figure
 from tests.bench.growth import pull_growth
+from tests.bench.idle import idle
 from tests.bench.importing import import_rate
 
 # What each benchmark prints, so that ONLY can choose without running.
 BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     ("pull_idle_growth_ratio", "pull_delta_growth_ratio"): pull_growth,
     ("import_rows_per_s",): import_rate,
+    ("bootstrap_vs_rxdb_ratio",): bootstrap,
+    ("pull_idle_vs_noop_ratio",): idle,
 }
 
 

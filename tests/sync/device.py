@@ -9,10 +9,11 @@ import orjson
 
 from tests.house import House, wire
 from tournee.auth.roles import Role
-from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.catalogue import COMMANDS, ENTITIES, urgent_scopes
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import new_id, now
 from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.tail import Tail
 from tournee.sync.cursor import Cursor
 from tournee.sync.messages import Outcome
 from tournee.sync.pull import Feed
@@ -25,12 +26,17 @@ class TestDevice:
     __test__ = False
 
     def __init__(
-        self, house: House, role: Role | str = Role.TECHNICIAN, *, actor: Actor | None = None
+        self,
+        house: House,
+        role: Role | str = Role.TECHNICIAN,
+        *,
+        actor: Actor | None = None,
+        tail: Tail | None = None,
     ) -> None:
         self.id = new_id()
         self.house = house
         self.actor = actor or house.actor(role)
-        self.feed = Feed(house.database, tuple(ENTITIES.values()))
+        self.feed = Feed(house.database, tuple(ENTITIES.values()), tail, urgent_scopes)
         self.rows: dict[UUID, dict[str, Any]] = {}
         self.cursor: Cursor | None = None
         self.number = 0

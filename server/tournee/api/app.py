@@ -35,9 +35,11 @@ _STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering
 _QUERY, _MUTATION, _SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
 
 
-def graphql_app(kernel: Kernel, settings: Settings, wake: Wake | None = None) -> ASGIApp:
+def graphql_app(
+    kernel: Kernel, settings: Settings, wake: Wake | None = None, feed: Feed | None = None
+) -> ASGIApp:
     """The endpoint /graphql. Who acts stands in `scope["actor"]`; a WebSocket may also say it later."""
-    return Endpoint(kernel, settings, wake)
+    return Endpoint(kernel, settings, wake, feed)
 
 
 class Endpoint(GraphQL[None, None]):
@@ -46,7 +48,9 @@ class Endpoint(GraphQL[None, None]):
     graphql_transport_ws_handler_class = Socket
     websocket_adapter_class = TextAdapter
 
-    def __init__(self, kernel: Kernel, settings: Settings, wake: Wake | None) -> None:
+    def __init__(
+        self, kernel: Kernel, settings: Settings, wake: Wake | None, feed: Feed | None = None
+    ) -> None:
         # Tokens never come by themselves, as cookies would, so any page may connect with one it has.
         super().__init__(
             schema(),
@@ -56,7 +60,7 @@ class Endpoint(GraphQL[None, None]):
         )
         self.kernel = kernel
         self.wake = wake
-        self.feed = Feed(kernel.database, tuple(ENTITIES.values()))
+        self.feed = feed or Feed(kernel.database, tuple(ENTITIES.values()))
         self.heartbeat_seconds = settings.heartbeat_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,6 +15,8 @@ from tournee.auth.revoked import orders
 from tournee.auth.tokens import TokenRefused, Tokens, Verified
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database, now
+from tournee.kernel.log import Head
+from tournee.kernel.tail import Recent
 
 _MOST = 10_000
 
@@ -24,6 +26,9 @@ ValueT = TypeVar("ValueT")
 # What a TokenRefused is made of: its code, its message, and what goes with them.
 _Refusal = tuple[str, str, Mapping[str, Any]]
 
+# Account, device, and the role that the token says.
+_Key = tuple[UUID, UUID | None, str]
+
 
 @dataclass(frozen=True)
 class _Standing:
@@ -31,6 +36,8 @@ class _Standing:
 
     refusal: _Refusal | None
     until: float
+    epoch: UUID | None
+    seq: int
 
 
 class Authenticator:
@@ -47,7 +54,7 @@ class Authenticator:
         self.tokens = tokens
         self.believed_seconds = believed_seconds
         self._verified: dict[str, Verified] = {}
-        self._standings: dict[tuple[UUID, UUID | None], _Standing] = {}
+        self._standings: dict[_Key, _Standing] = {}
 
     async def authenticate(self, token: str) -> Actor:
         """The actor the token speaks for; TokenRefused where it lets nobody in."""
@@ -57,15 +64,28 @@ class Authenticator:
         """The same, and until when the token is good."""
         verified = self._verify(token)
         actor = verified.actor
-        standing = self._standings.get((actor.id, actor.device_id))
+        standing = self._standings.get(_key(actor))
         if standing is None or standing.until < time.monotonic():
-            refusal = await self._ask(actor)
-            standing = _Standing(refusal, time.monotonic() + self.believed_seconds)
-            _remember(self._standings, (actor.id, actor.device_id), standing)
-        if standing.refusal is not None:
-            code, message, details = standing.refusal
-            raise TokenRefused(code, message, **details)
+            standing = await self._ask(actor)
+        _raise(standing)
         return verified
+
+    async def require(self, actor: Actor, recent: Recent) -> None:
+        """Raise TokenRefused unless account and device still stand as of this head.
+
+        They change by commands only, which move the head: what was found at one seq holds until
+        the account or the device is among what changed.
+        """
+        standing = self._standings.get(_key(actor))
+        if (
+            standing is None
+            or standing.epoch != recent.head.epoch
+            or standing.seq > recent.head.seq
+            or recent.changed(actor.id, standing.seq)
+            or recent.changed(actor.device_id, standing.seq)
+        ):
+            standing = await self._ask(actor)
+        _raise(standing)
 
     def _verify(self, token: str) -> Verified:
         verified = self._verified.get(token)
@@ -75,7 +95,7 @@ class Authenticator:
             _remember(self._verified, token, verified)
         return verified
 
-    async def _ask(self, actor: Actor) -> _Refusal | None:
+    async def _ask(self, actor: Actor) -> _Standing:
         same_device = and_(Device.organisation_id == Account.organisation_id, Device.id == actor.device_id)
         async with self.database.reading(actor.organisation_id) as session:
             found = await session.execute(
@@ -88,7 +108,22 @@ class Authenticator:
                 )
             )
             row = found.one_or_none()
-        return _refusal(actor, row)
+            question = select(Head.epoch, Head.seq).where(Head.organisation_id == actor.organisation_id)
+            head = (await session.execute(question)).one_or_none()
+        epoch, seq = head or (None, 0)
+        standing = _Standing(_refusal(actor, row), time.monotonic() + self.believed_seconds, epoch, seq)
+        _remember(self._standings, _key(actor), standing)
+        return standing
+
+
+def _raise(standing: _Standing) -> None:
+    if standing.refusal is not None:
+        code, message, details = standing.refusal
+        raise TokenRefused(code, message, **details)
+
+
+def _key(actor: Actor) -> _Key:
+    return actor.id, actor.device_id, actor.role
 
 
 def _refusal(actor: Actor, row: Any) -> _Refusal | None:

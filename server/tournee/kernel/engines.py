@@ -38,8 +38,7 @@ def async_url(url: str) -> str:
 
 def serving(engine: AsyncEngine, organisation_id: UUID | Across, *, writes: bool) -> AsyncEngine:
     """The same engine, whose transactions serve one organisation."""
-    whose = organisation_id.value if isinstance(organisation_id, Across) else str(organisation_id)
-    return engine.execution_options(tournee_organisation=whose, tournee_writes=writes)
+    return engine.execution_options(tournee_organisation=_whose(organisation_id), tournee_writes=writes)
 
 
 def outside_transactions(engine: AsyncEngine) -> AsyncEngine:
@@ -92,6 +91,15 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
         driver.run_async(lambda real: real.execute(statement, prepare=False))
 
     return engine
+
+
+def session_options(organisation_id: UUID | Across) -> str:
+    """For a connection outside the pool that asks for one organisation, or all, as long as it lives."""
+    return f"{_SESSION} -c tournee.organisation={_whose(organisation_id)}"
+
+
+def _whose(organisation_id: UUID | Across) -> str:
+    return organisation_id.value if isinstance(organisation_id, Across) else str(organisation_id)
 
 
 def _begin(options: Mapping[str, Any]) -> str:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tournee.kernel.transaction import Transaction
 
 
+def _where(condition: Any) -> dict[str, Any]:
+    return {"postgresql_where": condition, "sqlite_where": condition}
+
+
 class Head(Base):
     """One row an organisation: the number of its last committed change. The last row to be locked."""
 
@@ -85,6 +89,8 @@ class Edge(Base):
     __table_args__ = (
         Index("ix_edge_feed", "organisation_id", "scope", "seq", "record_id", "open"),
         Index("ix_edge_record", "organisation_id", "record_id"),
+        # For those past the horizon, which are few among the many that are open.
+        Index("ix_edge_closed", "organisation_id", "seq", **_where(text("NOT open"))),
     )
 
 
@@ -98,7 +104,11 @@ class Member(Base):
     from_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     to_seq: Mapped[int | None] = mapped_column(BigInteger)
 
-    __table_args__ = (Index("ix_member_scope", "organisation_id", "scope", "to_seq"),)
+    __table_args__ = (
+        Index("ix_member_scope", "organisation_id", "scope", "to_seq"),
+        Index("ix_member_from", "organisation_id", "from_seq"),
+        Index("ix_member_to", "organisation_id", "to_seq", **_where(text("to_seq IS NOT NULL"))),
+    )
 
 
 @dataclass

@@ -7,33 +7,57 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
 from uuid import UUID
 
 import orjson
 
-from tournee.kernel.actor import Actor
+from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.errors import ResyncNeeded
 
 # Sorts after every id: "all of this seq".
 MAX_ID = UUID(int=2**128 - 1)
 MIN_ID = UUID(int=0)
 
+_MOST_KNOWN = 10_000
 
-@dataclass(frozen=True)
+
+class Phase(IntEnum):
+    """What a cursor walks through: first today's work, then all rows, then what changed."""
+
+    FEED = 0
+    SNAPSHOT = 1
+    URGENT = 2
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
-    """`snapshot`: still fetching the live rows by id, pinned at `seq`; else in the feed, past
-    `(seq, id)`. Epoch, organisation, account and sight must be those it was made for."""
+    """In the feed: past `(seq, id)`. In a snapshot, which is pinned at `seq`: past the row `id` of
+    `scope`, with `done` of `total` rows sent."""
 
     epoch: UUID
     seq: int
     id: UUID = MAX_ID
-    snapshot: bool = False
+    phase: Phase = Phase.FEED
+    scope: UUID = MIN_ID
+    done: int = 0
+    total: int = 0
+
+    @property
+    def snapshot(self) -> bool:
+        return self.phase is not Phase.FEED
 
 
 def sight(actor: Actor) -> str:
     """What decides which rows the feed holds: another role or scope is another feed."""
-    reads = ",".join(sorted(scope for scope in actor.scopes if scope.endswith(":read")))
-    return hashlib.sha256(f"{actor.sees_all}|{reads}".encode()).hexdigest()[:12]
+    return _sight(actor.sees_all, actor.scopes)
+
+
+@lru_cache
+def _sight(sees_all: bool, scopes: frozenset[Scope]) -> str:
+    reads = ",".join(sorted(scope for scope in scopes if scope.endswith(":read")))
+    return hashlib.sha256(f"{sees_all}|{reads}".encode()).hexdigest()[:12]
 
 
 class CursorCodec:
@@ -41,26 +65,32 @@ class CursorCodec:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        # What was read before, by its text: an idle device comes back with the same one again and again.
+        self._known: dict[str, tuple[str, str, str, Cursor]] = {}
 
     def _sign(self, body: bytes) -> bytes:
-        return hmac.new(self._key, body, hashlib.sha256).digest()[:16]
+        return hmac.digest(self._key, body, "sha256")[:16]
 
     def encode(self, cursor: Cursor, actor: Actor) -> str:
-        body = orjson.dumps(
-            [
-                cursor.epoch.hex,
-                cursor.seq,
-                cursor.id.hex,
-                int(cursor.snapshot),
-                actor.organisation_id.hex,
-                actor.id.hex,
-                sight(actor),
-            ]
-        )
+        parts = [cursor.epoch.hex, cursor.seq, cursor.id.hex, int(cursor.phase)]
+        if cursor.snapshot:
+            parts += [cursor.scope.hex, cursor.done, cursor.total]
+        body = orjson.dumps([*_owner(actor), *parts])
         return base64.urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
 
     def decode(self, text: str, actor: Actor) -> Cursor:
         """Raises ResyncNeeded for anything that is not this actor's own cursor."""
+        known = self._known.get(text)
+        if known is None:
+            known = self._read(text)
+            if len(self._known) >= _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[text] = known
+        if known[:3] != _owner(actor):
+            raise ResyncNeeded
+        return known[3]
+
+    def _read(self, text: str) -> tuple[str, str, str, Cursor]:
         try:
             raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         except (ValueError, binascii.Error):
@@ -68,7 +98,11 @@ class CursorCodec:
         signature, body = raw[:16], raw[16:]
         if not hmac.compare_digest(signature, self._sign(body)):
             raise ResyncNeeded
-        epoch, seq, id, snapshot, organisation, account, seen = orjson.loads(body)
-        if (organisation, account, seen) != (actor.organisation_id.hex, actor.id.hex, sight(actor)):
-            raise ResyncNeeded
-        return Cursor(UUID(hex=epoch), seq, UUID(hex=id), bool(snapshot))
+        organisation, account, seen, epoch, seq, id, phase, *snapshot = orjson.loads(body)
+        scope, done, total = snapshot or (MIN_ID.hex, 0, 0)
+        place = Cursor(UUID(hex=epoch), seq, UUID(hex=id), Phase(phase), UUID(hex=scope), done, total)
+        return organisation, account, seen, place
+
+
+def _owner(actor: Actor) -> tuple[str, str, str]:
+    return actor.organisation_id.hex, actor.id.hex, sight(actor)

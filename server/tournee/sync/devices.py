@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.auth.models import Device, DeviceStatus
 from tournee.auth.revoked import orders
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database, now
+from tournee.kernel.database import now
 from tournee.kernel.errors import Refused
 from tournee.sync.models import DeviceState
 
@@ -94,30 +94,3 @@ async def release_device(session: AsyncSession, device: LockedDevice) -> None:
         .values(next_number=device.next_number, app=device.app, last_seen_at=now())
         .execution_options(synchronize_session=False)
     )
-
-
-async def note_pull(database: Database, actor: Actor, device_id: UUID, seq: int) -> None:
-    """Remember that the device holds everything up to `seq`: it came back with that cursor.
-
-    Written at most once for each new seq a device brings, so an idle device writes nothing.
-    """
-    async with database.reading(actor.organisation_id) as session:
-        known = await session.scalar(
-            select(DeviceState.acknowledged_seq).where(
-                DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id
-            )
-        )
-    if known is not None and known >= seq:
-        return
-    async with database.writing(actor.organisation_id) as session:
-        await session.execute(
-            update(DeviceState)
-            .where(
-                DeviceState.organisation_id == actor.organisation_id,
-                DeviceState.device_id == device_id,
-                DeviceState.account_id == actor.id,
-            )
-            .values(acknowledged_seq=seq, last_seen_at=now())
-            .execution_options(synchronize_session=False)
-        )
-        await session.commit()

@@ -1,7 +1,7 @@
 """Waking those who wait for changes: in process on SQLite, LISTEN and NOTIFY on PostgreSQL.
 
-Only a hint: whoever waits also looks again by itself after a while, so a lost notice costs time,
-never a change.
+Only a hint: the heads of those who are waited for are also looked at from time to time, so a lost
+notice costs time, never a change.
 """
 
 from __future__ import annotations
@@ -14,55 +14,95 @@ import psycopg
 import structlog
 
 from tournee.kernel.database import Database
+from tournee.kernel.heads import Heads
 
 _CHANNEL = "tournee"
 _RECONNECT_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 5.0
 
 
 class Wake:
     """Knows the newest seq heard of for each organisation and wakes who waits for a newer one."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, heads: Heads | None = None) -> None:
         self._database = database
+        self._heads = heads or Heads(database)
         self._newest: dict[UUID, int] = {}
-        self._bells: dict[UUID, asyncio.Event] = {}
-        self._listener: asyncio.Task[None] | None = None
+        self._waiting: dict[UUID, set[asyncio.Future[None]]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
         self.closing = asyncio.Event()
 
     def heard(self, organisation_id: UUID, seq: int) -> None:
         if seq > self._newest.get(organisation_id, 0):
             self._newest[organisation_id] = seq
-            bell = self._bells.pop(organisation_id, None)
-            if bell is not None:
-                bell.set()
+            self._ring(organisation_id)
 
-    async def wait(self, organisation_id: UUID, seq: int, seconds: float) -> bool:
-        """Until something newer than `seq` is heard of; False after so many seconds or at shutdown."""
+    def _ring(self, organisation_id: UUID) -> None:
+        for waiter in self._waiting.pop(organisation_id, ()):
+            _let_go(waiter)
+
+    async def wait(
+        self, organisation_id: UUID, seq: int, seconds: float, gone: asyncio.Future[None] | None = None
+    ) -> bool:
+        """Until something newer than `seq` is heard of; False after so many seconds, at shutdown, or
+        once `gone` is done."""
         if self._newest.get(organisation_id, 0) > seq:
             return True
-        bell = self._bells.setdefault(organisation_id, asyncio.Event())
-        closing = asyncio.ensure_future(self.closing.wait())
-        ringing = asyncio.ensure_future(bell.wait())
+        if self.closing.is_set() or (gone is not None and gone.done()):
+            return False
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _let_go, waiter)
+
+        def leave(_gone: object) -> None:
+            _let_go(waiter)
+
+        if gone is not None:
+            gone.add_done_callback(leave)
+        waiting = self._waiting.setdefault(organisation_id, set())
+        waiting.add(waiter)
         try:
-            await asyncio.wait({closing, ringing}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await waiter
         finally:
-            closing.cancel()
-            ringing.cancel()
-        return bell.is_set()
+            timer.cancel()
+            waiting.discard(waiter)
+            if gone is not None:
+                gone.remove_done_callback(leave)
+        return self._newest.get(organisation_id, 0) > seq
 
     async def start(self) -> None:
         self._database.listeners.append(self.heard)
+        self._tasks.append(asyncio.create_task(self._look_again()))
         if not self._database.is_sqlite:
-            self._listener = asyncio.create_task(self._listen())
+            self._tasks.append(asyncio.create_task(self._listen()))
+
+    def close(self) -> None:
+        """Let every waiter go; from now on nobody waits."""
+        self.closing.set()
+        for organisation_id in list(self._waiting):
+            self._ring(organisation_id)
 
     async def stop(self) -> None:
-        """Let every waiter go and stop listening."""
-        self.closing.set()
+        """Close and stop listening."""
+        self.close()
         self._database.listeners.remove(self.heard)
-        if self._listener is not None:
-            self._listener.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
+                await task
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            awaited = [id for id, waiting in self._waiting.items() if waiting]
+            looked = await asyncio.gather(*map(self._heads.now, awaited), return_exceptions=True)
+            for organisation_id, head in zip(awaited, looked, strict=True):
+                if isinstance(head, BaseException):
+                    continue
+                if head.seq < self._newest.get(organisation_id, 0):
+                    # The database was restored from a backup.
+                    self._newest[organisation_id] = head.seq
+                self.heard(organisation_id, head.seq)
 
     async def _listen(self) -> None:
         while True:
@@ -79,3 +119,8 @@ class Wake:
             async for notice in connection.notifies():
                 organisation, _, seq = notice.payload.partition(":")
                 self.heard(UUID(organisation), int(seq))
+
+
+def _let_go(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from dataclasses import dataclass
-from uuid import uuid4
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -98,7 +98,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             return str(value.decode())
-    return uuid4().hex
+    return secrets.token_hex(16)
 
 
 def _route(scope: Scope) -> str:
@@ -128,7 +128,11 @@ class BodyLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif _announced(scope) > self.limit:
+            return
+        announced = _announced(scope)
+        if announced == 0:
+            await self.app(scope, receive, send)
+        elif announced is not None and announced > self.limit:
             await self._refuse(scope, receive, send)
         else:
             await self._bounded(scope, receive, send)
@@ -178,8 +182,12 @@ class _Body:
             await self._send(message)
 
 
-def _announced(scope: Scope) -> int:
+def _announced(scope: Scope) -> int | None:
+    """How long the body is said to be; None where it comes in pieces. Without either there is none."""
+    length = 0
     for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return None
         if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
+            length = int(value)
+    return length

@@ -1,0 +1,126 @@
+"""A page of a pull: the changes as the text that goes out, made by the database where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Select, Text, Uuid, cast, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.sync.cursor import Cursor
+
+Rows = Select[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class PulledChange:
+    """One row as it now stands for the person: its document, or None where it went away."""
+
+    seq: int
+    entity: str
+    id: UUID
+    document: str | None
+
+    def json(self) -> str:
+        head = f'{{"seq":{self.seq},"entity":"{self.entity}","id":"{self.id}",'
+        return head + ('"removed":true}' if self.document is None else f'"record":{self.document}}}')
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of a snapshot has come: rows sent, of so many."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """4. Changes in order, the cursor after them, and whether more wait already."""
+
+    text: str
+    cursor: Cursor
+    more: bool
+    progress: Progress | None = None
+
+    @property
+    def changes(self) -> Sequence[PulledChange]:
+        """The same as values; for readers of our own."""
+        return [_read(change) for change in orjson.loads(f"[{self.text}]")]
+
+    def body(self, cursor: str) -> str:
+        """The page as answers and events carry it."""
+        progress = self.progress
+        told = "" if progress is None else f',"progress":{{"done":{progress.done},"total":{progress.total}}}'
+        more = "true" if self.more else "false"
+        return f'{{"changes":[{self.text}],"cursor":"{cursor}","more":{more},"resync":false{told}}}'
+
+
+def _read(change: dict[str, Any]) -> PulledChange:
+    record = change.get("record")
+    document = None if record is None else orjson.dumps(record).decode()
+    return PulledChange(change["seq"], change["entity"], UUID(change["id"]), document)
+
+
+def text_of(changes: Iterable[PulledChange]) -> str:
+    return ",".join([change.json() for change in changes])
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Rows written out: so many of them, whether there were more, and then the place of the last."""
+
+    text: str
+    count: int
+    more: bool
+    seq: int | None
+    id: UUID | None
+    scope: UUID | None
+
+    def place(self) -> tuple[int, UUID]:
+        """Known where there were more."""
+        assert self.seq is not None
+        assert self.id is not None
+        return self.seq, self.id
+
+
+async def write(session: AsyncSession, rows: Rows, limit: int) -> Written | None:
+    """The first `limit` of these rows (seq, entity, id, document, scope); None if there are none.
+
+    They are in order and one more than the limit, where there is one more.
+
+    PostgreSQL writes the text: one value comes back, not one for each column of each row.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return _written((await session.execute(rows)).all(), limit)
+    row = (await session.execute(_aggregated(rows.subquery("ordered"), limit))).one()
+    text, count, seq, id, scope = row
+    return Written(text, min(count, limit), count > limit, seq, id, scope) if count else None
+
+
+def _aggregated(ordered: Any, limit: int) -> Rows:
+    page = select(ordered, func.row_number().over().label("n")).subquery("page")
+    made = page.c
+    head = '{"seq":' + cast(made.seq, Text) + ',"entity":"' + made.entity + '","id":"' + cast(made.id, Text)
+    rest = func.coalesce('","record":' + made.document + "}", '","removed":true}')
+    last = made.n == limit
+    return select(
+        func.string_agg(head + rest, literal(",", Text)).filter(made.n <= limit),
+        func.count(),
+        func.max(made.seq).filter(last),
+        cast(func.max(cast(made.id, Text)).filter(last), Uuid),
+        cast(func.max(cast(made.scope, Text)).filter(last), Uuid),
+    )
+
+
+def _written(rows: Sequence[Any], limit: int) -> Written | None:
+    if not rows:
+        return None
+    kept = rows[:limit]
+    last = kept[-1]
+    text = text_of(PulledChange(*row[:4]) for row in kept)
+    return Written(text, len(kept), len(rows) > limit, last[0], last[2], last[4])

@@ -1,0 +1,78 @@
+"""The HTTP side of pull."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from dataclasses import dataclass
+
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.errors import ResyncNeeded
+from tournee.sync.acknowledged import Acknowledged
+from tournee.sync.cursor import Cursor, CursorCodec
+from tournee.sync.door import Door, Query, Read, device_of, limit_of, send_json
+from tournee.sync.page import Page
+from tournee.sync.pull import DEFAULT_LIMIT, Feed
+
+RESYNC = '{"changes":[],"cursor":null,"more":false,"resync":true}'
+
+# Below it, compressing costs more than it saves.
+_WORTH_COMPRESSING = 16 * 1024
+
+
+@dataclass(frozen=True)
+class Pull:
+    """`GET /sync/pull`: one page of what changed for this person since the cursor."""
+
+    door: Door
+    feed: Feed
+    cursors: CursorCodec
+    acknowledged: Acknowledged
+
+    def routes(self) -> list[Route]:
+        return [Route("/sync/pull", Read(self.answer), methods=["GET"])]
+
+    async def answer(self, actor: Actor, query: Query, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = limit_of(query, DEFAULT_LIMIT)
+        text = query.get("cursor")
+        device_id = device_of(query, actor)
+        recent = await self.door.enter(actor, device_id)
+        try:
+            cursor = self.cursors.decode(text, actor) if text else None
+            page = await self.feed.pull(actor, cursor, limit, recent)
+        except ResyncNeeded:
+            await send_json(send, RESYNC.encode())
+            return
+        if cursor is not None and device_id is not None and not cursor.snapshot:
+            self.acknowledged.note(actor, device_id, cursor.seq)
+        # Where nothing moved, the cursor that came in goes back.
+        given = text if text and page.cursor == cursor else self.cursors.encode(page.cursor, actor)
+        await _send_page(scope, send, page.body(given).encode())
+
+
+async def _send_page(scope: Scope, send: Send, body: bytes) -> None:
+    if len(body) < _WORTH_COMPRESSING or not _takes_gzip(scope):
+        await send_json(send, body)
+        return
+    packed = await asyncio.to_thread(zlib.compress, body, 1, zlib.MAX_WBITS | 16)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(packed)),
+        (b"content-encoding", b"gzip"),
+        (b"vary", b"accept-encoding"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": packed})
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    return any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"])
+
+
+def event(page: Page, cursor: Cursor, cursors: CursorCodec, actor: Actor) -> str:
+    """A page as a stream tells it."""
+    text = cursors.encode(cursor, actor)
+    return f"event: changes\nid: {text}\ndata: {page.body(text)}\n\n"

@@ -1,0 +1,110 @@
+"""`GET /sync/stream`: the pages of a pull live, as server-sent events; each event's id is its cursor.
+
+Whoever waits costs a place in a list. A commit wakes those of its organisation; they share one look
+at the head, and most pages come out of the tail's memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from tournee.auth.tokens import TokenRefused
+from tournee.kernel.actor import Actor
+from tournee.kernel.errors import Refused, ResyncNeeded
+from tournee.sync.cursor import CursorCodec
+from tournee.sync.door import Door, Query, Read, device_of, error_of
+from tournee.sync.pull import Feed
+from tournee.sync.reading import RESYNC, event
+from tournee.sync.wake import Wake
+
+_START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Streams over one server's wake; see above."""
+
+    door: Door
+    feed: Feed
+    cursors: CursorCodec
+    wake: Wake
+    heartbeat_seconds: float = 15.0
+
+    def routes(self) -> list[Route]:
+        return [Route("/sync/stream", Read(self.answer), methods=["GET"])]
+
+    async def answer(self, actor: Actor, query: Query, scope: Scope, receive: Receive, send: Send) -> None:
+        given = next((value for name, value in scope["headers"] if name == b"last-event-id"), b"")
+        text = given.decode("latin-1") or query.get("cursor")
+        device_id = device_of(query, actor)
+        await self.door.enter(actor, device_id)
+        await send(_START)
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            expires = scope.get("token_expires_at")
+            async for told in self.events(actor, text, device_id, expires, gone):
+                await send({"type": "http.response.body", "body": told.encode(), "more_body": True})
+        finally:
+            gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def events(
+        self,
+        actor: Actor,
+        text: str | None,
+        device_id: UUID | None = None,
+        expires: float | None = None,
+        gone: asyncio.Future[None] | None = None,
+    ) -> AsyncIterator[str]:
+        """Until the token expires, the account or device is shut out, the server stops or nobody listens."""
+        yield ": connected\n\n"
+        try:
+            cursor = self.cursors.decode(text, actor) if text else None
+            told, quiet_since = cursor, time.monotonic()
+            while not self._over(expires, gone):
+                recent = await self.door.enter(actor, device_id)
+                page = await self.feed.pull(actor, cursor, recent=recent)
+                quiet = time.monotonic() - quiet_since >= self.heartbeat_seconds
+                cursor = page.cursor
+                if page.text or told is None or (quiet and cursor != told):
+                    yield event(page, cursor, self.cursors, actor)
+                    told, quiet_since = cursor, time.monotonic()
+                elif quiet:
+                    yield ": heartbeat\n\n"
+                    quiet_since = time.monotonic()
+                if not page.more:
+                    seconds = self._patience(quiet_since, expires)
+                    await self.wake.wait(actor.organisation_id, cursor.seq, seconds, gone)
+        except ResyncNeeded:
+            yield f"event: changes\ndata: {RESYNC}\n\n"
+        except (TokenRefused, Refused) as refusal:
+            yield f"event: closed\ndata: {error_of(refusal)}\n\n"
+
+    def _over(self, expires: float | None, gone: asyncio.Future[None] | None) -> bool:
+        late = expires is not None and time.time() >= expires
+        return late or self.wake.closing.is_set() or (gone is not None and gone.done())
+
+    def _patience(self, quiet_since: float, expires: float | None) -> float:
+        """Until the next heartbeat is due, or the token expires."""
+        seconds = quiet_since + self.heartbeat_seconds - time.monotonic()
+        return max(0.0, seconds if expires is None else min(seconds, expires - time.time()))
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,83 @@
+"""A load generator: wrk, from the path or from Debian's package, else a small client of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CONNECTIONS = 32
+_PACKAGES = ("wrk", "libluajit-5.1-2", "libluajit-5.1-common")
+
+
+@dataclass(frozen=True)
+class Load:
+    """Asks the same again and again on so many connections that stay open."""
+
+    wrk: str | None
+    environment: Mapping[str, str]
+
+    async def rate(self, url: str, headers: Mapping[str, str], seconds: float) -> float:
+        """Requests answered with 200 in a second; anything else is an error of the benchmark."""
+        if self.wrk is None:
+            return await _own_rate(url, headers, seconds)
+        asked = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+        command = [self.wrk, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *asked, url]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=subprocess.PIPE, env={**os.environ, **self.environment}
+        )
+        printed = (await process.communicate())[0].decode()
+        found = re.search(r"Requests/sec:\s+([\d.]+)", printed)
+        if found is None or "Non-2xx" in printed:
+            raise RuntimeError(f"The load failed:\n{printed}")
+        return float(found[1])
+
+
+def find_load(directory: Path) -> Load:
+    """wrk if there is any; the package is only unpacked into the directory, not installed."""
+    if found := shutil.which("wrk"):
+        return Load(found, {})
+    if shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        done = subprocess.run(
+            ["apt-get", "download", *_PACKAGES], cwd=directory, capture_output=True, check=False, timeout=120
+        )
+        if done.returncode == 0:
+            for package in directory.glob("*.deb"):
+                subprocess.run(["dpkg-deb", "-x", package, directory / "wrk"], check=True)
+            library = next((directory / "wrk" / "usr" / "lib").rglob("libluajit*.so*")).parent
+            return Load(str(directory / "wrk" / "usr" / "bin" / "wrk"), {"LD_LIBRARY_PATH": str(library)})
+    return Load(None, {})
+
+
+async def _own_rate(url: str, headers: Mapping[str, str], seconds: float) -> float:
+    host, _, target = url.removeprefix("http://").partition("/")
+    lines = [
+        f"GET /{target} HTTP/1.1",
+        f"Host: {host}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    request = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    until = time.perf_counter() + seconds
+    counts = await asyncio.gather(*(_ask_until(host, request, until) for _ in range(CONNECTIONS)))
+    return sum(counts) / seconds
+
+
+async def _ask_until(host: str, request: bytes, until: float) -> int:
+    reader, writer = await asyncio.open_connection(*host.split(":"))
+    count = 0
+    while time.perf_counter() < until:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(head.decode())
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)
+        count += 1
+    writer.close()
+    return count

@@ -1,0 +1,86 @@
+"""An organisation to pull from, written straight into the feed's tables in the shape commands leave there.
+
+A technician holds 400 scopes of so many records each (visits, their orders, customers and sites) and
+the catalogue, as in a real organisation; a dispatcher sees everything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from tournee.auth.roles import OFFICE, SCOPES, Role
+from tournee.auth.tokens import Tokens
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database
+from tournee.settings import Settings
+
+# A record's text without its id: with it about 600 bytes.
+NAME = "x" * 560
+
+_FOUND = """
+INSERT INTO organisation (id, name, created_at) VALUES (:org, 'bench', now());
+INSERT INTO head (organisation_id, epoch, seq, floor) VALUES (:org, gen_random_uuid(), :records, 0)
+"""
+_RECORDS = """
+CREATE TEMPORARY TABLE scopes ON COMMIT DROP AS
+  SELECT s, CASE WHEN s = 0 THEN CAST(:org AS uuid) ELSE gen_random_uuid() END AS scope
+  FROM generate_series(0, :scopes) s;
+CREATE TEMPORARY TABLE filler ON COMMIT DROP AS
+  SELECT n, gen_random_uuid() AS id, CASE WHEN n <= :catalogue THEN 0 ELSE 1 + n % :scopes END AS s
+  FROM generate_series(1, :records) n;
+INSERT INTO record (organisation_id, id, entity, seq, deleted, clock, document)
+  SELECT :org, id, 'Customer', n, false, '{"*":[1,null,null]}',
+    '{"id":"' || id || '","name":"' || :name || '"}' FROM filler;
+INSERT INTO edge (organisation_id, scope, record_id, seq, open)
+  SELECT :org, scope, id, n, true FROM filler JOIN scopes USING (s);
+INSERT INTO member (organisation_id, account_id, scope, from_seq) SELECT :org, :account, scope, 0 FROM scopes
+"""
+_ACCOUNT = """
+INSERT INTO account (organisation_id, id, created_at, deleted, email, name, role, status)
+  VALUES (:org, :account, now(), false, :email, 'Demo Person', :role, 'ACTIVE')
+"""
+
+
+class BenchOrganisation:
+    """One organisation of so many records, all of them in the technician's sight."""
+
+    def __init__(self, database: Database, directory: Path, records: int = 10_000, scopes: int = 400) -> None:
+        self.database = database
+        self.records = records
+        self.scopes = scopes
+        self.id = uuid4()
+        self.tokens = Tokens(Settings(directory=directory, access_token_seconds=86_400))
+        self.technician = self.actor(Role.TECHNICIAN)
+        self.dispatcher = self.actor(Role.DISPATCHER)
+
+    def actor(self, role: Role) -> Actor:
+        return Actor(uuid4(), self.id, role, SCOPES[role], role in OFFICE)
+
+    def bearer(self, actor: Actor) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens.issue(actor)}"}
+
+    async def fill(self) -> BenchOrganisation:
+        values = {
+            "org": self.id, "records": self.records, "scopes": self.scopes, "name": NAME,
+            "account": self.technician.id, "catalogue": self.records // 5,
+        }  # fmt: skip
+        await self._run(_FOUND + ";" + _RECORDS, values)
+        await self.add_accounts([self.technician, self.dispatcher])
+        return self
+
+    async def add_accounts(self, actors: list[Actor]) -> None:
+        for actor in actors:
+            email = f"{actor.id}@demo.example"
+            await self._run(
+                _ACCOUNT, {"org": self.id, "account": actor.id, "role": actor.role, "email": email}
+            )
+
+    async def _run(self, statements: str, values: dict[str, object]) -> None:
+        async with self.database.writing(self.id) as session:
+            for statement in statements.split(";\n"):
+                named = {key: value for key, value in values.items() if f":{key}" in statement}
+                await session.execute(text(statement.replace('":[', '"\\:[')), named)
+            await session.commit()

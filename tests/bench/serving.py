@@ -1,0 +1,108 @@
+"""Servers to measure: ours as a process of its own, and one that does nothing, run alike."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_OURS = ("--factory", "tournee.app:create")
+_NOTHING = ("tests.bench.nothing:app",)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    """Until somebody listens there."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"No server came up: {process.args!r}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Served:
+    """A running server: where it listens, and its process."""
+
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port = port
+        self.process = process
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def memory_kb(self) -> int:
+        """What the process holds in memory now."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text("utf-8").splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise RuntimeError("no VmRSS")
+
+
+@contextmanager
+def _uvicorn(app: tuple[str, ...], environment: Mapping[str, str], log: Path) -> Iterator[Served]:
+    port = free_port()
+    command = [
+        sys.executable, "-m", "uvicorn", *app, "--port", str(port), "--loop", "uvloop", "--http", "httptools",
+        "--no-access-log", "--log-level", "warning", "--no-server-header",
+    ]  # fmt: skip
+    path = os.pathsep.join([str(ROOT), str(ROOT / "server")])
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": path, **environment}, cwd=ROOT
+        )
+        try:
+            wait_for(port, process)
+            yield Served(port, process)
+        finally:
+            stop(process)
+
+
+@contextmanager
+def ours(url: str, directory: Path, **environment: str) -> Iterator[Served]:
+    """Our server with one worker on this database, its log written to a file as in production."""
+    own = {"DATABASE_URL": url, "TOURNEE_DIRECTORY": str(directory), "TOURNEE_DEMO": "0", **environment}
+    with _uvicorn(_OURS, own, directory / "server.log") as served:
+        yield served
+
+
+@contextmanager
+def nothing(directory: Path) -> Iterator[Served]:
+    """A Starlette endpoint that does nothing, in a server with the same settings."""
+    with _uvicorn(_NOTHING, {}, directory / "nothing.log") as served:
+        yield served
+
+
+async def get(port: int, target: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+    """One GET on a connection of its own; its status and body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"GET {target} HTTP/1.1", "Host: bench", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+    answer = await reader.read()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split(b" ", 2)[1]), body
