@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
+from uuid import uuid4
 
+import orjson
 import pytest
 
 from tests.api.ask import answer, ask
 from tests.house import House
+from tournee.api.keyset import Order, OrderDirection
+from tournee.api.nodes import plural
+from tournee.assets.models import Reading
+from tournee.customers.models import Contact, Customer
+from tournee.kernel.log import Change
+from tournee.work.models import Appointment
 
 PAGE = """
 query ($first: Int, $after: String, $last: Int, $before: String, $orderBy: [CustomerOrder!],
@@ -115,6 +124,62 @@ async def test_a_foreign_or_broken_cursor_is_refused(house: House) -> None:
         for side in ("after", "before"):
             found = await answer(house, PAGE, orderBy=order, **{side: text})
             assert found.codes == ["INVALID_CURSOR"], (text, order)
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+async def test_pages_by_a_truth_value_are_the_whole_list_once(house: House, direction: str) -> None:
+    customer = await house.run("createCustomer", name="Demo")
+    for number in range(5):
+        agrees = number % 2 == 0
+        await house.run(
+            "createContact", customerId=customer.id, name=f"Demo {number}", consentsToMarketing=agrees
+        )
+    document = """query ($first: Int, $after: String, $order: [ContactOrder!]) {
+      contacts(first: $first, after: $after, orderBy: $order) { nodes { name } pageInfo { endCursor } } }"""
+    order = [{"consentsToMarketing": direction}]
+    whole = (await ask(house, document, order=order))["contacts"]["nodes"]
+    gathered: list[Any] = []
+    after = None
+    for _ in range(5):
+        page = (await ask(house, document, first=1, after=after, order=order))["contacts"]
+        gathered += page["nodes"]
+        after = page["pageInfo"]["endCursor"]
+    assert gathered == whole
+    assert len(whole) == 5
+
+
+FORGED: list[tuple[type[Any], str, Any]] = [
+    (Customer, "createdAt", "0001-01-01T00:00:00+14:00"),
+    (Customer, "createdAt", "9999-12-31T23:59:59-14:00"),
+    (Customer, "name", 5),
+    (Contact, "consentsToMarketing", 1),
+    (Appointment, "durationMinutes", True),
+    (Appointment, "durationMinutes", 2**31),
+    (Reading, "value", True),
+    (Change, "seq", False),
+]
+
+
+@pytest.mark.parametrize(("model", "field", "value"), FORGED)
+async def test_a_cursor_whose_values_the_column_cannot_hold_is_refused(
+    house: House, model: Any, field: str, value: Any
+) -> None:
+    order = Order.of(model, [{field: OrderDirection.ASC}])
+    values = [value] if model is Change else [value, str(uuid4())]
+    cursor = base64.urlsafe_b64encode(orjson.dumps([order.fingerprint, *values])).decode().rstrip("=")
+    document = (
+        f"query ($after: String) {{{plural(model.__name__)}(after: $after, orderBy: [{{{field}: ASC}}])"
+    )
+    found = await answer(house, document + "{nodes {id}}}", after=cursor)
+    assert found.codes == ["INVALID_CURSOR"]
+
+
+async def test_a_whole_number_is_a_number_to_a_cursor(house: House) -> None:
+    order = Order.of(Reading, [{"value": OrderDirection.ASC}])
+    text = orjson.dumps([order.fingerprint, 2**63, str(uuid4())])
+    cursor = base64.urlsafe_b64encode(text).decode().rstrip("=")
+    document = "query ($after: String) {readings(after: $after, orderBy: [{value: ASC}]) {nodes {id}}}"
+    assert await ask(house, document, after=cursor) == {"readings": {"nodes": []}}
 
 
 FILTERS: list[tuple[Any, list[int]]] = [

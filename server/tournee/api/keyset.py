@@ -11,13 +11,13 @@ import enum
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, and_, false, or_
+from sqlalchemy import ColumnElement, and_, bindparam, false, or_
 
 from tournee.api.errors import InvalidCursor, LimitExceeded
 from tournee.kernel.fields import Field, fields, wire_value
@@ -44,7 +44,9 @@ class Term:
         """Rows that this key alone puts behind the value; before it when going backwards."""
         if value is None:
             return column.is_not(None) if backwards else false()
-        strictly = column < value if self.descending is not backwards else column > value
+        # Bound by hand: SQLAlchemy takes a bare True or False for a constant, which it does not order.
+        bound = bindparam(None, value, type_=column.type)
+        strictly = column < bound if self.descending is not backwards else column > bound
         return or_(strictly, column.is_(None)) if self.field.nullable and not backwards else strictly
 
     def clause(self, column: Any, backwards: bool) -> Any:
@@ -119,11 +121,10 @@ def _value(field: Field, value: Any) -> Any:
         return None
     kind = field.type
     if kind in (UUID, datetime, date) or issubclass(kind, enum.Enum):
-        parsed = _READ.get(kind, kind)(value)
-        if isinstance(parsed, datetime) and parsed.tzinfo is None:
-            raise InvalidCursor
-        return parsed
-    if not isinstance(value, (int, float) if kind is float else kind):
+        return _READ.get(kind, kind)(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
         raise InvalidCursor
     if isinstance(value, str) and "\x00" in value:
         raise InvalidCursor
@@ -132,4 +133,11 @@ def _value(field: Field, value: Any) -> Any:
     return value
 
 
-_READ: dict[Any, Any] = {datetime: datetime.fromisoformat, date: date.fromisoformat}
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise InvalidCursor
+    return moment.astimezone(UTC)
+
+
+_READ: dict[Any, Any] = {datetime: _moment, date: date.fromisoformat}
