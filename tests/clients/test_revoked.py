@@ -217,7 +217,7 @@ async def test_a_device_that_listens_leaves_as_well(
         await anext(heard)
         await office("revokeDevice", deviceId=store.device, surrender=True)
         with pytest.raises(Revoked):
-            await anext(heard)
+            [changes async for changes in heard]
     assert await say() == ("WIPED", DONE)
 
 

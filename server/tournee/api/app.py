@@ -128,7 +128,7 @@ class Endpoint(GraphQL[None, None]):
 
     async def _stream(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Response:
         context = self.context_for(request.scope)
-        context.authorise = token_check(request.scope)
+        context.authorise = token_check(request.scope, self.feed.tail)
         source = await self.schema.stream(
             asked.query,
             variable_values=asked.variables,

@@ -16,9 +16,11 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 
 from tournee.api.limits import MOST_CHARACTERS
 from tournee.auth.tokens import TokenRefused
+from tournee.kernel.tail import Tail
 
-# How long a token that ran out or was taken back may still be used on an open connection.
-CHECK_SECONDS = 5.0
+# How long a token that ran out or was taken back may still be used on an open connection. All
+# connections share one look at the log, and ask how an account stands only where it has changed.
+CHECK_SECONDS = 1.0
 
 
 def token_in(headers: Any) -> str | None:
@@ -32,15 +34,19 @@ def token_in(headers: Any) -> str | None:
     return token_in(headers.get("headers"))
 
 
-def token_check(scope: Scope, token: str | None = None) -> Callable[[], Awaitable[None]]:
+def token_check(
+    scope: Scope, tail: Tail | None = None, token: str | None = None
+) -> Callable[[], Awaitable[None]]:
     """Asks again whether the token is good; it raises TokenRefused once it is not."""
-    authenticate = scope.get("authenticate")
+    authenticate, require = scope.get("authenticate"), scope.get("require")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     known = token or token_in(headers)
 
     async def check() -> None:
         if authenticate is not None and known is not None:
-            await authenticate(known)
+            actor = await authenticate(known)
+            if require is not None and tail is not None:
+                await require(actor, await tail.now(actor.organisation_id))
 
     return check
 
@@ -84,7 +90,7 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             scope["actor"] = await authenticate(token)
         if scope.get("actor") is None:
             raise TokenRefused("UNAUTHENTICATED", "Sign in and send the access token.")
-        return token_check(scope, token)
+        return token_check(scope, self.view.feed.tail, token)  # type: ignore[attr-defined]
 
     async def _watch(self, check: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -95,9 +101,9 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             await self._turn_away(refusal)
 
     async def _turn_away(self, refusal: TokenRefused) -> None:
-        code = 4403 if refusal.code == "DEVICE_REVOKED" else 4401
+        # After 4403 clients connect again and again.
         with contextlib.suppress(RuntimeError):
-            await self.websocket.close(code, refusal.code)
+            await self.websocket.close(4401, refusal.code)
 
     async def shutdown(self) -> None:
         if self.watch is not None:

@@ -3,7 +3,8 @@
 No header leaves the actor None: the endpoint decides whether it needs one. A header with a token
 that is not good is refused here, wherever it goes. `scope["token_expires_at"]` (seconds of the
 epoch) tells long answers when to end; `scope["authenticate"]`, an `Authenticator`'s method, is the
-same check for tokens that come by another way, such as a WebSocket's first message.
+same check for tokens that come by another way, such as a WebSocket's first message; and
+`scope["require"]` the check that the account and the device stand as of a given head.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class AuthenticationMiddleware:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         scope["authenticate"] = self.authenticator.authenticate
+        scope["require"] = self.authenticator.require
         scope["actor"] = scope["token_expires_at"] = None
         if scope["path"] not in self.public:
             try:

@@ -76,7 +76,8 @@ class Stream:
         try:
             cursor = self.cursors.decode(text, actor) if text else None
             told, quiet_since = cursor, time.monotonic()
-            while not self._over(expires, gone):
+            while not self._over(gone):
+                _require_time(expires)
                 recent = await self.door.enter(actor, device_id)
                 page = await self.feed.pull(actor, cursor, recent=recent)
                 quiet = time.monotonic() - quiet_since >= self.heartbeat_seconds
@@ -95,14 +96,18 @@ class Stream:
         except (TokenRefused, Refused) as refusal:
             yield f"event: closed\ndata: {error_of(refusal)}\n\n"
 
-    def _over(self, expires: float | None, gone: asyncio.Future[None] | None) -> bool:
-        late = expires is not None and time.time() >= expires
-        return late or self.wake.closing.is_set() or (gone is not None and gone.done())
+    def _over(self, gone: asyncio.Future[None] | None) -> bool:
+        return self.wake.closing.is_set() or (gone is not None and gone.done())
 
     def _patience(self, quiet_since: float, expires: float | None) -> float:
         """Until the next heartbeat is due, or the token expires."""
         seconds = quiet_since + self.heartbeat_seconds - time.monotonic()
         return max(0.0, seconds if expires is None else min(seconds, expires - time.time()))
+
+
+def _require_time(expires: float | None) -> None:
+    if expires is not None and time.time() >= expires:
+        raise TokenRefused("TOKEN_EXPIRED", "This access token has expired; renew it.")
 
 
 async def _disconnected(receive: Receive) -> None:

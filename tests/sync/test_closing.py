@@ -1,0 +1,203 @@
+"""Over real sockets: who loses their access loses what they have open, in whichever process it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import orjson
+import pytest
+import pytest_asyncio
+from starlette.applications import Starlette
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.api.serving import served
+from tests.house import House
+from tournee.auth.tokens import Tokens
+from tournee.kernel.actor import Actor
+from tournee.settings import Settings
+
+# Far above what it takes, far below what a belief or a token lasts.
+SOON = 4.0
+SUBSCRIPTION = {"query": "subscription { changes { seq } }"}
+
+
+class Doomed:
+    """A technician's device that listens in three ways."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self.address = address
+        self.headers = {"Authorization": f"Bearer {token}"}
+
+    async def socket(self, ready: asyncio.Event) -> Any:
+        protocols: Any = ["graphql-transport-ws"]
+        async with connect(f"ws://{self.address}/graphql", subprotocols=protocols) as socket:
+            await socket.send(orjson.dumps({"type": "connection_init", "payload": self.headers}).decode())
+            assert "connection_ack" in str(await socket.recv())
+            started = {"type": "subscribe", "id": "1", "payload": SUBSCRIPTION}
+            await socket.send(orjson.dumps(started).decode())
+            ready.set()
+            try:
+                while True:
+                    await socket.recv()
+            except ConnectionClosed:
+                return socket.close_code, socket.close_reason
+
+    async def stream(self, ready: asyncio.Event) -> Any:
+        last = ""
+        async with (
+            httpx2.AsyncClient(timeout=60.0) as client,
+            client.stream("GET", f"http://{self.address}/sync/stream", headers=self.headers) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                ready.set()
+                last = line or last
+                if line == "event: closed":
+                    last = ""
+        return orjson.loads(last.removeprefix("data: "))["error"]
+
+    async def events(self, ready: asyncio.Event) -> Any:
+        said = []
+        headers = {**self.headers, "Accept": "text/event-stream"}
+        async with (
+            httpx2.AsyncClient(timeout=60.0) as client,
+            client.stream(
+                "POST", f"http://{self.address}/graphql", json=SUBSCRIPTION, headers=headers
+            ) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                ready.set()
+                said.append(line)
+        errors = [orjson.loads(line[6:])["errors"] for line in said if "errors" in line]
+        return errors[-1][0]["extensions"]["code"]
+
+
+async def end(doomed: Doomed, act: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
+    """What each of the three hears at its end, once `act` has been done."""
+    ways = (doomed.socket, doomed.stream, doomed.events)
+    ready = [asyncio.Event() for _ in ways]
+    listening = [asyncio.create_task(way(event)) for way, event in zip(ways, ready, strict=True)]
+    async with asyncio.timeout(20):
+        for event in ready:
+            await event.wait()
+    # Long enough for each to have looked and found itself in order.
+    await asyncio.sleep(0.3)
+    await act()
+    _, late = await asyncio.wait(listening, timeout=SOON)
+    for one in late:
+        one.cancel()
+    assert not late, [ways[listening.index(one)].__name__ for one in late]
+    return [one.result() for one in listening]
+
+
+class Site:
+    """A server somewhere, and a house whose commits it hears of."""
+
+    def __init__(self, address: str, house: House, tokens: Tokens) -> None:
+        self.address, self.house, self.tokens = address, house, tokens
+
+    async def technician(self) -> tuple[Actor, UUID]:
+        actor = await self.house.account("TECHNICIAN")
+        device = await self.house.run("enrolDevice", actor, id=uuid4(), name="Demo tablet")
+        return replace(actor, device_id=device.id), device.id
+
+    def doomed(self, actor: Actor) -> Doomed:
+        return Doomed(self.address, self.tokens.issue(actor))
+
+
+@pytest_asyncio.fixture
+async def site(app: Starlette, house: House) -> AsyncIterator[Site]:
+    """The server in this process."""
+    inside = House(app.state.kernel.database)
+    inside.organisation_id = house.organisation_id
+    async with served(app) as address:
+        yield Site(address.removesuffix("/graphql"), inside, app.state.tokens)
+
+
+async def check(site: Site) -> None:
+    """A revoked device, a disabled account and a changed role, each with what it hears."""
+    actor, device = await site.technician()
+    revoked = await end(
+        site.doomed(actor), lambda: site.house.run("revokeDevice", deviceId=device, surrender=True)
+    )
+    (code, reason), error, told = revoked
+    assert (code, reason, told) == (4401, "DEVICE_REVOKED", "DEVICE_REVOKED")
+    assert (error["code"], error["surrender"]) == ("DEVICE_REVOKED", True)
+
+    actor, _ = await site.technician()
+    disabled = await end(site.doomed(actor), lambda: site.house.run("disableAccount", accountId=actor.id))
+    assert (disabled[0], disabled[1]["code"], disabled[2]) == (
+        (4401, "UNAUTHENTICATED"),
+        "UNAUTHENTICATED",
+        "UNAUTHENTICATED",
+    )
+
+
+async def test_a_revoked_device_and_a_disabled_account_are_cut_off(site: Site) -> None:
+    await check(site)
+
+
+async def test_a_token_that_runs_out_ends_what_was_opened_with_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor, _ = await site.technician()
+    with monkeypatch.context() as patched:
+        patched.setattr(site.tokens, "settings", replace(site.tokens.settings, access_token_seconds=2))
+        doomed = site.doomed(actor)
+    expired = await end(doomed, lambda: asyncio.sleep(1))
+    assert (expired[0], expired[1]["code"], expired[2]) == (
+        (4401, "TOKEN_EXPIRED"),
+        "TOKEN_EXPIRED",
+        "TOKEN_EXPIRED",
+    )
+
+
+async def test_nobody_else_is_cut_off(site: Site) -> None:
+    actor, _ = await site.technician()
+    _, other = await site.technician()
+    with pytest.raises(AssertionError):
+        await end(site.doomed(actor), lambda: site.house.run("revokeDevice", deviceId=other))
+
+
+@asynccontextmanager
+async def another_process(url: str, directory: Path) -> AsyncIterator[str]:
+    environment = {**os.environ, "DATABASE_URL": url, "TOURNEE_DIRECTORY": str(directory)}
+    command = "uvicorn --factory tournee.app:create --port 0 --log-level info"
+    serving = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        *command.split(),
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert serving.stderr is not None
+    try:
+        async with asyncio.timeout(60):
+            async for line in serving.stderr:
+                if b"running on http://" in line:
+                    break
+        yield line.decode().split("http://")[1].split()[0]
+    finally:
+        serving.terminate()
+        await serving.communicate()
+
+
+async def test_a_commit_of_one_process_closes_the_connections_of_another(
+    house: House, database_url: str, tmp_path: Path
+) -> None:
+    if house.database.is_sqlite:
+        pytest.skip("SQLite serves one process")
+    tokens = Tokens(Settings(database_url=database_url, directory=tmp_path))
+    tokens.ring.keys()
+    async with another_process(database_url, tmp_path) as address:
+        await check(Site(address, house, tokens))
