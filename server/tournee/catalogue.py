@@ -22,6 +22,8 @@ import tournee.procedures.commands
 import tournee.procedures.models
 import tournee.quality.commands
 import tournee.quality.models
+import tournee.stock.commands
+import tournee.stock.models
 import tournee.sync.models
 import tournee.sync.surrendered
 import tournee.work.commands
@@ -66,6 +68,7 @@ DOMAINS: tuple[Domain, ...] = (
     Domain("customers", tournee.customers.models, tournee.customers.commands),
     Domain("assets", tournee.assets.models, tournee.assets.commands),
     Domain("procedures", tournee.procedures.models, tournee.procedures.commands),
+    Domain("stock", tournee.stock.models, tournee.stock.commands),
     Domain("work", tournee.work.models, tournee.work.commands),
     Domain("quality", tournee.quality.models, tournee.quality.commands),
     Domain("conflicts", tournee.kernel.conflict, tournee.conflicts.commands),

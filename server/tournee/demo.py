@@ -13,6 +13,7 @@ import tournee.customers.demo
 import tournee.people.demo
 import tournee.procedures.demo
 import tournee.quality.demo
+import tournee.stock.demo
 import tournee.work.demo
 from tournee.auth.models import Account
 from tournee.auth.organisations import actor_of, found, organisation_exists
@@ -47,6 +48,7 @@ _DOMAINS = (
     tournee.assets.demo,
     tournee.procedures.demo,
     tournee.work.demo,
+    tournee.stock.demo,
     tournee.quality.demo,
 )
 

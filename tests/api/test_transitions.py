@@ -9,7 +9,7 @@ import pytest
 from tests.api.ask import ask
 from tests.house import House
 from tests.work.world import World, at
-from tournee.api import assets, people, procedures, quality, work
+from tournee.api import assets, people, procedures, quality, stock, work
 from tournee.api.transitions import Ways
 from tournee.assets.models import Asset
 from tournee.kernel.actor import Actor
@@ -18,6 +18,7 @@ from tournee.kernel.state import Machine
 from tournee.people.models import Absence
 from tournee.procedures.models import RUN
 from tournee.quality.states import AUDIT, FINDING
+from tournee.stock.models import StockDiscrepancy
 from tournee.work.models import Appointment, WorkOrder
 from tournee.work.states import APPOINTMENT, WORK_ORDER
 
@@ -29,6 +30,7 @@ MACHINES: list[tuple[Machine[Any], Ways]] = [
     (RUN, procedures._WAYS),
     (AUDIT, quality._OF_AUDITS),
     (FINDING, quality._OF_FINDINGS),
+    (StockDiscrepancy.machine, stock._WAYS),
 ]
 
 

@@ -67,10 +67,12 @@ class Oracle:
             "ChecklistTemplate",
             "QualityStandard",
             "StandardClause",
+            "Part",
         ):
             seen |= self._take(name, lambda _row: True)
         seen |= self._take("ChecklistVersion", lambda row: row.status == "PUBLISHED")
         seen |= self._take("Account", lambda row: row.id == actor.id)
+        seen |= self._take("StockLocation", lambda row: row.kind == "WAREHOUSE")
         seen |= self._take("Conflict", lambda row: actor.id in (row.actor_id, row.their_actor_id))
         seen |= self._take("Interaction", lambda row: row.author_id == actor.id)
         return seen
@@ -95,6 +97,19 @@ class Oracle:
                 return row.holder_technician_id == technician.id
             return row.customer_id is not None and row.customer_id in customers
 
+        vehicles = {row.id for row in self.rows["Asset"] if row.holder_technician_id == technician.id}
+        vans = {
+            row.id
+            for row in self.rows["StockLocation"]
+            if row.kind == "VAN" and (row.technician_id == technician.id or row.asset_id in vehicles)
+        }
+
+        def moved(row: Any) -> bool:
+            on_work = row.appointment_id in visit_ids or (
+                row.appointment_id is None and row.work_order_id in order_ids
+            )
+            return on_work or row.from_location_id in vans or row.to_location_id in vans
+
         def noted(row: Any) -> bool:
             return row.appointment_id in visit_ids or (
                 row.appointment_id is None and row.work_order_id in order_ids
@@ -111,6 +126,11 @@ class Oracle:
             "Meter": located,
             "Reading": located,
             "Note": noted,
+            "StockLocation": lambda row: row.id in vans,
+            "StockMovement": moved,
+            "StockCount": lambda row: row.location_id in vans,
+            "StockLevel": lambda row: row.location_id in vans,
+            "StockDiscrepancy": lambda row: row.location_id in vans,
             "Assignment": lambda row: row.appointment_id in visit_ids,
             "AppointmentEvent": lambda row: row.appointment_id in visit_ids,
             "TimeEntry": lambda row: row.technician_id == technician.id or row.appointment_id in visit_ids,

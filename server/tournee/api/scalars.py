@@ -112,5 +112,10 @@ def optional(kind: Any) -> Any:
 
 def field_type(field: Field) -> Any:
     """The annotation of an entity's field."""
-    kind = graphql_type(field.type)
+    kind = graphql_type(Long if _is_long(field) else field.type)
     return optional(kind) if field.nullable else kind
+
+
+def _is_long(field: Field) -> bool:
+    """GraphQL's own Int has 32 bits."""
+    return field.type is int and field.maximum is not None and field.maximum >= 2**31

@@ -1,0 +1,36 @@
+"""Keeping the list of parts and of the places where they lie."""
+
+from __future__ import annotations
+
+from tournee.assets.models import Asset, AssetKind, Ownership
+from tournee.kernel.actor import Scope
+from tournee.kernel.errors import Invalid
+from tournee.kernel.plain import creates, edits
+from tournee.kernel.rules import obeying
+from tournee.kernel.transaction import Transaction
+from tournee.stock.models import Part, StockLocation
+
+
+async def _lies_in_our_vehicle(tx: Transaction, location: StockLocation) -> None:
+    vehicle = await tx.find_optional(Asset, location.asset_id, "assetId")
+    if vehicle is not None and (vehicle.kind, vehicle.ownership) != (AssetKind.VEHICLE, Ownership.COMPANY):
+        raise Invalid("Stock goes along in a vehicle of the company.", "assetId")
+
+
+create_part = creates(Part, Scope.STOCK_MANAGE)
+update_part = edits(
+    Part,
+    Scope.STOCK_MANAGE,
+    without=["unit", "serialised"],
+    description="Change a part; its unit stays, since all that was ever counted of it is in that unit.",
+)
+create_stock_location = obeying(creates(StockLocation, Scope.STOCK_MANAGE), _lies_in_our_vehicle)
+update_stock_location = obeying(
+    edits(
+        StockLocation,
+        Scope.STOCK_MANAGE,
+        without=["kind"],
+        description="Change a place, or who holds it. The stock in a vehicle goes with the vehicle.",
+    ),
+    _lies_in_our_vehicle,
+)

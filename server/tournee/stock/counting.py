@@ -1,0 +1,127 @@
+"""Counts: what was expected at the time, and what comes in later from before it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from tournee.kernel.database import now
+from tournee.kernel.transaction import Transaction
+from tournee.stock.levels import derive, level_of, on_hand
+from tournee.stock.models import MovementReason, StockCount, StockLevel, StockMovement
+from tournee.stock.order import Moment, is_stated, precedes
+
+
+def dated(tx: Transaction, at: datetime) -> dict[str, Any]:
+    """The columns of `Dated` for what the running operation says happened at that time."""
+    operation = tx.current
+    return {
+        "occurred_at": at,
+        "account_id": tx.actor.id,
+        "device_id": operation.device_id,
+        "placed_at": min(at, now()),
+        "stated": is_stated(at, operation.occurred_at),
+        "base": operation.base,
+    }
+
+
+async def _moment(tx: Transaction, row: StockMovement | StockCount) -> Moment:
+    """A reversal counts as what it takes back, an adjustment as its count."""
+    origin: Any = row
+    here = tx.organisation_id
+    if isinstance(row, StockMovement) and row.count_id is not None:
+        origin = await tx.session.get_one(StockCount, (here, row.count_id))
+    elif isinstance(row, StockMovement) and row.reverses_id is not None:
+        origin = await tx.session.get_one(StockMovement, (here, row.reverses_id))
+    return Moment(
+        at=origin.placed_at,
+        received_at=origin.created_at,
+        device_id=origin.device_id,
+        stated=origin.stated,
+        base=origin.base,
+        seq=await _seq(tx, origin),
+    )
+
+
+async def _seq(tx: Transaction, row: StockMovement | StockCount) -> int | None:
+    """The number in the log under which it came; None while that is still to be given."""
+    if tx.is_new(row):
+        return None
+    if row.id not in tx.clocks:
+        await tx.load_clocks([row.id])
+    seq: int = tx.clocks[row.id]["*"][0]
+    return seq
+
+
+async def take(tx: Transaction, count: StockCount) -> None:
+    """Add a count whose place is locked: the ledger is adjusted to what was counted at that time."""
+    level = await level_of(tx, count.part_id, count.location_id, count.unit)
+    total = await on_hand(tx, count.part_id, count.location_id)
+    count.expected = 0
+    count.expect(total - await _moved_since(tx, count))
+    await tx.add(count)
+    level.counted_at = max(level.counted_at or count.placed_at, count.placed_at)
+    adjustment = None
+    if count.difference:
+        adjustment = await _adjust(tx, count, count.difference)
+        await explain(tx, adjustment, level)
+    await derive(tx, level, adjustment)
+
+
+async def _moved_since(tx: Transaction, count: StockCount) -> int:
+    """What has come in that was not there yet when it was counted. None of it has an earlier time."""
+    place = count.location_id
+    later = await tx.session.scalars(
+        select(StockMovement).where(
+            StockMovement.organisation_id == tx.organisation_id,
+            StockMovement.part_id == count.part_id,
+            or_(StockMovement.from_location_id == place, StockMovement.to_location_id == place),
+            StockMovement.placed_at > count.placed_at,
+        )
+    )
+    counted = Moment(count.placed_at, now(), count.device_id, count.stated, count.base)
+    found = later.all()
+    await tx.load_clocks(row.id for row in found if not tx.is_new(row) and row.id not in tx.clocks)
+    return sum([row.change_at(place) for row in found if not precedes(await _moment(tx, row), counted)])
+
+
+async def explain(tx: Transaction, movement: StockMovement, level: StockLevel) -> None:
+    """A movement from before a count was in what was counted: the first such count accounts for it."""
+    counted_at = level.counted_at
+    as_itself = movement.reverses_id is None and movement.count_id is None
+    if counted_at is None or (as_itself and movement.placed_at > counted_at):
+        return
+    moment = await _moment(tx, movement)
+    counts = await tx.all(
+        select(StockCount)
+        .where(StockCount.part_id == level.part_id, StockCount.location_id == level.location_id)
+        .order_by(StockCount.placed_at, StockCount.created_at)
+    )
+    for count in counts:
+        if count.id != movement.count_id and precedes(moment, await _moment(tx, count)):
+            change = movement.change_at(level.location_id)
+            count.expect(change)
+            await _adjust(tx, count, -change)
+            return
+
+
+async def _adjust(tx: Transaction, count: StockCount, difference: int) -> StockMovement:
+    """The movement that brings the ledger nearer to what was counted."""
+    gained = difference > 0
+    moment = {name: getattr(count, name) for name in ("occurred_at", "placed_at", "stated", "base")}
+    return await tx.add(
+        StockMovement(
+            part_id=count.part_id,
+            quantity=abs(difference),
+            unit=count.unit,
+            reason=MovementReason.COUNT,
+            from_location_id=None if gained else count.location_id,
+            to_location_id=count.location_id if gained else None,
+            count_id=count.id,
+            account_id=tx.actor.id,
+            device_id=tx.current.device_id,
+            **moment,
+        )
+    )

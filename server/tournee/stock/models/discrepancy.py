@@ -1,0 +1,84 @@
+"""A level below zero, which is a task for somebody and never a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from sqlalchemy import BigInteger
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Entity, now
+from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.state import Machine, Transition
+from tournee.stock.models.parts import QUANTITY
+
+
+class DiscrepancyStatus(StrEnum):
+    """Open until somebody has found out."""
+
+    OPEN = "OPEN"
+    RESOLVED = "RESOLVED"
+
+
+class Settlement(StrEnum):
+    """What explained it."""
+
+    COUNT = "COUNT"
+    MOVEMENT = "MOVEMENT"
+
+
+class StockDiscrepancy(Entity):
+    """More was taken from a place than was known to be there: somebody has to find out why."""
+
+    __tablename__ = "stock_discrepancy"
+    reads = Scope.STOCK_READ
+    machine: ClassVar = Machine({DiscrepancyStatus.OPEN: (DiscrepancyStatus.RESOLVED,)})
+
+    part_id: Mapped[UUID] = reference("part", merge=Merge.SERVER_ONLY)
+    location_id: Mapped[UUID] = reference("stock_location", merge=Merge.SERVER_ONLY)
+    status: Mapped[DiscrepancyStatus] = column(merge=Merge.STATE_MACHINE, default=DiscrepancyStatus.OPEN)
+    role: Mapped[str] = column(
+        40, merge=Merge.SERVER_ONLY, default="DISPATCHER", description="The role that finds out."
+    )
+    level: Mapped[int] = column(
+        merge=Merge.SERVER_ONLY,
+        type_=BigInteger,
+        minimum=-(2**53) + 1,
+        maximum=2**53 - 1,
+        description=f"The level, as long as the task is open. {QUANTITY}",
+    )
+    movement_id: Mapped[UUID] = reference(
+        "stock_movement", merge=Merge.SERVER_ONLY, description="The movement that took it below zero."
+    )
+    settlement: Mapped[Settlement | None] = column(merge=Merge.SERVER_ONLY)
+    settled_by_count_id: Mapped[UUID | None] = reference("stock_count", merge=Merge.SERVER_ONLY)
+    settled_by_movement_id: Mapped[UUID | None] = reference("stock_movement", merge=Merge.SERVER_ONLY)
+    note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
+    resolved_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    resolved_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.location_id,)
+
+    def obstacles(self) -> list[str]:
+        """What stands against settling it."""
+        if self.level < 0:
+            return ["The level is still below zero: count, or record the movement that is missing."]
+        return []
+
+    def transitions(self) -> list[Transition]:
+        """What may become of it now."""
+        return self.machine.transitions(self.status, {DiscrepancyStatus.RESOLVED: self.obstacles()})
+
+    def resolve(self, by: UUID, note: str | None, *, count_id: UUID | None, movement_id: UUID | None) -> None:
+        """Settled: a count or a movement explains it, and the level is none below zero."""
+        self.machine.require(self.status, DiscrepancyStatus.RESOLVED, self.obstacles())
+        self.status, self.note = DiscrepancyStatus.RESOLVED, note
+        self.settlement = Settlement.MOVEMENT if count_id is None else Settlement.COUNT
+        self.settled_by_count_id, self.settled_by_movement_id = count_id, movement_id
+        self.resolved_by_id, self.resolved_at = by, now()

@@ -1,0 +1,151 @@
+"""The ledger: movements, which are only ever added, counts, and the levels derived from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import Merge, column, reference
+from tournee.stock.models.parts import MOST, QUANTITY, Unit
+
+_MOST_EVER = 2**53 - 1
+
+
+class MovementReason(StrEnum):
+    """Why parts moved."""
+
+    RECEIPT = "RECEIPT"
+    TRANSFER = "TRANSFER"
+    USED = "USED"
+    RETURN = "RETURN"
+    COUNT = "COUNT"
+    SCRAP = "SCRAP"
+
+
+class Dated:
+    """When something happened, as given and as far as the server can tell; see `stock.order`."""
+
+    occurred_at: Mapped[datetime] = column(merge=Merge.LEDGER, description="By the clock of the device.")
+    account_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who recorded it.")
+    device_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    placed_at: Mapped[datetime] = column(private=True)
+    stated: Mapped[bool] = column(private=True, default=False)
+    base: Mapped[int | None] = column(private=True, type_=BigInteger)
+
+
+class StockMovement(Dated, Entity):
+    """Parts went from one place to another; no place stands for outside: a supplier, a customer, the bin.
+
+    Never changed and never deleted: a wrong one is reversed by another.
+    """
+
+    __tablename__ = "stock_movement"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "reverses_id"),
+        Index("ix_stock_movement_out", "organisation_id", "part_id", "from_location_id", "quantity"),
+        Index("ix_stock_movement_in", "organisation_id", "part_id", "to_location_id", "quantity"),
+    )
+    reads = Scope.STOCK_READ
+
+    part_id: Mapped[UUID] = reference("part", merge=Merge.LEDGER)
+    quantity: Mapped[int] = column(merge=Merge.LEDGER, minimum=1, maximum=MOST, description=QUANTITY)
+    unit: Mapped[Unit] = column(merge=Merge.SERVER_ONLY, description="The part's.")
+    from_location_id: Mapped[UUID | None] = reference("stock_location", merge=Merge.LEDGER)
+    to_location_id: Mapped[UUID | None] = reference("stock_location", merge=Merge.LEDGER)
+    reason: Mapped[MovementReason] = column(merge=Merge.LEDGER)
+    appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.LEDGER)
+    work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.LEDGER)
+    serial_number: Mapped[str | None] = column(120, merge=Merge.LEDGER)
+    note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
+    reverses_id: Mapped[UUID | None] = reference(
+        "stock_movement", merge=Merge.LEDGER, description="The movement that this one takes back."
+    )
+    count_id: Mapped[UUID | None] = reference(
+        "stock_count", merge=Merge.SERVER_ONLY, description="The count that this one adjusts the level to."
+    )
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.from_location_id, self.to_location_id, self.appointment_id or self.work_order_id)
+
+    def check(self) -> None:
+        if self.from_location_id == self.to_location_id:
+            raise Invalid("Parts move from one place to another.", "toLocationId")
+
+    def change_at(self, location_id: UUID) -> int:
+        """What it adds to the level there."""
+        return self.quantity if self.to_location_id == location_id else -self.quantity
+
+    def concerns(self, part_id: UUID, location_id: UUID) -> bool:
+        """Whether it changes the level of this part at this place."""
+        return self.part_id == part_id and location_id in (self.from_location_id, self.to_location_id)
+
+
+class StockCount(Dated, Entity):
+    """Somebody looked how much of a part there is. What was expected follows the ledger: a movement
+    that comes in late but was done before the count explains part of the difference."""
+
+    __tablename__ = "stock_count"
+    __table_args__ = (Index("ix_stock_count_place", "organisation_id", "location_id", "part_id"),)
+    reads = Scope.STOCK_READ
+
+    part_id: Mapped[UUID] = reference("part", merge=Merge.LEDGER)
+    location_id: Mapped[UUID] = reference("stock_location", merge=Merge.LEDGER)
+    counted: Mapped[int] = column(merge=Merge.LEDGER, minimum=0, maximum=MOST, description=QUANTITY)
+    expected: Mapped[int] = column(
+        merge=Merge.SERVER_ONLY,
+        type_=BigInteger,
+        minimum=-_MOST_EVER,
+        maximum=_MOST_EVER,
+        description=QUANTITY,
+    )
+    difference: Mapped[int] = column(
+        merge=Merge.SERVER_ONLY,
+        type_=BigInteger,
+        minimum=-_MOST_EVER,
+        maximum=_MOST_EVER,
+        description="Counted less expected; what its adjustments come to.",
+    )
+    unit: Mapped[Unit] = column(merge=Merge.SERVER_ONLY, description="The part's.")
+    note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.location_id,)
+
+    def expect(self, change: int) -> None:
+        """One more movement from before the count is known."""
+        self.expected += change
+        self.difference = self.counted - self.expected
+
+
+class StockLevel(Entity):
+    """How much of a part lies at a place: the sum of the movements there, derived with each of them."""
+
+    __tablename__ = "stock_level"
+    __table_args__ = (UniqueConstraint("organisation_id", "part_id", "location_id"),)
+    reads = Scope.STOCK_READ
+
+    part_id: Mapped[UUID] = reference("part", merge=Merge.SERVER_ONLY)
+    location_id: Mapped[UUID] = reference("stock_location", merge=Merge.SERVER_ONLY)
+    quantity: Mapped[int] = column(
+        merge=Merge.SERVER_ONLY,
+        type_=BigInteger,
+        minimum=-_MOST_EVER,
+        maximum=_MOST_EVER,
+        description=f"{QUANTITY} Below zero means that something was not recorded, or not yet.",
+    )
+    unit: Mapped[Unit] = column(merge=Merge.SERVER_ONLY, description="The part's.")
+    counted_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY, description="Last.")
+    discrepancy_id: Mapped[UUID | None] = reference(
+        "stock_discrepancy", merge=Merge.SERVER_ONLY, description="The open task about this level."
+    )
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.location_id,)

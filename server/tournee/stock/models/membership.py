@@ -1,0 +1,75 @@
+"""Who holds which van: the technician named, or whoever holds the vehicle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from sqlalchemy import and_, select, union
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.assets.models import Asset
+from tournee.kernel.log import Entry
+from tournee.kernel.visibility import MembershipRule
+from tournee.people.models import Technician, TechnicianStatus
+from tournee.stock.models.parts import LocationKind, StockLocation
+
+
+def _values(entry: Entry, *names: str) -> set[UUID]:
+    """The ids that these fields had before and have now, where they changed."""
+    states = (entry.before or {}, entry.after)
+    return {UUID(state[name]) for state in states for name in names if state.get(name)}
+
+
+async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
+    """Whose van, or vehicle, it was or is. People's own rule knows of accounts that change."""
+    technicians: set[UUID] = set()
+    vehicles: set[UUID] = set()
+    for entry in entries:
+        if isinstance(entry.row, StockLocation):
+            technicians |= _values(entry, "technicianId")
+            vehicles |= _values(entry, "assetId")
+        elif isinstance(entry.row, Asset):
+            technicians |= _values(entry, "holderTechnicianId")
+    here = Technician.organisation_id == organisation_id
+    questions = [select(Technician.account_id).where(here, Technician.id.in_(technicians))]
+    if vehicles:
+        held = and_(
+            Asset.organisation_id == Technician.organisation_id, Asset.holder_technician_id == Technician.id
+        )
+        questions.append(select(Technician.account_id).join(Asset, held).where(here, Asset.id.in_(vehicles)))
+    if not technicians and not vehicles:
+        return set()
+    return {account for account in await session.scalars(union(*questions)) if account is not None}
+
+
+async def _held(
+    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
+) -> set[tuple[UUID, UUID]]:
+    active = and_(
+        Technician.organisation_id == organisation_id,
+        Technician.account_id.in_(accounts),
+        Technician.status == TechnicianStatus.ACTIVE,
+        Technician.deleted.is_(False),
+        StockLocation.kind == LocationKind.VAN,
+        StockLocation.deleted.is_(False),
+    )
+    same = StockLocation.organisation_id == Technician.organisation_id
+    vehicle = and_(
+        Asset.organisation_id == Technician.organisation_id,
+        Asset.holder_technician_id == Technician.id,
+        Asset.deleted.is_(False),
+    )
+    by_name = select(Technician.account_id, StockLocation.id).join(
+        StockLocation, and_(same, StockLocation.technician_id == Technician.id)
+    )
+    by_vehicle = (
+        select(Technician.account_id, StockLocation.id)
+        .join(Asset, vehicle)
+        .join(StockLocation, and_(same, StockLocation.asset_id == Asset.id))
+    )
+    rows = await session.execute(union(by_name.where(active), by_vehicle.where(active)))
+    return {(account, location) for account, location in rows if account is not None}
+
+
+MEMBERSHIP = MembershipRule(_touched, _held)

@@ -1,0 +1,103 @@
+"""What is kept in stock, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import Merge, column, reference
+
+# Quantities are whole thousandths of a unit: exact sums, and metres and litres all the same.
+ONE = 1000
+MOST = 1_000_000 * ONE
+QUANTITY = "In thousandths of the part's unit: 1500 is one and a half."
+
+
+class Unit(StrEnum):
+    """What a part is measured in."""
+
+    PIECE = "PIECE"
+    PACK = "PACK"
+    METRE = "METRE"
+    SQUARE_METRE = "SQUARE_METRE"
+    LITRE = "LITRE"
+    KILOGRAM = "KILOGRAM"
+
+
+class LocationKind(StrEnum):
+    """A place that stays, or one that goes along with a technician."""
+
+    WAREHOUSE = "WAREHOUSE"
+    VAN = "VAN"
+
+
+class Part(Entity):
+    """Something that is kept in stock and used at work. Its unit never changes: sums stand on it."""
+
+    __tablename__ = "part"
+    __table_args__ = (UniqueConstraint("organisation_id", "number"),)
+    reads = Scope.STOCK_READ
+
+    number: Mapped[str] = column(80, description="The article number.")
+    name: Mapped[str] = column(200)
+    unit: Mapped[Unit] = column(default=Unit.PIECE)
+    serialised: Mapped[bool] = column(default=False, description="Each piece has a number of its own.")
+    minimum: Mapped[int | None] = column(
+        minimum=0, maximum=MOST, description=f"A place that holds less is to be filled up. {QUANTITY}"
+    )
+    discontinued: Mapped[bool] = column(
+        default=False, description="Not bought any more; what is left is used up."
+    )
+    description: Mapped[str | None] = column(4000)
+    external_key: Mapped[str | None] = column(
+        200, merge=Merge.FIRST_WINS, description="The record's key in the system it was imported from."
+    )
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.organisation_id,)
+
+    def check(self) -> None:
+        if not self.number.strip():
+            raise Invalid("A part needs a number.", "number")
+        if self.serialised and self.unit is not Unit.PIECE:
+            raise Invalid("Only what comes in pieces can be serialised.", "serialised")
+
+    def check_quantity(self, quantity: int, serial_number: str | None = None) -> None:
+        """Raise Invalid for half a piece, and for a serial number of anything but one."""
+        if self.unit in (Unit.PIECE, Unit.PACK) and quantity % ONE:
+            raise Invalid("This part comes in whole pieces; one piece is 1000 thousandths.", "quantity")
+        if serial_number is not None and quantity != ONE:
+            raise Invalid("A serial number is that of one piece.", "serialNumber")
+
+
+class StockLocation(Entity):
+    """A place where parts lie. A van's is held by whoever holds the vehicle, or by the technician named."""
+
+    __tablename__ = "stock_location"
+    __table_args__ = (UniqueConstraint("organisation_id", "asset_id"),)
+    reads = Scope.STOCK_READ
+
+    name: Mapped[str] = column(200)
+    kind: Mapped[LocationKind] = column()
+    asset_id: Mapped[UUID | None] = reference("asset", description="The vehicle; its holder holds the stock.")
+    technician_id: Mapped[UUID | None] = reference(
+        "technician", description="Who holds the stock, where it is bound to no vehicle."
+    )
+
+    def scopes(self) -> Iterable[UUID | None]:
+        """Everybody fetches parts at a warehouse; a van is its holder's."""
+        return (self.organisation_id if self.kind is LocationKind.WAREHOUSE else self.id,)
+
+    def check(self) -> None:
+        holders = [self.asset_id, self.technician_id]
+        if self.kind is LocationKind.WAREHOUSE and any(holders):
+            raise Invalid("A warehouse is held by nobody.", "kind")
+        if self.kind is LocationKind.VAN and sum(id is not None for id in holders) != 1:
+            raise Invalid("A van's stock belongs to a vehicle or to a technician.", "assetId")

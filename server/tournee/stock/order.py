@@ -1,0 +1,79 @@
+"""What a count included, and what the levels are: pure functions of the ledger.
+
+Devices hand in what they did hours or weeks later, so the order of arrival is not the order of
+events; clocks may be wrong, so neither is that of their times. See docs/decisions, "A count".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+# An entry that says another time than that of its making was written down afterwards, on purpose.
+_AFTERWARDS = timedelta(minutes=1)
+
+
+class Moved(Protocol):
+    """A movement, as far as sums need it."""
+
+    @property
+    def part_id(self) -> UUID: ...
+    @property
+    def from_location_id(self) -> UUID | None: ...
+    @property
+    def to_location_id(self) -> UUID | None: ...
+    @property
+    def quantity(self) -> int: ...
+
+
+def levels(movements: Iterable[Moved]) -> dict[tuple[UUID, UUID], int]:
+    """The level of each (part, location) that parts ever came to or went from."""
+    found: dict[tuple[UUID, UUID], int] = defaultdict(int)
+    for movement in movements:
+        if movement.from_location_id is not None:
+            found[movement.part_id, movement.from_location_id] -= movement.quantity
+        if movement.to_location_id is not None:
+            found[movement.part_id, movement.to_location_id] += movement.quantity
+    return dict(found)
+
+
+def is_stated(at: datetime, made_at: datetime) -> bool:
+    """Whether a person said when it was, rather than the device when it was entered."""
+    return abs(at - made_at) >= _AFTERWARDS
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When something happened, as far as it can be known.
+
+    `at`: by its device's clock, but not after the server received it. `base`: up to where its
+    device had seen the log. `seq`: its own place there, None while its transaction runs.
+    """
+
+    at: datetime
+    received_at: datetime
+    device_id: UUID | None = None
+    stated: bool = False
+    base: int | None = None
+    seq: int | None = None
+
+
+def precedes(event: Moment, count: Moment) -> bool:
+    """Whether the parts counted were those after the event.
+
+    A time that a person stated is believed. Else what one device had seen of the other and its own
+    order decide, and only between strangers the clocks.
+    """
+    if not event.stated:
+        if event.base is not None and count.seq is not None and count.seq <= event.base:
+            return False
+        if not count.stated:
+            if event.device_id is not None and event.device_id == count.device_id:
+                return event.received_at < count.received_at
+            if count.base is not None and event.seq is not None and event.seq <= count.base:
+                return True
+    return event.at <= count.at

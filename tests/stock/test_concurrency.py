@@ -1,0 +1,96 @@
+"""Several people at one place at once, on PostgreSQL: SQLite has one writer and cannot get it wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from tests.stock.shop import ONE, Shop
+from tests.sync.device import TestDevice
+from tournee.stock import levels
+
+
+@pytest.fixture(autouse=True)
+def _on_postgresql(database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("SQLite has one writer")
+
+
+@pytest.fixture
+def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has read the ledger waits for somebody else who has, as long as one may come."""
+    both = asyncio.Barrier(2)
+    read = levels.on_hand
+
+    async def together(*of: Any) -> int:
+        total = await read(*of)
+        with contextlib.suppress(TimeoutError, asyncio.BrokenBarrierError):
+            await asyncio.wait_for(both.wait(), 0.5)
+        if both.broken:
+            await both.reset()
+        return total
+
+    monkeypatch.setattr(levels, "on_hand", together)
+
+
+@pytest.mark.usefixtures("meeting")
+async def test_two_who_take_the_first_parts_of_a_place_at_once_are_both_counted(shop: Shop) -> None:
+    """There is no level yet to lock: the lock on the place keeps them apart."""
+    used = {"partId": shop.part, "fromLocationId": shop.warehouse, "quantity": ONE}
+    await asyncio.gather(*(shop.house.run("usePart", **used) for _ in range(2)))
+    assert (await shop.level(shop.warehouse), len(await shop.discrepancies())) == (-2, 1)
+    await shop.agree()
+
+
+@pytest.mark.usefixtures("meeting")
+async def test_two_who_take_parts_from_one_place_at_once_are_both_counted(shop: Shop) -> None:
+    await shop.fill(shop.warehouse, 1)
+    used = {"partId": shop.part, "fromLocationId": shop.warehouse, "quantity": ONE}
+    await asyncio.gather(*(shop.house.run("usePart", **used) for _ in range(2)))
+    assert (await shop.level(shop.warehouse), len(await shop.discrepancies())) == (-1, 1)
+    await shop.agree()
+
+
+async def test_many_devices_that_move_parts_to_and_fro_lose_none(shop: Shop) -> None:
+    """Batches that lock the same places in opposite orders, and counts between them."""
+    parts = [shop.part, await shop.new_part()]
+    vans = [await shop.van() for _ in range(4)]
+    boxes = [
+        (await shop.house.run("createStockLocation", name=f"Demo {n}", kind="WAREHOUSE")).id for n in (1, 2)
+    ]
+    pairs = [(boxes[0], boxes[1]), (boxes[1], boxes[0])]
+
+    def batch(device: TestDevice, number: int) -> list[Any]:
+        return [
+            device.operation(
+                "transferStock",
+                partId=parts[(number + step) % 2],
+                fromLocationId=pairs[(number + step) % 2][0],
+                toLocationId=pairs[(number + step) % 2][1],
+                quantity=ONE,
+            )
+            for step in range(6)
+        ]
+
+    answers = await asyncio.gather(
+        *(van.device.push(*batch(van.device, number)) for number, van in enumerate(vans))
+    )
+    assert {outcome.status for answer in answers for outcome in answer} == {"applied"}
+    assert len(await shop.movements()) == 24
+    await shop.agree()
+
+
+async def test_a_count_amid_uses_accounts_for_each_of_them_once(shop: Shop) -> None:
+    await shop.fill(shop.warehouse, 20)
+    used = {"partId": shop.part, "fromLocationId": shop.warehouse, "quantity": ONE}
+    count = {"partId": shop.part, "locationId": shop.warehouse, "counted": 20 * ONE}
+    await asyncio.gather(
+        *(shop.house.run("usePart", **used) for _ in range(6)), shop.house.run("countStock", **count)
+    )
+    [counted] = await shop.counts()
+    after = (20 * ONE - counted.expected) // ONE
+    assert await shop.level(shop.warehouse) == 20 - (6 - after)
+    await shop.agree()

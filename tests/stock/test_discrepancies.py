@@ -1,0 +1,103 @@
+"""A level below zero is a task for somebody, never a refusal and never cut off at zero."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.stock.shop import ONE, Shop
+from tournee.kernel.errors import Blocked, Forbidden, Invalid, TransitionNotAllowed
+from tournee.stock.models import DiscrepancyStatus, Settlement, StockLevel
+
+
+async def test_a_level_that_falls_below_zero_becomes_one_task_that_follows_it(shop: Shop) -> None:
+    van = await shop.van(filled=1)
+    for _ in range(2):
+        await shop.house.run("usePart", van.actor, **shop.used(van))
+    [task] = await shop.discrepancies()
+    assert (await shop.level(van.id), task.level, task.status) == (-1, -ONE, DiscrepancyStatus.OPEN)
+    assert task.movement_id == (await shop.movements())[-1].id
+    await shop.house.run("usePart", van.actor, **shop.used(van, 4))
+    [task] = await shop.discrepancies()
+    assert (await shop.level(van.id), task.level) == (-5, -5 * ONE)
+    await shop.fill(van.id, 7)
+    [task] = await shop.discrepancies()
+    assert (task.level, task.status) == (2 * ONE, DiscrepancyStatus.OPEN)
+
+
+async def test_it_is_settled_by_a_count(shop: Shop) -> None:
+    van = await shop.van()
+    await shop.house.run("usePart", van.actor, **shop.used(van))
+    [task] = await shop.discrepancies()
+    count = await shop.house.run("countStock", van.actor, **shop.counted(van, 3))
+    settled = await shop.house.run(
+        "resolveStockDiscrepancy", "DISPATCHER", discrepancyId=task.id, countId=count.id
+    )
+    assert (settled.status, settled.settlement, settled.settled_by_count_id) == (
+        DiscrepancyStatus.RESOLVED,
+        Settlement.COUNT,
+        count.id,
+    )
+    with pytest.raises(TransitionNotAllowed):
+        await shop.house.run("resolveStockDiscrepancy", discrepancyId=task.id, countId=count.id)
+
+
+async def test_it_is_settled_by_the_movement_that_was_missing(shop: Shop) -> None:
+    van = await shop.van()
+    await shop.house.run("usePart", van.actor, **shop.used(van))
+    [task] = await shop.discrepancies()
+    missing = await shop.fill(van.id, 2)
+    await shop.house.run("resolveStockDiscrepancy", discrepancyId=task.id, movementId=missing.id)
+    [task] = await shop.discrepancies()
+    assert (task.settlement, task.settled_by_movement_id) == (Settlement.MOVEMENT, missing.id)
+
+
+async def test_after_it_is_settled_the_next_is_another_task(shop: Shop) -> None:
+    van = await shop.van()
+    await shop.house.run("usePart", van.actor, **shop.used(van))
+    [task] = await shop.discrepancies()
+    missing = await shop.fill(van.id, 2)
+    await shop.house.run("resolveStockDiscrepancy", discrepancyId=task.id, movementId=missing.id)
+    await shop.house.run("usePart", van.actor, **shop.used(van, 5))
+    first, second = await shop.discrepancies()
+    assert (first.level, first.status, second.level) == (ONE, DiscrepancyStatus.RESOLVED, -4 * ONE)
+    [level] = await shop.rows(StockLevel)
+    assert level.discrepancy_id == second.id
+
+
+async def test_as_long_as_the_level_is_below_zero_nothing_explains_it(shop: Shop) -> None:
+    van = await shop.van()
+    used = await shop.house.run("usePart", van.actor, **shop.used(van))
+    [task] = await shop.discrepancies()
+    with pytest.raises(Blocked):
+        await shop.house.run("resolveStockDiscrepancy", discrepancyId=task.id, movementId=used.id)
+
+
+async def test_what_explains_it_is_of_the_same_part_at_the_same_place(shop: Shop) -> None:
+    van = await shop.van()
+    await shop.house.run("usePart", van.actor, **shop.used(van))
+    [task] = await shop.discrepancies()
+    await shop.fill(van.id, 2)
+    elsewhere = await shop.fill(shop.warehouse, 2)
+    counted = await shop.house.run("countStock", partId=shop.part, locationId=shop.warehouse, counted=2 * ONE)
+    for what in (
+        {"movementId": elsewhere.id},
+        {"countId": counted.id},
+        {},
+        {"movementId": elsewhere.id, "countId": counted.id},
+    ):
+        with pytest.raises(Invalid):
+            await shop.house.run("resolveStockDiscrepancy", discrepancyId=task.id, **what)
+
+
+async def test_the_technician_whose_van_it_is_sees_it_and_the_office_settles_it(shop: Shop) -> None:
+    own, other = await shop.van(), await shop.van()
+    await shop.house.run("usePart", own.actor, **shop.used(own))
+    [task] = await shop.discrepancies()
+    missing = await shop.fill(own.id, 2)
+    for van, sees in ((own, True), (other, False)):
+        await van.device.pull()
+        assert (task.id in van.device.rows) is sees
+        with pytest.raises(Forbidden):
+            await shop.house.run(
+                "resolveStockDiscrepancy", van.actor, discrepancyId=task.id, movementId=missing.id
+            )
