@@ -14,6 +14,7 @@ from graphql import GraphQLError
 from strawberry.scalars import JSON
 
 from tournee.kernel.fields import Field, wire_time
+from tournee.kernel.log import Seq
 
 Long = NewType("Long", int)
 
@@ -90,7 +91,7 @@ def describe(kind: object) -> str | None:
     return None if not text or text.startswith(f"{getattr(kind, '__name__', '')}(") else text
 
 
-_NAMED: dict[Any, Any] = {UUID: strawberry.ID, dict: JSON, Any: JSON}
+_NAMED: dict[Any, Any] = {UUID: strawberry.ID, dict: JSON, Any: JSON, Seq: Long}
 
 
 def graphql_type(kind: Any, nested: Callable[[Any], Any] | None = None) -> Any:

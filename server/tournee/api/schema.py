@@ -24,6 +24,7 @@ from tournee.api.mutations import mutation_fields
 from tournee.api.nodes import Extras, Nodes
 from tournee.api.queries import query_fields
 from tournee.api.scalars import SCALARS
+from tournee.api.sight import sight_field
 from tournee.api.subscriptions import subscription_fields
 from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.kernel.command import Command
@@ -76,6 +77,7 @@ def build(
         query,
         me_field(),
         contract_field(),
+        sight_field(),
         *query_fields(nodes),
         *change_fields(nodes),
         *history_fields(nodes),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NewType
 from uuid import UUID
 
 import orjson
@@ -20,6 +20,9 @@ from tournee.kernel.fields import document
 
 if TYPE_CHECKING:
     from tournee.kernel.transaction import Transaction
+
+# A number of the log, where it stands beside others.
+Seq = NewType("Seq", int)
 
 
 def _where(condition: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select, union, union_all
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select, union, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.models import Account, AccountStatus
@@ -149,18 +149,11 @@ async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequen
     return concerned.accounts
 
 
-def _visits(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
-    """The visits in the windows of these technicians; one not over yet counts however old it is."""
-    still_open = Appointment.status.not_in(OVER)
-    ended_at = func.coalesce(Appointment.ends_at, Appointment.actual_end, Appointment.created_at)
+def _assigned_visits(organisation_id: UUID, *columns: Any) -> Select[*tuple[Any, ...]]:
+    """The visits that active technicians are assigned to, whatever their windows."""
     return (
-        select(
-            Technician.account_id,
-            Appointment.id,
-            Appointment.work_order_id,
-            Appointment.customer_id,
-            Appointment.site_id,
-        )
+        select(*columns)
+        .select_from(Technician)
         .join(
             TechnicianProfile,
             and_(
@@ -178,14 +171,44 @@ def _visits(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[
         )
         .where(
             Technician.organisation_id == organisation_id,
-            Technician.account_id.in_(accounts),
             Technician.status == TechnicianStatus.ACTIVE,
             Technician.deleted.is_(False),
             Appointment.deleted.is_(False),
-            or_(Appointment.starts_at.is_(None), Appointment.starts_at < TechnicianProfile.window_to),
-            or_(still_open, ended_at >= TechnicianProfile.window_from),
         )
     )
+
+
+def _in_window() -> ColumnElement[bool]:
+    """One not over yet counts however old it is."""
+    still_open = Appointment.status.not_in(OVER)
+    ended_at = func.coalesce(Appointment.ends_at, Appointment.actual_end, Appointment.created_at)
+    return and_(
+        or_(Appointment.starts_at.is_(None), Appointment.starts_at < TechnicianProfile.window_to),
+        or_(still_open, ended_at >= TechnicianProfile.window_from),
+    )
+
+
+_GIVEN = (Appointment.id, Appointment.work_order_id, Appointment.customer_id, Appointment.site_id)
+
+
+def _visits(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
+    """The visits in the windows of these technicians."""
+    found = _assigned_visits(organisation_id, Technician.account_id, *_GIVEN)
+    return found.where(Technician.account_id.in_(accounts), _in_window())
+
+
+def visits_outside(organisation_id: UUID, account_id: UUID) -> Select[*tuple[Any, ...]]:
+    """The visits of a technician that the device's window leaves out: what they would give to see,
+    when they are, and the window."""
+    window = (Appointment.starts_at, TechnicianProfile.window_from, TechnicianProfile.window_to)
+    found = _assigned_visits(organisation_id, *_GIVEN, *window)
+    return found.where(Technician.account_id == account_id, not_(_in_window()))
+
+
+def scopes_of_visit(appointment: UUID, order: UUID, customer: UUID, site: UUID | None) -> set[UUID]:
+    """What a visit gives to see."""
+    scopes = (appointment, order, customer, site, staff_scope(appointment), staff_scope(order))
+    return {scope for scope in scopes if scope is not None}
 
 
 def _reports(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
@@ -235,9 +258,8 @@ async def _held(
     session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
 ) -> set[tuple[UUID, UUID]]:
     found: set[tuple[UUID, UUID | None]] = set()
-    for account, *scopes in await session.execute(_visits(organisation_id, accounts)):
-        appointment, order, *_ = scopes
-        found.update((account, id) for id in (*scopes, staff_scope(appointment), staff_scope(order)))
+    for account, *visit in await session.execute(_visits(organisation_id, accounts)):
+        found.update((account, scope) for scope in scopes_of_visit(*visit))
     for account, order, *places in await session.execute(_reports(organisation_id, accounts)):
         found.update((account, id) for id in (order, staff_scope(order), *places))
     for account, scope in await session.execute(union_all(*_portal(organisation_id, accounts))):

@@ -1,0 +1,46 @@
+""" "Why is this not on my device?": the question and its answer."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import strawberry
+from strawberry.types.field import StrawberryField
+
+from tournee.api.context import Info
+from tournee.api.mapping import argument, make_field
+from tournee.api.scalars import optional, parse_id
+from tournee.api.values import value_type
+from tournee.kernel.actor import Scope
+from tournee.reporting.sight import DeviceSight, sight
+
+
+def sight_field() -> StrawberryField:
+    """`whyNotOnDevice`."""
+    return make_field(
+        "whyNotOnDevice",
+        value_type(DeviceSight, Scope.ACCOUNT_SELF),
+        Scope.ACCOUNT_SELF,
+        resolver=_sight,
+        arguments=[
+            argument("id", strawberry.ID, "The record."),
+            argument("deviceId", optional(strawberry.ID)),
+            argument("accountId", optional(strawberry.ID), "Whose sight; the device's, or else one's own."),
+        ],
+        description=(
+            "Whether a record is on a device, and why or why not. About others for who holds sight:read;"
+            " about oneself for everybody, who then learns nothing of what they may not see."
+        ),
+    )
+
+
+async def _sight(info: Info, **given: str | None) -> DeviceSight:
+    context = info.context
+    named = {name: _id(text) for name, text in given.items() if text is not None}
+    async with context.kernel.database.reading(context.actor.organisation_id) as session:
+        return await sight(session, context.actor, named["id"], named.get("accountId"), named.get("deviceId"))
+
+
+def _id(text: str) -> UUID:
+    """What is no id is nobody's."""
+    return parse_id(text) or UUID(int=0)

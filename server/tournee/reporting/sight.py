@@ -1,0 +1,283 @@
+"""Why a record is, or is not, on somebody's device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus
+from tournee.auth.roles import OFFICE, SCOPES
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.database import BY_NAME
+from tournee.kernel.errors import Forbidden, Invalid, NotFound
+from tournee.kernel.log import Change, Edge, Member, Record, Seq
+from tournee.sync.models import DeviceState
+from tournee.work.models.membership import scopes_of_visit, visits_outside
+
+
+class SightCode(StrEnum):
+    """Why a record is, or is not, on a device."""
+
+    VISIBLE = "VISIBLE"
+    RECORD_UNKNOWN = "RECORD_UNKNOWN"
+    DELETED = "DELETED"
+    ROLE_LACKS_SCOPE = "ROLE_LACKS_SCOPE"
+    NO_SCOPE = "NO_SCOPE"
+    OUT_OF_WINDOW = "OUT_OF_WINDOW"
+    ACCOUNT_DISABLED = "ACCOUNT_DISABLED"
+    DEVICE_REVOKED = "DEVICE_REVOKED"
+    DEVICE_BEHIND = "DEVICE_BEHIND"
+
+
+@dataclass(frozen=True)
+class SightReason:
+    """One reason, with what it rests on."""
+
+    code: SightCode
+    message: str
+    required_scope: Annotated[str | None, "Of ROLE_LACKS_SCOPE."] = None
+    seq: Annotated[Seq | None, "Since when it is so; of DEVICE_BEHIND, what the device must pull past."] = (
+        None
+    )
+    acknowledged_seq: Annotated[Seq | None, "What the device has pulled; null for nothing yet."] = None
+    appointment_id: Annotated[UUID | None, "Of OUT_OF_WINDOW: the visit that would show the record."] = None
+    starts_at: datetime | None = None
+    window_from: datetime | None = None
+    window_to: datetime | None = None
+
+
+@dataclass(frozen=True)
+class RecordScope:
+    """A scope that the record lies in, and how the account stands to it."""
+
+    scope: UUID
+    entity: Annotated[str | None, "The type of the record that the scope hangs on, if it is one."]
+    held: bool
+    since_seq: Annotated[Seq | None, "Since when the account holds it."]
+    lost_seq: Annotated[Seq | None, "When the account lost it, if it had it once and no more."]
+    lost_at: datetime | None
+
+
+@dataclass(frozen=True)
+class DeviceSight:
+    """Whether an account may see a record, whether a device has it, and why."""
+
+    record_id: UUID
+    entity: str | None
+    account_id: UUID
+    device_id: UUID | None
+    visible: Annotated[bool, "Whether the account may see it now."]
+    on_device: Annotated[
+        bool | None, "Whether the device has pulled its present form; null without a device."
+    ]
+    reasons: list[SightReason]
+    scopes: Annotated[list[RecordScope], "The scopes it lies in; empty for office roles, which see all."]
+
+
+@dataclass(frozen=True)
+class _Viewer:
+    """Whose sight is asked for."""
+
+    account: Account
+    device_id: UUID | None
+    revoked: bool = False
+    acknowledged: int | None = None
+
+
+@dataclass
+class _Found:
+    """What is known of the record."""
+
+    entity: str
+    seq: int
+    deleted: bool
+    created: int
+    scopes: list[RecordScope] = field(default_factory=list)
+    # Where in the feed its present form came to the account.
+    position: int | None = None
+
+
+async def sight(
+    session: AsyncSession, asker: Actor, record_id: UUID, account_id: UUID | None, device_id: UUID | None
+) -> DeviceSight:
+    """For office roles about anybody; for everybody else about themselves, and then what they may not
+    see is as unknown as what does not exist."""
+    viewer = await _viewer(session, asker, account_id, device_id)
+    found = await _record(session, asker.organisation_id, record_id)
+    office = asker.may(Scope.SIGHT_READ)
+    if found is None or (office and not asker.may(BY_NAME[found.entity].reads)):
+        return _unknown(record_id, viewer)
+    await _place(session, viewer, record_id, found)
+    against = _against(viewer, found)
+    if not against and found.position is None:
+        against = [await _without_scope(session, viewer, found)]
+    visible = not against
+    if not visible and not office:
+        return _unknown(record_id, viewer)
+    reasons = against or [_visible(found)]
+    reasons += _about_the_device(viewer, found, visible=visible)
+    scopes = found.scopes if office else [scope for scope in found.scopes if scope.held]
+    on_device = visible and len(reasons) == 1 if viewer.device_id else None
+    return DeviceSight(
+        record_id, found.entity, viewer.account.id, viewer.device_id, visible, on_device, reasons, scopes
+    )
+
+
+def _unknown(record_id: UUID, viewer: _Viewer) -> DeviceSight:
+    reason = SightReason(SightCode.RECORD_UNKNOWN, "There is no such record.")
+    on_device = False if viewer.device_id else None
+    account_id = viewer.account.id
+    return DeviceSight(record_id, None, account_id, viewer.device_id, False, on_device, [reason], [])
+
+
+async def _viewer(
+    session: AsyncSession, asker: Actor, account_id: UUID | None, device_id: UUID | None
+) -> _Viewer:
+    device = None if device_id is None else await _device(session, asker.organisation_id, device_id)
+    whose = account_id or (device[0] if device else None) or (asker.id if device_id is None else None)
+    if whose != asker.id and not asker.may(Scope.SIGHT_READ):
+        raise Forbidden("Of others' devices only the office is told.")
+    if whose is None:
+        raise NotFound("There is no such Device.", "deviceId")
+    if device and device[0] != whose:
+        raise Invalid("This device belongs to another account.", "deviceId")
+    account = await session.scalar(
+        select(Account).where(Account.organisation_id == asker.organisation_id, Account.id == whose)
+    )
+    if account is None:
+        raise NotFound("There is no such Account.", "accountId")
+    return _Viewer(account, device_id, *(device[1:] if device else ()))
+
+
+async def _device(
+    session: AsyncSession, organisation_id: UUID, device_id: UUID
+) -> tuple[UUID, bool, int | None] | None:
+    """Whose it is, whether it was revoked, what it has pulled; known by name or by its calls only."""
+    status = await session.execute(
+        select(Device.account_id, Device.status).where(
+            Device.organisation_id == organisation_id, Device.id == device_id
+        )
+    )
+    state = await session.execute(
+        select(DeviceState.account_id, DeviceState.acknowledged_seq).where(
+            DeviceState.organisation_id == organisation_id, DeviceState.device_id == device_id
+        )
+    )
+    named, known = status.one_or_none(), state.one_or_none()
+    if named is None and known is None:
+        return None
+    revoked = named is not None and named[1] is not DeviceStatus.ENROLLED
+    return (named or known)[0], revoked, known[1] if known else None  # type: ignore[index]
+
+
+async def _record(session: AsyncSession, organisation_id: UUID, id: UUID) -> _Found | None:
+    rows = await session.execute(
+        select(Record.entity, Record.seq, Record.deleted, Record.clock).where(
+            Record.organisation_id == organisation_id, Record.id == id
+        )
+    )
+    row = rows.one_or_none()
+    if row is None:
+        return None
+    return _Found(row[0], row[1], row[2], orjson.loads(row[3]).get("*", [row[1]])[0])
+
+
+async def _place(session: AsyncSession, viewer: _Viewer, record_id: UUID, found: _Found) -> None:
+    """The scopes it lies in with the account's standing to each, and where in the feed it is."""
+    account = viewer.account
+    if account.role in OFFICE:
+        found.position = found.seq
+        return
+    mine = and_(
+        Member.organisation_id == Edge.organisation_id,
+        Member.scope == Edge.scope,
+        Member.account_id == account.id,
+    )
+    rows = await session.execute(
+        select(Edge.scope, Edge.seq, Member.from_seq, Member.to_seq, Change.recorded_at, Record.entity)
+        .outerjoin(Member, mine)
+        .outerjoin(Change, and_(Change.organisation_id == Edge.organisation_id, Change.seq == Member.to_seq))
+        .outerjoin(Record, and_(Record.organisation_id == Edge.organisation_id, Record.id == Edge.scope))
+        .where(
+            Edge.organisation_id == account.organisation_id,
+            Edge.record_id == record_id,
+            Edge.open.is_(True),
+        )
+        .order_by(Edge.scope, Member.from_seq)
+    )
+    latest: dict[UUID, RecordScope] = {}
+    for scope, seq, since, lost, lost_at, entity in rows:
+        # A join that found no membership leaves both empty.
+        from_seq: int | None = since
+        to_seq = None if lost is None else Seq(lost)
+        if from_seq is None or to_seq is not None:
+            latest[scope] = RecordScope(scope, entity, False, None, to_seq, lost_at)
+        else:
+            latest[scope] = RecordScope(scope, entity, True, Seq(from_seq), None, None)
+            found.position = max(found.position or 0, seq, from_seq)
+    found.scopes = list(latest.values())
+
+
+def _against(viewer: _Viewer, found: _Found) -> list[SightReason]:
+    """What keeps the record from the account, whatever scopes it holds."""
+    reasons = []
+    needed = Scope(BY_NAME[found.entity].reads)
+    if found.deleted:
+        reasons.append(SightReason(SightCode.DELETED, "It was deleted.", seq=Seq(found.seq)))
+    if needed not in SCOPES[viewer.account.role]:
+        said = f"The role {viewer.account.role} does not read such records."
+        reasons.append(SightReason(SightCode.ROLE_LACKS_SCOPE, said, required_scope=needed))
+    return reasons
+
+
+async def _without_scope(session: AsyncSession, viewer: _Viewer, found: _Found) -> SightReason:
+    scopes = {scope.scope for scope in found.scopes}
+    visits = visits_outside(viewer.account.organisation_id, viewer.account.id)
+    for *visit, starts_at, window_from, window_to in await session.execute(visits):
+        if scopes & scopes_of_visit(*visit):
+            return SightReason(
+                SightCode.OUT_OF_WINDOW,
+                "The visit that would show it lies outside of the days that the device carries.",
+                appointment_id=visit[0],
+                starts_at=starts_at,
+                window_from=window_from,
+                window_to=window_to,
+            )
+    lost = max((scope.lost_seq for scope in found.scopes if scope.lost_seq is not None), default=None)
+    said = "The account holds none of the scopes it lies in" if scopes else "It is the office's alone"
+    said += "." if lost is None else ", and held one until it was taken away."
+    return SightReason(SightCode.NO_SCOPE, said, seq=lost)
+
+
+def _visible(found: _Found) -> SightReason:
+    held = [scope.since_seq for scope in found.scopes if scope.since_seq is not None]
+    since = max(found.created, min(held, default=0))
+    return SightReason(SightCode.VISIBLE, "The account may see it.", seq=Seq(since))
+
+
+def _about_the_device(viewer: _Viewer, found: _Found, *, visible: bool) -> list[SightReason]:
+    reasons = []
+    if viewer.account.status is not AccountStatus.ACTIVE or viewer.account.deleted:
+        reasons.append(SightReason(SightCode.ACCOUNT_DISABLED, "The account may not come in."))
+    if viewer.revoked:
+        reasons.append(
+            SightReason(SightCode.DEVICE_REVOKED, "The device was revoked and must erase its copy.")
+        )
+    position = found.position or 0
+    if visible and viewer.device_id and (viewer.acknowledged is None or viewer.acknowledged < position):
+        reasons.append(
+            SightReason(
+                SightCode.DEVICE_BEHIND,
+                "The device has not told yet that it pulled this.",
+                seq=Seq(position),
+                acknowledged_seq=None if viewer.acknowledged is None else Seq(viewer.acknowledged),
+            )
+        )
+    return reasons

@@ -1,0 +1,197 @@
+"""Why a record is, or is not, on somebody's device: every reason there is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.api.ask import answer, ask
+from tests.conflicts.clashes import Clashes
+from tests.house import House
+from tests.sync.device import TestDevice
+from tests.work.world import World, at
+from tournee.reporting.sight import SightCode
+from tournee.sync.acknowledged import Acknowledged
+
+DOCUMENT = (Path(__file__).parents[2] / "schema" / "operations" / "why_not_on_device.graphql").read_text()
+
+
+@pytest.fixture
+async def clashes(house: House) -> Clashes:
+    made = await Clashes(await World(house).settle()).begin()
+    # It has called once, so that the server knows it.
+    await made.device.do("acceptAppointment", appointmentId=made.visit.id, at=at(0))
+    await made.device.pull()
+    return made
+
+
+async def why(clashes: Clashes, id: Any, _as: Any = "DISPATCHER", **about: Any) -> Any:
+    about = about or {"deviceId": clashes.device.id}
+    given = {name: str(value) for name, value in about.items()}
+    return (await ask(clashes.house, DOCUMENT, _as, id=str(id), **given))["whyNotOnDevice"]
+
+
+def codes(found: Any) -> list[str]:
+    return [reason["code"] for reason in found["reasons"]]
+
+
+async def acknowledge(device: TestDevice) -> None:
+    """As at its next pull, when it comes back with its cursor."""
+    assert device.cursor is not None
+    noted = Acknowledged(device.house.database)
+    noted.note(device.actor, device.id, device.cursor.seq)
+    await noted.close()
+
+
+async def test_what_is_visible_says_through_what_and_whether_the_device_has_it(clashes: Clashes) -> None:
+    found = await why(clashes, clashes.visit.id)
+    assert (found["visible"], found["onDevice"], codes(found)) == (True, False, ["VISIBLE", "DEVICE_BEHIND"])
+    assert found["reasons"][1]["acknowledgedSeq"] is None
+    await acknowledge(clashes.device)
+    found = await why(clashes, clashes.visit.id)
+    assert (found["entity"], found["onDevice"], codes(found)) == ("Appointment", True, ["VISIBLE"])
+    (scope,) = found["scopes"]
+    assert (scope["scope"], scope["entity"], scope["held"]) == (str(clashes.visit.id), "Appointment", True)
+    assert 0 < scope["sinceSeq"] <= clashes.device.base
+    await clashes.office("updateAppointment", appointmentId=clashes.visit.id, instructions="Demo")
+    found = await why(clashes, clashes.visit.id)
+    assert codes(found) == ["VISIBLE", "DEVICE_BEHIND"]
+    behind = found["reasons"][1]
+    assert behind["acknowledgedSeq"] == clashes.device.base < behind["seq"]
+    await clashes.device.pull()
+    await acknowledge(clashes.device)
+    assert codes(await why(clashes, clashes.visit.id)) == ["VISIBLE"]
+
+
+async def test_who_asks_for_an_account_learns_nothing_of_devices(clashes: Clashes) -> None:
+    found = await why(clashes, clashes.visit.id, accountId=clashes.technician.actor.id)
+    assert (found["visible"], found["onDevice"], codes(found)) == (True, None, ["VISIBLE"])
+
+
+async def test_what_lies_in_no_scope_of_the_account_says_which_and_since_when(clashes: Clashes) -> None:
+    order = await clashes.world.order()
+    found = await why(clashes, order.id)
+    assert (found["visible"], codes(found)) == (False, ["NO_SCOPE"])
+    (scope,) = found["scopes"]
+    assert (scope["scope"], scope["entity"], scope["held"], scope["lostSeq"]) == (
+        str(order.id), "WorkOrder", False, None
+    )  # fmt: skip
+    other = await clashes.world.technician()
+    await clashes.office("reassignAppointment", appointmentId=clashes.visit.id, technicianId=other.id)
+    found = await why(clashes, clashes.visit.id)
+    assert codes(found) == ["NO_SCOPE"]
+    (scope,) = found["scopes"]
+    assert scope["lostSeq"] == found["reasons"][0]["seq"] == await clashes.world.seq()
+    assert scope["lostAt"] is not None
+    # It comes back to who lost it.
+    await clashes.office(
+        "reassignAppointment", appointmentId=clashes.visit.id, technicianId=clashes.technician.id
+    )
+    (scope,) = (await why(clashes, clashes.visit.id))["scopes"]
+    assert (scope["held"], scope["sinceSeq"], scope["lostSeq"]) == (True, await clashes.world.seq(), None)
+
+
+async def test_what_a_visit_outside_of_the_window_would_show(clashes: Clashes) -> None:
+    far = at(0) + timedelta(days=60)
+    order = await clashes.world.order()
+    visit = await clashes.world.visit(
+        clashes.technician, order=order, startsAt=far, endsAt=far + timedelta(hours=1)
+    )
+    for id in (visit.id, order.id):
+        found = await why(clashes, id)
+        assert codes(found) == ["OUT_OF_WINDOW"]
+        reason = found["reasons"][0]
+        assert reason["appointmentId"] == str(visit.id)
+        assert reason["windowFrom"] < reason["windowTo"] <= reason["startsAt"]
+
+
+async def test_a_role_that_does_not_read_such_records(clashes: Clashes) -> None:
+    portal = await clashes.house.account("CUSTOMER_PORTAL", customerId=clashes.world.customer.id)
+    audit = await clashes.house.run("createAudit", "AUDITOR", title="Demo", siteId=clashes.world.site.id)
+    found = await why(clashes, audit.id, accountId=portal.id)
+    assert "ROLE_LACKS_SCOPE" in codes(found)
+    assert found["reasons"][0]["requiredScope"] == "quality:read"
+
+
+async def test_a_deleted_record_says_when(clashes: Clashes) -> None:
+    await clashes.office("deleteContact", contactId=clashes.contact.id)
+    found = await why(clashes, clashes.contact.id)
+    assert (codes(found), found["visible"]) == (["DELETED"], False)
+    assert found["reasons"][0]["seq"] == await clashes.world.seq()
+
+
+async def test_a_revoked_device_and_a_disabled_account(clashes: Clashes) -> None:
+    await clashes.house.run("enrolDevice", clashes.device.actor, id=clashes.device.id, name="Demo tablet")
+    await clashes.device.pull()
+    await acknowledge(clashes.device)
+    assert codes(await why(clashes, clashes.visit.id)) == ["VISIBLE"]
+    await clashes.house.run("revokeDevice", deviceId=clashes.device.id)
+    found = await why(clashes, clashes.visit.id)
+    assert (found["visible"], found["onDevice"]) == (True, False)
+    assert codes(found) == ["VISIBLE", "DEVICE_REVOKED"]
+    await clashes.house.run("disableAccount", accountId=clashes.technician.actor.id)
+    assert "ACCOUNT_DISABLED" in codes(await why(clashes, clashes.visit.id))
+
+
+async def test_what_does_not_exist_or_is_anothers_or_not_for_the_asker_is_unknown(clashes: Clashes) -> None:
+    other = await House(clashes.house.database).found()
+    foreign = await other.run("createCustomer", name="Foreign")
+    # A dispatcher does not look into accounts.
+    for id in (uuid4(), foreign.id, clashes.device.actor.id, "nonsense"):
+        found = await why(clashes, id)
+        assert (found["visible"], found["entity"], found["scopes"]) == (False, None, [])
+        assert codes(found) == ["RECORD_UNKNOWN"]
+
+
+async def test_for_oneself_what_one_may_not_see_is_as_unknown_as_what_is_not(clashes: Clashes) -> None:
+    own = clashes.technician.actor
+    await acknowledge(clashes.device)
+    found = await why(clashes, clashes.visit.id, own)
+    assert (codes(found), found["onDevice"]) == (["VISIBLE"], True)
+    hidden = await clashes.world.order()
+    await clashes.office("deleteContact", contactId=clashes.contact.id)
+    answers = [await why(clashes, id, own) for id in (hidden.id, clashes.contact.id, uuid4())]
+    assert answers[0] == answers[1] == answers[2]
+    assert codes(answers[0]) == ["RECORD_UNKNOWN"]
+    # Without naming anything it is about oneself.
+    found = (await ask(clashes.house, DOCUMENT, own, id=str(clashes.visit.id)))["whyNotOnDevice"]
+    assert [reason["code"] for reason in found["reasons"]] == ["VISIBLE"]
+
+
+async def test_only_the_office_asks_about_others_and_strangers_are_all_alike(clashes: Clashes) -> None:
+    colleague = await clashes.house.account("TECHNICIAN")
+    other = TestDevice(clashes.house, actor=colleague)
+    await other.do("updateCustomer", customerId=uuid4(), phone="1")
+    asked: list[dict[str, UUID]] = [
+        {"accountId": colleague.id}, {"accountId": uuid4()}, {"deviceId": other.id}, {"deviceId": uuid4()}
+    ]  # fmt: skip
+    for about in asked:
+        given = {name: str(id) for name, id in about.items()}
+        told = await answer(
+            clashes.house, DOCUMENT, clashes.technician.actor, id=str(clashes.visit.id), **given
+        )
+        assert told.codes == ["FORBIDDEN"]
+    for about, code in (
+        ({"deviceId": uuid4()}, "NOT_FOUND"),
+        ({"accountId": uuid4()}, "NOT_FOUND"),
+        ({"deviceId": clashes.device.id, "accountId": colleague.id}, "INVALID"),
+    ):
+        given = {name: str(id) for name, id in about.items()}
+        told = await answer(clashes.house, DOCUMENT, "DISPATCHER", id=str(clashes.visit.id), **given)
+        assert told.codes == [code]
+
+
+async def test_office_roles_see_by_their_role(clashes: Clashes) -> None:
+    dispatcher = await clashes.house.account("DISPATCHER")
+    order = await clashes.world.order()
+    found = await why(clashes, order.id, "MANAGER", accountId=dispatcher.id)
+    assert (found["visible"], found["scopes"], codes(found)) == (True, [], ["VISIBLE"])
+
+
+def test_every_reason_has_a_test() -> None:
+    told = Path(__file__).read_text()
+    assert all(f'"{code}"' in told for code in SightCode)
