@@ -97,15 +97,32 @@ async def house(database: Database) -> House:
     return await House(database).found()
 
 
+@pytest_asyncio.fixture(scope="module")
+async def served_database(database_url: str) -> AsyncIterator[Database]:
+    """The same database as the servers of this module open it: a process of its own would do so."""
+    opened = Database(database_url)
+    close, opened.close = opened.close, _stay_open  # type: ignore[method-assign]
+    yield opened
+    await close()
+
+
+async def _stay_open() -> None:
+    """A server closes what it opened; the next one compiles no statement anew."""
+
+
 @pytest_asyncio.fixture
-async def app(database_url: str, tmp_path: Path) -> AsyncIterator[Starlette]:
+async def app(
+    served_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Starlette]:
     """The whole server on this module's database, started; `app.state` has its parts."""
     # Late, so that the tests of one domain run whatever state the server is in.
-    from tournee.app import create_app
+    import tournee.app
 
-    served = create_app(Settings(database_url=database_url, directory=tmp_path))
+    monkeypatch.setattr(tournee.app, "Database", lambda _url: served_database)
+    served = tournee.app.create_app(Settings(database_url=served_database.url, directory=tmp_path))
     async with served.router.lifespan_context(served):
         yield served
+    served_database.listeners.clear()
 
 
 @pytest_asyncio.fixture

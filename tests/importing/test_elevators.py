@@ -10,15 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from tests.importing.running import SAMPLE, Importer
+from tests.house import House
+from tests.importing.running import SAMPLE, Imported, Importer
 from tests.sync.device import TestDevice
 from tests.work.world import World
 from tournee.assets.models import Asset
 from tournee.customers.models import Customer, Site
+from tournee.kernel.database import Database
 from tournee.quality.models import Audit
 
 Rows = list[tuple[int, dict[str, str]]]
+Register = tuple[Importer, Imported]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def register(module_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Register:
+    """The sample, imported once for all who only look."""
+    house = await House(module_database).found()
+    importer = Importer(house, tmp_path_factory.mktemp("register"))
+    return importer, await importer.elevators()
 
 
 def sample() -> Rows:
@@ -37,8 +49,8 @@ def line_of(column: str, value: str) -> tuple[int, dict[str, str]]:
     return next((line, row) for line, row in sample() if row[column] == value and is_real(row))
 
 
-async def test_every_real_device_its_building_and_its_inspection_are_imported(importer: Importer) -> None:
-    imported = await importer.elevators()
+async def test_every_real_device_its_building_and_its_inspection_are_imported(register: Register) -> None:
+    importer, imported = register
     real = [row for _, row in sample() if is_real(row)]
     buildings = {row["BIN"] for row in real if row["BIN"]}
     inspected = [row for row in real if row["DV_LASTPER_INSP_DATE"]]
@@ -84,8 +96,8 @@ async def test_a_compressed_file_is_the_same_file(importer: Importer) -> None:
     assert (await importer.elevators(file)).made()["device"] > 400
 
 
-async def test_a_clean_line_arrives_whole(importer: Importer) -> None:
-    await importer.elevators()
+async def test_a_clean_line_arrives_whole(register: Register) -> None:
+    importer, _ = register
     row = next(
         row
         for _, row in sample()
@@ -121,8 +133,8 @@ DIRT = [
 ]
 
 
-async def test_dirt_is_reported_with_its_line_and_column(importer: Importer) -> None:
-    imported = await importer.elevators()
+async def test_dirt_is_reported_with_its_line_and_column(register: Register) -> None:
+    importer, imported = register
     for column, value, reason in DIRT:
         line, row = line_of(column, value)
         found = [one for one in imported.report if one["line"] == line and one["column"] == column]
@@ -138,8 +150,8 @@ SPECIFIED = {
 }
 
 
-async def test_what_a_spreadsheet_made_a_date_of_is_not_believed(importer: Importer) -> None:
-    imported = await importer.elevators()
+async def test_what_a_spreadsheet_made_a_date_of_is_not_believed(register: Register) -> None:
+    importer, imported = register
     for column, key in SPECIFIED.items():
         broken = [(line, row) for line, row in sample() if re.fullmatch(r"\d{4}-\d\d-\d\d", row[column])]
         assert len(broken) >= 3
@@ -151,8 +163,8 @@ async def test_what_a_spreadsheet_made_a_date_of_is_not_believed(importer: Impor
             assert key is None or key not in device.specification
 
 
-async def test_distances_stay_as_they_were_written(importer: Importer) -> None:
-    await importer.elevators()
+async def test_distances_stay_as_they_were_written(register: Register) -> None:
+    importer, _ = register
     said = {row["DV_TRAVEL_DISTANCE"] for _, row in sample() if is_real(row)}
     assert any(text.endswith("'") for text in said)
     for line, row in sample():
@@ -162,8 +174,8 @@ async def test_distances_stay_as_they_were_written(importer: Importer) -> None:
             assert device.specification["travel as filed"] == written, line
 
 
-async def test_zip_codes_have_five_digits_and_nothing_is_made_of_zero(importer: Importer) -> None:
-    await importer.elevators()
+async def test_zip_codes_have_five_digits_and_nothing_is_made_of_zero(register: Register) -> None:
+    importer, _ = register
     said: dict[str, list[str]] = defaultdict(list)
     for _, row in sample():
         if is_real(row) and row["BIN"]:
@@ -173,8 +185,8 @@ async def test_zip_codes_have_five_digits_and_nothing_is_made_of_zero(importer: 
         assert (await importer.row(Site, number)).postal_code == first
 
 
-async def test_test_records_are_skipped_and_the_report_says_so(importer: Importer) -> None:
-    imported = await importer.elevators()
+async def test_test_records_are_skipped_and_the_report_says_so(register: Register) -> None:
+    importer, imported = register
     unreal = [(line, row) for line, row in sample() if not is_real(row)]
     assert {row["STREET_NAME"] for _, row in unreal} >= {"DUMMY RECORD", "RECORD", "TEST STREET"}
     for line, row in unreal:
@@ -182,8 +194,8 @@ async def test_test_records_are_skipped_and_the_report_says_so(importer: Importe
         assert await importer.row(Asset, row["DV_DEVICE_NUMBER"]) is None
 
 
-async def test_a_device_without_a_building_is_imported_without_one(importer: Importer) -> None:
-    imported = await importer.elevators()
+async def test_a_device_without_a_building_is_imported_without_one(register: Register) -> None:
+    importer, imported = register
     homeless = [(line, row) for line, row in sample() if is_real(row) and not row["BIN"]]
     assert len(homeless) == 7
     for line, row in homeless:
@@ -193,9 +205,9 @@ async def test_a_device_without_a_building_is_imported_without_one(importer: Imp
 
 
 async def test_where_lines_disagree_about_a_building_the_first_holds_and_the_rest_is_reported(
-    importer: Importer,
+    register: Register,
 ) -> None:
-    imported = await importer.elevators()
+    importer, imported = register
     streets: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
     for line, row in sample():
         if is_real(row) and row["BIN"] and not re.match(r"\d{4}-", row["HOUSE_NUMBER"]):
@@ -214,8 +226,8 @@ async def test_where_lines_disagree_about_a_building_the_first_holds_and_the_res
         assert "name, street" in reported
 
 
-async def test_places_outside_the_city_are_not_believed(importer: Importer) -> None:
-    imported = await importer.elevators()
+async def test_places_outside_the_city_are_not_believed(register: Register) -> None:
+    importer, imported = register
     line, row = line_of("LATITUDE", "40.112386")
     assert {column for column, _ in imported.remarks(line)} >= {"LATITUDE", "LONGITUDE"}
     building = await importer.row(Site, row["BIN"])
