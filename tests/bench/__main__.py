@@ -12,6 +12,7 @@ from tests.bench.figures import Figure
 from tests.bench.growth import pull_growth
 from tests.bench.idle import idle
 from tests.bench.importing import import_rate
+from tests.bench.push import push_rates
 
 # What each benchmark prints, so that ONLY can choose without running.
 BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
@@ -19,6 +20,7 @@ BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     ("import_rows_per_s",): import_rate,
     ("bootstrap_vs_rxdb_ratio",): bootstrap,
     ("pull_idle_vs_noop_ratio",): idle,
+    ("push_vs_raw_ratio", "push_vs_pouchdb_ratio", "push_operations_per_s"): push_rates,
 }
 
 
