@@ -116,13 +116,13 @@ class Organisation:
         for start in range(0, len(work), 1000):
             await self.kernel.transact(self.manager, partial(self._do, work[start : start + 1000]))
         await self.kernel.database.analyse()
-        async with self.kernel.database.reading() as session:
+        async with self.kernel.database.reading(self.manager.organisation_id) as session:
             own = Head.organisation_id == self.manager.organisation_id
             self.head = await session.scalar(select(Head.seq).where(own)) or 0
         return self
 
     async def _do(self, work: list[tuple[str, dict[str, Any]]], tx: Transaction) -> None:
-        await tx.reserve(values["id"] for _, values in work if "id" in values)
+        await tx.ahead.reserve(values["id"] for _, values in work if "id" in values)
         for name, values in work:
             command = COMMANDS[name]
             operation = Operation(name, datetime.now(UTC))

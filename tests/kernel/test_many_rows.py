@@ -56,7 +56,7 @@ async def test_a_reserved_id_can_be_used_once(house: House) -> None:
     free = uuid4()
 
     async def work(tx: Transaction) -> None:
-        assert await tx.reserve([known.id, free]) == {known.id}
+        assert await tx.ahead.reserve([known.id, free]) == {known.id}
         await CREATE.run(tx, CREATE.input(id=free, name="Demo Inn"), operation("createCustomer"))
         for taken in (known.id, free):
             with pytest.raises(Invalid, match="in use"):
@@ -69,8 +69,8 @@ async def test_a_free_value_can_be_claimed_once(house: House) -> None:
     await house.run("createCustomer", name="Demo Hotel", externalKey="A")
 
     async def work(tx: Transaction) -> None:
-        await tx.reserve_values(Customer.external_key, ["A", "B"])
-        claims = [tx.claim(Customer.external_key, key) for key in ("A", "B", "B", "C")]
+        await tx.ahead.reserve_values(Customer.external_key, ["A", "B"])
+        claims = [tx.ahead.claim(Customer.external_key, key) for key in ("A", "B", "B", "C")]
         assert claims == [False, True, False, False]
 
     await house.kernel.transact(house.actor(), work)

@@ -53,7 +53,10 @@ async def _publish_with_a_sequence(tx: Transaction) -> int:
     for entry in tx.entries:
         entry.seq = (await tx.session.execute(text("SELECT nextval('unsafe_sequence')"))).scalar_one()
     await asyncio.sleep(0.002 * (tx.entries[0].seq % 4))
-    await tx.session.execute(insert(Change.__table__), [entry.values for entry in tx.entries])  # type: ignore[arg-type]
+    await tx.session.execute(
+        insert(Change.__table__),
+        [{"organisation_id": tx.organisation_id, **entry.values} for entry in tx.entries],
+    )  # type: ignore[arg-type]
     await tx.session.execute(
         insert(Record.__table__),  # type: ignore[arg-type]
         [

@@ -61,7 +61,7 @@ class Live:
         for model in sorted(needed, key=lambda model: model.__name__):
             store.rows.update(await tx.preload(model, needed[model]))
         await store._reserve_keys(plans)
-        await tx.reserve(id for ids in needed.values() for id in ids if id not in store.rows)
+        await tx.ahead.reserve(id for ids in needed.values() for id in ids if id not in store.rows)
         return store
 
     async def _reserve_keys(self, plans: Iterable[Plan]) -> None:
@@ -72,7 +72,7 @@ class Live:
                 if planned.id not in self.rows and planned.recipe.target.has_unique_key:
                     keys[planned.recipe.target.model].add(planned.key)
         for model, own in keys.items():
-            await self.tx.reserve_values(model.external_key, own)
+            await self.tx.ahead.reserve_values(model.external_key, own)
 
     def row(self, id: UUID) -> Any | None:
         return self.rows.get(id)

@@ -68,8 +68,13 @@ class Command(Generic[InputT, EntityT]):
         """Check the scope, then carry out; the transaction notes what changed."""
         tx.actor.require(self.scope)
         operation.fact = self.fact
-        async with tx.running(operation):
-            return await self.function(tx, tx.actor, do)
+        tx.begin(operation)
+        try:
+            made = await self.function(tx, tx.actor, do)
+            tx.note()
+        finally:
+            tx.end()
+        return made
 
 
 def command(

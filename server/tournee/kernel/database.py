@@ -137,11 +137,16 @@ class UnloggedWrite(RuntimeError):
     """An entity was about to be written outside of a command."""
 
 
-def _refuse_unlogged_flush(session: Session, _context: UOWTransaction, _rows: Any) -> None:
+def require_command(session: Session, rows: Iterable[object]) -> None:
+    """Refuse to write an entity while no command runs."""
     if session.info.get("command") is None:
-        for row in (*session.new, *session.dirty, *session.deleted):
+        for row in rows:
             if isinstance(row, Entity):
                 raise UnloggedWrite(f"{type(row).__name__} was written outside of a command.")
+
+
+def _refuse_unlogged_flush(session: Session, _context: UOWTransaction, _rows: Any) -> None:
+    require_command(session, (*session.new, *session.dirty, *session.deleted))
     if any(isinstance(row, Entity) for row in session.deleted):
         raise UnloggedWrite("Entities are marked deleted by a command, never removed.")
 

@@ -1,25 +1,17 @@
-"""The change log and what is written beside it: head, change, record, edge, member.
-
-Nothing else may be written between taking the head row and the commit; see `publish`.
-"""
+"""The tables of the change log and of what is written beside it: head, change, record, edge, member."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NewType
+from typing import Any, NewType
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Index, String, Text, Uuid, bindparam, insert, select, text, update
+from sqlalchemy import BigInteger, Boolean, Index, String, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.kernel.database import Base, Entity, UTCDateTime, now
-from tournee.kernel.fields import document
-
-if TYPE_CHECKING:
-    from tournee.kernel.transaction import Transaction
 
 # A number of the log, where it stands beside others.
 Seq = NewType("Seq", int)
@@ -131,8 +123,8 @@ class Entry:
 
     @property
     def values(self) -> dict[str, Any]:
+        """Its row in the log but for what is the same for the whole transaction."""
         return {
-            "organisation_id": self.row.organisation_id,
             "seq": self.seq,
             "entity": type(self.row).__name__,
             "id": self.row.id,
@@ -153,197 +145,3 @@ class Entry:
 
 def dump(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-async def publish(tx: Transaction) -> int:
-    """Number the transaction's changes and write them; returns the head's new seq.
-
-    The head row is taken last, by a statement of its own: after it only log, record, edge and
-    member rows are written, so that seq order is commit order and no writer can deadlock here.
-    """
-    rows = {entry.row.id: entry.row for entry in tx.entries}
-    known = await _known_records(tx, rows)
-    open_edges = await _open_edges(tx, known)
-    head = await tx.session.execute(
-        update(Head)
-        .where(Head.organisation_id == tx.organisation_id)
-        .values(seq=Head.seq + len(tx.entries))
-        .returning(Head.seq)
-    )
-    last = head.scalar_one()
-    for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
-        entry.seq = number
-    await tx.session.execute(insert(Change.__table__), [entry.values for entry in tx.entries])  # type: ignore[arg-type]
-    await _write_records(tx, rows, known)
-    await _write_edges(tx, rows, open_edges)
-    await _write_members(tx, last)
-    if not tx.database.is_sqlite:
-        await tx.session.execute(
-            text("SELECT pg_notify('tournee', :message)"), {"message": f"{tx.organisation_id}:{last}"}
-        )
-    return int(last)
-
-
-async def _known_records(tx: Transaction, rows: dict[UUID, Entity]) -> dict[UUID, dict[str, Any]]:
-    """The clocks of the rows that exist already; their rows are locked by us, so these stand still."""
-    missing = [id for id, row in rows.items() if not tx.is_new(row) and id not in tx.clocks]
-    if missing:
-        await tx.load_clocks(missing)
-    return {id: tx.clocks[id] for id, row in rows.items() if not tx.is_new(row) and id in tx.clocks}
-
-
-async def _open_edges(tx: Transaction, known: Iterable[UUID]) -> dict[UUID, set[UUID]]:
-    found: dict[UUID, set[UUID]] = {}
-    ids = list(known)
-    for start in range(0, len(ids), 10_000):
-        statement = select(Edge.record_id, Edge.scope).where(
-            Edge.organisation_id == tx.organisation_id,
-            Edge.record_id.in_(ids[start : start + 10_000]),
-            Edge.open.is_(True),
-        )
-        for record_id, scope in await tx.session.execute(statement):
-            found.setdefault(record_id, set()).add(scope)
-    return found
-
-
-async def _write_records(
-    tx: Transaction, rows: dict[UUID, Entity], known: dict[UUID, dict[str, Any]]
-) -> None:
-    clocks = {id: dict(known.get(id, {})) for id in rows}
-    seqs: dict[UUID, int] = {}
-    for entry in tx.entries:
-        changed_fields = ["*"] if entry.before is None else entry.after
-        clocks[entry.row.id].update(dict.fromkeys(changed_fields, entry.stamp()))
-        seqs[entry.row.id] = entry.seq
-    added, changed = [], []
-    for id, row in rows.items():
-        values = {
-            "seq": seqs[id],
-            "deleted": row.deleted,
-            "clock": dump(clocks[id]),
-            "document": dump(document(row)),
-        }
-        if id in known:
-            changed.append({"b_org": tx.organisation_id, "b_id": id, **values})
-        else:
-            added.append(
-                {"organisation_id": tx.organisation_id, "id": id, "entity": type(row).__name__, **values}
-            )
-        tx.clocks[id] = clocks[id]
-    if added:
-        await tx.session.execute(insert(Record.__table__), added)  # type: ignore[arg-type]
-    if changed:
-        table = Record.__table__
-        await tx.core(
-            update(table)  # type: ignore[arg-type]
-            .where(table.c.organisation_id == bindparam("b_org"), table.c.id == bindparam("b_id"))
-            .values({name: bindparam(name) for name in ("seq", "deleted", "clock", "document")}),
-            changed,
-        )
-
-
-async def _write_edges(tx: Transaction, rows: dict[UUID, Entity], open_edges: dict[UUID, set[UUID]]) -> None:
-    """Open, bump and close edges as the rows themselves say."""
-    seqs = {entry.row.id: entry.seq for entry in tx.entries}
-    fresh: list[tuple[UUID, UUID, int]] = []
-    bumped: list[dict[str, Any]] = []
-    for id, row in rows.items():
-        wanted = set() if row.deleted else {scope for scope in row.scopes() if scope is not None}
-        held = open_edges.get(id, set())
-        fresh += [(scope, id, seqs[id]) for scope in wanted - held]
-        bumped += [
-            {
-                "b_org": tx.organisation_id,
-                "b_scope": scope,
-                "b_id": id,
-                "seq": seqs[id],
-                "open": scope in wanted,
-            }
-            for scope in held
-        ]
-    if fresh:
-        await tx.core(
-            text(
-                "INSERT INTO edge (organisation_id, scope, record_id, seq, open)"
-                " VALUES (:organisation_id, :scope, :record_id, :seq, :open)"
-                " ON CONFLICT (organisation_id, scope, record_id)"
-                " DO UPDATE SET seq = excluded.seq, open = excluded.open"
-            ).bindparams(
-                bindparam("organisation_id", type_=Uuid),
-                bindparam("scope", type_=Uuid),
-                bindparam("record_id", type_=Uuid),
-                bindparam("open", type_=Boolean),
-            ),
-            [
-                {
-                    "organisation_id": tx.organisation_id,
-                    "scope": scope,
-                    "record_id": id,
-                    "seq": seq,
-                    "open": True,
-                }
-                for scope, id, seq in fresh
-            ],
-        )
-    if bumped:
-        table = Edge.__table__
-        await tx.core(
-            update(table)  # type: ignore[arg-type]
-            .where(
-                table.c.organisation_id == bindparam("b_org"),
-                table.c.scope == bindparam("b_scope"),
-                table.c.record_id == bindparam("b_id"),
-            )
-            .values(seq=bindparam("seq"), open=bindparam("open")),
-            bumped,
-        )
-
-
-async def _write_members(tx: Transaction, seq: int) -> None:
-    """Recompute who holds what for the accounts this transaction touched.
-
-    Read after the head row was taken: every earlier writer has committed, so the roots are final.
-    """
-    accounts = await tx.rules.touched(tx.session, tx.organisation_id, tx.entries)
-    if not accounts:
-        return
-    wanted = await tx.rules.held(tx.session, tx.organisation_id, accounts)
-    rows = await tx.session.execute(
-        select(Member.account_id, Member.scope, Member.from_seq).where(
-            Member.organisation_id == tx.organisation_id,
-            Member.account_id.in_(accounts),
-            Member.to_seq.is_(None),
-        )
-    )
-    held = {(account, scope): from_seq for account, scope, from_seq in rows}
-    granted = wanted - held.keys()
-    table = Member.__table__
-    if granted:
-        await tx.session.execute(
-            insert(table),  # type: ignore[arg-type]
-            [
-                {
-                    "organisation_id": tx.organisation_id,
-                    "account_id": account,
-                    "scope": scope,
-                    "from_seq": seq,
-                }
-                for account, scope in sorted(granted)
-            ],
-        )
-    lost = [key for key in held if key not in wanted]
-    if lost:
-        await tx.core(
-            update(table)  # type: ignore[arg-type]
-            .where(
-                table.c.organisation_id == bindparam("b_org"),
-                table.c.account_id == bindparam("b_account"),
-                table.c.scope == bindparam("b_scope"),
-                table.c.to_seq.is_(None),
-            )
-            .values(to_seq=bindparam("b_seq")),
-            [
-                {"b_org": tx.organisation_id, "b_account": account, "b_scope": scope, "b_seq": seq}
-                for account, scope in lost
-            ],
-        )

@@ -49,8 +49,7 @@ async def _seq(tx: Transaction, row: StockMovement | StockCount) -> int | None:
     """The number in the log under which it came; None while that is still to be given."""
     if tx.is_new(row):
         return None
-    if row.id not in tx.clocks:
-        await tx.load_clocks([row.id])
+    await tx.clocks.load([row.id])
     seq: int = tx.clocks[row.id]["*"][0]
     return seq
 
@@ -83,7 +82,7 @@ async def _moved_since(tx: Transaction, count: StockCount) -> int:
     )
     counted = Moment(count.placed_at, now(), count.device_id, count.stated, count.base)
     found = later.all()
-    await tx.load_clocks(row.id for row in found if not tx.is_new(row) and row.id not in tx.clocks)
+    await tx.clocks.load(row.id for row in found if not tx.is_new(row))
     return sum([row.change_at(place) for row in found if not precedes(await _moment(tx, row), counted)])
 
 

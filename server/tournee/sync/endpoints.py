@@ -70,8 +70,9 @@ class Sync:
         body = await _body(request)
         device_id, operations, app = _envelope(body)
         answer = await push(self.kernel, self.commands, actor, device_id, operations, app)
-        ids = [outcome.record_id for outcome in answer.outcomes if outcome.record_id is not None]
-        records = await records_now(self.kernel.database, actor, ids)
+        ids = {outcome.record_id for outcome in answer.outcomes if outcome.record_id is not None}
+        unread = list(ids - answer.records.keys())
+        records = {**answer.records, **await records_now(self.kernel.database, actor, unread)}
         outcomes = ",".join(outcome.message_body(records) for outcome in answer.outcomes)
         number = "null" if answer.next_number is None else answer.next_number
         return _json(f'{{"outcomes":[{outcomes}],"checkpoint":{answer.checkpoint},"nextNumber":{number}}}')

@@ -81,6 +81,11 @@ def read_operation(raw: Any) -> PushedOperation:
     )
 
 
+def as_record(entity: str, document: str) -> str:
+    """A record's wire form with the name of its type."""
+    return f'{{"entity":"{entity}",{document[1:]}'
+
+
 @dataclass
 class Outcome:
     """What became of an operation; `fields` are those that do not stand as they were sent."""

@@ -14,6 +14,7 @@ from tournee.kernel.heads import HeadNow
 from tournee.kernel.log import Edge, Head, Member, Record
 from tournee.kernel.tail import Recent, Tail
 from tournee.sync.cursor import MAX_ID, MIN_ID, Cursor, Phase
+from tournee.sync.messages import as_record
 from tournee.sync.moved import held, moved_rows, recent_page
 from tournee.sync.page import Page, write
 from tournee.sync.snapshot import Snapshot, Urgent
@@ -112,4 +113,4 @@ async def records_now(database: Database, actor: Actor, ids: Sequence[UUID]) -> 
         )
     async with database.reading(actor.organisation_id) as session:
         rows = await session.execute(statement)
-        return {id: f'{{"entity":"{entity}",{document[1:]}' for id, entity, document in rows}
+        return {id: as_record(entity, document) for id, entity, document in rows}

@@ -8,34 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 import orjson
 import structlog
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from tournee.kernel.actor import Actor
-from tournee.kernel.command import Command, Kernel, is_transient
+from tournee.kernel.bulk import insert_many
+from tournee.kernel.command import Kernel, is_transient
 from tournee.kernel.database import now
-from tournee.kernel.errors import (
-    Conflict,
-    NotOffline,
-    OperationReused,
-    Refused,
-    UnitRefused,
-    UnknownCommand,
-)
+from tournee.kernel.errors import Conflict, OperationReused, Refused, UnitRefused
 from tournee.kernel.log import Entry, Head
 from tournee.kernel.transaction import Operation, Transaction
-from tournee.sync.devices import LockedDevice, lock_device, release_device
-from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, read_operation
+from tournee.sync.batch import Batch, Carefulness, Commands
+from tournee.sync.devices import lock_device, release_device
+from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, as_record, read_operation
 from tournee.sync.models import ParkedOperation, Receipt
 
-Commands = Mapping[str, Command[Any, Any]]
 _ATTEMPTS = 5
 _CRASHES_ALLOWED = 2
 
@@ -46,32 +40,12 @@ class _StartOver(Exception):
 
 @dataclass
 class Answer:
-    """What a push answers, before the records are added."""
+    """What a push answers. `records` are those of the outcomes that are known already."""
 
     outcomes: list[Outcome]
     checkpoint: int
     next_number: int | None
-
-
-@dataclass
-class _Batch:
-    """One attempt at a batch."""
-
-    kernel: Kernel
-    commands: Commands
-    tx: Transaction
-    device: LockedDevice
-    careful: bool
-    # Of operations refused before they ran: their number is used up, so nobody waits for them.
-    settled: set[int] = field(default_factory=set)
-    receipts: dict[UUID, Receipt] = field(default_factory=dict)
-    parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
-    # Under an id of this push, what another device waits with.
-    elsewhere: dict[UUID, ParkedOperation] = field(default_factory=dict)
-    decided: list[tuple[PushedOperation, Outcome]] = field(default_factory=list)
-    outcomes: dict[UUID, Outcome] = field(default_factory=dict)
-    unparked: list[UUID] = field(default_factory=list)
-    to_park: list[dict[str, Any]] = field(default_factory=list)
+    records: Mapping[UUID, str]
 
 
 async def push(
@@ -84,21 +58,22 @@ async def push(
 ) -> Answer:
     """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake."""
     slots, operations = _read(raw)
-    careful = False
-    for attempt in range(1, _ATTEMPTS + 1):
+    careful = Carefulness()
+    attempt = 1
+    while True:
         try:
             async with kernel.database.writing(actor.organisation_id) as session:
                 tx = Transaction(kernel.database, session, actor, kernel.rules)
                 device = await lock_device(session, actor, device_id, app)
-                batch = _Batch(kernel, commands, tx, device, careful, _numbers_of_unread(raw, slots))
+                batch = Batch(commands, tx, device, careful, _numbers_of_unread(raw, slots))
                 return await _carry_out(batch, slots, operations)
         except _StartOver:
-            careful = True
+            pass
         except DBAPIError as error:
-            if attempt == _ATTEMPTS or (careful and not is_transient(error)):
+            if attempt == _ATTEMPTS or (careful.everywhere and not is_transient(error)):
                 raise
-            careful = careful or not is_transient(error)
-    raise AssertionError("unreachable")
+            careful.everywhere = careful.everywhere or not is_transient(error)
+            attempt += 1
 
 
 def _read(raw: Sequence[Any]) -> tuple[list[Outcome | PushedOperation], list[PushedOperation]]:
@@ -133,39 +108,25 @@ def _is_number(value: Any) -> bool:
 
 
 async def _carry_out(
-    batch: _Batch, slots: list[Outcome | PushedOperation], operations: list[PushedOperation]
+    batch: Batch, slots: list[Outcome | PushedOperation], operations: list[PushedOperation]
 ) -> Answer:
-    await _load(batch, operations)
+    await batch.load(operations)
     for unit in _units(operations):
         await _run_unit(batch, unit)
     _pass_settled(batch)
     await _replay_parked(batch)
     checkpoint = await _commit(batch)
     outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in slots]
-    return Answer(outcomes, checkpoint, batch.device.next_number)
+    return Answer(outcomes, checkpoint, batch.device.next_number, _records(batch))
 
 
-async def _load(batch: _Batch, operations: Sequence[PushedOperation]) -> None:
-    """2. What is known of these operations: receipts, and what waits of this device."""
-    session, device = batch.tx.session, batch.device
-    ids = [operation.id for operation in operations]
-    waiting = await session.scalars(
-        select(ParkedOperation)
-        .where(
-            ParkedOperation.organisation_id == device.organisation_id,
-            or_(ParkedOperation.device_id == device.device_id, ParkedOperation.operation_id.in_(ids)),
-        )
-        .order_by(ParkedOperation.number)
-    )
-    for parked in waiting:
-        whose = batch.parked if parked.device_id == device.device_id else batch.elsewhere
-        whose[parked.operation_id] = parked
-    found = await session.scalars(
-        select(Receipt).where(
-            Receipt.organisation_id == device.organisation_id, Receipt.operation_id.in_(ids)
-        )
-    )
-    batch.receipts = {receipt.operation_id: receipt for receipt in found}
+def _records(batch: Batch) -> dict[UUID, str]:
+    """What was just written needs no reading, for those who see it all anyway."""
+    if not batch.tx.actor.sees_all:
+        return {}
+    rows = {entry.row.id: entry.row for entry in batch.tx.entries}
+    documents = batch.tx.documents
+    return {id: as_record(type(row).__name__, documents[id]) for id, row in rows.items() if not row.deleted}
 
 
 def _units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperation]]:
@@ -178,7 +139,7 @@ def _units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperati
         yield list(members)
 
 
-async def _run_unit(batch: _Batch, unit: list[PushedOperation]) -> None:
+async def _run_unit(batch: Batch, unit: list[PushedOperation]) -> None:
     fresh = [operation for operation in unit if not _known(batch, operation)]
     batch.settled.update(operation.number for operation in unit if operation not in fresh)
     _pass_settled(batch)
@@ -195,12 +156,12 @@ async def _run_unit(batch: _Batch, unit: list[PushedOperation]) -> None:
     await _decide(batch, fresh)
 
 
-def _pass_settled(batch: _Batch) -> None:
+def _pass_settled(batch: Batch) -> None:
     while batch.device.next_number in batch.settled:
         batch.device.next_number += 1
 
 
-def _known(batch: _Batch, operation: PushedOperation) -> bool:
+def _known(batch: Batch, operation: PushedOperation) -> bool:
     """3. A receipt decides: same content, same outcome; other content under the same id is refused."""
     if operation.id in batch.outcomes:
         return True
@@ -221,71 +182,73 @@ def _known(batch: _Batch, operation: PushedOperation) -> bool:
     return False
 
 
-async def _decide(batch: _Batch, unit: list[PushedOperation]) -> None:
+async def _decide(batch: Batch, unit: list[PushedOperation]) -> None:
     """5. Run the unit, all or nothing, and note an outcome for each of its operations."""
     results: list[tuple[PushedOperation, Outcome]] = []
+    careful = batch.careful.with_unit(unit)
     try:
-        async with batch.tx.savepoint() if batch.careful else nullcontext():
+        async with batch.tx.savepoint() if careful else nullcontext():
             for operation in unit:
                 results.append((operation, await _run(batch, operation)))  # noqa: PERF401 - tells how far it came
-    except Refused as refusal:
-        _start_over_unless_careful(batch)
-        results = _refused(unit, len(results), refusal)
-    except IntegrityError as error:
-        _start_over_unless_careful(batch)
-        if is_transient(error):
-            raise
-        results = _refused(unit, len(results), Conflict("This clashes with a record that exists already."))
     except OperationalError:
         raise
-    except Exception:  # noqa: BLE001 - one operation's crash must not take the others' work with it
-        _start_over_unless_careful(batch)
-        _crashed(batch, unit)
-        return
+    except Exception as error:
+        harmless = isinstance(error, Refused) and not results and batch.tx.notes.is_untouched()
+        if not careful and not harmless:
+            batch.careful.take_care_of(unit)
+            raise _StartOver from error
+        refusal = _refusal(error)
+        if refusal is None:
+            _crashed(batch, unit)
+            return
+        results = _refused(unit, len(results), refusal)
     for operation, outcome in results:
         batch.outcomes[operation.id] = outcome
     batch.decided.extend(results)
 
 
-def _crashed(batch: _Batch, unit: list[PushedOperation]) -> None:
+def _refusal(error: Exception) -> Refused | None:
+    """Why it was refused; None where it was not, but broke."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, IntegrityError):
+        if is_transient(error):
+            raise error
+        return Conflict("This clashes with a record that exists already.")
+    return None
+
+
+def _crashed(batch: Batch, unit: list[PushedOperation]) -> None:
     structlog.get_logger().exception("operation_crashed", operations=[str(op.id) for op in unit])
     for operation in unit:
         _park(batch, operation, "CRASHED")
         batch.outcomes[operation.id] = _waiting(operation, "the server", code="INTERNAL")
 
 
-def _start_over_unless_careful(batch: _Batch) -> None:
-    if not batch.careful:
-        raise _StartOver
-
-
-async def _run(batch: _Batch, pushed: PushedOperation) -> Outcome:
+async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
     """6. The command itself, exactly as online, with the device's base and time."""
-    command = batch.commands.get(pushed.command)
-    if command is None:
-        raise UnknownCommand(f"There is no command {pushed.command[:80]!r}.", "command")
-    if not command.offline:
-        raise NotOffline(f"{pushed.command} can be used online only.", "command")
-    do = command.parse(pushed.input)
+    ready = batch.read(pushed)
+    if isinstance(ready, Refused):
+        raise ready
     operation = Operation(
-        command=command.name,
+        command=ready.command.name,
         occurred_at=pushed.occurred_at,
         id=pushed.id,
         device_id=batch.device.device_id,
         base=pushed.base,
     )
-    row = await command.run(batch.tx, do, operation)
+    row = await ready.command.run(batch.tx, ready.do, operation)
     return Outcome(
         id=str(pushed.id),
         status=operation.status,
-        fields=list(operation.lost),
+        fields=operation.lost,
         conflict=str(operation.conflict.id) if operation.conflict else None,
         entity=type(row).__name__,
         record_id=row.id,
     )
 
 
-async def _replay_parked(batch: _Batch) -> None:
+async def _replay_parked(batch: Batch) -> None:
     """7. What waited for its predecessor goes on as soon as that has come; a crash gets one more try."""
     waiting = [parked for parked in batch.parked.values() if parked.operation_id not in batch.receipts]
     crashed = [parked for parked in waiting if parked.reason == "CRASHED"]
@@ -304,7 +267,7 @@ def _operations(parked: Iterable[ParkedOperation]) -> list[PushedOperation]:
     return [read_operation(orjson.loads(waiting.operation)) for waiting in parked]
 
 
-def _park(batch: _Batch, operation: PushedOperation, reason: str) -> None:
+def _park(batch: Batch, operation: PushedOperation, reason: str) -> None:
     earlier = batch.parked.get(operation.id)
     attempts = (earlier.attempts if earlier else 0) + (reason == "CRASHED")
     if earlier is not None:
@@ -323,7 +286,7 @@ def _park(batch: _Batch, operation: PushedOperation, reason: str) -> None:
     )
 
 
-async def _commit(batch: _Batch) -> int:
+async def _commit(batch: Batch) -> int:
     """8. Receipts in the same transaction as their effects; then the log and the head row, last."""
     tx = batch.tx
     await tx.flush()
@@ -333,12 +296,12 @@ async def _commit(batch: _Batch) -> int:
     last = await tx.commit()
     if last is not None:
         return last
-    async with batch.kernel.database.reading(tx.organisation_id) as session:
+    async with tx.database.reading(tx.organisation_id) as session:
         head = await session.scalar(select(Head.seq).where(Head.organisation_id == tx.organisation_id))
         return head or 0
 
 
-async def _write_parked(batch: _Batch) -> None:
+async def _write_parked(batch: Batch) -> None:
     decided = {operation.id for operation, _ in batch.decided}
     gone = [id for id in {*batch.unparked, *decided} if id in batch.parked]
     if gone:
@@ -349,31 +312,32 @@ async def _write_parked(batch: _Batch) -> None:
             )
         )
     if batch.to_park:
-        await batch.tx.core(insert(ParkedOperation.__table__), batch.to_park)  # type: ignore[arg-type]
+        await insert_many(batch.tx.session, ParkedOperation.__table__, batch.to_park)
 
 
-async def _write_receipts(batch: _Batch, entries: Sequence[Entry]) -> None:
+async def _write_receipts(batch: Batch, entries: Sequence[Entry]) -> None:
     seqs = {entry.operation_id: entry.seq for entry in entries if entry.operation_id is not None}
     rows = []
     for operation, outcome in batch.decided:
         outcome.seq = seqs.get(operation.id)
         rows.append(
             {
-                "organisation_id": batch.device.organisation_id,
                 "operation_id": operation.id,
-                "device_id": batch.device.device_id,
-                "account_id": batch.tx.actor.id,
                 "number": operation.number,
                 "command": operation.command,
                 "payload_hash": operation.payload_hash,
                 "status": outcome.status,
                 "seq": outcome.seq,
                 "outcome": outcome.stored(),
-                "received_at": now(),
             }
         )
-    if rows:
-        await batch.tx.core(insert(Receipt.__table__), rows)  # type: ignore[arg-type]
+    same = {
+        "organisation_id": batch.device.organisation_id,
+        "device_id": batch.device.device_id,
+        "account_id": batch.tx.actor.id,
+        "received_at": now(),
+    }
+    await insert_many(batch.tx.session, Receipt.__table__, rows, same)
 
 
 def _rejected(id: str | None, refusal: Refused) -> Outcome:

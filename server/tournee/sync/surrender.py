@@ -13,13 +13,14 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.models import Account, Device, DeviceStatus
 from tournee.auth.organisations import actor_of
 from tournee.auth.revoked import KnownDevice
 from tournee.auth.roles import Role
+from tournee.kernel.bulk import insert_many
 from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import now
@@ -106,7 +107,7 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
         for operation in operations
     ]
     if rows:
-        await tx.core(insert(ParkedOperation.__table__), rows)  # type: ignore[arg-type]
+        await insert_many(tx.session, ParkedOperation.__table__, rows)
     stranded = await tx.session.scalars(
         select(ParkedOperation).where(*_of(device), ParkedOperation.reason != SURRENDERED)
     )
@@ -173,7 +174,7 @@ async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[Pushed
     async def write(entries: Sequence[Any]) -> None:
         seqs = {entry.operation_id: entry.seq for entry in entries}
         rows = [_receipt(device, *one, seqs.get(one[0].id), now()) for one in decided]
-        await tx.core(insert(Receipt.__table__), rows)  # type: ignore[arg-type]
+        await insert_many(tx.session, Receipt.__table__, rows)
 
     tx.before_commit = write
 

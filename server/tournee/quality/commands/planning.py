@@ -46,7 +46,7 @@ async def is_of_the_sites_customer(tx: Transaction, audit: Audit) -> None:
 
 async def is_no_double(tx: Transaction, audit: Audit) -> None:
     """One audit for each key of the system it came from."""
-    if audit.external_key is None or tx.claim(Audit.external_key, audit.external_key):
+    if audit.external_key is None or tx.ahead.claim(Audit.external_key, audit.external_key):
         return
     other = select(Audit.id).where(
         Audit.organisation_id == tx.organisation_id,

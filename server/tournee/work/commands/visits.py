@@ -173,7 +173,7 @@ async def _require_checklists(tx: Transaction, appointment: Appointment) -> None
     runs = await open_required_runs(tx, appointment.id)
     base = tx.current.base
     if base is not None and runs:
-        await tx.load_clocks([run.id for run in runs if not tx.is_new(run)])
+        await tx.clocks.load([run.id for run in runs if not tx.is_new(run)])
         runs = [run for run in runs if tx.is_new(run) or tx.clocks[run.id]["*"][0] <= base]
     if runs:
         raise Blocked(UNFINISHED_CHECKLIST, "appointmentId")

@@ -1,0 +1,83 @@
+"""The clocks of records: who last changed which field, and what it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.kernel.ahead import chunks
+from tournee.kernel.bulk import among
+from tournee.kernel.database import Entity
+from tournee.kernel.fields import fields
+from tournee.kernel.log import Change, Record
+
+# Of each field: the seq, device and actor of its last change.
+Clock = dict[str, list[Any]]
+
+
+class Clocks:
+    """The clocks of records whose rows a transaction has locked; they stand still until its commit."""
+
+    def __init__(self, session: AsyncSession, organisation_id: UUID, *, is_sqlite: bool) -> None:
+        self.session = session
+        self.organisation_id = organisation_id
+        self.is_sqlite = is_sqlite
+        # Read when somebody asks: most records have not changed since anyone looked.
+        self._known: dict[UUID, tuple[int, str]] = {}
+
+    async def load(self, ids: Iterable[UUID]) -> None:
+        """Read those that are not known yet."""
+        for chunk in chunks([id for id in ids if id not in self._known]):
+            rows = await self.session.execute(
+                select(Record.id, Record.seq, Record.clock).where(
+                    Record.organisation_id == self.organisation_id,
+                    among(Record.id, chunk, is_sqlite=self.is_sqlite),
+                )
+            )
+            self._known.update({id: (seq, clock) for id, seq, clock in rows})
+
+    def __contains__(self, id: UUID) -> bool:
+        return id in self._known
+
+    def __getitem__(self, id: UUID) -> Clock:
+        clock: Clock = orjson.loads(self._known[id][1])
+        return clock
+
+    def get(self, id: UUID) -> Clock:
+        """The clock of a record; empty where there is none, or it was not loaded."""
+        if id not in self._known:
+            return {}
+        return self[id]
+
+    async def changed_by_others(self, row: Entity, base: int, device_id: UUID | None) -> set[str]:
+        """Wire names of the row's fields that another device or person changed after `base`."""
+        await self.load([row.id])
+        if row.id not in self._known or self._known[row.id][0] <= base:
+            return set()
+        clock, device = self[row.id], str(device_id)
+        theirs = {name for name, (seq, by, _actor) in clock.items() if seq > base and by != device}
+        if "*" in theirs:
+            # Somebody else made the row meanwhile: what was not changed since is theirs as well.
+            theirs |= {field.wire for field in fields(type(row))} - clock.keys()
+        return theirs - {"*"}
+
+
+async def value_at(session: AsyncSession, row: Entity, name: str, base: int) -> Any:
+    """The value a field had at a seq, from the log."""
+    changes = await session.execute(
+        select(Change.before)
+        .where(Change.organisation_id == row.organisation_id, Change.id == row.id, Change.seq > base)
+        .order_by(Change.seq)
+    )
+    for (before,) in changes:
+        if before is None:  # It did not exist yet.
+            return None
+        values = orjson.loads(before)
+        if name in values:
+            return values[name]
+    return None

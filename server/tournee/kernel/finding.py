@@ -1,0 +1,147 @@
+"""Reading in a write transaction: rows locked and as last committed, by one or ahead by the hundred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.ahead import Ahead, chunks
+from tournee.kernel.bulk import among
+from tournee.kernel.clocks import Clocks, value_at
+from tournee.kernel.database import Database, Entity
+from tournee.kernel.errors import NotFound
+from tournee.kernel.flushing import write_entities
+from tournee.kernel.notes import Notes
+from tournee.kernel.operation import Operation
+from tournee.kernel.visibility import visible, was_visible
+
+EntityT = TypeVar("EntityT", bound=Entity)
+
+
+class Finding:
+    """What a transaction has read, and how it reads more."""
+
+    def __init__(self, database: Database, session: AsyncSession, actor: Actor) -> None:
+        self.database = database
+        self.session = session
+        self.actor = actor
+        self.notes = Notes()
+        self.clocks = Clocks(session, actor.organisation_id, is_sqlite=database.is_sqlite)
+        self.ahead = Ahead(session, actor.organisation_id, is_sqlite=database.is_sqlite)
+        self.operation: Operation | None = None
+        # Rows by id, and the ids that the actor may name.
+        self._rows: dict[UUID, Entity] = {}
+        self._authorised: set[UUID] = set()
+
+    @property
+    def organisation_id(self) -> UUID:
+        return self.actor.organisation_id
+
+    @property
+    def current(self) -> Operation:
+        if self.operation is None:
+            raise RuntimeError("No command is running.")
+        return self.operation
+
+    def is_new(self, row: Entity) -> bool:
+        return row.id in self.notes.new
+
+    def _held(self, model: type[EntityT], id: UUID) -> EntityT | None:
+        """A row found before that the actor may name."""
+        held = self._rows.get(id)
+        if not isinstance(held, model) or held.deleted or id not in self._authorised:
+            return None
+        self.notes.handed.add(held)
+        return held
+
+    async def find_deleted(
+        self, model: type[EntityT], id: UUID, base: int | None, field: str | None = None
+    ) -> EntityT:
+        """The row though it was deleted, if the actor could see it at `base`."""
+        return await self._find(model, id, was_visible(model, self.actor, base), field)
+
+    async def _find(
+        self, model: type[EntityT], id: UUID, sees: ColumnElement[bool], field: str | None
+    ) -> EntityT:
+        await self._send()
+        row = await self.session.scalar(
+            select(model)
+            .where(model.id == id, sees)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        if row is None:
+            raise NotFound(f"There is no such {model.__name__}.", field)
+        self._hold(row)
+        return row
+
+    def _hold(self, row: Entity) -> None:
+        """Keep a row just read and locked."""
+        self._rows[row.id] = row
+        self.notes.hold(row)
+
+    async def all(self, statement: Select[EntityT]) -> Sequence[EntityT]:
+        """Rows of this organisation as last committed; for rules, which see more than the actor."""
+        model: Any = statement.column_descriptions[0]["entity"]
+        await self._send()
+        rows = await self.session.scalars(
+            statement.where(model.organisation_id == self.organisation_id, model.deleted.is_(False))
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        found = rows.all()
+        for row in found:
+            self._hold(row)
+        return found
+
+    async def preload(self, model: type[EntityT], ids: Iterable[UUID]) -> dict[UUID, EntityT]:
+        """Find many rows with one statement, so that finding each of them later costs none.
+
+        Rows that are not there, or that the actor may not see, are left out.
+        """
+        await self._send()
+        found: dict[UUID, EntityT] = {}
+        for chunk in chunks(sorted(set(ids))):
+            rows = await self.session.scalars(
+                select(model)
+                .where(among(model.id, chunk, is_sqlite=self.database.is_sqlite), visible(model, self.actor))
+                .order_by(model.id)
+                .with_for_update()
+                .execution_options(populate_existing=True)
+            )
+            found.update((row.id, row) for row in rows)
+        for row in found.values():
+            self._hold(row)
+        self._authorised.update(found)
+        return found
+
+    async def sees(self, model: type[Entity], id: UUID) -> bool:
+        """Whether the actor may see the row now, whatever a fact may name."""
+        if id in self.notes.new:
+            return True
+        found = await self.session.scalar(select(model.id).where(model.id == id, visible(model, self.actor)))
+        return found is not None
+
+    async def changed_since_base(self, row: Entity) -> set[str]:
+        """Wire names of the row's fields that somebody else changed after the device's base."""
+        operation = self.current
+        if operation.base is None or self.is_new(row):
+            return set()
+        return await self.clocks.changed_by_others(row, operation.base, operation.device_id)
+
+    async def value_at_base(self, row: Entity, name: str) -> Any:
+        """The value a field had when the device last saw the record, from the log."""
+        return await value_at(self.session, row, name, self.current.base or 0)
+
+    async def _send(self) -> None:
+        """Send to the database what commands have changed so far."""
+        own = self.session.sync_session
+        if not self.database.is_sqlite and (own.new or own.dirty):
+            self.notes.flushed |= await write_entities(self.session, self.organisation_id)
+        if own.new or own.dirty:
+            await self.session.flush()

@@ -1,0 +1,109 @@
+"""What each command changed, noted as it ends, however often the session flushes meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm.attributes import instance_state
+
+from tournee.kernel.database import Entity, UnloggedWrite
+from tournee.kernel.fields import camel, fields, values, wire_value
+from tournee.kernel.log import Entry
+from tournee.kernel.operation import Operation
+
+
+class Notes:
+    """The entries of a transaction's log, and what was last noted of each row."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.new: set[UUID] = set()
+        self.flushed: set[Entity] = set()
+        # What the running command has had in its hands: nothing else can it have changed.
+        self.handed: set[Entity] = set()
+        self._seen: dict[UUID, dict[str, Any]] = {}
+
+    def hold(self, row: Entity) -> None:
+        """Take note of a row that was just read and locked."""
+        self.handed.add(row)
+        if row not in self.flushed and row.id not in self._seen:
+            self._seen[row.id] = vars(row).copy()
+
+    def forget(self, id: UUID) -> None:
+        self._seen.pop(id, None)
+
+    def is_untouched(self) -> bool:
+        """Whether the running command has changed nothing so far."""
+        return not self.flushed and not any(instance_state(row).modified for row in self.handed)
+
+    def take(self, operation: Operation, actor_id: UUID) -> None:
+        """Compare each row that the command touched with what was last noted of it."""
+        touched = {row for row in self.handed if instance_state(row).modified}
+        for row in sorted(touched | self.flushed, key=lambda row: row.id):
+            entry = self._entry(row)
+            if entry is not None:
+                row.check()
+                before, after = entry
+                self.entries.append(
+                    Entry(
+                        row=row,
+                        command=operation.command,
+                        actor_id=actor_id,
+                        device_id=operation.device_id,
+                        operation_id=operation.id,
+                        occurred_at=operation.occurred_at,
+                        before=None if before is None else _wire(before),
+                        after=_wire(after),
+                    )
+                )
+        self.flushed.clear()
+
+    def _entry(self, row: Entity) -> tuple[dict[str, Any] | None, dict[str, Any]] | None:
+        """The values before and after, None before for a new row; None if nothing is different."""
+        seen = self._seen.get(row.id)
+        if seen is None:
+            if row.id not in self.new:
+                raise UnloggedWrite(f"{type(row).__name__} was changed without being found first.")
+            self._seen[row.id] = vars(row).copy()
+            return None, values(row)
+        after = self._changes(row, seen)
+        if not after:
+            return None
+        self._seen[row.id] = seen | after
+        return {name: seen.get(name) for name in after}, after
+
+    def _changes(self, row: Entity, seen: dict[str, Any]) -> dict[str, Any]:
+        state = instance_state(row)
+        present = {"deleted": row.deleted, **values(row)} if state.expired_attributes else vars(row)
+        names = _public(type(row))
+        if row not in self.flushed:
+            # What the unit of work has not sent yet it knows by name.
+            names = [name for name in names if name in state.committed_state]
+        return {name: present.get(name) for name in names if present.get(name) != seen.get(name)}
+
+    def require_complete(self) -> None:
+        """Refuse what was changed between commands, or by one that had not found it first."""
+        for row in self.flushed:
+            seen = self._seen.get(row.id)
+            if seen is None or self._changes(row, seen):
+                raise UnloggedWrite(f"{type(row).__name__} was changed outside of a command.")
+
+    def copy(self) -> tuple[list[Entry], set[UUID], dict[UUID, dict[str, Any]]]:
+        """What `restore` takes, for a savepoint."""
+        return list(self.entries), set(self.new), dict(self._seen)
+
+    def restore(self, kept: tuple[list[Entry], set[UUID], dict[UUID, dict[str, Any]]]) -> None:
+        self.entries, self.new, self._seen = kept
+        self.flushed.clear()
+
+
+@cache
+def _public(model: type[Entity]) -> Sequence[str]:
+    return ("deleted", *(field.name for field in fields(model)))
+
+
+def _wire(values: dict[str, Any]) -> dict[str, Any]:
+    return {camel(name): wire_value(value) for name, value in values.items()}

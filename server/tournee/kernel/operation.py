@@ -1,0 +1,38 @@
+"""The command that runs now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from tournee.kernel.conflict import Conflict
+
+
+@dataclass
+class Operation:
+    """The command that runs now, with what a device says of it.
+
+    `base` is the seq at which the device last saw the record, None online. `merged` tells that
+    others had changed the record meanwhile, `lost` names the fields in which they prevailed.
+    """
+
+    command: str
+    occurred_at: datetime
+    id: UUID | None = None
+    device_id: UUID | None = None
+    base: int | None = None
+    fact: bool = False
+    merged: bool = False
+    lost: list[str] = field(default_factory=list)
+    kept: bool = False
+    conflict: Conflict | None = None
+
+    @property
+    def status(self) -> str:
+        """How far it took effect, in the words of an outcome."""
+        if self.lost and not self.kept:
+            return "superseded"
+        return "merged" if self.merged or self.conflict is not None else "applied"

@@ -1,0 +1,135 @@
+"""One attempt at a batch: what is known of its operations, read at once before the first one runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import or_, select
+
+from tournee.kernel.bulk import among
+from tournee.kernel.command import Command
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import NotOffline, Refused, UnknownCommand
+from tournee.kernel.references import lock_order, references
+from tournee.kernel.transaction import Transaction
+from tournee.sync.devices import LockedDevice
+from tournee.sync.messages import Outcome, PushedOperation
+from tournee.sync.models import ParkedOperation, Receipt
+
+Commands = Mapping[str, Command[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An operation whose command is known and whose input is read."""
+
+    command: Command[Any, Any]
+    do: Any
+
+
+@dataclass
+class Batch:
+    """One attempt at a batch. `careful` are the units that run behind a savepoint, by their first id."""
+
+    commands: Commands
+    tx: Transaction
+    device: LockedDevice
+    careful: Carefulness
+    # Of operations refused before they ran: their number is used up, so nobody waits for them.
+    settled: set[int] = field(default_factory=set)
+    receipts: dict[UUID, Receipt] = field(default_factory=dict)
+    parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
+    # Under an id of this push, what another device waits with.
+    elsewhere: dict[UUID, ParkedOperation] = field(default_factory=dict)
+    ready: dict[UUID, Ready | Refused] = field(default_factory=dict)
+    decided: list[tuple[PushedOperation, Outcome]] = field(default_factory=list)
+    outcomes: dict[UUID, Outcome] = field(default_factory=dict)
+    unparked: list[UUID] = field(default_factory=list)
+    to_park: list[dict[str, Any]] = field(default_factory=list)
+
+    async def load(self, operations: Sequence[PushedOperation]) -> None:
+        """2. What is known of these operations: receipts, and what waits of this device."""
+        session, device, is_sqlite = self.tx.session, self.device, self.tx.database.is_sqlite
+        ids = [operation.id for operation in operations]
+        waiting = await session.scalars(
+            select(ParkedOperation)
+            .where(
+                ParkedOperation.organisation_id == device.organisation_id,
+                or_(
+                    ParkedOperation.device_id == device.device_id,
+                    among(ParkedOperation.operation_id, ids, is_sqlite=is_sqlite),
+                ),
+            )
+            .order_by(ParkedOperation.number)
+        )
+        for parked in waiting:
+            whose = self.parked if parked.device_id == device.device_id else self.elsewhere
+            whose[parked.operation_id] = parked
+        found = await session.scalars(
+            select(Receipt).where(
+                Receipt.organisation_id == device.organisation_id,
+                among(Receipt.operation_id, ids, is_sqlite=is_sqlite),
+            )
+        )
+        self.receipts = {receipt.operation_id: receipt for receipt in found}
+        await self.look_ahead([operation for operation in operations if operation.id not in self.receipts])
+
+    async def look_ahead(self, operations: Iterable[PushedOperation]) -> None:
+        """Read and lock with one statement an entity all rows that these operations name."""
+        made: set[UUID] = set()
+        named: dict[type[Entity], set[UUID]] = defaultdict(set)
+        for operation in operations:
+            ready = self.read(operation)
+            if isinstance(ready, Ready):
+                id = getattr(ready.do, "id", None)
+                made.update((id,) if isinstance(id, UUID) else ())
+                for _, model, other in references(ready.command, ready.do):
+                    named[model].add(other)
+        if made:
+            await self.tx.ahead.reserve(made)
+        rows: list[UUID] = []
+        for model in sorted(named, key=lock_order):
+            if self.tx.actor.may(model.reads) and (ids := named[model] - made):
+                rows += await self.tx.preload(model, ids)
+        if rows:
+            await self.tx.clocks.load(rows)
+
+    def read(self, operation: PushedOperation) -> Ready | Refused:
+        """Its command and input, or why it can have none."""
+        if operation.id not in self.ready:
+            try:
+                self.ready[operation.id] = self._read(operation)
+            except Refused as refusal:
+                self.ready[operation.id] = refusal
+        return self.ready[operation.id]
+
+    def _read(self, operation: PushedOperation) -> Ready:
+        command = self.commands.get(operation.command)
+        if command is None:
+            raise UnknownCommand(f"There is no command {operation.command[:80]!r}.", "command")
+        if not command.offline:
+            raise NotOffline(f"{operation.command} can be used online only.", "command")
+        return Ready(command, command.parse(operation.input))
+
+
+@dataclass
+class Carefulness:
+    """Which units run behind a savepoint: none at first, then those that were refused, then all."""
+
+    units: set[UUID] = field(default_factory=set)
+    everywhere: bool = False
+
+    def with_unit(self, unit: Sequence[PushedOperation]) -> bool:
+        return self.everywhere or unit[0].id in self.units
+
+    def take_care_of(self, unit: Sequence[PushedOperation]) -> None:
+        """Each start from the beginning costs the whole batch, so there are only a few."""
+        self.everywhere = len(self.units) >= _FEW
+        self.units.add(unit[0].id)
+
+
+_FEW = 3
