@@ -32,11 +32,11 @@ from tournee.housekeeping import keep_house
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database
 from tournee.kernel.heads import Heads
+from tournee.kernel.lanes import Lanes
 from tournee.kernel.tail import Tail
 from tournee.logs import configure_logs
 from tournee.settings import Settings, read_settings
 from tournee.sync.acknowledged import Acknowledged
-from tournee.sync.contract import HORIZON_DAYS
 from tournee.sync.contract_route import contract_route
 from tournee.sync.cursor import CursorCodec
 from tournee.sync.door import Door
@@ -70,16 +70,17 @@ def create_app(settings: Settings) -> Starlette:
     tail = Tail(database, heads)
     wake = Wake(database, heads)
     acknowledged = Acknowledged(database)
-    feed = Feed(database, tuple(ENTITIES.values()), tail, urgent_scopes)
+    lanes = Lanes()
+    feed = Feed(database, tuple(ENTITIES.values()), tail, urgent_scopes, lanes)
     door = Door(database, tail, authenticator)
     cursors = CursorCodec(tokens.ring.secret("cursor"))
     pulls = Pull(door, feed, cursors, acknowledged)
-    streams = Stream(door, feed, cursors, wake, settings.heartbeat_seconds)
+    streams = Stream(door, feed, cursors, wake, lanes.streams, settings.heartbeat_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await wake.start()
-        house = asyncio.create_task(keep_house(kernel, wake.closing))
+        house = asyncio.create_task(keep_house(kernel, settings, wake.closing))
         try:
             with _at_the_signal_to_stop(wake.close):
                 yield
@@ -93,10 +94,10 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=[
             # Asked most often, so found first.
-            *Sync(kernel, COMMANDS, pulls, streams).routes(),
+            *Sync(kernel, COMMANDS, lanes.pushes, pulls, streams).routes(),
             *Endpoints(Sessions(kernel, tokens)).routes(),
             *health_routes(database),
-            contract_route(sync_contract(HORIZON_DAYS)),
+            contract_route(sync_contract(settings.horizon_days)),
             *_graphql(kernel, wake, feed, settings),
             *(page_routes() if is_demo(settings) else ()),
         ],
@@ -115,6 +116,7 @@ def create_app(settings: Settings) -> Starlette:
     app.state.tokens = tokens
     app.state.authenticator = authenticator
     app.state.wake = wake
+    app.state.lanes = lanes
     return app
 
 

@@ -85,6 +85,25 @@ def rotate_keys() -> None:
     KeyRing(read_settings().directory).rotate()
 
 
+@main.command()
+def restored() -> None:
+    """After the database was restored from a backup, before the server starts: devices begin their copy anew.
+
+    What they hold may be ahead of the backup. Work they hand in again is still recognised.
+    """
+    from tournee.kernel.database import Database  # noqa: PLC0415
+    from tournee.kernel.horizon import begin_epochs  # noqa: PLC0415
+
+    async def begin() -> int:
+        database = Database(read_settings().database_url)
+        try:
+            return await begin_epochs(database)
+        finally:
+            await database.close()
+
+    print(f"A new epoch has begun for {asyncio.run(begin())} organisations.")
+
+
 @main.command(name="import")
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV or JSON lines, plain or gzip.")],

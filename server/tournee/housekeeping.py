@@ -1,5 +1,5 @@
-"""What a running server does without being asked: moves the windows of technicians' devices on, and
-keeps the database's idea of its tables current.
+"""What a running server does without being asked: moves the windows of technicians' devices on, forgets
+what lies past the horizon, and keeps the database's idea of its tables current.
 
 Every worker process does it; each step is one that does nothing when another has just done it.
 """
@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import select
 
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Organisation
+from tournee.kernel.database import Organisation, now
 from tournee.kernel.engines import ACROSS
+from tournee.kernel.horizon import forget, raise_floor
 from tournee.people.jobs import move_windows
+from tournee.settings import Settings
 from tournee.sync.surrender import rescue_stranded
 
 EVERY_SECONDS = 3600.0
 
 
-async def keep_house(kernel: Kernel, closing: asyncio.Event) -> None:
+async def keep_house(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> None:
     """Once at the start and then every hour, until the server closes."""
     warned = False
     while not closing.is_set():
         try:
             warned = warned or await _warn_of_power(kernel)
-            await once(kernel)
+            await once(kernel, settings)
         except Exception:  # noqa: BLE001 - tomorrow's round must happen whatever broke today's
             structlog.get_logger().exception("housekeeping_failed")
         with contextlib.suppress(TimeoutError):
@@ -43,12 +46,15 @@ async def _warn_of_power(kernel: Kernel) -> bool:
     return True
 
 
-async def once(kernel: Kernel) -> None:
+async def once(kernel: Kernel, settings: Settings) -> None:
     async with kernel.database.reading(ACROSS) as session:
         organisations = list(await session.scalars(select(Organisation.id)))
     for organisation_id in organisations:
         await move_windows(kernel, organisation_id)
         await rescue_stranded(kernel, organisation_id)
+        await raise_floor(kernel.database, organisation_id, now() - timedelta(days=settings.horizon_days))
+        # A fact that arrives late may name what its device saw back then.
+        await forget(kernel.database, organisation_id, now() - timedelta(days=settings.operations_days))
     if kernel.database.is_sqlite:
         # PostgreSQL sees to this by itself.
         await kernel.database.analyse()

@@ -123,7 +123,8 @@ async def first_event(
     """What the first page of the stream holds."""
     feed = Feed(house.database, tuple(ENTITIES.values()), tail)
     door = Door(house.database, tail, None)
-    events = Stream(door, feed, CursorCodec(b"k" * 32), Wake(house.database)).events(actor, cursor)
+    cursors, wake = CursorCodec(b"k" * 32), Wake(house.database)
+    events = Stream(door, feed, cursors, wake, feed.lanes.streams).events(actor, cursor)
     try:
         async for event in events:
             if event.startswith("event: changes"):

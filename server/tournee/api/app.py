@@ -62,6 +62,7 @@ class Endpoint(GraphQL[None, None]):
         self.wake = wake
         self.feed = feed or Feed(kernel.database, tuple(ENTITIES.values()))
         self.heartbeat_seconds = settings.heartbeat_seconds
+        self.horizon_days = settings.horizon_days
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,6 +85,7 @@ class Endpoint(GraphQL[None, None]):
             self.feed,
             self.wake,
             scope.get("request_id") or str(new_id()),
+            horizon_days=self.horizon_days,
         )
 
     def decode_json(self, data: str | bytes) -> object:
@@ -110,13 +112,14 @@ class Endpoint(GraphQL[None, None]):
 
     async def _one(self, request: Request, asked: Asked, allowed: set[OperationType], media: str) -> Response:
         try:
-            result = await self.schema.execute(
-                asked.query,
-                variable_values=asked.variables,
-                operation_name=asked.operation_name,
-                context_value=self.context_for(request.scope),
-                allowed_operation_types=allowed,
-            )
+            async with self.feed.lanes.queries.turn(request.scope["actor"].id):
+                result = await self.schema.execute(
+                    asked.query,
+                    variable_values=asked.variables,
+                    operation_name=asked.operation_name,
+                    context_value=self.context_for(request.scope),
+                    allowed_operation_types=allowed,
+                )
         except (CannotGetOperationTypeError, MissingQueryError):
             raise BadRequest(400, "BAD_REQUEST", NO_OPERATION) from None
         except InvalidOperationTypeError as error:

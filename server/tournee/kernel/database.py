@@ -172,7 +172,9 @@ class Database:
     def __init__(self, url: str, pool_size: int = 10, cache_megabytes: int = 2) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
+        # Two pools, so that whoever writes never waits for those who read.
         self.engine = open_sqlite(url, cache_megabytes) if self.is_sqlite else open_postgresql(url, pool_size)
+        self._writes = self.engine if self.is_sqlite else open_postgresql(url, pool_size)
         # Told of every commit made through this object, as (organisation, seq).
         self.listeners: list[Callable[[UUID, int], None]] = []
         # SQLite has one writer; queueing here is fair, its busy handler is not.
@@ -194,7 +196,7 @@ class Database:
         if self._turn is not None:
             await self._turn.acquire()
         try:
-            engine = serving(self.engine, organisation_id, writes=True)
+            engine = serving(self._writes, organisation_id, writes=True)
             async with AsyncSession(
                 engine, expire_on_commit=False, sync_session_class=WriteSession
             ) as session:
@@ -243,3 +245,5 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._writes is not self.engine:
+            await self._writes.dispose()

@@ -21,6 +21,9 @@ class Across(Enum):
 # For what happens before the organisation is known (somebody signs in) or concerns them all.
 ACROSS: Final = Across.ORGANISATIONS
 
+# Whoever waits longer for a connection is told to come back.
+POOL_SECONDS = 10.0
+
 # Our statements are short and many: compiling one or handing it to helper processes costs more
 # than running it, and the estimate that triggers either grows with the tables.
 _SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c timezone=UTC"
@@ -48,7 +51,7 @@ def outside_transactions(engine: AsyncEngine) -> AsyncEngine:
 
 def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
     """Real transactions: the driver's implicit BEGIN is off and ours says which kind it is."""
-    engine = create_async_engine(async_url(url))
+    engine = create_async_engine(async_url(url), pool_timeout=POOL_SECONDS)
 
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
@@ -76,7 +79,8 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
     engine = create_async_engine(
         async_url(url),
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=pool_size // 2,
+        pool_timeout=POOL_SECONDS,
         connect_args={"options": _SESSION, "autocommit": True},
     )
 

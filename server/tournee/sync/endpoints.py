@@ -17,6 +17,7 @@ from tournee.auth.revoked import KnownDevice, recognise
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
+from tournee.kernel.lanes import Lane
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked
 from tournee.sync.door import read_uuid
 from tournee.sync.messages import OPERATIONS_LIMIT
@@ -35,6 +36,7 @@ class Sync:
 
     kernel: Kernel
     commands: Mapping[str, Command[Any, Any]]
+    lane: Lane
     pulls: Pull
     streams: Stream
 
@@ -69,7 +71,8 @@ class Sync:
         """Carry out what a device did; 200 whatever the business says."""
         body = await _body(request)
         device_id, operations, app = _envelope(body)
-        answer = await push(self.kernel, self.commands, actor, device_id, operations, app)
+        async with self.lane.turn(actor.id):
+            answer = await push(self.kernel, self.commands, actor, device_id, operations, app)
         ids = {outcome.record_id for outcome in answer.outcomes if outcome.record_id is not None}
         unread = list(ids - answer.records.keys())
         records = {**answer.records, **await records_now(self.kernel.database, actor, unread)}

@@ -11,6 +11,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database, Entity
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.heads import HeadNow
+from tournee.kernel.lanes import Lanes
 from tournee.kernel.log import Edge, Head, Member, Record
 from tournee.kernel.tail import Recent, Tail
 from tournee.sync.cursor import MAX_ID, MIN_ID, Cursor, Phase
@@ -32,11 +33,13 @@ class Feed:
         entities: Sequence[type[Entity]],
         tail: Tail | None = None,
         urgent: Urgent | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
         self.database = database
         self.entities = tuple(entities)
         self.tail = tail
         self.urgent = urgent
+        self.lanes = lanes or Lanes()
         self._readable: dict[frozenset[str], list[str]] = {}
 
     def readable(self, actor: Actor) -> list[str]:
@@ -52,7 +55,7 @@ class Feed:
         """One page on one database snapshot, or from what is remembered of the log's end.
 
         `recent` is what the caller has just asked the tail. Raises ResyncNeeded past the horizon or
-        in another epoch.
+        in another epoch, Overloaded where too many read at once.
         """
         limit = max(1, min(limit, GREATEST_LIMIT))
         if cursor is not None and not cursor.snapshot and self.tail is not None:
@@ -61,6 +64,11 @@ class Feed:
             page = recent_page(recent, actor, self.readable(actor), cursor, limit)
             if page is not None:
                 return page
+        first = cursor is None or cursor.snapshot
+        async with (self.lanes.snapshots if first else self.lanes.pulls).turn(actor.id):
+            return await self._read(actor, cursor, limit)
+
+    async def _read(self, actor: Actor, cursor: Cursor | None, limit: int) -> Page:
         async with self.database.reading(actor.organisation_id) as session:
             question = select(Head.epoch, Head.seq, Head.floor)
             row = await session.execute(question.where(Head.organisation_id == actor.organisation_id))

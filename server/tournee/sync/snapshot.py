@@ -44,10 +44,13 @@ class Snapshot:
     async def page(self, cursor: Cursor, head: int, limit: int) -> Page:
         """The rows after the cursor, and the cursor to go on with; after the last one it is the feed's."""
         first = await self._first() if cursor.phase is Phase.URGENT else []
+        if not cursor.total:
+            all_rows = await self._count(None)
+            # What comes in one page needs no head start.
+            first = first if all_rows > limit else []
+            cursor = replace(cursor, total=all_rows + (await self._count(first) if first else 0))
         if cursor.phase is Phase.URGENT and not first:
             cursor = replace(cursor, phase=Phase.SNAPSHOT, scope=MIN_ID, id=MIN_ID)
-        if not cursor.total:
-            cursor = replace(cursor, total=await self._count(first))
         written = await write(self.session, self._rows(cursor, first).limit(limit + 1), limit)
         text, count = (written.text, written.count) if written else ("", 0)
         cursor = replace(cursor, done=cursor.done + count)
@@ -66,17 +69,13 @@ class Snapshot:
         scopes = await self.urgent(self.session, self.actor)
         return scopes if len(scopes) <= _MOST_URGENT else []
 
-    async def _count(self, first: Sequence[UUID]) -> int:
-        """All rows, and today's once more."""
+    async def _count(self, scopes: Sequence[UUID] | None) -> int:
+        """All rows, or those of these scopes only."""
         if self.actor.sees_all:
             counted = select(func.count()).where(*self._live())
-            return int((await self.session.execute(counted)).scalar_one())
-        total = 0
-        for scopes in (None, first):
-            if scopes is None or scopes:
-                counted = self._seen(select(func.count(Edge.record_id.distinct())), scopes)
-                total += (await self.session.execute(counted)).scalar_one()
-        return total
+        else:
+            counted = self._seen(select(func.count(Edge.record_id.distinct())), scopes)
+        return int((await self.session.execute(counted)).scalar_one())
 
     def _rows(self, cursor: Cursor, first: Sequence[UUID]) -> Rows:
         columns = select(Record.seq, Record.entity, Record.id, Record.document)

@@ -18,8 +18,10 @@ from starlette.types import Receive, Scope, Send
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Refused, ResyncNeeded
+from tournee.kernel.lanes import Lane, Overloaded
 from tournee.sync.cursor import CursorCodec
 from tournee.sync.door import Door, Query, Read, device_of, error_of
+from tournee.sync.messages import SEQ_LIMIT
 from tournee.sync.pull import Feed
 from tournee.sync.reading import RESYNC, event
 from tournee.sync.wake import Wake
@@ -43,6 +45,7 @@ class Stream:
     feed: Feed
     cursors: CursorCodec
     wake: Wake
+    lane: Lane
     heartbeat_seconds: float = 15.0
 
     def routes(self) -> list[Route]:
@@ -53,15 +56,16 @@ class Stream:
         text = given.decode("latin-1") or query.get("cursor")
         device_id = device_of(query, actor)
         await self.door.enter(actor, device_id)
-        await send(_START)
-        gone = asyncio.ensure_future(_disconnected(receive))
-        try:
-            expires = scope.get("token_expires_at")
-            async for told in self.events(actor, text, device_id, expires, gone):
-                await send({"type": "http.response.body", "body": told.encode(), "more_body": True})
-        finally:
-            gone.cancel()
-        await send({"type": "http.response.body", "body": b""})
+        async with self.lane.turn(actor.id):
+            await send(_START)
+            gone = asyncio.ensure_future(_disconnected(receive))
+            try:
+                expires = scope.get("token_expires_at")
+                async for told in self.events(actor, text, device_id, expires, gone):
+                    await send({"type": "http.response.body", "body": told.encode(), "more_body": True})
+            finally:
+                gone.cancel()
+            await send({"type": "http.response.body", "body": b""})
 
     async def events(
         self,
@@ -79,7 +83,11 @@ class Stream:
             while not self._over(gone):
                 _require_time(expires)
                 recent = await self.door.enter(actor, device_id)
-                page = await self.feed.pull(actor, cursor, recent=recent)
+                try:
+                    page = await self.feed.pull(actor, cursor, recent=recent)
+                except Overloaded as overloaded:
+                    await self.wake.wait(actor.organisation_id, SEQ_LIMIT, overloaded.retry_after, gone)
+                    continue
                 quiet = time.monotonic() - quiet_since >= self.heartbeat_seconds
                 cursor = page.cursor
                 if page.text or told is None or (quiet and cursor != told):

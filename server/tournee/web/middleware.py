@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tournee.answers import coded
 from tournee.web.metrics import count
+from tournee.web.overload import come_back, overload_of
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
 
@@ -64,7 +65,11 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
         except ClientDisconnect:
             self.log.info("client_disconnected")
-        except Exception:
+        except Exception as error:
+            overloaded = overload_of(error)
+            if overloaded is not None and not seen.status:
+                await come_back(overloaded)(scope, receive, send)
+                return
             self.log.exception("request_failed", method=scope["method"], path=scope["path"])
             if seen.status:
                 # Half an answer is out: only breaking the connection tells that it is no whole one.

@@ -1,0 +1,132 @@
+"""How many may do the same kind of work at once, so that one kind never starves another.
+
+Each kind has a lane of its own: so many at work, so many in line for so long. Whoever finds the line
+full, or stands in it too long, is told when to come back, each a little differently, so that they do
+not all come back together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from uuid import UUID
+
+
+class Overloaded(Exception):
+    """Come back after so many seconds. `greedy`: it is this client that asks for too much at once."""
+
+    def __init__(self, retry_after: int, greedy: bool = False) -> None:
+        self.retry_after = retry_after
+        self.greedy = greedy
+        super().__init__(f"come back in {retry_after} s")
+
+
+class Lane:
+    """`running` at work, `waiting` in line for `patience` seconds, `each` of them of one account."""
+
+    def __init__(
+        self,
+        running: int,
+        waiting: int,
+        each: int,
+        patience: float = 10.0,
+        back_after: tuple[int, int] = (1, 5),
+    ) -> None:
+        self.running = running
+        self.waiting = waiting
+        self.each = each
+        self.patience = patience
+        self.back_after = back_after
+        self._free = running
+        self._line: deque[asyncio.Future[None]] = deque()
+        self._held: dict[UUID, int] = {}
+
+    def turn(self, who: UUID | None) -> Turn:
+        """`async with lane.turn(account): …`; raises Overloaded."""
+        return Turn(self, who)
+
+    def overloaded(self, greedy: bool = False) -> Overloaded:
+        return Overloaded(random.randint(*self.back_after), greedy)  # noqa: S311 - to spread them, no secret
+
+    def count(self, who: UUID) -> None:
+        held = self._held.get(who, 0)
+        if held >= self.each:
+            raise self.overloaded(greedy=True)
+        self._held[who] = held + 1
+
+    def discount(self, who: UUID) -> None:
+        self._held[who] -= 1
+        if not self._held[who]:
+            del self._held[who]
+
+    async def acquire(self) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        if len(self._line) >= self.waiting:
+            raise self.overloaded()
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[None] = loop.create_future()
+        self._line.append(place)
+        timer = loop.call_later(self.patience, self._lose_patience, place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():
+                # The turn came as we left.
+                self.release()
+            raise
+        finally:
+            timer.cancel()
+
+    def _lose_patience(self, place: asyncio.Future[None]) -> None:
+        if not place.done():
+            self._line.remove(place)
+            place.set_exception(self.overloaded())
+
+    def release(self) -> None:
+        while self._line:
+            place = self._line.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1
+
+
+class Turn:
+    """One turn in a lane."""
+
+    def __init__(self, lane: Lane, who: UUID | None) -> None:
+        self._lane = lane
+        self._who = who
+
+    async def __aenter__(self) -> None:
+        if self._who is not None:
+            self._lane.count(self._who)
+        try:
+            await self._lane.acquire()
+        except BaseException:
+            self._discount()
+            raise
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._discount()
+        self._lane.release()
+
+    def _discount(self) -> None:
+        if self._who is not None:
+            self._lane.discount(self._who)
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Those of one process. Those that read take fewer than the pool for reading has connections; pushes
+    have the pool for writing, which mutations and jobs share."""
+
+    pushes: Lane = field(default_factory=lambda: Lane(8, 400, 4, patience=20.0))
+    pulls: Lane = field(default_factory=lambda: Lane(4, 200, 4, back_after=(2, 10)))
+    snapshots: Lane = field(default_factory=lambda: Lane(2, 20, 2, back_after=(5, 30)))
+    queries: Lane = field(default_factory=lambda: Lane(8, 200, 64))
+    streams: Lane = field(default_factory=lambda: Lane(5_000, 0, 100, back_after=(5, 30)))

@@ -1,0 +1,144 @@
+"""Too many at once: pushes get through behind nobody, everybody else is told when to come back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from tests.house import House
+from tournee.kernel.actor import Actor
+from tournee.kernel.lanes import Lane, Overloaded
+from tournee.web.middleware import RequestMiddleware
+
+Bearer = Callable[[Actor], dict[str, str]]
+
+
+@asynccontextmanager
+async def saturated(*lanes: Lane) -> AsyncIterator[None]:
+    """Lanes in which everybody works for ever and the line is full."""
+    async with AsyncExitStack() as stack:
+        standing = []
+        for lane in lanes:
+            for _ in range(lane.running):
+                await stack.enter_async_context(lane.turn(None))
+            standing += [asyncio.create_task(lane.acquire()) for _ in range(lane.waiting)]
+        await asyncio.sleep(0)
+        yield
+        for task in standing:
+            task.cancel()
+        await asyncio.gather(*standing, return_exceptions=True)
+
+
+def push_of(device: str) -> dict[str, object]:
+    return {"device": device, "app": "test/1", "schema": 1, "operations": []}
+
+
+async def test_pushes_get_through_while_pulls_are_saturated(
+    app: Starlette, client: httpx2.AsyncClient, house: House, bearer: Bearer
+) -> None:
+    me = bearer(await house.account("TECHNICIAN"))
+    lanes = app.state.lanes
+    async with saturated(lanes.pulls, lanes.snapshots, lanes.queries):
+        pull = await client.get("/sync/pull", headers=me)
+        query = await client.post("/graphql", json={"query": "{ __typename }"}, headers=me)
+        push = await client.post("/sync/push", json=push_of(str(uuid4())), headers=me)
+    assert (pull.status_code, query.status_code, push.status_code) == (503, 503, 200)
+    assert pull.json()["error"]["code"] == "OVERLOADED"
+    assert 1 <= int(pull.headers["Retry-After"]) <= 30
+    assert (await client.get("/sync/pull", headers=me)).status_code == 200
+
+
+async def test_who_is_nearly_up_to_date_gets_through_while_first_pulls_are_saturated(
+    app: Starlette, client: httpx2.AsyncClient, house: House, bearer: Bearer
+) -> None:
+    me = bearer(await house.account("TECHNICIAN"))
+    page = {"cursor": ""}
+    more = True
+    while more:
+        page = (await client.get("/sync/pull", params={"cursor": page["cursor"]}, headers=me)).json()
+        more = bool(page["more"])
+    lanes = app.state.lanes
+    async with saturated(lanes.snapshots):
+        first = await client.get("/sync/pull", headers=me)
+        next_ = await client.get("/sync/pull", params={"cursor": page["cursor"]}, headers=me)
+    assert (first.status_code, next_.status_code) == (503, 200)
+
+
+async def test_writers_have_connections_of_their_own(house: House) -> None:
+    """However many read, a command finds a connection."""
+    if house.database.is_sqlite:
+        pytest.skip("SQLite has one writer, which waits for nobody who reads.")
+    async with AsyncExitStack() as stack:
+        for _ in range(15):
+            session = await stack.enter_async_context(house.database.reading(house.organisation_id))
+            await session.execute(text("SELECT 1"))
+        async with asyncio.timeout(5):
+            await house.run("createCustomer", name="Demo Bakery")
+
+
+async def test_one_account_cannot_take_all_turns() -> None:
+    lane, greedy = Lane(running=4, waiting=4, each=2), uuid4()
+    async with lane.turn(greedy), lane.turn(greedy):
+        with pytest.raises(Overloaded) as refused:
+            await lane.turn(greedy).__aenter__()
+        assert refused.value.greedy
+        async with lane.turn(uuid4()):
+            pass
+    async with lane.turn(greedy):
+        pass
+
+
+async def test_turns_come_in_order_and_none_is_lost() -> None:
+    lane, done = Lane(running=1, waiting=3, each=9), []
+
+    async def work(number: int) -> None:
+        async with lane.turn(None):
+            done.append(number)
+
+    async with lane.turn(None):
+        tasks = [asyncio.create_task(work(number)) for number in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await lane.acquire()
+        tasks[1].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert done == [0, 2]
+    async with lane.turn(None):
+        pass
+
+
+async def test_who_stands_in_line_too_long_is_told_to_come_back() -> None:
+    lane = Lane(running=1, waiting=1, each=9, patience=0.0)
+    async with lane.turn(None):
+        with pytest.raises(Overloaded):
+            await lane.acquire()
+    async with lane.turn(None):
+        pass
+
+
+async def test_they_are_not_told_to_come_back_all_at_once() -> None:
+    lane = Lane(running=0, waiting=0, each=9, back_after=(2, 10))
+    told = {lane.overloaded().retry_after for _ in range(300)}
+    assert told == set(range(2, 11))
+
+
+@pytest.mark.parametrize(
+    "error", [PoolTimeout("no connection"), OperationalError("", {}, Exception("database is locked"))]
+)
+async def test_a_database_that_is_overrun_is_no_error_of_ours(error: Exception) -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    transport = httpx2.ASGITransport(RequestMiddleware(broken))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://server") as caller:
+        answer = await caller.get("/sync/pull")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 2

@@ -1,0 +1,104 @@
+"""A first pull: today's work ahead of the rest, progress that ends at its total, nothing missed."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.kernel.database import new_id, now
+from tournee.sync.cursor import CursorCodec, Phase
+from tournee.sync.page import Progress
+
+
+async def visit(house: House, technician_id: UUID, days: int) -> UUID:
+    """A visit so many days from now, at a customer of its own."""
+    customer = await house.run("createCustomer", name="Demo Bakery")
+    site = await house.run("createSite", customerId=customer.id, name="Oven")
+    order = await house.run("createWorkOrder", customerId=customer.id, siteId=site.id, summary="Cold oven")
+    starts = now() + timedelta(days=days, hours=1)
+    appointment = await house.run(
+        "createAppointment", workOrderId=order.id, startsAt=starts, endsAt=starts + timedelta(hours=1)
+    )
+    await house.run("assignTechnician", appointmentId=appointment.id, technicianId=technician_id)
+    id: UUID = appointment.id
+    return id
+
+
+async def technician(house: House) -> tuple[TestDevice, UUID]:
+    actor = await house.account("TECHNICIAN")
+    row = await house.run("createTechnician", name="Demo Technician", accountId=actor.id)
+    return TestDevice(house, actor=actor), row.id
+
+
+async def test_todays_visit_and_what_hangs_on_it_come_first(house: House) -> None:
+    device, me = await technician(house)
+    # By id and by scope today's would stand in the midst of the others.
+    for days in (3, 5, 7):
+        await visit(house, me, days)
+    today = await visit(house, me, 0)
+    for days in (4, 6, 8):
+        await visit(house, me, days)
+    await device.pull(limit=8, pages=1)
+    assert today in device.rows
+    visit_ = device.rows[today]
+    for hung in ("workOrderId", "customerId", "siteId"):
+        assert UUID(visit_[hung]) in device.rows, hung
+    assert [row["id"] for row in device.rows.values() if row["entity"] == "Appointment"] == [str(today)]
+    await device.pull(limit=8)
+    assert device.rows == await device.fresh()
+    assert len([row for row in device.rows.values() if row["entity"] == "Appointment"]) == 7
+
+
+async def test_progress_counts_up_to_its_total(house: House) -> None:
+    device, me = await technician(house)
+    for days in (0, 3, 5):
+        await visit(house, me, days)
+    told: list[Progress] = []
+    sent = 0
+    cursor = None
+    codec = CursorCodec(b"k" * 32)
+    while cursor is None or cursor.snapshot:
+        page = await device.feed.pull(device.actor, cursor, 4)
+        sent += len(page.changes)
+        assert page.progress is not None
+        told.append(page.progress)
+        cursor = codec.decode(codec.encode(page.cursor, device.actor), device.actor)
+        assert cursor == page.cursor
+    assert len({progress.total for progress in told}) == 1
+    assert [progress.done for progress in told] == sorted(progress.done for progress in told)
+    assert told[-1] == Progress(sent, sent)
+    page = await device.feed.pull(device.actor, cursor, 4)
+    assert page.progress is None
+
+
+async def test_the_rest_is_whole_whatever_becomes_urgent_meanwhile(house: House) -> None:
+    """A visit that is today's when the first pages go out and another's when the rest does."""
+    device, me = await technician(house)
+    visits = [await visit(house, me, days) for days in (0, 0, 3, 5)]
+    await device.pull(limit=3, pages=1)
+    assert device.cursor is not None
+    assert device.cursor.phase is Phase.URGENT
+    later = now() + timedelta(days=9)
+    await house.run(
+        "scheduleAppointment", appointmentId=visits[0], startsAt=later, endsAt=later + timedelta(hours=1)
+    )
+    await house.run("unassignTechnician", appointmentId=visits[1], technicianId=me)
+    soon = now() + timedelta(hours=2)
+    await house.run(
+        "scheduleAppointment", appointmentId=visits[3], startsAt=soon, endsAt=soon + timedelta(hours=1)
+    )
+    await device.pull(limit=3)
+    assert device.rows == await device.fresh()
+    assert visits[1] not in device.rows
+
+
+async def test_a_page_can_be_fetched_again(house: House) -> None:
+    device, me = await technician(house)
+    for days in (0, 3):
+        await visit(house, me, days)
+    first = await device.feed.pull(device.actor, None, 4)
+    once = await device.feed.pull(device.actor, first.cursor, 4)
+    await house.run("createCustomer", name=f"Demo Hotel {new_id()}")
+    again = await device.feed.pull(device.actor, first.cursor, 4)
+    assert once.text == again.text
+    assert once.cursor == again.cursor

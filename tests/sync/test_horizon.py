@@ -1,0 +1,148 @@
+"""How far back a cursor goes on, and what a new epoch does to every cursor."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.api.changes import decode, encode
+from tournee.kernel.database import new_id, now
+from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.horizon import begin_epochs, forget, raise_floor
+from tournee.kernel.log import Edge, Head, Member
+from tournee.kernel.tail import Tail
+from tournee.sync.cursor import Cursor
+
+
+async def technician(house: House) -> TestDevice:
+    actor = await house.account("TECHNICIAN")
+    await house.run("createTechnician", name="Demo Technician", accountId=actor.id)
+    return TestDevice(house, actor=actor)
+
+
+async def visit(house: House, device: TestDevice) -> tuple[UUID, UUID]:
+    """A visit of this technician, and who it is assigned to."""
+    me = next(id for id, row in (await device.fresh()).items() if row["entity"] == "Technician")
+    customer = await house.run("createCustomer", name="Demo Bakery")
+    site = await house.run("createSite", customerId=customer.id, name="Oven")
+    order = await house.run("createWorkOrder", customerId=customer.id, siteId=site.id, summary="Cold oven")
+    starts = now() + timedelta(hours=1)
+    appointment = await house.run(
+        "createAppointment", workOrderId=order.id, startsAt=starts, endsAt=starts + timedelta(hours=1)
+    )
+    await house.run("assignTechnician", appointmentId=appointment.id, technicianId=me)
+    return appointment.id, me
+
+
+async def closed(house: House) -> tuple[int, int]:
+    """Closed edges and memberships that ended."""
+    async with house.database.reading(house.organisation_id) as session:
+        edges = select(func.count()).where(
+            Edge.organisation_id == house.organisation_id, Edge.open.is_(False)
+        )
+        members = select(func.count()).where(
+            Member.organisation_id == house.organisation_id, Member.to_seq.is_not(None)
+        )
+        return (await session.scalar(edges)) or 0, (await session.scalar(members)) or 0
+
+
+async def test_a_cursor_past_the_horizon_is_told_to_resync_and_one_within_goes_on(
+    house: House, tail: Tail
+) -> None:
+    old, within = await technician(house), TestDevice(house, "MANAGER", tail=tail)
+    await old.pull()
+    await house.run("createSkill", name="Lifts")
+    horizon = now()
+    await house.run("createSkill", name="Doors")
+    await within.pull()
+    floor = await raise_floor(house.database, house.organisation_id, horizon)
+    assert old.cursor is not None
+    assert old.cursor.seq < floor <= within.cursor.seq  # type: ignore[union-attr]
+    with pytest.raises(ResyncNeeded):
+        await old.feed.pull(old.actor, old.cursor)
+    await house.run("createSkill", name="Boilers")
+    assert len((await within.feed.pull(within.actor, within.cursor)).changes) == 1
+    # What it holds in its hands is pulled anew, and all of it.
+    await old.pull()
+    assert old.rows == await old.fresh()
+
+
+async def test_the_floor_never_falls(house: House) -> None:
+    await house.run("createSkill", name="Lifts")
+    high = await raise_floor(house.database, house.organisation_id, now() + timedelta(hours=1))
+    assert high > 0
+    assert await raise_floor(house.database, house.organisation_id, now() - timedelta(days=9)) == high
+
+
+async def test_what_closed_is_forgotten_only_below_the_floor_and_nobody_misses_it(house: House) -> None:
+    device = await technician(house)
+    appointment, me = await visit(house, device)
+    await device.pull()
+    assert appointment in device.rows
+    await house.run("unassignTechnician", appointmentId=appointment, technicianId=me)
+    contact = await house.run(
+        "createContact", customerId=(await house.run("createCustomer", name="X")).id, name="Y"
+    )
+    await house.run("deleteContact", contactId=contact.id)
+    later = now() + timedelta(hours=1)
+    before = await closed(house)
+    assert min(before) > 0
+    # Nothing is below the floor yet.
+    assert await forget(house.database, house.organisation_id, later) == 0
+    assert await closed(house) == before
+    await device.pull()
+    assert appointment not in device.rows
+    await house.run("createSkill", name="Lifts")
+    await raise_floor(house.database, house.organisation_id, later)
+    assert await forget(house.database, house.organisation_id, later) == sum(before)
+    assert await closed(house) == (0, 0)
+    await device.pull()
+    assert device.rows == await device.fresh()
+
+
+async def test_after_a_restored_backup_every_cursor_resyncs_and_work_is_still_recognised(
+    house: House, tail: Tail
+) -> None:
+    manager, known = TestDevice(house, "MANAGER", tail=tail), TestDevice(house, "MANAGER")
+    operation = manager.operation("createCustomer", id=new_id(), name="Demo Bakery")
+    assert [outcome.status for outcome in await manager.push(operation)] == ["applied"]
+    await house.run("createCustomer", name="Demo Hotel")
+    await manager.pull()
+    await known.pull(limit=1, pages=1)
+    assert known.cursor is not None
+    assert known.cursor.snapshot
+    assert await begin_epochs(house.database) >= 1
+    for device in (manager, known):
+        with pytest.raises(ResyncNeeded):
+            await device.feed.pull(device.actor, device.cursor)
+    assert [outcome.status for outcome in await manager.push(operation)] == ["duplicate"]
+    await manager.pull()
+    assert manager.rows == await manager.fresh()
+
+
+async def test_a_cursor_ahead_of_the_head_is_told_to_resync(house: House, tail: Tail) -> None:
+    await house.run("createCustomer", name="Demo Bakery")
+    async with house.database.reading(house.organisation_id) as session:
+        own = select(Head.epoch, Head.seq).where(Head.organisation_id == house.organisation_id)
+        epoch, seq = (await session.execute(own)).one()
+    ahead = decode(encode(Cursor(epoch, seq + 1)))
+    for device in (TestDevice(house, "MANAGER"), TestDevice(house, "MANAGER", tail=tail)):
+        with pytest.raises(ResyncNeeded):
+            await device.feed.pull(device.actor, ahead)
+
+
+async def test_a_device_that_lost_its_cursor_after_the_first_page_ends_up_right(house: House) -> None:
+    """It comes without a cursor, so it has forgotten its copy: nobody is told what has gone from it."""
+    device = await technician(house)
+    appointment, me = await visit(house, device)
+    await device.pull(limit=500, pages=1)
+    assert appointment in device.rows
+    await house.run("unassignTechnician", appointmentId=appointment, technicianId=me)
+    device.cursor = None
+    device.rows.clear()
+    await device.pull(limit=2)
+    assert appointment not in device.rows
+    assert device.rows == await device.fresh()
