@@ -169,6 +169,16 @@ async def test_a_changed_password_ends_the_other_sessions(
     assert (await sign_in(email, "quite another")).status_code == 200
 
 
+async def test_a_password_changed_in_a_browser_ends_every_browsers_session(
+    house: House, technician: Actor, email: str, sign_in: Form, renew: Form
+) -> None:
+    thief, owner = await sign_in(email), await sign_in(email)
+    here = house.actor("TECHNICIAN", id=technician.id)
+    await house.run("changePassword", here, currentPassword=PASSWORD, newPassword="quite another")
+    assert (await renew(thief)).status_code == 400
+    assert (await renew(owner)).status_code == 400
+
+
 async def test_renewals_and_a_disabling_at_the_same_time_break_nothing(
     house: House, technician: Actor, first: httpx2.Response, renew: Form
 ) -> None:

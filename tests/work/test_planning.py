@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.api.ask import ask
 from tests.work.world import Technician, World, at
 from tournee.kernel.database import now
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
@@ -137,6 +138,52 @@ async def test_a_manager_may_pass_over_missing_skills(world: World) -> None:
     assign = {"appointmentId": visit.id, "technicianId": technician.id, "force": True}
     await world.house.run("assignTechnician", "MANAGER", **assign)
     assert len(await world.rows(Assignment)) == 1
+    with pytest.raises(Blocked, match="Demo gas"):
+        await world.house.run("dispatchAppointment", appointmentId=visit.id)
+    with pytest.raises(Forbidden):
+        await world.house.run("dispatchAppointment", "DISPATCHER", appointmentId=visit.id, force=True)
+    sent = await world.house.run("dispatchAppointment", "MANAGER", appointmentId=visit.id, force=True)
+    assert sent.status is A.DISPATCHED
+
+
+async def test_passing_over_skills_passes_over_nothing_else(world: World) -> None:
+    visit = await world.visit()
+    with pytest.raises(Blocked, match="No technician"):
+        await world.house.run("dispatchAppointment", "MANAGER", appointmentId=visit.id, force=True)
+
+
+@pytest.mark.parametrize(
+    ("zone", "starts", "valid"),
+    [
+        ("Pacific/Auckland", "2026-11-23T19:00:00Z", False),
+        ("Pacific/Auckland", "2026-11-23T10:00:00Z", True),
+        ("America/Los_Angeles", "2026-11-24T07:00:00Z", True),
+        ("America/Los_Angeles", "2026-11-24T09:00:00Z", False),
+        ("Pacific/Auckland", "9999-12-31T22:00:00Z", False),
+    ],
+)
+async def test_a_skill_counts_on_the_day_it_is_where_the_visit_takes_place(
+    world: World, zone: str, starts: str, valid: bool
+) -> None:
+    house, technician = world.house, await world.technician()
+    skill = await house.run("createSkill", name="Demo gas")
+    await house.run(
+        "createTechnicianSkill", technicianId=technician.id, skillId=skill.id, validTo="2026-11-23"
+    )
+    site = await house.run("createSite", customerId=world.customer.id, name="Demo", timeZone=zone)
+    order = await world.order(siteId=site.id, requiredSkillIds=[skill.id])
+    ends = starts.replace(":00:00Z", ":30:00Z")
+    visit = await world.visit(order=order, startsAt=starts, endsAt=ends)
+    assign = {"appointmentId": visit.id, "technicianId": technician.id, "force": True}
+    await house.run("assignTechnician", "MANAGER", **assign)
+    document = "query ($id: ID!) {appointment(id: $id) {availableTransitions {to allowed}}}"
+    told = (await ask(house, document, id=str(visit.id)))["appointment"]["availableTransitions"]
+    assert {"to": "DISPATCHED", "allowed": valid} in told
+    if valid:
+        await house.run("dispatchAppointment", appointmentId=visit.id)
+    else:
+        with pytest.raises(Blocked, match="Demo gas"):
+            await house.run("dispatchAppointment", appointmentId=visit.id)
 
 
 async def test_an_inactive_technician_is_not_sent(world: World) -> None:

@@ -7,7 +7,7 @@ same facts that its guards read for one row; a test holds the two together.
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from tournee.api.nodes import ComputedField, Extras, Link, ListName
 from tournee.api.transitions import TRANSITIONS, Ways, for_actor
 from tournee.auth.models import Account
 from tournee.auth.roles import Role
+from tournee.customers.models import Site
 from tournee.kernel.actor import Scope
 from tournee.kernel.database import now
 from tournee.kernel.state import Transition
@@ -27,6 +28,7 @@ from tournee.work import commands
 from tournee.work.guards import MANAGERS_CANCEL, UNFINISHED_CHECKLIST, obstacles_to_cancel, work_has_begun
 from tournee.work.models import Appointment, AppointmentEvent, Assignment, Note, TimeEntry, WorkOrder
 from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, WorkOrderStatus, roll_up
+from tournee.work.timing import local_day
 
 
 async def _statuses(info: Info, order_id: UUID) -> list[AppointmentStatus]:
@@ -95,7 +97,7 @@ async def _order(info: Info, order_id: UUID) -> tuple[WorkOrderStatus, list[str]
     return order
 
 
-async def _missing_skills(info: Info, technician_id: UUID, skill_ids: list[str], at: datetime) -> list[str]:
+async def _missing_skills(info: Info, technician_id: UUID, skill_ids: list[str], day: date) -> list[str]:
     organisation = info.context.actor.organisation_id
     held = await info.context.load.related(
         "skills of a technician",
@@ -106,9 +108,7 @@ async def _missing_skills(info: Info, technician_id: UUID, skill_ids: list[str],
             TechnicianSkill.deleted.is_(False),
         ),
     )
-    lacking = {UUID(id) for id in skill_ids} - {
-        skill.skill_id for skill in held if skill.is_valid_on(at.date())
-    }
+    lacking = {UUID(id) for id in skill_ids} - {skill.skill_id for skill in held if skill.is_valid_on(day)}
     found = await asyncio.gather(*(_skill_name(info, id) for id in lacking))
     names = sorted(name for one in found for name in one)
     return [f"The required skill {name} is missing or expired." for name in names]
@@ -125,6 +125,21 @@ async def _skill_name(info: Info, skill_id: UUID) -> list[str]:
     )
 
 
+async def _day_of(info: Info, visit: Appointment) -> date:
+    """The day of the visit where it takes place."""
+    organisation = info.context.actor.organisation_id
+    zones: list[str] = []
+    if visit.site_id is not None:
+        zones = await info.context.load.related(
+            "time zone of a site",
+            visit.site_id,
+            lambda ids: select(Site.id, Site.time_zone).where(
+                Site.organisation_id == organisation, Site.id.in_(ids)
+            ),
+        )
+    return local_day(visit.starts_at or now(), zones[0] if zones else None)
+
+
 async def _against_dispatch(root: Appointment, info: Info) -> list[str]:
     crew = await _crew(info, root.id)
     status, skill_ids = await _order(info, root.work_order_id)
@@ -133,16 +148,16 @@ async def _against_dispatch(root: Appointment, info: Info) -> list[str]:
         reasons.append("It has no start and end time.")
     if status is WorkOrderStatus.ON_HOLD:
         reasons.append("The work order is on hold.")
-    at = root.starts_at or now()
-    found = await asyncio.gather(*(_against_sending(info, member, skill_ids, at) for member in crew))
+    day = await _day_of(info, root)
+    found = await asyncio.gather(*(_against_sending(info, member, skill_ids, day) for member in crew))
     return reasons + [reason for one in found for reason in one]
 
 
-async def _against_sending(info: Info, member: Any, skill_ids: list[str], at: datetime) -> list[str]:
+async def _against_sending(info: Info, member: Any, skill_ids: list[str], day: date) -> list[str]:
     technician_id, name, status = member
     if status is not TechnicianStatus.ACTIVE:
         return [f"{name} is not active."]
-    return await _missing_skills(info, technician_id, skill_ids, at) if skill_ids else []
+    return await _missing_skills(info, technician_id, skill_ids, day) if skill_ids else []
 
 
 async def _against_completion(root: Appointment, info: Info) -> list[str]:

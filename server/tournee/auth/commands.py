@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, select, true, update
 
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.passwords import LONGEST, is_password, new_password
@@ -77,12 +77,13 @@ class ChangePassword:
 
 @command(Scope.ACCOUNT_SELF)
 async def change_password(tx: Transaction, actor: Actor, do: ChangePassword) -> Account:
-    """Change your own password; every other device must sign in again."""
+    """Change your own password; every other device must sign in again, and every browser."""
     account = await _own_account(tx)
     if not await is_password(do.current_password, account.password_hash):
         raise Invalid("This is not your present password.", "currentPassword")
     account.set_password(await new_password(do.new_password, "newPassword"), now())
-    others = RefreshToken.device_id.is_distinct_from(actor.device_id)
+    # Sessions without a device cannot be told apart: one of them may be a thief's.
+    others = true() if actor.device_id is None else RefreshToken.device_id.is_distinct_from(actor.device_id)
     await _end_sessions(tx, RefreshToken.account_id == account.id, others)
     return account
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.customers.models import Site
 from tournee.kernel.database import now
 from tournee.kernel.state import Transition
 from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
@@ -24,6 +25,7 @@ from tournee.work.states import (
     WorkOrderStatus,
     roll_up,
 )
+from tournee.work.timing import local_day
 
 UNFINISHED_CHECKLIST = "A required checklist is not finished."
 MANAGERS_CANCEL = "Work has begun; only a manager cancels this order."
@@ -67,13 +69,10 @@ async def missing_skills(
     organisation_id: UUID,
     technician_id: UUID,
     skill_ids: Collection[str],
-    at: datetime,
+    day: date,
 ) -> list[str]:
-    """A sentence for each skill that the technician does not have, or no longer, at that time."""
-    if not skill_ids:
-        return []
+    """A sentence for each skill that the technician does not have, or no longer, on that day."""
     wanted = [UUID(id) for id in skill_ids]
-    day = at.date()
     held = await session.scalars(
         select(TechnicianSkill.skill_id).where(
             TechnicianSkill.organisation_id == organisation_id,
@@ -95,19 +94,36 @@ async def missing_skills(
     return [f"The required skill {name} is missing or expired." for name in names]
 
 
+async def _day_of(session: AsyncSession, appointment: Appointment) -> date:
+    """The day of the visit where it takes place."""
+    time_zone = await session.scalar(
+        select(Site.time_zone).where(
+            Site.organisation_id == appointment.organisation_id, Site.id == appointment.site_id
+        )
+    )
+    return local_day(appointment.starts_at or now(), time_zone)
+
+
 async def obstacles_to_sending(
-    session: AsyncSession, appointment: Appointment, order: WorkOrder, technician: Technician | CrewMember
+    session: AsyncSession,
+    appointment: Appointment,
+    order: WorkOrder,
+    technician: Technician | CrewMember,
+    *,
+    whatever_skills: bool = False,
 ) -> list[str]:
     """Why this technician cannot be sent there."""
     if technician.status is not TechnicianStatus.ACTIVE:
         return [f"{technician.name} is not active."]
+    if whatever_skills or not order.required_skill_ids:
+        return []
     id = technician.technician_id if isinstance(technician, CrewMember) else technician.id
-    at = appointment.starts_at or now()
-    return await missing_skills(session, order.organisation_id, id, order.required_skill_ids, at)
+    day = await _day_of(session, appointment)
+    return await missing_skills(session, order.organisation_id, id, order.required_skill_ids, day)
 
 
 async def obstacles_to_dispatch(
-    session: AsyncSession, appointment: Appointment, order: WorkOrder
+    session: AsyncSession, appointment: Appointment, order: WorkOrder, *, whatever_skills: bool = False
 ) -> list[str]:
     """Why the appointment cannot be handed to its technicians yet."""
     crew = await crew_of(session, appointment)
@@ -117,7 +133,9 @@ async def obstacles_to_dispatch(
     if order.status is WorkOrderStatus.ON_HOLD:
         reasons.append("The work order is on hold.")
     for member in crew:
-        reasons += await obstacles_to_sending(session, appointment, order, member)
+        reasons += await obstacles_to_sending(
+            session, appointment, order, member, whatever_skills=whatever_skills
+        )
     return reasons
 
 

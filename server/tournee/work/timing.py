@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from tournee.work.states import FINISHED, AppointmentStatus
 
@@ -45,6 +46,14 @@ class Times:
     travel_minutes: int
     work_minutes: int
     break_minutes: int
+
+
+def local_day(at: datetime, time_zone: str | None) -> date:
+    """The day it is then where this time zone holds; in UTC where none is known."""
+    try:
+        return at.astimezone(ZoneInfo(time_zone or "UTC")).date()
+    except OverflowError:
+        return at.date()
 
 
 def is_suspect(at: datetime, received_at: datetime, earlier: Iterable[datetime]) -> bool:

@@ -110,17 +110,20 @@ async def unschedule_appointment(tx: Transaction, actor: Actor, do: UnscheduleAp
 @dataclass(frozen=True)
 class DispatchAppointment:
     appointment_id: UUID
+    force: bool = False
 
 
 @command(Scope.WORK_PLAN)
 async def dispatch_appointment(tx: Transaction, actor: Actor, do: DispatchAppointment) -> Appointment:
-    """Hand an appointment to its technicians, who can then set out."""
+    """Hand an appointment to its technicians, who can then set out; `force` lets a manager pass over
+    missing skills."""
+    if do.force and actor.role != Role.MANAGER:
+        raise Forbidden("Only a manager passes over missing skills.")
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
     order = await order_of(tx, appointment.work_order_id)
-    APPOINTMENT.require(
-        before, AppointmentStatus.DISPATCHED, await obstacles_to_dispatch(tx.session, appointment, order)
-    )
+    obstacles = await obstacles_to_dispatch(tx.session, appointment, order, whatever_skills=do.force)
+    APPOINTMENT.require(before, AppointmentStatus.DISPATCHED, obstacles)
     appointment.status = AppointmentStatus.DISPATCHED
     await record_office_step(tx, appointment, before)
     return appointment
