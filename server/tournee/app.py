@@ -117,6 +117,7 @@ def create_app(settings: Settings) -> Starlette:
     app.state.authenticator = authenticator
     app.state.wake = wake
     app.state.lanes = lanes
+    app.state.acknowledged = acknowledged
     return app
 
 

@@ -45,6 +45,10 @@ _COMPARATORS: dict[Any, tuple[str, Any, tuple[str, ...]]] = {
 _UNCOMPARED = {Change: {"fields", "before", "after"}}
 
 
+# Values beside a row by which lists can be filtered: the type of each, and its SQL given the row.
+DERIVED: dict[type[Any], dict[str, tuple[Any, Callable[[Any], Any]]]] = {}
+
+
 def comparable(model: type[Any]) -> Iterator[Field]:
     """The fields a list can be filtered and ordered by: all but lists and documents."""
     for field in fields(model):
@@ -71,6 +75,8 @@ def filter_type(model: Any) -> Any:
     for field in comparable(model):
         kind = Long if (model, field.name) == (Change, "seq") else field.type
         annotations[field.wire] = optional(_comparator(kind))
+    for name, (kind, _) in DERIVED.get(model, {}).items():
+        annotations[name] = optional(_comparator(kind))
     return input_type(
         f"{model.__name__}Filter",
         annotations,
@@ -92,11 +98,13 @@ def order_type(model: Any) -> Any:
 def where(model: type[Any], entity: Any, given: Mapping[str, Any] | None) -> ColumnElement[bool]:
     """The condition that a filter stands for. `entity` is the model or an alias of it."""
     budget = [MOST_CONDITIONS]
-    return _where({field.wire: field for field in comparable(model)}, entity, given or {}, budget)
+    columns = {field.wire: (field.type, getattr(entity, field.name)) for field in comparable(model)}
+    derived = {name: (kind, made(entity)) for name, (kind, made) in DERIVED.get(model, {}).items()}
+    return _where(columns | derived, given or {}, budget)
 
 
 def _where(
-    named: Mapping[str, Field], entity: Any, given: Mapping[str, Any], budget: list[int]
+    named: Mapping[str, tuple[Any, Any]], given: Mapping[str, Any], budget: list[int]
 ) -> ColumnElement[bool]:
     parts: list[ColumnElement[bool]] = [true()]
     for name, value in given.items():
@@ -104,14 +112,13 @@ def _where(
         if value is None:
             continue
         if name == "and":
-            parts += [_where(named, entity, one, budget) for one in value]
+            parts += [_where(named, one, budget) for one in value]
         elif name == "or":
-            parts.append(or_(false(), *(_where(named, entity, one, budget) for one in value)))
+            parts.append(or_(false(), *(_where(named, one, budget) for one in value)))
         elif name == "not":
-            parts.append(_where(named, entity, value, budget).is_not(True))
+            parts.append(_where(named, value, budget).is_not(True))
         else:
-            column = getattr(entity, named[name].name)
-            parts += [_condition(named[name], column, *one) for one in value.items() if _spend(budget)]
+            parts += [_condition(*named[name], *one) for one in value.items() if _spend(budget)]
     return and_(*parts)
 
 
@@ -122,7 +129,7 @@ def _spend(budget: list[int]) -> bool:
     return True
 
 
-def _condition(field: Field, column: Any, operator: str, value: Any) -> ColumnElement[bool]:
+def _condition(kind: Any, column: Any, operator: str, value: Any) -> ColumnElement[bool]:
     if value is None:
         nothing: ColumnElement[bool] = column.is_(None)
         return {"eq": nothing, "ne": ~nothing}.get(operator, true())
@@ -133,7 +140,7 @@ def _condition(field: Field, column: Any, operator: str, value: Any) -> ColumnEl
             raise Rejected("A NUL character is in no text.")
     if operator in _TEXT and len(value) > MOST_CHARACTERS:
         raise LimitExceeded(f"What a text contains or starts with has at most {MOST_CHARACTERS} characters.")
-    if field.type is UUID:
+    if kind is UUID:
         value = _ids(operator, value)
     return _OPERATORS[operator](column, value)
 

@@ -12,7 +12,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
 from strawberry.utils.aio import aclosing
 
-from tournee.api import assets, conflicts, customers, people, procedures, quality, stock, work
+from tournee.api import assets, conflicts, customers, devices, people, procedures, quality, stock, work
 from tournee.api.changes import change_fields, declare_changes
 from tournee.api.connections import add_fields, object_type
 from tournee.api.contract import contract_field
@@ -31,7 +31,8 @@ from tournee.kernel.command import Command
 from tournee.kernel.database import Entity
 
 EXTRAS: tuple[Extras, ...] = tuple(
-    domain.EXTRAS for domain in (people, customers, assets, procedures, stock, work, quality, conflicts)
+    domain.EXTRAS
+    for domain in (people, customers, assets, procedures, stock, work, quality, conflicts, devices)
 )
 
 

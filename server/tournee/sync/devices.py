@@ -64,8 +64,8 @@ async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app:
     await check_device(session, actor, device_id)
     await session.execute(
         text(
-            "INSERT INTO device_state (organisation_id, device_id, account_id, last_seen_at)"
-            " VALUES (:organisation_id, :device_id, :account_id, :last_seen_at) ON CONFLICT DO NOTHING"
+            "INSERT INTO device_state (organisation_id, device_id, account_id, last_seen_at, pushes)"
+            " VALUES (:organisation_id, :device_id, :account_id, :last_seen_at, 0) ON CONFLICT DO NOTHING"
         ).bindparams(
             bindparam("organisation_id", actor.organisation_id, Uuid),
             bindparam("device_id", device_id, Uuid),
@@ -91,6 +91,11 @@ async def release_device(session: AsyncSession, device: LockedDevice) -> None:
         .where(
             DeviceState.organisation_id == device.organisation_id, DeviceState.device_id == device.device_id
         )
-        .values(next_number=device.next_number, app=device.app, last_seen_at=now())
+        .values(
+            next_number=device.next_number,
+            app=device.app,
+            last_seen_at=now(),
+            pushes=DeviceState.pushes + 1,
+        )
         .execution_options(synchronize_session=False)
     )

@@ -24,6 +24,7 @@ from tournee.sync.messages import OPERATIONS_LIMIT
 from tournee.sync.pull import records_now
 from tournee.sync.push import push
 from tournee.sync.reading import Pull
+from tournee.sync.report import Report
 from tournee.sync.stream import Stream
 from tournee.sync.surrender import surrender
 
@@ -73,6 +74,7 @@ class Sync:
         device_id, operations, app = _envelope(body)
         async with self.lane.turn(actor.id):
             answer = await push(self.kernel, self.commands, actor, device_id, operations, app)
+        self.pulls.acknowledged.note(actor, device_id, None, Report.read(body))
         ids = {outcome.record_id for outcome in answer.outcomes if outcome.record_id is not None}
         unread = list(ids - answer.records.keys())
         records = {**answer.records, **await records_now(self.kernel.database, actor, unread)}

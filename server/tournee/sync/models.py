@@ -12,7 +12,11 @@ from tournee.kernel.database import Base, UTCDateTime, now
 
 
 class DeviceState(Base):
-    """How far a device is: the number of its next operation, the last cursor it came back with."""
+    """How far a device is: the number of its next operation, the last cursor it came back with.
+
+    No entity: it changes with every exchange. What the device says of itself (its queue, its app, by
+    how much its clock is ahead) is believed as far as a report goes: nothing is decided by it.
+    """
 
     __tablename__ = "device_state"
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -23,6 +27,10 @@ class DeviceState(Base):
     app: Mapped[str | None] = mapped_column(String(200))
     schema: Mapped[int | None] = mapped_column(Integer)
     last_seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    pushes: Mapped[int] = mapped_column(BigInteger, default=0)
+    queue_length: Mapped[int | None] = mapped_column(BigInteger)
+    queue_oldest_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    clock_skew_ms: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Receipt(Base):

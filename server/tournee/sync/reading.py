@@ -16,6 +16,7 @@ from tournee.sync.cursor import Cursor, CursorCodec
 from tournee.sync.door import Door, Query, Read, device_of, limit_of, send_json
 from tournee.sync.page import Page
 from tournee.sync.pull import DEFAULT_LIMIT, Feed
+from tournee.sync.report import Report
 
 RESYNC = '{"changes":[],"cursor":null,"more":false,"resync":true}'
 
@@ -46,8 +47,9 @@ class Pull:
         except ResyncNeeded:
             await send_json(send, RESYNC.encode())
             return
-        if cursor is not None and device_id is not None and not cursor.snapshot:
-            self.acknowledged.note(actor, device_id, cursor.seq)
+        if device_id is not None:
+            held = cursor.seq if cursor is not None and not cursor.snapshot else None
+            self.acknowledged.note(actor, device_id, held, Report.of_query(query))
         # Where nothing moved, the cursor that came in goes back.
         given = text if text and page.cursor == cursor else self.cursors.encode(page.cursor, actor)
         await _send_page(scope, send, page.body(given).encode())

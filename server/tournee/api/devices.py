@@ -1,0 +1,104 @@
+"""Devices in GraphQL: how far each is behind, when it was last seen, what it has not handed in.
+
+That changes with every exchange and stands beside the record, so it is fetched here, for all devices
+of an operation at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, select
+
+from tournee.api.context import Info
+from tournee.api.filters import DERIVED
+from tournee.api.nodes import ComputedField, Extras
+from tournee.api.scalars import Long, optional
+from tournee.auth.models import Device
+from tournee.kernel.log import Head
+from tournee.sync.models import DeviceState, ParkedOperation
+
+_STATE = and_(DeviceState.organisation_id == Device.organisation_id, DeviceState.device_id == Device.id)
+
+
+def _asked() -> Any:
+    parked = (
+        select(func.count())
+        .where(
+            ParkedOperation.organisation_id == Device.organisation_id, ParkedOperation.device_id == Device.id
+        )
+        .scalar_subquery()
+    )
+    return (
+        select(
+            Device.id,
+            func.coalesce(DeviceState.last_seen_at, Device.enrolled_at, type_=Device.enrolled_at.type),
+            DeviceState.app,
+            DeviceState.schema,
+            DeviceState.acknowledged_seq,
+            Head.seq - DeviceState.acknowledged_seq,
+            parked,
+            DeviceState.queue_length,
+            DeviceState.queue_oldest_at,
+            DeviceState.clock_skew_ms / 1000.0,
+        )
+        .join(Head, Head.organisation_id == Device.organisation_id)
+        .outerjoin(DeviceState, _STATE)
+    )
+
+
+def _told(place: int, description: str) -> Callable[..., Awaitable[Any]]:
+    async def resolve(root: Device, info: Info) -> Any:
+        here = Device.organisation_id == info.context.actor.organisation_id
+        found = await info.context.load.related(
+            "device state", root.id, lambda ids: _asked().where(here, Device.id.in_(ids))
+        )
+        return found[0][place] if found else None
+
+    resolve.__doc__ = description
+    return resolve
+
+
+_FIELDS: tuple[tuple[str, Any, str], ...] = (
+    ("lastSeenAt", datetime, "When it last pushed or pulled; before that, when it was enrolled."),
+    ("app", optional(str), "The app and its version, as the device says with each exchange."),
+    ("schema", optional(int), "The version of the operations it speaks."),
+    ("acknowledgedSeq", optional(Long), "It holds everything up to this change."),
+    ("behindBy", optional(Long), "How many changes of the organisation came after that."),
+    ("pending", int, "Operations it has handed in that wait on the server."),
+    ("queueLength", optional(Long), "Operations it had not handed in yet, when it last said."),
+    ("queueOldestAt", optional(datetime), "When the oldest of them was done, by its clock."),
+    ("clockSkew", optional(float), "By how many seconds its clock is ahead of the server's, as it measured."),
+)
+
+EXTRAS = Extras(
+    computed=tuple(
+        ComputedField(Device, _told(place, description), kind, name=name)
+        for place, (name, kind, description) in enumerate(_FIELDS)
+    )
+)
+
+
+def _beside(column: Any) -> Callable[[Any], Any]:
+    def value(device: Any) -> Any:
+        same = (DeviceState.organisation_id == device.organisation_id, DeviceState.device_id == device.id)
+        return select(column).where(*same).scalar_subquery()
+
+    return value
+
+
+def _last_seen(device: Any) -> Any:
+    return func.coalesce(
+        _beside(DeviceState.last_seen_at)(device), device.enrolled_at, type_=Device.enrolled_at.type
+    )
+
+
+DERIVED[Device] = {
+    "lastSeenAt": (datetime, _last_seen),
+    "app": (str, _beside(DeviceState.app)),
+    "schema": (int, _beside(DeviceState.schema)),
+    "queueLength": (int, _beside(DeviceState.queue_length)),
+    "queueOldestAt": (datetime, _beside(DeviceState.queue_oldest_at)),
+}

@@ -1,0 +1,72 @@
+"""What a device says of itself with each exchange. Nothing is refused or decided because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+_GREATEST = 2**53 - 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """Its app and schema, how much work it has queued since when, by how much its clock is ahead."""
+
+    app: str | None = None
+    schema: int | None = None
+    queue_length: int | None = None
+    queue_oldest_at: datetime | None = None
+    clock_skew_ms: int | None = None
+
+    @staticmethod
+    def read(body: Mapping[str, Any]) -> Report:
+        """Of a push; what cannot be read was not said."""
+        queue = body.get("queue")
+        queue = queue if isinstance(queue, dict) else {}
+        app = body.get("app")
+        return Report(
+            app=app.replace("\x00", "")[:200] if isinstance(app, str) else None,
+            schema=_number(body.get("schema"), 2**31 - 1),
+            queue_length=_number(queue.get("length")),
+            queue_oldest_at=_time(queue.get("oldestAt")),
+            clock_skew_ms=_number(body.get("clockSkew"), negative=True),
+        )
+
+    @staticmethod
+    def of_query(query: Mapping[str, str]) -> Report:
+        """Of a pull: the same, as parameters, `queue` as JSON."""
+        body: dict[str, Any] = {"app": query.get("app")}
+        for name in ("schema", "clockSkew", "queue"):
+            try:
+                body[name] = orjson.loads(query.get(name, "null"))
+            except orjson.JSONDecodeError:
+                continue
+        return Report.read(body)
+
+    def said(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """By column; what is not said this time is as it was."""
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        kept = {name: before.get(name) if value is None else value for name, value in told.items()}
+        if self.queue_length is not None:
+            kept["queue_oldest_at"] = self.queue_oldest_at
+        return kept
+
+
+NOTHING_SAID = Report()
+
+
+def _number(value: Any, greatest: int = _GREATEST, *, negative: bool = False) -> int | None:
+    lowest = -greatest if negative else 0
+    return value if type(value) is int and lowest <= value <= greatest else None
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(value)
+        return time.astimezone(UTC) if time.tzinfo is not None else None
+    except (TypeError, ValueError, OverflowError):
+        return None
