@@ -35,6 +35,7 @@ def test_the_table_of_scopes_says_what_each_role_holds() -> None:
 _STEPS = {
     "Push": ["sync/push", "sync/batch"],
     "Pull": ["sync/pull", "sync/snapshot", "sync/moved", "sync/page"],
+    "Checking": ["sync/checksums", "sync/checking"],
     "Conflicts": ["kernel/transaction", "conflicts/table", "conflicts/commands"],
     "Revoking a device": ["auth/commands", "auth/revoked", "sync/surrender"],
 }

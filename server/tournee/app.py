@@ -37,6 +37,7 @@ from tournee.kernel.tail import Tail
 from tournee.logs import configure_logs
 from tournee.settings import Settings, read_settings
 from tournee.sync.acknowledged import Acknowledged
+from tournee.sync.checking import Checking
 from tournee.sync.contract_route import contract_route
 from tournee.sync.cursor import CursorCodec
 from tournee.sync.door import Door
@@ -94,7 +95,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=[
             # Asked most often, so found first.
-            *Sync(kernel, COMMANDS, lanes.pushes, pulls, streams).routes(),
+            *Sync(kernel, COMMANDS, lanes.pushes, pulls, streams, Checking(door, feed, cursors)).routes(),
             *Endpoints(Sessions(kernel, tokens)).routes(),
             *health_routes(database),
             contract_route(sync_contract(settings.horizon_days)),

@@ -22,6 +22,7 @@ from tournee_client.outbox import Draft, Operation, Rejection
 from tournee_client.push import Push
 from tournee_client.retry import Backoff
 from tournee_client.store import Store
+from tournee_client.verify import Repaired, Verification
 from tournee_client.wire import Change, Document, Outcome, instant, plain
 
 T = TypeVar("T")
@@ -178,6 +179,10 @@ class Device:
     async def _leave(self, revoked: Revoked, patient: bool) -> NoReturn:
         self._farewell.begin(revoked)
         raise await self._farewell.run(patient) from None
+
+    async def verify(self) -> list[Repaired]:
+        """Compare the copy with the server's, put right only what differs, and return what did."""
+        return await Verification(self._link, self.store, self._feed).run()
 
     def get(self, entity: str, id: str | UUID) -> Document | None:
         """Return a row: what the server last said, under what this device has done since."""

@@ -90,11 +90,11 @@ def device_of(query: Query, actor: Actor) -> UUID | None:
     return read_uuid(named) if named else actor.device_id
 
 
-def read_uuid(value: Any) -> UUID:
+def read_uuid(value: Any, name: str = "device") -> UUID:
     try:
         return UUID(value)
     except (ValueError, TypeError, AttributeError):
-        raise Invalid("device: must be a UUID.", "device") from None
+        raise Invalid(f"{name}: must be a UUID.", name) from None
 
 
 def limit_of(query: Query, default: int) -> int:

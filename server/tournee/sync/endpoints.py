@@ -18,6 +18,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
 from tournee.kernel.lanes import Lane
+from tournee.sync.checking import Checking
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked
 from tournee.sync.door import read_uuid
 from tournee.sync.messages import OPERATIONS_LIMIT
@@ -40,12 +41,14 @@ class Sync:
     lane: Lane
     pulls: Pull
     streams: Stream
+    checking: Checking
 
     def routes(self) -> list[Route]:
         return [
             Route("/sync/push", self._push_or_surrender, methods=["POST"]),
             *self.pulls.routes(),
             *self.streams.routes(),
+            *self.checking.routes(),
         ]
 
     async def _push_or_surrender(self, request: Request) -> Response:
