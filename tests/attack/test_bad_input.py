@@ -224,6 +224,34 @@ async def test_nobody_waits_for_the_number_of_an_operation_that_was_refused(desk
     assert (await desk.push(desk.operation()))[0]["status"] == "applied"
 
 
+@pytest.mark.parametrize("malformed", [{"occurredAt": "now"}, {"command": None}, {"base": -1}], ids=str)
+async def test_a_malformed_operation_takes_its_whole_unit_with_it(
+    desk: Desk, malformed: dict[str, Any]
+) -> None:
+    unit, other = str(new_id()), str(new_id())
+    batch = [
+        desk.operation(unit=unit),
+        desk.operation(unit=unit, **malformed),
+        desk.operation(unit=unit),
+        desk.operation(unit=other),
+    ]
+    for status in ("applied", "duplicate"):
+        outcomes = await desk.push(*batch)
+        assert [one["code"] for one in outcomes] == ["UNIT_REFUSED", "INVALID", "UNIT_REFUSED", None]
+        assert outcomes[-1]["status"] == status
+    assert (await desk.push(desk.operation()))[0]["status"] == "applied"
+    assert await desk.customers() == 2
+
+
+async def test_nobody_waits_for_the_second_number_of_one_operation(desk: Desk) -> None:
+    one = desk.operation()
+    again = one | {"number": desk.operation()["number"]}
+    outcomes = await desk.push(one, again)
+    assert [outcome["status"] for outcome in outcomes] == ["applied", "applied"]
+    assert (await desk.push(desk.operation()))[0]["status"] == "applied"
+    assert await desk.customers() == 2
+
+
 @pytest.mark.parametrize("depth", [10, 60, 200, 300, 900])
 async def test_nesting_that_is_too_deep_to_keep_is_refused_with_its_operation(desk: Desk, depth: int) -> None:
     deep: Any = "x"

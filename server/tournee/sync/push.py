@@ -27,7 +27,8 @@ from tournee.kernel.log import Entry, Head
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.batch import Batch, Carefulness, Commands
 from tournee.sync.devices import lock_device, release_device
-from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, as_record, read_operation
+from tournee.sync.incoming import Incoming, read_batch, rejected
+from tournee.sync.messages import Outcome, PushedOperation, as_record, read_operation
 from tournee.sync.models import ParkedOperation, Receipt
 
 _ATTEMPTS = 5
@@ -57,7 +58,7 @@ async def push(
     app: str | None = None,
 ) -> Answer:
     """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake."""
-    slots, operations = _read(raw)
+    incoming = read_batch(raw)
     careful = Carefulness()
     attempt = 1
     while True:
@@ -65,8 +66,8 @@ async def push(
             async with kernel.database.writing(actor.organisation_id) as session:
                 tx = Transaction(kernel.database, session, actor, kernel.rules)
                 device = await lock_device(session, actor, device_id, app)
-                batch = Batch(commands, tx, device, careful, _numbers_of_unread(raw, slots))
-                return await _carry_out(batch, slots, operations)
+                batch = Batch(commands, tx, device, careful, set(incoming.settled))
+                return await _carry_out(batch, incoming)
         except _StartOver:
             pass
         except DBAPIError as error:
@@ -76,47 +77,14 @@ async def push(
             attempt += 1
 
 
-def _read(raw: Sequence[Any]) -> tuple[list[Outcome | PushedOperation], list[PushedOperation]]:
-    """1. Read each operation by itself."""
-    slots: list[Outcome | PushedOperation] = []
-    for item in raw:
-        try:
-            slots.append(read_operation(item))
-        except Refused as refusal:
-            id = item.get("id") if isinstance(item, dict) else None
-            slots.append(_rejected(id if isinstance(id, str) else None, refusal))
-    first: dict[UUID, PushedOperation] = {}
-    for place, slot in enumerate(slots):
-        if isinstance(slot, PushedOperation):
-            earlier = first.setdefault(slot.id, slot)
-            if earlier.payload_hash != slot.payload_hash:
-                slots[place] = _rejected(str(slot.id), OperationReused())
-    return slots, sorted(first.values(), key=lambda operation: operation.number)
-
-
-def _numbers_of_unread(raw: Sequence[Any], slots: Sequence[Outcome | PushedOperation]) -> set[int]:
-    """A device forgets an operation that was malformed; those after it must not wait for it."""
-    refused = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
-    numbers = {
-        item.get("number") for item in refused if isinstance(item, dict) and _is_number(item.get("number"))
-    }
-    return {number for number in numbers if number is not None}
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int and 1 <= value <= SEQ_LIMIT
-
-
-async def _carry_out(
-    batch: Batch, slots: list[Outcome | PushedOperation], operations: list[PushedOperation]
-) -> Answer:
-    await batch.load(operations)
-    for unit in _units(operations):
-        await _run_unit(batch, unit)
+async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
+    await batch.load(incoming.operations)
+    for unit in _units(incoming.operations):
+        await _run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
     _pass_settled(batch)
     await _replay_parked(batch)
     checkpoint = await _commit(batch)
-    outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in slots]
+    outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in incoming.slots]
     return Answer(outcomes, checkpoint, batch.device.next_number, _records(batch))
 
 
@@ -139,11 +107,16 @@ def _units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperati
         yield list(members)
 
 
-async def _run_unit(batch: Batch, unit: list[PushedOperation]) -> None:
+async def _run_unit(batch: Batch, unit: list[PushedOperation], *, broken: bool) -> None:
     fresh = [operation for operation in unit if not _known(batch, operation)]
     batch.settled.update(operation.number for operation in unit if operation not in fresh)
     _pass_settled(batch)
     if not fresh:
+        return
+    if broken:
+        batch.settled.update(operation.number for operation in fresh)
+        _note(batch, [(operation, rejected(str(operation.id), UnitRefused())) for operation in fresh])
+        _pass_settled(batch)
         return
     # 4. A gap in the numbers: something done earlier has not arrived, so this waits for it.
     expected = batch.device.next_number
@@ -169,11 +142,11 @@ def _known(batch: Batch, operation: PushedOperation) -> bool:
     if receipt is not None:
         same = receipt.payload_hash == operation.payload_hash and receipt.device_id == batch.device.device_id
         batch.outcomes[operation.id] = (
-            Outcome.repeated(receipt.outcome) if same else _rejected(str(operation.id), OperationReused())
+            Outcome.repeated(receipt.outcome) if same else rejected(str(operation.id), OperationReused())
         )
         return True
     if operation.id in batch.elsewhere:
-        batch.outcomes[operation.id] = _rejected(str(operation.id), OperationReused())
+        batch.outcomes[operation.id] = rejected(str(operation.id), OperationReused())
         return True
     parked = batch.parked.get(operation.id)
     if parked is not None and parked.reason != "GAP":
@@ -202,6 +175,10 @@ async def _decide(batch: Batch, unit: list[PushedOperation]) -> None:
             _crashed(batch, unit)
             return
         results = _refused(unit, len(results), refusal)
+    _note(batch, results)
+
+
+def _note(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) -> None:
     for operation, outcome in results:
         batch.outcomes[operation.id] = outcome
     batch.decided.extend(results)
@@ -340,11 +317,6 @@ async def _write_receipts(batch: Batch, entries: Sequence[Entry]) -> None:
     await insert_many(batch.tx.session, Receipt.__table__, rows, same)
 
 
-def _rejected(id: str | None, refusal: Refused) -> Outcome:
-    fields = [refusal.field] if refusal.field else []
-    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=fields)
-
-
 def _refused(
     unit: list[PushedOperation], culprit: int, refusal: Refused
 ) -> list[tuple[PushedOperation, Outcome]]:
@@ -354,7 +326,7 @@ def _refused(
     """
     culprit = min(culprit, len(unit) - 1)
     return [
-        (operation, _rejected(str(operation.id), refusal if place == culprit else UnitRefused()))
+        (operation, rejected(str(operation.id), refusal if place == culprit else UnitRefused()))
         for place, operation in enumerate(unit)
     ]
 
