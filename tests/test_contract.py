@@ -33,9 +33,10 @@ def test_the_table_of_scopes_says_what_each_role_holds() -> None:
 
 
 _STEPS = {
-    "Push": ["sync/push", "sync/batch"],
+    "Push": ["sync/incoming", "sync/push", "sync/batch"],
     "Pull": ["sync/pull", "sync/snapshot", "sync/moved", "sync/page"],
     "Checking": ["sync/checksums", "sync/checking"],
+    "Removals in two steps": ["sync/removals"],
     "Conflicts": ["kernel/transaction", "conflicts/table", "conflicts/commands"],
     "Revoking a device": ["auth/commands", "auth/revoked", "sync/surrender"],
 }

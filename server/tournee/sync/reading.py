@@ -16,6 +16,7 @@ from tournee.sync.cursor import Cursor, CursorCodec
 from tournee.sync.door import Door, Query, Read, device_of, limit_of, send_json
 from tournee.sync.page import Page
 from tournee.sync.pull import DEFAULT_LIMIT, Feed
+from tournee.sync.removals import MODE, Removals, earlier
 from tournee.sync.report import Report
 
 RESYNC = '{"changes":[],"cursor":null,"more":false,"resync":true}'
@@ -33,6 +34,10 @@ class Pull:
     cursors: CursorCodec
     acknowledged: Acknowledged
 
+    @property
+    def removals(self) -> Removals:
+        return Removals(self.door.database, self.feed, self.cursors)
+
     def routes(self) -> list[Route]:
         return [Route("/sync/pull", Read(self.answer), methods=["GET"])]
 
@@ -41,17 +46,23 @@ class Pull:
         text = query.get("cursor")
         device_id = device_of(query, actor)
         recent = await self.door.enter(actor, device_id)
+        report = Report.of_query(query)
         try:
-            cursor = self.cursors.decode(text, actor) if text else None
-            page = await self.feed.pull(actor, cursor, limit, recent)
+            # Of two places the earlier: who goes on without two steps hears all after it again.
+            cursor = self.cursors.decode(earlier(text), actor) if text else None
+            if query.get("removals") == MODE:
+                empty = report.queue_length == 0
+                page, given = await self.removals.pull(actor, device_id, text, limit, empty=empty)
+            else:
+                page = await self.feed.pull(actor, cursor, limit, recent)
+                # Where nothing moved, the cursor that came in goes back.
+                given = text if text and page.cursor == cursor else self.cursors.encode(page.cursor, actor)
         except ResyncNeeded:
             await send_json(send, RESYNC.encode())
             return
         if device_id is not None:
             held = cursor.seq if cursor is not None and not cursor.snapshot else None
-            self.acknowledged.note(actor, device_id, held, Report.of_query(query))
-        # Where nothing moved, the cursor that came in goes back.
-        given = text if text and page.cursor == cursor else self.cursors.encode(page.cursor, actor)
+            self.acknowledged.note(actor, device_id, held, report)
         await _send_page(scope, send, page.body(given).encode())
 
 
