@@ -141,6 +141,44 @@ async def test_taking_back_a_movement_from_before_a_count_changes_what_was_expec
     await shop.agree()
 
 
+async def test_who_takes_back_a_movement_knowing_the_count_takes_back_what_was_before_it(
+    shop: Shop,
+) -> None:
+    van = await shop.van(filled=10)
+    wrong = new_id()
+    await van.device.push(at(van.device, now(), "usePart", **shop.used(van, 2, id=wrong)))
+    await shop.house.run("countStock", **shop.counted(van, 8))
+    await van.device.pull()
+    await van.device.do("reverseStockMovement", movementId=wrong)
+    [count] = await shop.counts()
+    assert (count.expected, await shop.level(van.id)) == (10 * ONE, 8)
+
+
+async def test_what_was_taken_back_by_a_clock_years_behind_is_where_the_mistake_was(shop: Shop) -> None:
+    van = await shop.van(filled=10)
+    await shop.put_back(hours=3)
+    keeper = TestDevice(shop.house, "DISPATCHER")
+    counted = at(keeper, ago(60), "countStock", **shop.counted(van, 10))
+    wrong = new_id()
+    await van.device.push(
+        at(van.device, ago(30), "usePart", **shop.used(van, 2, id=wrong)),
+        at(van.device, now() - timedelta(days=900), "reverseStockMovement", movementId=wrong),
+    )
+    await keeper.push(counted)
+    [count] = await shop.counts()
+    assert (count.expected, count.difference, await shop.level(van.id)) == (10 * ONE, 0, 10)
+
+
+async def test_the_first_of_several_counts_accounts_for_what_came_late(shop: Shop) -> None:
+    van = await shop.van(filled=10)
+    used = at(van.device, ago(60), "usePart", **shop.used(van, 2))
+    for _ in range(2):
+        await shop.house.run("countStock", **shop.counted(van, 8))
+    await van.device.push(used)
+    assert [(count.expected, count.difference) for count in await shop.counts()] == [(8 * ONE, 0)] * 2
+    await shop.agree()
+
+
 async def test_a_late_transfer_is_accounted_for_at_either_end_by_its_own_counts(shop: Shop) -> None:
     one, other = await shop.van(filled=10), await shop.van(filled=10)
     moved = {"partId": shop.part, "fromLocationId": one.id, "toLocationId": other.id, "quantity": 3 * ONE}

@@ -39,11 +39,11 @@ _SAME: dict[type[Any], tuple[str, ...]] = {
 async def part_of(tx: Transaction, id: UUID) -> Part:
     """The part, if the actor may see it. Not locked: the whole organisation's ledger names it."""
     operation = tx.current
-    part = await tx.session.get(Part, (tx.organisation_id, id))
-    if part is not None and tx.is_new(part):
-        return part
     sees = was_visible(Part, tx.actor, operation.base) if operation.fact else visible(Part, tx.actor)
     part = await tx.session.scalar(select(Part).where(Part.id == id, sees))
+    if part is None:
+        part = await tx.session.get(Part, (tx.organisation_id, id))
+        part = part if part is not None and tx.is_new(part) else None
     if part is None:
         raise NotFound("There is no such Part.", "partId")
     return part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from examples.offline_day.field import ANSWERS, SUMMARY, TRAVEL_MINUTES, WORK_MINUTES, Day
+from examples.offline_day.field import ANSWERS, ONE, SUMMARY, TRAVEL_MINUTES, WORK_MINUTES, Day
 from examples.offline_day.office import PASSWORD, Office, Row
 from tournee_client import Device
 
@@ -75,6 +75,13 @@ class Checks:
         numbered = {"serialNumber": {"eq": f"DEMO-{day.asset}"}}
         assets = await self._dispatcher.rows("assets", "id siteId", of="Asset", filter=numbered)
         self.expect("the new asset is there once", assets, [{"id": day.asset, "siteId": day.plan.site_id}])
+        moved = await self._dispatcher.rows(
+            "stockMovements", "id quantity reason", of="StockMovement", filter=of_visit
+        )
+        wanted = {"id": day.used, "quantity": ONE, "reason": "USED"}
+        self.expect("the part is used once", moved, [wanted])
+        level = day.device.get("StockLevel", day.level) or {}
+        self.expect("the van holds one less", level.get("quantity"), day.left)
         changes = await self._changes({"operationId": {"in": list(day.done)}})
         self.expect("every operation is in the log", {c["operationId"] for c in changes}, set(day.done))
         twice = Counter((change["operationId"], change["id"]) for change in changes)

@@ -12,6 +12,7 @@ from tournee_client import Device, Effect, new_id
 
 TRAVEL_MINUTES = 20
 WORK_MINUTES = 55
+ONE = 1000  # Quantities are in thousandths.
 SUMMARY = "Demo: yearly service, and look at the second pump"
 
 ANSWERS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -45,6 +46,9 @@ class Day:
     plan: Plan
     reading: str = field(default_factory=new_id)
     asset: str = field(default_factory=new_id)
+    used: str = field(default_factory=new_id)
+    level: str = ""
+    left: int = 0
     done: dict[str, str] = field(default_factory=dict)
 
     async def play(self) -> None:
@@ -72,6 +76,7 @@ class Day:
         self.clock.pass_minutes(WORK_MINUTES - 5 * len(ANSWERS))
         await self._do("recordReading", self._reading())
         await self._do("createAsset", self._found())
+        await self._use_part()
         async with self.device.unit():
             closed = Effect("ChecklistRun", run, {"status": "COMPLETED"})
             await self._do("completeChecklistRun", {"runId": run, "at": self.clock.time}, closed)
@@ -94,6 +99,16 @@ class Day:
             "serialNumber": f"DEMO-{self.asset}",
             "status": "ACTIVE",
         }
+
+    async def _use_part(self) -> None:
+        """One of what the van holds most of; the device shows at once what is left."""
+        level = max(self.device.all("StockLevel"), key=lambda row: row["quantity"])
+        self.level, self.left = level["id"], level["quantity"] - ONE
+        values = {"id": self.used, "partId": level["partId"], "fromLocationId": level["locationId"]}
+        on_visit = {"quantity": ONE, "appointmentId": self.plan.visit}
+        await self._do(
+            "usePart", values | on_visit, Effect("StockLevel", level["id"], {"quantity": self.left})
+        )
 
     async def _step(self, command: str, visit: str, status: str) -> None:
         seen = Effect("Appointment", visit, {"status": status})
