@@ -19,21 +19,33 @@ def _on_postgresql(database_url: str) -> None:
         pytest.skip("SQLite has one writer")
 
 
-@pytest.fixture
-def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
+class Meeting:
     """Whoever has read the ledger waits for somebody else who has, as long as one may come."""
-    both = asyncio.Barrier(2)
+
+    def __init__(self) -> None:
+        self.both = asyncio.Barrier(2)
+        self.met = 0
+
+    async def wait(self) -> None:
+        with contextlib.suppress(TimeoutError, asyncio.BrokenBarrierError):
+            await asyncio.wait_for(self.both.wait(), 1)
+            self.met += 1
+        if self.both.broken:
+            await self.both.reset()
+
+
+@pytest.fixture
+def meeting(monkeypatch: pytest.MonkeyPatch) -> Meeting:
+    found = Meeting()
     read = levels.on_hand
 
     async def together(*of: Any) -> int:
         total = await read(*of)
-        with contextlib.suppress(TimeoutError, asyncio.BrokenBarrierError):
-            await asyncio.wait_for(both.wait(), 0.5)
-        if both.broken:
-            await both.reset()
+        await found.wait()
         return total
 
     monkeypatch.setattr(levels, "on_hand", together)
+    return found
 
 
 @pytest.mark.usefixtures("meeting")
@@ -52,6 +64,17 @@ async def test_two_who_take_parts_from_one_place_at_once_are_both_counted(shop: 
     await asyncio.gather(*(shop.house.run("usePart", **used) for _ in range(2)))
     assert (await shop.level(shop.warehouse), len(await shop.discrepancies())) == (-1, 1)
     await shop.agree()
+
+
+async def test_two_devices_that_use_the_same_part_of_their_own_vans_do_not_wait_for_each_other(
+    shop: Shop, meeting: Meeting
+) -> None:
+    devices = [(await shop.van()).device for _ in range(2)]
+    batches = [
+        device.operation("usePart", **shop.used(van)) for device, van in zip(devices, shop.vans, strict=True)
+    ]
+    await asyncio.gather(*(device.push(used) for device, used in zip(devices, batches, strict=True)))
+    assert meeting.met == 2
 
 
 async def test_many_devices_that_move_parts_to_and_fro_lose_none(shop: Shop) -> None:

@@ -96,6 +96,8 @@ class Entity(Base):
 
     __abstract__ = True
     reads: ClassVar[str]
+    # Named by everybody's work and not changed by it: naming such a row locks nothing.
+    shared: ClassVar[bool] = False
     decider: ClassVar[str] = "DISPATCHER"
 
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-4)

@@ -93,7 +93,8 @@ class Batch:
             await self.tx.ahead.reserve(made)
         rows: list[UUID] = []
         for model in sorted(named, key=lock_order):
-            if self.tx.actor.may(model.reads) and (ids := named[model] - made):
+            may = self.tx.actor.may(model.reads) and not model.shared
+            if may and (ids := named[model] - made):
                 rows += await self.tx.preload(model, ids)
         if rows:
             await self.tx.clocks.load(rows)

@@ -44,6 +44,7 @@ class Part(Entity):
     __tablename__ = "part"
     __table_args__ = (UniqueConstraint("organisation_id", "number"),)
     reads = Scope.STOCK_READ
+    shared = True
 
     number: Mapped[str] = column(80, description="The article number.")
     name: Mapped[str] = column(200)
