@@ -61,70 +61,83 @@ def create() -> Starlette:
     return create_app(settings)
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The whole server."""
-    database = Database(settings.database_url)
-    kernel = Kernel(database, MEMBERSHIPS)
-    tokens = Tokens(settings)
-    authenticator = Authenticator(database, tokens)
-    heads = Heads(database)
-    tail = Tail(database, heads)
-    wake = Wake(database, heads)
-    acknowledged = Acknowledged(database)
-    lanes = Lanes()
-    feed = Feed(database, tuple(ENTITIES.values()), tail, urgent_scopes, lanes)
-    door = Door(database, tail, authenticator)
-    cursors = CursorCodec(tokens.ring.secret("cursor"))
-    pulls = Pull(door, feed, cursors, acknowledged)
-    streams = Stream(door, feed, cursors, wake, lanes.streams, settings.heartbeat_seconds)
+class Parts:
+    """What the server is made of; each endpoint is handed what it needs of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = database = Database(settings.database_url)
+        self.kernel = Kernel(database, MEMBERSHIPS)
+        self.tokens = Tokens(settings)
+        self.authenticator = Authenticator(database, self.tokens)
+        self.heads = Heads(database)
+        self.wake = Wake(database, self.heads)
+        self.acknowledged = Acknowledged(database)
+        self.lanes = Lanes()
+        tail = Tail(database, self.heads)
+        self.door = Door(database, tail, self.authenticator)
+        self.feed = Feed(database, tuple(ENTITIES.values()), tail, urgent_scopes, self.lanes)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        await wake.start()
-        house = asyncio.create_task(keep_house(kernel, settings, wake.closing))
+    async def running(self, _app: Starlette) -> AsyncIterator[None]:
+        """From the start of the server to its end."""
+        await self.wake.start()
+        house = asyncio.create_task(keep_house(self.kernel, self.settings, self.wake.closing))
         try:
-            with _at_the_signal_to_stop(wake.close):
+            with _at_the_signal_to_stop(self.wake.close):
                 yield
         finally:
-            await wake.stop()
+            await self.wake.stop()
             await house
-            await acknowledged.close()
-            await heads.close()
-            await database.close()
+            await self.acknowledged.close()
+            await self.heads.close()
+            await self.database.close()
 
+
+def create_app(settings: Settings) -> Starlette:
+    """The whole server."""
+    parts = Parts(settings)
     app = Starlette(
-        routes=[
-            # Asked most often, so found first.
-            *Sync(kernel, COMMANDS, lanes.pushes, pulls, streams, Checking(door, feed, cursors)).routes(),
-            *Endpoints(Sessions(kernel, tokens)).routes(),
-            *health_routes(database),
-            contract_route(sync_contract(settings.horizon_days)),
-            *_graphql(kernel, wake, feed, settings),
-            *(page_routes() if is_demo(settings) else ()),
-        ],
+        routes=_routes(parts),
         middleware=[
             Middleware(RequestMiddleware),
             Middleware(BodyLimitMiddleware, limit=settings.body_limit),
-            Middleware(AuthenticationMiddleware, authenticator=authenticator, public=_PUBLIC),
+            Middleware(AuthenticationMiddleware, authenticator=parts.authenticator, public=_PUBLIC),
         ],
         exception_handlers={HTTPException: _http_error},
-        lifespan=lifespan,
+        lifespan=parts.running,
     )
     # Such a redirect would name whatever host the request does.
     app.router.redirect_slashes = False
     # For tests and tools; requests get what they need from their endpoint.
-    app.state.kernel = kernel
-    app.state.tokens = tokens
-    app.state.authenticator = authenticator
-    app.state.wake = wake
-    app.state.lanes = lanes
-    app.state.acknowledged = acknowledged
+    for name in ("kernel", "tokens", "authenticator", "wake", "lanes", "acknowledged"):
+        setattr(app.state, name, getattr(parts, name))
     return app
 
 
-def _graphql(kernel: Kernel, wake: Wake, feed: Feed, settings: Settings) -> list[BaseRoute]:
-    served = graphql_app(kernel, settings, wake, feed)
-    served = ide_first(served) if is_demo(settings) else served
+def _routes(parts: Parts) -> list[BaseRoute]:
+    return [
+        # Asked most often, so found first.
+        *_sync(parts).routes(),
+        *Endpoints(Sessions(parts.kernel, parts.tokens)).routes(),
+        *health_routes(parts.database),
+        contract_route(sync_contract(parts.settings.horizon_days)),
+        *_graphql(parts),
+        *(page_routes() if is_demo(parts.settings) else ()),
+    ]
+
+
+def _sync(parts: Parts) -> Sync:
+    door, feed, lanes = parts.door, parts.feed, parts.lanes
+    cursors = CursorCodec(parts.tokens.ring.secret("cursor"))
+    pulls = Pull(door, feed, cursors, parts.acknowledged)
+    streams = Stream(door, feed, cursors, parts.wake, lanes.streams, parts.settings.heartbeat_seconds)
+    return Sync(parts.kernel, COMMANDS, lanes.pushes, pulls, streams, Checking(door, feed, cursors))
+
+
+def _graphql(parts: Parts) -> list[BaseRoute]:
+    served = graphql_app(parts.kernel, parts.settings, parts.wake, parts.feed)
+    served = ide_first(served) if is_demo(parts.settings) else served
     return [Route("/graphql", served), WebSocketRoute("/graphql", served)]
 
 

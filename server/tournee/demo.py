@@ -76,6 +76,9 @@ def emails() -> list[str]:
 
 async def seed(kernel: Kernel, today: date) -> None:
     """Add both organisations; one that exists is left alone. All of one or nothing."""
+    both = (demo_id("organisation/demo"), demo_id("organisation/other"))
+    if all([await organisation_exists(kernel.database, id) for id in both]):
+        return
     # One hash for all: making nine takes longer than everything else here.
     password_hash = await hash_password(PASSWORD)
     await _seed(
