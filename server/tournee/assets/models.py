@@ -105,10 +105,12 @@ class Asset(Entity):
     external_key: Mapped[str | None] = column(
         200, merge=Merge.FIRST_WINS, description="The record's key in the system it was imported from."
     )
-    criticality: Mapped[Criticality] = column(default=Criticality.MEDIUM)
-    installed_on: Mapped[date | None] = column()
+    criticality: Mapped[Criticality] = column(merge=Merge.REVIEW, default=Criticality.MEDIUM)
+    installed_on: Mapped[date | None] = column(merge=Merge.MIN, description="The earliest day that is known.")
     warranty_starts_on: Mapped[date | None] = column()
-    warranty_ends_on: Mapped[date | None] = column(description="The last day of the warranty.")
+    warranty_ends_on: Mapped[date | None] = column(
+        merge=Merge.MAX, description="The last day of the warranty; an extension is not lost."
+    )
     notes: Mapped[str | None] = column()
     specification: Mapped[dict[str, Any]] = column(
         default=dict, description="Technical data as imported: any key, with a text."

@@ -127,7 +127,9 @@ class Site(Entity):
     latitude: Mapped[float | None] = column(minimum=-90, maximum=90, description="Degrees, WGS 84.")
     longitude: Mapped[float | None] = column(minimum=-180, maximum=180, description="Degrees, WGS 84.")
     time_zone: Mapped[str] = column(60, default="UTC", description="IANA name, such as `Europe/Paris`.")
-    access_notes: Mapped[str | None] = column(description="Keys, codes, whom to ask, where to park.")
+    access_notes: Mapped[str | None] = column(
+        merge=Merge.REVIEW, description="Keys, codes, whom to ask, where to park."
+    )
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.id,)

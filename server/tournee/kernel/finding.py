@@ -128,11 +128,13 @@ class Finding:
         return found is not None
 
     async def changed_since_base(self, row: Entity) -> set[str]:
-        """Wire names of the row's fields that somebody else changed after the device's base."""
+        """Wire names of the row's fields that somebody else changed last after the device's base."""
         operation = self.current
         if operation.base is None or self.is_new(row):
             return set()
-        return await self.clocks.changed_by_others(row, operation.base, operation.device_id)
+        theirs = await self.clocks.changed_by_others(row, operation.base, operation.device_id)
+        # What the device has changed in this very push has no clock yet.
+        return theirs - self.notes.changed(row, operation.device_id) if theirs else theirs
 
     async def value_at_base(self, row: Entity, name: str) -> Any:
         """The value a field had when the device last saw the record, from the log."""

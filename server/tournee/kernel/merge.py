@@ -1,7 +1,8 @@
 """Field-level merge: what becomes of a plain edit that meets somebody else's.
 
-A field nobody else changed since the device's base is simply set. Where both changed it, the
-field's policy decides; what the policy sets aside goes to the conflict inbox, never away.
+Three ways: what the device saw (base), what it sends (mine), what stands (theirs). A field that only
+one of the two changed becomes what that one made of it. Where both did, the field's policy decides;
+what the policy sets aside goes to the conflict inbox, never away.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tournee.kernel.conflict import ConflictKind
+from sqlalchemy import select
+
+from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.database import Entity
 from tournee.kernel.fields import Merge, field_named, present, wire_value
 from tournee.kernel.transaction import Transaction
@@ -25,25 +28,47 @@ async def merge(tx: Transaction, row: Entity, changes: dict[str, Any]) -> None:
         return
     disputed: dict[str, Any] = {}
     for name, mine in changes.items():
-        field = field_named(type(row), name)
-        held = getattr(row, name)
-        if field.wire not in theirs or held == mine:
+        wire = field_named(type(row), name).wire
+        if wire not in theirs or getattr(row, name) == mine:
             setattr(row, name, mine)
             operation.kept = True
-        elif field.merge in _QUIET:
-            setattr(row, name, _QUIET[field.merge](held, mine))
-            operation.kept = True
-        else:
+        elif not await _settle(tx, row, name, mine):
             disputed[name] = mine
     if disputed:
         await _dispute(tx, row, disputed)
 
 
+async def _settle(tx: Transaction, row: Entity, name: str, mine: Any) -> bool:
+    """Whether both sides can have their way in a field that others changed; what becomes of it then."""
+    field = field_named(type(row), name)
+    base, held = await tx.value_at_base(row, field.wire), getattr(row, name)
+    if wire_value(mine) == base:
+        # Sent along as it had been: only the others changed it.
+        result = held
+    elif field.merge in _QUIET:
+        result = _QUIET[field.merge](base, held, mine)
+    else:
+        return False
+    if result != held:
+        setattr(row, name, result)
+        tx.current.kept = True
+    if result != mine:
+        tx.current.lost.append(field.wire)
+    return True
+
+
+def _united(base: list[Any] | None, held: list[Any], mine: list[Any]) -> list[Any]:
+    """What either added is in, what either took out is out."""
+    removed = [item for item in base or [] if item not in mine]
+    added = [item for item in mine if item not in (base or []) and item not in held]
+    return [*(item for item in held if item not in removed), *dict.fromkeys(added)]
+
+
 # These policies have an answer in which neither side loses anything.
-_QUIET: dict[Merge, Callable[[Any, Any], Any]] = {
-    Merge.MAX: lambda held, mine: mine if held is None or (mine is not None and mine > held) else held,
-    Merge.MIN: lambda held, mine: mine if held is None or (mine is not None and mine < held) else held,
-    Merge.SET_UNION: lambda held, mine: [*held, *(item for item in mine if item not in held)],
+_QUIET: dict[Merge, Callable[[Any, Any, Any], Any]] = {
+    Merge.MAX: lambda _, held, mine: max((one for one in (held, mine) if one is not None), default=None),
+    Merge.MIN: lambda _, held, mine: min((one for one in (held, mine) if one is not None), default=None),
+    Merge.SET_UNION: _united,
 }
 
 
@@ -59,7 +84,32 @@ async def _dispute(tx: Transaction, row: Entity, disputed: dict[str, Any]) -> No
             operation.kept = True
         else:
             operation.lost.append(wire[name])
-    await tx.conflict(ConflictKind.FIELD_CHANGED_BY_BOTH, row, base=base, mine=mine, theirs=theirs)
+    if not await _bring_up(tx, row, mine, theirs):
+        await tx.conflict(ConflictKind.FIELD_CHANGED_BY_BOTH, row, base=base, mine=mine, theirs=theirs)
+
+
+async def _bring_up(tx: Transaction, row: Entity, mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """What a device goes on to say of the same fields belongs to the conflict that is open already."""
+    operation = tx.current
+    found = await tx.all(
+        select(Conflict).where(
+            Conflict.record_id == row.id,
+            Conflict.device_id == operation.device_id,
+            Conflict.kind == ConflictKind.FIELD_CHANGED_BY_BOTH,
+            Conflict.status == ConflictStatus.OPEN,
+        )
+    )
+    conflict = next((one for one in found if mine.keys() <= one.mine.keys()), None)
+    if conflict is None:
+        return False
+    conflict.mine = {**conflict.mine, **mine}
+    conflict.theirs = {**conflict.theirs, **theirs}
+    conflict.standing = present(row, conflict.mine.keys())
+    conflict.command, conflict.operation_id = operation.command, operation.id
+    conflict.occurred_at = operation.occurred_at
+    conflict.involve(operation.id)
+    operation.conflict = conflict
+    return True
 
 
 async def _dispute_deletion(tx: Transaction, row: Entity, changes: dict[str, Any]) -> None:

@@ -84,6 +84,11 @@ class Notes:
             names = [name for name in names if name in state.committed_state]
         return {name: present.get(name) for name in names if present.get(name) != seen.get(name)}
 
+    def changed(self, row: Entity, device_id: UUID | None) -> set[str]:
+        """Wire names of what this device's commands changed of a row so far."""
+        own = (entry for entry in self.entries if entry.row is row and entry.device_id == device_id)
+        return {name for entry in own for name in entry.after}
+
     def require_complete(self) -> None:
         """Refuse what was changed between commands, or by one that had not found it first."""
         for row in self.flushed:
