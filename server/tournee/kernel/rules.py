@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
@@ -29,6 +29,17 @@ def obeying(plain: Command[Any, EntityT], *rules: Rule[EntityT]) -> Command[Any,
         return row
 
     return dataclasses.replace(plain, function=function)
+
+
+async def is_held_by_another(tx: Transaction, row: Entity, *conditions: ColumnElement[bool]) -> bool:
+    """Whether another row of this kind, deleted or not, meets the conditions.
+
+    Asked before the row is written: the unique index would refuse it without naming the field.
+    """
+    model: Any = type(row)
+    own = (model.organisation_id == tx.organisation_id, model.id != row.id)
+    with tx.session.no_autoflush:
+        return await tx.session.scalar(select(model.id).where(*own, *conditions).limit(1)) is not None
 
 
 async def not_its_own_ancestor(tx: Transaction, row: Entity) -> None:

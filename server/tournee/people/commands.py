@@ -16,7 +16,7 @@ from tournee.kernel.errors import Conflict, Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
 from tournee.kernel.plain import creates, deletes, edits
-from tournee.kernel.rules import not_its_own_ancestor, obeying
+from tournee.kernel.rules import is_held_by_another, not_its_own_ancestor, obeying
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import (
     Absence,
@@ -38,16 +38,7 @@ from tournee.people.models import (
 async def _account_is_free(tx: Transaction, technician: Technician) -> None:
     if technician.account_id is None:
         return
-    # Asked before the flush, at which the unique index would refuse it in words for nobody.
-    with tx.session.no_autoflush:
-        taken = await tx.session.scalar(
-            select(Technician.id).where(
-                Technician.organisation_id == tx.organisation_id,
-                Technician.account_id == technician.account_id,
-                Technician.id != technician.id,
-            )
-        )
-    if taken is not None:
+    if await is_held_by_another(tx, technician, Technician.account_id == technician.account_id):
         raise Conflict("This account belongs to another technician.", "accountId")
 
 

@@ -18,7 +18,7 @@ from tournee.kernel.errors import Blocked, Conflict, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
 from tournee.kernel.plain import creates, edits
-from tournee.kernel.rules import obeying
+from tournee.kernel.rules import is_held_by_another, obeying
 from tournee.kernel.transaction import Transaction
 from tournee.procedures.models import ChecklistVersion, VersionStatus
 from tournee.quality.models import Audit, AuditMember
@@ -48,15 +48,7 @@ async def is_no_double(tx: Transaction, audit: Audit) -> None:
     """One audit for each key of the system it came from."""
     if audit.external_key is None or tx.ahead.claim(Audit.external_key, audit.external_key):
         return
-    other = select(Audit.id).where(
-        Audit.organisation_id == tx.organisation_id,
-        Audit.external_key == audit.external_key,
-        Audit.id != audit.id,
-    )
-    # Asked before the row is written, so that the refusal names the field.
-    with tx.session.no_autoflush:
-        taken = await tx.session.scalar(other) is not None
-    if taken:
+    if await is_held_by_another(tx, audit, Audit.external_key == audit.external_key):
         raise Conflict("An audit with this external key exists already.", "externalKey")
 
 

@@ -11,23 +11,15 @@ from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
 from tournee.kernel.errors import Conflict, Invalid, TransitionNotAllowed
 from tournee.kernel.plain import creates, edits
-from tournee.kernel.rules import not_its_own_ancestor, obeying
+from tournee.kernel.rules import is_held_by_another, not_its_own_ancestor, obeying
 from tournee.kernel.transaction import Transaction
 from tournee.quality.models import QualityStandard, StandardClause
 from tournee.quality.states import StandardStatus
 
 
 async def _one_of_its_revision(tx: Transaction, standard: QualityStandard) -> None:
-    other = select(QualityStandard.id).where(
-        QualityStandard.organisation_id == tx.organisation_id,
-        QualityStandard.code == standard.code,
-        QualityStandard.revision == standard.revision,
-        QualityStandard.id != standard.id,
-    )
-    # Asked before the row is written, so that the refusal names the field.
-    with tx.session.no_autoflush:
-        taken = await tx.session.scalar(other) is not None
-    if taken:
+    same = (QualityStandard.code == standard.code, QualityStandard.revision == standard.revision)
+    if await is_held_by_another(tx, standard, *same):
         raise Conflict("This revision of the standard exists already.", "revision")
 
 
