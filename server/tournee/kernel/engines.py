@@ -31,6 +31,9 @@ _SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c timezone=UTC"
 # Waiting for a lock first: changing the journal's mode needs one.
 _PRAGMAS = ("busy_timeout=30000", "foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL")
 
+# An error of a statement is logged, and what the statement was given is people's data and secrets.
+_DISCREET: Final[dict[str, Any]] = {"hide_parameters": True}
+
 
 def async_url(url: str) -> str:
     """The URL with the asynchronous driver we keep for its database."""
@@ -51,7 +54,7 @@ def outside_transactions(engine: AsyncEngine) -> AsyncEngine:
 
 def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
     """Real transactions: the driver's implicit BEGIN is off and ours says which kind it is."""
-    engine = create_async_engine(async_url(url), pool_timeout=POOL_SECONDS)
+    engine = create_async_engine(async_url(url), pool_timeout=POOL_SECONDS, **_DISCREET)
 
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
@@ -82,6 +85,7 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
         max_overflow=pool_size // 2,
         pool_timeout=POOL_SECONDS,
         connect_args={"options": _SESSION, "autocommit": True},
+        **_DISCREET,
     )
 
     @event.listens_for(engine.sync_engine, "begin")
