@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from tournee import migrations
 from tournee.app import create_app
-from tournee.settings import Settings
+from tournee.settings import Settings, read_settings
 
 
 @asynccontextmanager
@@ -129,6 +129,32 @@ async def test_what_is_not_there_is_refused_with_a_code(
 ) -> None:
     answer = await client.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+async def test_only_pages_of_origins_that_were_named_may_call_from_a_browser(tmp_path: Path) -> None:
+    settings = read_settings(
+        {"TOURNEE_DIRECTORY": str(tmp_path), "TOURNEE_WEB_ORIGINS": "https://a.example, https://b.example"}
+    )
+    question = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    async with caller(create_app(settings)) as client:
+        for origin, allowed in (
+            ("https://b.example", "https://b.example"),
+            ("https://b.example.evil", None),
+            ("null", None),
+        ):
+            asked = await client.options("/graphql", headers={"Origin": origin, **question})
+            assert asked.headers.get("Access-Control-Allow-Origin") == allowed
+            told = await client.post("/graphql", headers={"Origin": origin})
+            assert (told.status_code, told.headers.get("Access-Control-Allow-Origin")) == (401, allowed)
+            assert "Access-Control-Allow-Credentials" not in told.headers
+
+
+async def test_without_any_named_no_page_elsewhere_may_call(client: httpx2.AsyncClient) -> None:
+    told = await client.get("/healthz", headers={"Origin": "https://a.example"})
+    assert not any(name.lower().startswith("access-control") for name in told.headers)
 
 
 async def test_requests_are_counted_by_route_and_not_by_path(client: httpx2.AsyncClient) -> None:

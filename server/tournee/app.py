@@ -14,6 +14,7 @@ from typing import cast
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -101,6 +102,7 @@ def create_app(settings: Settings) -> Starlette:
         routes=_routes(parts),
         middleware=[
             Middleware(RequestMiddleware),
+            *_pages_elsewhere(settings),
             Middleware(BodyLimitMiddleware, limit=settings.body_limit),
             Middleware(AuthenticationMiddleware, authenticator=parts.authenticator, public=_PUBLIC),
         ],
@@ -113,6 +115,21 @@ def create_app(settings: Settings) -> Starlette:
     for name in ("kernel", "tokens", "authenticator", "wake", "lanes", "acknowledged"):
         setattr(app.state, name, getattr(parts, name))
     return app
+
+
+def _pages_elsewhere(settings: Settings) -> list[Middleware]:
+    """No credentials: tokens come in a header, so a page gets nothing that it could not ask elsewhere."""
+    if not settings.web_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.web_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-Id"],
+            expose_headers=["ETag", "Retry-After", "WWW-Authenticate", "X-Request-Id"],
+        )
+    ]
 
 
 def _routes(parts: Parts) -> list[BaseRoute]:

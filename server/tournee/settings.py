@@ -25,6 +25,8 @@ class Settings:
     body_limit: int = 8 * 1024 * 1024
     log_format: str = "json"
     heartbeat_seconds: float = 15.0
+    # Pages of these origins, such as `https://app.example.org`, may call from a browser.
+    web_origins: tuple[str, ...] = ()
     # How far back a cursor can be continued, and how old the work may be that devices hand in.
     horizon_days: int = 90
     operations_days: int = 400
@@ -55,6 +57,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         body_limit=int(env.get("TOURNEE_BODY_LIMIT", default.body_limit)),
         log_format=env.get("TOURNEE_LOG_FORMAT", default.log_format),
         heartbeat_seconds=float(env.get("TOURNEE_HEARTBEAT_SECONDS", default.heartbeat_seconds)),
+        web_origins=tuple(env.get("TOURNEE_WEB_ORIGINS", "").replace(",", " ").split()),
         horizon_days=int(env.get("TOURNEE_HORIZON_DAYS", default.horizon_days)),
         operations_days=int(env.get("TOURNEE_OPERATIONS_DAYS", default.operations_days)),
     )
