@@ -28,6 +28,7 @@ import tournee.sync.models
 import tournee.sync.surrendered
 import tournee.work.commands
 import tournee.work.models
+from tournee.conflicts.table import LEGAL
 from tournee.kernel.command import Command
 from tournee.kernel.database import Entity
 from tournee.kernel.visibility import MembershipRule, MembershipRules
@@ -87,4 +88,4 @@ MEMBERSHIPS = MembershipRules(tuple(rule for domain in DOMAINS if (rule := domai
 @cache
 def sync_contract(horizon_days: int) -> SyncContract:
     """What clients are told of all this."""
-    return contract_of(ENTITIES.values(), COMMANDS.values(), horizon_days)
+    return contract_of(ENTITIES.values(), COMMANDS.values(), horizon_days, LEGAL)

@@ -170,6 +170,41 @@ async def test_a_visit_without_a_network_arrives_once_though_the_first_answer_wa
     )
 
 
+async def test_a_conflict_is_decided_in_the_office_and_the_device_is_told(
+    device: Device, field: Field, office: Office, ask: Callable[..., Awaitable[Any]]
+) -> None:
+    visit = await field.visit()
+    await device.pull()
+    order = (device.get("Appointment", visit) or {})["workOrderId"]
+    await office("updateWorkOrder", workOrderId=order, symptom="Demo: as the customer told it")
+    await device.do("updateWorkOrder", {"workOrderId": order, "symptom": "Demo: as it was found"})
+    (outcome,) = await device.push()
+    assert (outcome.status, (device.get("WorkOrder", order) or {})["symptom"]) == (
+        "merged", "Demo: as it was found"
+    )  # fmt: skip
+    asked = "query Q($id: ID!) { conflict(id: $id) { availableResolutions { resolution allowed } } }"
+    offered = (await ask(asked, id=outcome.conflict))["conflict"]["availableResolutions"]
+    assert {"resolution": "MERGE_FIELDS", "allowed": True} in offered
+    await device.pull()
+    assert (device.get("Conflict", outcome.conflict) or {})["status"] == "OPEN"
+    merged = {"name": "symptom", "take": "OTHER", "value": "Demo: both"}
+    await office(
+        "resolveConflict",
+        conflictId=outcome.conflict,
+        resolution="MERGE_FIELDS",
+        fields=[merged],
+        note="Demo: asked the customer.",
+    )
+    await device.pull()
+    told = device.get("Conflict", outcome.conflict) or {}
+    assert (told["status"], told["resolution"], told["note"]) == (
+        "RESOLVED", "MERGE_FIELDS", "Demo: asked the customer."
+    )  # fmt: skip
+    assert told["decided"] == {"symptom": "Demo: both"}
+    assert told["resolvedById"] is not None
+    assert (device.get("WorkOrder", order) or {})["symptom"] == "Demo: both"
+
+
 async def test_the_stream_brings_what_the_office_does_and_resumes_where_it_was(
     device: Device, field: Field, office: Office
 ) -> None:

@@ -13,6 +13,7 @@ from tests.api.ask import ask
 from tests.house import House
 from tournee.api.schema import sdl
 from tournee.catalogue import COMMANDS, ENTITIES, sync_contract
+from tournee.conflicts.table import LEGAL
 from tournee.kernel.actor import Actor
 from tournee.kernel.fields import NOT_EDITABLE, Merge, fields
 from tournee.kernel.inputs import _model
@@ -26,6 +27,7 @@ WHOLE = f"""{{syncContract{{protocol operationSchema horizonDays operationsLimit
   entities{{name scope description fields{FIELD}}}
   commands{{name scope offline fact unit record description input{INPUT}}}
   objects{{name fields{INPUT}}}
+  conflicts{{kind resolutions}}
 }}}}"""
 
 
@@ -85,6 +87,11 @@ def test_a_plain_edit_takes_what_the_contract_calls_editable_and_nothing_that_me
         taken = {one.name for one in edit.input} if edit else set()
         assert {one.name for one in entity.fields if one.editable} <= taken
     assert seen > 100
+
+
+def test_every_kind_of_conflict_is_told_with_its_decisions() -> None:
+    told = {one.kind: set(one.resolutions) for one in CONTRACT.conflicts}
+    assert told == {kind: set(ways) for kind, ways in LEGAL.items()}
 
 
 def test_limits_enums_objects_and_references_are_told() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum, StrEnum
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from uuid import UUID
 
 from tournee.kernel.command import Command
+from tournee.kernel.conflict import ConflictKind, Resolution
 from tournee.kernel.database import BY_TABLE, Entity
 from tournee.kernel.fields import Field, Merge, camel, fields
 from tournee.kernel.inputs import Limits, Unset
@@ -111,6 +112,14 @@ class SyncCommand:
 
 
 @dataclass(frozen=True)
+class SyncConflict:
+    """A kind of conflict, and how it may be decided."""
+
+    kind: ConflictKind
+    resolutions: list[Resolution]
+
+
+@dataclass(frozen=True)
 class SyncContract:
     """What a client must know to work offline."""
 
@@ -122,14 +131,16 @@ class SyncContract:
     entities: list[SyncEntity]
     commands: list[SyncCommand]
     objects: list[SyncObject]
+    conflicts: list[SyncConflict]
 
 
 def contract_of(
     entities: Iterable[type[Entity]],
     commands: Iterable[Command[Any, Any]],
     horizon_days: int,
+    legal: Mapping[ConflictKind, Iterable[Resolution]],
 ) -> SyncContract:
-    """The contract of these entities and commands."""
+    """The contract of these entities and commands; `legal` says how each conflict may be decided."""
     commands = list(commands)
     found: dict[str, SyncObject] = {}
     for command in commands:
@@ -143,6 +154,7 @@ def contract_of(
         entities=[_entity(entity, _edited(entity, commands)) for entity in entities],
         commands=[_command(command) for command in commands],
         objects=[found[name] for name in sorted(found)],
+        conflicts=[SyncConflict(kind, list(ways)) for kind, ways in legal.items()],
     )
 
 
