@@ -31,6 +31,9 @@ class FakeServer(httpx2.AsyncBaseTransport):
         self.tokens_given = 0
         self.last_event_ids: list[str | None] = []
         self.events: asyncio.Queue[Document | None] = asyncio.Queue()
+        self.reports: list[Document] = []
+        self.answers: list[httpx2.Response] = []
+        self.progress: Document | None = None
 
     @property
     def head(self) -> int:
@@ -65,10 +68,17 @@ class FakeServer(httpx2.AsyncBaseTransport):
             return httpx2.Response(401, json={"code": "UNAUTHENTICATED"})
         if self.revoked:
             return httpx2.Response(403, json={"code": "DEVICE_REVOKED"})
+        if self.answers:
+            return self.answers.pop(0)
         if request.url.path == "/sync/push":
+            self.reports.append(
+                {key: value for key, value in json.loads(body).items() if key != "operations"}
+            )
             return self._push(json.loads(body)["operations"])
         if request.url.path == "/sync/pull":
-            return httpx2.Response(200, json=self._pull(request.url.params.get("cursor")))
+            self.reports.append(dict(request.url.params))
+            page = self._pull(request.url.params.get("cursor"))
+            return httpx2.Response(200, json=page | ({"progress": self.progress} if self.progress else {}))
         self.last_event_ids.append(request.headers.get("Last-Event-ID"))
         return httpx2.Response(
             200, headers={"Content-Type": "text/event-stream"}, stream=_Events(self.events)

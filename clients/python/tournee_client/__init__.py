@@ -7,7 +7,7 @@ from tournee_client.ids import new_id, uuid7
 from tournee_client.outbox import Operation, Rejection
 from tournee_client.retry import Backoff
 from tournee_client.store import Store
-from tournee_client.wire import Change, Outcome, Page
+from tournee_client.wire import Change, Outcome, Page, Progress
 
 __all__ = [
     "Backoff",
@@ -18,6 +18,7 @@ __all__ = [
     "Operation",
     "Outcome",
     "Page",
+    "Progress",
     "ProtocolError",
     "Rejection",
     "Revoked",

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, Self, TypeVar
 from uuid import UUID
 
@@ -20,10 +20,11 @@ from tournee_client.ids import new_id
 from tournee_client.link import Link
 from tournee_client.outbox import Draft, Operation, Rejection
 from tournee_client.push import Push
+from tournee_client.report import Report
 from tournee_client.retry import Backoff
 from tournee_client.store import Store
 from tournee_client.verify import Repaired, Verification
-from tournee_client.wire import Change, Document, Outcome, instant, plain
+from tournee_client.wire import Change, Document, Outcome, Progress, instant, plain
 
 T = TypeVar("T")
 
@@ -62,6 +63,8 @@ class Device:
         clock: Callable[[], datetime] = _now,
         name: str = "tournee-python",
         backoff: Backoff | None = None,
+        app: str = "tournee-python/0.1",
+        on_progress: Callable[[Progress], object] = lambda _: None,
     ) -> None:
         self.store = store
         self._clock = clock
@@ -69,7 +72,9 @@ class Device:
         self._http = http or httpx2.AsyncClient(timeout=30.0)
         patience = backoff or Backoff()
         link = Link(base_url, store, self._http, name=name, clock=clock, backoff=patience)
-        self._link, self._push, self._feed = link, Push(link, store), Feed(link, store, patience)
+        report = Report(app, store, link)
+        self._link, self._push = link, Push(link, store, report)
+        self._feed = Feed(link, store, patience, report, on_progress)
         self._farewell = Farewell(link, store, self._push)
 
     async def __aenter__(self) -> Self:
@@ -182,7 +187,13 @@ class Device:
 
     async def verify(self) -> list[Repaired]:
         """Compare the copy with the server's, put right only what differs, and return what did."""
-        return await Verification(self._link, self.store, self._feed).run()
+        check = Verification(self._link, self.store, self._feed)
+        return await self._unless_revoked(check.run, patient=False)
+
+    @property
+    def clock_skew(self) -> timedelta | None:
+        """By how much this device's clock is ahead of the server's, as of the last answer."""
+        return self._link.clock_skew
 
     def get(self, entity: str, id: str | UUID) -> Document | None:
         """Return a row: what the server last said, under what this device has done since."""

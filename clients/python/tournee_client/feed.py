@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from tournee_client.errors import Offline, ProtocolError
 from tournee_client.link import Link
+from tournee_client.report import Report
 from tournee_client.retry import Backoff
 from tournee_client.store import Store
-from tournee_client.wire import Change, Page
+from tournee_client.wire import Change, Page, Progress
 
 _RESYNCS = 3
 
@@ -18,10 +19,19 @@ _RESYNCS = 3
 class Feed:
     """Keeps the local copy up to the server's."""
 
-    def __init__(self, link: Link, store: Store, backoff: Backoff) -> None:
+    def __init__(
+        self,
+        link: Link,
+        store: Store,
+        backoff: Backoff,
+        report: Report,
+        progress: Callable[[Progress], object],
+    ) -> None:
         self._link = link
         self._store = store
         self._backoff = backoff
+        self._report = report
+        self._progress = progress
         # A page is only right on top of the cursor it was asked with.
         self._turn = asyncio.Lock()
 
@@ -37,13 +47,15 @@ class Feed:
             while more:
                 page = await self._next_page(patient)
                 changes += self._store.apply(page, settled)
+                if page.progress is not None:
+                    self._progress(page.progress)
                 more = page.more
             return changes
 
     async def _next_page(self, patient: bool) -> Page:
         for _ in range(_RESYNCS):
             cursor = self._store.next_cursor
-            query = {} if cursor is None else {"cursor": cursor}
+            query = self._report.query() | ({} if cursor is None else {"cursor": cursor})
             page = Page.parse(await self._link.call("GET", "/sync/pull", patient, params=query))
             if page.resync and cursor is not None:
                 self._store.renew()

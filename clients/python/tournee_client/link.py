@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncGenerator, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -42,14 +44,25 @@ class Link:
         self._backoff = backoff
         self._access: str | None = None
         self._granting = asyncio.Lock()
+        self.clock_skew: timedelta | None = None
 
     async def sign_in(self, username: str, password: str) -> None:
         """Exchange a password for tokens that belong to this device."""
+        self._same_server()
         self._same_person(username)
         async with self._granting:
             form = {"grant_type": "password", "username": username, "password": password}
             await self._grant({**form, "device": self._store.device, "device_name": self._name})
         self._store.database.put("user", username)
+        self._store.database.put("server", self._base)
+
+    def _same_server(self) -> None:
+        server = self._store.database.get("server")
+        if server is not None and server.casefold() != self._base.casefold():
+            # Else the work for one server would be handed in to another, with the token of the first.
+            raise SignInRefused(
+                "other_server", f"the store belongs to {server}; call Store.move if that is this server"
+            )
 
     def _same_person(self, username: str) -> None:
         user = self._store.database.get("user")
@@ -71,6 +84,7 @@ class Link:
             token = self._store.database.get("refresh_token")
             if token is None:
                 raise SignInRefused("not_signed_in")
+            self._same_server()
             await self._grant({"grant_type": "refresh_token", "refresh_token": token})
 
     async def _grant(self, form: Mapping[str, str]) -> None:
@@ -84,10 +98,20 @@ class Link:
         access, refresh = body.get("access_token"), body.get("refresh_token")
         if not isinstance(access, str):
             raise ProtocolError("an answer without an access token")
+        self._same_account(access)
         if refresh is not None:
             # Kept before anything is done with it: the old one is void from now on.
             self._store.database.put("refresh_token", refresh)
         self._access = access
+
+    def _same_account(self, access: str) -> None:
+        """Nobody else under the same name: an account made anew, or of another organisation."""
+        account = _account(access)
+        known = self._store.database.get("account")
+        if account is not None and known is not None and account != known:
+            raise SignInRefused("other_account", "the store belongs to another account of this name")
+        if account is not None:
+            self._store.database.put("account", account)
 
     async def surrender(self, body: Any, patient: bool) -> Any:
         """Hand in work as a revoked device, which has no access any more."""
@@ -169,10 +193,31 @@ class Link:
         return self._http.build_request(method, f"{self._base}{path}", **{**options, "headers": headers})
 
     async def _send(self, request: httpx2.Request, stream: bool = False) -> httpx2.Response:
+        sent = self._clock()
         try:
-            return await self._http.send(request, stream=stream, follow_redirects=False)
+            response = await self._http.send(request, stream=stream, follow_redirects=False)
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             raise Offline(f"no answer: {error!r}") from error
+        self._measure(sent, response)
+        return response
+
+    def _measure(self, sent: datetime, response: httpx2.Response) -> None:
+        """Take the server's clock to have shown the answer's date halfway, and half a second more."""
+        try:
+            date = parsedate_to_datetime(response.headers.get("Date", ""))
+            self.clock_skew = sent + (self._clock() - sent) / 2 - (date + timedelta(seconds=0.5))
+        except (TypeError, ValueError):
+            return
+
+
+def _account(access: str) -> str | None:
+    """The organisation and account an access token names; None where it cannot be read."""
+    try:
+        body = access.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        return f"{claims['org']}/{claims['sub']}"
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _checked(response: httpx2.Response, clock: Callable[[], datetime]) -> httpx2.Response:

@@ -108,6 +108,13 @@ class Outbox:
         (count,) = self._execute("SELECT count(*) FROM outbox WHERE state = 'pending'").fetchone()
         return int(count)
 
+    def queue(self) -> Document:
+        """Return how much waits to be handed in, and since when."""
+        count, oldest = self._execute(
+            "SELECT count(*), min(occurred_at) FROM outbox WHERE state = 'pending'"
+        ).fetchone()
+        return {"length": count} if oldest is None else {"length": count, "oldestAt": oldest}
+
     def batch(self, state: str, limit: int, after: int = 0) -> list[Operation]:
         """Return the next operations to hand in, never a part of a unit."""
         batch = self._select(_BATCH, state, after, limit)

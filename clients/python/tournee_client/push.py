@@ -10,11 +10,10 @@ from typing import Any
 from tournee_client.errors import ProtocolError
 from tournee_client.link import Link
 from tournee_client.outbox import Operation, units
+from tournee_client.report import Report
 from tournee_client.store import Store
 from tournee_client.wire import Answer, Document, Outcome
 
-APP = "tournee-python/0.1"
-SCHEMA = 1
 BATCH = 500
 
 _SET_ASIDE = {400: "UNREADABLE", 413: "TOO_LARGE"}
@@ -26,9 +25,10 @@ _Send = Callable[[Document], Awaitable[Any]]
 class Push:
     """Empties the outbox, one request at a time."""
 
-    def __init__(self, link: Link, store: Store) -> None:
+    def __init__(self, link: Link, store: Store, report: Report) -> None:
         self._link = link
         self._store = store
+        self._report = report
         self._turn = asyncio.Lock()
 
     async def run(self, patient: bool) -> list[Outcome]:
@@ -61,7 +61,7 @@ class Push:
         return self._settle(batch, answer)
 
     async def _send(self, operations: Sequence[Document], send: _Send) -> Answer:
-        body = {"device": self._store.device, "app": APP, "schema": SCHEMA, "operations": operations}
+        body = {**self._report.document(), "device": self._store.device, "operations": operations}
         return Answer.parse(await send(body))
 
     def _settle(self, batch: Sequence[Operation], answer: Answer) -> list[Outcome]:

@@ -168,6 +168,10 @@ class Store:
         ).fetchone()
         return None if found is None else int(found[0])
 
+    def move(self, base_url: str) -> None:
+        """Say that the server this store belongs to is now found there."""
+        self.database.put("server", base_url.rstrip("/"))
+
     @property
     def leaving(self) -> str | None:
         """How far a revoked device is on its way out: to `surrender`, to `wipe`, or `wiped`."""

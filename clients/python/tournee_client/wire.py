@@ -38,6 +38,19 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How much of a first copy has come: rows done, of about so many."""
+
+    done: int
+    total: int
+
+    @classmethod
+    def parse(cls, body: Any) -> Progress | None:
+        """Read it, where there is any."""
+        return None if body is None else cls(int(body["done"]), int(body["total"]))
+
+
+@dataclass(frozen=True)
 class Page:
     """A piece of the feed and the place after it."""
 
@@ -45,6 +58,7 @@ class Page:
     cursor: str | None
     more: bool
     resync: bool
+    progress: Progress | None = None
 
     @property
     def last_seq(self) -> int:
@@ -57,7 +71,11 @@ class Page:
         try:
             changes = tuple(Change.parse(change) for change in body.get("changes", ()))
             page = cls(
-                changes, body.get("cursor") or event_id, bool(body.get("more")), bool(body.get("resync"))
+                changes,
+                body.get("cursor") or event_id,
+                bool(body.get("more")),
+                bool(body.get("resync")),
+                Progress.parse(body.get("progress")),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"unreadable page: {error!r}") from error

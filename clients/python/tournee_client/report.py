@@ -1,0 +1,30 @@
+"""What the device says of itself with each push and pull, for the office to see."""
+
+from __future__ import annotations
+
+from tournee_client.link import Link
+from tournee_client.store import Store
+from tournee_client.wire import Document, dumps
+
+SCHEMA = 1
+
+
+class Report:
+    """Its app, the version of its operations, its queue, its clock."""
+
+    def __init__(self, app: str, store: Store, link: Link) -> None:
+        self._app = app
+        self._store = store
+        self._link = link
+
+    def document(self) -> Document:
+        """Return it as part of a push."""
+        said: Document = {"app": self._app, "schema": SCHEMA, "queue": self._store.outbox.queue()}
+        skew = self._link.clock_skew
+        return said if skew is None else said | {"clockSkew": round(skew.total_seconds() * 1000)}
+
+    def query(self) -> dict[str, str]:
+        """Return it as the parameters of a pull."""
+        return {
+            name: value if isinstance(value, str) else dumps(value) for name, value in self.document().items()
+        }

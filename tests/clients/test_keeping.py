@@ -1,0 +1,231 @@
+"""What must never be lost or mixed up on the device; and what it says of itself."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.clients.fake import FakeServer
+from tournee_client import Backoff, Device, Offline, Progress, ProtocolError, SignInRefused, Store
+from tournee_client import push as pushing
+from tournee_client.testing import FlakyTransport
+
+Open = Callable[[Store], Device]
+
+
+async def test_a_pulled_change_goes_under_an_unsent_edit(device: Device, server: FakeServer) -> None:
+    server.write("Customer", "c", {"name": "Old", "phone": "1"})
+    await device.sync()
+    await device.do("updateCustomer", {"customerId": "c", "phone": "mine"})
+    server.write("Customer", "c", {"name": "New", "phone": "theirs"})
+    await device.pull()
+    assert device.get("Customer", "c") == {"id": "c", "name": "New", "phone": "mine"}
+    assert device.store.server_row("Customer", "c") == {"id": "c", "name": "New", "phone": "theirs"}
+    await device.sync()
+    assert (server.row("Customer", "c") or {})["phone"] == "mine"
+    assert device.get("Customer", "c") == {"id": "c", "name": "New", "phone": "mine"}
+
+
+@pytest.mark.parametrize("resync", [False, True])
+async def test_an_unsent_edit_of_a_row_that_was_removed_is_still_handed_in(
+    device: Device, server: FakeServer, resync: bool
+) -> None:
+    server.write("Customer", "c", {"name": "Old"})
+    await device.sync()
+    done = await device.do("updateCustomer", {"customerId": "c", "phone": "mine"})
+    server.write("Customer", "c", None)
+    if resync:
+        server.restart_feed()
+    await device.pull()
+    assert device.get("Customer", "c") is None
+    assert [operation.id for operation in device.pending()] == [done]
+    await device.sync()
+    assert [operation["id"] for operation in server.applied] == [done]
+
+
+async def test_an_edit_shows_again_when_the_removed_row_comes_back(
+    device: Device, server: FakeServer
+) -> None:
+    server.write("Customer", "c", {"name": "Old"})
+    await device.sync()
+    await device.do("updateCustomer", {"customerId": "c", "phone": "mine"})
+    server.write("Customer", "c", None)
+    await device.pull()
+    server.write("Customer", "c", {"name": "Back"})
+    await device.pull()
+    assert device.get("Customer", "c") == {"id": "c", "name": "Back", "phone": "mine"}
+
+
+ANSWERS = [
+    httpx2.Response(401, json={"error": {"code": "UNAUTHENTICATED"}}),
+    httpx2.Response(403, json={"error": {"code": "DEVICE_MISMATCH"}}),
+    httpx2.Response(403, html="<h1>Forbidden</h1>"),
+    httpx2.Response(404),
+    httpx2.Response(429, headers={"Retry-After": "7"}),
+    httpx2.Response(500),
+    httpx2.Response(502, html="<h1>Bad gateway</h1>"),
+    httpx2.Response(503, headers={"Retry-After": "7"}),
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: f"{answer.status_code}-{len(answer.content)}")
+async def test_no_refusal_of_a_request_empties_the_outbox(
+    device: Device, server: FakeServer, answer: httpx2.Response
+) -> None:
+    done = [await device.do("createCustomer", {"id": str(number)}) for number in range(3)]
+    server.answers = [answer, answer]
+    with pytest.raises((Offline, ProtocolError, SignInRefused)):
+        await device.push()
+    assert [operation.id for operation in device.pending()] == done
+    server.answers = []
+    await device.sync()
+    assert [operation["id"] for operation in server.applied] == done
+
+
+async def test_who_is_told_when_to_come_back_comes_later_than_that(
+    device: Device, server: FakeServer, waits: list[float]
+) -> None:
+    await device.do("createCustomer", {"id": "c"})
+    server.answers = [httpx2.Response(429, headers={"Retry-After": "7"}), httpx2.Response(503)]
+    await device.sync()
+    assert waits == [7.0 + 0.5, 1.0]
+
+
+def test_devices_that_were_told_the_same_time_do_not_all_come_at_it() -> None:
+    waits = {Backoff().delay(0, 7.0) for _ in range(100)}
+    assert len(waits) > 90
+    assert min(waits) >= 7.0
+
+
+async def test_a_token_that_runs_out_between_two_batches_is_renewed_and_the_rest_handed_in(
+    device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushing, "BATCH", 2)
+    done = [await device.do("createCustomer", {"id": str(number)}) for number in range(7)]
+    settle, tokens = device.store.settle, server.tokens_given
+
+    def settled(*told: object) -> int:
+        server.expire()
+        return settle(*told)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(device.store, "settle", settled)
+    await device.push()
+    assert [operation["id"] for operation in server.applied] == done
+    assert server.tokens_given == tokens + 3
+
+
+def token(organisation: str, account: str) -> str:
+    body = json.dumps({"org": organisation, "sub": account}).encode()
+    return f"head.{base64.urlsafe_b64encode(body).decode().rstrip('=')}.signature"
+
+
+class Named(FakeServer):
+    """Says in its access tokens whose they are."""
+
+    account = ("organisation", "account")
+
+    def _token(self, form: dict[str, str]) -> httpx2.Response:
+        answer = super()._token(form)
+        if answer.status_code != 200:
+            return answer
+        self.access_token = token(*self.account)
+        return httpx2.Response(200, json=answer.json() | {"access_token": self.access_token})
+
+
+@pytest.mark.parametrize("other", [("another", "account"), ("organisation", "another")])
+async def test_another_account_of_the_same_name_cannot_take_over_a_store(
+    open_device: Open, store: Store, network: FlakyTransport, other: tuple[str, str]
+) -> None:
+    named = Named()
+    network.inner = named
+    device = open_device(store)
+    await device.sign_in("technician@demo.example", "demo")
+    await device.do("createCustomer", {"id": "c"})
+    refresh = store.database.get("refresh_token")
+    named.account = other
+    with pytest.raises(SignInRefused) as refused:
+        await device.sign_in("technician@demo.example", "demo")
+    assert refused.value.code == "other_account"
+    assert store.database.get("refresh_token") == refresh
+    named.account = ("organisation", "account")
+    await device.sign_in("technician@demo.example", "demo")
+    await device.sync()
+    assert named.row("Customer", "c") == {}
+
+
+async def test_another_server_gets_neither_the_work_nor_the_token(
+    device: Device, store: Store, server: FakeServer, network: FlakyTransport
+) -> None:
+    await device.do("createCustomer", {"id": "c"})
+    network.history.clear()
+    other = Device("http://other.example", store, httpx2.AsyncClient(transport=network))
+    for call in (other.push, other.pull, lambda: other.sign_in("technician@demo.example", "demo")):
+        with pytest.raises(SignInRefused) as refused:
+            await call()
+        assert refused.value.code == "other_server"
+    assert network.history == []
+    store.move("http://other.example/")
+    await other.push()
+    assert server.row("Customer", "c") == {}
+
+
+async def test_a_wiped_store_may_belong_to_anybody(device: Device, store: Store) -> None:
+    device.wipe()
+    await device.sign_in("dispatcher@demo.example", "demo")
+    await device.pull()
+
+
+async def test_it_says_with_each_exchange_how_much_waits_since_when(
+    device: Device, server: FakeServer
+) -> None:
+    began = datetime(2026, 11, 23, 9, 12, tzinfo=UTC)
+    await device.do("createCustomer", {"id": "1"}, occurred_at=began)
+    await device.do("createCustomer", {"id": "2"})
+    await device.pull()
+    await device.push()
+    await device.pull()
+    pull, push, after = server.reports
+    waiting = {"length": 2, "oldestAt": "2026-11-23T09:12:00Z"}
+    assert json.loads(pull["queue"]) == push["queue"] == waiting
+    assert json.loads(after["queue"]) == {"length": 0}
+    assert (push["app"], push["schema"]) == (pull["app"], int(pull["schema"])) == ("tournee-python/0.1", 1)
+
+
+async def test_it_measures_by_how_much_its_clock_is_ahead(store: Store, server: FakeServer) -> None:
+    class Dated(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            answer = await server.handle_async_request(request)
+            answer.headers["Date"] = format_datetime(datetime.now(UTC), usegmt=True)
+            return answer
+
+    ahead = timedelta(days=400)
+    http = httpx2.AsyncClient(transport=Dated())
+    device = Device("http://server.example", store, http, clock=lambda: datetime.now(UTC) + ahead)
+    assert device.clock_skew is None
+    await device.sign_in("technician@demo.example", "demo")
+    await device.pull()
+    assert device.clock_skew is not None
+    assert abs(device.clock_skew - ahead) < timedelta(seconds=2)
+    assert abs(int(server.reports[0]["clockSkew"]) - ahead.total_seconds() * 1000) < 2000
+
+
+async def test_the_progress_of_a_first_pull_is_told_where_the_server_knows_it(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    store, told = Store(tmp_path / "progress.db"), []
+    http = httpx2.AsyncClient(transport=server)
+    device = Device("http://server.example", store, http, on_progress=told.append)
+    await device.sign_in("technician@demo.example", "demo")
+    await device.pull()
+    assert told == []
+    server.progress = {"done": 3, "total": 10}
+    await device.pull()
+    assert told == [Progress(3, 10)]
+    store.close()
