@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 from tests.bench.bootstrap import bootstrap
 from tests.bench.figures import Figure
 from tests.bench.growth import pull_growth
+from tests.bench.herd import herd
 from tests.bench.idle import idle
 from tests.bench.importing import import_rate
 from tests.bench.push import push_rates
+from tests.bench.streams import streams
 
 # What each benchmark prints, so that ONLY can choose without running.
 BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
@@ -20,6 +22,8 @@ BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     ("import_rows_per_s",): import_rate,
     ("bootstrap_vs_rxdb_ratio",): bootstrap,
     ("pull_idle_vs_noop_ratio",): idle,
+    ("stream_1000_p99_ms", "stream_memory_kb_each"): streams,
+    ("herd_10000_other", "herd_10000_told_to_wait"): herd,
     ("push_vs_raw_ratio", "push_vs_pouchdb_ratio", "push_operations_per_s"): push_rates,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,9 @@ class Figure:
     unit: str
 
     def line(self) -> str:
-        return f"{self.name} {self.value:.3f} {self.unit}"
+        # Not a number: what it is compared with could not be had.
+        value = "missing" if math.isnan(self.value) else f"{self.value:.3f}"
+        return f"{self.name} {value} {self.unit}"
 
 
 async def seconds_each(work: Work, times: int) -> float:

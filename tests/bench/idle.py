@@ -43,7 +43,8 @@ async def idle() -> list[Figure]:
     with tempfile.TemporaryDirectory() as directory:
         load = find_load(Path(directory))
         with nothing(Path(directory)) as noop:
-            async with our_server() as (port, filled):
+            async with our_server() as (served, filled):
+                port = served.port
                 headers = filled.bearer(filled.technician)
                 cursor = await _current_cursor(port, headers)
                 pull = f"http://127.0.0.1:{port}/sync/pull?cursor={cursor}"

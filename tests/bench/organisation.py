@@ -16,6 +16,7 @@ from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database
 from tournee.settings import Settings
+from tournee.sync.cursor import Cursor, CursorCodec
 
 # A record's text without its id: with it about 600 bytes.
 NAME = "x" * 560
@@ -41,6 +42,16 @@ INSERT INTO member (organisation_id, account_id, scope, from_seq) SELECT :org, :
 _ACCOUNT = """
 INSERT INTO account (organisation_id, id, created_at, deleted, email, name, role, status)
   VALUES (:org, :account, now(), false, :email, 'Demo Person', :role, 'ACTIVE')
+"""
+
+# The scopes of the first technician, dealt out.
+_HELD = """
+INSERT INTO member (organisation_id, account_id, scope, from_seq)
+SELECT :org, :account, scope, 0 FROM (
+  SELECT scope, row_number() OVER (ORDER BY scope) AS n, count(*) OVER () AS of FROM member
+  WHERE organisation_id = :org AND account_id = :own AND scope <> :org) own
+WHERE (n + :first * :held) % of < :held
+UNION ALL SELECT :org, :account, :org, 0
 """
 
 
@@ -71,12 +82,27 @@ class BenchOrganisation:
         await self.add_accounts([self.technician, self.dispatcher])
         return self
 
-    async def add_accounts(self, actors: list[Actor]) -> None:
-        for actor in actors:
-            email = f"{actor.id}@demo.example"
-            await self._run(
-                _ACCOUNT, {"org": self.id, "account": actor.id, "role": actor.role, "email": email}
-            )
+    async def add_accounts(self, actors: list[Actor], scopes: int = 0) -> None:
+        """Accounts that may sign in; technicians hold the catalogue and so many scopes, in turn."""
+        accounts: list[dict[str, object]] = [
+            {"org": self.id, "account": actor.id, "role": actor.role, "email": f"{actor.id}@demo.example"}
+            for actor in actors
+        ]
+        async with self.database.writing(self.id) as session:
+            await session.execute(text(_ACCOUNT), accounts)
+            if scopes:
+                shared: dict[str, object] = {"org": self.id, "own": self.technician.id, "held": scopes}
+                held = [{**shared, "account": actor.id, "first": n} for n, actor in enumerate(actors)]
+                await session.execute(text(_HELD), held)
+            await session.commit()
+
+    async def cursors(self, actors: list[Actor]) -> list[str]:
+        """Those of devices that hold everything."""
+        question = text("SELECT epoch, seq FROM head WHERE organisation_id = :org")
+        async with self.database.reading(self.id) as session:
+            epoch, seq = (await session.execute(question, {"org": self.id})).one()
+        codec = CursorCodec(self.tokens.ring.secret("cursor"))
+        return [codec.encode(Cursor(epoch, seq), actor) for actor in actors]
 
     async def _run(self, statements: str, values: dict[str, object]) -> None:
         async with self.database.writing(self.id) as session:

@@ -24,8 +24,8 @@ from tournee.kernel.log import Edge, Head, Member, Record
 
 # What is remembered of one organisation at most; beyond it the older half is forgotten.
 MOST_RECORDS = 1_000
-MOST_MOVES = 20_000
-_MOST_ORGANISATIONS = 256
+MOST_MOVES = 50_000
+_MOST_ORGANISATIONS = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,118 @@
+"""How accounts and their devices stand, asked together for all who come at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus
+from tournee.auth.revoked import orders
+from tournee.auth.tokens import TokenRefused
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database
+from tournee.kernel.log import Head
+
+# What a TokenRefused is made of: its code, its message, and what goes with them.
+Refusal = tuple[str, str, Mapping[str, Any]]
+
+# In one statement at most.
+_AT_ONCE = 500
+
+
+@dataclass
+class Standing:
+    """What the database said of an account and its device, when, and as of which head."""
+
+    refusal: Refusal | None
+    asked_at: float
+    epoch: UUID | None
+    seq: int
+
+    def require(self) -> None:
+        """Raise TokenRefused where it lets nobody in."""
+        if self.refusal is not None:
+            code, message, details = self.refusal
+            raise TokenRefused(code, message, **details)
+
+
+Waiting = list[tuple[Actor, asyncio.Future[Standing]]]
+
+
+class Standings:
+    """A thousand who come at once, after a restart, take one connection and not one each."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: dict[UUID, Waiting] = {}
+        self._asking: asyncio.Task[None] | None = None
+
+    def now(self, actor: Actor) -> asyncio.Future[Standing]:
+        """How the actor stands at some moment after this call."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Standing] = loop.create_future()
+        self._waiting.setdefault(actor.organisation_id, []).append((actor, answer))
+        if self._asking is None or self._asking.done():
+            self._asking = loop.create_task(self._ask())
+        return answer
+
+    async def _ask(self) -> None:
+        while self._waiting:
+            organisation_id, waiting = self._waiting.popitem()
+            if len(waiting) > _AT_ONCE:
+                self._waiting[organisation_id] = waiting[_AT_ONCE:]
+            await self._answer(organisation_id, waiting[:_AT_ONCE])
+
+    async def _answer(self, organisation_id: UUID, waiting: Waiting) -> None:
+        try:
+            standings = await self._read(organisation_id, [actor for actor, _ in waiting])
+        except Exception as error:  # noqa: BLE001 - it belongs to those who asked
+            for _, answer in waiting:
+                if not answer.done():
+                    answer.set_exception(error)
+        else:
+            for (_, answer), standing in zip(waiting, standings, strict=True):
+                if not answer.done():
+                    answer.set_result(standing)
+
+    async def _read(self, organisation_id: UUID, actors: Sequence[Actor]) -> list[Standing]:
+        own = Account.organisation_id == organisation_id
+        accounts = select(Account.id, Account.status, Account.role).where(
+            own, Account.id.in_({actor.id for actor in actors}), Account.deleted.is_(False)
+        )
+        named = {actor.device_id for actor in actors if actor.device_id is not None}
+        devices = select(Device.id, Device.status, Device.surrender).where(
+            Device.organisation_id == organisation_id, Device.id.in_(named)
+        )
+        heads = select(Head.epoch, Head.seq).where(Head.organisation_id == organisation_id)
+        async with self._database.reading(organisation_id) as session:
+            head = (await session.execute(heads)).one_or_none()
+            account = {row[0]: row for row in await session.execute(accounts)}
+            device: dict[UUID | None, Any] = {row[0]: row for row in await session.execute(devices)}
+        asked_at = time.monotonic()
+        epoch, seq = head or (None, 0)
+        return [
+            Standing(
+                _refusal(actor, account.get(actor.id), device.get(actor.device_id)), asked_at, epoch, seq
+            )
+            for actor in actors
+        ]
+
+
+def _refusal(actor: Actor, account: Any, device: Any) -> Refusal | None:
+    """The device first: one that was revoked must erase its copy, whatever became of its account."""
+    if account is not None and actor.device_id is not None:
+        status = None if device is None else device[1]
+        if status is not DeviceStatus.ENROLLED:
+            surrender = status is DeviceStatus.REVOKED and device[2]
+            return ("DEVICE_REVOKED", "This device was revoked; erase its copy.", orders(surrender))
+    if account is None or account[1] is not AccountStatus.ACTIVE:
+        return ("UNAUTHENTICATED", "This account may not come in.", {})
+    if account[2] != actor.role:
+        return ("TOKEN_EXPIRED", "The role of this account has changed; renew the token.", {})
+    return None
