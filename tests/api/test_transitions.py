@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tests.api.ask import ask
 from tests.house import House
+from tests.quality.auditing import act, planned
 from tests.work.world import World, at
-from tournee.api import assets, people, procedures, quality, stock, work
+from tournee.api import assets, devices, people, procedures, quality, stock, work
+from tournee.api.schema import schema
 from tournee.api.transitions import Ways
 from tournee.assets.models import Asset
+from tournee.auth.models import ACCOUNT_MOVES, DEVICE_MOVES
+from tournee.catalogue import ENTITIES
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Refused
+from tournee.kernel.fields import Merge, fields
 from tournee.kernel.state import Machine
 from tournee.people.models import Absence
-from tournee.procedures.models import RUN
-from tournee.quality.states import AUDIT, FINDING
+from tournee.procedures.models import RUN, TEMPLATE, VERSION
+from tournee.quality.states import AUDIT, FINDING, STANDARD
 from tournee.stock.models import StockDiscrepancy
 from tournee.work.models import Appointment, WorkOrder
 from tournee.work.states import APPOINTMENT, WORK_ORDER
@@ -30,6 +36,11 @@ MACHINES: list[tuple[Machine[Any], Ways]] = [
     (RUN, procedures._WAYS),
     (AUDIT, quality._OF_AUDITS),
     (FINDING, quality._OF_FINDINGS),
+    (STANDARD, quality._OF_STANDARDS),
+    (TEMPLATE, procedures._OF_TEMPLATES),
+    (VERSION, procedures._OF_VERSIONS),
+    (ACCOUNT_MOVES, devices._OF_ACCOUNTS),
+    (DEVICE_MOVES, devices._OF_DEVICES),
     (StockDiscrepancy.machine, stock._WAYS),
 ]
 
@@ -39,6 +50,15 @@ def test_every_status_that_may_follow_has_a_command_that_makes_it(machine: Machi
     for current, following in machine.moves.items():
         for to in following:
             assert ways.get((current, to)) or ways[to]
+
+
+def test_every_type_whose_status_is_a_machines_says_what_may_follow() -> None:
+    """A conflict says more: what each decision needs."""
+    types: Any = schema()._schema.type_map
+    for name, entity in ENTITIES.items():
+        if any(field.name == "status" and field.merge is Merge.STATE_MACHINE for field in fields(entity)):
+            told = "availableResolutions" if name == "Conflict" else "availableTransitions"
+            assert told in types[name].fields, name
 
 
 async def allowed(house: House, field: str, id: Any, actor: Any) -> dict[str, bool]:
@@ -79,9 +99,9 @@ async def test_a_visit_tells_each_role_what_it_can_do(world: World, role: str) -
     told = await allowed(house, "appointment", (await world.visit(technician)).id, actor)
     assert set(told) == set(VISIT)
     ways = VISIT | (BY_TECHNICIAN if role == "TECHNICIAN" else {})
-    for to, (name, fields) in ways.items():
+    for to, (name, given) in ways.items():
         visit = await world.visit(technician)
-        assert await works(house, name, actor, appointmentId=visit.id, **fields) is told[to], to
+        assert await works(house, name, actor, appointmentId=visit.id, **given) is told[to], to
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["going on", "on hold"])
@@ -113,3 +133,43 @@ async def test_what_was_finished_under_a_hold_is_not_canceled_by_a_dispatcher(wo
     await house.run("releaseWorkOrder", "DISPATCHER", workOrderId=visit.work_order_id)
     assert (await world.read(WorkOrder, visit.work_order_id)).status == "COMPLETED"
     assert (await world.read(Appointment, visit.id)).status == "COMPLETED"
+
+
+async def test_what_may_become_of_accounts_and_devices(house: House) -> None:
+    manager, technician = await house.account("MANAGER"), await house.account("TECHNICIAN")
+    device = await house.run("enrolDevice", technician, id=uuid4(), name="Demo tablet")
+    assert await allowed(house, "account", technician.id, manager) == {"DISABLED": True}
+    assert await allowed(house, "account", manager.id, manager) == {"DISABLED": False}
+    assert not await works(house, "disableAccount", manager, accountId=manager.id)
+    assert await allowed(house, "account", technician.id, technician) == {"DISABLED": False}
+    assert await allowed(house, "device", device.id, manager) == {"REVOKED": True, "WIPED": False}
+    assert not await works(house, "confirmWipe", manager, deviceId=device.id)
+    assert await allowed(house, "device", device.id, technician) == {"REVOKED": False, "WIPED": True}
+    assert await works(house, "revokeDevice", manager, deviceId=device.id)
+    assert await works(house, "confirmWipe", technician, deviceId=device.id)
+    assert await allowed(house, "device", device.id, manager) == {}
+
+
+async def test_what_may_become_of_checklists_and_standards(house: House) -> None:
+    template = await house.run("createChecklistTemplate", key="x", title="X")
+    item = {"key": "clean", "prompt": "Clean?", "kind": "CHECK"}
+    version = await house.run("draftChecklistVersion", templateId=template.id, items=[item])
+    assert await allowed(house, "checklistVersion", version.id, "AUDITOR") == {"PUBLISHED": True}
+    assert await allowed(house, "checklistVersion", version.id, "DISPATCHER") == {"PUBLISHED": False}
+    assert await allowed(house, "checklistTemplate", template.id, "AUDITOR") == {"ARCHIVED": True}
+    assert await works(house, "archiveChecklistTemplate", "AUDITOR", templateId=template.id)
+    assert await allowed(house, "checklistVersion", version.id, "AUDITOR") == {"PUBLISHED": False}
+    assert not await works(house, "publishChecklistVersion", "AUDITOR", versionId=version.id)
+    standard = await house.run("createQualityStandard", code="X", title="Demo")
+    assert await allowed(house, "qualityStandard", standard.id, "AUDITOR") == {"WITHDRAWN": True}
+    assert await allowed(house, "qualityStandard", standard.id, "DISPATCHER") == {"WITHDRAWN": False}
+    assert await works(house, "withdrawQualityStandard", "AUDITOR", standardId=standard.id)
+    assert await allowed(house, "qualityStandard", standard.id, "AUDITOR") == {}
+
+
+async def test_an_audit_is_begun_by_who_leads_it_and_no_other_technician(house: House) -> None:
+    lead, observer = await house.account("TECHNICIAN"), await house.account("TECHNICIAN")
+    audit = await planned(house, leadAuditorId=lead.id)
+    await act(house, "setAuditTeam", audit, members=[{"accountId": observer.id, "part": "OBSERVER"}])
+    for who, expected in ((lead, True), (observer, False), (house.actor("AUDITOR"), True)):
+        assert (await allowed(house, "audit", audit.id, who))["IN_PROGRESS"] is expected

@@ -16,8 +16,18 @@ from tournee.api.context import Info
 from tournee.api.filters import DERIVED
 from tournee.api.nodes import ComputedField, Extras
 from tournee.api.scalars import Long, optional
-from tournee.auth.models import Device
+from tournee.api.transitions import TRANSITIONS, Ways, for_actor
+from tournee.auth.commands import NOT_ONES_OWN, confirm_wipe, disable_account, enable_account, revoke_device
+from tournee.auth.models import (
+    ACCOUNT_MOVES,
+    DEVICE_MOVES,
+    Account,
+    AccountStatus,
+    Device,
+    DeviceStatus,
+)
 from tournee.kernel.log import Head
+from tournee.kernel.state import Transition
 from tournee.sync.models import DeviceState, ParkedOperation
 
 _STATE = and_(DeviceState.organisation_id == Device.organisation_id, DeviceState.device_id == Device.id)
@@ -73,10 +83,42 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("clockSkew", optional(float), "By how many seconds its clock is ahead of the server's, as it measured."),
 )
 
+
+def account_transitions(root: Account, info: Info) -> list[Transition]:
+    """What may become of it now, by whoever asks."""
+    is_own = root.id == info.context.actor.id
+    guards = {AccountStatus.DISABLED: [NOT_ONES_OWN] if is_own else []}
+    following = ACCOUNT_MOVES.transitions(root.status, guards)
+    return for_actor(info.context.actor, root.status, following, _OF_ACCOUNTS)
+
+
+def device_transitions(root: Device, info: Info) -> list[Transition]:
+    """What may become of it now, by whoever asks."""
+    others = [] if root.account_id == info.context.actor.id else ["Only the device itself can know it."]
+    following = DEVICE_MOVES.transitions(root.status, {DeviceStatus.WIPED: others})
+    return for_actor(info.context.actor, root.status, following, _OF_DEVICES)
+
+
+_OF_ACCOUNTS: Ways = {
+    AccountStatus.ACTIVE: (enable_account,),
+    AccountStatus.DISABLED: (disable_account,),
+}
+_OF_DEVICES: Ways = {
+    DeviceStatus.REVOKED: (revoke_device,),
+    DeviceStatus.WIPED: (confirm_wipe,),
+}
+_TRANSITIONS = "availableTransitions"
+
 EXTRAS = Extras(
-    computed=tuple(
-        ComputedField(Device, _told(place, description), kind, name=name)
-        for place, (name, kind, description) in enumerate(_FIELDS)
+    computed=(
+        *(
+            ComputedField(Device, _told(place, description), kind, name=name)
+            for place, (name, kind, description) in enumerate(_FIELDS)
+        ),
+        ComputedField(
+            Device, device_transitions, TRANSITIONS, name=_TRANSITIONS, needs=("status", "account_id")
+        ),
+        ComputedField(Account, account_transitions, TRANSITIONS, name=_TRANSITIONS, needs=("status", "id")),
     )
 )
 

@@ -8,24 +8,30 @@ from sqlalchemy import select
 
 from tournee.api.context import Info
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
-from tournee.api.transitions import TRANSITIONS, Ways, for_actor
+from tournee.api.transitions import TRANSITIONS, Ways, by_row, for_actor
 from tournee.auth.models import Account
 from tournee.kernel.state import Transition
 from tournee.procedures.commands import (
     answer_checklist_item,
+    archive_checklist_template,
     complete_checklist_run,
     dismiss_checklist_run,
+    publish_checklist_version,
     reopen_checklist_run,
+    restore_checklist_template,
     start_checklist_run,
 )
 from tournee.procedures.definition import ChecklistItemInput, read, unanswered
 from tournee.procedures.models import (
     RUN,
+    VERSION,
     ChecklistAnswer,
     ChecklistRun,
     ChecklistTemplate,
     ChecklistVersion,
     RunStatus,
+    TemplateStatus,
+    VersionStatus,
 )
 from tournee.procedures.queries import missing_sentences
 
@@ -66,6 +72,18 @@ async def available_transitions(root: ChecklistRun, info: Info) -> list[Transiti
     return for_actor(info.context.actor, root.status, following, _WAYS)
 
 
+async def version_transitions(root: ChecklistVersion, info: Info) -> list[Transition]:
+    """What may become of it now, by whoever asks."""
+    template = await info.context.load.one(ChecklistTemplate, root.template_id)
+    guards = {VersionStatus.PUBLISHED: root.against_publishing(template)}
+    return for_actor(info.context.actor, root.status, VERSION.transitions(root.status, guards), _OF_VERSIONS)
+
+
+_OF_VERSIONS: Ways = {VersionStatus.PUBLISHED: (publish_checklist_version,)}
+_OF_TEMPLATES: Ways = {
+    TemplateStatus.ACTIVE: (restore_checklist_template,),
+    TemplateStatus.ARCHIVED: (archive_checklist_template,),
+}
 _WAYS: Ways = {
     (RunStatus.NEW, RunStatus.IN_PROGRESS): (start_checklist_run, answer_checklist_item),
     RunStatus.IN_PROGRESS: (reopen_checklist_run,),
@@ -90,5 +108,9 @@ EXTRAS = Extras(
         Link(ChecklistRun, "author_id", Account),
         Link(ChecklistRun, "completed_by_id", Account),
     ),
-    computed=(ComputedField(ChecklistRun, available_transitions, TRANSITIONS),),
+    computed=(
+        ComputedField(ChecklistRun, available_transitions, TRANSITIONS),
+        ComputedField(ChecklistTemplate, by_row(_OF_TEMPLATES), TRANSITIONS, needs=("status",)),
+        ComputedField(ChecklistVersion, version_transitions, TRANSITIONS, name="availableTransitions"),
+    ),
 )

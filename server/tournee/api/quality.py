@@ -12,6 +12,7 @@ from tournee.api.nodes import ComputedField, Extras, Link, ListName
 from tournee.api.procedures import items_of
 from tournee.api.transitions import TRANSITIONS, Ways, by_row, for_actor
 from tournee.auth.models import Account
+from tournee.kernel.actor import Scope
 from tournee.kernel.state import Transition
 from tournee.procedures.definition import unanswered
 from tournee.quality.commands import (
@@ -26,12 +27,23 @@ from tournee.quality.commands import (
     report_audit,
     start_audit,
     verify_audit_finding,
+    withdraw_quality_standard,
 )
-from tournee.quality.models import Audit, AuditAnswer, AuditFinding, AuditMember, StandardClause
+from tournee.quality.models import (
+    Audit,
+    AuditAnswer,
+    AuditFinding,
+    AuditMember,
+    QualityStandard,
+    StandardClause,
+)
+from tournee.quality.performers import LED_BY_OTHERS
 from tournee.quality.states import (
     AUDIT,
+    AuditPart,
     AuditStatus,
     FindingStatus,
+    StandardStatus,
     against_closing,
     against_completion,
     against_reporting,
@@ -49,14 +61,26 @@ async def _of_audit(info: Info, model: Any, audit_id: UUID) -> list[Any]:
     )
 
 
+async def _against_performing(root: Audit, info: Info) -> list[str]:
+    """Who does not write quality carries out only what they lead or are an auditor of."""
+    actor = info.context.actor
+    if actor.may(Scope.QUALITY_WRITE) or not actor.may(Scope.AUDITS_PERFORM):
+        return []
+    members = await _of_audit(info, AuditMember, root.id)
+    auditors = {member.account_id for member in members if member.part is AuditPart.AUDITOR}
+    return [] if actor.id in auditors | {root.lead_auditor_id} else [LED_BY_OTHERS]
+
+
 async def audit_transitions(root: Audit, info: Info) -> list[Transition]:
     """What may become of it now, by whoever asks."""
     answers = {answer.item_key: answer for answer in await _of_audit(info, AuditAnswer, root.id)}
     missing = unanswered(await items_of(info, root.version_id), answers, required_only=False)
     findings = await _of_audit(info, AuditFinding, root.id)
+    others = await _against_performing(root, info)
     guards = {
         AuditStatus.PLANNED: root.against_planning(),
-        AuditStatus.REPORTING: against_reporting(missing),
+        AuditStatus.IN_PROGRESS: others,
+        AuditStatus.REPORTING: others + against_reporting(missing),
         AuditStatus.COMPLETED: against_completion(missing, findings),
         AuditStatus.CLOSED: against_closing(findings),
     }
@@ -80,6 +104,8 @@ _OF_FINDINGS: Ways = {
 }
 
 
+_OF_STANDARDS: Ways = {StandardStatus.WITHDRAWN: (withdraw_quality_standard,)}
+
 EXTRAS = Extras(
     lists=(
         ListName(StandardClause, "standard_id", "clauses"),
@@ -97,6 +123,12 @@ EXTRAS = Extras(
         Link(AuditFinding, "verified_by_id", Account),
     ),
     computed=(
+        ComputedField(
+            QualityStandard,
+            by_row(_OF_STANDARDS),
+            TRANSITIONS,
+            needs=("status",),
+        ),
         ComputedField(Audit, audit_transitions, TRANSITIONS, name="availableTransitions"),
         ComputedField(AuditFinding, by_row(_OF_FINDINGS), TRANSITIONS),
     ),

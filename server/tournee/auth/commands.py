@@ -88,6 +88,9 @@ async def change_password(tx: Transaction, actor: Actor, do: ChangePassword) -> 
     return account
 
 
+NOT_ONES_OWN = "Nobody disables their own account; ask another manager."
+
+
 @dataclass(frozen=True)
 class DisableAccount:
     account_id: UUID
@@ -97,7 +100,7 @@ class DisableAccount:
 async def disable_account(tx: Transaction, actor: Actor, do: DisableAccount) -> Account:
     """Shut an account out: it can neither sign in nor renew, and holds no records any more."""
     if do.account_id == actor.id:
-        raise Blocked("Nobody disables their own account; ask another manager.", "accountId")
+        raise Blocked(NOT_ONES_OWN, "accountId")
     account = await tx.find(Account, do.account_id, "accountId")
     account.disable()
     await _end_sessions(tx, RefreshToken.account_id == account.id)

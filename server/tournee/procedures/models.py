@@ -15,7 +15,7 @@ from tournee.kernel.actor import Scope
 from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.fields import Merge, column, reference
-from tournee.kernel.state import Machine
+from tournee.kernel.state import Machine, Transition
 from tournee.procedures.answers import Answer
 from tournee.procedures.definition import Answers, ChecklistItemInput, RunResult, outcome, read, stored
 from tournee.procedures.validation import check_definition
@@ -47,6 +47,7 @@ class RunStatus(StrEnum):
 TEMPLATE = Machine(
     {status: [other for other in TemplateStatus if other != status] for status in TemplateStatus}
 )
+VERSION = Machine({VersionStatus.DRAFT: [VersionStatus.PUBLISHED]})
 RUN = Machine(
     {
         RunStatus.NEW: [RunStatus.IN_PROGRESS, RunStatus.COMPLETED, RunStatus.NOT_APPLICABLE],
@@ -77,6 +78,9 @@ class ChecklistTemplate(Entity):
     def scopes(self) -> Iterable[UUID | None]:
         return (self.organisation_id,)
 
+    def transitions(self) -> list[Transition]:
+        return TEMPLATE.transitions(self.status)
+
     def move(self, to: TemplateStatus) -> None:
         TEMPLATE.require(self.status, to, field="templateId")
         self.status = to
@@ -103,6 +107,12 @@ class ChecklistVersion(Entity):
     def scopes(self) -> Iterable[UUID | None]:
         """A draft is the office's."""
         return (self.organisation_id,) if self.status is VersionStatus.PUBLISHED else ()
+
+    def against_publishing(self, template: ChecklistTemplate | None) -> list[str]:
+        reasons = [] if self.items else ["It asks nothing yet."]
+        if template is not None and template.status is not TemplateStatus.ACTIVE:
+            reasons.append("This checklist is archived.")
+        return reasons
 
     def define(self, items: Sequence[ChecklistItemInput]) -> None:
         """Say what the checklist asks, while it is a draft."""

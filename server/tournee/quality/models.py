@@ -24,6 +24,7 @@ from tournee.quality.states import (
     ENDED,
     FINDING,
     GRAVE,
+    STANDARD,
     WORKING,
     AuditKind,
     AuditPart,
@@ -49,6 +50,9 @@ class QualityStandard(Entity):
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.organisation_id,)
+
+    def transitions(self) -> list[Transition]:
+        return STANDARD.transitions(self.status)
 
 
 class StandardClause(Entity):

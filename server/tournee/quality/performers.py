@@ -14,6 +14,8 @@ from tournee.kernel.transaction import Transaction
 from tournee.quality.models import Audit, AuditMember
 from tournee.quality.states import AuditPart
 
+LED_BY_OTHERS = "This audit is led and answered by others."
+
 
 async def perform(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
     """Let through who carries the audit out, or did so when the device last saw it.
@@ -23,7 +25,7 @@ async def perform(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
     if tx.actor.may(Scope.QUALITY_WRITE) or await _carries_out(tx, audit):
         return
     if not tx.current.fact or not await _carried_out(tx, audit):
-        raise Forbidden("This audit is led and answered by others.", "auditId")
+        raise Forbidden(LED_BY_OTHERS, "auditId")
     await tx.conflict(
         ConflictKind.RECORD_ON_REASSIGNED_PARENT,
         audit,

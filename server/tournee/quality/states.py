@@ -69,6 +69,8 @@ class FindingStatus(StrEnum):
     CLOSED = "CLOSED"
 
 
+STANDARD = Machine({StandardStatus.ACTIVE: [StandardStatus.WITHDRAWN]})
+
 AUDIT = Machine(
     {
         AuditStatus.DRAFT: [AuditStatus.PLANNED, AuditStatus.CANCELED],
