@@ -48,6 +48,27 @@ async def test_a_site_needs_both_coordinates_and_a_real_time_zone(house: House) 
         await house.run("createSite", customerId=customer.id, name="Harbour", latitude=1.5)
     with pytest.raises(Invalid, match="time zone"):
         await house.run("createSite", customerId=customer.id, name="Harbour", timeZone="Mars/Crater")
+    with pytest.raises(Invalid, match="time zone"):
+        await house.run("createSite", customerId=customer.id, name="Harbour", timeZone="localtime")
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\u2003"])
+async def test_what_needs_a_name_has_one(house: House, blank: str) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    for command, field, fields in (
+        ("createCustomer", "name", {}),
+        ("updateCustomer", "name", {"customerId": customer.id}),
+        ("createContact", "name", {"customerId": customer.id}),
+        ("createSite", "name", {"customerId": customer.id}),
+        ("createTechnician", "name", {}),
+        ("createSkill", "name", {}),
+        ("createQualityStandard", "title", {"code": "Demo"}),
+    ):
+        with pytest.raises(Invalid) as refusal:
+            await house.run(command, **fields, **{field: blank})
+        assert refusal.value.field == field
+    found = await house.run("updateCustomer", customerId=customer.id, phone="1")
+    assert found.name == "Demo Hotel"
 
 
 async def test_a_technician_may_not_add_customers(house: House) -> None:

@@ -118,7 +118,7 @@ def _field(form: Mapping[str, str], name: str) -> str:
 
 
 def _optional(form: Mapping[str, str], name: str, length: int) -> str | Unset:
-    return _field(form, name)[:length] if form.get(name) else UNSET
+    return _field(form, name)[:length] if form.get(name, "").strip() else UNSET
 
 
 def _is_text(value: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import types
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -19,6 +19,8 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, String, Uuid
 from sqlalchemy.orm import MappedColumn, mapped_column
 from sqlalchemy.orm.attributes import instance_state
+
+from tournee.kernel.errors import Invalid
 
 if typing.TYPE_CHECKING:
     from tournee.kernel.database import Entity
@@ -179,6 +181,25 @@ def _read_fields(model: type[Any]) -> list[Field]:
 
 def field_named(model: type[Any], name: str) -> Field:
     return next(field for field in fields(model) if field.name == name)
+
+
+@cache
+def _needed_texts(model: type[Any]) -> tuple[Field, ...]:
+    """A name, a title, a number: short texts that a row cannot be without. A unit may be nothing."""
+    return tuple(
+        field
+        for field in fields(model)
+        if field.type is str
+        and field.limit is not None
+        and not (field.nullable or field.has_default or field.name == "unit")
+    )
+
+
+def check_texts(row: Entity, changed: Mapping[str, Any]) -> None:
+    """Raise Invalid where a text that is needed says nothing from now on."""
+    for field in _needed_texts(type(row)):
+        if field.name in changed and not (changed[field.name] or "").strip():
+            raise Invalid("This says nothing.", field.wire)
 
 
 # Most values by far; asking for their type once is all they cost.

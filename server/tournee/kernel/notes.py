@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.database import Entity, UnloggedWrite
-from tournee.kernel.fields import camel, fields, values, wire_value
+from tournee.kernel.fields import camel, check_texts, fields, values, wire_value
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
 
@@ -45,8 +45,9 @@ class Notes:
         for row in sorted(touched | self.flushed, key=lambda row: row.id):
             entry = self._entry(row)
             if entry is not None:
-                row.check()
                 before, after = entry
+                check_texts(row, after)
+                row.check()
                 self.entries.append(
                     Entry(
                         row=row,

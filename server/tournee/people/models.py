@@ -23,7 +23,8 @@ from tournee.kernel.visibility import MembershipRule
 
 WINDOW_BEHIND = timedelta(days=14)
 WINDOW_AHEAD = timedelta(days=28)
-_TIME_ZONES = available_timezones()
+# What some systems have beside them means another zone on each machine.
+_TIME_ZONES = available_timezones() - {"localtime", "Factory"}
 
 
 class TechnicianKind(StrEnum):
