@@ -10,6 +10,8 @@ from tests.house import House
 from tests.people.test_technicians import seen
 from tournee.assets import demo as assets
 from tournee.assets.models import Asset, Reading
+from tournee.auth.roles import Role
+from tournee.demo import ACCOUNTS
 from tournee.kernel.demo import demo_id
 from tournee.people import demo as people
 from tournee.people.models import Absence, Shift
@@ -18,6 +20,12 @@ _ACCOUNTS = {"TECHNICIAN": "account/technician", "DISPATCHER": "account/dispatch
 
 
 async def test_the_demo_data_is_accepted(house: House) -> None:
+    for name, role, label in ACCOUNTS:
+        email = f"{name}-{house.organisation_id}@demo.example"
+        if role is not Role.CUSTOMER_PORTAL:
+            await house.run(
+                "createAccount", id=demo_id(f"account/{name}"), email=email, name=label, role=role
+            )
     for number in range(1, 7):
         await house.run("createCustomer", id=demo_id(f"customer/{number}"), name=f"Demo {number}")
     for number in range(1, 9):
