@@ -243,6 +243,20 @@ async def test_a_malformed_operation_takes_its_whole_unit_with_it(
     assert await desk.customers() == 2
 
 
+async def test_a_device_can_say_that_there_is_nothing_under_a_number(desk: Desk) -> None:
+    await desk.push(desk.operation())
+    lost = desk.operation()
+    # Malformed and ahead of a gap: its own number is not remembered.
+    await desk.push(desk.operation(occurredAt="now"))
+    last = desk.operation()
+    assert (await desk.push(last))[0]["status"] == "parked"
+    for number in (lost["number"], last["number"] - 1):
+        outcome = (await desk.push({"number": number}))[0]
+        assert (outcome["status"], outcome["code"]) == ("rejected", "INVALID")
+    assert (await desk.push(last))[0]["status"] == "duplicate"
+    assert await desk.customers() == 2
+
+
 async def test_nobody_waits_for_the_second_number_of_one_operation(desk: Desk) -> None:
     one = desk.operation()
     again = one | {"number": desk.operation()["number"]}
