@@ -204,6 +204,21 @@ async def test_a_device_that_slept_through_it_all_hands_in_its_work_too(
     assert await say() == ("WIPED", DONE)
 
 
+async def test_a_device_that_had_signed_out_leaves_when_somebody_signs_in(
+    device: Device,  # noqa: F811
+    store: Store,
+    field: Field,  # noqa: F811
+    office: Office,  # noqa: F811
+    say: Any,
+) -> None:
+    await work(device, field)
+    device.sign_out()
+    await office("revokeDevice", deviceId=store.device, surrender=True)
+    with pytest.raises(Revoked):
+        await device.sign_in(field.email, "a long password")
+    assert await say() == ("WIPED", DONE)
+
+
 async def test_a_device_that_listens_leaves_as_well(
     device: Device,  # noqa: F811
     store: Store,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -84,10 +85,14 @@ class Phone:
             return await session.scalar(select(func.count()).select_from(model).where(here)) or 0
 
 
+@pytest.fixture
+def email() -> str:
+    return f"{uuid4()}@demo.example"
+
+
 @pytest_asyncio.fixture
-async def phone(app: Starlette, house: House, client: httpx2.AsyncClient) -> Phone:
+async def phone(app: Starlette, house: House, client: httpx2.AsyncClient, email: str) -> Phone:
     app.state.authenticator.believed_seconds = 0
-    email = f"{uuid4()}@demo.example"
     made = Phone(client, house, await house.account("MANAGER", email=email, password=PASSWORD))
     await made.sign_in(email)
     return made
@@ -191,6 +196,19 @@ async def test_who_lost_the_answer_of_the_last_renewal_is_still_known(phone: Pho
     await phone.revoke(surrender=True)
     assert (await phone.surrender()).status_code == 200
     assert (await phone.wiped()).status_code == 204
+
+
+async def test_who_had_signed_out_gets_a_token_for_what_is_left_to_do(phone: Phone, email: str) -> None:
+    await phone.house.run("signOut", replace(phone.actor, device_id=phone.id))
+    await phone.revoke(surrender=True)
+    answer = await phone.sign_in(email)
+    assert (answer.status_code, answer.json()["code"]) == (400, "DEVICE_REVOKED")
+    token = answer.json()["refresh_token"]
+    assert answer.json()["surrender"] is True
+    assert (await phone.renew(token)).status_code == 400
+    assert (await phone.push(Authorization=f"Bearer {token}")).status_code == 401
+    assert (await phone.surrender(token=token)).status_code == 200
+    assert (await phone.wiped(token)).status_code == 204
 
 
 async def test_one_device_cannot_hand_in_as_another(phone: Phone) -> None:

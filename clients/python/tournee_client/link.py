@@ -91,7 +91,11 @@ class Link:
         request = self._http.build_request("POST", f"{self._base}/auth/token", data=form)
         response = await self._send(request)
         if response.status_code in (400, 401):
-            _stay(_said(response))
+            said = _said(response)
+            if said.get("code") == "DEVICE_REVOKED" and isinstance(said.get("refresh_token"), str):
+                # For what is left to do: this device had signed out.
+                self._store.database.put("refresh_token", said["refresh_token"])
+            _stay(said)
             body = _json(response, dict)
             raise SignInRefused(str(body.get("error", "invalid_grant")), body.get("error_description"))
         body = _json(_checked(response, self._clock), dict)

@@ -113,11 +113,19 @@ class Sessions:
         try:
             await self.kernel.transact(family.actor, work)
         except Blocked as refusal:
-            # Who has no refresh token any more has nothing to show that it is this very device.
-            raise GrantRefused(refusal.message, "DEVICE_REVOKED", **orders(surrender=False)) from None
+            raise await self._farewell(family, refusal) from None
         except Refused as refusal:
             raise GrantRefused(refusal.message, "DEVICE_MISMATCH") from None
         return given[0]
+
+    async def _farewell(self, family: _Family, refusal: Blocked) -> GrantRefused:
+        """Who signed out and signs in on a revoked device gets a token for what is left to do there."""
+        async with self.kernel.database.writing(family.actor.organisation_id) as session:
+            token = await self._add(session, family)
+            await session.commit()
+        device = await recognise(self.kernel.database, token)
+        surrender = device is not None and device.surrender
+        return GrantRefused(refusal.message, "DEVICE_REVOKED", **orders(surrender), refresh_token=token)
 
     async def refresh(self, token: str) -> Grant:
         """By a refresh token, which is used up. Raises GrantRefused."""
