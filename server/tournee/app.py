@@ -28,7 +28,7 @@ from tournee.auth.middleware import AuthenticationMiddleware
 from tournee.auth.sessions import Sessions
 from tournee.auth.tokens import Tokens
 from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS, sync_contract, urgent_scopes
-from tournee.demo import ORGANISATIONS, is_demo
+from tournee.demo import is_demo
 from tournee.housekeeping import keep_house
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database
@@ -136,18 +136,12 @@ def _routes(parts: Parts) -> list[BaseRoute]:
     return [
         # Asked most often, so found first.
         *_sync(parts).routes(),
-        *Endpoints(_sessions(parts)).routes(),
+        *Endpoints(Sessions(parts.kernel, parts.tokens)).routes(),
         *health_routes(parts.database),
         contract_route(sync_contract(parts.settings.horizon_days)),
         *_graphql(parts),
         *(page_routes() if is_demo(parts.settings) else ()),
     ]
-
-
-def _sessions(parts: Parts) -> Sessions:
-    # Everybody knows the demo's password, and the database may have been a demo's once.
-    closed = () if is_demo(parts.settings) else ORGANISATIONS
-    return Sessions(parts.kernel, parts.tokens, closed)
 
 
 def _sync(parts: Parts) -> Sync:

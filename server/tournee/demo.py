@@ -42,8 +42,6 @@ ACCOUNTS: tuple[tuple[str, Role, str], ...] = (
 )
 OTHER_MANAGER = "manager@other.example"
 
-ORGANISATIONS = (demo_id("organisation/demo"), demo_id("organisation/other"))
-
 _DOMAINS = (
     tournee.people.demo,
     tournee.customers.demo,
@@ -78,13 +76,22 @@ def emails() -> list[str]:
 
 async def seed(kernel: Kernel, today: date) -> None:
     """Add both organisations; one that exists is left alone. All of one or nothing."""
-    ours, theirs = ORGANISATIONS
-    if all([await organisation_exists(kernel.database, id) for id in ORGANISATIONS]):
+    both = (demo_id("organisation/demo"), demo_id("organisation/other"))
+    if all([await organisation_exists(kernel.database, id) for id in both]):
         return
     # One hash for all: making nine takes longer than everything else here.
     password_hash = await hash_password(PASSWORD)
-    await _seed(kernel, ours, "Demo Service", _demo(today), "account/manager", password_hash)
-    await _seed(kernel, theirs, "Other Service", _other(), "account/other-manager", password_hash)
+    await _seed(
+        kernel, demo_id("organisation/demo"), "Demo Service", _demo(today), "account/manager", password_hash
+    )
+    await _seed(
+        kernel,
+        demo_id("organisation/other"),
+        "Other Service",
+        _other(),
+        "account/other-manager",
+        password_hash,
+    )
 
 
 async def _seed(

@@ -146,7 +146,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
         page, more = due[: self.page], len(due) > self.page
         place = page[-1]["seq"] if more else self.head
         cursor = f"{self.epoch}:{place}:{pinned if more else place}"
-        return {"changes": page, "cursor": cursor, "more": more, "resync": False}
+        return {"changes": page, "cursor": cursor, "checkpoint": place, "more": more, "resync": False}
 
     def announce(self, since: str | None) -> None:
         """Send on the stream what a pull would bring."""

@@ -163,6 +163,20 @@ async def test_a_devices_own_earlier_edit_is_no_conflict(house: House, device: T
     assert (one.conflict, two.conflict, two.status) == (None, None, "applied")
 
 
+async def test_a_second_edit_in_the_same_batch_does_not_conflict_with_the_first(
+    house: House, device: TestDevice
+) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    await device.pull()
+    await house.run("updateCustomer", customerId=customer.id, phone="office")
+    one, two = await device.push(
+        device.operation("updateCustomer", customerId=customer.id, phone="1"),
+        device.operation("updateCustomer", customerId=customer.id, phone="2"),
+    )
+    assert one.conflict is not None
+    assert (two.conflict, two.status) == (None, "applied")
+
+
 async def test_where_the_first_wins_the_later_value_waits_in_the_inbox(
     house: House, device: TestDevice
 ) -> None:

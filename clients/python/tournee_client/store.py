@@ -77,7 +77,7 @@ class Store:
             return self.follow(page, settled)
         with self.database.transaction():
             self._write("fresh", page.changes)
-            seen = max(self.database.number("fresh_seen"), page.last_seq)
+            seen = max(self.database.number("fresh_seen"), page.checkpoint or 0)
             self._put({"fresh_cursor": page.cursor, "fresh_seen": str(seen)})
             return [] if page.more else self._swap(settled)
 
@@ -85,7 +85,7 @@ class Store:
         """Take in what happened since the present copy's cursor, also while a new copy is being fetched."""
         with self.database.transaction():
             self._write("row", page.changes)
-            seen = max(self.database.number("seen"), page.last_seq)
+            seen = max(self.database.number("seen"), page.checkpoint or 0)
             self._put({"cursor": page.cursor, "seen": str(seen)})
             if not page.more:
                 self.outbox.pulled(seen, settled)

@@ -52,30 +52,28 @@ class Progress:
 
 @dataclass(frozen=True)
 class Page:
-    """A piece of the feed and the place after it."""
+    """A piece of the feed and the place after it; `checkpoint` is the seq as of which all rows then stand."""
 
     changes: tuple[Change, ...]
     cursor: str | None
     more: bool
     resync: bool
     progress: Progress | None = None
-
-    @property
-    def last_seq(self) -> int:
-        """The highest seq in the page, 0 when it is empty."""
-        return max((change.seq for change in self.changes), default=0)
+    checkpoint: int | None = None
 
     @classmethod
     def parse(cls, body: Any, event_id: str | None = None) -> Page:
         """Read a pull's answer, or the data of a stream's event with its id."""
         try:
             changes = tuple(Change.parse(change) for change in body.get("changes", ()))
+            checkpoint = body.get("checkpoint")
             page = cls(
                 changes,
                 body.get("cursor") or event_id,
                 bool(body.get("more")),
                 bool(body.get("resync")),
                 Progress.parse(body.get("progress")),
+                None if checkpoint is None else int(checkpoint),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"unreadable page: {error!r}") from error

@@ -14,7 +14,6 @@ replaced, the family ends all the same.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -71,19 +70,17 @@ class _Family:
 
 
 class Sessions:
-    """Gives tokens for a password and for a refresh token; none to anybody of the `closed` organisations."""
+    """Gives tokens for a password and for a refresh token."""
 
-    def __init__(self, kernel: Kernel, tokens: Tokens, closed: Collection[UUID] = ()) -> None:
+    def __init__(self, kernel: Kernel, tokens: Tokens) -> None:
         self.kernel = kernel
         self.tokens = tokens
-        self.closed = frozenset(closed)
 
     async def sign_in(self, email: str, password: str, device: EnrolDevice | None) -> Grant:
         """By password; the device that is named is enrolled. Raises GrantRefused."""
         account = await self._account(email)
         known = account if account is not None and account.status is AccountStatus.ACTIVE else None
-        right = await is_password(password, known.password_hash if known else None)
-        if not right or known is None or known.organisation_id in self.closed:
+        if not await is_password(password, known.password_hash if known else None) or known is None:
             raise GrantRefused(_WRONG)
         actor = actor_of(known.organisation_id, known.id, known.role, device.id if device else None)
         family = _Family(new_id(), actor)
@@ -158,7 +155,7 @@ class Sessions:
         """The token's row, from which its organisation is known. Raises GrantRefused."""
         async with self.kernel.database.reading(ACROSS) as session:
             row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == hashed(token)))
-        if row is None or row.organisation_id in self.closed:
+        if row is None:
             raise GrantRefused(_UNUSABLE)
         return row
 

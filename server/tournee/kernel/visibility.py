@@ -83,10 +83,11 @@ def visible(model: type[Entity], actor: Actor) -> ColumnElement[bool]:
 
 
 def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnElement[bool]:
-    """Rows that the actor sees now or saw at `base`: what a device could have had in its hands.
+    """Rows that the actor sees now or saw at `base` or since: what a device could have had in its hands.
 
     A fact from the field may name such a row although the office has moved it away or deleted it
-    since. An interval or edge that closed after `base` was still there at `base`.
+    since. An interval or edge that closed after `base` was there at `base`, or came after it with a
+    page of a pull that was not finished.
     """
     if base is None or not actor.may(model.reads):
         return visible(model, actor)
@@ -109,7 +110,7 @@ def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnEl
                 Edge.record_id == own.id,
                 or_(Edge.open.is_(True), Edge.seq > base),
                 Member.account_id == actor.id,
-                or_(Member.to_seq.is_(None), and_(Member.from_seq <= base, Member.to_seq > base)),
+                or_(Member.to_seq.is_(None), Member.to_seq > base),
             )
         ),
     )

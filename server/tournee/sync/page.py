@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import Select, Text, Uuid, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.sync.cursor import Cursor
+from tournee.sync.cursor import MAX_ID, Cursor
 
 Rows = Select[*tuple[Any, ...]]
 
@@ -52,12 +52,24 @@ class Page:
         """The same as values; for readers of our own."""
         return [_read(change) for change in orjson.loads(f"[{self.text}]")]
 
+    @property
+    def checkpoint(self) -> int | None:
+        """The seq as of which a device that stored this page has all its rows, if there is one.
+
+        In the middle of the feed there is none: a row comes at its last position while earlier ones go by.
+        """
+        return self.cursor.seq if self.cursor.snapshot or self.cursor.id == MAX_ID else None
+
     def body(self, cursor: str) -> str:
         """The page as answers and events carry it."""
         progress = self.progress
         told = "" if progress is None else f',"progress":{{"done":{progress.done},"total":{progress.total}}}'
         more = "true" if self.more else "false"
-        return f'{{"changes":[{self.text}],"cursor":"{cursor}","more":{more},"resync":false{told}}}'
+        checkpoint = "null" if self.checkpoint is None else self.checkpoint
+        return (
+            f'{{"changes":[{self.text}],"cursor":"{cursor}","checkpoint":{checkpoint},'
+            f'"more":{more},"resync":false{told}}}'
+        )
 
 
 def _read(change: dict[str, Any]) -> PulledChange:

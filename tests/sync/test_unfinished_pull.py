@@ -1,0 +1,38 @@
+"""What a device did with rows that came on a page of a pull it had not finished."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.kernel.database import now
+
+
+async def test_a_fact_names_what_came_into_view_after_the_base_and_went_again(house: House) -> None:
+    actor = await house.account("TECHNICIAN")
+    technician = await house.run("createTechnician", name="Demo Technician", accountId=actor.id)
+    device = TestDevice(house, actor=actor)
+    await device.pull()
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    order = await house.run("createWorkOrder", customerId=customer.id, summary="Work")
+    starts = now() + timedelta(hours=1)
+    times = {"startsAt": starts, "endsAt": starts + timedelta(hours=1)}
+    visit = await house.run("createAppointment", workOrderId=order.id, **times)
+    assigned = {"appointmentId": visit.id, "technicianId": technician.id}
+    await house.run("assignTechnician", **assigned)
+    # Here a page brings the visit, but no checkpoint; then the office takes it away.
+    await house.run("unassignTechnician", **assigned)
+    outcome = await device.do("addNote", appointmentId=visit.id, text="Nobody there")
+    assert outcome.code is None
+
+
+async def test_only_a_page_that_leaves_nothing_out_gives_a_checkpoint(house: House) -> None:
+    device = TestDevice(house, "MANAGER")
+    await house.run("createCustomer", name="Demo Hotel")
+    first = await device.feed.pull(device.actor, None)
+    for number in range(4):
+        await house.run("createCustomer", name=f"Customer {number}")
+    page = await device.feed.pull(device.actor, first.cursor, 3)
+    rest = await device.feed.pull(device.actor, page.cursor, 3)
+    assert (first.checkpoint, page.checkpoint, rest.checkpoint) == (1, None, 5)
