@@ -44,6 +44,10 @@ check: $(VENV)/.dev ## Check format, lint, types, imports and that the printed s
 bench: $(VENV)/.dev ## Measure, one line a figure (ONLY=name for some)
 	@$(BIN)/python -m tests.bench $(ONLY)
 
+.PHONY: simulate
+simulate: $(VENV)/.dev ## Prove the sync on a lying network (SEEDS=200 or 100-199, SEED=17 tells one, DATABASE=postgresql)
+	@SEEDS="$(SEEDS)" SEED="$(SEED)" DATABASE="$(DATABASE)" $(BIN)/python -m tests.simulator
+
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and repair what the linter can
 	@$(BIN)/ruff format

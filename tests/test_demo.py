@@ -13,7 +13,6 @@ from starlette.applications import Starlette
 from tests import migrate
 from tournee import demo
 from tournee.app import create_app
-from tournee.auth.sessions import Sessions
 from tournee.catalogue import MEMBERSHIPS
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database, Organisation
@@ -30,18 +29,11 @@ def kernel(database: Database) -> Kernel:
     return Kernel(database, MEMBERSHIPS)
 
 
-@pytest.fixture
-def offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server of this test offers the demo."""
-    monkeypatch.setattr("tournee.app.is_demo", lambda _settings: True)
-
-
 async def count(kernel: Kernel, model: type[Organisation | Change]) -> int:
     async with kernel.database.reading(ACROSS) as session:
         return await session.scalar(select(func.count()).select_from(model)) or 0
 
 
-@pytest.mark.usefixtures("offered")
 async def test_a_seeding_that_breaks_leaves_nothing_and_the_next_one_is_whole_quick_and_the_last(
     kernel: Kernel, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,21 +53,6 @@ async def test_a_seeding_that_breaks_leaves_nothing_and_the_next_one_is_whole_qu
         assert (await client.post("/auth/token", data=form)).status_code == 200
 
 
-async def test_where_the_demo_is_not_offered_its_accounts_are_not_let_in(
-    kernel: Kernel, client: httpx2.AsyncClient, app: Starlette
-) -> None:
-    await demo.seed(kernel, TODAY)
-    offering = Sessions(kernel, app.state.tokens)
-    earlier = await offering.sign_in("manager@demo.example", demo.PASSWORD, None)
-    for form in (
-        {"grant_type": "password", "username": "manager@demo.example", "password": demo.PASSWORD},
-        {"grant_type": "refresh_token", "refresh_token": earlier.refresh_token},
-    ):
-        answer = await client.post("/auth/token", data=form)
-        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
-
-
-@pytest.mark.usefixtures("offered")
 async def test_the_portal_sees_its_customer_and_no_other(kernel: Kernel, client: httpx2.AsyncClient) -> None:
     await demo.seed(kernel, TODAY)
     form = {"grant_type": "password", "username": "portal@demo.example", "password": demo.PASSWORD}

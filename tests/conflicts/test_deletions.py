@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 from tests.conflicts.clashes import Clashes
 from tests.sync.device import TestDevice
 from tests.work.world import at
@@ -81,25 +79,3 @@ async def test_online_a_deleted_record_is_gone_for_edits(clashes: Clashes) -> No
     await office.pull()
     outcome = await office.do("updateContact", contactId=clashes.contact.id, phone="7")
     assert outcome.code == "NOT_FOUND"
-
-
-async def test_a_deletion_yields_to_what_others_changed_meanwhile(clashes: Clashes) -> None:
-    manager = clashes.house.actor("MANAGER", device_id=uuid4())
-    base = await clashes.world.seq()
-    await clashes.office("updateContact", contactId=clashes.contact.id, phone="7")
-    gone = ("deleteContact", {"contactId": clashes.contact.id})
-    (operation,) = await clashes.world.offline(manager, base, gone)
-    assert (operation.status, operation.lost) == ("superseded", ["deleted"])
-    assert (await clashes.read(clashes.contact)).deleted is False
-    (conflict,) = await clashes.world.conflicts()
-    assert (conflict.mine, conflict.theirs) == ({"deleted": True}, {"phone": "7"})
-    await clashes.resolve(conflict, "TAKE_MINE")
-    assert (await clashes.read(clashes.contact)).deleted is True
-
-
-async def test_a_deletion_of_what_nobody_changed_is_carried_out(clashes: Clashes) -> None:
-    manager = clashes.house.actor("MANAGER", device_id=uuid4())
-    gone = ("deleteContact", {"contactId": clashes.contact.id})
-    (operation,) = await clashes.world.offline(manager, await clashes.world.seq(), gone)
-    assert (operation.status, await clashes.world.conflicts()) == ("applied", [])
-    assert (await clashes.read(clashes.contact)).deleted is True

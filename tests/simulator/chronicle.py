@@ -1,0 +1,131 @@
+"""What the organisation's log says, folded in plain Python: the state of every row at the head.
+
+Everything else the server keeps (records, edges, memberships, receipts) is judged against this, and
+this against the business tables at the end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Engine, select
+
+from tests.simulator.violations import Violation
+from tournee.catalogue import ENTITIES
+from tournee.kernel.fields import fields, wire_value
+from tournee.kernel.log import Change, Head
+
+Document = dict[str, Any]
+
+_CHANGE = Change.__table__
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change, and what the row was before it."""
+
+    seq: int
+    entity: str
+    id: str
+    command: str
+    actor: str | None
+    device: str | None
+    operation: str | None
+    before: Document | None
+    after: Document
+
+
+class Chronicle:
+    """The log of one organisation as far as it was read."""
+
+    def __init__(self, eye: Engine, organisation_id: UUID) -> None:
+        self._eye = eye
+        self.organisation_id = organisation_id
+        self.seq = 0
+        self.entries: list[Entry] = []
+        self.rows: dict[str, dict[str, Document]] = defaultdict(dict)
+        # What was deleted, as it stood; a fact from the field brings it back.
+        self.gone: dict[str, Document] = {}
+        self.of_operation: dict[str, list[Entry]] = defaultdict(list)
+        self.of_record: dict[str, list[Entry]] = defaultdict(list)
+
+    def read(self) -> list[Entry]:
+        """What was committed since; every number must follow the one before it."""
+        with self._eye.connect() as connection:
+            found = connection.execute(
+                select(_CHANGE)
+                .where(_CHANGE.c.organisation_id == self.organisation_id, _CHANGE.c.seq > self.seq)
+                .order_by(_CHANGE.c.seq)
+            ).all()
+        fresh = [self._take(row) for row in found]
+        self.entries += fresh
+        return fresh
+
+    def _take(self, row: Any) -> Entry:
+        if row.seq != self.seq + 1:
+            raise Violation("the log is dense", f"{row.seq} follows {self.seq}")
+        self.seq = row.seq
+        entry = Entry(
+            row.seq, row.entity, str(row.id), row.command, _text(row.actor_id), _text(row.device_id),
+            _text(row.operation_id), None if row.before is None else orjson.loads(row.before),
+            orjson.loads(row.after),
+        )  # fmt: skip
+        self._fold(entry)
+        self.of_record[entry.id].append(entry)
+        if entry.operation is not None:
+            self.of_operation[entry.operation].append(entry)
+        return entry
+
+    def _fold(self, entry: Entry) -> None:
+        held = self.rows[entry.entity].pop(entry.id, None) or self.gone.get(entry.id)
+        if entry.before is None:
+            if held is not None:
+                raise Violation("a record is made once", f"{entry.entity} {entry.id} at {entry.seq}")
+            self.rows[entry.entity][entry.id] = dict(entry.after)
+            return
+        if held is None:
+            raise Violation("the log is whole", f"{entry.entity} {entry.id} changed at {entry.seq}, not made")
+        was = {name: held.get(name) for name in entry.before if name != "deleted"}
+        said = {name: value for name, value in entry.before.items() if name != "deleted"}
+        if was != said:
+            raise Violation("the log is whole", f"before {entry.seq} it was {was}, the log says {said}")
+        after = dict(entry.after)
+        deleted = after.pop("deleted", entry.id in self.gone)
+        self.gone.pop(entry.id, None)
+        into = self.gone if deleted else self.rows[entry.entity]
+        into[entry.id] = {**held, **after}
+
+    def find(self, id: str) -> Document | None:
+        return next((rows[id] for rows in self.rows.values() if id in rows), None)
+
+    def head(self) -> int:
+        with self._eye.connect() as connection:
+            return int(
+                connection.execute(
+                    select(Head.seq).where(Head.organisation_id == self.organisation_id)
+                ).scalar_one()
+            )
+
+    def tables(self) -> dict[str, dict[str, Document]]:
+        """The business tables as they stand, in the same form as `rows`."""
+        found: dict[str, dict[str, Document]] = {}
+        with self._eye.connect() as connection:
+            for name, model in ENTITIES.items():
+                table: Any = model.__table__
+                chosen = select(table).where(
+                    table.c.organisation_id == self.organisation_id, table.c.deleted.is_(False)
+                )
+                rows = connection.execute(chosen).mappings()
+                found[name] = {
+                    str(row["id"]): {field.wire: wire_value(row[field.name]) for field in fields(model)}
+                    for row in rows
+                }
+        return {name: rows for name, rows in found.items() if rows}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

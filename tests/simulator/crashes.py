@@ -1,0 +1,106 @@
+"""Where a server can die, and of what. A trap is set for the next time the server comes by.
+
+The points lie where a crash hurts most: before anything has a number, when the log is written but
+not committed, at the commit, and between the commit and the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import psycopg.errors
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+import tournee.kernel.transaction
+from tournee.kernel.command import Command
+from tournee.kernel.database import Database, WriteSession
+
+POINTS = ("before the head", "after the log", "at commit", "after commit")
+KINDS = ("death", "cancellation", "deadlock", "lost connection")
+
+
+class Died(BaseException):
+    """The process is gone; nobody behind the network hears why."""
+
+
+class Bug(Exception):
+    """An error in a command that nobody foresaw."""
+
+
+def _exception(kind: str) -> BaseException:
+    if kind == "death":
+        return Died()
+    if kind == "cancellation":
+        return asyncio.CancelledError()
+    cause = psycopg.errors.DeadlockDetected if kind == "deadlock" else psycopg.errors.AdminShutdown
+    return OperationalError("simulated", None, cause("simulated"))
+
+
+class Traps:
+    """One trap at a time, sprung once; and bugs that wait for certain operations."""
+
+    def __init__(self) -> None:
+        self.set: tuple[str, str] | None = None
+        self.sprung: tuple[str, str] | None = None
+        # How often each operation still hits a bug.
+        self.bugs: dict[str, int] = {}
+
+    def arm(self, point: str, kind: str) -> None:
+        self.set, self.sprung = (point, kind), None
+
+    def disarm(self) -> tuple[str, str] | None:
+        """Take the trap away; says which one it was if it was sprung."""
+        self.set = None
+        sprung, self.sprung = self.sprung, None
+        return sprung
+
+    def pass_by(self, point: str) -> None:
+        if self.set is not None and self.set[0] == point:
+            self.sprung, self.set = self.set, None
+            raise _exception(self.sprung[1])
+
+    def meet(self, operation: str) -> None:
+        if self.bugs.get(operation, 0) > 0:
+            self.bugs[operation] -= 1
+            raise Bug(operation)
+
+
+TRAPS = Traps()
+
+
+@contextmanager
+def trapped() -> Iterator[Traps]:
+    """Lay the points out along the server's way. Mutants are applied inside, so that they pass them too."""
+    publish = tournee.kernel.transaction.publish
+    announce = Database.announce
+    run = Command.run
+
+    async def publishing(tx: Any) -> int:
+        TRAPS.pass_by("before the head")
+        last = await publish(tx)
+        TRAPS.pass_by("after the log")
+        return last
+
+    def announcing(database: Database, *about: Any) -> None:
+        TRAPS.pass_by("after commit")
+        announce(database, *about)
+
+    async def running(command: Any, tx: Any, do: Any, operation: Any) -> Any:
+        TRAPS.meet(str(operation.id))
+        return await run(command, tx, do, operation)
+
+    def committing(_session: Any) -> None:
+        TRAPS.pass_by("at commit")
+
+    event.listen(WriteSession, "before_commit", committing)
+    with ExitStack() as stack:
+        stack.callback(event.remove, WriteSession, "before_commit", committing)
+        stack.enter_context(patch.object(tournee.kernel.transaction, "publish", publishing))
+        stack.enter_context(patch.object(Database, "announce", announcing))
+        stack.enter_context(patch.object(Command, "run", running))
+        yield TRAPS

@@ -1,0 +1,244 @@
+"""What people did on devices, against what became of it: nothing lost, nothing twice, nothing silent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import select
+
+from tests.simulator.chronicle import Entry
+from tests.simulator.device import Deed, Device, Document
+from tests.simulator.edits import EDITS, check_edit
+from tests.simulator.field import STEPS
+from tests.simulator.sight import sight
+from tests.simulator.violations import require
+from tests.simulator.world import Company
+from tournee.sync.models import ParkedOperation, Receipt
+
+_ACCEPTED = {"applied", "merged", "superseded"}
+_MAKES = {
+    "addNote": "Note", "recordTimeEntry": "TimeEntry", "recordReading": "Reading", "createWorkOrder": "WorkOrder",
+    "createAsset": "Asset", "createMeter": "Meter", "requestAbsence": "Absence", "recordInteraction": "Interaction",
+    "createContact": "Contact", "addChecklistRun": "ChecklistRun",
+}  # fmt: skip
+
+
+class Deeds:
+    """All deeds of a company's devices."""
+
+    def __init__(self, company: Company) -> None:
+        self.company = company
+        self.all: dict[str, Deed] = {}
+        self._numbers: dict[str, int] = {}
+        self.crashed: set[str] = set()
+        self._made_by: dict[str, str] = {}
+
+    def add(self, deeds: list[Deed]) -> None:
+        for deed in deeds:
+            self.all[deed.id] = deed
+            if isinstance(deed.input.get("id"), str):
+                self._made_by[deed.input["id"]] = deed.id
+
+    # -- what was written -----------------------------------------------------------------------------
+
+    def log(self, fresh: list[Entry]) -> None:
+        """New entries: whose they are, each once, in the order they were done."""
+        touched: dict[str, list[Entry]] = {}
+        for entry in fresh:
+            # What the office decides about a conflict has an operation too, of no device.
+            if entry.operation is not None and entry.device is not None:
+                touched.setdefault(entry.operation, []).append(entry)
+        for operation, entries in touched.items():
+            deed = self.all.get(operation)
+            require(deed is not None, "an operation in the log is one somebody did", entries[0])
+            assert deed is not None
+            require(
+                len(self.company.chronicle.of_operation[operation]) == len(entries),
+                "no operation is applied twice",
+                deed,
+            )
+            seen = Counter(entry.id for entry in entries)
+            require(max(seen.values()) == 1, "an operation changes a record once", entries)
+            self._check_order(deed, entries[0])
+            self._check_effect(deed, entries)
+
+    def _check_order(self, deed: Deed, entry: Entry) -> None:
+        require(
+            entry.device == deed.device and entry.actor == deed.account, "the log names who did it", entry
+        )
+        last = self._numbers.get(deed.device, 0)
+        if deed.id not in self.crashed:
+            require(
+                deed.number > last,
+                "a device's operations stand in the log in their order",
+                f"{deed.number} after {last}: {deed}",
+            )
+            self._numbers[deed.device] = deed.number
+
+    def _check_effect(self, deed: Deed, entries: list[Entry]) -> None:
+        if deed.command in _MAKES:
+            made = [e for e in entries if e.entity == _MAKES[deed.command] and e.before is None]
+            require(
+                len(made) == 1 and made[0].id == deed.input["id"], "what was recorded is there, once", deed
+            )
+            for name, value in deed.input.items():
+                require(
+                    _same(made[0].after.get(name, value), value),
+                    "what was recorded is what was said",
+                    f"{name}: {made[0].after.get(name)} for {deed}",
+                )
+        if deed.command in STEPS:
+            events = [e.after for e in entries if e.entity == "AppointmentEvent" and e.before is None]
+            to = "PARTIALLY_COMPLETED" if deed.input.get("outcome") == "PARTIAL" else STEPS[deed.command][0]
+            require(
+                [e["toStatus"] for e in events] == [to],
+                "a step of a visit is one event",
+                f"{events} of {deed}",
+            )
+            require(_same(events[0]["occurredAt"], deed.input["at"]), "a step keeps its time", events[0])
+        if deed.command in EDITS:
+            check_edit(self.company.chronicle, deed, entries)
+
+    # -- what was said --------------------------------------------------------------------------------
+
+    def decided(self, deed: Deed, outcome: Document) -> None:
+        """An outcome, told to the device or lost on its way."""
+        status = outcome["status"]
+        if status == "parked":
+            if outcome["code"] == "INTERNAL":
+                self.crashed.add(deed.id)
+            require(deed.outcome is None, "what was decided stays decided", f"{outcome} of {deed}")
+            return
+        if deed.outcome is None:
+            deed.outcome = outcome
+            if status in _ACCEPTED | {"duplicate"}:
+                self._check_accepted(deed, outcome)
+            else:
+                self._check_rejected(deed, outcome)
+            return
+        first = deed.outcome["status"]
+        same = status == ("rejected" if first == "rejected" else "duplicate")
+        require(
+            same and outcome["code"] == deed.outcome["code"],
+            "what was decided stays decided",
+            f"{deed.outcome}, then {outcome}",
+        )
+
+    def note_hidden(self, device: Device) -> None:
+        """A push has arrived: what is still undecided may have been decided in it, in what is seen now."""
+        seen = sight(self.company.chronicle.rows, device.account)
+        for deed in self.all.values():
+            if deed.device == device.id and deed.outcome is None:
+                deed.hidden = deed.hidden or deed.target not in seen
+
+    def _check_accepted(self, deed: Deed, outcome: Document) -> None:
+        entries = self.company.chronicle.of_operation[deed.id]
+        if outcome["seq"] is not None:
+            require(
+                any(entry.seq == outcome["seq"] for entry in entries),
+                "an accepted operation is in the log",
+                outcome,
+            )
+        lossless = deed.command in _MAKES or deed.command in STEPS
+        require(bool(entries) or not lossless, "an accepted operation is in the log", f"{outcome} of {deed}")
+
+    def _check_rejected(self, deed: Deed, outcome: Document) -> None:
+        require(
+            not self.company.chronicle.of_operation[deed.id],
+            "a rejected operation leaves nothing",
+            f"{outcome} of {deed}",
+        )
+        require(outcome["code"] is not None, "a rejection says why", outcome)
+        if deed.target == "nothing" or outcome["code"] == "UNIT_REFUSED":
+            return
+        if self._is_orphan(deed) or outcome["code"] == "FORBIDDEN":
+            return
+        if deed.binding:
+            require(
+                False,
+                "what was done in the field is not refused for what the office did",
+                f"{outcome} of {deed}",
+            )
+        require(deed.hidden, "who may see a record may change it", f"{outcome} of {deed}")
+
+    def _is_orphan(self, deed: Deed) -> bool:
+        """Whether it is about something whose making was not accepted, or follows what hit a bug of ours."""
+        if any(
+            other.target == deed.target and other.device == deed.device and other.number <= deed.number
+            for other in (self.all[id] for id in self.crashed)
+        ):
+            return True
+        for value in deed.input.values():
+            maker = self.all.get(self._made_by.get(str(value), ""))
+            if maker is not None and maker is not deed:
+                refused = maker.outcome is not None and maker.outcome["status"] == "rejected"
+                if refused or maker.id in self.crashed:
+                    return True
+        return False
+
+    # -- when all is quiet ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        receipts, parked = self._receipts()
+        gone = {device.id for device in self.company.devices() if device.revoked}
+        for deed in self.all.values():
+            receipt = receipts.pop(deed.id, None)
+            if deed.device in gone:
+                continue
+            if deed.id in parked:
+                require(
+                    deed.id in self.crashed,
+                    "what is parked goes on once its predecessors came",
+                    f"{parked[deed.id]} {deed}",
+                )
+                continue
+            require(receipt is not None, "every operation of a device has its receipt", deed)
+            assert receipt is not None
+            require(deed.outcome is not None, "every operation is answered at last", deed)
+            assert deed.outcome is not None
+            status = deed.outcome["status"]
+            require(
+                status in (receipt, "duplicate"),
+                "the receipt says what was answered",
+                f"{receipt}: {deed.outcome}",
+            )
+        require(not receipts, "every receipt is of something done", receipts)
+        self._check_units()
+
+    def _receipts(self) -> tuple[dict[str, str], dict[str, str]]:
+        own = self.company.id
+        with self.company.stage.eye.connect() as eye:
+            found = eye.execute(
+                select(Receipt.operation_id, Receipt.status).where(Receipt.organisation_id == own)
+            )
+            receipts = {str(id): status for id, status in found}
+            found = eye.execute(
+                select(ParkedOperation.operation_id, ParkedOperation.reason).where(
+                    ParkedOperation.organisation_id == own
+                )
+            )
+            return receipts, {str(id): reason for id, reason in found}
+
+    def _check_units(self) -> None:
+        units: dict[str, list[Deed]] = {}
+        for deed in self.all.values():
+            if deed.unit is not None and deed.outcome is not None:
+                units.setdefault(deed.unit, []).append(deed)
+        for unit in units.values():
+            refused = {deed.outcome["status"] == "rejected" for deed in unit if deed.outcome is not None}
+            written = {
+                bool(self.company.chronicle.of_operation[deed.id]) for deed in unit if deed.command in _MAKES
+            }
+            require(
+                len(refused) == 1 and len(written) <= 1, "a unit is applied as a whole or not at all", unit
+            )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal as values; times may be written in more than one way."""
+    return one == other or (isinstance(one, str) and isinstance(other, str) and _time(one) == _time(other))
+
+
+def _time(text: str) -> str:
+    return text.replace("Z", "+00:00")

@@ -1,0 +1,263 @@
+"""Devices. `Device` is the place for a new kind: what the simulation needs of one, and nothing else.
+
+`NativeDevice` speaks /sync/push and /sync/pull and is small enough to be seen to be right.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from tests.simulator.clock import Clock
+from tests.simulator.network import Answer, Network, Request
+
+Document = dict[str, Any]
+
+# Beside a row's fields: of which entity it is. No field is called so.
+KIND = "of entity"
+FINAL = {"applied", "merged", "superseded", "duplicate", "rejected"}
+
+
+@dataclass
+class Deed:
+    """Something a person did on a device, as the simulation remembers it whatever the device forgets.
+
+    `seen` is the record it changes as the device had it, `binding` whether nothing that the office
+    does meanwhile may make it refused, `parents` the deeds that made what it is about.
+    """
+
+    id: str
+    number: int
+    device: str
+    account: str
+    command: str
+    input: Document
+    base: int | None
+    occurred_at: str
+    unit: str | None = None
+    target: str | None = None
+    seen: Document | None = None
+    binding: bool = True
+    parents: tuple[str, ...] = ()
+    # Whether its target was out of sight at any time at which it may have been decided.
+    hidden: bool = False
+    # What every device is told, by whoever asks first.
+    outcome: Document | None = None
+
+    def wire(self) -> Document:
+        made = {
+            "id": self.id, "number": self.number, "command": self.command, "input": self.input,
+            "base": self.base, "occurredAt": self.occurred_at,
+        }  # fmt: skip
+        return made if self.unit is None else made | {"unit": self.unit}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A deed before the device has numbered it."""
+
+    command: str
+    input: Document
+    target: str | None = None
+    binding: bool = True
+    parents: tuple[str, ...] = ()
+
+
+class Device(ABC):
+    """A device of a person. `skew` is how wrong its clock is."""
+
+    kind: str
+
+    def __init__(self, name: str, id: str, account: str, clock: Clock, skew: timedelta) -> None:
+        self.name = name
+        self.id = id
+        self.account = account
+        self.clock = clock
+        self.skew = skew
+        self.token: str | None = None
+        self.revoked = False
+        # Whether all that it pulled is complete, as of when it was answered.
+        self.complete = False
+
+    @abstractmethod
+    def rows(self) -> dict[str, Document]:
+        """The copy as the server last said it, without the device's own pending work."""
+
+    @abstractmethod
+    def pending(self) -> list[Deed]:
+        """What was done here and not decided yet, in the order it was done."""
+
+    @abstractmethod
+    def recent(self) -> list[Deed]:
+        """What was accepted but is not in the copy yet, as far as the device can tell."""
+
+    @abstractmethod
+    def do(self, drafts: list[Draft], unit: bool) -> list[Deed]:
+        """Keep what a person did; a unit is all or nothing."""
+
+    @abstractmethod
+    async def push(self, network: Network) -> None:
+        """Hand in what waits, once, over whatever network there is."""
+
+    @abstractmethod
+    async def pull(self, network: Network, pages: int) -> None:
+        """Fetch up to so many pages; `complete` afterwards where nothing more waited."""
+
+    @abstractmethod
+    def crash(self) -> None:
+        """The app dies: what was not stored is gone."""
+
+    def now(self) -> str:
+        return (self.clock.at + self.skew).isoformat().replace("+00:00", "Z")
+
+    def new_id(self) -> str:
+        return str(self.clock.new_id(self.skew))
+
+
+class NativeDevice(Device):
+    """Push and pull as schema/sync.md says."""
+
+    kind = "native"
+
+    def __init__(
+        self, name: str, id: str, account: str, clock: Clock, skew: timedelta, dice: random.Random
+    ) -> None:
+        super().__init__(name, id, account, clock, skew)
+        self._dice = dice
+        self._rows: dict[str, Document] = {}
+        self._cursor: str | None = None
+        self._base = 0
+        self._number = 0
+        # Until the server knows at which number we begin, requests go one at a time.
+        self._answered = False
+        self._outbox: list[Deed] = []
+        self._recent: list[Deed] = []
+
+    def rows(self) -> dict[str, Document]:
+        return self._rows
+
+    def pending(self) -> list[Deed]:
+        return list(self._outbox)
+
+    def recent(self) -> list[Deed]:
+        return list(self._recent)
+
+    def do(self, drafts: list[Draft], unit: bool) -> list[Deed]:
+        name = self.new_id() if unit else None
+        made = [self._number_it(draft, name) for draft in drafts]
+        self._outbox += made
+        return made
+
+    def _number_it(self, draft: Draft, unit: str | None) -> Deed:
+        self._number += 1
+        return Deed(
+            self.new_id(), self._number, self.id, self.account, draft.command, draft.input, self._base,
+            self.now(), unit, draft.target, self._rows.get(draft.target or ""), draft.binding, draft.parents,
+        )  # fmt: skip
+
+    async def push(self, network: Network) -> None:
+        """All at once, or one request after the other without waiting for answers."""
+        hasty = self._answered and not network.perfect and self._dice.random() < 0.4
+        size = self._dice.choice([1, 2, 3]) if hasty else 500
+        for batch in _batches(self._outbox, size):
+            body = {
+                "device": self.id,
+                "app": "simulated/1",
+                "schema": 1,
+                "operations": [d.wire() for d in batch],
+            }
+            answer = await network.send(
+                Request(self.name, "POST", "/sync/push", self.token or "", body=body, about=(self, batch))
+            )
+            if answer is not None and answer.status == 200:
+                self._settle(answer)
+
+    def _settle(self, answer: Answer) -> None:
+        self._answered = True
+        said = {outcome["id"]: outcome for outcome in answer.body["outcomes"]}
+        for deed in [*self._outbox]:
+            outcome = said.get(deed.id)
+            if outcome is not None and outcome["status"] in FINAL:
+                self._outbox.remove(deed)
+                if outcome["status"] != "rejected":
+                    self._recent.append(deed)
+
+    async def pull(self, network: Network, pages: int) -> None:
+        for _ in range(pages):
+            self.complete = False
+            answer = await network.send(self._ask())
+            if answer is None or answer.status != 200:
+                return
+            page = answer.body
+            if page["resync"]:
+                self._forget()
+                continue
+            self._store(page, network)
+            if not page["more"]:
+                return
+
+    def _ask(self) -> Request:
+        query = {"limit": str(self._dice.choice([1, 2, 3, 5, 9, 30, 500, 500]))}
+        if self._cursor is not None:
+            query["cursor"] = self._cursor
+        elif self._rows:
+            # Rows without a cursor: the app died in between. From nothing means from nothing.
+            self._forget()
+        return Request(self.name, "GET", "/sync/pull", self.token or "", query, about=(self, self._cursor))
+
+    def _store(self, page: Document, network: Network) -> None:
+        """Rows and cursor together; but an app may die before, and a careless one in between."""
+        died = None if network.perfect else self._dice.choices([None, "before", "between"], [94, 3, 3])[0]
+        if died is not None:
+            network.faults[f"app died {died} storing a page"] += 1
+        if died == "before":
+            return
+        for change in page["changes"]:
+            if change.get("removed"):
+                self._rows.pop(change["id"], None)
+            else:
+                self._rows[change["id"]] = {KIND: change["entity"], **change["record"]}
+        if died == "between":
+            return
+        self._cursor = page["cursor"]
+        if page["checkpoint"] is not None:
+            self._base = page["checkpoint"]
+        self.complete = not page["more"]
+        if self.complete:
+            self._recent = []
+
+    def crash(self) -> None:
+        """Everything is in the store; what was asked for and not answered is forgotten."""
+
+    def _forget(self) -> None:
+        self._rows, self._cursor, self._base = {}, None, 0
+
+    def wipe(self) -> None:
+        self._forget()
+        self._outbox = []
+
+
+def _batches(outbox: list[Deed], size: int) -> list[list[Deed]]:
+    """Requests of about this many operations; a unit is never split."""
+    batches: list[list[Deed]] = []
+    for deed in outbox:
+        joins = batches and (len(batches[-1]) < size or (deed.unit and deed.unit == batches[-1][-1].unit))
+        if joins:
+            batches[-1].append(deed)
+        else:
+            batches.append([deed])
+    return batches
+
+
+@dataclass
+class Person:
+    """Somebody with an account, and the devices they use."""
+
+    name: str
+    account: str
+    role: str
+    technician: str | None = None
+    devices: list[Device] = field(default_factory=list)

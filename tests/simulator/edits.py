@@ -1,0 +1,83 @@
+"""What became of an edit: nobody's change is overwritten in silence, and one's own is no conflict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.simulator.chronicle import Chronicle, Entry
+from tests.simulator.device import Deed
+from tests.simulator.violations import require
+from tournee.catalogue import ENTITIES
+from tournee.kernel.fields import Merge, fields
+
+# The edits, each with the field of its input that names the record.
+EDITS = {
+    "updateCustomer": "customerId",
+    "updateContact": "contactId",
+    "updateWorkOrder": "workOrderId",
+    "updateAsset": "assetId",
+    "updateOwnDetails": "technicianId",
+}
+_ENTITIES = {command: command.removeprefix("update") for command in EDITS} | {
+    "updateOwnDetails": "Technician"
+}
+_POLICIES = {
+    command: {field.wire: field.merge for field in fields(ENTITIES[entity])}
+    for command, entity in _ENTITIES.items()
+}
+# The value that is there already stays, and the other waits for somebody's decision.
+_STAY = {Merge.FIRST_WINS, Merge.REVIEW}
+
+
+def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry]) -> None:
+    """Each field of an edit, by its policy; `entries` are what it wrote."""
+    named = EDITS[deed.command]
+    changed = {name: value for name, value in deed.input.items() if name != named}
+    clashes = [entry for entry in entries if entry.entity == "Conflict"]
+    if any(entry.after.get("kind") == "RECORD_DELETED_MEANWHILE" for entry in clashes):
+        kept = any(changed.keys() <= entry.after.get("mine", {}).keys() for entry in clashes)
+        require(kept, "an edit of what is gone is kept for the office", entries)
+        return
+    # A clash may join one that is open already.
+    mine = [entry.after.get("mine") or {} for entry in clashes]
+    disputed = {name for name, value in changed.items() if any(one.get(name) == value for one in mine)}
+    after = next((entry.after for entry in entries if entry.id == deed.input[named]), {})
+    for name in changed:
+        last = _last(chronicle, deed.input[named], name, entries[0].seq)
+        held = last.after[name] if last else None
+        if deed.seen is not None and deed.seen.get(name) == deed.input[name]:
+            continue  # Sent as it was: whoever changed it prevails.
+        if _POLICIES[deed.command][name] is Merge.SET_UNION:
+            _check_union(deed, name, last, after.get(name, held))
+        else:
+            _check_field(deed, name, last, name in disputed, after.get(name, held))
+
+
+def _last(chronicle: Chronicle, id: str, name: str, before: int) -> Entry | None:
+    """The last time the field was written before this edit."""
+    written = [e for e in chronicle.of_record[id] if e.seq < before and name in e.after]
+    return written[-1] if written else None
+
+
+def _overtaken(deed: Deed, name: str, last: Entry | None) -> bool:
+    """Whether somebody else wrote the field between what the device showed and now."""
+    if deed.seen is None or last is None or last.device == deed.device:
+        return False
+    return bool(last.after[name] != deed.seen.get(name))
+
+
+def _check_union(deed: Deed, name: str, last: Entry | None, united: Any) -> None:
+    seen = set((deed.seen or {}).get(name) or [])
+    theirs = set(last.after[name]) - seen if last is not None and _overtaken(deed, name, last) else set()
+    added = set(deed.input[name]) - seen
+    require(added | theirs <= set(united), "what either added to a set is in it", f"{united} of {deed}")
+
+
+def _check_field(deed: Deed, name: str, last: Entry | None, disputed: bool, result: Any) -> None:
+    mine, held = deed.input[name], last.after[name] if last else None
+    lost = _overtaken(deed, name, last) and held != mine
+    require(disputed or not lost, "nobody's change is overwritten in silence", f"{name}, {held}: {deed}")
+    unseen = last is not None and last.device != deed.device and last.seq > (deed.base or 0)
+    require(unseen or not disputed, "one's own earlier change is no conflict", f"{name} of {deed}")
+    right = held if lost and _POLICIES[deed.command][name] in _STAY else mine
+    require(result == right, "the policy of a field decides", f"{name} is {result}: {deed}")

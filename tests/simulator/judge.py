@@ -1,0 +1,201 @@
+"""Says after every request and at the end whether each promise was kept.
+
+It knows what people did (`Deed`), what the log says (`Chronicle`) and who may see what (`sight`), and
+nothing of how the server keeps it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from tests.simulator.deeds import Deeds
+from tests.simulator.device import KIND, Deed, Device, Document
+from tests.simulator.network import Answer, Request
+from tests.simulator.sight import sight
+from tests.simulator.trace import Trace
+from tests.simulator.violations import require
+from tests.simulator.world import Company
+
+_REFUSALS = {401, 403, 429, 503}
+
+
+class Judge:
+    """Watches the companies of one simulation."""
+
+    def __init__(self, companies: list[Company], trace: Trace) -> None:
+        self.companies = companies
+        self.trace = trace
+        self.deeds = {company.mark: Deeds(company) for company in companies}
+        self.counts: Counter[str] = Counter()
+
+    def company_of(self, device: Device) -> Company:
+        return next(company for company in self.companies if device in company.devices())
+
+    def did(self, company: Company, deeds: list[Deed]) -> None:
+        self.deeds[company.mark].add(deeds)
+
+    # -- after every request --------------------------------------------------------------------------
+
+    def observe(self, request: Request, answer: Answer | None) -> None:
+        """The server has done, or begun, what was asked: look at what it wrote and what it said."""
+        if request.path == "/sync/push":
+            # In what is seen before a batch, or after it: both may decide about what is in it.
+            deeds = self.deeds[self.company_of(request.about[0]).mark]
+            deeds.note_hidden(request.about[0])
+            self.read()
+            deeds.note_hidden(request.about[0])
+        self.read()
+        if answer is None:
+            return
+        self._check_status(request, answer)
+        if request.path.startswith("/sync/"):
+            device = request.about[0]
+            self._check_foreign(device, answer)
+            if answer.status == 200:
+                check = self._check_push if request.path == "/sync/push" else self._check_page
+                check(request, answer, self.company_of(device))
+                require(
+                    not device.revoked, "a revoked device gets nothing more", f"{device.name}: {request.path}"
+                )
+
+    def read(self) -> None:
+        for company in self.companies:
+            fresh = company.chronicle.read()
+            self.deeds[company.mark].log(fresh)
+            for entry in fresh:
+                if entry.entity == "Device" and entry.after.get("status", "ENROLLED") != "ENROLLED":
+                    for device in company.devices():
+                        device.revoked = device.revoked or device.id == entry.id
+
+    def _check_status(self, request: Request, answer: Answer) -> None:
+        if answer.status == 503:
+            require("retry-after" in answer.headers, "503 says when to come back", request.path)
+        known = answer.status == 200 or answer.status in _REFUSALS
+        require(
+            known,
+            "every answer is 200, a refusal of the caller, or 503",
+            f"{request.who} {request.path}: {answer.status} {answer.raw[:300]!r}",
+        )
+        if request.path == "/graphql" and answer.status == 200:
+            require(
+                "errors" not in answer.body, "a mutation is answered, not broken", answer.body.get("errors")
+            )
+
+    def _check_foreign(self, device: Device, answer: Answer) -> None:
+        """Nothing of another company, neither an id nor a name, in whatever comes back."""
+        own = self.company_of(device)
+        for other in self.companies:
+            if other is not own:
+                require(
+                    other.mark.encode() not in answer.raw,
+                    "nothing of another organisation is told",
+                    answer.raw[:400],
+                )
+
+    def _check_page(self, request: Request, answer: Answer, company: Company) -> None:
+        page = answer.body
+        self.counts["pages"] += 1
+        if page["resync"]:
+            require(page["changes"] == [] and not page["more"], "a resync brings nothing", page)
+            return
+        seen = sight(company.chronicle.rows, request.about[0].account)
+        for change in page["changes"]:
+            held = seen.get(change["id"])
+            if change.get("removed"):
+                require(held is None, "only what is out of sight is removed", change)
+            else:
+                require(held is not None, "no row is told to who may not see it", f"{request.who}: {change}")
+                told = {KIND: change["entity"], **change["record"]}
+                require(told == held, "a row is told as it stands", f"{told} is {held}")
+
+    def _check_push(self, request: Request, answer: Answer, company: Company) -> None:
+        device, batch = request.about
+        outcomes = answer.body["outcomes"]
+        sent = [operation["id"] for operation in request.body["operations"]]
+        require(
+            [o["id"] for o in outcomes] == sent,
+            "every operation has its outcome, in the order sent",
+            outcomes,
+        )
+        head = company.chronicle.seq
+        require(
+            answer.body["checkpoint"] <= head,
+            "a checkpoint is not ahead of the log",
+            f"{answer.body['checkpoint']} > {head}",
+        )
+        seen = sight(company.chronicle.rows, device.account)
+        for deed, outcome in zip(batch, outcomes, strict=True):
+            self.deeds[company.mark].decided(deed, outcome)
+            self._check_record(outcome["record"], seen)
+
+    def _check_record(self, record: Document | None, seen: dict[str, Document]) -> None:
+        if record is None:
+            return
+        held = seen.get(record["id"])
+        if record.get("removed"):
+            require(held is None, "an outcome says removed of what is out of sight only", record)
+        else:
+            told = {
+                KIND: record["entity"],
+                **{name: value for name, value in record.items() if name != "entity"},
+            }
+            require(
+                told == held,
+                "an outcome carries the record as it stands for the person",
+                f"{record} is {held}",
+            )
+
+    # -- after a completed pull -------------------------------------------------------------------------
+
+    def compare(self, company: Company, device: Device) -> None:
+        """The copy is what the account may see, no row more, no row less, every field."""
+        self.counts["copies compared"] += 1
+        seen = sight(company.chronicle.rows, device.account)
+        copy = device.rows()
+        if copy == seen:
+            return
+        missing = [f"{seen[id][KIND]} {id}" for id in sorted(seen.keys() - copy.keys())]
+        extra = [f"{copy[id][KIND]} {id}" for id in sorted(copy.keys() - seen.keys())]
+        other = {
+            id: _difference(copy[id], seen[id]) for id in copy.keys() & seen.keys() if copy[id] != seen[id]
+        }
+        require(
+            False,
+            "after a completed pull a copy is what its person may see",
+            f"{device.name} misses {missing}, has {extra} too much, has wrong {other}",
+        )
+
+    # -- when all is quiet ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Everything arrived, everybody pulled: what must hold of the whole."""
+        self.read()
+        for company in self.companies:
+            chronicle = company.chronicle
+            require(
+                chronicle.head() == chronicle.seq, "the head is the last number of the log", chronicle.head()
+            )
+            folded = {name: rows for name, rows in chronicle.rows.items() if rows}
+            tables = chronicle.tables()
+            for name in folded.keys() | tables.keys():
+                require(
+                    tables.get(name) == folded.get(name),
+                    "the log tells what the tables hold",
+                    f"{name}: {tables.get(name)} is {folded.get(name)}",
+                )
+            self.deeds[company.mark].close()
+            self._check_actors(company)
+
+    def _check_actors(self, company: Company) -> None:
+        ours = {person.account for person in company.everybody()} | {str(company.id)}
+        for entry in company.chronicle.entries:
+            require(entry.actor in ours, "nobody writes in another organisation", entry)
+
+
+def _difference(one: Document, other: Document) -> dict[str, Any]:
+    return {
+        name: (one.get(name), other.get(name))
+        for name in one.keys() | other.keys()
+        if one.get(name) != other.get(name)
+    }

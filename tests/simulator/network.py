@@ -1,0 +1,169 @@
+"""A network that lies, between devices and the application in the same process.
+
+A request is a value; what becomes of it is a `Fate`. Whoever sent it hears an `Answer` or nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from tests.simulator.crashes import KINDS, POINTS, TRAPS, Died
+from tests.simulator.stage import Stage
+
+
+class Fate(StrEnum):
+    """What becomes of one request."""
+
+    DELIVERED = "delivered"
+    DROPPED = "dropped"  # it never arrives
+    LOST = "answer lost"  # it is carried out, but nobody hears
+    REPEATED = "repeated"  # it arrives twice
+    DELAYED = "delayed"  # it arrives after later ones, when nobody listens any more
+    CRASHED = "crashed"  # the server dies at one of its points
+
+
+# Of a hundred requests on a bad network.
+ODDS = {
+    Fate.DELIVERED: 58,
+    Fate.DROPPED: 8,
+    Fate.LOST: 10,
+    Fate.REPEATED: 8,
+    Fate.DELAYED: 6,
+    Fate.CRASHED: 10,
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody sends. `who` is for the trace."""
+
+    who: str
+    method: str
+    path: str
+    token: str
+    query: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    # What the sender knew, for whoever checks the answer.
+    about: Any = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said; `body` is decoded JSON."""
+
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> Any:
+        return orjson.loads(self.raw)
+
+
+Observer = Callable[[Request, Answer | None], None]
+
+
+class Network:
+    """Delivers, or does not. `observe` is told of every request that reached a server, and its answer."""
+
+    def __init__(self, stage: Stage, dice: random.Random, observe: Observer) -> None:
+        self.stage = stage
+        self.perfect = False
+        self.faults: Counter[str] = Counter()
+        self.requests = 0
+        self._dice = dice
+        self._observe = observe
+        self._late: list[tuple[int, Request]] = []
+        self._step = 0
+
+    async def send(self, request: Request) -> Answer | None:
+        """The answer, or None where nothing came back."""
+        fate = Fate.DELIVERED if self.perfect else self._dice.choices([*ODDS], [*ODDS.values()])[0]
+        if fate is not Fate.DELIVERED:
+            self.faults[fate] += 1
+        if fate is Fate.DROPPED:
+            return None
+        if fate is Fate.DELAYED:
+            self._late.append((self._step + self._dice.randint(1, 12), request))
+            return None
+        if fate is Fate.CRASHED:
+            point, kind = self._dice.choice(POINTS), self._dice.choice(KINDS)
+            TRAPS.arm(point, kind)
+            answer = await self.deliver(request)
+            if (sprung := TRAPS.disarm()) is not None:
+                self.faults[f"{sprung[1]} {sprung[0]}"] += 1
+            return answer
+        if fate is Fate.REPEATED:
+            await self.deliver(request)
+        answer = await self.deliver(request)
+        return None if fate is Fate.LOST else answer
+
+    async def tick(self) -> None:
+        """Let what was delayed until now arrive; its answer reaches nobody."""
+        self._step += 1
+        due = [entry for entry in self._late if entry[0] <= self._step]
+        self._late = [entry for entry in self._late if entry[0] > self._step]
+        for _, request in due:
+            await self.deliver(request)
+
+    async def flush(self) -> None:
+        """Everything still under way arrives."""
+        late, self._late = self._late, []
+        for _, request in late:
+            await self.deliver(request)
+
+    async def deliver(self, request: Request) -> Answer | None:
+        """To one of the servers; None where it died."""
+        self.requests += 1
+        app = self.stage.apps[self._dice.randrange(len(self.stage.apps))]
+        try:
+            answer = await _call(app, request)
+        except BaseException as error:
+            if not isinstance(error, Died) and TRAPS.sprung is None:
+                raise
+            answer = None
+            self.stage.forget()
+        self._observe(request, answer)
+        return answer
+
+
+async def _call(app: Any, request: Request) -> Answer:
+    """One request through the application, as an ASGI server would put it."""
+    body = b"" if request.body is None else orjson.dumps(request.body)
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return pending.pop() if pending else {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await app(_scope(request, body), receive, send)
+    start = next(message for message in sent if message["type"] == "http.response.start")
+    headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    raw = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
+    return Answer(start["status"], headers, raw)
+
+
+def _scope(request: Request, body: bytes) -> dict[str, Any]:
+    headers = [
+        (b"authorization", f"Bearer {request.token}".encode()),
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"host", b"server"),
+    ]
+    return {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": request.method,
+        "scheme": "http", "path": request.path, "raw_path": request.path.encode(), "root_path": "",
+        "query_string": urlencode(request.query).encode(), "headers": headers,
+        "server": ("server", 80), "client": ("device", 1),
+    }  # fmt: skip

@@ -1,0 +1,116 @@
+"""Running seeds: one after another in this process, or spread over several."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import sys
+import traceback
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import structlog
+
+from tests.simulator.clock import simulated_time
+from tests.simulator.crashes import trapped
+from tests.simulator.inline import without_threads
+from tests.simulator.simulation import Report, simulate
+from tests.simulator.stage import Stage, postgresql_url, sqlite_url, staged
+
+# A database grows with every seed played on it.
+SEEDS_A_STAGE = 150
+
+
+@asynccontextmanager
+async def theatre(url: str) -> AsyncIterator[Stage]:
+    """The stage with everything that makes it a simulated one."""
+    # Bugs are part of the play; what the server logs of them is not wanted here.
+    configured = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    inline = without_threads() if url.startswith("sqlite") else nullcontext()
+    try:
+        with simulated_time(), trapped(), inline:
+            async with staged(url) as stage:
+                yield stage
+    finally:
+        structlog.configure(**configured)
+
+
+@contextmanager
+def database(kind: str) -> Iterator[str]:
+    with sqlite_url() if kind == "sqlite" else postgresql_url() as url:
+        yield url
+
+
+@dataclass
+class Total:
+    """What many seeds came to together."""
+
+    seeds: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    violations: list[Report] = field(default_factory=list)
+
+    def add(self, report: Report) -> None:
+        self.seeds += 1
+        self.counts += report.counts
+        self.faults += report.faults
+        if report.violation is not None:
+            self.violations.append(report)
+
+
+async def play(kind: str, seeds: Sequence[int], echo: bool = False) -> AsyncIterator[Report]:
+    for first in range(0, len(seeds), SEEDS_A_STAGE):
+        with database(kind) as url:
+            async with theatre(url) as stage:
+                for seed in seeds[first : first + SEEDS_A_STAGE]:
+                    yield await simulate(stage, seed, echo)
+
+
+def _play_all(kind: str, seeds: Sequence[int], found: multiprocessing.Queue[Report | str | None]) -> None:
+    async def main() -> None:
+        async for report in play(kind, seeds):
+            report.lines = report.lines[-40:] if report.violation else []
+            found.put(report)
+
+    try:
+        asyncio.run(main())
+    except BaseException:  # noqa: BLE001 - the parent process tells it
+        found.put(traceback.format_exc())
+    found.put(None)
+
+
+def spread(kind: str, seeds: Sequence[int], processes: int) -> Iterable[Report]:
+    """Reports as they come, of seeds played by so many processes."""
+    context = multiprocessing.get_context("spawn")
+    found: multiprocessing.Queue[Report | str | None] = context.Queue()
+    workers = [
+        context.Process(target=_play_all, args=(kind, seeds[n::processes], found), daemon=True)
+        for n in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    left = len(workers)
+    while left:
+        report = found.get()
+        if report is None:
+            left -= 1
+        elif isinstance(report, str):
+            raise RuntimeError(report)
+        else:
+            yield report
+    for worker in workers:
+        worker.join()
+
+
+def processes(seeds: int) -> int:
+    return max(1, min(os.cpu_count() or 1, seeds // 4, int(os.environ.get("PROCESSES", "2"))))
+
+
+def complain(report: Report) -> None:
+    """A violation, with what led to it, and how to see it again."""
+    print(f"\nSEED {report.seed} breaks a promise:", *report.lines[-40:], sep="\n  ", file=sys.stderr)
+    print(f"  {report.violation}\n  Again: make simulate SEED={report.seed}", file=sys.stderr)

@@ -1,0 +1,193 @@
+"""What an account may see, worked out from the business rows alone: plain Python, from nothing, in
+sentences, with no edge, membership or record row read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from tests.simulator.device import KIND
+from tests.simulator.violations import Violation
+from tournee.auth.roles import SCOPES, Role
+from tournee.catalogue import ENTITIES
+
+Document = dict[str, Any]
+Rows = dict[str, dict[str, Document]]
+Rule = Callable[[Document], bool]
+
+_OFFICE = {"DISPATCHER", "MANAGER", "AUDITOR", "REPORTING"}
+_OVER = {"COMPLETED", "PARTIALLY_COMPLETED", "CANNOT_COMPLETE", "CANCELED"}
+_ENDED = {"CLOSED", "CANCELED"}
+_CATALOGUE = {
+    "Territory", "Skill", "Technician", "ChecklistTemplate", "QualityStandard", "StandardClause",
+}  # fmt: skip
+_OF_TECHNICIAN = {"TechnicianProfile", "TerritoryMembership", "TechnicianSkill", "Shift", "Absence"}
+_OFFICE_ONLY = {"AuditMember"}
+
+
+def sight(rows: Rows, account_id: str) -> dict[str, Document]:
+    """Every row the account may see now, by id, each with the name of its entity."""
+    account = rows["Account"].get(account_id)
+    if account is None or account["status"] != "ACTIVE":
+        return {}
+    readable = _readable(account["role"])
+    if account["role"] in _OFFICE:
+        return {id: {KIND: name, **row} for name in readable & rows.keys() for id, row in rows[name].items()}
+    rules = _own(account_id)
+    for technician in rows["Technician"].values():
+        if technician["accountId"] == account_id and technician["status"] == "ACTIVE":
+            rules = _either(rules, _rules(rows, technician, account_id))
+    if unknown := rows.keys() - _KNOWN - _OFFICE_ONLY:
+        raise Violation("the oracle knows every entity", f"no rule of sight for {sorted(unknown)}")
+    return {
+        id: {KIND: name, **row}
+        for name in readable & rows.keys()
+        for id, row in rows[name].items()
+        if name in rules and rules[name](row)
+    }
+
+
+def _readable(role: str) -> set[str]:
+    return {name for name, model in ENTITIES.items() if model.reads in SCOPES[Role(role)]}
+
+
+def _own(account: str) -> dict[str, Rule]:
+    """What everybody in the field sees: the catalogue, themselves, and what came of their own doing."""
+    rules: dict[str, Rule] = dict.fromkeys(_CATALOGUE, lambda _row: True)
+    return rules | {
+        "ChecklistVersion": lambda row: row["status"] == "PUBLISHED",
+        "Account": lambda row: row["id"] == account,
+        "Device": lambda row: row["accountId"] == account,
+        "StockLocation": lambda row: row["kind"] == "WAREHOUSE",
+        "Conflict": lambda row: account in (row["actorId"], row["theirActorId"]),
+        "Interaction": lambda row: row["authorId"] == account,
+        "ChecklistRun": lambda row: _hangs_on(row) == account,
+        "ChecklistAnswer": lambda row: _hangs_on(row) == account,
+    }
+
+
+def _either(rules: dict[str, Rule], others: dict[str, Rule]) -> dict[str, Rule]:
+    def both(one: Rule, other: Rule) -> Rule:
+        return lambda row: one(row) or other(row)
+
+    return rules | {name: both(rules[name], rule) if name in rules else rule for name, rule in others.items()}
+
+
+def _hangs_on(row: Document) -> str:
+    """A checklist is seen by who sees the nearest thing it is about."""
+    names = ("appointmentId", "siteId", "workOrderId", "technicianId", "authorId")
+    return next(row[name] for name in names if row[name] is not None)
+
+
+def visits_of(rows: Rows, technician: Document) -> list[Document]:
+    """Those assigned, within the window; one that is not over never falls out behind."""
+    assigned = {
+        row["appointmentId"]
+        for row in rows["Assignment"].values()
+        if row["active"] and row["technicianId"] == technician["id"]
+    }
+    profiles = [row for row in rows["TechnicianProfile"].values() if row["technicianId"] == technician["id"]]
+    return [
+        visit
+        for visit in rows["Appointment"].values()
+        if visit["id"] in assigned and any(_in_window(visit, profile) for profile in profiles)
+    ]
+
+
+def _in_window(visit: Document, profile: Document) -> bool:
+    if visit["startsAt"] is not None and time(visit["startsAt"]) >= time(profile["windowTo"]):
+        return False
+    ended = visit["endsAt"] or visit["actualEnd"] or visit["createdAt"]
+    return visit["status"] not in _OVER or time(ended) >= time(profile["windowFrom"])
+
+
+def time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _rules(rows: Rows, technician: Document, account: str) -> dict[str, Rule]:
+    own = technician["id"]
+    visits = visits_of(rows, technician)
+    visit_ids = {visit["id"] for visit in visits}
+    with_visit = {visit["workOrderId"] for visit in visits}
+    orders = [
+        order
+        for order in rows["WorkOrder"].values()
+        if order["id"] in with_visit or (order["reportedById"] == account and order["status"] not in _ENDED)
+    ]
+    order_ids = {order["id"] for order in orders}
+    reported = [
+        order for order in orders if order["reportedById"] == account and order["status"] not in _ENDED
+    ]
+    customers = {thing["customerId"] for thing in (*visits, *reported)}
+    sites = {thing["siteId"] for thing in (*visits, *reported)} - {None}
+    held: set[str] = visit_ids | order_ids | customers | sites | {own}
+
+    def noted(row: Document) -> bool:
+        return row["appointmentId"] in visit_ids or (
+            row["appointmentId"] is None and row["workOrderId"] in order_ids
+        )
+
+    rules: dict[str, Rule] = {
+        "Appointment": lambda row: row["id"] in visit_ids,
+        "WorkOrder": lambda row: row["id"] in order_ids,
+        "Customer": lambda row: row["id"] in customers,
+        "Site": lambda row: row["id"] in sites,
+        "Contact": lambda row: row["customerId"] in customers,
+        "Expectation": lambda row: row["customerId"] in customers,
+        "Note": noted,
+        "Assignment": lambda row: row["appointmentId"] in visit_ids,
+        "AppointmentEvent": lambda row: row["appointmentId"] in visit_ids,
+        "TimeEntry": lambda row: row["technicianId"] == own or row["appointmentId"] in visit_ids,
+        "ChecklistRun": lambda row: _hangs_on(row) in held,
+        "ChecklistAnswer": lambda row: _hangs_on(row) in held,
+        "Audit": lambda row: row["siteId"] in sites or row["technicianId"] == own,
+        "AuditAnswer": lambda row: row["siteId"] in sites or row["technicianId"] == own,
+        "AuditFinding": lambda row: row["siteId"] in sites or row["technicianId"] == own,
+    }
+    rules |= _stocked(_vans(rows, own), visit_ids | order_ids)
+    located = _located(own, sites, customers)
+    rules |= dict.fromkeys(("Asset", "Meter", "Reading"), located)
+    rules |= dict.fromkeys(_OF_TECHNICIAN, lambda row: row["technicianId"] == own)
+    return rules
+
+
+def _vans(rows: Rows, own: str) -> set[str]:
+    """The vans a technician holds: by name, or with the vehicle."""
+    vehicles = {id for id, asset in rows["Asset"].items() if asset["holderTechnicianId"] == own}
+    return {
+        id
+        for id, place in rows["StockLocation"].items()
+        if place["kind"] == "VAN" and (place["technicianId"] == own or place["assetId"] in vehicles)
+    }
+
+
+def _stocked(vans: set[str], work: set[str]) -> dict[str, Rule]:
+    """What lies in a van, and what was used on work that is seen."""
+
+    def moved(row: Document) -> bool:
+        places = {row["fromLocationId"], row["toLocationId"]}
+        return bool(places & vans) or (row["appointmentId"] or row["workOrderId"]) in work
+
+    rules: dict[str, Rule] = {"StockLocation": lambda row: row["id"] in vans, "StockMovement": moved}
+    return rules | dict.fromkeys(
+        ("StockCount", "StockLevel", "StockDiscrepancy"), lambda row: row["locationId"] in vans
+    )
+
+
+def _located(own: str, sites: Iterable[str], customers: Iterable[str]) -> Rule:
+    """Where a thing is, there it is seen: at a site, with a technician, or else with the customer."""
+
+    def seen(row: Document) -> bool:
+        if row["siteId"] is not None:
+            return row["siteId"] in sites
+        if row["holderTechnicianId"] is not None:
+            return row["holderTechnicianId"] == own
+        return row["customerId"] is not None and row["customerId"] in customers
+
+    return seen
+
+
+_KNOWN = _own("").keys() | _rules(defaultdict(dict), {"id": ""}, "").keys()

@@ -1,0 +1,202 @@
+"""One seed: a world, its people, a bad network, and a judge who looks at everything."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tests.simulator.clock import Clock, running
+from tests.simulator.crashes import TRAPS
+from tests.simulator.device import Device
+from tests.simulator.field import Fieldwork, desk_work
+from tests.simulator.judge import Judge
+from tests.simulator.network import Network
+from tests.simulator.office import Office
+from tests.simulator.stage import Stage
+from tests.simulator.trace import Trace
+from tests.simulator.violations import Violation, require
+from tests.simulator.world import Company
+from tournee.people.jobs import move_windows
+
+STEPS = 90
+ROUNDS = 6
+
+
+@dataclass
+class Report:
+    """What one seed came to."""
+
+    seed: int
+    hash: str = ""
+    violation: Violation | None = None
+    lines: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+class Simulation:
+    """Everything in here follows from the seed."""
+
+    def __init__(self, stage: Stage, seed: int, clock: Clock, echo: bool = False) -> None:
+        self.stage = stage
+        self.dice = random.Random(f"simulation {seed}")
+        self.clock = clock
+        self.trace = Trace(echo)
+        self.ours = Company(stage, clock, self.dice, "a0a0a0", technicians=3)
+        self.theirs = Company(stage, clock, self.dice, "b0b0b0", technicians=1)
+        self.judge = Judge([self.ours, self.theirs], self.trace)
+        self.network = Network(stage, self.dice, self.judge.observe)
+        self.offices = {c.mark: Office(c, self.network, self.dice) for c in self.judge.companies}
+        self.step = 0
+
+    async def run(self) -> None:
+        await self.ours.begin()
+        await self.theirs.begin()
+        self.judge.read()
+        self.fieldwork = {
+            self.ours.mark: Fieldwork(self.dice, next(iter(self.theirs.chronicle.rows["WorkOrder"]))),
+            self.theirs.mark: Fieldwork(self.dice, next(iter(self.ours.chronicle.rows["WorkOrder"]))),
+        }
+        for company in self.judge.companies:
+            for device in company.devices():
+                self.network.perfect = self.dice.random() < 0.8
+                await self._pull(company, device, 1000)
+        self.network.perfect = False
+        for self.step in range(1, STEPS + 1):
+            self.clock.advance(timedelta(seconds=self.dice.randint(1, 90)))
+            await self.network.tick()
+            await self._one_step()
+        await self._calm_down()
+        self.judge.close()
+        self.trace.add(f"ends at {self.ours.chronicle.seq} and {self.theirs.chronicle.seq}")
+
+    async def _one_step(self) -> None:
+        company = self.ours if self.dice.random() < 0.92 else self.theirs
+        device = self.dice.choice(company.devices())
+        choice = self.dice.random()
+        if choice < 0.4:
+            for _ in range(self.dice.choice([1, 1, 2, 3, 5])):
+                self._work(company, device)
+        elif choice < 0.56:
+            await self._push(company, device)
+        elif choice < 0.74:
+            await self._pull(company, device, self.dice.choice([1, 2, 1000]))
+        elif choice < 0.94:
+            said = await self.offices[company.mark].work()
+            self.judge.read()
+            self.note(f"office: {said}")
+        elif choice < 0.98:
+            await self._pass_time()
+        else:
+            self._replace_revoked(company)
+
+    def _work(self, company: Company, device: Device) -> None:
+        if device.revoked:
+            return
+        person = next(person for person in company.everybody() if device in person.devices)
+        if person is company.dispatcher:
+            deeds = desk_work(self.dice, device)
+        else:
+            deeds = self.fieldwork[company.mark].work(person, device)
+        self.judge.did(company, deeds)
+        for deed in deeds:
+            self.judge.counts["operations"] += 1
+            if self.dice.random() < 0.02:
+                TRAPS.bugs[deed.id] = self.dice.choice([1, 2])
+            self.note(f"{device.name} does {deed.number} {deed.command} {deed.input} at {deed.base}")
+
+    async def _push(self, company: Company, device: Device) -> None:
+        if not device.pending() and self.dice.random() < 0.9:
+            return
+        self._sign_in(company, device)
+        before = len(device.pending())
+        await device.push(self.network)
+        self.note(f"{device.name} pushes {before}, {len(device.pending())} wait")
+
+    async def _pull(self, company: Company, device: Device, pages: int) -> None:
+        self._sign_in(company, device)
+        device.complete = False
+        await device.pull(self.network, pages)
+        if device.complete:
+            self.judge.counts["pulls"] += 1
+            self.judge.compare(company, device)
+        self.note(
+            f"{device.name} pulls, holds {len(device.rows())}{'' if device.complete else ', incomplete'}"
+        )
+
+    def _sign_in(self, company: Company, device: Device) -> None:
+        """A token for whoever the account is now; one that ran out or changed role is renewed."""
+        person = next(person for person in company.everybody() if device in person.devices)
+        issue = self.stage.apps[0].state.tokens.issue
+        device.token = issue(company.actor(person, device))
+
+    async def _pass_time(self) -> None:
+        by = self.dice.choice(
+            [timedelta(minutes=20), timedelta(hours=9), timedelta(days=1), timedelta(days=20)]
+        )
+        self.clock.advance(by)
+        if self.dice.random() < 0.7:
+            await move_windows(self.stage.apps[0].state.kernel, self.ours.id)
+        self.judge.read()
+        self.note(f"{by} pass")
+
+    def _replace_revoked(self, company: Company) -> None:
+        for device in company.devices():
+            if device.revoked:
+                device.wipe()
+
+    async def _calm_down(self) -> None:
+        """The network heals: everything arrives, everybody pushes and pulls."""
+        self.note("the network heals")
+        await self.network.flush()
+        self.network.perfect = True
+        TRAPS.bugs.clear()
+        for office in self.offices.values():
+            await office.restore()
+        self.judge.read()
+        for _ in range(ROUNDS):
+            for company in self.judge.companies:
+                for device in company.devices():
+                    if device.pending() and not device.revoked:
+                        await self._push(company, device)
+        await self._pull_all()
+
+    async def _pull_all(self) -> None:
+        for company in self.judge.companies:
+            for device in company.devices():
+                await self._pull(company, device, 1000)
+                if not device.revoked:
+                    require(device.complete, "a pull over a good network completes", device.name)
+                    waiting = [
+                        d.id for d in device.pending() if d.id not in self.judge.deeds[company.mark].crashed
+                    ]
+                    require(
+                        not waiting,
+                        "a queue empties over a good network",
+                        f"{device.name}: {device.pending()}",
+                    )
+
+    def note(self, line: str) -> None:
+        self.trace.add(f"{self.step:3} {self.clock.at:%m-%d %H:%M} {self.ours.chronicle.seq:4} {line}")
+
+
+async def simulate(stage: Stage, seed: int, echo: bool = False) -> Report:
+    """Play one seed; a violation is in the report, any other error is raised."""
+    TRAPS.disarm()
+    TRAPS.bugs.clear()
+    stage.forget()
+    report = Report(seed)
+    with running(Clock(seed)) as clock:
+        simulation = Simulation(stage, seed, clock, echo)
+        try:
+            await simulation.run()
+        except Violation as violation:
+            report.violation = violation
+    report.hash = simulation.trace.hash
+    report.lines = simulation.trace.lines
+    report.counts = simulation.judge.counts
+    report.counts["requests"] = simulation.network.requests
+    report.faults = simulation.network.faults
+    return report

@@ -1,0 +1,108 @@
+"""Where a simulation plays: the real application, twice, on one database.
+
+Two applications are two server processes: what one remembers the other does not know.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.pool import StaticPool
+from starlette.applications import Starlette
+
+from tests import migrate
+from tests.postgres import create_database, drop_database, postgres
+from tournee.app import create_app
+from tournee.kernel.database import Database
+from tournee.settings import Settings
+
+PROCESSES = 2
+# Long enough that a delayed request still finds its token good, short enough that tokens run out.
+TOKEN_SECONDS = 4 * 3600
+
+
+class Stage:
+    """The applications, and a connection of one's own to see what they have written."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        settings = Settings(database_url=url, directory=directory, access_token_seconds=TOKEN_SECONDS)
+        self.url = url
+        self.apps: list[Starlette] = [create_app(settings) for _ in range(PROCESSES)]
+        self.is_sqlite = url.startswith("sqlite")
+        self.eye = _eye(url)
+
+    @property
+    def database(self) -> Database:
+        return self.apps[0].state.kernel.database
+
+    def forget(self) -> None:
+        """What a process forgets when it dies."""
+        for app in self.apps:
+            app.state.authenticator._known.clear()
+
+    async def close(self) -> None:
+        self.eye.dispose()
+        for app in self.apps:
+            await app.state.kernel.database.close()
+
+
+def _eye(url: str) -> Engine:
+    """An engine that sees all organisations: on PostgreSQL as the superuser, whom no policy holds."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=StaticPool)
+
+        @event.listens_for(engine, "connect")
+        def _connect(connection: object, _record: object) -> None:
+            connection.isolation_level = None  # type: ignore[attr-defined]
+
+        return engine
+    superuser = parsed.set(drivername="postgresql+psycopg", username="postgres")
+    return create_engine(superuser, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def sqlite_url() -> Iterator[str]:
+    """A migrated database file for this process."""
+    directory = Path(tempfile.mkdtemp(prefix="tournee-simulator-"))
+    try:
+        url = f"sqlite:///{directory / 'simulated.db'}"
+        migrate.upgrade(url)
+        yield url
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def postgresql_url() -> Iterator[str]:
+    """A migrated database on a PostgreSQL of this process's own."""
+    with postgres(durable=False) as server:
+        yield migrated_copy(server)
+
+
+def migrated_copy(server: str) -> str:
+    url = create_database(server, f"simulated_{uuid4().hex[:8]}")
+    migrate.upgrade(url)
+    return url
+
+
+def discard(server: str, url: str) -> None:
+    drop_database(server, str(make_url(url).database))
+
+
+@asynccontextmanager
+async def staged(url: str) -> AsyncIterator[Stage]:
+    """The applications on this database. Their lifespan does not run: nothing happens by itself."""
+    directory = Path(tempfile.mkdtemp(prefix="tournee-keys-"))
+    stage = Stage(url, directory)
+    try:
+        yield stage
+    finally:
+        await stage.close()
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""A few seeds in every run, on both databases; `make simulate` runs any number."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.simulator.running import theatre
+from tests.simulator.simulation import simulate
+from tests.simulator.stage import Stage, sqlite_url
+
+CORPUS = [
+    entry["seed"] for entry in tomllib.loads((Path(__file__).parent / "corpus.toml").read_text())["seed"]
+]
+FEW = [*CORPUS, *range(1000, 1002)]
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def stage(database_url: str) -> AsyncIterator[Stage]:
+    async with theatre(database_url) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("seed", FEW)
+async def test_every_promise_is_kept(stage: Stage, seed: int) -> None:
+    report = await simulate(stage, seed)
+    assert report.violation is None, "\n".join([*report.lines[-30:], str(report.violation)])
+    assert report.counts["pulls"]
+
+
+async def _told(seed: int) -> tuple[str, list[str]]:
+    with sqlite_url() as url:
+        async with theatre(url) as opened:
+            report = await simulate(opened, seed)
+            return report.hash, report.lines
+
+
+async def test_the_same_seed_tells_the_same_story() -> None:
+    one, again = await _told(7), await _told(7)
+    assert one[1] == again[1]
+    assert one[0] == again[0]
