@@ -50,7 +50,7 @@ INSERT INTO member (organisation_id, account_id, scope, from_seq)
 SELECT :org, :account, scope, 0 FROM (
   SELECT scope, row_number() OVER (ORDER BY scope) AS n, count(*) OVER () AS of FROM member
   WHERE organisation_id = :org AND account_id = :own AND scope <> :org) own
-WHERE (n + :first * :held) % of < :held
+WHERE (n + CAST(:first AS bigint) * :held) % of < :held
 UNION ALL SELECT :org, :account, :org, 0
 """
 
