@@ -1,22 +1,19 @@
-"""Standards, clauses, audits with their teams, answers and findings."""
+"""Audits with their teams, answers and findings."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
 from tournee.kernel.actor import Scope
 from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.fields import Merge, column, reference
-from tournee.kernel.log import Entry
 from tournee.kernel.state import Transition
-from tournee.kernel.visibility import MembershipRule
 from tournee.procedures.answers import Answer
 from tournee.quality.score import AuditResult, Score
 from tournee.quality.states import (
@@ -24,52 +21,13 @@ from tournee.quality.states import (
     ENDED,
     FINDING,
     GRAVE,
-    STANDARD,
     WORKING,
     AuditKind,
     AuditPart,
     AuditStatus,
     FindingGrade,
     FindingStatus,
-    StandardStatus,
 )
-
-
-class QualityStandard(Entity):
-    """A revision of a standard, internal or public, that audits are held against."""
-
-    __tablename__ = "quality_standard"
-    __table_args__ = (UniqueConstraint("organisation_id", "code", "revision"),)
-    reads = Scope.QUALITY_READ
-    decider = "AUDITOR"
-
-    code: Mapped[str] = column(80, description="Such as `ISO 9001`.")
-    title: Mapped[str] = column(300)
-    revision: Mapped[str] = column(40, default="", description="Such as `2015`.")
-    status: Mapped[StandardStatus] = column(merge=Merge.STATE_MACHINE, default=StandardStatus.ACTIVE)
-
-    def scopes(self) -> Iterable[UUID | None]:
-        return (self.organisation_id,)
-
-    def transitions(self) -> list[Transition]:
-        return STANDARD.transitions(self.status)
-
-
-class StandardClause(Entity):
-    """A clause of a standard."""
-
-    __tablename__ = "standard_clause"
-    reads = Scope.QUALITY_READ
-    decider = "AUDITOR"
-
-    standard_id: Mapped[UUID] = reference("quality_standard")
-    parent_id: Mapped[UUID | None] = reference("standard_clause")
-    number: Mapped[str] = column(40, description="Such as `7.5.1`.")
-    title: Mapped[str] = column(300)
-    text: Mapped[str | None] = column()
-
-    def scopes(self) -> Iterable[UUID | None]:
-        return (self.organisation_id,)
 
 
 class Audit(Entity):
@@ -267,36 +225,3 @@ class AuditFinding(Entity):
     def move(self, to: FindingStatus) -> None:
         FINDING.require(self.status, to, self.guards().get(to, ()), "findingId")
         self.status = to
-
-
-async def _touched(_session: AsyncSession, _organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
-    found: set[str | None] = set()
-    for entry in entries:
-        if isinstance(entry.row, AuditMember):
-            found.add(str(entry.row.account_id))
-        if isinstance(entry.row, Audit):
-            for values in (entry.before or {}, entry.after):
-                found |= {values.get("leadAuditorId"), values.get("auditeeResponsibleId")}
-    return {UUID(account) for account in found if account is not None}
-
-
-async def _held(
-    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
-) -> set[tuple[UUID, UUID]]:
-    """Whoever leads, takes part in or answers for an audit holds it."""
-    found: set[tuple[UUID, UUID]] = set()
-    for model, account, audit in (
-        (Audit, Audit.lead_auditor_id, Audit.id),
-        (Audit, Audit.auditee_responsible_id, Audit.id),
-        (AuditMember, AuditMember.account_id, AuditMember.audit_id),
-    ):
-        rows = await session.execute(
-            select(account, audit).where(
-                model.organisation_id == organisation_id, model.deleted.is_(False), account.in_(accounts)
-            )
-        )
-        found |= {(held_by, scope) for held_by, scope in rows if held_by is not None}
-    return found
-
-
-MEMBERSHIP = MembershipRule(_touched, _held)

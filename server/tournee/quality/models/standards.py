@@ -1,0 +1,55 @@
+"""Standards and their clauses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import Mapped
+
+from tournee.kernel.actor import Scope
+from tournee.kernel.database import Entity
+from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.state import Transition
+from tournee.quality.states import (
+    STANDARD,
+    StandardStatus,
+)
+
+
+class QualityStandard(Entity):
+    """A revision of a standard, internal or public, that audits are held against."""
+
+    __tablename__ = "quality_standard"
+    __table_args__ = (UniqueConstraint("organisation_id", "code", "revision"),)
+    reads = Scope.QUALITY_READ
+    decider = "AUDITOR"
+
+    code: Mapped[str] = column(80, description="Such as `ISO 9001`.")
+    title: Mapped[str] = column(300)
+    revision: Mapped[str] = column(40, default="", description="Such as `2015`.")
+    status: Mapped[StandardStatus] = column(merge=Merge.STATE_MACHINE, default=StandardStatus.ACTIVE)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.organisation_id,)
+
+    def transitions(self) -> list[Transition]:
+        return STANDARD.transitions(self.status)
+
+
+class StandardClause(Entity):
+    """A clause of a standard."""
+
+    __tablename__ = "standard_clause"
+    reads = Scope.QUALITY_READ
+    decider = "AUDITOR"
+
+    standard_id: Mapped[UUID] = reference("quality_standard")
+    parent_id: Mapped[UUID | None] = reference("standard_clause")
+    number: Mapped[str] = column(40, description="Such as `7.5.1`.")
+    title: Mapped[str] = column(300)
+    text: Mapped[str | None] = column()
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return (self.organisation_id,)
