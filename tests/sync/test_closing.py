@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -81,9 +81,14 @@ class Doomed:
         return errors[-1][0]["extensions"]["code"]
 
 
-async def end(doomed: Doomed, act: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
+WAYS = ("socket", "stream", "events")
+
+
+async def end(
+    doomed: Doomed, act: Callable[[], Coroutine[Any, Any, Any]], only: Sequence[str] = WAYS
+) -> list[Any]:
     """What each of the three hears at its end, once `act` has been done."""
-    ways = (doomed.socket, doomed.stream, doomed.events)
+    ways = [getattr(doomed, name) for name in only]
     ready = [asyncio.Event() for _ in ways]
     listening = [asyncio.create_task(way(event)) for way, event in zip(ways, ready, strict=True)]
     async with asyncio.timeout(20):
@@ -144,6 +149,13 @@ async def check(site: Site) -> None:
 
 async def test_a_revoked_device_and_a_disabled_account_are_cut_off(site: Site) -> None:
     await check(site)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_none_needs_another_to_hear_of_it(site: Site, way: str) -> None:
+    actor, device = await site.technician()
+    (heard,) = await end(site.doomed(actor), lambda: site.house.run("revokeDevice", deviceId=device), [way])
+    assert "DEVICE_REVOKED" in (heard.values() if isinstance(heard, dict) else heard)
 
 
 async def test_a_token_that_runs_out_ends_what_was_opened_with_it(
