@@ -47,11 +47,13 @@ INSERT INTO account (organisation_id, id, created_at, deleted, email, name, role
 # The scopes of the first technician, dealt out.
 _HELD = """
 INSERT INTO member (organisation_id, account_id, scope, from_seq)
-SELECT :org, :account, scope, 0 FROM (
+SELECT :org, a.id, own.scope, 0
+FROM unnest(CAST(:accounts AS uuid[])) WITH ORDINALITY AS a (id, n)
+JOIN (
   SELECT scope, row_number() OVER (ORDER BY scope) AS n, count(*) OVER () AS of FROM member
   WHERE organisation_id = :org AND account_id = :own AND scope <> :org) own
-WHERE (n + CAST(:first AS bigint) * :held) % of < :held
-UNION ALL SELECT :org, :account, :org, 0
+ON (own.n + a.n * :held) % own.of < :held
+UNION ALL SELECT :org, id, :org, 0 FROM unnest(CAST(:accounts AS uuid[])) AS id
 """
 
 
@@ -91,8 +93,8 @@ class BenchOrganisation:
         async with self.database.writing(self.id) as session:
             await session.execute(text(_ACCOUNT), accounts)
             if scopes:
-                shared: dict[str, object] = {"org": self.id, "own": self.technician.id, "held": scopes}
-                held = [{**shared, "account": actor.id, "first": n} for n, actor in enumerate(actors)]
+                ids = [actor.id for actor in actors]
+                held = {"org": self.id, "own": self.technician.id, "held": scopes, "accounts": ids}
                 await session.execute(text(_HELD), held)
             await session.commit()
 
