@@ -13,12 +13,14 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import select
 
-from tournee.kernel.command import Kernel
+from tournee.kernel.command import COMMANDS_BY_NAME, Kernel
 from tournee.kernel.database import Organisation, now
 from tournee.kernel.engines import ACROSS
 from tournee.kernel.horizon import forget, raise_floor
 from tournee.people.jobs import move_windows
 from tournee.settings import Settings
+from tournee.sync.receipts import purge_receipts
+from tournee.sync.reviving import revive_waiting
 from tournee.sync.surrender import rescue_stranded
 
 EVERY_SECONDS = 3600.0
@@ -54,7 +56,11 @@ async def once(kernel: Kernel, settings: Settings) -> None:
         await rescue_stranded(kernel, organisation_id)
         await raise_floor(kernel.database, organisation_id, now() - timedelta(days=settings.horizon_days))
         # A fact that arrives late may name what its device saw back then.
-        await forget(kernel.database, organisation_id, now() - timedelta(days=settings.operations_days))
+        accepted_since = now() - timedelta(days=settings.operations_days)
+        await forget(kernel.database, organisation_id, accepted_since)
+        await purge_receipts(kernel.database, organisation_id, accepted_since)
+        patience = now() - timedelta(days=settings.parked_days)
+        await revive_waiting(kernel, COMMANDS_BY_NAME, organisation_id, patience)
     if kernel.database.is_sqlite:
         # PostgreSQL sees to this by itself.
         await kernel.database.analyse()

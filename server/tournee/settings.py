@@ -30,6 +30,8 @@ class Settings:
     # How far back a cursor can be continued, and how old the work may be that devices hand in.
     horizon_days: int = 90
     operations_days: int = 400
+    # How long parked work waits for what is missing.
+    parked_days: int = 30
 
     @property
     def is_sqlite(self) -> bool:
@@ -60,4 +62,5 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         web_origins=tuple(env.get("TOURNEE_WEB_ORIGINS", "").replace(",", " ").split()),
         horizon_days=int(env.get("TOURNEE_HORIZON_DAYS", default.horizon_days)),
         operations_days=int(env.get("TOURNEE_OPERATIONS_DAYS", default.operations_days)),
+        parked_days=int(env.get("TOURNEE_PARKED_DAYS", default.parked_days)),
     )

@@ -63,7 +63,7 @@ async def complete(house: House) -> House:
             "channel": "PHONE",
             "direction": "INBOUND",
             "subject": "Demo",
-            "occurredAt": "2026-11-23T09:00:00Z",
+            "at": "2026-11-23T09:00:00Z",
         }
         await house.run("recordInteraction", customerId=customer, **call)
     if "Expectation" not in await kinds(house):

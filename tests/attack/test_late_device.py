@@ -67,7 +67,7 @@ class Day:
             self.at(moment, step, appointmentId=visit, at=moment)
             for step, moment in zip(STEPS, when, strict=True)
         ]
-        call = {"channel": "PHONE", "direction": "INBOUND", "subject": "Demo", "occurredAt": when[1]}
+        call = {"channel": "PHONE", "direction": "INBOUND", "subject": "Demo", "at": when[1]}
         customer, contact = self.world.customer.id, self.contact.id
         facts: list[tuple[str, dict[str, Any]]] = [
             (

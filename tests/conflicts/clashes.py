@@ -63,7 +63,7 @@ class Clashes:
             channel="VISIT",
             direction="INBOUND",
             subject="Demo",
-            occurredAt=at(0),
+            at=at(0),
         )
 
     async def _visit_on_canceled_appointment(self) -> None:

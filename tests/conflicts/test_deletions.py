@@ -35,7 +35,7 @@ async def test_what_a_device_deleted_or_never_saw_is_not_brought_back(clashes: C
         channel="VISIT",
         direction="INBOUND",
         subject="Demo",
-        occurredAt=at(0),
+        at=at(0),
     )
     assert outcome.code == "NOT_FOUND"
 

@@ -32,6 +32,8 @@ class Deeds:
         self.all: dict[str, Deed] = {}
         self._numbers: dict[str, int] = {}
         self.crashed: set[str] = set()
+        # What waited for a record: its place in the order is after that.
+        self.waited: set[str] = set()
         self._made_by: dict[str, str] = {}
 
     def add(self, deeds: list[Deed]) -> None:
@@ -68,7 +70,7 @@ class Deeds:
             entry.device == deed.device and entry.actor == deed.account, "the log names who did it", entry
         )
         last = self._numbers.get(deed.device, 0)
-        if deed.id not in self.crashed:
+        if deed.id not in self.crashed | self.waited:
             require(
                 deed.number > last,
                 "a device's operations stand in the log in their order",
@@ -108,6 +110,8 @@ class Deeds:
         if status == "parked":
             if outcome["code"] == "INTERNAL":
                 self.crashed.add(deed.id)
+            elif "record" in outcome["message"]:
+                self.waited.add(deed.id)
             require(deed.outcome is None, "what was decided stays decided", f"{outcome} of {deed}")
             return
         if deed.outcome is None:

@@ -85,10 +85,15 @@ class Judge:
     def _check_foreign(self, device: Device, answer: Answer) -> None:
         """Nothing of another company, neither an id nor a name, in whatever comes back."""
         own = self.company_of(device)
+        told = answer.raw
+        # The inbox shows what was refused as it was sent, also what it was about.
+        for deed in self.deeds[own.mark].all.values():
+            for value in deed.input.values() if deed.target == "nothing" else ():
+                told = told.replace(str(value).encode(), b"")
         for other in self.companies:
             if other is not own:
                 require(
-                    other.mark.encode() not in answer.raw,
+                    other.mark.encode() not in told,
                     "nothing of another organisation is told",
                     answer.raw[:400],
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from tests.simulator.clock import Clock, running
 from tests.simulator.crashes import TRAPS
@@ -18,7 +18,9 @@ from tests.simulator.stage import Stage
 from tests.simulator.trace import Trace
 from tests.simulator.violations import Violation, require
 from tests.simulator.world import Company
+from tournee.catalogue import COMMANDS
 from tournee.people.jobs import move_windows
+from tournee.sync.reviving import revive_waiting
 
 STEPS = 90
 ROUNDS = 6
@@ -157,11 +159,20 @@ class Simulation:
             await office.restore()
         self.judge.read()
         for _ in range(ROUNDS):
-            for company in self.judge.companies:
-                for device in company.devices():
-                    if device.pending() and not device.revoked:
-                        await self._push(company, device)
+            await self._push_all()
+        # Nobody waits for ever.
+        kernel = self.stage.apps[0].state.kernel
+        for company in self.judge.companies:
+            await revive_waiting(kernel, COMMANDS, company.id, datetime.max.replace(tzinfo=UTC))
+        self.judge.read()
+        await self._push_all()
         await self._pull_all()
+
+    async def _push_all(self) -> None:
+        for company in self.judge.companies:
+            for device in company.devices():
+                if device.pending() and not device.revoked:
+                    await self._push(company, device)
 
     async def _pull_all(self) -> None:
         for company in self.judge.companies:

@@ -222,8 +222,8 @@ async def test_the_log_is_dense_and_tells_who_did_what(house: House, device: Tes
             )
         ).all()
         head = await session.scalar(select(Head.seq).where(Head.organisation_id == house.organisation_id))
-    assert [change.seq for change in changes] == list(range(1, 5))
-    assert head == 4
+    assert [change.seq for change in changes] == list(range(1, 6))
+    assert head == 5
     assert {(change.actor_id, change.device_id, change.command) for change in changes} == {
-        (device.actor.id, device.id, "createCustomer")
+        (device.actor.id, device.id, command) for command in ("createCustomer", "pushOperations")
     }

@@ -6,7 +6,7 @@ from tournee_client.link import Link
 from tournee_client.store import Store
 from tournee_client.wire import Document, dumps
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Report:

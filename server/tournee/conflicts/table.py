@@ -61,6 +61,8 @@ LEGAL: dict[ConflictKind, dict[Resolution, Way]] = {
         _R.ACKNOWLEDGED: _ACKNOWLEDGED,
     },
     ConflictKind.RECORD_ON_REASSIGNED_PARENT: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
+    ConflictKind.OPERATION_REJECTED: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
+    ConflictKind.OPERATION_QUARANTINED: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
     ConflictKind.WORK_SURRENDERED: {
         _R.TAKE_MINE: Way(surrendered.accept, surrendered.against_accepting),
         _R.KEEP_THEIRS: Way(surrendered.dismiss, surrendered.against_accepting),

@@ -36,7 +36,7 @@ class RecordInteraction:
     channel: Channel
     direction: Direction
     subject: Annotated[str, Limits(length=200)]
-    occurred_at: datetime
+    at: datetime
     body: str | None = None
     contact_id: UUID | None = None
     site_id: UUID | None = None
@@ -50,4 +50,5 @@ async def record_interaction(tx: Transaction, actor: Actor, do: RecordInteractio
     await tx.find_optional(Contact, do.contact_id, "contactId")
     await tx.find_optional(Site, do.site_id, "siteId")
     values = {name: value for name, value in vars(do).items() if value is not UNSET}
-    return await tx.add(Interaction(**values, author_id=actor.id))
+    occurred_at = values.pop("at")
+    return await tx.add(Interaction(**values, occurred_at=occurred_at, author_id=actor.id))

@@ -104,5 +104,5 @@ def _interactions(today: date) -> Iterator[Operation]:
         yield role, "recordInteraction", {
             "id": _id(f"interaction/{number}"), "customerId": _id(f"customer/{customer}"),
             "contactId": _id(f"contact/{customer}"), "channel": channel, "direction": direction,
-            "subject": subject, "occurredAt": at.isoformat().replace("+00:00", "Z"),
+            "subject": subject, "at": at.isoformat().replace("+00:00", "Z"),
         }  # fmt: skip

@@ -99,6 +99,18 @@ class UnitRefused(Refused):
     code = "UNIT_REFUSED"
 
 
+class ParkedLimit(Refused):
+    """Too much of this device waits already; this was not kept."""
+
+    code = "PARKED_LIMIT"
+
+
+class SchemaTooNew(Refused):
+    """The operation is of a newer schema than this server knows; it was not kept."""
+
+    code = "SCHEMA_TOO_NEW"
+
+
 class Unfinished(Refused):
     """An error on our side stopped this operation; it was logged and nothing of it was kept."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, false, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.actor import Actor
@@ -114,3 +114,18 @@ def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnEl
             )
         ),
     )
+
+
+def ever_visible(actor: Actor, id: UUID) -> Select[int]:
+    """Asks whether the actor sees or has ever seen a record, of whatever type, deleted or not."""
+    if actor.sees_all:
+        return select(literal(1)).where(
+            exists().where(Record.organisation_id == actor.organisation_id, Record.id == id)
+        )
+    ever = (
+        exists()
+        .where(Edge.organisation_id == actor.organisation_id, Edge.record_id == id)
+        .where(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope)
+        .where(Member.account_id == actor.id)
+    )
+    return select(literal(1)).where(ever)

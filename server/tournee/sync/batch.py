@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +42,8 @@ class Batch:
     careful: Carefulness
     # Of operations refused before they ran: their number is used up, so nobody waits for them.
     settled: set[int] = field(default_factory=set)
+    # What waits since before then waits no longer.
+    patience: datetime | None = None
     receipts: dict[UUID, Receipt] = field(default_factory=dict)
     parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
     # Under an id of this push, what another device waits with.
@@ -49,7 +52,10 @@ class Batch:
     decided: list[tuple[PushedOperation, Outcome]] = field(default_factory=list)
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
     unparked: list[UUID] = field(default_factory=list)
-    to_park: list[dict[str, Any]] = field(default_factory=list)
+    to_park: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    # Units that somebody in the office must hear of.
+    refused: list[list[tuple[PushedOperation, Outcome]]] = field(default_factory=list)
+    quarantined: list[list[PushedOperation]] = field(default_factory=list)
 
     async def load(self, operations: Sequence[PushedOperation]) -> None:
         """2. What is known of these operations: receipts, and what waits of this device."""
@@ -98,6 +104,16 @@ class Batch:
                 rows += await self.tx.preload(model, ids)
         if rows:
             await self.tx.clocks.load(rows)
+
+    @property
+    def waits_for(self) -> dict[UUID, UUID]:
+        """The records that what was parked just now waits for."""
+        return {id: row["waits_for"] for id, row in self.to_park.items() if row["waits_for"] is not None}
+
+    def is_overdue(self, unit: Sequence[PushedOperation]) -> bool:
+        """Whether it has waited for as long as anything may."""
+        parked = self.parked.get(unit[0].id)
+        return parked is not None and self.patience is not None and parked.received_at < self.patience
 
     def read(self, operation: PushedOperation) -> Ready | Refused:
         """Its command and input, or why it can have none."""

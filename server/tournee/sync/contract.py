@@ -23,10 +23,10 @@ from tournee.kernel.fields import Field, Merge, camel, fields
 from tournee.kernel.inputs import Limits, Unset
 from tournee.sync.messages import OPERATIONS_LIMIT
 from tournee.sync.pull import GREATEST_LIMIT
+from tournee.sync.upcasts import OPERATION_SCHEMA
 
-# Of the messages of schema/sync.md, and of what stands in an operation.
+# Of the messages of schema/sync.md.
 PROTOCOL = 1
-OPERATION_SCHEMA = 1
 HORIZON_DAYS = 90
 
 

@@ -26,6 +26,7 @@ from tournee.sync.pull import records_now
 from tournee.sync.push import push
 from tournee.sync.reading import Pull
 from tournee.sync.report import Report
+from tournee.sync.reviving import revive_for
 from tournee.sync.stream import Stream
 from tournee.sync.surrender import surrender
 
@@ -62,12 +63,13 @@ class Sync:
         return await _answered(self._surrender(request, device))
 
     async def _surrender(self, request: Request, device: KnownDevice) -> Response:
-        device_id, operations, _ = _envelope(await _body(request))
+        body = await _body(request)
+        device_id, operations, _ = _envelope(body)
         if device_id != device.id:
             raise DeviceMismatch
         if not device.surrender:
             raise DeviceRevoked
-        outcomes = await surrender(self.kernel, device, operations)
+        outcomes = await surrender(self.kernel, device, operations, _schema(body))
         said = ",".join(outcome.message_body({}) for outcome in outcomes)
         return _json(f'{{"outcomes":[{said}],"checkpoint":0,"nextNumber":null}}')
 
@@ -75,8 +77,10 @@ class Sync:
         """Carry out what a device did; 200 whatever the business says."""
         body = await _body(request)
         device_id, operations, app = _envelope(body)
+        schema = _schema(body)
         async with self.lane.turn(actor.id):
-            answer = await push(self.kernel, self.commands, actor, device_id, operations, app)
+            answer = await push(self.kernel, self.commands, actor, device_id, operations, app, schema)
+            await revive_for(self.kernel, self.commands, actor.organisation_id, answer.made, device_id)
         self.pulls.acknowledged.note(actor, device_id, None, Report.read(body))
         ids = {outcome.record_id for outcome in answer.outcomes if outcome.record_id is not None}
         unread = list(ids - answer.records.keys())
@@ -135,3 +139,9 @@ def _envelope(body: dict[str, Any]) -> tuple[UUID, list[Any], str | None]:
         operations,
         app.replace("\x00", "")[:200] if isinstance(app, str) else None,
     )
+
+
+def _schema(body: dict[str, Any]) -> int:
+    """Of the operations; an app that does not say so that it can be read is one of the first."""
+    schema = body.get("schema")
+    return schema if type(schema) is int and schema > 0 else 1

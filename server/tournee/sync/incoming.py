@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 from tournee.kernel.errors import OperationReused, Refused
-from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, read_operation
+from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, read_operation, rejected
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,18 @@ class Incoming:
     # Units with a member that could not be read, so that none of the others may run.
     broken: frozenset[UUID]
 
+    @property
+    def is_nameless(self) -> bool:
+        """Whether there was something, and no number can be told of any of it."""
+        return bool(self.slots) and not self.operations and not self.settled
 
-def read_batch(raw: Sequence[Any]) -> Incoming:
+
+def read_batch(raw: Sequence[Any], schema: int) -> Incoming:
     """1. Read each operation by itself; the same operation twice counts once."""
     slots: list[Outcome | PushedOperation] = []
     for item in raw:
         try:
-            slots.append(read_operation(item))
+            slots.append(read_operation(item, schema))
         except Refused as refusal:
             id = item.get("id") if isinstance(item, dict) else None
             slots.append(rejected(id if isinstance(id, str) else None, refusal))
@@ -48,9 +54,23 @@ def read_batch(raw: Sequence[Any]) -> Incoming:
     )
 
 
-def _numbers(raw: Iterable[Any]) -> set[int]:
-    named = (item.get("number") for item in raw if isinstance(item, dict))
-    return {number for number in named if type(number) is int and 1 <= number <= SEQ_LIMIT}
+def _numbers(raw: Sequence[Any]) -> set[int]:
+    """Those that are named; where one cannot be read, it follows from the neighbours."""
+    numbers = [_number(item) for item in raw]
+    for place in range(1, len(numbers)):
+        before = numbers[place - 1]
+        if numbers[place] is None and before is not None:
+            numbers[place] = before + 1
+    for place in range(len(numbers) - 2, -1, -1):
+        after = numbers[place + 1]
+        if numbers[place] is None and after is not None and after > 1:
+            numbers[place] = after - 1
+    return {number for number in numbers if number is not None}
+
+
+def _number(item: Any) -> int | None:
+    number = item.get("number") if isinstance(item, dict) else None
+    return number if type(number) is int and 1 <= number <= SEQ_LIMIT else None
 
 
 def _units(raw: Iterable[Any]) -> set[UUID]:
@@ -63,7 +83,11 @@ def _units(raw: Iterable[Any]) -> set[UUID]:
     return found
 
 
-def rejected(id: str | None, refusal: Refused) -> Outcome:
-    """The outcome of an operation that is refused."""
-    fields = [refusal.field] if refusal.field else []
-    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=fields)
+def units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperation]]:
+    """Neighbours that name the same unit belong together; an operation without one stands alone."""
+    # A unit may bear the id of an operation that stands alone.
+    named = groupby(
+        operations, key=lambda operation: (operation.unit is None, operation.unit or operation.id)
+    )
+    for _, members in named:
+        yield list(members)

@@ -14,8 +14,9 @@ from uuid import UUID
 
 import orjson
 
-from tournee.kernel.errors import Invalid
+from tournee.kernel.errors import Invalid, Refused
 from tournee.kernel.inputs import Limits, parse
+from tournee.sync.upcasts import OPERATION_SCHEMA, upcast
 
 OPERATIONS_LIMIT = 1000
 # What every JSON reader holds exactly.
@@ -45,6 +46,7 @@ class PushedOperation:
     unit: UUID | None
     base: int | None
     payload_hash: str
+    schema: int
     raw: dict[str, Any] = field(repr=False)
 
 
@@ -58,8 +60,11 @@ def _payload_hash(raw: dict[str, Any]) -> str:
         raise Invalid("input: is nested too deeply.", "input") from None
 
 
-def read_operation(raw: Any) -> PushedOperation:
-    """An operation from decoded JSON; raises Invalid naming the field that is wrong."""
+def read_operation(raw: Any, schema: int = OPERATION_SCHEMA) -> PushedOperation:
+    """An operation from decoded JSON; raises Invalid naming the field that is wrong.
+
+    Its hash is taken of what was sent: an old app's repetition is one, whatever the server became.
+    """
     if not isinstance(raw, dict):
         raise Invalid("An operation must be an object.")
     known = {key: value for key, value in raw.items() if key != "input"}
@@ -68,15 +73,17 @@ def read_operation(raw: Any) -> PushedOperation:
         raise Invalid("number: counts from 1.", "number")
     if len(envelope.command) > 80:
         raise Invalid("command: is too long.", "command")
+    command, input = upcast(envelope.command, raw.get("input", {}), schema)
     return PushedOperation(
         id=envelope.id,
         number=envelope.number,
-        command=envelope.command,
-        input=raw.get("input", {}),
+        command=command,
+        input=input,
         occurred_at=envelope.occurred_at,
         unit=envelope.unit,
         base=envelope.base,
         payload_hash=_payload_hash(raw),
+        schema=schema,
         raw=raw,
     )
 
@@ -132,3 +139,12 @@ class Outcome:
             gone = f'{{"entity":"{self.entity}","id":"{self.record_id}","removed":true}}'
             record = records.get(self.record_id, gone)
         return f'{body[:-1]},"record":{record}}}'
+
+
+def rejected(id: str | None, refusal: Refused) -> Outcome:
+    fields = [refusal.field] if refusal.field else []
+    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=fields)
+
+
+def waiting(operation: PushedOperation, for_what: str, code: str | None = None) -> Outcome:
+    return Outcome(str(operation.id), "parked", code=code, message=f"Waits for {for_what}.")

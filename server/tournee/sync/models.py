@@ -53,7 +53,8 @@ class Receipt(Base):
 
 
 class ParkedOperation(Base):
-    """An operation that was handed in and waits: for its predecessor, or for a bug to be mended."""
+    """An operation that was handed in and waits: for its predecessor, for a record that it names, or
+    for a bug to be mended."""
 
     __tablename__ = "parked_operation"
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -61,8 +62,13 @@ class ParkedOperation(Base):
     device_id: Mapped[UUID] = mapped_column(Uuid)
     number: Mapped[int] = mapped_column(BigInteger)
     reason: Mapped[str] = mapped_column(String(20))
+    waits_for: Mapped[UUID | None] = mapped_column(Uuid)
+    schema: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     operation: Mapped[str] = mapped_column(Text)
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
-    __table_args__ = (Index("ix_parked_operation_device", "organisation_id", "device_id", "number"),)
+    __table_args__ = (
+        Index("ix_parked_operation_device", "organisation_id", "device_id", "number"),
+        Index("ix_parked_operation_record", "organisation_id", "waits_for"),
+    )

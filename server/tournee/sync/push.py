@@ -6,33 +6,34 @@ with a savepoint around each unit, so that what is refused leaves nothing and th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import groupby
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from tournee.kernel.actor import Actor
-from tournee.kernel.bulk import insert_many
 from tournee.kernel.command import Kernel, is_transient
-from tournee.kernel.database import now
-from tournee.kernel.errors import Conflict, OperationReused, Refused, UnitRefused
-from tournee.kernel.log import Entry, Head
+from tournee.kernel.errors import Conflict, OperationReused, Refused, SchemaTooNew, UnitRefused
+from tournee.kernel.log import Head
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.batch import Batch, Carefulness, Commands
-from tournee.sync.devices import lock_device, release_device
-from tournee.sync.incoming import Incoming, read_batch, rejected
-from tournee.sync.messages import Outcome, PushedOperation, as_record, read_operation
-from tournee.sync.models import ParkedOperation, Receipt
+from tournee.sync.devices import check_device, lock_device, release_device
+from tournee.sync.incoming import Incoming, read_batch, units
+from tournee.sync.messages import Outcome, PushedOperation, as_record, rejected, waiting
+from tournee.sync.models import DeviceState
+from tournee.sync.parking import keep_waiting, missing_parent, operations, write_parked
+from tournee.sync.receipts import write_receipts
+from tournee.sync.replaying import replay
+from tournee.sync.telling import tell
+from tournee.sync.upcasts import OPERATION_SCHEMA
 
 _ATTEMPTS = 5
-_CRASHES_ALLOWED = 2
 
 
 class _StartOver(Exception):
@@ -41,12 +42,14 @@ class _StartOver(Exception):
 
 @dataclass
 class Answer:
-    """What a push answers. `records` are those of the outcomes that are known already."""
+    """What a push answers. `records` are those of the outcomes that are known already; `made` are the
+    records that came to exist."""
 
     outcomes: list[Outcome]
     checkpoint: int
     next_number: int | None
     records: Mapping[UUID, str]
+    made: frozenset[UUID] = frozenset()
 
 
 async def push(
@@ -56,9 +59,16 @@ async def push(
     device_id: UUID,
     raw: Sequence[Any],
     app: str | None = None,
+    schema: int = OPERATION_SCHEMA,
+    patience: datetime | None = None,
 ) -> Answer:
-    """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake."""
-    incoming = read_batch(raw)
+    """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake.
+
+    What waits since before `patience` goes on without what it waits for, or is refused.
+    """
+    if schema > OPERATION_SCHEMA:
+        return await _from_the_future(kernel, actor, device_id, raw)
+    incoming = read_batch(raw, schema)
     careful = Carefulness()
     attempt = 1
     while True:
@@ -66,7 +76,9 @@ async def push(
             async with kernel.database.writing(actor.organisation_id) as session:
                 tx = Transaction(kernel.database, session, actor, kernel.rules)
                 device = await lock_device(session, actor, device_id, app)
-                batch = Batch(commands, tx, device, careful, set(incoming.settled))
+                if incoming.is_nameless and device.next_number is not None:
+                    device.next_number += len(raw)
+                batch = Batch(commands, tx, device, careful, set(incoming.settled), patience)
                 return await _carry_out(batch, incoming)
         except _StartOver:
             pass
@@ -77,15 +89,35 @@ async def push(
             attempt += 1
 
 
+async def _from_the_future(kernel: Kernel, actor: Actor, device_id: UUID, raw: Sequence[Any]) -> Answer:
+    """The app is newer than this server: the device keeps its work until the server has caught up."""
+    async with kernel.database.reading(actor.organisation_id) as session:
+        await check_device(session, actor, device_id)
+        head = await session.scalar(select(Head.seq).where(Head.organisation_id == actor.organisation_id))
+        number = await session.scalar(
+            select(DeviceState.next_number).where(
+                DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id
+            )
+        )
+    ids = [item.get("id") if isinstance(item, dict) else None for item in raw]
+    refusal = SchemaTooNew()
+    outcomes = [
+        Outcome(id if isinstance(id, str) else None, "parked", code=refusal.code, message=refusal.message)
+        for id in ids
+    ]
+    return Answer(outcomes, head or 0, number, {})
+
+
 async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
     await batch.load(incoming.operations)
-    for unit in _units(incoming.operations):
+    for unit in units(incoming.operations):
         await _run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
     _pass_settled(batch)
-    await _replay_parked(batch)
+    await replay(batch, _decide)
     checkpoint = await _commit(batch)
     outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in incoming.slots]
-    return Answer(outcomes, checkpoint, batch.device.next_number, _records(batch))
+    made = frozenset(batch.tx.notes.new)
+    return Answer(outcomes, checkpoint, batch.device.next_number, _records(batch), made)
 
 
 def _records(batch: Batch) -> dict[UUID, str]:
@@ -97,16 +129,6 @@ def _records(batch: Batch) -> dict[UUID, str]:
     return {id: as_record(type(row).__name__, documents[id]) for id, row in rows.items() if not row.deleted}
 
 
-def _units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperation]]:
-    """Neighbours that name the same unit belong together; an operation without one stands alone."""
-    # A unit may bear the id of an operation that stands alone.
-    named = groupby(
-        operations, key=lambda operation: (operation.unit is None, operation.unit or operation.id)
-    )
-    for _, members in named:
-        yield list(members)
-
-
 async def _run_unit(batch: Batch, unit: list[PushedOperation], *, broken: bool) -> None:
     fresh = [operation for operation in unit if not _known(batch, operation)]
     batch.settled.update(operation.number for operation in unit if operation not in fresh)
@@ -115,15 +137,13 @@ async def _run_unit(batch: Batch, unit: list[PushedOperation], *, broken: bool) 
         return
     if broken:
         batch.settled.update(operation.number for operation in fresh)
-        _note(batch, [(operation, rejected(str(operation.id), UnitRefused())) for operation in fresh])
+        _note_refused(batch, [(operation, rejected(str(operation.id), UnitRefused())) for operation in fresh])
         _pass_settled(batch)
         return
     # 4. A gap in the numbers: something done earlier has not arrived, so this waits for it.
     expected = batch.device.next_number
     if expected is not None and fresh[0].number > expected:
-        for operation in fresh:
-            _park(batch, operation, "GAP")
-            batch.outcomes[operation.id] = _waiting(operation, f"number {expected}")
+        keep_waiting(batch, fresh, "GAP", f"number {expected}")
         return
     batch.device.next_number = max(expected or 0, fresh[-1].number + 1)
     await _decide(batch, fresh)
@@ -145,12 +165,15 @@ def _known(batch: Batch, operation: PushedOperation) -> bool:
             Outcome.repeated(receipt.outcome) if same else rejected(str(operation.id), OperationReused())
         )
         return True
-    if operation.id in batch.elsewhere:
+    parked = batch.parked.get(operation.id)
+    if operation.id in batch.elsewhere or (
+        parked is not None and operations([parked])[0].payload_hash != operation.payload_hash
+    ):
         batch.outcomes[operation.id] = rejected(str(operation.id), OperationReused())
         return True
-    parked = batch.parked.get(operation.id)
     if parked is not None and parked.reason != "GAP":
-        batch.outcomes[operation.id] = _waiting(operation, "the server")
+        what = "a record that it names" if parked.waits_for else "the server"
+        batch.outcomes[operation.id] = waiting(operation, what)
         return True
     return False
 
@@ -174,7 +197,12 @@ async def _decide(batch: Batch, unit: list[PushedOperation]) -> None:
         if refusal is None:
             _crashed(batch, unit)
             return
-        results = _refused(unit, len(results), refusal)
+        parent = await missing_parent(batch, unit[min(len(results), len(unit) - 1)], refusal)
+        if parent is not None and not batch.is_overdue(unit):
+            keep_waiting(batch, unit, "PARENT", "a record that it names", parent)
+            return
+        _note_refused(batch, _refused(unit, len(results), refusal))
+        return
     _note(batch, results)
 
 
@@ -182,6 +210,11 @@ def _note(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) -> None:
     for operation, outcome in results:
         batch.outcomes[operation.id] = outcome
     batch.decided.extend(results)
+
+
+def _note_refused(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) -> None:
+    _note(batch, results)
+    batch.refused.append(results)
 
 
 def _refusal(error: Exception) -> Refused | None:
@@ -197,9 +230,11 @@ def _refusal(error: Exception) -> Refused | None:
 
 def _crashed(batch: Batch, unit: list[PushedOperation]) -> None:
     structlog.get_logger().exception("operation_crashed", operations=[str(op.id) for op in unit])
+    keep_waiting(batch, unit, "CRASHED", "the server")
     for operation in unit:
-        _park(batch, operation, "CRASHED")
-        batch.outcomes[operation.id] = _waiting(operation, "the server", code="INTERNAL")
+        batch.outcomes[operation.id].code = "INTERNAL"
+    if batch.to_park.get(unit[0].id, {}).get("reason") == "QUARANTINED":
+        batch.quarantined.append(unit)
 
 
 async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
@@ -225,96 +260,20 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
     )
 
 
-async def _replay_parked(batch: Batch) -> None:
-    """7. What waited for its predecessor goes on as soon as that has come; a crash gets one more try."""
-    waiting = [parked for parked in batch.parked.values() if parked.operation_id not in batch.receipts]
-    crashed = [parked for parked in waiting if parked.reason == "CRASHED"]
-    for unit in _units(_operations(crashed)):
-        batch.unparked.extend(operation.id for operation in unit)
-        await _decide(batch, unit)
-    gaps = [parked for parked in waiting if parked.reason == "GAP"]
-    for unit in _units(_operations(gaps)):
-        if unit[0].number == batch.device.next_number:
-            batch.unparked.extend(operation.id for operation in unit)
-            batch.device.next_number = unit[-1].number + 1
-            await _decide(batch, unit)
-
-
-def _operations(parked: Iterable[ParkedOperation]) -> list[PushedOperation]:
-    return [read_operation(orjson.loads(waiting.operation)) for waiting in parked]
-
-
-def _park(batch: Batch, operation: PushedOperation, reason: str) -> None:
-    earlier = batch.parked.get(operation.id)
-    attempts = (earlier.attempts if earlier else 0) + (reason == "CRASHED")
-    if earlier is not None:
-        batch.unparked.append(operation.id)
-    batch.to_park.append(
-        {
-            "organisation_id": batch.device.organisation_id,
-            "operation_id": operation.id,
-            "device_id": batch.device.device_id,
-            "number": operation.number,
-            "reason": "QUARANTINED" if attempts >= _CRASHES_ALLOWED else reason,
-            "attempts": attempts,
-            "operation": orjson.dumps(operation.raw).decode(),
-            "received_at": now(),
-        }
-    )
-
-
 async def _commit(batch: Batch) -> int:
     """8. Receipts in the same transaction as their effects; then the log and the head row, last."""
     tx = batch.tx
+    await tell(batch)
     await tx.flush()
-    await _write_parked(batch)
+    await write_parked(batch)
     await release_device(tx.session, batch.device)
-    tx.before_commit = lambda entries: _write_receipts(batch, entries)
+    tx.before_commit = lambda entries: write_receipts(batch, entries)
     last = await tx.commit()
     if last is not None:
         return last
     async with tx.database.reading(tx.organisation_id) as session:
         head = await session.scalar(select(Head.seq).where(Head.organisation_id == tx.organisation_id))
         return head or 0
-
-
-async def _write_parked(batch: Batch) -> None:
-    decided = {operation.id for operation, _ in batch.decided}
-    gone = [id for id in {*batch.unparked, *decided} if id in batch.parked]
-    if gone:
-        await batch.tx.session.execute(
-            delete(ParkedOperation).where(
-                ParkedOperation.organisation_id == batch.device.organisation_id,
-                ParkedOperation.operation_id.in_(gone),
-            )
-        )
-    if batch.to_park:
-        await insert_many(batch.tx.session, ParkedOperation.__table__, batch.to_park)
-
-
-async def _write_receipts(batch: Batch, entries: Sequence[Entry]) -> None:
-    seqs = {entry.operation_id: entry.seq for entry in entries if entry.operation_id is not None}
-    rows = []
-    for operation, outcome in batch.decided:
-        outcome.seq = seqs.get(operation.id)
-        rows.append(
-            {
-                "operation_id": operation.id,
-                "number": operation.number,
-                "command": operation.command,
-                "payload_hash": operation.payload_hash,
-                "status": outcome.status,
-                "seq": outcome.seq,
-                "outcome": outcome.stored(),
-            }
-        )
-    same = {
-        "organisation_id": batch.device.organisation_id,
-        "device_id": batch.device.device_id,
-        "account_id": batch.tx.actor.id,
-        "received_at": now(),
-    }
-    await insert_many(batch.tx.session, Receipt.__table__, rows, same)
 
 
 def _refused(
@@ -329,7 +288,3 @@ def _refused(
         (operation, rejected(str(operation.id), refusal if place == culprit else UnitRefused()))
         for place, operation in enumerate(unit)
     ]
-
-
-def _waiting(operation: PushedOperation, for_what: str, code: str | None = None) -> Outcome:
-    return Outcome(str(operation.id), "parked", code=code, message=f"Waits for {for_what}.")

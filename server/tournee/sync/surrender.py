@@ -28,14 +28,18 @@ from tournee.kernel.errors import Invalid, OperationReused, Refused
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation, Receipt
+from tournee.sync.parking import operations as operations_of
+from tournee.sync.upcasts import OPERATION_SCHEMA
 
 SURRENDERED = "SURRENDERED"
 _COMMAND = "surrenderWork"
 
 
-async def surrender(kernel: Kernel, device: KnownDevice, raw: Sequence[Any]) -> list[Outcome]:
+async def surrender(
+    kernel: Kernel, device: KnownDevice, raw: Sequence[Any], schema: int = OPERATION_SCHEMA
+) -> list[Outcome]:
     """4. Keep what a revoked device hands in; each outcome says only that it is known."""
-    slots = [_read(item) for item in raw]
+    slots = [_read(item, schema) for item in raw]
     fresh = {slot.id: slot for slot in slots if isinstance(slot, PushedOperation)}
 
     async def work(tx: Transaction) -> dict[UUID, str]:
@@ -54,9 +58,9 @@ async def surrender(kernel: Kernel, device: KnownDevice, raw: Sequence[Any]) -> 
     return [slot if isinstance(slot, Outcome) else _acknowledged(slot, known) for slot in slots]
 
 
-def _read(item: Any) -> PushedOperation | Outcome:
+def _read(item: Any, schema: int) -> PushedOperation | Outcome:
     try:
-        return read_operation(item)
+        return read_operation(item, schema)
     except Refused as refusal:
         id = item.get("id") if isinstance(item, dict) else None
         return _rejected(id if isinstance(id, str) else None, refusal)
@@ -101,6 +105,7 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
             "number": operation.number,
             "reason": SURRENDERED,
             "attempts": 0,
+            "schema": operation.schema,
             "operation": orjson.dumps(operation.raw).decode(),
             "received_at": now(),
         }
@@ -111,7 +116,7 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
     stranded = await tx.session.scalars(
         select(ParkedOperation).where(*_of(device), ParkedOperation.reason != SURRENDERED)
     )
-    left = [read_operation(orjson.loads(parked.operation)) for parked in stranded]
+    left = operations_of(stranded)
     await tx.session.execute(
         update(ParkedOperation)
         .where(*_of(device), ParkedOperation.reason != SURRENDERED)
@@ -161,7 +166,7 @@ async def waiting(session: AsyncSession, device: Device) -> list[PushedOperation
         .order_by(ParkedOperation.number)
         .with_for_update()
     )
-    return [read_operation(orjson.loads(parked.operation)) for parked in found]
+    return operations_of(found)
 
 
 async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[PushedOperation, Outcome]]) -> None:

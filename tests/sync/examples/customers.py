@@ -43,7 +43,7 @@ EXAMPLES = {
             "channel": "VISIT",
             "direction": "INBOUND",
             "subject": "Demo: asks for an offer",
-            "occurredAt": at(minutes=-10),
+            "at": at(minutes=-10),
             "contactId": of("contact/1"),
         },
     ),

@@ -1,0 +1,99 @@
+"""What was handed in and waits: why, for how long at most, and how it goes on.
+
+GAP waits for the operation before it, PARENT for a record that it names, CRASHED for one more try,
+QUARANTINED for an engineer, SURRENDERED for a manager's decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+import orjson
+from sqlalchemy import delete
+
+from tournee.kernel.bulk import insert_many
+from tournee.kernel.database import now
+from tournee.kernel.errors import NotFound, ParkedLimit
+from tournee.kernel.fields import camel
+from tournee.kernel.references import references
+from tournee.kernel.visibility import ever_visible
+from tournee.sync.batch import Batch, Ready
+from tournee.sync.messages import PushedOperation, read_operation, waiting
+from tournee.sync.models import ParkedOperation
+
+CRASHES_ALLOWED = 2
+# Beyond it a device keeps what has to wait, and hands it in again later.
+PARKED_LIMIT = 2_000
+_MADE_BY_DEVICES = 7
+
+
+def operations(parked: Iterable[ParkedOperation]) -> list[PushedOperation]:
+    return [read_operation(orjson.loads(one.operation), one.schema) for one in parked]
+
+
+def park(batch: Batch, unit: Sequence[PushedOperation], reason: str, waits_for: UUID | None = None) -> bool:
+    """Keep a unit until it can go on; false where this device has too much waiting already."""
+    fresh = [operation for operation in unit if operation.id not in batch.parked]
+    if len(batch.parked) + len(batch.to_park) + len(fresh) > PARKED_LIMIT:
+        return False
+    for operation in unit:
+        earlier = batch.parked.get(operation.id)
+        attempts = (earlier.attempts if earlier else 0) + (reason == "CRASHED")
+        if earlier is not None:
+            batch.unparked.append(operation.id)
+        batch.to_park[operation.id] = {
+            "operation_id": operation.id,
+            "number": operation.number,
+            "reason": "QUARANTINED" if attempts >= CRASHES_ALLOWED else reason,
+            "waits_for": waits_for,
+            "schema": operation.schema,
+            "attempts": attempts,
+            "operation": orjson.dumps(operation.raw).decode(),
+            "received_at": earlier.received_at if earlier else now(),
+        }
+    return True
+
+
+def keep_waiting(
+    batch: Batch, unit: Sequence[PushedOperation], reason: str, what: str, waits_for: UUID | None = None
+) -> bool:
+    """Park a unit and answer so; where there is no room the device keeps it. Tells whether it was kept."""
+    kept = park(batch, unit, reason, waits_for)
+    for operation in unit:
+        code = None if kept else ParkedLimit.code
+        batch.outcomes[operation.id] = waiting(operation, what if kept else "room on the server", code)
+    return kept
+
+
+async def missing_parent(batch: Batch, operation: PushedOperation, refusal: BaseException) -> UUID | None:
+    """The record that the operation was refused for, if a device may still be about to hand it in.
+
+    Only the form of the id and what this device had in its sight count: a record that is there and
+    hidden is answered like one that is nowhere.
+    """
+    ready, actor = batch.read(operation), batch.tx.actor
+    if not isinstance(refusal, NotFound) or not isinstance(ready, Ready):
+        return None
+    for name, model, id in references(ready.command, ready.do):
+        if camel(name) == refusal.field and id.version == _MADE_BY_DEVICES and actor.may(model.reads):
+            with batch.tx.session.no_autoflush:
+                return None if await batch.tx.session.scalar(ever_visible(actor, id)) else id
+    return None
+
+
+async def write_parked(batch: Batch) -> None:
+    decided = {operation.id for operation, _ in batch.decided}
+    gone = [id for id in {*batch.unparked, *decided} if id in batch.parked]
+    if gone:
+        await batch.tx.session.execute(
+            delete(ParkedOperation)
+            .where(
+                ParkedOperation.organisation_id == batch.device.organisation_id,
+                ParkedOperation.operation_id.in_(gone),
+            )
+            .execution_options(synchronize_session=False)
+        )
+    same = {"organisation_id": batch.device.organisation_id, "device_id": batch.device.device_id}
+    rows = [row for id, row in batch.to_park.items() if id not in decided]
+    await insert_many(batch.tx.session, ParkedOperation.__table__, rows, same)

@@ -1,0 +1,66 @@
+"""7. What waited goes on: in the push of its device, or because somebody made what it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.kernel.bulk import among
+from tournee.kernel.log import Record
+from tournee.sync.batch import Batch
+from tournee.sync.incoming import units
+from tournee.sync.messages import PushedOperation
+from tournee.sync.models import ParkedOperation
+from tournee.sync.parking import operations
+
+Decide = Callable[[Batch, list[PushedOperation]], Awaitable[None]]
+
+
+async def replay(batch: Batch, decide: Decide) -> None:
+    """After a crash one more try; after a gap in the order of the numbers; children after their parents."""
+    waiting = [one for one in batch.parked.values() if one.operation_id not in batch.receipts]
+    for unit in units(operations(one for one in waiting if one.reason == "CRASHED")):
+        await _again(batch, unit, decide)
+    for unit in units(operations(one for one in waiting if one.reason == "GAP")):
+        if unit[0].number == batch.device.next_number or batch.is_overdue(unit):
+            batch.device.next_number = unit[-1].number + 1
+            await _again(batch, unit, decide)
+    await _children(batch, [one for one in waiting if one.reason == "PARENT"], decide)
+
+
+async def _children(batch: Batch, waiting: Iterable[ParkedOperation], decide: Decide) -> None:
+    """One that goes on may be the parent of the next."""
+    named = {one.operation_id: one.waits_for for one in waiting}
+    there = await _existing(batch, {id for id in named.values() if id is not None})
+    pending = list(units(operations(waiting)))
+    goes_on = True
+    while goes_on:
+        goes_on = False
+        for unit in list(pending):
+            parent = named[unit[0].id]
+            if parent in there or parent in batch.tx.notes.new or batch.is_overdue(unit):
+                pending.remove(unit)
+                await _again(batch, unit, decide)
+                goes_on = True
+                next_parent = batch.waits_for.get(unit[0].id)
+                if next_parent not in (None, parent):
+                    named[unit[0].id] = next_parent
+                    pending.append(unit)
+
+
+async def _existing(batch: Batch, ids: set[UUID]) -> set[UUID]:
+    if not ids:
+        return set()
+    known = select(Record.id).where(
+        Record.organisation_id == batch.device.organisation_id,
+        among(Record.id, ids, is_sqlite=batch.tx.database.is_sqlite),
+    )
+    with batch.tx.session.no_autoflush:
+        return set(await batch.tx.session.scalars(known))
+
+
+async def _again(batch: Batch, unit: list[PushedOperation], decide: Decide) -> None:
+    batch.unparked.extend(operation.id for operation in unit)
+    await decide(batch, unit)

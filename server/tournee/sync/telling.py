@@ -1,0 +1,81 @@
+"""Entries of the conflict inbox for work that had no effect: nothing that a device did vanishes unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from tournee.auth.models import Device
+from tournee.auth.roles import Role
+from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.database import new_id, now
+from tournee.kernel.operation import Operation
+from tournee.sync.batch import Batch
+from tournee.sync.messages import Outcome, PushedOperation
+
+_COMMAND = "pushOperations"
+# An input of more than this is told by its beginning; the device still holds it.
+_LONGEST = 100_000
+
+
+async def tell(batch: Batch) -> None:
+    """One entry for each unit that was refused or that crashed twice."""
+    if not batch.refused and not batch.quarantined:
+        return
+    operation = Operation(_COMMAND, now(), device_id=batch.device.device_id)
+    async with batch.tx.running(operation):
+        for refused in batch.refused:
+            entry = await batch.tx.add(_refused(batch, refused))
+            for _, outcome in refused:
+                outcome.conflict = str(entry.id)
+        for unit in batch.quarantined:
+            kind = ConflictKind.OPERATION_QUARANTINED
+            await batch.tx.add(_entry(batch, unit, kind, Role.MANAGER, {"code": "INTERNAL"}))
+
+
+def _refused(batch: Batch, refused: Sequence[tuple[PushedOperation, Outcome]]) -> Conflict:
+    """What the culprit of the unit was told."""
+    told = next((one for _, one in refused if one.code != "UNIT_REFUSED"), refused[0][1])
+    why = {"code": told.code, "message": told.message, "fields": told.fields}
+    unit = [operation for operation, _ in refused]
+    return _entry(batch, unit, ConflictKind.OPERATION_REJECTED, Role.DISPATCHER, why)
+
+
+def _entry(
+    batch: Batch, unit: Sequence[PushedOperation], kind: ConflictKind, role: Role, theirs: dict[str, Any]
+) -> Conflict:
+    first = unit[0]
+    return Conflict(
+        id=new_id(),
+        kind=kind,
+        role=role,
+        entity=Device.__name__,
+        record_id=batch.device.device_id,
+        command=first.command,
+        operation_id=first.id,
+        operation_ids=[str(operation.id) for operation in unit],
+        actor_id=batch.tx.actor.id,
+        device_id=batch.device.device_id,
+        occurred_at=first.occurred_at,
+        base={},
+        mine={"operations": [_shown(operation) for operation in unit]},
+        theirs=theirs,
+    )
+
+
+def _shown(operation: PushedOperation) -> dict[str, Any]:
+    """The operation as it was sent, as far as every place that keeps it can write it again."""
+    if len(orjson.dumps(operation.raw)) > _LONGEST:
+        return {"id": str(operation.id), "number": operation.number, "command": operation.command}
+    shown: dict[str, Any] = _clean(operation.raw)
+    return shown
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, dict):
+        return {_clean(name): _clean(one) for name, one in value.items()}
+    return [_clean(one) for one in value] if isinstance(value, list) else value

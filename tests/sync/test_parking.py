@@ -1,0 +1,227 @@
+"""What waits: for its predecessor, for a record, for a bug to be mended; in the end somebody sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.auth.models import Account
+from tournee.catalogue import COMMANDS
+from tournee.customers.models import Contact, Customer
+from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.database import new_id, now
+from tournee.sync import parking
+from tournee.sync.models import ParkedOperation
+from tournee.sync.push import push
+from tournee.sync.reviving import revive_for, revive_waiting
+
+
+@pytest.fixture
+def device(house: House) -> TestDevice:
+    return TestDevice(house, "MANAGER")
+
+
+async def rows(house: House, model: Any) -> list[Any]:
+    async with house.reading() as session:
+        found = await session.scalars(select(model).where(model.organisation_id == house.organisation_id))
+        return list(found)
+
+
+async def inbox(house: House, kind: ConflictKind) -> list[Conflict]:
+    return [entry for entry in await rows(house, Conflict) if entry.kind is kind]
+
+
+def child(device: TestDevice, customer: UUID, **more: Any) -> dict[str, Any]:
+    return device.operation("createContact", customerId=customer, name="Demo Reception", **more)
+
+
+async def someone(house: House) -> TestDevice:
+    """A device whose account exists."""
+    actor = await house.account("MANAGER")
+    return TestDevice(house, actor=dataclasses.replace(actor, device_id=None))
+
+
+async def test_a_child_waits_for_its_parent_of_a_later_push(house: House, device: TestDevice) -> None:
+    customer = new_id()
+    (outcome,) = await device.push(child(device, customer))
+    assert (outcome.status, outcome.message) == ("parked", "Waits for a record that it names.")
+    assert await rows(house, Contact) == []
+    await device.push(device.operation("createCustomer", id=customer, name="Demo Hotel"))
+    (contact,) = await rows(house, Contact)
+    assert contact.customer_id == customer
+    assert await rows(house, ParkedOperation) == []
+
+
+async def test_what_waits_for_a_record_holds_up_nothing_else(house: House, device: TestDevice) -> None:
+    outcomes = await device.push(
+        child(device, new_id()), device.operation("createCustomer", name="Demo Hotel")
+    )
+    assert [outcome.status for outcome in outcomes] == ["parked", "applied"]
+
+
+async def test_grandchildren_follow_in_one_go(house: House, device: TestDevice) -> None:
+    customer, site = new_id(), new_id()
+    await device.push(device.operation("createContact", customerId=customer, siteId=site, name="Demo"))
+    await device.push(device.operation("createSite", id=site, customerId=customer, name="Demo House"))
+    await device.push(device.operation("createCustomer", id=customer, name="Demo Hotel"))
+    assert len(await rows(house, Contact)) == 1
+
+
+async def test_a_child_goes_on_when_another_device_brings_the_parent(house: House) -> None:
+    mine, theirs, customer = await someone(house), await someone(house), new_id()
+    await mine.push(child(mine, customer))
+    answer = await theirs.push_all([theirs.operation("createCustomer", id=customer, name="Demo Hotel")])
+    await revive_for(house.kernel, COMMANDS, house.organisation_id, answer.made, theirs.id)
+    (contact,) = await rows(house, Contact)
+    (change,) = await house.changes(contact.id)
+    assert (change.actor_id, change.device_id) == (mine.actor.id, mine.id)
+
+
+async def test_a_hidden_record_is_answered_like_one_that_is_nowhere(house: House) -> None:
+    hidden = await house.run("createCustomer", name="Demo Hotel")
+    technician = TestDevice(house, "TECHNICIAN")
+    there, nowhere = new_id(), new_id()
+    outcomes = await technician.push(
+        *(
+            technician.operation("recordInteraction", **call(id, at=now()))
+            for id in (hidden.id, nowhere, there)
+        )
+    )
+    told = [(one.status, one.code, one.message) for one in outcomes]
+    assert told == [("parked", None, "Waits for a record that it names.")] * 3
+
+
+def call(customer: UUID, **more: Any) -> dict[str, Any]:
+    return {"customerId": customer, "channel": "PHONE", "direction": "INBOUND", "subject": "Demo", **more}
+
+
+async def test_what_the_device_knew_and_lost_is_refused_at_once(house: House, device: TestDevice) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    contact = await house.run("createContact", customerId=customer.id, name="Demo")
+    await house.run("deleteContact", contactId=contact.id)
+    await device.pull()
+    outcome = await device.do("updateContact", contactId=contact.id, phone="1")
+    assert (outcome.status, outcome.code) == ("rejected", "NOT_FOUND")
+
+
+async def test_a_unit_waits_as_a_whole(house: House, device: TestDevice) -> None:
+    unit, missing = uuid4(), new_id()
+    outcomes = await device.push(
+        device.operation("createCustomer", unit=unit, name="Demo Hotel"), child(device, missing, unit=unit)
+    )
+    assert [outcome.status for outcome in outcomes] == ["parked"] * 2
+    assert await rows(house, Customer) == []
+    await device.push(device.operation("createCustomer", id=missing, name="Demo Inn"))
+    assert (len(await rows(house, Customer)), len(await rows(house, Contact))) == (2, 1)
+
+
+async def test_a_child_without_a_parent_is_refused_in_the_end_and_somebody_sees_it(house: House) -> None:
+    device = await someone(house)
+    operation = child(device, new_id())
+    await device.push(operation)
+    await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() - timedelta(days=1))
+    assert len(await rows(house, ParkedOperation)) == 1
+    await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() + timedelta(days=1))
+    assert await rows(house, ParkedOperation) == []
+    (entry,) = await inbox(house, ConflictKind.OPERATION_REJECTED)
+    assert entry.mine["operations"][0]["input"] == operation["input"]
+    assert entry.theirs["code"] == "NOT_FOUND"
+    assert ((await device.push(operation))[0].status, entry.role) == ("rejected", "DISPATCHER")
+
+
+async def test_a_gap_that_nobody_fills_is_passed_in_the_end(house: House) -> None:
+    device = await someone(house)
+    await device.do("createCustomer", name="First")
+    device.number += 1
+    await device.do("createCustomer", name="Third")
+    assert len(await rows(house, Customer)) == 1
+    await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() + timedelta(days=1))
+    assert len(await rows(house, Customer)) == 2
+
+
+async def test_a_parked_operation_cannot_be_replaced_under_its_id(house: House, device: TestDevice) -> None:
+    first, missing, third = (device.operation("createCustomer", name=name) for name in ("1", "2", "3"))
+    await device.push(first)
+    await device.push(third)
+    (outcome,) = await device.push(third | {"input": {"name": "Another"}})
+    assert (outcome.status, outcome.code) == ("rejected", "OPERATION_REUSED")
+    await device.push(missing)
+    assert {row.name for row in await rows(house, Customer)} == {"1", "2", "3"}
+
+
+async def test_a_number_that_cannot_be_read_leaves_no_gap(house: House, device: TestDevice) -> None:
+    first, bad, third, worse, last = (device.operation("createCustomer", name=str(turn)) for turn in range(5))
+    await device.push(first, bad | {"number": "two"}, third)
+    await device.push(worse | {"number": None})
+    (outcome,) = await device.push(last)
+    assert outcome.status == "applied"
+    assert len(await rows(house, Customer)) == 3
+
+
+async def test_a_device_cannot_park_without_bounds(
+    house: House, device: TestDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "PARKED_LIMIT", 2)
+    customer = new_id()
+    children = [child(device, customer) for _ in range(3)]
+    outcomes = await device.push(*children)
+    assert [(one.status, one.code) for one in outcomes][1:] == [("parked", None), ("parked", "PARKED_LIMIT")]
+    await device.push(device.operation("createCustomer", id=customer, name="Demo Hotel"))
+    (outcome,) = await device.push(children[2])
+    assert (outcome.status, len(await rows(house, Contact))) == ("applied", 3)
+
+
+async def test_what_crashes_twice_is_shown_to_a_manager_and_holds_up_nothing(
+    house: House, device: TestDevice
+) -> None:
+    async def crash(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    broken = COMMANDS | {
+        "createContact": dataclasses.replace(COMMANDS["createContact"], name="x", function=crash)
+    }
+
+    async def hand_in(*operations: Any) -> Any:
+        return await push(house.kernel, broken, device.actor, device.id, list(operations))
+
+    operation = child(device, new_id())
+    assert (await hand_in(operation)).outcomes[0].code == "INTERNAL"
+    assert await inbox(house, ConflictKind.OPERATION_QUARANTINED) == []
+    answer = await hand_in(device.operation("createCustomer", name="Demo Hotel"))
+    assert answer.outcomes[0].status == "applied"
+    (entry,) = await inbox(house, ConflictKind.OPERATION_QUARANTINED)
+    assert (entry.role, entry.mine["operations"][0]["id"]) == ("MANAGER", operation["id"])
+    await hand_in()
+    assert len(await inbox(house, ConflictKind.OPERATION_QUARANTINED)) == 1
+
+
+async def test_a_refused_unit_is_one_entry_that_names_all_of_it(house: House, device: TestDevice) -> None:
+    unit = uuid4()
+    outcomes = await device.push(
+        device.operation("createCustomer", unit=unit, name="Demo Hotel"), child(device, uuid4(), unit=unit)
+    )
+    (entry,) = await inbox(house, ConflictKind.OPERATION_REJECTED)
+    assert entry.theirs["code"] == "NOT_FOUND"
+    assert len(entry.mine["operations"]) == len(entry.operation_ids) == 2
+    assert {outcome.conflict for outcome in outcomes} == {str(entry.id)}
+
+
+async def test_parked_work_of_an_account_that_was_disabled_stays(house: House) -> None:
+    device, customer = await someone(house), new_id()
+    await device.push(child(device, customer))
+    await house.run("createCustomer", id=customer, name="Demo Hotel")
+    async with house.database.writing(house.organisation_id) as session:
+        table: Any = Account.__table__
+        own = table.c.id == device.actor.id
+        connection = await session.connection()
+        await connection.execute(update(table).where(own).values(status="DISABLED"))
+        await session.commit()
+    await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() - timedelta(days=1))
+    assert (await rows(house, Contact), len(await rows(house, ParkedOperation))) == ([], 1)
