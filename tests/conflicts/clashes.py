@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from tests.procedures.field import checklist
 from tests.sync.device import TestDevice
@@ -85,6 +85,15 @@ class Clashes:
         run = await self.office("addChecklistRun", versionId=version, appointmentId=self.visit.id)
         await self.device.pull()
         return run
+
+    async def _operation_rejected(self) -> None:
+        """What the device did at a site that was not theirs; by now it is."""
+        site = await self.office(
+            "createSite", id=uuid4(), customerId=self.world.customer.id, name="Demo Pier"
+        )
+        await self.device.do("createAsset", siteId=site.id, name="Demo pump found")
+        order = await self.world.order(siteId=site.id)
+        await self.world.visit(self.technician, order=order)
 
     async def _record_on_closed_parent(self) -> None:
         run = await self.checklist()

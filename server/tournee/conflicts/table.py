@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tournee.auth.roles import Role
-from tournee.conflicts import editing, following_up, surrendered, visits
+from tournee.conflicts import editing, following_up, operations, surrendered, visits
 from tournee.conflicts.deciding import Situation, Way, against_record
 from tournee.kernel.actor import Scope
 from tournee.kernel.conflict import ConflictKind, ConflictStatus, Resolution
@@ -22,6 +22,10 @@ _VISIT = {
     _R.REASSIGN: _REASSIGN,
     _R.FOLLOW_UP: _FOLLOW_UP,
     _R.ACKNOWLEDGED: _ACKNOWLEDGED,
+}
+_OPERATION = {
+    _R.RETRY: Way(operations.retry, operations.against_retrying),
+    _R.DISMISS: Way(operations.dismiss),
 }
 
 LEGAL: dict[ConflictKind, dict[Resolution, Way]] = {
@@ -61,8 +65,8 @@ LEGAL: dict[ConflictKind, dict[Resolution, Way]] = {
         _R.ACKNOWLEDGED: _ACKNOWLEDGED,
     },
     ConflictKind.RECORD_ON_REASSIGNED_PARENT: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
-    ConflictKind.OPERATION_REJECTED: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
-    ConflictKind.OPERATION_QUARANTINED: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
+    ConflictKind.OPERATION_REJECTED: _OPERATION,
+    ConflictKind.OPERATION_QUARANTINED: _OPERATION,
     ConflictKind.WORK_SURRENDERED: {
         _R.TAKE_MINE: Way(surrendered.accept, surrendered.against_accepting),
         _R.KEEP_THEIRS: Way(surrendered.dismiss, surrendered.against_accepting),

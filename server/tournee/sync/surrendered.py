@@ -40,7 +40,7 @@ async def accept_surrendered_work(tx: Transaction, actor: Actor, do: AcceptSurre
         raise Blocked(f"Decide first what was done before: number {before[0]} of this device.", "conflictId")
     (owner,) = await tx.all(select(Account).where(Account.id == device.account_id))
     async with tx.acting(actor_of(tx.organisation_id, owner.id, owner.role, device.id)):
-        decided = [(operation, await _carry_out(tx, operation, device)) for operation in mine]
+        decided = [(operation, await carry_out(tx, operation, device.id)) for operation in mine]
     await settle(tx, device, decided)
     _close(conflict, actor, Resolution.TAKE_MINE, do.note)
     return conflict
@@ -80,7 +80,7 @@ def _named(conflict: Conflict, queue: Sequence[PushedOperation]) -> list[PushedO
     return [operation for operation in queue if operation.id in ids]
 
 
-async def _carry_out(tx: Transaction, pushed: PushedOperation, device: Device) -> Outcome:
+async def carry_out(tx: Transaction, pushed: PushedOperation, device_id: UUID) -> Outcome:
     """As a push does it, with the base and the time of the device."""
     command = COMMANDS_BY_NAME.get(pushed.command)
     if command is None:
@@ -91,7 +91,7 @@ async def _carry_out(tx: Transaction, pushed: PushedOperation, device: Device) -
         command=command.name,
         occurred_at=pushed.occurred_at,
         id=pushed.id,
-        device_id=device.id,
+        device_id=device_id,
         base=pushed.base,
     )
     row = await command.run(tx, command.parse(pushed.input), operation)

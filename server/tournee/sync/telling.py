@@ -60,7 +60,7 @@ def _entry(
         device_id=batch.device.device_id,
         occurred_at=first.occurred_at,
         base={},
-        mine={"operations": [_shown(operation) for operation in unit]},
+        mine={"operations": [_shown(operation) for operation in unit], "schema": first.schema},
         theirs=theirs,
     )
 

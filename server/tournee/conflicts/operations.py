@@ -1,0 +1,78 @@
+"""Decisions about operations of a device that had no effect: refused, or stopped by an error of ours."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.auth.models import Account, Device
+from tournee.auth.organisations import actor_of
+from tournee.conflicts.deciding import ResolveConflict, Situation
+from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.errors import Blocked
+from tournee.kernel.transaction import Transaction
+from tournee.sync.messages import Outcome, PushedOperation, read_operation
+from tournee.sync.models import ParkedOperation
+from tournee.sync.parking import operations
+from tournee.sync.surrender import settle
+from tournee.sync.surrendered import carry_out
+
+
+def against_retrying(situation: Situation) -> list[str]:
+    """An input too large for the inbox is still on the device."""
+    kept = all("input" in operation for operation in situation.conflict.mine["operations"])
+    return [] if kept else ["It was too large to be kept; it can be done anew only."]
+
+
+async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
+    """Do it now, as the device's account, with the base and the time of the device; refused again, the
+    conflict stays open."""
+    conflict = situation.conflict
+    queue = await _queue(tx, conflict)
+    owners = await tx.all(select(Account).where(Account.id == conflict.actor_id))
+    if not owners or not queue:
+        raise Blocked("There is nothing left to be done.", "resolution")
+    async with tx.acting(actor_of(tx.organisation_id, owners[0].id, owners[0].role, conflict.device_id)):
+        decided = [(one, await carry_out(tx, one, _device(conflict).id)) for one in queue]
+    await _settle(tx, conflict, decided)
+
+
+async def dismiss(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
+    """Leave it without effect; the conflict keeps what it was."""
+    conflict = situation.conflict
+    queue = await _queue(tx, conflict)
+    await _settle(tx, conflict, [(one, Outcome(str(one.id), "rejected", code="DISMISSED")) for one in queue])
+
+
+async def _queue(tx: Transaction, conflict: Conflict) -> list[PushedOperation]:
+    """What is quarantined waits as it was sent; what was refused stands in the conflict."""
+    if conflict.kind is ConflictKind.OPERATION_REJECTED:
+        schema = conflict.mine.get("schema", 1)
+        return [read_operation(raw, schema) for raw in conflict.mine["operations"]]
+    parked = await tx.session.scalars(
+        select(ParkedOperation)
+        .where(
+            ParkedOperation.organisation_id == tx.organisation_id,
+            ParkedOperation.device_id == conflict.device_id,
+            ParkedOperation.operation_id.in_([UUID(id) for id in conflict.operation_ids]),
+        )
+        .order_by(ParkedOperation.number)
+        .with_for_update()
+    )
+    return operations(parked)
+
+
+def _device(conflict: Conflict) -> Device:
+    """As much of it as receipts name; it need not be enrolled."""
+    return Device(
+        organisation_id=conflict.organisation_id, id=conflict.device_id, account_id=conflict.actor_id
+    )
+
+
+async def _settle(
+    tx: Transaction, conflict: Conflict, decided: list[tuple[PushedOperation, Outcome]]
+) -> None:
+    """What was refused has its receipt already."""
+    if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
+        await settle(tx, _device(conflict), decided)

@@ -1,0 +1,102 @@
+"""Operations that had no effect are done after all, or dismissed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+
+from tests.conflicts.clashes import Clashes
+from tournee.assets.models import Asset
+from tournee.catalogue import COMMANDS
+from tournee.customers.models import Contact
+from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
+from tournee.kernel.errors import Blocked, NotFound
+from tournee.sync.models import ParkedOperation, Receipt
+from tournee.sync.push import push
+
+
+async def test_what_was_refused_is_done_as_its_authors_once_nothing_stands_against_it(
+    clashes: Clashes,
+) -> None:
+    conflict = await clashes.of(ConflictKind.OPERATION_REJECTED)
+    await clashes.resolve(conflict, "RETRY")
+    (asset,) = await clashes.world.rows(Asset, name="Demo pump found")
+    (change,) = await clashes.house.changes(asset.id)
+    assert (change.command, change.actor_id, change.device_id) == (
+        "createAsset", clashes.device.actor.id, clashes.device.id
+    )  # fmt: skip
+    assert str(change.operation_id) in conflict.operation_ids
+    await clashes.device.pull()
+    assert asset.id in clashes.device.rows
+
+
+async def test_what_is_refused_again_stays_open(clashes: Clashes) -> None:
+    outcome = await clashes.device.do("addNote", workOrderId=uuid4(), text="Demo")
+    (conflict,) = await clashes.world.conflicts()
+    assert (outcome.conflict, conflict.theirs["code"]) == (str(conflict.id), "NOT_FOUND")
+    with pytest.raises(NotFound):
+        await clashes.resolve(conflict, "RETRY")
+    assert (await clashes.read(conflict)).status is ConflictStatus.OPEN
+    await clashes.resolve(conflict, "DISMISS", note="Demo: a test.")
+    await clashes.device.pull()
+    assert clashes.on_device(conflict.id)["note"] == "Demo: a test."
+
+
+async def quarantined(clashes: Clashes) -> tuple[Conflict, dict[str, Any]]:
+    """An operation that met a defect of ours twice; mended since."""
+
+    async def crash(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    made = await clashes.house.account("DISPATCHER")
+    clashes.device.actor = made
+    clashes.device.id = uuid4()
+    broken = COMMANDS | {
+        "createContact": dataclasses.replace(COMMANDS["createContact"], name="x", function=crash)
+    }
+    given = {"customerId": clashes.world.customer.id, "name": "Demo Reception"}
+    operation = clashes.device.operation("createContact", **given)
+    for handed_in in ([operation], []):
+        await push(clashes.house.kernel, broken, made, clashes.device.id, handed_in)
+    (conflict,) = await clashes.world.conflicts()
+    assert (conflict.kind, conflict.role) == (ConflictKind.OPERATION_QUARANTINED, "MANAGER")
+    return conflict, operation
+
+
+async def waiting(clashes: Clashes, model: Any) -> list[str]:
+    async with clashes.house.reading() as session:
+        here = model.organisation_id == clashes.house.organisation_id
+        found = select(model).where(here, model.device_id == clashes.device.id)
+        return [getattr(row, "status", "parked") for row in await session.scalars(found)]
+
+
+async def test_what_crashed_is_done_once_the_defect_is_mended(clashes: Clashes) -> None:
+    conflict, operation = await quarantined(clashes)
+    assert await waiting(clashes, ParkedOperation) == ["parked"]
+    await clashes.resolve(conflict, "RETRY", "MANAGER")
+    assert len(await clashes.world.rows(Contact, name="Demo Reception")) == 1
+    assert (await waiting(clashes, ParkedOperation), await waiting(clashes, Receipt)) == ([], ["applied"])
+    # And not again, when the device hands it in once more.
+    (outcome,) = await clashes.device.push(operation)
+    assert outcome.status == "duplicate"
+    assert len(await clashes.world.rows(Contact, name="Demo Reception")) == 1
+
+
+async def test_what_crashed_can_be_dismissed_and_stays_without_effect(clashes: Clashes) -> None:
+    conflict, operation = await quarantined(clashes)
+    await clashes.resolve(conflict, "DISMISS", "MANAGER")
+    assert (await waiting(clashes, ParkedOperation), await waiting(clashes, Receipt)) == ([], ["rejected"])
+    (outcome,) = await clashes.device.push(operation)
+    assert (outcome.status, outcome.code) == ("rejected", "DISMISSED")
+    assert await clashes.world.rows(Contact, name="Demo Reception") == []
+
+
+async def test_what_was_too_large_to_keep_cannot_be_done_here(clashes: Clashes) -> None:
+    await clashes.device.do("addNote", workOrderId=uuid4(), text="Demo " * 3000, more="x" * 100_000)
+    (conflict,) = await clashes.world.conflicts()
+    with pytest.raises(Blocked):
+        await clashes.resolve(conflict, "RETRY")
