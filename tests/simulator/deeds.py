@@ -31,6 +31,7 @@ class Deeds:
         self.company = company
         self.all: dict[str, Deed] = {}
         self._numbers: dict[str, int] = {}
+        # Those that hit a bug of ours, or are going to.
         self.crashed: set[str] = set()
         # What waited for a record: its place in the order is after that.
         self.waited: set[str] = set()

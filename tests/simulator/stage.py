@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Engine, create_engine, event, make_url
@@ -49,7 +50,10 @@ class Stage:
     async def close(self) -> None:
         self.eye.dispose()
         for app in self.apps:
-            await app.state.kernel.database.close()
+            # What the lifespan would have closed, had it run.
+            parts: Any = app.router.lifespan_context.__self__
+            for part in (parts.acknowledged, parts.heads, parts.database):
+                await part.close()
 
 
 def _eye(url: str) -> Engine:
