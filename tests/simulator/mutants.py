@@ -1,0 +1,99 @@
+"""Deliberate breakages of the server, each put in for one run: ways in which sync servers have lost
+somebody's work. A simulator that lets one pass proves nothing.
+
+A mutant is a place in the server's own text and what stands there instead, so it fails loudly when
+that place has gone.
+"""
+
+from __future__ import annotations
+import __future__
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from tournee.kernel import clocks, finding, publishing, tail, visibility
+from tournee.sync import moved, pull, push, snapshot
+from tournee.work import facts
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """In `name` of `holder` (a module, or a class of `module`), `new` stands for `old`."""
+
+    what: str
+    module: Any
+    name: str
+    old: str
+    new: str
+    holder: Any = None
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        holder = self.holder or self.module
+        source = textwrap.dedent(inspect.getsource(getattr(holder, self.name)))
+        assert self.old in source, f"{self.what}: {self.name} has changed; find the place anew"
+        flags = __future__.annotations.compiler_flag
+        code = compile(source.replace(self.old, self.new), f"<{self.what}>", "exec", flags, dont_inherit=True)
+        made: dict[str, Any] = {}
+        exec(code, vars(self.module), made)
+        with patch.object(holder, self.name, made[self.name]):
+            yield
+
+
+_REUSED = """
+    for row in granted:
+        await tx.session.execute(
+            text("DELETE FROM member WHERE account_id = :a AND scope = :s AND to_seq IS NOT NULL").bindparams(
+                a=row["account_id"] if not tx.database.is_sqlite else row["account_id"].hex,
+                s=row["scope"] if not tx.database.is_sqlite else row["scope"].hex,
+            )
+        )
+    await insert_many(tx.session, Member.__table__, granted, own)
+"""
+_APART = """
+    last = await tx.commit()
+    async with tx.database.writing(tx.organisation_id) as session:
+        tx.session = session
+        await _write_receipts(batch, tx.entries)
+        await session.commit()
+"""
+_HEAD = "Cursor(cursor.epoch, cursor.seq), head > cursor.seq, progress"
+_GRANT = "branch(Member.from_seq, held, Edge.open.is_(True), Edge.seq <= Member.from_seq),"
+_LOSS = "branch(Member.to_seq, lost, or_(Edge.open.is_(True), Edge.seq > Member.to_seq)),"
+_NOWHERE = "branch(Edge.seq, held, Edge.seq < 0),"
+
+MUTANTS = (
+    Mutant("receipts are not looked at", push, "_known", "receipt is not None", "False"),
+    Mutant("receipts are written after the commit", push, "_commit",
+           "\n    tx.before_commit = lambda entries: _write_receipts(batch, entries)\n    last = await tx.commit()\n",
+           _APART),
+    Mutant("edges stay open", publishing, "_write_edges", '"open": scope in wanted', '"open": True'),
+    Mutant("memberships are not ended", publishing, "_write_members", "if (account, scope) not in wanted", "if False"),
+    Mutant("an ended membership is forgotten when it begins again", publishing, "_write_members",
+           "\n    await insert_many(tx.session, Member.__table__, granted, own)\n", _REUSED),
+    Mutant("what was granted does not come", moved, "_branches", _GRANT, _NOWHERE),
+    Mutant("what was lost does not go", moved, "_branches", _LOSS, _NOWHERE),
+    Mutant("what went from one scope goes though another holds it", moved, "_scoped_rows",
+           "Edge.record_id == page.c.record_id,",
+           "Edge.record_id == page.c.record_id, or_(Edge.seq == page.c.position, Member.from_seq == page.c.position),"),
+    Mutant("a page ends at a bare seq", pull, "_read", "Cursor(head.epoch, *written.place())",
+           "Cursor(head.epoch, written.place()[0])", pull.Feed),
+    Mutant("the snapshot is not pinned", snapshot, "page", _HEAD, "Cursor(cursor.epoch, head), False, progress",
+           snapshot.Snapshot),
+    Mutant("a merge does not look at the base", finding, "changed_since_base", "operation.base is None", "True",
+           finding.Finding),
+    Mutant("one's own change is another's", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
+    Mutant("a unit has no savepoint", push, "_decide", "batch.tx.savepoint() if careful else nullcontext()", "nullcontext()"),
+    Mutant("a gap does not wait", push, "_run_unit", "fresh[0].number > expected", "False"),
+    Mutant("a fact on a plan that changed is refused", facts, "_judge", "if assigned and not changed:", "if assigned:"),
+    Mutant("deletions are told as changes", tail, "_read", "None if deleted else document", "document"),
+    Mutant("nobody remembers whose scopes changed", tail, "_read", "found.regrouped[account_id] = seq", "pass"),
+    Mutant("a snapshot does not ask for the organisation", snapshot, "_live",
+           "Record.organisation_id == self.actor.organisation_id,", "", snapshot.Snapshot),
+    Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or"),
+)  # fmt: skip
