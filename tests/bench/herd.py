@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ class Herd:
     """What became of the requests, by kind."""
 
     port: int
+    errors: Counter[str] = field(default_factory=Counter)
     told: dict[str, Counter[str]] = field(default_factory=lambda: {"push": Counter(), "pull": Counter()})
 
     async def device(self, headers: Mapping[str, str], cursor: str, delay: float) -> None:
@@ -41,8 +43,9 @@ class Herd:
         for _ in range(2):
             try:
                 after = await self._ask(*request)  # type: ignore[arg-type]
-            except (OSError, asyncio.IncompleteReadError, ValueError):
+            except (OSError, asyncio.IncompleteReadError, ValueError) as error:
                 self.told[kind]["other"] += 1
+                self.errors[repr(error)[:200]] += 1
                 return
             if after is None:
                 self.told[kind]["served"] += 1
@@ -61,7 +64,7 @@ class Herd:
         answer = await reader.read()
         writer.close()
         head = answer.partition(b"\r\n\r\n")[0]
-        status = head.split(b" ", 2)[1]
+        status = head[9:12]
         if status == b"200":
             return None
         after = re.search(rb"(?i)retry-after: (\d+)", head)
@@ -83,6 +86,8 @@ async def herd() -> list[Figure]:
         await asyncio.gather(
             *(gathered.device(*device, delay=chosen.random() * SECONDS) for device in devices)
         )
+    for error, count in gathered.errors.most_common(3):
+        print(f"herd: {count} times {error}", file=sys.stderr)
     pushes, pulls = gathered.told["push"], gathered.told["pull"]
     return [
         Figure("herd_10000_pushes_served", pushes["served"], "requests"),
