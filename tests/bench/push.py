@@ -130,15 +130,15 @@ class Organisation:
 
     def _work(self) -> Iterator[tuple[str, dict[str, Any]]]:
         note, technician = "x" * 300, new_id()
+        for role in (Role.DISPATCHER, Role.TECHNICIAN):
+            account = {"id": new_id(), "email": _email(role), "name": "Demo", "role": role}
+            yield "createAccount", account | {"password": PASSWORD}
         for n, id in enumerate(self.customers):
             yield "createCustomer", {"id": id, "name": f"Demo Hotel {n}", "notes": note}
             yield "createSite", {"id": self.sites[n], "customerId": id, "name": f"Demo House {n}"}
         for n, id in enumerate(self.assets):
             site = self.sites[n % CUSTOMERS]
             yield "createAsset", {"id": id, "siteId": site, "name": f"Demo Lift {n}", "notes": note}
-        for role in (Role.DISPATCHER, Role.TECHNICIAN):
-            account = {"id": new_id(), "email": _email(role), "name": "Demo", "role": role}
-            yield "createAccount", account | {"password": PASSWORD}
         yield "createTechnician", {"id": technician, "name": "Demo", "accountId": account["id"]}
         for n in range(VISITS):
             yield from self._visit(n, technician)
