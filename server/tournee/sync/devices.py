@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, select, text, update
@@ -51,12 +52,13 @@ async def check_device(session: AsyncSession, actor: Actor, device_id: UUID | No
 
 @dataclass
 class LockedDevice:
-    """A device while one of its pushes is carried out."""
+    """A device while one of its pushes is carried out; `absent` when its parked work goes on without it."""
 
     organisation_id: UUID
     device_id: UUID
     next_number: int | None
     app: str | None
+    absent: bool = False
 
 
 async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app: str | None) -> LockedDevice:
@@ -86,16 +88,14 @@ async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app:
 
 async def release_device(session: AsyncSession, device: LockedDevice) -> None:
     """Write what the push made of it; part of the same transaction."""
+    values: dict[str, Any] = {"next_number": device.next_number}
+    if not device.absent:
+        values |= {"app": device.app, "last_seen_at": now(), "pushes": DeviceState.pushes + 1}
     await session.execute(
         update(DeviceState)
         .where(
             DeviceState.organisation_id == device.organisation_id, DeviceState.device_id == device.device_id
         )
-        .values(
-            next_number=device.next_number,
-            app=device.app,
-            last_seen_at=now(),
-            pushes=DeviceState.pushes + 1,
-        )
+        .values(**values)
         .execution_options(synchronize_session=False)
     )

@@ -61,10 +61,13 @@ async def push(
     app: str | None = None,
     schema: int = OPERATION_SCHEMA,
     patience: datetime | None = None,
+    *,
+    absent: bool = False,
 ) -> Answer:
     """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake.
 
-    What waits since before `patience` goes on without what it waits for, or is refused.
+    What waits since before `patience` goes on without what it waits for, or is refused. `absent`: the
+    device itself says nothing, only what it left here goes on.
     """
     if schema > OPERATION_SCHEMA:
         return await _from_the_future(kernel, actor, device_id, raw)
@@ -76,6 +79,7 @@ async def push(
             async with kernel.database.writing(actor.organisation_id) as session:
                 tx = Transaction(kernel.database, session, actor, kernel.rules)
                 device = await lock_device(session, actor, device_id, app)
+                device.absent = absent
                 if incoming.is_nameless and device.next_number is not None:
                     device.next_number += len(raw)
                 batch = Batch(commands, tx, device, careful, set(incoming.settled), patience)

@@ -49,7 +49,7 @@ async def _revive(
     for actor in await _whose(kernel, organisation_id, waits):
         assert actor.device_id is not None
         try:
-            await push(kernel, commands, actor, actor.device_id, [], patience=patience)
+            await push(kernel, commands, actor, actor.device_id, [], patience=patience, absent=True)
         except Refused as refusal:
             structlog.get_logger().info("parked_work_stays", device=str(actor.device_id), code=refusal.code)
         except Exception:  # noqa: BLE001 - it waits on; whoever made its parent has nothing to do with it
