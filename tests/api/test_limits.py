@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,11 +20,26 @@ def chain(length: int, body: str) -> str:
     return "{customers{nodes{...F0}}}" + " ".join([*parts, f"fragment F{length} on Customer{{{body}}}"])
 
 
+@contextmanager
+def counting() -> Iterator[list[int]]:
+    """Counts the calls of Python functions meanwhile: what something costs, on any machine."""
+    calls = [0]
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        calls[0] += event == "call"
+
+    sys.setprofile(count)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
+
+
 @pytest.mark.parametrize("body", ["name", "a: name"])
-async def test_a_chain_of_fragments_is_measured_in_no_time(house: House, body: str) -> None:
-    before = time.process_time()
-    found = await answer(house, chain(60, body))
-    assert time.process_time() - before < 1
+async def test_a_chain_of_fragments_is_measured_without_following_every_path(house: House, body: str) -> None:
+    with counting() as calls:
+        found = await answer(house, chain(60, body))
+    assert calls[0] < 3_000_000
     assert found.codes == (["LIMIT_EXCEEDED"] if ":" in body else [])
 
 
@@ -72,10 +89,13 @@ async def test_operations_that_fail_halfway_give_their_connections_back(house: H
         "{" + "me{id organisation{id name} role scopes} " * 249 + "}",
     ],
 )
-async def test_a_hostile_document_of_the_greatest_size_takes_no_time(house: House, document: str) -> None:
-    before = time.process_time()
-    await answer(house, document)
-    assert time.process_time() - before < 1
+async def test_a_hostile_document_of_the_greatest_size_costs_no_more_than_its_length(
+    house: House, document: str
+) -> None:
+    with counting() as calls:
+        await answer(house, document)
+    # A rule that compares each field with each other would make ten times as many.
+    assert calls[0] < 3_000_000
 
 
 async def test_a_document_of_too_many_tokens_is_not_read_to_its_end(house: House) -> None:

@@ -53,7 +53,7 @@ def _entry(
         role=role,
         entity=Device.__name__,
         record_id=batch.device.device_id,
-        command=first.command,
+        command=_clean(first.command).strip() or "(none)",
         operation_id=first.id,
         operation_ids=[str(operation.id) for operation in unit],
         actor_id=batch.tx.actor.id,
@@ -61,7 +61,7 @@ def _entry(
         occurred_at=first.occurred_at,
         base={},
         mine={"operations": [_shown(operation) for operation in unit], "schema": first.schema},
-        theirs=theirs,
+        theirs=_clean(theirs),
     )
 
 
