@@ -195,7 +195,7 @@ async def test_it_says_with_each_exchange_how_much_waits_since_when(
     waiting = {"length": 2, "oldestAt": "2026-11-23T09:12:00Z"}
     assert json.loads(pull["queue"]) == push["queue"] == waiting
     assert json.loads(after["queue"]) == {"length": 0}
-    assert (push["app"], push["schema"]) == (pull["app"], int(pull["schema"])) == ("tournee-python/0.1", 1)
+    assert (push["app"], push["schema"]) == (pull["app"], int(pull["schema"])) == ("tournee-python/0.1", 2)
 
 
 async def test_it_measures_by_how_much_its_clock_is_ahead(store: Store, server: FakeServer) -> None:
