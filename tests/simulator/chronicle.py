@@ -99,6 +99,11 @@ class Chronicle:
         into = self.gone if deleted else self.rows[entry.entity]
         into[entry.id] = {**held, **after}
 
+    def value_at(self, name: str, entry: Entry) -> Any:
+        """What a field of the entry's record held after it."""
+        said = [e.after[name] for e in self.of_record[entry.id] if e.seq <= entry.seq and name in e.after]
+        return said[-1] if said else None
+
     def find(self, id: str) -> Document | None:
         return next((rows[id] for rows in self.rows.values() if id in rows), None)
 

@@ -17,6 +17,7 @@ from tests.simulator.world import Company
 from tournee.sync.models import ParkedOperation, Receipt
 
 _ACCEPTED = {"applied", "merged", "superseded"}
+_UNDONE = {"NEW", "IN_PROGRESS"}
 _MAKES = {
     "addNote": "Note", "recordTimeEntry": "TimeEntry", "recordReading": "Reading", "createWorkOrder": "WorkOrder",
     "createAsset": "Asset", "createMeter": "Meter", "requestAbsence": "Absence", "recordInteraction": "Interaction",
@@ -100,8 +101,20 @@ class Deeds:
                 f"{events} of {deed}",
             )
             require(_same(events[0]["occurredAt"], deed.input["at"]), "a step keeps its time", events[0])
+        if any(e.entity == "Appointment" and e.after.get("status") == "COMPLETED" for e in entries):
+            self._check_checklists(deed, entries)
         if deed.command in EDITS:
             check_edit(self.company.chronicle, deed, entries)
+
+    def _check_checklists(self, deed: Deed, entries: list[Entry]) -> None:
+        runs = self.company.chronicle.rows["ChecklistRun"].values()
+        missed = [
+            run["id"]
+            for run in runs
+            if run["appointmentId"] == deed.target and run["required"] and run["status"] in _UNDONE
+        ]
+        asked = any(entry.entity == "Conflict" for entry in entries)
+        require(asked or not missed, "a visit without a required checklist is put to the office", deed)
 
     # -- what was said --------------------------------------------------------------------------------
 
@@ -157,7 +170,7 @@ class Deeds:
         require(outcome["code"] is not None, "a rejection says why", outcome)
         if deed.target == "nothing" or outcome["code"] == "UNIT_REFUSED":
             return
-        if self._is_orphan(deed) or outcome["code"] == "FORBIDDEN":
+        if self._is_orphan(deed) or outcome["code"] == "FORBIDDEN" or self._lost_its_role(deed):
             return
         if deed.binding:
             require(
@@ -166,6 +179,11 @@ class Deeds:
                 f"{outcome} of {deed}",
             )
         require(deed.hidden, "who may see a record may change it", f"{outcome} of {deed}")
+
+    def _lost_its_role(self, deed: Deed) -> bool:
+        """Whether the person has another role since: what one saw by a role goes with it."""
+        changes = self.company.chronicle.of_record[deed.account]
+        return any(entry.seq > (deed.base or 0) and "role" in entry.after for entry in changes)
 
     def _is_orphan(self, deed: Deed) -> bool:
         """Whether it is about something whose making was not accepted, or follows what hit a bug of ours."""

@@ -81,6 +81,8 @@ class Device(ABC):
         self.revoked = False
         # Whether all that it pulled is complete, as of when it was answered.
         self.complete = False
+        # Whether its copy ever was, since it was begun.
+        self.whole = False
 
     @abstractmethod
     def rows(self) -> dict[str, Document]:
@@ -227,13 +229,13 @@ class NativeDevice(Device):
             self._base = page["checkpoint"]
         self.complete = not page["more"]
         if self.complete:
-            self._recent = []
+            self._recent, self.whole = [], True
 
     def crash(self) -> None:
         """Everything is in the store; what was asked for and not answered is forgotten."""
 
     def _forget(self) -> None:
-        self._rows, self._cursor, self._base = {}, None, 0
+        self._rows, self._cursor, self._base, self.whole = {}, None, 0, False
 
     def wipe(self) -> None:
         self._forget()

@@ -38,8 +38,8 @@ def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry]) -> None:
         kept = any(changed.keys() <= entry.after.get("mine", {}).keys() for entry in clashes)
         require(kept, "an edit of what is gone is kept for the office", entries)
         return
-    # A clash may join one that is open already.
-    mine = [entry.after.get("mine") or {} for entry in clashes]
+    # A clash may join one that is open already, which need not change what that says.
+    mine = [chronicle.value_at("mine", entry) or {} for entry in clashes]
     disputed = {name for name, value in changed.items() if any(one.get(name) == value for one in mine)}
     after = next((entry.after for entry in entries if entry.id == deed.input[named]), {})
     for name in changed:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.procedures.field import checklist
 from tests.work.world import Technician, World, at
+from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.errors import Blocked
 from tournee.work.guards import transitions
 from tournee.work.models import Appointment
@@ -63,13 +64,63 @@ async def test_a_checklist_that_is_not_required_blocks_nothing_nor_does_any_a_pa
     assert ended.status is A.PARTIALLY_COMPLETED
 
 
-async def test_a_checklist_the_device_had_not_seen_does_not_undo_a_visit(world: World) -> None:
-    technician, visit, version = await begun(world)
-    done = ("completeAppointment", {"appointmentId": visit.id, "at": at(60)})
-    before = await world.seq()
-    await add_run(world, visit, version)
-    after = await world.seq()
-    with pytest.raises(Blocked):
-        await world.offline(technician.actor, after, done)
-    await world.offline(technician.actor, before, done)
+def done(visit: Appointment) -> tuple[str, dict[str, Any]]:
+    return "completeAppointment", {"appointmentId": visit.id, "at": at(60)}
+
+
+async def ends_with_a_question(
+    world: World, technician: Technician, visit: Appointment, run: Any, base: int
+) -> None:
+    """Completed on a device of that base: the visit is over, a dispatcher is asked about the checklist."""
+    (operation,) = await world.offline(technician.actor, base, done(visit))
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
+    assert operation.status == "merged"
+    (conflict,) = await world.rows(Conflict)
+    assert (conflict.kind, conflict.role) == (ConflictKind.VISIT_OUT_OF_STEP, "DISPATCHER")
+    assert (conflict.record_id, conflict.mine["status"]) == (visit.id, "COMPLETED")
+    assert conflict.theirs["checklistRunIds"] == [str(run.id)]
+
+
+async def test_a_checklist_added_after_the_base_does_not_undo_a_visit(world: World) -> None:
+    technician, visit, version = await begun(world)
+    before = await world.seq()
+    run = await add_run(world, visit, version)
+    with pytest.raises(Blocked):
+        await world.offline(technician.actor, await world.seq(), done(visit))
+    await ends_with_a_question(world, technician, visit, run, before)
+
+
+async def test_a_checklist_reopened_after_the_base_does_not_undo_a_visit(world: World) -> None:
+    technician, visit, version = await begun(world)
+    run = await add_run(world, visit, version)
+    await world.house.run("dismissChecklistRun", technician.actor, runId=run.id, reason="Demo")
+    before = await world.seq()
+    await world.house.run("reopenChecklistRun", "DISPATCHER", runId=run.id, reason="Demo")
+    with pytest.raises(Blocked):
+        await world.offline(technician.actor, await world.seq(), done(visit))
+    await ends_with_a_question(world, technician, visit, run, before)
+
+
+async def test_what_the_device_closed_itself_after_its_base_and_the_office_reopened_blocks_nothing(
+    world: World,
+) -> None:
+    technician, visit, version = await begun(world)
+    run = await add_run(world, visit, version)
+    before = await world.seq()
+    dismissed = ("dismissChecklistRun", {"runId": run.id, "reason": "Demo"})
+    await world.offline(technician.actor, before, dismissed)
+    await world.house.run("reopenChecklistRun", "DISPATCHER", runId=run.id, reason="Demo")
+    await ends_with_a_question(world, technician, visit, run, before)
+
+
+async def test_a_checklist_of_a_visit_that_was_given_to_somebody_after_their_base_blocks_nothing(
+    world: World,
+) -> None:
+    technician, visit, version = await begun(world)
+    run = await add_run(world, visit, version)
+    colleague = await world.technician()
+    before = await world.seq()
+    await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=colleague.id)
+    with pytest.raises(Blocked):
+        await world.offline(technician.actor, before, done(visit))
+    await ends_with_a_question(world, colleague, visit, run, before)

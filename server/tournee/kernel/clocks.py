@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.kernel.ahead import chunks
 from tournee.kernel.bulk import among
 from tournee.kernel.database import Entity
-from tournee.kernel.fields import fields
+from tournee.kernel.fields import fields, present
 from tournee.kernel.log import Change, Record
 
 # Of each field: the seq, device and actor of its last change.
@@ -81,3 +81,18 @@ async def value_at(session: AsyncSession, row: Entity, name: str, base: int) -> 
         if name in values:
             return values[name]
     return None
+
+
+async def value_known(
+    session: AsyncSession, row: Entity, name: str, base: int, device_id: UUID | None
+) -> Any:
+    """The value of a field as a device knows it: as it stood at `base`, or as it left it itself since."""
+    changes = await session.execute(
+        select(Change.before, Change.after, Change.device_id)
+        .where(Change.organisation_id == row.organisation_id, Change.id == row.id, Change.seq > base)
+        .order_by(Change.seq)
+    )
+    made = [(orjson.loads(before or "{}"), orjson.loads(after or "{}"), by) for before, after, by in changes]
+    own = [after[name] for _, after, by in made if by == device_id and name in after]
+    others = [before.get(name) for before, after, _ in made if name in after]
+    return own[-1] if own else others[0] if others else present(row, [name])[name]

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.kernel.actor import Actor
 from tournee.kernel.ahead import Ahead, chunks
 from tournee.kernel.bulk import among
-from tournee.kernel.clocks import Clocks, value_at
+from tournee.kernel.clocks import Clocks, value_at, value_known
 from tournee.kernel.database import Database, Entity
 from tournee.kernel.errors import NotFound
 from tournee.kernel.flushing import write_entities
@@ -139,6 +139,11 @@ class Finding:
     async def value_at_base(self, row: Entity, name: str) -> Any:
         """The value a field had when the device last saw the record, from the log."""
         return await value_at(self.session, row, name, self.current.base or 0)
+
+    async def value_known(self, row: Entity, name: str) -> Any:
+        """The value a field has for the device: at its base, or as it has left it itself since."""
+        operation = self.current
+        return await value_known(self.session, row, name, operation.base or 0, operation.device_id)
 
     async def _send(self) -> None:
         """Send to the database what commands have changed so far."""

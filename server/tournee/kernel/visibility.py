@@ -6,7 +6,7 @@ derived from its assignments). Who sees all sees by organisation alone.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -114,6 +114,19 @@ def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnEl
             )
         ),
     )
+
+
+def held_at(actor: Actor, scopes: Iterable[UUID | None], base: int) -> Select[int]:
+    """Asks whether the actor held one of these scopes at `base`."""
+    if actor.sees_all:
+        return select(literal(1))
+    held = (
+        exists()
+        .where(Member.organisation_id == actor.organisation_id, Member.account_id == actor.id)
+        .where(Member.scope.in_([scope for scope in scopes if scope is not None]))
+        .where(Member.from_seq <= base, or_(Member.to_seq.is_(None), Member.to_seq > base))
+    )
+    return select(literal(1)).where(held)
 
 
 def ever_visible(actor: Actor, id: UUID) -> Select[int]:

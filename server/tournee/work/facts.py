@@ -143,16 +143,8 @@ async def _tell_dispatcher(
 ) -> None:
     """Raise the visit's conflict, or bring the open one up to this step."""
     operation = tx.current
-    mine = {"status": step.to, "at": step.at, "technicianId": step.technician_id}
-    mine = {name: wire_value(value) for name, value in mine.items()}
-    open_conflicts = await tx.all(
-        select(Conflict).where(
-            Conflict.record_id == appointment.id,
-            Conflict.actor_id == tx.actor.id,
-            Conflict.status == ConflictStatus.OPEN,
-            Conflict.kind.in_(_VISIT_KINDS),
-        )
-    )
+    mine = _mine(step, step.technician_id)
+    open_conflicts = await _open_conflicts(tx, appointment)
     if ruling is Ruling.FACT:
         operation.merged = operation.kept = True
         if appointment.status is not step.to:
@@ -168,6 +160,42 @@ async def _tell_dispatcher(
             mine=mine,
             theirs=_theirs(before, appointment, crew),
         )
+
+
+async def tell_of_checklists(
+    tx: Transaction, actor: Actor, appointment: Appointment, before: _S, step: Step, missed: Collection[UUID]
+) -> None:
+    """The visit ended without checklists that its device did not know to be open: a dispatcher decides."""
+    crew = await crew_of(tx.session, appointment)
+    own, _ = await _whose(tx, actor, crew)
+    mine, runs = _mine(step, own), {"checklistRunIds": sorted(str(id) for id in missed)}
+    for conflict in await _open_conflicts(tx, appointment):
+        _bring_up(tx, conflict, appointment, mine)
+        conflict.theirs = {**conflict.theirs, **runs}
+        return
+    await tx.conflict(
+        ConflictKind.VISIT_OUT_OF_STEP,
+        appointment,
+        base={"status": wire_value(before), "technicianId": mine["technicianId"]},
+        mine=mine,
+        theirs=_theirs(before, appointment, crew) | runs,
+    )
+
+
+async def _open_conflicts(tx: Transaction, appointment: Appointment) -> Sequence[Conflict]:
+    return await tx.all(
+        select(Conflict).where(
+            Conflict.record_id == appointment.id,
+            Conflict.actor_id == tx.actor.id,
+            Conflict.status == ConflictStatus.OPEN,
+            Conflict.kind.in_(_VISIT_KINDS),
+        )
+    )
+
+
+def _mine(step: Step, technician_id: UUID | None) -> dict[str, Any]:
+    mine = {"status": step.to, "at": step.at, "technicianId": technician_id}
+    return {name: wire_value(value) for name, value in mine.items()}
 
 
 def _theirs(before: _S, appointment: Appointment, crew: Sequence[CrewMember]) -> dict[str, Any]:

@@ -10,13 +10,12 @@ from uuid import UUID
 
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
-from tournee.kernel.errors import Blocked, Invalid
+from tournee.kernel.errors import Invalid
 from tournee.kernel.inputs import Limits
 from tournee.kernel.transaction import Transaction
-from tournee.procedures.queries import open_required_runs
 from tournee.work.assigning import take_off
-from tournee.work.facts import take_step
-from tournee.work.guards import UNFINISHED_CHECKLIST
+from tournee.work.checklists import missed_checklists
+from tournee.work.facts import take_step, tell_of_checklists
 from tournee.work.models import Appointment, Outcome
 from tournee.work.recording import Step
 from tournee.work.states import APPOINTMENT, OVER, AppointmentStatus
@@ -135,9 +134,14 @@ async def complete_appointment(tx: Transaction, actor: Actor, do: CompleteAppoin
     """Record that the visit is finished; PARTIAL asks for another one."""
     to = AppointmentStatus.COMPLETED if do.outcome is Outcome.DONE else AppointmentStatus.PARTIALLY_COMPLETED
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
-    if to is AppointmentStatus.COMPLETED and APPOINTMENT.can(appointment.status, to):
-        await _require_checklists(tx, appointment)
-    return await _end(tx, actor, do, to, do.note)
+    before = appointment.status
+    missed: list[UUID] = []
+    if to is AppointmentStatus.COMPLETED and APPOINTMENT.can(before, to):
+        missed = [run.id for run in await missed_checklists(tx, appointment)]
+    await _end(tx, actor, do, to, do.note)
+    if missed:
+        await tell_of_checklists(tx, actor, appointment, before, _step(do, to), missed)
+    return appointment
 
 
 @dataclass(frozen=True)
@@ -166,17 +170,6 @@ async def _end(
     if appointment.status is to:
         appointment.outcome = note
     return appointment
-
-
-async def _require_checklists(tx: Transaction, appointment: Appointment) -> None:
-    """A checklist that the office added after the device last looked blocks nothing that was done by then."""
-    runs = await open_required_runs(tx, appointment.id)
-    base = tx.current.base
-    if base is not None and runs:
-        await tx.clocks.load([run.id for run in runs if not tx.is_new(run)])
-        runs = [run for run in runs if tx.is_new(run) or tx.clocks[run.id]["*"][0] <= base]
-    if runs:
-        raise Blocked(UNFINISHED_CHECKLIST, "appointmentId")
 
 
 AnyStep = VisitStep | RejectAppointment | CannotCompleteAppointment
