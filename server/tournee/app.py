@@ -47,6 +47,7 @@ from tournee.sync.pull import Feed
 from tournee.sync.reading import Pull
 from tournee.sync.stream import Stream
 from tournee.sync.wake import Wake
+from tournee.web.admission import AdmissionMiddleware
 from tournee.web.health import health_routes
 from tournee.web.middleware import BodyLimitMiddleware, RequestMiddleware
 from tournee.web.pages import ide_first, page_routes
@@ -104,6 +105,7 @@ def create_app(settings: Settings) -> Starlette:
             Middleware(RequestMiddleware),
             *_pages_elsewhere(settings),
             Middleware(BodyLimitMiddleware, limit=settings.body_limit),
+            Middleware(AdmissionMiddleware, path="/sync/push", lane=parts.lanes.pushes),
             Middleware(AuthenticationMiddleware, authenticator=parts.authenticator, public=_PUBLIC),
         ],
         exception_handlers={HTTPException: _http_error},

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ import uvicorn
 
 from tournee import migrations
 from tournee.settings import Settings, read_settings
+from tournee.web.listening import BACKLOG, KEEP_ALIVE, serve
 
 main = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Tournée, a backend for service operations."
@@ -38,7 +40,7 @@ def run() -> None:
     _seed(settings)
     _count_across_processes(settings)
     print(_welcome(settings), flush=True)
-    uvicorn.run(
+    config = uvicorn.Config(
         "tournee.app:create",
         factory=True,
         host=settings.host,
@@ -52,8 +54,12 @@ def run() -> None:
         log_config=None,
         log_level="warning",
         server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    with suppress(KeyboardInterrupt):
+        serve(config)
 
 
 @main.command()

@@ -1,9 +1,14 @@
 """The endpoint that does nothing: what the framework and the server cost by themselves."""
 
+import os
+
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from tournee.web.listening import BACKLOG, KEEP_ALIVE, serve
 
 
 async def _nothing(_request: Request) -> Response:
@@ -11,3 +16,18 @@ async def _nothing(_request: Request) -> Response:
 
 
 app = Starlette(routes=[Route("/nothing", _nothing)])
+
+if __name__ == "__main__":
+    serve(
+        uvicorn.Config(
+            app,
+            port=int(os.environ["PORT"]),
+            loop="uvloop",
+            http="httptools",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE,
+        )
+    )

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_OURS = ("--factory", "tournee.app:create")
-_NOTHING = ("tests.bench.nothing:app",)
+_OURS = ("-c", "from tournee.cli import main; main()", "run")
+_NOTHING = ("-m", "tests.bench.nothing")
 
 
 def free_port() -> int:
@@ -63,17 +63,12 @@ class Served:
 
 
 @contextmanager
-def _uvicorn(app: tuple[str, ...], environment: Mapping[str, str], log: Path) -> Iterator[Served]:
+def _running(arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> Iterator[Served]:
     port = free_port()
-    command = [
-        sys.executable, "-m", "uvicorn", *app, "--port", str(port), "--loop", "uvloop", "--http", "httptools",
-        "--no-access-log", "--log-level", "warning", "--no-server-header",
-    ]  # fmt: skip
     path = os.pathsep.join([str(ROOT), str(ROOT / "server")])
+    env = {**os.environ, "PYTHONPATH": path, "PORT": str(port), **environment}
     with log.open("ab") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": path, **environment}, cwd=ROOT
-        )
+        process = subprocess.Popen([sys.executable, *arguments], stdout=out, stderr=out, env=env, cwd=ROOT)
         try:
             wait_for(port, process)
             yield Served(port, process)
@@ -84,15 +79,18 @@ def _uvicorn(app: tuple[str, ...], environment: Mapping[str, str], log: Path) ->
 @contextmanager
 def ours(url: str, directory: Path, **environment: str) -> Iterator[Served]:
     """Our server with one worker on this database, its log written to a file as in production."""
-    own = {"DATABASE_URL": url, "TOURNEE_DIRECTORY": str(directory), "TOURNEE_DEMO": "0", **environment}
-    with _uvicorn(_OURS, own, directory / "server.log") as served:
+    own = {
+        "DATABASE_URL": url, "TOURNEE_DIRECTORY": str(directory), "TOURNEE_DEMO": "0",
+        "TOURNEE_HOST": "127.0.0.1", "TOURNEE_WORKERS": "1", **environment,
+    }  # fmt: skip
+    with _running(_OURS, own, directory / "server.log") as served:
         yield served
 
 
 @contextmanager
 def nothing(directory: Path) -> Iterator[Served]:
     """A Starlette endpoint that does nothing, in a server with the same settings."""
-    with _uvicorn(_NOTHING, {}, directory / "nothing.log") as served:
+    with _running(_NOTHING, {}, directory / "nothing.log") as served:
         yield served
 
 

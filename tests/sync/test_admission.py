@@ -11,11 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from tests.house import House
+from tournee.auth.tokens import Verified
 from tournee.kernel.actor import Actor
 from tournee.kernel.lanes import Lane, Overloaded
+from tournee.web.admission import AdmissionMiddleware
 from tournee.web.middleware import RequestMiddleware
 
 Bearer = Callable[[Actor], dict[str, str]]
@@ -54,6 +56,49 @@ async def test_pushes_get_through_while_pulls_are_saturated(
     assert pull.json()["error"]["code"] == "OVERLOADED"
     assert 1 <= int(pull.headers["Retry-After"]) <= 30
     assert (await client.get("/sync/pull", headers=me)).status_code == 200
+
+
+async def test_a_push_without_a_place_in_line_is_turned_away_before_anything_is_looked_up(
+    app: Starlette, client: httpx2.AsyncClient, house: House, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = bearer(await house.account("TECHNICIAN"))
+    asked: list[str] = []
+    looked_up = asyncio.Event()
+    verify = app.state.authenticator.verify
+
+    async def noting(token: str) -> Verified:
+        asked.append(token)
+        looked_up.set()
+        return await verify(token)
+
+    monkeypatch.setattr(app.state.authenticator, "verify", noting)
+    lane = app.state.lanes.pushes
+    async with saturated(lane):
+        push = await client.post("/sync/push", json=push_of(str(uuid4())), headers=me)
+    assert (push.status_code, push.json()["error"]["code"], asked) == (503, "OVERLOADED", [])
+    assert 5 <= int(push.headers["Retry-After"]) <= 30
+    async with AsyncExitStack() as stack:
+        for _ in range(lane.running):
+            await stack.enter_async_context(lane.turn(None))
+        waiting = asyncio.create_task(client.post("/sync/push", json=push_of(str(uuid4())), headers=me))
+        await looked_up.wait()
+    assert (await waiting).status_code == 200
+
+
+async def test_a_body_is_read_before_its_sender_is_turned_away() -> None:
+    """Else the connection is closed with the rest unread, and the sender sees that and no answer."""
+    came = [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.request"}]
+
+    async def receive() -> Message:
+        return came.pop(0)
+
+    async def never(*_: object) -> None:
+        raise AssertionError
+
+    guarded = AdmissionMiddleware(never, "/sync/push", Lane(running=0, waiting=0, each=1))
+    with pytest.raises(Overloaded):
+        await guarded({"type": "http", "path": "/sync/push", "headers": []}, receive, never)
+    assert not came
 
 
 async def test_who_is_nearly_up_to_date_gets_through_while_first_pulls_are_saturated(
@@ -128,6 +173,21 @@ async def test_they_are_not_told_to_come_back_all_at_once() -> None:
     lane = Lane(running=0, waiting=0, each=9, back_after=(2, 10))
     told = {lane.overloaded().retry_after for _ in range(300)}
     assert told == set(range(2, 11))
+
+
+async def test_the_more_were_told_to_come_back_the_later_the_next_one_is() -> None:
+    """They come back about when it is their turn, not all the time and in vain."""
+    lane = Lane(running=1, waiting=1, each=9, back_after=(0, 0))
+    async with lane.turn(None):
+        first = asyncio.create_task(lane.acquire())
+        await asyncio.sleep(0)
+    second = asyncio.create_task(lane.acquire())
+    await asyncio.gather(first, asyncio.sleep(0.1))
+    lane.release()
+    told = [lane.overloaded().retry_after for _ in range(100_000)]
+    assert told[0] == 0 < told[20_000] < told[40_000] <= told[-1] == 300
+    assert lane.overloaded(greedy=True).retry_after == 0
+    await second
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,25 @@
 """How many may do the same kind of work at once, so that one kind never starves another.
 
 Each kind has a lane of its own: so many at work, so many in line for so long. Whoever finds the line
-full, or stands in it too long, is told when to come back, each a little differently, so that they do
-not all come back together.
+full, or stands in it too long, is told when to come back: each a little differently, and the later the
+more were told before them, at the pace at which turns end. Else those who come back in vain take up
+the time of those who could be served.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from uuid import UUID
+
+# However many came before.
+_LONGEST_SECONDS = 300.0
+
+# The weight of the latest turn in the pace.
+_LATEST = 0.05
 
 
 class Overloaded(Exception):
@@ -42,13 +50,26 @@ class Lane:
         self._free = running
         self._line: deque[asyncio.Future[None]] = deque()
         self._held: dict[UUID, int] = {}
+        # Seconds from the end of one turn to that of the next, when somebody stands in line.
+        self._pace = 0.0
+        self._ended_at: float | None = None
+        # Until when the turns to come are spoken for by those who were told to come back.
+        self._spoken_for = 0.0
 
     def turn(self, who: UUID | None) -> Turn:
         """`async with lane.turn(account): …`; raises Overloaded."""
         return Turn(self, who)
 
     def overloaded(self, greedy: bool = False) -> Overloaded:
-        return Overloaded(random.randint(*self.back_after), greedy)  # noqa: S311 - to spread them, no secret
+        spread = random.randint(*self.back_after)  # noqa: S311 - to spread them, no secret
+        return Overloaded(spread if greedy else spread + round(self._behind()), greedy)
+
+    def _behind(self) -> float:
+        """Seconds that those before need."""
+        at = time.monotonic()
+        latest = at + _LONGEST_SECONDS
+        self._spoken_for = min(max(self._spoken_for, at) + self._pace, latest)
+        return self._spoken_for - at
 
     def count(self, who: UUID) -> None:
         held = self._held.get(who, 0)
@@ -61,11 +82,16 @@ class Lane:
         if not self._held[who]:
             del self._held[who]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is neither a turn nor a place in line."""
+        return not self._free and len(self._line) >= self.waiting
+
     async def acquire(self) -> None:
         if self._free:
             self._free -= 1
             return
-        if len(self._line) >= self.waiting:
+        if self.is_full:
             raise self.overloaded()
         loop = asyncio.get_running_loop()
         place: asyncio.Future[None] = loop.create_future()
@@ -86,7 +112,14 @@ class Lane:
             self._line.remove(place)
             place.set_exception(self.overloaded())
 
+    def _note_pace(self) -> None:
+        at = time.monotonic()
+        if self._line and self._ended_at is not None:
+            self._pace += _LATEST * (at - self._ended_at - self._pace)
+        self._ended_at = at if self._line else None
+
     def release(self) -> None:
+        self._note_pace()
         while self._line:
             place = self._line.popleft()
             if not place.done():
@@ -125,8 +158,8 @@ class Lanes:
     """Those of one process. Those that read take fewer than the pool for reading has connections; pushes
     have the pool for writing, which mutations and jobs share."""
 
-    pushes: Lane = field(default_factory=lambda: Lane(8, 400, 4, patience=20.0))
-    pulls: Lane = field(default_factory=lambda: Lane(4, 200, 4, back_after=(2, 10)))
+    pushes: Lane = field(default_factory=lambda: Lane(8, 400, 4, patience=20.0, back_after=(5, 30)))
+    pulls: Lane = field(default_factory=lambda: Lane(4, 200, 4, back_after=(5, 20)))
     snapshots: Lane = field(default_factory=lambda: Lane(2, 20, 2, back_after=(5, 30)))
     queries: Lane = field(default_factory=lambda: Lane(8, 200, 64))
     streams: Lane = field(default_factory=lambda: Lane(5_000, 0, 100, back_after=(5, 30)))

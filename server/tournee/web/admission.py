@@ -1,0 +1,38 @@
+"""Turns away those for whom there is no place in line before anything else is done for them.
+
+A crowd that is told to come back must cost little, or it takes the time of those who are being served.
+"""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tournee.auth.middleware import surrender_token
+from tournee.kernel.lanes import Lane
+
+
+class AdmissionMiddleware:
+    """Guards one path by its lane. What a revoked device hands in has no turn to wait for."""
+
+    def __init__(self, app: ASGIApp, path: str, lane: Lane) -> None:
+        self.app = app
+        self.path = path
+        self.lane = lane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._is_too_much(scope):
+            # Logged and counted as the route it would have come to.
+            scope["route"] = self
+            await _read_all(receive)
+            raise self.lane.overloaded()
+        await self.app(scope, receive, send)
+
+    def _is_too_much(self, scope: Scope) -> bool:
+        guarded = scope["type"] == "http" and scope["path"] == self.path
+        return guarded and self.lane.is_full and surrender_token(scope) is None
+
+
+async def _read_all(receive: Receive) -> None:
+    """Closing a connection with something unread in it would take our answer along."""
+    while (await receive()).get("more_body"):
+        pass

@@ -1,0 +1,45 @@
+"""How the server takes connections, so that a crowd that comes at once is heard.
+
+Whoever is not taken from the system's queue before it is full gets no answer, not even when to come
+back. The event loop takes one connection from each listener in each round (libuv, since 1.46), and a
+round is long where many are being served: so one socket has several listeners.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+# Connections taken in one round of the event loop.
+LISTENERS = 16
+
+# Connections waiting to be taken; the system may allow fewer (net.core.somaxconn).
+BACKLOG = 4096
+
+# Seconds an idle connection stays open: longer than proxies keep theirs, usually 60, so that it is they
+# who close, and no request meets a connection that is just going.
+KEEP_ALIVE = 75
+
+
+def serve(config: uvicorn.Config) -> None:
+    """Until told to stop."""
+    _take_as_many_as_allowed()
+    sockets = listeners(config.bind_socket())
+    if config.workers > 1:
+        Multiprocess(config, sockets).run()
+    else:
+        uvicorn.Server(config).run(sockets)
+
+
+def listeners(bound: socket.socket) -> list[socket.socket]:
+    """All of one socket."""
+    return [bound, *(bound.dup() for _ in range(LISTENERS - 1))]
+
+
+def _take_as_many_as_allowed() -> None:
+    """Each connection is an open file, of which processes get few unless they ask for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
