@@ -30,7 +30,7 @@ migrate: $(VENV)/.run ## Bring the database to the newest schema
 
 .PHONY: test
 test: $(VENV)/.dev ## Run every test, on SQLite and on a PostgreSQL of its own (ARGS="-k name" narrows)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Check format, lint, types, imports and that the printed schema is current

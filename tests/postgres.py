@@ -66,7 +66,9 @@ def create_database(server: str, name: str, template: str | None = None) -> str:
 
 def drop_database(server: str, name: str) -> None:
     """Drop a database, whoever is still connected to it."""
-    with psycopg.connect(libpq(server), autocommit=True) as connection:
+    # Only a superuser may end the sessions of one: autovacuum's is such a session.
+    superuser = make_url(server).set(username="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(libpq(superuser), autocommit=True) as connection:
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 

@@ -16,7 +16,9 @@ from tests.simulator.stage import Stage, sqlite_url
 CORPUS = [
     entry["seed"] for entry in tomllib.loads((Path(__file__).parent / "corpus.toml").read_text())["seed"]
 ]
-FEW = [*CORPUS, *range(1000, 1002)]
+FEW = [*CORPUS, 1000]
+# There one takes twice as long; what differs between the two shows early.
+ON_POSTGRESQL = FEW[:2]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -27,6 +29,8 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
 
 @pytest.mark.parametrize("seed", FEW)
 async def test_every_promise_is_kept(stage: Stage, seed: int) -> None:
+    if not stage.database.is_sqlite and seed not in ON_POSTGRESQL:
+        pytest.skip("On PostgreSQL two are enough.")
     report = await simulate(stage, seed)
     assert report.violation is None, "\n".join([*report.lines[-30:], str(report.violation)])
     assert report.counts["pulls"]

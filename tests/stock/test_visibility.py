@@ -12,6 +12,7 @@ from tests.sync.device import TestDevice
 from tests.work.world import World
 from tournee.auth.roles import SCOPES, Role
 from tournee.kernel.actor import Scope
+from tournee.kernel.database import new_id
 
 _STOCK = {"Part", "StockLocation", "StockMovement", "StockCount", "StockLevel", "StockDiscrepancy"}
 
@@ -135,4 +136,6 @@ async def test_another_organisation_has_none_of_it(shop: Shop, house: House) -> 
     assert not stock(stranger.device) & await of_van(shop, van)
     given: dict[str, Any] = {"partId": other.part, "fromLocationId": van.id, "quantity": ONE}
     outcome = await stranger.device.do("usePart", **given, id=uuid4())
-    assert outcome.code == "NOT_FOUND"
+    nowhere = await stranger.device.do("usePart", **{**given, "fromLocationId": new_id()}, id=uuid4())
+    assert (outcome.status, outcome.code, outcome.message) == (nowhere.status, nowhere.code, nowhere.message)
+    assert outcome.status == "parked"

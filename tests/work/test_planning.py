@@ -27,8 +27,9 @@ async def test_orders_are_numbered_within_their_organisation(world: World) -> No
 
 
 async def test_a_refused_order_takes_no_number(world: World) -> None:
-    with pytest.raises(Invalid, match="summary"):
+    with pytest.raises(Invalid) as refusal:
         await world.order(summary="  ")
+    assert refusal.value.field == "summary"
     assert (await world.order()).number == "WO-1001"
 
 
