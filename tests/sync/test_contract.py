@@ -16,7 +16,7 @@ from tournee.catalogue import COMMANDS, ENTITIES, sync_contract
 from tournee.conflicts.table import LEGAL
 from tournee.kernel.actor import Actor
 from tournee.kernel.fields import NOT_EDITABLE, Merge, fields
-from tournee.kernel.inputs import _model
+from tournee.kernel.inputs import _adapter
 from tournee.sync.contract import HORIZON_DAYS
 from tournee.sync.contract_route import wire_form
 
@@ -67,7 +67,7 @@ async def test_who_has_the_contract_is_not_sent_it_again_and_a_stranger_gets_not
 def test_what_a_command_requires_is_what_it_refuses_to_do_without(name: str) -> None:
     (told,) = [command for command in CONTRACT.commands if command.name == name]
     # What is checked before a command runs, as the library that checks it says.
-    checked = _model(COMMANDS[name].input).model_json_schema()
+    checked = _adapter(COMMANDS[name].input).json_schema()
     assert [one.name for one in told.input] == list(checked["properties"])
     assert [one.name for one in told.input if one.required] == checked.get("required", [])
     assert (told.offline, told.fact, told.unit) == (

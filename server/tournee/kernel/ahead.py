@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from tournee.kernel.bulk import among
+from tournee.kernel.bulk import picked
 from tournee.kernel.log import Record
 
 ValueT = TypeVar("ValueT")
@@ -31,10 +31,7 @@ class Ahead:
         asked = set(ids)
         taken: set[UUID] = set()
         for chunk in chunks(sorted(asked)):
-            known = select(Record.id).where(
-                Record.organisation_id == self.organisation_id,
-                among(Record.id, chunk, is_sqlite=self.is_sqlite),
-            )
+            known = picked(Record.id, chunk, self.organisation_id, Record.id, is_sqlite=self.is_sqlite)
             taken.update(await self.session.scalars(known))
         self._free |= asked - taken
         return taken

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.ahead import chunks
-from tournee.kernel.bulk import among
+from tournee.kernel.bulk import picked
 from tournee.kernel.database import Entity
 from tournee.kernel.fields import fields, present
 from tournee.kernel.log import Change, Record
@@ -33,11 +33,9 @@ class Clocks:
     async def load(self, ids: Iterable[UUID]) -> None:
         """Read those that are not known yet."""
         for chunk in chunks([id for id in ids if id not in self._known]):
+            told = (Record.id, Record.seq, Record.clock)
             rows = await self.session.execute(
-                select(Record.id, Record.seq, Record.clock).where(
-                    Record.organisation_id == self.organisation_id,
-                    among(Record.id, chunk, is_sqlite=self.is_sqlite),
-                )
+                picked(Record.id, chunk, self.organisation_id, *told, is_sqlite=self.is_sqlite)
             )
             self._known.update({id: (seq, clock) for id, seq, clock in rows})
 

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -34,6 +35,11 @@ _PRAGMAS = ("busy_timeout=30000", "foreign_keys=ON", "journal_mode=WAL", "synchr
 # An error of a statement is logged, and what the statement was given is people's data and secrets.
 _DISCREET: Final[dict[str, Any]] = {"hide_parameters": True}
 
+_JSON: Final[dict[str, Any]] = {
+    "json_deserializer": orjson.loads,
+    "json_serializer": lambda value: orjson.dumps(value).decode(),
+}
+
 
 def async_url(url: str) -> str:
     """The URL with the asynchronous driver we keep for its database."""
@@ -54,7 +60,7 @@ def outside_transactions(engine: AsyncEngine) -> AsyncEngine:
 
 def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
     """Real transactions: the driver's implicit BEGIN is off and ours says which kind it is."""
-    engine = create_async_engine(async_url(url), pool_timeout=POOL_SECONDS, **_DISCREET)
+    engine = create_async_engine(async_url(url), pool_timeout=POOL_SECONDS, **_DISCREET, **_JSON)
 
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
@@ -86,6 +92,7 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
         pool_timeout=POOL_SECONDS,
         connect_args={"options": _SESSION, "autocommit": True},
         **_DISCREET,
+        **_JSON,
     )
 
     @event.listens_for(engine.sync_engine, "begin")

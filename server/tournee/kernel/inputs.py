@@ -10,12 +10,15 @@ import dataclasses
 import enum
 import types
 import typing
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+from functools import cache
+from typing import Annotated, Any, Final, NotRequired, TypeVar, get_args, get_origin
 
 import orjson
 import pydantic
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, StringConstraints, TypeAdapter
+from typing_extensions import TypedDict
 
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import camel
@@ -78,48 +81,55 @@ class Limits:
 
 def parse(kind: type[InputT], payload: Any) -> InputT:
     """An input dataclass from decoded JSON; raises Invalid naming the first field that is wrong."""
+    made: InputT = _build(kind, _validated(_adapter(typing.cast(Any, kind)), payload))
+    return made
+
+
+def parse_many(kind: type[InputT], payloads: Sequence[Any]) -> list[InputT]:
+    """What `parse` gives for each, at a fraction of the cost; raises Invalid if any of them is wrong."""
+    many: Any = list[kind]  # type: ignore[valid-type]
+    return [_build(kind, values) for values in _validated(_adapter(many), payloads)]
+
+
+def _validated(adapter: TypeAdapter[Any], payload: Any) -> Any:
     try:
-        model = _model(kind).model_validate_json(
-            orjson.dumps(payload, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
-        )
+        return adapter.validate_json(orjson.dumps(payload, option=orjson.OPT_PASSTHROUGH_SUBCLASS))
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         path = ".".join(str(part) for part in first["loc"]) or None
         raise Invalid(f"{path}: {first['msg']}" if path else first["msg"], path) from None
     except (TypeError, ValueError, orjson.JSONEncodeError):
         raise Invalid("The input holds characters that are not valid Unicode.") from None
-    return typing.cast(InputT, _build(kind, model))
 
 
-# Which dataclass a generated model stands for.
-_SOURCES: dict[type[pydantic.BaseModel], type[Any]] = {}
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Reads the values of a dataclass's fields, by name; only those that are given."""
+    shape: Any = list[_shape(get_args(kind)[0])] if get_origin(kind) is list else _shape(kind)  # type: ignore[misc]
+    return TypeAdapter(shape)
 
 
-_MODELS: dict[type[Any], type[pydantic.BaseModel]] = {}
+# Made at run time, which the type checker has no word for.
+_typed_dict: Any = TypedDict
 
 
-def _model(kind: type[Any]) -> type[pydantic.BaseModel]:
-    if kind in _MODELS:
-        return _MODELS[kind]
+@cache
+def _shape(kind: Any) -> Any:
     hints = typing.get_type_hints(kind, include_extras=True)
     definitions: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        definitions[field.name] = (_strict(hints[field.name]), ... if required else None)
-    model: type[pydantic.BaseModel] = pydantic.create_model(
-        kind.__name__,
-        __config__=ConfigDict(
-            extra="forbid",
-            alias_generator=camel,
-            strict=True,
-            hide_input_in_errors=True,
-            regex_engine="rust-regex",
-        ),
-        **definitions,
+        shape = _strict(hints[field.name])
+        definitions[field.name] = shape if required else NotRequired[shape]
+    made = _typed_dict(kind.__name__, definitions)
+    made.__pydantic_config__ = ConfigDict(
+        extra="forbid",
+        alias_generator=camel,
+        strict=True,
+        hide_input_in_errors=True,
+        regex_engine="rust-regex",
     )
-    _MODELS[kind] = model
-    _SOURCES[model] = kind
-    return model
+    return made
 
 
 _SCALARS: dict[Any, Any] = {int: Integer, float: Real, datetime: Time}
@@ -138,7 +148,7 @@ def _strict(annotation: Any) -> Any:
     if origin is list:
         return Annotated[list[_strict(get_args(annotation)[0])], pydantic.Field(max_length=2000)]  # type: ignore[misc]
     if dataclasses.is_dataclass(annotation):
-        return _model(typing.cast(type[Any], annotation))
+        return _shape(typing.cast(Any, annotation))
     return _bounded(annotation, Limits())
 
 
@@ -162,14 +172,40 @@ def _bounded(kind: Any, limits: Limits) -> Any:
     return _SCALARS.get(kind, kind)
 
 
-def _build(kind: type[Any], model: pydantic.BaseModel) -> Any:
-    values = {name: _value(getattr(model, name)) for name in model.model_fields_set}
-    return kind(**values)
+def _build(kind: Any, values: dict[str, Any]) -> Any:
+    for name, inner in _nested(kind):
+        held = values.get(name)
+        if isinstance(held, list):
+            values[name] = [_build(inner, one) for one in held]
+        elif held is not None:
+            values[name] = _build(inner, held)
+    defaults = _defaults(kind)
+    if defaults is None:
+        return kind(**values)
+    made = object.__new__(kind)
+    # Past the frozen class's own way, which sets each field by a call and takes longer than reading it.
+    made.__dict__.update(defaults, **values)
+    return made
 
 
-def _value(value: Any) -> Any:
-    if isinstance(value, pydantic.BaseModel):
-        return _build(_SOURCES[type(value)], value)
-    if isinstance(value, list):
-        return [_value(item) for item in value]
-    return value
+@cache
+def _nested(kind: Any) -> tuple[tuple[str, type[Any]], ...]:
+    """The fields that hold other input dataclasses, or lists of them."""
+    hints = typing.get_type_hints(kind)
+    found = ((field.name, _dataclass_in(hints[field.name])) for field in dataclasses.fields(kind))
+    return tuple((name, inner) for name, inner in found if inner is not None)
+
+
+def _dataclass_in(annotation: Any) -> type[Any] | None:
+    if dataclasses.is_dataclass(annotation):
+        return typing.cast(type[Any], annotation)
+    return next((inner for part in get_args(annotation) if (inner := _dataclass_in(part))), None)
+
+
+@cache
+def _defaults(kind: Any) -> Mapping[str, Any] | None:
+    """What a field holds that is not given; None where the class has to be asked."""
+    fields = dataclasses.fields(kind)
+    if hasattr(kind, "__post_init__") or any(f.default_factory is not dataclasses.MISSING for f in fields):
+        return None
+    return {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select, text, update
 
 from tournee.kernel.ahead import chunks
-from tournee.kernel.bulk import among, insert_many, update_many
+from tournee.kernel.bulk import insert_many, picked, update_many
 from tournee.kernel.clocks import Clock
 from tournee.kernel.database import Entity
 from tournee.kernel.fields import document
@@ -63,13 +63,16 @@ async def _known_records(tx: Transaction, rows: dict[UUID, Entity]) -> dict[UUID
 async def _open_edges(tx: Transaction, known: Iterable[UUID]) -> dict[UUID, set[UUID]]:
     found: dict[UUID, set[UUID]] = {}
     for chunk in chunks(list(known)):
-        statement = select(Edge.record_id, Edge.scope).where(
-            Edge.organisation_id == tx.organisation_id,
-            among(Edge.record_id, chunk, is_sqlite=tx.database.is_sqlite),
-            Edge.open.is_(True),
+        statement = picked(
+            Edge.record_id,
+            chunk,
+            tx.organisation_id,
+            *(Edge.record_id, Edge.scope, Edge.open),
+            is_sqlite=tx.database.is_sqlite,
         )
-        for record_id, scope in await tx.session.execute(statement):
-            found.setdefault(record_id, set()).add(scope)
+        for record_id, scope, is_open in await tx.session.execute(statement):
+            if is_open:
+                found.setdefault(record_id, set()).add(scope)
     return found
 
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import Row, or_, select
 
-from tournee.kernel.bulk import among
+from tournee.kernel.bulk import among, picked
 from tournee.kernel.command import Command
 from tournee.kernel.database import Entity
 from tournee.kernel.errors import NotOffline, Refused, UnknownCommand
@@ -44,7 +44,7 @@ class Batch:
     settled: set[int] = field(default_factory=set)
     # What waits since before then waits no longer.
     patience: datetime | None = None
-    receipts: dict[UUID, Receipt] = field(default_factory=dict)
+    receipts: dict[UUID, Row[Any]] = field(default_factory=dict)
     parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
     # Under an id of this push, what another device waits with.
     elsewhere: dict[UUID, ParkedOperation] = field(default_factory=dict)
@@ -75,11 +75,9 @@ class Batch:
         for parked in waiting:
             whose = self.parked if parked.device_id == device.device_id else self.elsewhere
             whose[parked.operation_id] = parked
-        found = await session.scalars(
-            select(Receipt).where(
-                Receipt.organisation_id == device.organisation_id,
-                among(Receipt.operation_id, ids, is_sqlite=is_sqlite),
-            )
+        told = (Receipt.operation_id, Receipt.device_id, Receipt.payload_hash, Receipt.outcome)
+        found = await session.execute(
+            picked(Receipt.operation_id, ids, device.organisation_id, *told, is_sqlite=is_sqlite)
         )
         self.receipts = {receipt.operation_id: receipt for receipt in found}
         await self.look_ahead([operation for operation in operations if operation.id not in self.receipts])

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
-from sqlalchemy import select
-
-from tournee.kernel.bulk import among
+from tournee.kernel.bulk import picked
 from tournee.kernel.log import Record
 from tournee.sync.batch import Batch
 from tournee.sync.incoming import units
@@ -53,10 +51,8 @@ async def _children(batch: Batch, waiting: Iterable[ParkedOperation], decide: De
 async def _existing(batch: Batch, ids: set[UUID]) -> set[UUID]:
     if not ids:
         return set()
-    known = select(Record.id).where(
-        Record.organisation_id == batch.device.organisation_id,
-        among(Record.id, ids, is_sqlite=batch.tx.database.is_sqlite),
-    )
+    is_sqlite = batch.tx.database.is_sqlite
+    known = picked(Record.id, ids, batch.device.organisation_id, Record.id, is_sqlite=is_sqlite)
     with batch.tx.session.no_autoflush:
         return set(await batch.tx.session.scalars(known))
 
