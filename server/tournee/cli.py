@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from sqlalchemy.exc import OperationalError
 
 from tournee import migrations
-from tournee.settings import Settings, read_settings
+from tournee.settings import Settings, UnusableSetting, read_settings
 from tournee.web.listening import BACKLOG, KEEP_ALIVE, serve
 
 main = typer.Typer(
@@ -25,18 +26,36 @@ main = typer.Typer(
 _GRACE_SECONDS = 20
 
 
+def _settings() -> Settings:
+    """What the environment says, or one line about what is wrong with it."""
+    try:
+        return read_settings()
+    except UnusableSetting as problem:
+        print(problem, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _migrate(database_url: str) -> None:
+    try:
+        migrations.migrate(database_url)
+    except (OperationalError, OSError) as problem:
+        why = str(getattr(problem, "orig", problem)).strip().partition("\n")[0]
+        print(f"DATABASE_URL: the database cannot be opened: {why}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
 @main.command()
 def run() -> None:
     """Migrate, add the demo organisation (unless TOURNEE_DEMO=0) and serve."""
     from tournee.demo import is_loopback  # noqa: PLC0415 - brings in every domain, which others need not wait for
 
     os.environ.setdefault("TOURNEE_LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
-    if is_loopback(read_settings().host):
+    if is_loopback(_settings().host):
         os.environ.setdefault("TOURNEE_DEMO", "1")
-    settings = read_settings()
+    settings = _settings()
     if settings.is_sqlite and settings.workers > 1:
         raise typer.BadParameter("SQLite serves one process; use PostgreSQL for TOURNEE_WORKERS > 1.")
-    migrations.migrate(settings.database_url)
+    _migrate(settings.database_url)
     _seed(settings)
     _count_across_processes(settings)
     print(_welcome(settings), flush=True)
@@ -65,7 +84,7 @@ def run() -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database to the newest schema."""
-    migrations.migrate(read_settings().database_url)
+    _migrate(_settings().database_url)
 
 
 @main.command()
@@ -88,7 +107,7 @@ def rotate_keys() -> None:
     """Sign access tokens with a new key from now on; those signed before stay good."""
     from tournee.auth.keys import KeyRing  # noqa: PLC0415
 
-    KeyRing(read_settings().directory).rotate()
+    KeyRing(_settings().directory).rotate()
 
 
 @main.command()
@@ -96,14 +115,15 @@ def restored() -> None:
     """After the database was restored from a backup, before the server starts: devices begin their copy anew.
 
     What they hold may be ahead of the backup. Work they hand in again is still recognised.
+    Numbers of the log go on a thousand million further, so that none is given twice.
     """
     from tournee.kernel.database import Database  # noqa: PLC0415
-    from tournee.kernel.horizon import begin_epochs  # noqa: PLC0415
+    from tournee.sync.restored import begin_anew  # noqa: PLC0415
 
     async def begin() -> int:
-        database = Database(read_settings().database_url)
+        database = Database(_settings().database_url)
         try:
-            return await begin_epochs(database)
+            return await begin_anew(database)
         finally:
             await database.close()
 
@@ -130,8 +150,8 @@ def import_(
     """Import a file of customers, sites, contacts, assets, readings or past audits."""
     from tournee.importing.command import Options, import_file  # noqa: PLC0415 - brings in every domain
 
-    settings = read_settings()
-    migrations.migrate(settings.database_url)
+    settings = _settings()
+    _migrate(settings.database_url)
     options = Options(file, mapping, organisation, create_organisation, account, report, dry_run, limit)
     raise typer.Exit(import_file(settings.database_url, options))
 

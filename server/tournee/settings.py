@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -38,29 +43,90 @@ class Settings:
         return self.database_url.startswith("sqlite")
 
 
+class UnusableSetting(ValueError):
+    """A variable of the environment says something we cannot go by."""
+
+
+_ON, _OFF = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
+_DATABASES = ("sqlite", "postgresql")
+NumberT = TypeVar("NumberT", int, float)
+
+
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from DATABASE_URL, PORT and TOURNEE_*; several workers by default only on PostgreSQL."""
-    env = os.environ if environment is None else environment
+    env = _Environment(os.environ if environment is None else environment)
     default = Settings()
-    directory = Path(env.get("TOURNEE_DIRECTORY", str(default.directory)))
-    url = env.get("DATABASE_URL") or f"sqlite:///{directory}/tournee.db"
-    workers = "1" if url.startswith("sqlite") else "2"
+    directory = Path(env.text("TOURNEE_DIRECTORY", str(default.directory)))
+    url = env.database_url(f"sqlite:///{directory}/tournee.db")
     return Settings(
         database_url=url,
-        host=env.get("TOURNEE_HOST", default.host),
-        port=int(env.get("PORT", default.port)),
-        workers=int(env.get("TOURNEE_WORKERS", workers)),
+        host=env.text("TOURNEE_HOST", default.host),
+        port=env.number("PORT", default.port, 0, 65535),
+        workers=env.number("TOURNEE_WORKERS", 1 if url.startswith("sqlite") else 2, 1),
         directory=directory,
-        demo=env.get("TOURNEE_DEMO", "0") not in ("", "0", "false", "no"),
-        issuer=env.get("TOURNEE_ISSUER", default.issuer),
-        audience=env.get("TOURNEE_AUDIENCE", default.audience),
-        access_token_seconds=int(env.get("TOURNEE_ACCESS_TOKEN_SECONDS", default.access_token_seconds)),
-        refresh_token_days=int(env.get("TOURNEE_REFRESH_TOKEN_DAYS", default.refresh_token_days)),
-        body_limit=int(env.get("TOURNEE_BODY_LIMIT", default.body_limit)),
-        log_format=env.get("TOURNEE_LOG_FORMAT", default.log_format),
-        heartbeat_seconds=float(env.get("TOURNEE_HEARTBEAT_SECONDS", default.heartbeat_seconds)),
-        web_origins=tuple(env.get("TOURNEE_WEB_ORIGINS", "").replace(",", " ").split()),
-        horizon_days=int(env.get("TOURNEE_HORIZON_DAYS", default.horizon_days)),
-        operations_days=int(env.get("TOURNEE_OPERATIONS_DAYS", default.operations_days)),
-        parked_days=int(env.get("TOURNEE_PARKED_DAYS", default.parked_days)),
+        demo=env.choice("TOURNEE_DEMO"),
+        issuer=env.text("TOURNEE_ISSUER", default.issuer),
+        audience=env.text("TOURNEE_AUDIENCE", default.audience),
+        access_token_seconds=env.number("TOURNEE_ACCESS_TOKEN_SECONDS", default.access_token_seconds, 1),
+        refresh_token_days=env.number("TOURNEE_REFRESH_TOKEN_DAYS", default.refresh_token_days, 1),
+        body_limit=env.number("TOURNEE_BODY_LIMIT", default.body_limit, 1),
+        log_format=env.one_of("TOURNEE_LOG_FORMAT", ("json", "console")),
+        heartbeat_seconds=env.number("TOURNEE_HEARTBEAT_SECONDS", default.heartbeat_seconds, 0.001),
+        web_origins=env.origins("TOURNEE_WEB_ORIGINS"),
+        horizon_days=env.number("TOURNEE_HORIZON_DAYS", default.horizon_days, 0),
+        operations_days=env.number("TOURNEE_OPERATIONS_DAYS", default.operations_days, 0),
+        parked_days=env.number("TOURNEE_PARKED_DAYS", default.parked_days, 0),
     )
+
+
+class _Environment:
+    """The variables, each read as what it has to be; one that is empty is one that is not set."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def text(self, name: str, default: str) -> str:
+        return self._variables.get(name, "").strip() or default
+
+    def number(self, name: str, default: NumberT, least: float, most: float = 2**31 - 1) -> NumberT:
+        kind, text = type(default), self.text(name, str(default))
+        try:
+            value = kind(text)
+            if least <= value <= most:
+                return value
+        except ValueError:
+            pass
+        what = "a whole number" if kind is int else "a number"
+        raise UnusableSetting(f"{name}: {text!r} is not {what} from {least} to {most}.")
+
+    def choice(self, name: str) -> bool:
+        text = self._variables.get(name, "").strip().lower()
+        if text not in _ON | _OFF:
+            raise UnusableSetting(f"{name}: {text!r} is neither 1 nor 0.")
+        return text in _ON
+
+    def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
+        text = self.text(name, allowed[0])
+        if text not in allowed:
+            raise UnusableSetting(f"{name}: {text!r} is none of {', '.join(allowed)}.")
+        return text
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        """As a browser sends them: without a path, in small letters."""
+        found = tuple(self.text(name, "").replace(",", " ").split())
+        for origin in found:
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#\sA-Z]+", origin):
+                raise UnusableSetting(f"{name}: {origin!r} is no origin such as https://app.example.org.")
+        return found
+
+    def database_url(self, default: str) -> str:
+        """Not repeated when it is wrong: there may be a password in it."""
+        url = self.text("DATABASE_URL", default)
+        try:
+            parsed = make_url(url)
+        except (ArgumentError, ValueError):
+            parsed = None
+        kind = parsed and parsed.get_backend_name()
+        if parsed is None or kind not in _DATABASES or (kind == "sqlite" and not parsed.database):
+            raise UnusableSetting("DATABASE_URL: is neither sqlite:///FILE nor postgresql://USER@HOST/NAME.")
+        return url

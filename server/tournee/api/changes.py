@@ -133,7 +133,7 @@ _MADE: dict[str, tuple[Any, Any]] = {
     "after": (optional(JSON), _after),
 }
 _NOTES = {
-    "seq": "Its number in the organisation's log: dense, in the order of the commits.",
+    "seq": "Its number in the organisation's log, in the order of the commits.",
     "entity": "The type of the record.",
     "id": "The id of the record.",
     "occurredAt": "When it happened, by the clock of the device.",

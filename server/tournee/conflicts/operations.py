@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -48,8 +49,7 @@ async def dismiss(tx: Transaction, situation: Situation, _do: ResolveConflict) -
 async def _queue(tx: Transaction, conflict: Conflict) -> list[PushedOperation]:
     """What is quarantined waits as it was sent; what was refused stands in the conflict."""
     if conflict.kind is ConflictKind.OPERATION_REJECTED:
-        schema = conflict.mine.get("schema", 1)
-        return [read_operation(raw, schema) for raw in conflict.mine["operations"]]
+        return [_read(conflict, raw) for raw in conflict.mine["operations"]]
     parked = await tx.session.scalars(
         select(ParkedOperation)
         .where(
@@ -61,6 +61,12 @@ async def _queue(tx: Transaction, conflict: Conflict) -> list[PushedOperation]:
         .with_for_update()
     )
     return operations(parked)
+
+
+def _read(conflict: Conflict, raw: dict[str, Any]) -> PushedOperation:
+    operation = read_operation(raw, conflict.mine.get("schema", 1))
+    unknown = str(operation.id) in conflict.mine.get("baseUnknown", ())
+    return operation.unfounded() if unknown else operation
 
 
 def _device(conflict: Conflict) -> Device:

@@ -18,6 +18,8 @@ from tournee.kernel.log import Change, Edge, Head, Member
 
 # Rows in one transaction: nobody waits long for what is being removed.
 CHUNK = 5_000
+# More than any history that a backup may lack: none of its numbers is given a second time.
+LOST = 1_000_000_000
 
 
 async def raise_floor(database: Database, organisation_id: UUID, oldest: datetime) -> int:
@@ -67,13 +69,19 @@ def _ended_members(organisation_id: UUID, until: int) -> Delete:
 
 
 async def seq_before(session: AsyncSession, organisation_id: UUID, when: datetime) -> int:
-    """The last seq recorded before `when`, 0 if there is none. Numbers are dense and rise with time."""
+    """A seq up to which all was recorded before `when`, and nothing after it; 0 if there is none.
+
+    Numbers rise with time, and are dense but for those that a restored backup lacks.
+    """
     below = 0
     above = (await session.scalar(select(Head.seq).where(Head.organisation_id == organisation_id))) or 0
     while below < above:
         middle = (below + above + 1) // 2
         recorded_at = await session.scalar(
-            select(Change.recorded_at).where(Change.organisation_id == organisation_id, Change.seq == middle)
+            select(Change.recorded_at)
+            .where(Change.organisation_id == organisation_id, Change.seq <= middle)
+            .order_by(Change.seq.desc())
+            .limit(1)
         )
         if recorded_at is None or recorded_at < when:
             below = middle
@@ -83,11 +91,15 @@ async def seq_before(session: AsyncSession, organisation_id: UUID, when: datetim
 
 
 async def begin_epochs(database: Database) -> int:
-    """Give every organisation a new epoch: each cursor given out before is told to resync."""
+    """Give every organisation a new epoch: each cursor given out before is told to resync.
+
+    Numbers go on far beyond those of the history that was lost: a `base` of a device that saw it names
+    what was there before the backup, and nothing that comes now.
+    """
     async with database.writing(ACROSS) as session:
         organisations = list(await session.scalars(select(Head.organisation_id)))
         for organisation_id in organisations:
             own = Head.organisation_id == organisation_id
-            await session.execute(update(Head).where(own).values(epoch=uuid4()))
+            await session.execute(update(Head).where(own).values(epoch=uuid4(), seq=Head.seq + LOST))
         await session.commit()
     return len(organisations)

@@ -14,6 +14,7 @@ from tournee.auth.revoked import orders
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import now
 from tournee.kernel.errors import Refused
+from tournee.kernel.log import Head
 from tournee.sync.models import DeviceState
 
 
@@ -52,12 +53,16 @@ async def check_device(session: AsyncSession, actor: Actor, device_id: UUID | No
 
 @dataclass
 class LockedDevice:
-    """A device while one of its pushes is carried out; `absent` when its parked work goes on without it."""
+    """A device while one of its pushes is carried out; `absent` when its parked work goes on without it.
+
+    `head` is where the log stood when the push began.
+    """
 
     organisation_id: UUID
     device_id: UUID
     next_number: int | None
     app: str | None
+    head: int
     absent: bool = False
 
 
@@ -75,15 +80,16 @@ async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app:
             bindparam("last_seen_at", now(), DeviceState.last_seen_at.type),
         )
     )
+    head = select(Head.seq).where(Head.organisation_id == actor.organisation_id).scalar_subquery()
     row = await session.execute(
-        select(DeviceState.account_id, DeviceState.next_number)
+        select(DeviceState.account_id, DeviceState.next_number, head)
         .where(DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id)
-        .with_for_update()
+        .with_for_update(of=DeviceState)
     )
-    account_id, next_number = row.one()
+    account_id, next_number, seq = row.one()
     if account_id != actor.id:
         raise DeviceMismatch
-    return LockedDevice(actor.organisation_id, device_id, next_number, app)
+    return LockedDevice(actor.organisation_id, device_id, next_number, app, seq)
 
 
 async def release_device(session: AsyncSession, device: LockedDevice) -> None:

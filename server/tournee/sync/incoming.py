@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,10 @@ class Incoming:
     def is_nameless(self) -> bool:
         """Whether there was something, and no number can be told of any of it."""
         return bool(self.slots) and not self.operations and not self.settled
+
+    def founded(self, head: int) -> Incoming:
+        """With no base that the server cannot have given."""
+        return replace(self, operations=[operation.founded(head) for operation in self.operations])
 
 
 def read_batch(raw: Sequence[Any], schema: int) -> Incoming:

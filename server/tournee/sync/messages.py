@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -48,6 +48,19 @@ class PushedOperation:
     payload_hash: str
     schema: int
     raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def base_unknown(self) -> bool:
+        """Whether the base that was sent says nothing."""
+        return self.base != self.raw.get("base")
+
+    def founded(self, head: int) -> PushedOperation:
+        """Without a base beyond the head: the server never gave it, or lost the history that it is of."""
+        return self.unfounded() if self.base is not None and self.base > head else self
+
+    def unfounded(self) -> PushedOperation:
+        """As if the device had seen nothing: then no clash with what others did stays hidden."""
+        return replace(self, base=0)
 
 
 def _payload_hash(raw: dict[str, Any]) -> str:

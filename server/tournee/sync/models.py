@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, Integer, String, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, Uuid, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.kernel.database import Base, UTCDateTime, now
@@ -65,6 +65,7 @@ class ParkedOperation(Base):
     waits_for: Mapped[UUID | None] = mapped_column(Uuid)
     schema: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    base_unknown: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     operation: Mapped[str] = mapped_column(Text)
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 

@@ -29,7 +29,13 @@ _MADE_BY_DEVICES = 7
 
 
 def operations(parked: Iterable[ParkedOperation]) -> list[PushedOperation]:
-    return [read_operation(orjson.loads(one.operation), one.schema) for one in parked]
+    return [_read(one) for one in parked]
+
+
+def _read(parked: ParkedOperation) -> PushedOperation:
+    """What was beyond the head when it came is so for good, however far the log has got since."""
+    operation = read_operation(orjson.loads(parked.operation), parked.schema)
+    return operation.unfounded() if parked.base_unknown else operation
 
 
 def park(batch: Batch, unit: Sequence[PushedOperation], reason: str, waits_for: UUID | None = None) -> bool:
@@ -49,6 +55,7 @@ def park(batch: Batch, unit: Sequence[PushedOperation], reason: str, waits_for: 
             "waits_for": waits_for,
             "schema": operation.schema,
             "attempts": attempts,
+            "base_unknown": operation.base_unknown,
             "operation": orjson.dumps(operation.raw).decode(),
             "received_at": earlier.received_at if earlier else now(),
         }

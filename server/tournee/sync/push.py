@@ -29,7 +29,7 @@ from tournee.sync.messages import Outcome, PushedOperation, as_record, rejected,
 from tournee.sync.models import DeviceState
 from tournee.sync.parking import keep_waiting, missing_parent, operations, write_parked
 from tournee.sync.receipts import write_receipts
-from tournee.sync.replaying import replay
+from tournee.sync.replaying import after_gaps, replay
 from tournee.sync.telling import tell
 from tournee.sync.upcasts import OPERATION_SCHEMA
 
@@ -83,7 +83,7 @@ async def push(
                 if incoming.is_nameless and device.next_number is not None:
                     device.next_number += len(raw)
                 batch = Batch(commands, tx, device, careful, set(incoming.settled), patience)
-                return await _carry_out(batch, incoming)
+                return await _carry_out(batch, incoming.founded(device.head))
         except _StartOver:
             pass
         except DBAPIError as error:
@@ -114,6 +114,8 @@ async def _from_the_future(kernel: Kernel, actor: Actor, device_id: UUID, raw: S
 
 async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
     await batch.load(incoming.operations)
+    if batch.device.next_number is None:
+        await after_gaps(batch, _decide)
     for unit in units(incoming.operations):
         await _run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
     _pass_settled(batch)

@@ -21,11 +21,27 @@ async def replay(batch: Batch, decide: Decide) -> None:
     waiting = [one for one in batch.parked.values() if one.operation_id not in batch.receipts]
     for unit in units(operations(one for one in waiting if one.reason == "CRASHED")):
         await _again(batch, unit, decide)
-    for unit in units(operations(one for one in waiting if one.reason == "GAP")):
-        if unit[0].number == batch.device.next_number or batch.is_overdue(unit):
-            batch.device.next_number = unit[-1].number + 1
-            await _again(batch, unit, decide)
+    await after_gaps(batch, decide)
     await _children(batch, [one for one in waiting if one.reason == "PARENT"], decide)
+
+
+async def after_gaps(batch: Batch, decide: Decide) -> None:
+    """In the order of the numbers; all of it where nobody knows which number is next."""
+    for unit in units(operations(one for one in batch.parked.values() if _waits_for_its_turn(batch, one))):
+        expected = batch.device.next_number
+        if expected is None:
+            await _again(batch, unit, decide)
+        elif unit[0].number <= expected or batch.is_overdue(unit):
+            batch.device.next_number = max(expected, unit[-1].number + 1)
+            await _again(batch, unit, decide)
+
+
+def _waits_for_its_turn(batch: Batch, parked: ParkedOperation) -> bool:
+    """Also after what this push has made of it so far."""
+    id = parked.operation_id
+    if id in batch.receipts or (id in batch.outcomes and id not in batch.to_park):
+        return False
+    return str(batch.to_park[id]["reason"] if id in batch.to_park else parked.reason) == "GAP"
 
 
 async def _children(batch: Batch, waiting: Iterable[ParkedOperation], decide: Decide) -> None:

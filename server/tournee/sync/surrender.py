@@ -25,6 +25,7 @@ from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import now
 from tournee.kernel.errors import Invalid, OperationReused, Refused
+from tournee.kernel.log import Head
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation, Receipt
@@ -48,7 +49,9 @@ async def surrender(
             if row.status is not DeviceStatus.REVOKED or not row.surrender:
                 raise Invalid("This device has nothing to hand in.", "device")
             known = await _known(tx, fresh.values())
-            kept = [operation for operation in fresh.values() if operation.id not in known]
+            own = Head.organisation_id == tx.organisation_id
+            head = (await tx.session.execute(select(Head.seq).where(own))).scalar_one()
+            kept = [operation.founded(head) for operation in fresh.values() if operation.id not in known]
             await _quarantine(tx, row, kept)
             row.surrendered_at = now()
         return known
@@ -105,6 +108,7 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
             "number": operation.number,
             "reason": SURRENDERED,
             "attempts": 0,
+            "base_unknown": operation.base_unknown,
             "schema": operation.schema,
             "operation": orjson.dumps(operation.raw).decode(),
             "received_at": now(),

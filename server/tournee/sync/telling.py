@@ -60,9 +60,15 @@ def _entry(
         device_id=batch.device.device_id,
         occurred_at=first.occurred_at,
         base={},
-        mine={"operations": [_shown(operation) for operation in unit], "schema": first.schema},
+        mine=_mine(unit),
         theirs=_clean(theirs),
     )
+
+
+def _mine(unit: Sequence[PushedOperation]) -> dict[str, Any]:
+    mine = {"operations": [_shown(operation) for operation in unit], "schema": unit[0].schema}
+    unknown = [str(operation.id) for operation in unit if operation.base_unknown]
+    return mine | ({"baseUnknown": unknown} if unknown else {})
 
 
 def _shown(operation: PushedOperation) -> dict[str, Any]:

@@ -1,0 +1,22 @@
+"""After the database was restored from a backup: what devices are told, and what is known of them."""
+
+from __future__ import annotations
+
+from sqlalchemy import update
+
+from tournee.kernel.database import Database
+from tournee.kernel.engines import ACROSS
+from tournee.kernel.horizon import begin_epochs
+from tournee.sync.models import DeviceState
+
+
+async def begin_anew(database: Database) -> int:
+    """Before the server starts; returns for how many organisations.
+
+    What devices had handed in since the backup they do not hand in again: nobody waits for its numbers.
+    """
+    async with database.writing(ACROSS) as session:
+        nothing = update(DeviceState).values(next_number=None, acknowledged_seq=None)
+        await session.execute(nothing.execution_options(synchronize_session=False))
+        await session.commit()
+    return await begin_epochs(database)

@@ -1,0 +1,165 @@
+"""Bases that say nothing: beyond the head, or of a history that a restored backup lacks."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.customers.models import Customer
+from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.database import new_id, now
+from tournee.kernel.horizon import begin_epochs, raise_floor
+from tournee.kernel.log import Head
+from tournee.sync.restored import begin_anew
+
+GREATEST = 2**53 - 1
+
+
+@pytest.fixture
+def device(house: House) -> TestDevice:
+    return TestDevice(house, "MANAGER")
+
+
+async def head(house: House) -> int:
+    async with house.reading() as session:
+        return (
+            await session.scalar(select(Head.seq).where(Head.organisation_id == house.organisation_id)) or 0
+        )
+
+
+async def clashes(house: House) -> list[Conflict]:
+    async with house.reading() as session:
+        own = (
+            Conflict.organisation_id == house.organisation_id,
+            Conflict.kind == ConflictKind.FIELD_CHANGED_BY_BOTH,
+        )
+        return list(await session.scalars(select(Conflict).where(*own)))
+
+
+async def names(house: House) -> set[str]:
+    async with house.reading() as session:
+        own = Customer.organisation_id == house.organisation_id
+        return set(await session.scalars(select(Customer.name).where(own)))
+
+
+async def customer_the_office_changed(house: House, device: TestDevice) -> UUID:
+    customer = await house.run("createCustomer", name="Demo Hotel", phone="before")
+    await device.pull()
+    await house.run("updateCustomer", customerId=customer.id, phone="office")
+    return UUID(str(customer.id))
+
+
+async def much_else(house: House, times: int = 10) -> None:
+    for turn in range(times):
+        await house.run("createSkill", name=f"Skill {turn} {uuid4()}")
+
+
+def edit(device: TestDevice, customer: UUID) -> dict[str, Any]:
+    return device.operation("updateCustomer", customerId=customer, phone="device")
+
+
+async def test_a_base_beyond_the_head_hides_no_conflict(house: House, device: TestDevice) -> None:
+    customer = await customer_the_office_changed(house, device)
+    for beyond in (1, GREATEST):
+        await house.run("updateCustomer", customerId=customer, phone=f"office {beyond}")
+        base = min(await head(house) + beyond, GREATEST)
+        (outcome,) = await device.push(edit(device, customer) | {"base": base})
+        assert (outcome.status, outcome.conflict is None) == ("merged", False)
+
+
+async def test_a_base_at_the_head_is_believed(house: House, device: TestDevice) -> None:
+    customer = await customer_the_office_changed(house, device)
+    (outcome,) = await device.push(edit(device, customer) | {"base": await head(house)})
+    assert (outcome.status, outcome.conflict) == ("applied", None)
+
+
+async def test_a_base_beyond_the_head_says_nothing_also_when_the_log_has_got_there(
+    house: House, device: TestDevice
+) -> None:
+    customer = await customer_the_office_changed(house, device)
+    await device.do("createSkill", name="First")
+    missing = device.operation("createSkill", name="Missing")
+    (outcome,) = await device.push(edit(device, customer) | {"base": await head(house) + 5})
+    assert outcome.status == "parked"
+    await much_else(house)
+    await device.push(missing)
+    assert len(await clashes(house)) == 1
+
+
+async def test_an_operation_done_again_from_the_inbox_has_no_better_base(house: House) -> None:
+    actor = await house.account("MANAGER")
+    device, customer = TestDevice(house, actor=dataclasses.replace(actor, device_id=None)), uuid4()
+    (outcome,) = await device.push(edit(device, customer) | {"base": await head(house) + 5})
+    assert outcome.status == "rejected"
+    await house.run("createCustomer", id=customer, name="Demo Hotel", phone="office")
+    await much_else(house)
+    await house.run("resolveConflict", conflictId=outcome.conflict, resolution="RETRY")
+    assert len(await clashes(house)) == 1
+
+
+async def test_work_queued_in_a_history_that_was_lost_is_accepted_and_its_clash_shown(
+    house: House, device: TestDevice
+) -> None:
+    customer = await customer_the_office_changed(house, device)
+    # It saw what the office did; that, and more, is not in the backup.
+    queued = edit(device, customer) | {"base": await head(house) + 5}
+    await begin_anew(house.database)
+    await house.run("updateCustomer", customerId=customer, phone="office again")
+    await much_else(house)
+    (outcome,) = await device.push(queued)
+    assert (outcome.status, len(await clashes(house))) == ("merged", 1)
+    await device.pull()
+    (after,) = await device.push(edit(device, customer))
+    assert after.status == "applied"
+
+
+async def test_what_the_backup_has_is_still_seen_by_a_base_of_then(house: House, device: TestDevice) -> None:
+    customer = await customer_the_office_changed(house, device)
+    await device.pull()
+    queued = edit(device, customer)
+    await begin_anew(house.database)
+    (outcome,) = await device.push(queued)
+    assert (outcome.status, outcome.conflict) == ("applied", None)
+
+
+async def test_numbers_decided_in_a_history_that_was_lost_are_waited_for_by_nobody(
+    house: House, device: TestDevice
+) -> None:
+    await device.do("createCustomer", name="1")
+    device.number += 1
+    third = device.operation("createCustomer", name="3")
+    assert (await device.push(third))[0].status == "parked"
+    # The second and the fourth to sixth were decided, and so are not handed in again.
+    device.number += 3
+    await begin_anew(house.database)
+    answer = await device.push_all([device.operation("createCustomer", name="7")])
+    assert (answer.outcomes[0].status, answer.next_number) == ("applied", 8)
+    assert await names(house) == {"1", "3", "7"}
+    assert (await device.push(third))[0].status == "duplicate"
+
+
+async def test_the_numbers_that_a_backup_lacks_move_no_horizon(house: House) -> None:
+    await house.run("createSkill", name="Lifts")
+    await begin_epochs(house.database)
+    last = await house.run("createSkill", name="Doors")
+    (change,) = await house.changes(last.id)
+    yesterday, tomorrow = now() - timedelta(days=1), now() + timedelta(days=1)
+    assert await raise_floor(house.database, house.organisation_id, yesterday) == 0
+    assert await raise_floor(house.database, house.organisation_id, tomorrow) == change.seq
+
+
+async def test_a_device_that_begins_anew_ends_up_right(house: House, device: TestDevice) -> None:
+    await device.do("createCustomer", id=new_id(), name="Demo Bakery")
+    await device.pull()
+    await begin_anew(house.database)
+    await house.run("createCustomer", name="Demo Hotel")
+    await device.pull()
+    assert device.rows == await device.fresh()
+    assert device.base == await head(house)
