@@ -96,7 +96,7 @@ class _Environment:
                 return value
         except ValueError:
             pass
-        what = "a whole number" if kind is int else "a number"
+        what = "a whole number" if isinstance(default, int) else "a number"
         raise UnusableSetting(f"{name}: {text!r} is not {what} from {least} to {most}.")
 
     def choice(self, name: str) -> bool:
