@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -50,6 +50,7 @@ class UnusableSetting(ValueError):
 _ON, _OFF = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 _DATABASES = ("sqlite", "postgresql")
 NumberT = TypeVar("NumberT", int, float)
+_NUMBERS: Mapping[type[Any], str] = {int: "a whole number", float: "a number"}
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -96,8 +97,7 @@ class _Environment:
                 return value
         except ValueError:
             pass
-        what = "a whole number" if isinstance(default, int) else "a number"
-        raise UnusableSetting(f"{name}: {text!r} is not {what} from {least} to {most}.")
+        raise UnusableSetting(f"{name}: {text!r} is not {_NUMBERS[kind]} from {least} to {most}.")
 
     def choice(self, name: str) -> bool:
         text = self._variables.get(name, "").strip().lower()
