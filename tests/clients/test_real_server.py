@@ -423,3 +423,40 @@ async def test_whatever_the_network_does_the_server_has_each_operation_once_and_
     refused = {rejection.operation.command for rejection in device.rejections()}
     assert refused <= {"startTravel"}
     await agree(device, open_device, field.email, tmp_path)
+
+
+async def test_numbers_that_nothing_is_kept_under_are_named_and_the_rest_goes_on(
+    device: Device, field: Field
+):
+    visit = await field.visit()
+    await device.sync()
+    ids = []
+    for turn in range(6):
+        ids.append(await device.do("addNote", {"appointmentId": visit, "text": f"Demo {turn}"}))
+        if turn == 0:
+            await device.sync()
+    for lost in (ids[1], ids[2], ids[4]):
+        device.store.database.execute("DELETE FROM outbox WHERE id = ?", (lost,))
+    await device.sync()
+    assert device.pending() == []
+    assert [device.outcome(id) is not None for id in ids] == [True, False, False, True, False, True]
+    await device.do("addNote", {"appointmentId": visit, "text": "Demo 7"})
+    assert [outcome.status for outcome in (await device.sync()).outcomes] == ["applied"]
+
+
+async def test_a_gap_that_was_left_when_the_app_was_closed_is_named_too(
+    device: Device, field: Field, open_device: Open, store: Store
+):
+    visit = await field.visit()
+    await device.sync()
+    for turn in range(3):
+        lost = await device.do("addNote", {"appointmentId": visit, "text": f"Demo {turn}"})
+        if turn == 0:
+            await device.sync()
+        if turn == 1:
+            device.store.database.execute("DELETE FROM outbox WHERE id = ?", (lost,))
+    # An older app left it at that.
+    device.store.database.execute("UPDATE outbox SET state = 'parked'")
+    again = open_device(store)
+    await again.sync()
+    assert again.pending() == []

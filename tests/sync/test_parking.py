@@ -232,3 +232,72 @@ async def test_parked_work_of_an_account_that_was_disabled_stays(house: House) -
         await session.commit()
     await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() - timedelta(days=1))
     assert (await rows(house, Contact), len(await rows(house, ParkedOperation))) == ([], 1)
+
+
+async def test_a_malformed_operation_beyond_a_gap_is_not_waited_for(house: House, device: TestDevice) -> None:
+    """The device forgets it when it is answered, and hands in what comes before and after it later."""
+    first, second, third, bad, fifth, sixth = (
+        device.operation("createCustomer", name=str(turn)) for turn in range(1, 7)
+    )
+    await device.push(first)
+    (outcome,) = await device.push(bad | {"occurredAt": "today"})
+    assert (outcome.status, outcome.code) == ("rejected", "INVALID")
+    await device.push(fifth)
+    answer = await device.push_all([second, third])
+    assert answer.next_number == 6
+    assert (await device.push(sixth))[0].status == "applied"
+    assert {row.name for row in await rows(house, Customer)} == {"1", "2", "3", "5", "6"}
+    assert [state.used_numbers for state in await states(house, device)] == [None]
+
+
+async def test_a_number_that_is_named_beyond_a_gap_stays_used_up(house: House, device: TestDevice) -> None:
+    first, second, fourth = (device.operation("createCustomer", name=name) for name in ("1", "2", "4"))
+    await device.push(first)
+    await device.push(fourth | {"number": 4})
+    await device.push({"number": 3})
+    answer = await device.push_all([second])
+    assert (answer.next_number, len(await rows(house, Customer))) == (5, 3)
+
+
+async def test_a_unit_steps_over_nothing_that_is_still_to_come(house: House, device: TestDevice) -> None:
+    unit = uuid4()
+    first = device.operation("createCustomer", name="1")
+    second, foreign, fourth = (
+        device.operation("createCustomer", name=name) | more
+        for name, more in (("2", {"unit": str(unit)}), ("3", {}), ("4", {"unit": str(unit)}))
+    )
+    await device.push(first)
+    outcomes = await device.push(second, fourth)
+    assert [outcome.status for outcome in outcomes] == ["applied", "parked"]
+    await device.push(foreign)
+    assert [row.name for row in await in_order(house)] == ["1", "2", "3", "4"]
+
+
+async def test_parked_parts_of_a_unit_step_over_nothing_either(house: House, device: TestDevice) -> None:
+    unit = {"unit": str(uuid4())}
+    first, second = (device.operation("createCustomer", name=name) for name in ("1", "2"))
+    third = device.operation("createCustomer", name="3") | unit
+    fourth = device.operation("createCustomer", name="4")
+    fifth = device.operation("createCustomer", name="5") | unit
+    await device.push(first)
+    await device.push(third, fifth)
+    await device.push(second)
+    assert {row.name for row in await rows(house, Customer)} == {"1", "2", "3"}
+    await device.push(fourth)
+    assert [row.name for row in await in_order(house)] == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_unit_around_a_number_that_is_used_up_is_one(house: House, device: TestDevice) -> None:
+    unit = uuid4()
+    good = device.operation("createCustomer", unit=unit, name="Demo Hotel")
+    bad = device.operation("createCustomer", name="malformed") | {"occurredAt": "today"}
+    refused = device.operation("updateCustomer", unit=unit, customerId=uuid4(), name="x")
+    outcomes = await device.push(good, bad, refused)
+    assert [outcome.code for outcome in outcomes] == ["UNIT_REFUSED", "INVALID", "NOT_FOUND"]
+    assert await rows(house, Customer) == []
+
+
+async def in_order(house: House) -> list[Customer]:
+    """As they came to be."""
+    seqs = {row.id: (await house.changes(row.id))[0].seq for row in await rows(house, Customer)}
+    return sorted(await rows(house, Customer), key=lambda row: seqs[row.id])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby, islice, pairwise
 from typing import Any
 
 from tournee_client.database import Database
@@ -102,6 +102,19 @@ class Outbox:
     def operations(self) -> list[Operation]:
         """Return everything the server has not decided, pending and parked."""
         return self._select(_ALL)
+
+    def missing(self, expected: int, limit: int) -> list[int]:
+        """Return numbers from this one on that nothing is kept under, though something is after them."""
+        if not expected:
+            return []
+        kept = [
+            row[0]
+            for row in self._execute(
+                "SELECT number FROM outbox WHERE number >= ? ORDER BY number", (expected,)
+            )
+        ]
+        gaps = (range(before + 1, after) for before, after in pairwise([expected - 1, *kept]))
+        return list(islice(chain.from_iterable(gaps), limit))
 
     def waiting(self) -> int:
         """Return how many operations the server may not have seen."""

@@ -30,6 +30,8 @@ class Push:
         self._store = store
         self._report = report
         self._turn = asyncio.Lock()
+        # The number that the server waits for, as far as it has said.
+        self._expected = 0
 
     async def run(self, patient: bool) -> list[Outcome]:
         """Hand in all that is pending, then ask again for what is parked."""
@@ -44,11 +46,29 @@ class Push:
             outcomes: list[Outcome] = []
             while batch := self._store.outbox.batch("pending", BATCH):
                 outcomes += await self._hand_in(batch, send)
-            after = 0
-            while batch := self._store.outbox.batch("parked", BATCH, after):
-                outcomes += await self._hand_in(batch, send)
-                after = max(operation.number for operation in batch)
+            outcomes += await self._ask_again(send)
+            if await self._close_gaps(send):
+                outcomes += await self._ask_again(send)
             return outcomes
+
+    async def _ask_again(self, send: _Send) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        after = 0
+        while batch := self._store.outbox.batch("parked", BATCH, after):
+            outcomes += await self._hand_in(batch, send)
+            after = max(operation.number for operation in batch)
+        return outcomes
+
+    async def _close_gaps(self, send: _Send) -> bool:
+        """Name the numbers that nothing is kept under here; tell whether the server waited for any."""
+        closed = False
+        while names := self._store.outbox.missing(self._expected, BATCH):
+            waited = self._expected
+            await self._send([{"number": number} for number in names], send)
+            if self._expected <= waited:
+                break
+            closed = True
+        return closed
 
     async def _hand_in(self, batch: Sequence[Operation], send: _Send) -> list[Outcome]:
         self._store.outbox.tried(batch)
@@ -62,7 +82,9 @@ class Push:
 
     async def _send(self, operations: Sequence[Document], send: _Send) -> Answer:
         body = {**self._report.document(), "device": self._store.device, "operations": operations}
-        return Answer.parse(await send(body))
+        answer = Answer.parse(await send(body))
+        self._expected = answer.next_number
+        return answer
 
     def _settle(self, batch: Sequence[Operation], answer: Answer) -> list[Outcome]:
         if self._store.settle(batch, answer) == 0:

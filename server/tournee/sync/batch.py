@@ -40,7 +40,7 @@ class Batch:
     tx: Transaction
     device: LockedDevice
     careful: Carefulness
-    # Of operations refused before they ran: their number is used up, so nobody waits for them.
+    # Numbers that are used up though nothing runs under them: of what is refused before, or known.
     settled: set[int] = field(default_factory=set)
     # What waits since before then waits no longer.
     patience: datetime | None = None
@@ -102,6 +102,15 @@ class Batch:
                 rows += await self.tx.preload(model, ids)
         if rows:
             await self.tx.clocks.load(rows)
+
+    def is_used(self, number: int) -> bool:
+        """Whether nothing is still to come under it."""
+        return number in self.settled or number < (self.device.next_number or 0)
+
+    def pass_settled(self) -> None:
+        """4. Nothing comes under these numbers, so nobody waits for them."""
+        while self.device.next_number in self.settled:
+            self.device.next_number += 1
 
     @property
     def waits_for(self) -> dict[UUID, UUID]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Uuid, bindparam, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +18,9 @@ from tournee.kernel.database import now
 from tournee.kernel.errors import Refused
 from tournee.kernel.log import Head
 from tournee.sync.models import DeviceState
+
+# Beyond them a gap closes in the end only.
+_MOST_USED = 2_000
 
 
 class DeviceRevoked(Refused):
@@ -55,7 +60,8 @@ async def check_device(session: AsyncSession, actor: Actor, device_id: UUID | No
 class LockedDevice:
     """A device while one of its pushes is carried out; `absent` when its parked work goes on without it.
 
-    `head` is where the log stood when the push began.
+    `head` is where the log stood when the push began, `used` are numbers beyond the next one that
+    nothing comes under any more.
     """
 
     organisation_id: UUID
@@ -63,6 +69,7 @@ class LockedDevice:
     next_number: int | None
     app: str | None
     head: int
+    used: frozenset[int] = frozenset()
     absent: bool = False
 
 
@@ -82,19 +89,25 @@ async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app:
     )
     head = select(Head.seq).where(Head.organisation_id == actor.organisation_id).scalar_subquery()
     row = await session.execute(
-        select(DeviceState.account_id, DeviceState.next_number, head)
+        select(DeviceState.account_id, DeviceState.next_number, DeviceState.used_numbers, head)
         .where(DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id)
         .with_for_update(of=DeviceState)
     )
-    account_id, next_number, seq = row.one()
+    account_id, next_number, used, seq = row.one()
     if account_id != actor.id:
         raise DeviceMismatch
-    return LockedDevice(actor.organisation_id, device_id, next_number, app, seq)
+    numbers = frozenset(orjson.loads(used)) if used else frozenset[int]()
+    return LockedDevice(actor.organisation_id, device_id, next_number, app, seq, numbers)
 
 
-async def release_device(session: AsyncSession, device: LockedDevice) -> None:
-    """Write what the push made of it; part of the same transaction."""
-    values: dict[str, Any] = {"next_number": device.next_number}
+async def release_device(session: AsyncSession, device: LockedDevice, used: Collection[int]) -> None:
+    """Write what the push made of it, and of the numbers used up those beyond the next; part of the same
+    transaction."""
+    ahead = sorted(number for number in used if number > (device.next_number or 0))[:_MOST_USED]
+    values: dict[str, Any] = {
+        "next_number": device.next_number,
+        "used_numbers": orjson.dumps(ahead).decode() if ahead else None,
+    }
     if not device.absent:
         values |= {"app": device.app, "last_seen_at": now(), "pushes": DeviceState.pushes + 1}
     await session.execute(

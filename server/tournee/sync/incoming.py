@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -87,11 +86,27 @@ def _units(raw: Iterable[Any]) -> set[UUID]:
     return found
 
 
-def units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperation]]:
-    """Neighbours that name the same unit belong together; an operation without one stands alone."""
-    # A unit may bear the id of an operation that stands alone.
-    named = groupby(
-        operations, key=lambda operation: (operation.unit is None, operation.unit or operation.id)
-    )
-    for _, members in named:
-        yield list(members)
+def units(
+    operations: Iterable[PushedOperation], is_used: Callable[[int], bool] | None = None
+) -> Iterable[list[PushedOperation]]:
+    """Neighbours that name the same unit belong together; an operation without one stands alone.
+
+    Neighbours follow each other in their numbers, but for those that are used up: what was done between
+    them must not come after them. Where all of it has had its turn already, no `is_used` is given.
+    """
+    unit: list[PushedOperation] = []
+    for operation in operations:
+        if unit and not _are_neighbours(unit[-1], operation, is_used):
+            yield unit
+            unit = []
+        unit.append(operation)
+    if unit:
+        yield unit
+
+
+def _are_neighbours(
+    one: PushedOperation, other: PushedOperation, is_used: Callable[[int], bool] | None
+) -> bool:
+    if one.unit is None or one.unit != other.unit:
+        return False
+    return is_used is None or all(is_used(number) for number in range(one.number + 1, other.number))

@@ -23,6 +23,8 @@ class DeviceState(Base):
     device_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(Uuid)
     next_number: Mapped[int | None] = mapped_column(BigInteger)
+    # Beyond the next one, those that nothing comes under: a list as JSON.
+    used_numbers: Mapped[str | None] = mapped_column(Text)
     acknowledged_seq: Mapped[int | None] = mapped_column(BigInteger)
     app: Mapped[str | None] = mapped_column(String(200))
     schema: Mapped[int | None] = mapped_column(Integer)

@@ -82,7 +82,7 @@ async def push(
                 device.absent = absent
                 if incoming.is_nameless and device.next_number is not None:
                     device.next_number += len(raw)
-                batch = Batch(commands, tx, device, careful, set(incoming.settled), patience)
+                batch = Batch(commands, tx, device, careful, {*incoming.settled, *device.used}, patience)
                 return await _carry_out(batch, incoming.founded(device.head))
         except _StartOver:
             pass
@@ -116,9 +116,9 @@ async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
     await batch.load(incoming.operations)
     if batch.device.next_number is None:
         await after_gaps(batch, _decide)
-    for unit in units(incoming.operations):
+    for unit in units(incoming.operations, batch.is_used):
         await _run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
-    _pass_settled(batch)
+    batch.pass_settled()
     await replay(batch, _decide)
     checkpoint = await _commit(batch)
     outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in incoming.slots]
@@ -138,13 +138,13 @@ def _records(batch: Batch) -> dict[UUID, str]:
 async def _run_unit(batch: Batch, unit: list[PushedOperation], *, broken: bool) -> None:
     fresh = [operation for operation in unit if not _known(batch, operation)]
     batch.settled.update(operation.number for operation in unit if operation not in fresh)
-    _pass_settled(batch)
+    batch.pass_settled()
     if not fresh:
         return
     if broken:
         batch.settled.update(operation.number for operation in fresh)
         _note_refused(batch, [(operation, rejected(str(operation.id), UnitRefused())) for operation in fresh])
-        _pass_settled(batch)
+        batch.pass_settled()
         return
     # 4. A gap in the numbers: something done earlier has not arrived, so this waits for it.
     expected = batch.device.next_number
@@ -153,11 +153,6 @@ async def _run_unit(batch: Batch, unit: list[PushedOperation], *, broken: bool) 
         return
     batch.device.next_number = max(expected or 0, fresh[-1].number + 1)
     await _decide(batch, fresh)
-
-
-def _pass_settled(batch: Batch) -> None:
-    while batch.device.next_number in batch.settled:
-        batch.device.next_number += 1
 
 
 def _known(batch: Batch, operation: PushedOperation) -> bool:
@@ -272,7 +267,7 @@ async def _commit(batch: Batch) -> int:
     await tell(batch)
     await tx.flush()
     await write_parked(batch)
-    await release_device(tx.session, batch.device)
+    await release_device(tx.session, batch.device, batch.settled)
     tx.before_commit = lambda entries: write_receipts(batch, entries)
     last = await tx.commit()
     if last is not None:

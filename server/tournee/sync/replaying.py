@@ -27,12 +27,14 @@ async def replay(batch: Batch, decide: Decide) -> None:
 
 async def after_gaps(batch: Batch, decide: Decide) -> None:
     """In the order of the numbers; all of it where nobody knows which number is next."""
-    for unit in units(operations(one for one in batch.parked.values() if _waits_for_its_turn(batch, one))):
+    waiting = operations(one for one in batch.parked.values() if _waits_for_its_turn(batch, one))
+    for unit in units(waiting, batch.is_used):
         expected = batch.device.next_number
         if expected is None:
             await _again(batch, unit, decide)
         elif unit[0].number <= expected or batch.is_overdue(unit):
             batch.device.next_number = max(expected, unit[-1].number + 1)
+            batch.pass_settled()
             await _again(batch, unit, decide)
 
 

@@ -16,7 +16,7 @@ async def begin_anew(database: Database) -> int:
     What devices had handed in since the backup they do not hand in again: nobody waits for its numbers.
     """
     async with database.writing(ACROSS) as session:
-        nothing = update(DeviceState).values(next_number=None, acknowledged_seq=None)
+        nothing = update(DeviceState).values(next_number=None, used_numbers=None, acknowledged_seq=None)
         await session.execute(nothing.execution_options(synchronize_session=False))
         await session.commit()
     return await begin_epochs(database)
