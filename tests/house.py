@@ -15,13 +15,14 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database, Organisation, new_id, now
 from tournee.kernel.log import Change, Head
+from tournee.sync.reviving import reviving
 
 
 class House:
     """One organisation in a database. `run` performs a command as a role or as a given actor."""
 
     def __init__(self, database: Database) -> None:
-        self.kernel = Kernel(database, MEMBERSHIPS)
+        self.kernel = Kernel(database, MEMBERSHIPS, reviving(COMMANDS))
         self.database = database
         self.organisation_id = uuid4()
         self._actors: dict[str, Actor] = {}

@@ -46,6 +46,7 @@ from tournee.sync.door import Door
 from tournee.sync.endpoints import Sync
 from tournee.sync.pull import Feed
 from tournee.sync.reading import Pull
+from tournee.sync.reviving import reviving
 from tournee.sync.stream import Stream
 from tournee.sync.wake import Wake
 from tournee.web.admission import AdmissionMiddleware
@@ -83,7 +84,7 @@ class Parts:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = database = Database(settings.database_url)
-        self.kernel = Kernel(database, MEMBERSHIPS)
+        self.kernel = Kernel(database, MEMBERSHIPS, reviving(COMMANDS))
         self.tokens = Tokens(settings)
         self.authenticator = Authenticator(database, self.tokens)
         self.heads = Heads(database)

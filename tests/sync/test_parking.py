@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx2
 import pytest
 from sqlalchemy import select, update
 
@@ -15,12 +17,13 @@ from tests.sync.device import TestDevice
 from tournee.auth.models import Account
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Customer
+from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import new_id, now
 from tournee.sync import parking
 from tournee.sync.models import DeviceState, ParkedOperation
 from tournee.sync.push import push
-from tournee.sync.reviving import revive_for, revive_waiting
+from tournee.sync.reviving import revive_for, revive_missed, revive_waiting
 
 
 @pytest.fixture
@@ -75,6 +78,53 @@ async def test_grandchildren_follow_in_one_go(house: House, device: TestDevice) 
     await device.push(device.operation("createContact", customerId=customer, siteId=site, name="Demo"))
     await device.push(device.operation("createSite", id=site, customerId=customer, name="Demo House"))
     await device.push(device.operation("createCustomer", id=customer, name="Demo Hotel"))
+    assert len(await rows(house, Contact)) == 1
+
+
+async def test_a_child_goes_on_as_soon_as_the_office_makes_its_parent(house: House) -> None:
+    device, customer = await someone(house), new_id()
+    await device.push(child(device, customer))
+    await house.run("createCustomer", id=customer, name="Demo Hotel")
+    (contact,) = await rows(house, Contact)
+    (change,) = await house.changes(contact.id)
+    assert (change.actor_id, change.device_id) == (device.actor.id, device.id)
+
+
+async def test_a_child_that_goes_on_lets_its_own_children_go_on(house: House) -> None:
+    one, other, customer, site = await someone(house), await someone(house), new_id(), new_id()
+    await other.push(
+        other.operation("createContact", customerId=customer, siteId=site, name="Demo Reception")
+    )
+    await one.push(one.operation("createSite", id=site, customerId=customer, name="Demo House"))
+    await house.run("createCustomer", id=customer, name="Demo Hotel")
+    assert (len(await rows(house, Contact)), await rows(house, ParkedOperation)) == (1, [])
+
+
+async def test_a_parent_that_comes_while_its_child_is_being_parked_is_not_missed(house: House) -> None:
+    device, customer = await someone(house), new_id()
+    answer = await device.push_all([child(device, customer)])
+    # Whoever makes it sees nobody waiting yet.
+    alone = dataclasses.replace(house.kernel, goes_on=None)
+    create = COMMANDS["createCustomer"]
+    await alone.perform(
+        house.actor("MANAGER"), create, create.parse({"id": str(customer), "name": "Demo Hotel"})
+    )
+    await revive_missed(house.kernel, COMMANDS, device.actor, device.id, answer)
+    assert len(await rows(house, Contact)) == 1
+
+
+async def test_the_server_lets_children_go_on_at_a_mutation(
+    house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]
+) -> None:
+    device, customer = await someone(house), new_id()
+    headers = bearer(device.actor)
+    body = {"device": str(device.id), "schema": 2, "operations": [child(device, customer)]}
+    pushed = await client.post("/sync/push", json=body, headers=headers)
+    assert pushed.json()["outcomes"][0]["status"] == "parked"
+    query = "mutation ($input: CreateCustomerInput!) { createCustomer(input: $input) { __typename } }"
+    made = {"query": query, "variables": {"input": {"id": str(customer), "name": "Demo Hotel"}}}
+    answer = await client.post("/graphql", json=made, headers=headers)
+    assert answer.json() == {"data": {"createCustomer": {"__typename": "Customer"}}}
     assert len(await rows(house, Contact)) == 1
 
 
@@ -223,13 +273,13 @@ async def test_a_refused_unit_is_one_entry_that_names_all_of_it(house: House, de
 async def test_parked_work_of_an_account_that_was_disabled_stays(house: House) -> None:
     device, customer = await someone(house), new_id()
     await device.push(child(device, customer))
-    await house.run("createCustomer", id=customer, name="Demo Hotel")
     async with house.database.writing(house.organisation_id) as session:
         table: Any = Account.__table__
         own = table.c.id == device.actor.id
         connection = await session.connection()
         await connection.execute(update(table).where(own).values(status="DISABLED"))
         await session.commit()
+    await house.run("createCustomer", id=customer, name="Demo Hotel")
     await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() - timedelta(days=1))
     assert (await rows(house, Contact), len(await rows(house, ParkedOperation))) == ([], 1)
 

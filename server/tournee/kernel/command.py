@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -34,6 +35,8 @@ ResultT = TypeVar("ResultT")
 _TRANSIENT = frozenset({"40001", "40P01"})
 _ATTEMPTS = 5
 
+
+GoesOn = Callable[["Kernel", UUID, Collection[UUID]], Awaitable[None]]
 
 # Filled as domains are imported, for commands that carry out another, whatever domain it is of.
 COMMANDS_BY_NAME: dict[str, Command[Any, Any]] = {}
@@ -108,6 +111,8 @@ class Kernel:
 
     database: Database
     rules: MembershipRules
+    # Told, after the commit, of records that others may have waited for.
+    goes_on: GoesOn | None = None
 
     async def perform(
         self,
@@ -133,7 +138,6 @@ class Kernel:
                     tx = Transaction(self.database, session, actor, self.rules)
                     result = await work(tx)
                     await tx.commit()
-                    return result
             except IntegrityError as error:
                 if not is_transient(error):
                     raise Conflict("This clashes with a record that exists already.") from error
@@ -141,6 +145,10 @@ class Kernel:
                 if not is_transient(error) or attempt == _ATTEMPTS:
                     raise
                 structlog.get_logger().info("transaction_retried", attempt=attempt)
+            else:
+                if self.goes_on is not None and tx.notes.awaited:
+                    await self.goes_on(self, actor.organisation_id, tx.notes.awaited)
+                return result
         raise AssertionError("unreachable")
 
 

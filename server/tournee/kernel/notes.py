@@ -14,6 +14,8 @@ from tournee.kernel.fields import camel, check_texts, fields, values, wire_value
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
 
+Kept = tuple[list[Entry], set[UUID], set[UUID], dict[UUID, dict[str, Any]]]
+
 
 class Notes:
     """The entries of a transaction's log, and what was last noted of each row."""
@@ -21,6 +23,8 @@ class Notes:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.new: set[UUID] = set()
+        # Records that parked work may have waited for: it can go on now.
+        self.awaited: set[UUID] = set()
         self.flushed: set[Entity] = set()
         # What the running command has had in its hands: nothing else can it have changed.
         self.handed: set[Entity] = set()
@@ -97,12 +101,12 @@ class Notes:
             if seen is None or self._changes(row, seen):
                 raise UnloggedWrite(f"{type(row).__name__} was changed outside of a command.")
 
-    def copy(self) -> tuple[list[Entry], set[UUID], dict[UUID, dict[str, Any]]]:
+    def copy(self) -> Kept:
         """What `restore` takes, for a savepoint."""
-        return list(self.entries), set(self.new), dict(self._seen)
+        return list(self.entries), set(self.new), set(self.awaited), dict(self._seen)
 
-    def restore(self, kept: tuple[list[Entry], set[UUID], dict[UUID, dict[str, Any]]]) -> None:
-        self.entries, self.new, self._seen = kept
+    def restore(self, kept: Kept) -> None:
+        self.entries, self.new, self.awaited, self._seen = kept
         self.flushed.clear()
 
 

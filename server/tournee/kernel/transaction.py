@@ -112,6 +112,8 @@ class Transaction(Finding):
             row.id = new_id()
         elif row.id in self.notes.new or await self.ahead.is_taken(row.id):
             raise Invalid("This id is in use.", "id")
+        else:
+            self.notes.awaited.add(row.id)
         row.created_at = now()
         row.deleted = False
         apply_defaults(row)

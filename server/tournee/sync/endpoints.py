@@ -26,7 +26,7 @@ from tournee.sync.pull import records_now
 from tournee.sync.push import push
 from tournee.sync.reading import Pull
 from tournee.sync.report import Report
-from tournee.sync.reviving import revive_for
+from tournee.sync.reviving import revive_for, revive_missed
 from tournee.sync.stream import Stream
 from tournee.sync.surrender import surrender
 
@@ -81,6 +81,7 @@ class Sync:
         async with self.lane.turn(actor.id):
             answer = await push(self.kernel, self.commands, actor, device_id, operations, app, schema)
             await revive_for(self.kernel, self.commands, actor.organisation_id, answer.made, device_id)
+            await revive_missed(self.kernel, self.commands, actor, device_id, answer)
         self.pulls.acknowledged.note(actor, device_id, None, Report.read(body))
         ids = {outcome.record_id for outcome in answer.outcomes if outcome.record_id is not None}
         unread = list(ids - answer.records.keys())

@@ -43,13 +43,15 @@ class _StartOver(Exception):
 @dataclass
 class Answer:
     """What a push answers. `records` are those of the outcomes that are known already; `made` are the
-    records that came to exist."""
+    records that came to exist, `waits_for` those that did not when it `began_at` that seq."""
 
     outcomes: list[Outcome]
     checkpoint: int
     next_number: int | None
     records: Mapping[UUID, str]
     made: frozenset[UUID] = frozenset()
+    waits_for: frozenset[UUID] = frozenset()
+    began_at: int = 0
 
 
 async def push(
@@ -122,8 +124,9 @@ async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
     await replay(batch, _decide)
     checkpoint = await _commit(batch)
     outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in incoming.slots]
-    made = frozenset(batch.tx.notes.new)
-    return Answer(outcomes, checkpoint, batch.device.next_number, _records(batch), made)
+    made, parents = frozenset(batch.tx.notes.awaited), frozenset(batch.waits_for.values())
+    number, began_at = batch.device.next_number, batch.device.head
+    return Answer(outcomes, checkpoint, number, _records(batch), made, parents, began_at)
 
 
 def _records(batch: Batch) -> dict[UUID, str]:

@@ -13,21 +13,58 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.organisations import actor_of
 from tournee.kernel.actor import Actor
-from tournee.kernel.command import Kernel
+from tournee.kernel.command import GoesOn, Kernel
 from tournee.kernel.errors import Refused
 from tournee.kernel.log import Record
 from tournee.sync.batch import Commands
 from tournee.sync.models import DeviceState, ParkedOperation
-from tournee.sync.push import push
+from tournee.sync.push import Answer, push
+
+
+def reviving(commands: Commands) -> GoesOn:
+    """For the kernel, which knows of no devices."""
+
+    async def revive(kernel: Kernel, organisation_id: UUID, made: Collection[UUID]) -> None:
+        await revive_for(kernel, commands, organisation_id, made)
+
+    return revive
 
 
 async def revive_for(
-    kernel: Kernel, commands: Commands, organisation_id: UUID, made: Collection[UUID], device_id: UUID
+    kernel: Kernel,
+    commands: Commands,
+    organisation_id: UUID,
+    made: Collection[UUID],
+    device_id: UUID | None = None,
 ) -> None:
-    """Let other devices' children go on whose parents one device has just handed in."""
-    if made:
-        waits = and_(ParkedOperation.waits_for.in_(made), ParkedOperation.device_id != device_id)
-        await _revive(kernel, commands, organisation_id, waits, None)
+    """Let children go on whose parents somebody has just made, but for those of the device that did; and
+    then theirs."""
+    try:
+        while made:
+            waits: ColumnElement[bool] = ParkedOperation.waits_for.in_(made)
+            if device_id is not None:
+                waits = and_(waits, ParkedOperation.device_id != device_id)
+            made, device_id = await _revive(kernel, commands, organisation_id, waits, None), None
+    except Exception:  # noqa: BLE001 - whoever made the parent has made it; housekeeping tries again
+        structlog.get_logger().exception("parked_work_failed")
+
+
+async def revive_missed(
+    kernel: Kernel, commands: Commands, actor: Actor, device_id: UUID, answer: Answer
+) -> None:
+    """Parents that came while the push that parked their children was on its way to its commit: whoever
+    brought them saw no child waiting."""
+    if not answer.waits_for:
+        return
+    there = select(Record.id).where(
+        Record.organisation_id == actor.organisation_id,
+        Record.id.in_(answer.waits_for),
+        Record.seq > answer.began_at,
+    )
+    async with kernel.database.reading(actor.organisation_id) as session:
+        came = await session.scalar(there.limit(1))
+    if came is not None:
+        await push(kernel, commands, actor, device_id, [], absent=True)
 
 
 async def revive_waiting(
@@ -45,15 +82,19 @@ async def _revive(
     organisation_id: UUID,
     waits: ColumnElement[bool],
     patience: datetime | None,
-) -> None:
+) -> set[UUID]:
+    """The records that came to be by it."""
+    made: set[UUID] = set()
     for actor in await _whose(kernel, organisation_id, waits):
         assert actor.device_id is not None
         try:
-            await push(kernel, commands, actor, actor.device_id, [], patience=patience, absent=True)
+            answer = await push(kernel, commands, actor, actor.device_id, [], patience=patience, absent=True)
+            made |= answer.made
         except Refused as refusal:
             structlog.get_logger().info("parked_work_stays", device=str(actor.device_id), code=refusal.code)
         except Exception:  # noqa: BLE001 - it waits on; whoever made its parent has nothing to do with it
             structlog.get_logger().exception("parked_work_failed", device=str(actor.device_id))
+    return made
 
 
 async def _whose(kernel: Kernel, organisation_id: UUID, waits: ColumnElement[bool]) -> list[Actor]:
