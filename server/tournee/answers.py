@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 
 class Json(Response):
@@ -23,3 +25,13 @@ def coded(
 ) -> Json:
     """An error that a program can act on: `{"error": {"code": …, "message": …}}`."""
     return Json({"error": {"code": code, "message": message, **more}}, status, headers=headers)
+
+
+async def answer_instead(answer: Response, scope: Scope, receive: Receive, send: Send, close: int) -> None:
+    """Send the answer; to a WebSocket's handshake too where the server can, else close it with the code."""
+    if scope["type"] == "http":
+        await answer(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await WebSocket(scope, receive, send).send_denial_response(answer)
+    else:
+        await WebSocket(scope, receive, send).close(close)

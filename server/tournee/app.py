@@ -151,9 +151,8 @@ def _pages_elsewhere(settings: Settings) -> list[Middleware]:
 
 def _routes(parts: Parts) -> list[BaseRoute]:
     return [
-        # Asked most often, so found first.
         *_sync(parts).routes(),
-        *Endpoints(Sessions(parts.kernel, parts.tokens)).routes(),
+        *Endpoints(Sessions(parts.kernel, parts.tokens), parts.lanes).routes(),
         *health_routes(parts.database),
         contract_route(sync_contract(parts.settings.horizon_days)),
         *_graphql(parts),

@@ -4,10 +4,39 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import orjson
 import structlog
+
+# The request on whose behalf something is logged.
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+_LEVELS = {"warn": "warning", "exception": "error"}
+
+
+def _complete(_logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """In which request it was, how grave it is, and when: one step, as each request is logged."""
+    id = REQUEST_ID.get()
+    if id is not None:
+        event.setdefault("request_id", id)
+    event["level"] = _LEVELS.get(method, method)
+    event["timestamp"] = datetime.now(UTC).isoformat()
+    return event
+
+
+class _Lines:
+    """Writes each line at once; what it writes to is line-buffered."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def msg(self, line: str) -> None:
+        self._file.write(line + "\n")
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def _json(event: object, **options: Any) -> str:
@@ -16,11 +45,7 @@ def _json(event: object, **options: Any) -> str:
 
 def configure_logs(log_format: str) -> None:
     """Send structlog and the standard library's loggers to stderr in one form: `json` or `console`."""
-    shared: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    shared: list[structlog.types.Processor] = [_complete]
     # Without the values of local variables: tokens, passwords and people's data are among them.
     frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     renderer: list[structlog.types.Processor] = (
@@ -30,7 +55,7 @@ def configure_logs(log_format: str) -> None:
     )
     structlog.configure(
         processors=[*shared, *renderer],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
 
 from tests.auth.conftest import PASSWORD, Form
 from tests.house import House
+from tests.sync.test_admission import saturated
+from tournee.auth import passwords
 from tournee.kernel.actor import Actor
 
 
@@ -142,3 +146,47 @@ async def test_a_device_of_one_account_is_not_for_another(
     answer = await sign_in("b" + email, device=device)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
     assert answer.json()["code"] == "DEVICE_MISMATCH"
+
+
+async def test_too_many_who_sign_in_are_told_when_to_come_back_and_who_renews_is_not(
+    app: Starlette, technician: Actor, email: str, sign_in: Form, renew: Form
+) -> None:
+    granted = await sign_in(email)
+    async with saturated(app.state.lanes.sign_ins):
+        refused = await sign_in(email)
+        granted = await renew(granted)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "OVERLOADED")
+    assert 5 <= int(refused.headers["Retry-After"]) <= 30
+    async with saturated(app.state.lanes.renewals):
+        refused = await renew(granted)
+    assert (refused.status_code, granted.status_code) == (503, 200)
+    assert (await renew(granted)).status_code == 200
+
+
+async def test_who_was_turned_away_did_not_fail(
+    app: Starlette, technician: Actor, email: str, sign_in: Form
+) -> None:
+    async with saturated(app.state.lanes.sign_ins):
+        assert {(await sign_in(email)).status_code for _ in range(20)} == {503}
+    assert (await sign_in(email)).status_code == 200
+
+
+async def test_passwords_are_compared_a_few_at_a_time(
+    technician: Actor, email: str, sign_in: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparing = most = 0
+
+    async def slow_yes(_password: str, _hash: str | None) -> bool:
+        nonlocal comparing, most
+        comparing += 1
+        most = max(most, comparing)
+        await asyncio.sleep(0.01)
+        comparing -= 1
+        return True
+
+    monkeypatch.setattr("tournee.auth.sessions.is_password", slow_yes)
+    answers = await asyncio.gather(*(sign_in(email) for _ in range(60)))
+    assert most == passwords.AT_ONCE
+    told = Counter(answer.status_code for answer in answers)
+    assert told.keys() == {200, 503}
+    assert told[200] >= 40

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 import orjson
@@ -20,6 +20,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.graphql import OperationType
 
 from tournee.api.context import Context
+from tournee.api.documents import is_subscription
 from tournee.api.errors import NO_OPERATION, coded
 from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, preferred, read
 from tournee.api.schema import schema
@@ -27,6 +28,7 @@ from tournee.api.sockets import Socket, TextAdapter, token_check
 from tournee.catalogue import ENTITIES
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import new_id
+from tournee.kernel.lanes import Turn
 from tournee.settings import Settings
 from tournee.sync.pull import Feed
 from tournee.sync.wake import Wake
@@ -66,6 +68,8 @@ class Endpoint(GraphQL[None, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            if self.feed.lanes.streams.is_full:
+                raise self.feed.lanes.streams.overloaded()
             await super().__call__(scope, receive, send)
             return
         request = Request(scope, receive)
@@ -139,9 +143,25 @@ class Endpoint(GraphQL[None, None]):
             context_value=context,
             allowed_operation_types=allowed,
         )
-        return StreamingResponse(
-            _events(source, self.heartbeat_seconds), media_type=EVENTS, headers=_STREAM_HEADERS
-        )
+        lanes, account = self.feed.lanes, request.scope["actor"].id
+        places = [lanes.streams.turn(account)]
+        if not is_subscription(asked.query, asked.operation_name):
+            places.append(lanes.queries.turn(account))
+        return _Events(_events(source, self.heartbeat_seconds), places)
+
+
+class _Events(StreamingResponse):
+    """Server-sent events, sent while we have these turns."""
+
+    def __init__(self, events: AsyncIterator[bytes], turns: Sequence[Turn]) -> None:
+        super().__init__(events, media_type=EVENTS, headers=_STREAM_HEADERS)
+        self.turns = turns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with contextlib.AsyncExitStack() as held:
+            for turn in self.turns:
+                await held.enter_async_context(turn)
+            await super().__call__(scope, receive, send)
 
 
 def _not_this_way(error: InvalidOperationTypeError) -> BadRequest:

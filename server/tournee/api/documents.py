@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, parse
+from graphql import DocumentNode, GraphQLError, OperationType, get_operation_ast, parse
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
@@ -56,6 +56,17 @@ def _prepare(schema: Any, text: str, rules: tuple[Any, ...]) -> Prepared:
         return Prepared(None)
     errors = exceeded(document) or validate_document(schema, document, rules)
     return Prepared(document, errors, {} if errors else required_scopes(schema, document))
+
+
+def is_subscription(text: str, operation: str | None) -> bool:
+    """Whether this operation of the document is one; what cannot be read is none."""
+    if "subscription" not in text:
+        return False
+    try:
+        found = get_operation_ast(parse(text, max_tokens=MOST_TOKENS), operation)
+    except GraphQLError:
+        return False
+    return found is not None and found.operation is OperationType.SUBSCRIPTION
 
 
 def _check_variables(variables: Any) -> list[GraphQLError]:

@@ -11,7 +11,9 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.errors import Refused
+from tournee.kernel.lanes import Overloaded
 
+OVERLOADED = "Too many ask at once; come back later."
 HIDDEN = "Something went wrong on our side."
 NO_OPERATION = "The document has no such operation."
 
@@ -41,6 +43,16 @@ def coded(message: str, code: str, **extensions: Any) -> GraphQLError:
     return GraphQLError(message, extensions={"code": code, **extensions})
 
 
+def overloaded(cause: Overloaded) -> GraphQLError:
+    """What an operation is told for which there is no turn."""
+    return GraphQLError(OVERLOADED, extensions=_come_back(cause))
+
+
+def _come_back(cause: Overloaded) -> dict[str, Any]:
+    code = "TOO_MANY_AT_ONCE" if cause.greedy else "OVERLOADED"
+    return {"code": code, "retryAfter": cause.retry_after}
+
+
 def present(errors: Sequence[GraphQLError], request_id: str) -> list[GraphQLError]:
     """The errors as they may leave the server; what is not expected is logged and masked."""
     return [_present(error, request_id) for error in errors]
@@ -57,6 +69,8 @@ def _present(error: GraphQLError, request_id: str) -> GraphQLError:
         return _again(error, NO_OPERATION, {"code": "BAD_REQUEST"})
     if isinstance(cause, InvalidOperationTypeError):
         return _again(error, error.message, {"code": "METHOD_NOT_ALLOWED"})
+    if isinstance(cause, Overloaded):
+        return _again(error, OVERLOADED, _come_back(cause))
     if cause is not None:
         structlog.get_logger().error("graphql_failed", request_id=request_id, path=error.path, exc_info=cause)
         return _again(error, HIDDEN, {"code": "INTERNAL", "id": request_id})

@@ -6,16 +6,23 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 import orjson
 from starlette.types import Scope
 from starlette.websockets import WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
+    BaseGraphQLTransportWSHandler,
+    Operation,
+)
 
+from tournee.api.documents import is_subscription
+from tournee.api.errors import overloaded
 from tournee.api.limits import MOST_CHARACTERS
 from tournee.auth.tokens import TokenRefused
+from tournee.kernel.lanes import Lanes, Overloaded, Turn
 from tournee.kernel.tail import Tail
 
 # How long a token that ran out or was taken back may still be used on an open connection. All
@@ -62,9 +69,13 @@ class TextAdapter(ASGIWebSocketAdapter):
 
 
 class Socket(BaseGraphQLTransportWSHandler[Any, None]):
-    """One connection. Closes with 4400 for what is no message, 4401 for who may not come in."""
+    """One connection, with a place among the streams.
+
+    Closes with 4400 for what is no message, 4401 for who may not come in, 1013 where there is no place.
+    """
 
     watch: asyncio.Task[None] | None = None
+    place: Turn | None = None
 
     async def handle_message(self, message: Any) -> None:
         if not _well_formed(message):
@@ -77,8 +88,12 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             scope = self.websocket.ws.scope  # type: ignore[attr-defined]
             try:
                 check = await self._sign_in(scope, token_in(message.get("payload")))
+                await self._take_place(scope["actor"].id)
             except TokenRefused as refusal:
                 await self._turn_away(refusal)
+                return
+            except Overloaded as overloaded:
+                await self.websocket.close(1013, f"OVERLOADED; come back in {overloaded.retry_after} s")
                 return
             self.context = self.view.context_for(scope)  # type: ignore[attr-defined]
             self.watch = asyncio.create_task(self._watch(check))
@@ -91,6 +106,27 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
         if scope.get("actor") is None:
             raise TokenRefused("UNAUTHENTICATED", "Sign in and send the access token.")
         return token_check(scope, self.view.feed.tail, token)  # type: ignore[attr-defined]
+
+    async def _take_place(self, account_id: UUID) -> None:
+        place = self._lanes.streams.turn(account_id)
+        await place.__aenter__()
+        self.place = place
+
+    @property
+    def _lanes(self) -> Lanes:
+        lanes: Lanes = self.view.feed.lanes  # type: ignore[attr-defined]
+        return lanes
+
+    async def run_operation(self, operation: Operation[Any, None]) -> None:
+        """What is answered once takes a turn, as it does over HTTP; what goes on has the socket's place."""
+        if is_subscription(operation.query, operation.operation_name):
+            await super().run_operation(operation)
+            return
+        try:
+            async with self._lanes.queries.turn(self.context.actor.id):
+                await super().run_operation(operation)
+        except Overloaded as cause:
+            await operation.send_initial_errors([overloaded(cause)])
 
     async def _watch(self, check: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -111,6 +147,8 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             with contextlib.suppress(asyncio.CancelledError):
                 await self.watch
         await super().shutdown()
+        if self.place is not None:
+            await self.place.__aexit__()
 
 
 def _well_formed(message: Any) -> bool:

@@ -17,8 +17,10 @@ from tournee.api.nodes import Nodes
 from tournee.api.scalars import optional
 from tournee.kernel.actor import Scope
 from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.lanes import Overloaded
 from tournee.kernel.log import Change, Head, Record
 from tournee.sync.cursor import MAX_ID, Cursor
+from tournee.sync.messages import SEQ_LIMIT
 
 _PAGE = 500
 _LOOK_AGAIN_SECONDS = 1.0
@@ -48,7 +50,11 @@ async def _changes(
     look = _office if context.actor.sees_all else _own
     while not context.closing:
         await context.authorise()
-        seen, place, more = await look(context, place)
+        try:
+            seen, place, more = await look(context, place)
+        except Overloaded as overloaded:
+            await _wait(context, SEQ_LIMIT, overloaded.retry_after)
+            continue
         for change in seen:
             if entities is None or change.entity in entities:
                 await context.renew()
@@ -57,14 +63,17 @@ async def _changes(
             await _wait(context, place.seq)
 
 
-async def _wait(context: Context, seq: int) -> None:
+async def _wait(context: Context, seq: int, seconds: float = _LOOK_AGAIN_SECONDS) -> None:
     if context.wake is None:
-        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        await asyncio.sleep(seconds)
     else:
-        await context.wake.wait(context.actor.organisation_id, seq, _LOOK_AGAIN_SECONDS)
+        await context.wake.wait(context.actor.organisation_id, seq, seconds)
 
 
 async def _head(context: Context) -> Cursor:
+    if context.feed.tail is not None:
+        head = await context.feed.tail.heads.now(context.actor.organisation_id)
+        return Cursor(head.epoch, head.seq)
     async with context.kernel.database.reading(context.actor.organisation_id) as session:
         row = await session.execute(
             select(Head.epoch, Head.seq).where(Head.organisation_id == context.actor.organisation_id)
@@ -73,10 +82,20 @@ async def _head(context: Context) -> Cursor:
         return Cursor(epoch, seq)
 
 
+async def _is_quiet(context: Context, place: Cursor) -> bool:
+    """Whether nothing was committed since; one look serves all who ask."""
+    return context.feed.tail is not None and place == await _head(context)
+
+
 async def _office(context: Context, place: Cursor) -> tuple[Sequence[Seen], Cursor, bool]:
     """The log past the place, on one snapshot with the head: every change, in order."""
     actor = context.actor
-    async with context.kernel.database.reading(context.actor.organisation_id) as session:
+    if await _is_quiet(context, place):
+        return (), place, False
+    async with (
+        context.feed.lanes.queries.turn(actor.id),
+        context.kernel.database.reading(actor.organisation_id) as session,
+    ):
         head = (
             await session.execute(select(Head).where(Head.organisation_id == actor.organisation_id))
         ).scalar_one()

@@ -72,7 +72,7 @@ class Authenticator:
 
     def _verify(self, token: str) -> Verified:
         verified = self._verified.get(token)
-        if verified is None or verified.expires <= now():
+        if verified is None or verified.expires_at <= now().timestamp():
             self._verified.pop(token, None)
             verified = self.tokens.verify(token)
             _remember(self._verified, token, verified)

@@ -18,6 +18,7 @@ from tournee.auth.passwords import LONGEST
 from tournee.auth.sessions import Grant, GrantRefused, Sessions
 from tournee.kernel.errors import Refused
 from tournee.kernel.inputs import UNSET, Unset
+from tournee.kernel.lanes import Lanes
 
 PATHS = frozenset({"/auth/token", "/auth/wiped", "/.well-known/jwks.json"})
 
@@ -36,8 +37,9 @@ class _BadRequest(Exception):
 class Endpoints:
     """The routes of signing in."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, lanes: Lanes) -> None:
         self.sessions = sessions
+        self.lanes = lanes
         self.attempts = Attempts()
 
     def routes(self) -> list[Route]:
@@ -53,7 +55,7 @@ class Endpoints:
             form = await _form(request)
             kind = _field(form, "grant_type")
             if kind == "refresh_token":
-                return self._granted(await self.sessions.refresh(_field(form, "refresh_token")))
+                return await self._by_refresh_token(_field(form, "refresh_token"))
             if kind == "password":
                 return await self._by_password(request, form)
         except _BadRequest as refusal:
@@ -68,13 +70,19 @@ class Endpoints:
         device = _device(form)
         address = request.client.host if request.client else ""
         if wait := self.attempts.wait(name, address):
-            slow = {**_NO_STORE, "Retry-After": str(wait)}
-            body = {"error": "slow_down", "error_description": "Too many failed sign-ins; wait."}
-            return Json(body, 429, headers=slow)
-        began = self.attempts.begin(name, address)
-        grant = await self.sessions.sign_in(name, password, device)
+            return _slow_down(wait)
+        async with self.lanes.sign_ins.turn(None):
+            # Those before us in line may have failed meanwhile.
+            if wait := self.attempts.wait(name, address):
+                return _slow_down(wait)
+            began = self.attempts.begin(name, address)
+            grant = await self.sessions.sign_in(name, password, device)
         self.attempts.succeeded(name, address, began)
         return self._granted(grant)
+
+    async def _by_refresh_token(self, token: str) -> Response:
+        async with self.lanes.renewals.turn(None):
+            return self._granted(await self.sessions.refresh(token))
 
     def _granted(self, grant: Grant) -> Response:
         body = {
@@ -88,7 +96,9 @@ class Endpoints:
     async def wiped(self, request: Request) -> Response:
         """A revoked device confirms, with the refresh token it had, that its copy is gone."""
         try:
-            await self.sessions.confirm_wipe(_field(await _form(request), "refresh_token"))
+            token = _field(await _form(request), "refresh_token")
+            async with self.lanes.renewals.turn(None):
+                await self.sessions.confirm_wipe(token)
         except _BadRequest as refusal:
             return _error(refusal.error, refusal.description)
         except (GrantRefused, Refused):
@@ -98,6 +108,11 @@ class Endpoints:
     async def keys(self, request: Request) -> Response:
         """The public keys, as a JSON Web Key Set."""
         return Json(self.sessions.tokens.ring.published(), headers={"Cache-Control": "max-age=300"})
+
+
+def _slow_down(seconds: int) -> Response:
+    body = {"error": "slow_down", "error_description": "Too many failed sign-ins; wait."}
+    return Json(body, 429, headers={**_NO_STORE, "Retry-After": str(seconds)})
 
 
 async def _form(request: Request) -> Mapping[str, str]:

@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
 
-from tournee.answers import Json, coded
+from tournee.answers import Json, answer_instead, coded
 from tournee.auth.authenticate import Authenticator
 from tournee.auth.tokens import TokenRefused, Verified
 
@@ -37,10 +36,10 @@ class AuthenticationMiddleware:
             try:
                 verified = await self._verified(scope)
             except TokenRefused as refusal:
-                return await _refuse(refused(refusal), scope, receive, send)
+                return await answer_instead(refused(refusal), scope, receive, send, close=4401)
             if verified is not None:
                 scope["actor"] = verified.actor
-                scope["token_expires_at"] = verified.expires.timestamp()
+                scope["token_expires_at"] = verified.expires_at
         return await self.app(scope, receive, send)
 
     async def _verified(self, scope: Scope) -> Verified | None:
@@ -58,8 +57,10 @@ def surrender_token(scope: Scope) -> str | None:
 
     It lets in nowhere but at a push, which then only keeps what it is given.
     """
+    if scope["path"] != "/sync/push":
+        return None
     headers = [value for name, value in scope["headers"] if name == b"authorization"]
-    if scope["path"] != "/sync/push" or len(headers) != 1:
+    if len(headers) != 1:
         return None
     scheme, _, token = headers[0].decode("latin-1").strip().partition(" ")
     return token.strip() if scheme.lower() == "surrender" else None
@@ -81,12 +82,3 @@ def unauthenticated() -> Json:
         "Sign in first: POST /auth/token.",
         headers={"WWW-Authenticate": "Bearer"},
     )
-
-
-async def _refuse(answer: Json, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
-        await answer(scope, receive, send)
-    elif "websocket.http.response" in scope.get("extensions", {}):
-        await WebSocket(scope, receive, send).send_denial_response(answer)
-    else:
-        await WebSocket(scope, receive, send).close(4401)

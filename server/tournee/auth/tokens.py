@@ -34,10 +34,10 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True)
 class Verified:
-    """What a genuine token says."""
+    """What a genuine token says, and until which second of the epoch it is good."""
 
     actor: Actor
-    expires: datetime
+    expires_at: float
 
 
 class Tokens:
@@ -93,4 +93,5 @@ class Tokens:
         actor = actor_of(
             UUID(claims["org"]), UUID(claims["sub"]), Role(claims["role"]), UUID(device) if device else None
         )
-        return Verified(actor, datetime.fromtimestamp(claims["exp"], UTC))
+        # By way of a date, which refuses a number that is no time.
+        return Verified(actor, datetime.fromtimestamp(claims["exp"], UTC).timestamp())

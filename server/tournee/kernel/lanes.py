@@ -161,5 +161,8 @@ class Lanes:
     pushes: Lane = field(default_factory=lambda: Lane(8, 400, 4, patience=20.0, back_after=(5, 30)))
     pulls: Lane = field(default_factory=lambda: Lane(4, 200, 4, back_after=(5, 20)))
     snapshots: Lane = field(default_factory=lambda: Lane(2, 20, 2, back_after=(5, 30)))
+    # A password costs a quarter of a second of a core; a renewal is a short transaction.
+    sign_ins: Lane = field(default_factory=lambda: Lane(2, 40, 2, patience=15.0, back_after=(5, 30)))
+    renewals: Lane = field(default_factory=lambda: Lane(3, 300, 4, back_after=(5, 30)))
     queries: Lane = field(default_factory=lambda: Lane(8, 200, 64))
     streams: Lane = field(default_factory=lambda: Lane(5_000, 0, 100, back_after=(5, 30)))

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Awaitable
 
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tournee.answers import coded
+from tournee.answers import answer_instead, coded
+from tournee.logs import REQUEST_ID
 from tournee.web.metrics import count
 from tournee.web.overload import come_back, overload_of
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
 
 
-@dataclass
-class _Seen:
-    """What was sent so far."""
+class _Answer:
+    """What is sent, under the name of its request."""
 
-    status: int = 0
-    is_stream: bool = False
+    __slots__ = ("_id", "_send", "is_stream", "status")
+
+    def __init__(self, id: str, send: Send) -> None:
+        self._id = id
+        self._send = send
+        self.status = 0
+        self.is_stream = False
+
+    def send(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.is_stream = _is_stream(message)
+            headers = [*message["headers"], (b"x-request-id", self._id.encode())]
+            message = {**message, "headers": headers}
+        return self._send(message)
 
 
 class RequestMiddleware:
@@ -35,53 +48,60 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.log = structlog.get_logger()
+        self.log = structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         id = scope["request_id"] = _request_id(scope)
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=id)
+        REQUEST_ID.set(id)
         if scope["type"] == "websocket":
-            return await self.app(scope, receive, send)
-        seen = _Seen()
+            return await self._socket(scope, receive, send)
+        answer = _Answer(id, send)
         started = time.perf_counter()
+        try:
+            await self.app(scope, receive, answer.send)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is masked
+            await self._mask(error, scope, receive, answer)
+        finally:
+            self._account_for(scope, answer, time.perf_counter() - started)
 
-        async def named_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                seen.status = message["status"]
-                seen.is_stream = _is_stream(message)
-                message = {**message, "headers": [*message["headers"], (b"x-request-id", id.encode())]}
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal answered
+            answered = True
             await send(message)
 
         try:
-            await self._masked(scope, receive, named_send, seen)
-        finally:
-            self._account_for(scope, seen, time.perf_counter() - started)
-
-    async def _masked(self, scope: Scope, receive: Receive, send: Send, seen: _Seen) -> None:
-        try:
-            await self.app(scope, receive, send)
-        except ClientDisconnect:
-            self.log.info("client_disconnected")
+            await self.app(scope, receive, noting_send)
         except Exception as error:
             overloaded = overload_of(error)
-            if overloaded is not None and not seen.status:
-                await come_back(overloaded)(scope, receive, send)
-                return
-            self.log.exception("request_failed", method=scope["method"], path=scope["path"])
-            if seen.status:
-                # Half an answer is out: only breaking the connection tells that it is no whole one.
+            if overloaded is None or answered:
                 raise
-            message = "Something went wrong on our side; it was logged under this request id."
-            answer = coded(500, "INTERNAL", message, requestId=scope["request_id"])
-            await answer(scope, receive, send)
+            await answer_instead(come_back(overloaded), scope, receive, send, close=1013)
 
-    def _account_for(self, scope: Scope, seen: _Seen, seconds: float) -> None:
+    async def _mask(self, error: Exception, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        if isinstance(error, ClientDisconnect):
+            self.log.info("client_disconnected")
+            return
+        overloaded = overload_of(error)
+        if overloaded is not None and not answer.status:
+            await come_back(overloaded)(scope, receive, answer.send)
+            return
+        self.log.error("request_failed", method=scope["method"], path=scope["path"], exc_info=error)
+        if answer.status:
+            # Half an answer is out: only breaking the connection tells that it is no whole one.
+            raise error
+        message = "Something went wrong on our side; it was logged under this request id."
+        instead = coded(500, "INTERNAL", message, requestId=scope["request_id"])
+        await instead(scope, receive, answer.send)
+
+    def _account_for(self, scope: Scope, answer: _Answer, seconds: float) -> None:
         route = _route(scope)
-        count(route, scope["method"], seen.status, None if seen.is_stream else seconds)
-        if route in _QUIET and seen.status < 400:
+        count(route, scope["method"], answer.status, None if answer.is_stream else seconds)
+        if route in _QUIET and answer.status < 400:
             return
         actor = scope.get("actor")
         self.log.info(
@@ -89,7 +109,7 @@ class RequestMiddleware:
             method=scope["method"],
             route=route,
             path=scope["path"],
-            status=seen.status,
+            status=answer.status,
             milliseconds=round(seconds * 1000, 1),
             account=str(actor.id) if actor else None,
         )
@@ -103,7 +123,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             return str(value.decode())
-    return secrets.token_hex(16)
+    return f"{random.getrandbits(128):032x}"
 
 
 def _route(scope: Scope) -> str:
@@ -114,9 +134,10 @@ _STREAMS = (b"text/event-stream", b"multipart/mixed")
 
 
 def _is_stream(start: Message) -> bool:
-    return any(
-        name.lower() == b"content-type" and value.startswith(_STREAMS) for name, value in start["headers"]
-    )
+    for name, value in start["headers"]:
+        if name == b"content-type":
+            return bool(value.startswith(_STREAMS))
+    return False
 
 
 class _TooLarge(Exception):
