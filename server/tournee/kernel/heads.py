@@ -37,7 +37,8 @@ class Heads:
         self._database = database
         self._waiting: dict[UUID, list[asyncio.Future[HeadNow]]] = {}
         self._asking: asyncio.Task[None] | None = None
-        self._connection: psycopg.AsyncConnection[tuple[UUID, UUID, int, int]] | None = None
+        # Kept as long as its connection: making a cursor costs as much as asking.
+        self._cursor: psycopg.AsyncCursor[tuple[UUID, UUID, int, int]] | None = None
 
     def now(self, organisation_id: UUID) -> asyncio.Future[HeadNow]:
         """The head as it stands at some moment after this call."""
@@ -67,10 +68,10 @@ class Heads:
             return {id: HeadNow(epoch, seq, floor) for id, epoch, seq, floor in rows}
 
     async def _read_postgresql(self, organisations: list[UUID]) -> dict[UUID, HeadNow]:
-        fresh = self._connection is None or self._connection.closed
+        fresh = self._cursor is None or self._cursor.connection.closed
         try:
-            connection = await self._connected()
-            rows = await (await connection.execute(_QUESTION, (organisations,))).fetchall()
+            cursor = await self._connected()
+            rows = await (await cursor.execute(_QUESTION, (organisations,))).fetchall()
         except psycopg.OperationalError:
             await self.close()
             if fresh:
@@ -79,12 +80,13 @@ class Heads:
             return await self._read_postgresql(organisations)
         return {id: HeadNow(epoch, seq, floor) for id, epoch, seq, floor in rows}
 
-    async def _connected(self) -> psycopg.AsyncConnection[tuple[UUID, UUID, int, int]]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(
+    async def _connected(self) -> psycopg.AsyncCursor[tuple[UUID, UUID, int, int]]:
+        if self._cursor is None or self._cursor.connection.closed:
+            connection = await psycopg.AsyncConnection.connect(
                 self._database.plain_url, autocommit=True, options=session_options(ACROSS)
             )
-        return self._connection
+            self._cursor = connection.cursor()
+        return self._cursor
 
     async def close(self) -> None:
         if (
@@ -95,10 +97,10 @@ class Heads:
             self._asking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._asking
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
+        if self._cursor is not None:
+            cursor, self._cursor = self._cursor, None
             with contextlib.suppress(psycopg.Error):
-                await connection.close()
+                await cursor.connection.close()
 
 
 def _tell(

@@ -66,7 +66,7 @@ class CursorCodec:
     def __init__(self, key: bytes) -> None:
         self._key = key
         # What was read before, by its text: an idle device comes back with the same one again and again.
-        self._known: dict[str, tuple[str, str, str, Cursor]] = {}
+        self._known: dict[str, tuple[UUID, UUID, str, Cursor]] = {}
 
     def _sign(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, "sha256")[:16]
@@ -75,7 +75,7 @@ class CursorCodec:
         parts = [cursor.epoch.hex, cursor.seq, cursor.id.hex, int(cursor.phase)]
         if cursor.snapshot:
             parts += [cursor.scope.hex, cursor.done, cursor.total]
-        body = orjson.dumps([*_owner(actor), *parts])
+        body = orjson.dumps([actor.organisation_id.hex, actor.id.hex, sight(actor), *parts])
         return base64.urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
 
     def decode(self, text: str, actor: Actor) -> Cursor:
@@ -86,11 +86,12 @@ class CursorCodec:
             if len(self._known) >= _MOST_KNOWN:
                 del self._known[next(iter(self._known))]
             self._known[text] = known
-        if known[:3] != _owner(actor):
+        organisation_id, account_id, seen, cursor = known
+        if account_id != actor.id or organisation_id != actor.organisation_id or seen != sight(actor):
             raise ResyncNeeded
-        return known[3]
+        return cursor
 
-    def _read(self, text: str) -> tuple[str, str, str, Cursor]:
+    def _read(self, text: str) -> tuple[UUID, UUID, str, Cursor]:
         try:
             raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         except (ValueError, binascii.Error):
@@ -101,8 +102,4 @@ class CursorCodec:
         organisation, account, seen, epoch, seq, id, phase, *snapshot = orjson.loads(body)
         scope, done, total = snapshot or (MIN_ID.hex, 0, 0)
         place = Cursor(UUID(hex=epoch), seq, UUID(hex=id), Phase(phase), UUID(hex=scope), done, total)
-        return organisation, account, seen, place
-
-
-def _owner(actor: Actor) -> tuple[str, str, str]:
-    return actor.organisation_id.hex, actor.id.hex, sight(actor)
+        return UUID(hex=organisation), UUID(hex=account), seen, place

@@ -46,8 +46,9 @@ class Sync:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/sync/push", self._push_or_surrender, methods=["POST"]),
+            # Asked most often, so found first.
             *self.pulls.routes(),
+            Route("/sync/push", self._push_or_surrender, methods=["POST"]),
             *self.streams.routes(),
             *self.checking.routes(),
         ]

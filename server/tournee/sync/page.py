@@ -65,9 +65,10 @@ class Page:
         progress = self.progress
         told = "" if progress is None else f',"progress":{{"done":{progress.done},"total":{progress.total}}}'
         more = "true" if self.more else "false"
-        checkpoint = "null" if self.checkpoint is None else self.checkpoint
+        checkpoint = self.checkpoint
         return (
-            f'{{"changes":[{self.text}],"cursor":"{cursor}","checkpoint":{checkpoint},'
+            f'{{"changes":[{self.text}],"cursor":"{cursor}",'
+            f'"checkpoint":{"null" if checkpoint is None else checkpoint},'
             f'"more":{more},"resync":false{told}}}'
         )
 

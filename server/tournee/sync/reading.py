@@ -56,7 +56,7 @@ class Pull:
             else:
                 page = await self.feed.pull(actor, cursor, limit, recent)
                 # Where nothing moved, the cursor that came in goes back.
-                given = text if text and page.cursor == cursor else self.cursors.encode(page.cursor, actor)
+                given = text if text and page.cursor is cursor else self.cursors.encode(page.cursor, actor)
         except ResyncNeeded:
             await send_json(send, RESYNC.encode())
             return

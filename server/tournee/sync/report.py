@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 _GREATEST = 2**53 - 1
+_SAID = frozenset({"app", "schema", "queue", "clockSkew"})
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Report:
     @staticmethod
     def of_query(query: Mapping[str, str]) -> Report:
         """Of a pull: the same, as parameters, `queue` as JSON."""
+        if query.keys().isdisjoint(_SAID):
+            return NOTHING_SAID
         body: dict[str, Any] = {"app": query.get("app")}
         for name in ("schema", "clockSkew", "queue"):
             try:
