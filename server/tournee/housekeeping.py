@@ -19,6 +19,7 @@ from tournee.kernel.engines import ACROSS
 from tournee.kernel.horizon import forget, raise_floor
 from tournee.people.jobs import move_windows
 from tournee.settings import Settings
+from tournee.sync.given_up import purge_given_up
 from tournee.sync.receipts import purge_receipts
 from tournee.sync.reviving import revive_waiting
 from tournee.sync.surrender import rescue_stranded
@@ -59,6 +60,7 @@ async def once(kernel: Kernel, settings: Settings) -> None:
         accepted_since = now() - timedelta(days=settings.operations_days)
         await forget(kernel.database, organisation_id, accepted_since)
         await purge_receipts(kernel.database, organisation_id, accepted_since)
+        await purge_given_up(kernel.database, organisation_id, accepted_since)
         patience = now() - timedelta(days=settings.parked_days)
         await revive_waiting(kernel, COMMANDS_BY_NAME, organisation_id, patience)
     if kernel.database.is_sqlite:

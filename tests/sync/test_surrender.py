@@ -19,6 +19,7 @@ from tournee.auth.models import Device
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict
+from tournee.kernel.database import new_id
 from tournee.kernel.errors import (
     Blocked,
     Forbidden,
@@ -388,3 +389,20 @@ async def test_it_is_decided_in_the_inbox_like_any_other_conflict(phone: Phone) 
     assert await phone.count(Customer) == 1
     decided = [(row.resolution, row.note, row.resolution_operation_id is None) for row in await phone.inbox()]
     assert decided == [("TAKE_MINE", "Demo", False), ("KEEP_THEIRS", None, False)]
+
+
+@pytest.mark.parametrize(("resolution", "made"), [("TAKE_MINE", 1), ("KEEP_THEIRS", 0)])
+async def test_what_waits_elsewhere_for_surrendered_work_follows_the_decision(
+    phone: Phone, resolution: str, made: int
+) -> None:
+    account = await phone.house.account("MANAGER")
+    other, customer = TestDevice(phone.house, actor=account), new_id()
+    child = other.operation("createContact", customerId=customer, name="Demo Reception")
+    assert (await other.push(child))[0].status == "parked"
+    await phone.revoke(surrender=True)
+    await phone.surrender(phone.device.operation("createCustomer", id=customer, name="Demo Hotel"))
+    (entry,) = await phone.inbox()
+    await phone.house.run("resolveConflict", conflictId=entry.id, resolution=resolution)
+    assert (await phone.count(Contact), await phone.count(ParkedOperation)) == (made, 0)
+    (outcome,) = await other.push(child)
+    assert (outcome.status, outcome.code) == (("duplicate", None) if made else ("rejected", "PARENT_REFUSED"))

@@ -13,6 +13,7 @@ from tournee.conflicts.deciding import ResolveConflict, Situation
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.errors import Blocked
 from tournee.kernel.transaction import Transaction
+from tournee.sync.given_up import give_up
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation
 from tournee.sync.parking import operations
@@ -36,14 +37,21 @@ async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> 
         raise Blocked("There is nothing left to be done.", "resolution")
     async with tx.acting(actor_of(tx.organisation_id, owners[0].id, owners[0].role, conflict.device_id)):
         decided = [(one, await carry_out(tx, one, _device(conflict).id)) for one in queue]
-    await _settle(tx, conflict, decided)
+    # What was refused has its receipt already.
+    if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
+        await settle(tx, _device(conflict), decided)
 
 
 async def dismiss(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
-    """Leave it without effect; the conflict keeps what it was."""
+    """Leave it without effect; the conflict keeps what it was. What waits for a record that it was to make
+    is refused in turn."""
     conflict = situation.conflict
-    queue = await _queue(tx, conflict)
-    await _settle(tx, conflict, [(one, Outcome(str(one.id), "rejected", code="DISMISSED")) for one in queue])
+    await give_up(tx, [operation.get("input") for operation in conflict.mine["operations"]])
+    if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
+        dismissed = [
+            (one, Outcome(str(one.id), "rejected", code="DISMISSED")) for one in await _queue(tx, conflict)
+        ]
+        await settle(tx, _device(conflict), dismissed)
 
 
 async def _queue(tx: Transaction, conflict: Conflict) -> list[PushedOperation]:
@@ -74,11 +82,3 @@ def _device(conflict: Conflict) -> Device:
     return Device(
         organisation_id=conflict.organisation_id, id=conflict.device_id, account_id=conflict.actor_id
     )
-
-
-async def _settle(
-    tx: Transaction, conflict: Conflict, decided: list[tuple[PushedOperation, Outcome]]
-) -> None:
-    """What was refused has its receipt already."""
-    if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
-        await settle(tx, _device(conflict), decided)

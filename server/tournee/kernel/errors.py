@@ -99,6 +99,12 @@ class UnitRefused(Refused):
     code = "UNIT_REFUSED"
 
 
+class ParentRefused(Refused):
+    """The record that this names will not come: the operation that was to make it was refused."""
+
+    code = "PARENT_REFUSED"
+
+
 class ParkedLimit(Refused):
     """Too much of this device waits already; this was not kept."""
 

@@ -18,6 +18,7 @@ from tournee.kernel.errors import NotOffline, Refused, UnknownCommand
 from tournee.kernel.references import lock_order, references
 from tournee.kernel.transaction import Transaction
 from tournee.sync.devices import LockedDevice
+from tournee.sync.given_up import given_up_among
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import ParkedOperation, Receipt
 
@@ -51,6 +52,8 @@ class Batch:
     ready: dict[UUID, Ready | Refused] = field(default_factory=dict)
     decided: list[tuple[PushedOperation, Outcome]] = field(default_factory=list)
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
+    # Whether records that are missing will not come, as far as somebody asked.
+    given_up: dict[UUID, bool] = field(default_factory=dict)
     unparked: list[UUID] = field(default_factory=list)
     to_park: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     # Units that somebody in the office must hear of.
@@ -121,6 +124,18 @@ class Batch:
         """Whether it has waited for as long as anything may."""
         parked = self.parked.get(unit[0].id)
         return parked is not None and self.patience is not None and parked.received_at < self.patience
+
+    @property
+    def will_not_come(self) -> set[UUID]:
+        """Records that were given up, as far as somebody asked or this push did."""
+        return {id for id, gone in self.given_up.items() if gone}
+
+    async def is_given_up(self, id: UUID) -> bool:
+        """Whether the operation that was to make this record was refused for good."""
+        if id not in self.given_up:
+            found = await given_up_among(self.tx.session, self.device.organisation_id, [id])
+            self.given_up[id] = bool(found)
+        return self.given_up[id]
 
     def read(self, operation: PushedOperation) -> Ready | Refused:
         """Its command and input, or why it can have none."""

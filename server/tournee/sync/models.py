@@ -54,6 +54,15 @@ class Receipt(Base):
     __table_args__ = (Index("ix_receipt_device", "organisation_id", "device_id", "number"),)
 
 
+class GivenUpRecord(Base):
+    """A record that will not come: what names it is refused, and does not wait."""
+
+    __tablename__ = "given_up_record"
+    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    record_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    given_up_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+
 class ParkedOperation(Base):
     """An operation that was handed in and waits: for its predecessor, for a record that it names, or
     for a bug to be mended."""

@@ -19,11 +19,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel, is_transient
-from tournee.kernel.errors import Conflict, OperationReused, Refused, SchemaTooNew, UnitRefused
+from tournee.kernel.errors import Conflict, OperationReused, ParentRefused, Refused, SchemaTooNew, UnitRefused
 from tournee.kernel.log import Head
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.batch import Batch, Carefulness, Commands
 from tournee.sync.devices import check_device, lock_device, release_device
+from tournee.sync.given_up import made_by
 from tournee.sync.incoming import Incoming, read_batch, units
 from tournee.sync.messages import Outcome, PushedOperation, as_record, rejected, waiting
 from tournee.sync.models import DeviceState
@@ -202,7 +203,9 @@ async def _decide(batch: Batch, unit: list[PushedOperation]) -> None:
             _crashed(batch, unit)
             return
         parent = await missing_parent(batch, unit[min(len(results), len(unit) - 1)], refusal)
-        if parent is not None and not batch.is_overdue(unit):
+        if parent is not None and await batch.is_given_up(parent):
+            refusal = ParentRefused(field=refusal.field)
+        elif parent is not None and not batch.is_overdue(unit):
             keep_waiting(batch, unit, "PARENT", "a record that it names", parent)
             return
         _note_refused(batch, _refused(unit, len(results), refusal))
@@ -219,6 +222,9 @@ def _note(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) -> None:
 def _note_refused(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) -> None:
     _note(batch, results)
     batch.refused.append(results)
+    if any(outcome.code == ParentRefused.code for _, outcome in results):
+        made = (made_by(operation.input) for operation, _ in results)
+        batch.given_up.update((id, True) for id in made if id is not None)
 
 
 def _refusal(error: Exception) -> Refused | None:

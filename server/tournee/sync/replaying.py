@@ -8,6 +8,7 @@ from uuid import UUID
 from tournee.kernel.bulk import picked
 from tournee.kernel.log import Record
 from tournee.sync.batch import Batch
+from tournee.sync.given_up import given_up_among
 from tournee.sync.incoming import units
 from tournee.sync.messages import PushedOperation
 from tournee.sync.models import ParkedOperation
@@ -49,14 +50,18 @@ def _waits_for_its_turn(batch: Batch, parked: ParkedOperation) -> bool:
 async def _children(batch: Batch, waiting: Iterable[ParkedOperation], decide: Decide) -> None:
     """One that goes on may be the parent of the next."""
     named = {one.operation_id: one.waits_for for one in waiting}
-    there = await _existing(batch, {id for id in named.values() if id is not None})
+    parents = {id for id in named.values() if id is not None}
+    gone = await given_up_among(batch.tx.session, batch.device.organisation_id, parents)
+    batch.given_up.update(dict.fromkeys(gone, True))
+    there = await _existing(batch, parents)
     pending = list(units(operations(waiting)))
     goes_on = True
     while goes_on:
         goes_on = False
         for unit in list(pending):
             parent = named[unit[0].id]
-            if parent in there or parent in batch.tx.notes.new or batch.is_overdue(unit):
+            decided = parent in there or parent in batch.tx.notes.new or parent in batch.will_not_come
+            if decided or batch.is_overdue(unit):
                 pending.remove(unit)
                 await _again(batch, unit, decide)
                 goes_on = True

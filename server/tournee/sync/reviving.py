@@ -17,7 +17,8 @@ from tournee.kernel.command import GoesOn, Kernel
 from tournee.kernel.errors import Refused
 from tournee.kernel.log import Record
 from tournee.sync.batch import Commands
-from tournee.sync.models import DeviceState, ParkedOperation
+from tournee.sync.given_up import given_up_among
+from tournee.sync.models import DeviceState, GivenUpRecord, ParkedOperation
 from tournee.sync.push import Answer, push
 
 
@@ -63,17 +64,21 @@ async def revive_missed(
     )
     async with kernel.database.reading(actor.organisation_id) as session:
         came = await session.scalar(there.limit(1))
-    if came is not None:
+        gone = await given_up_among(session, actor.organisation_id, answer.waits_for)
+    if came is not None or gone:
         await push(kernel, commands, actor, device_id, [], absent=True)
 
 
 async def revive_waiting(
     kernel: Kernel, commands: Commands, organisation_id: UUID, patience: datetime
 ) -> None:
-    """What waits for a record that is there by now, or has waited since before `patience`."""
+    """What waits for a record that is there by now or will not come, or since before `patience`."""
     there = exists().where(Record.organisation_id == organisation_id, Record.id == ParkedOperation.waits_for)
+    gone = exists().where(
+        GivenUpRecord.organisation_id == organisation_id, GivenUpRecord.record_id == ParkedOperation.waits_for
+    )
     overdue = and_(ParkedOperation.received_at < patience, ParkedOperation.reason.in_(("GAP", "PARENT")))
-    await _revive(kernel, commands, organisation_id, or_(there, overdue), patience)
+    await _revive(kernel, commands, organisation_id, or_(there, gone, overdue), patience)
 
 
 async def _revive(

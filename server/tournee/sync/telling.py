@@ -13,6 +13,7 @@ from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import new_id, now
 from tournee.kernel.operation import Operation
 from tournee.sync.batch import Batch
+from tournee.sync.given_up import give_up, made_by
 from tournee.sync.messages import Outcome, PushedOperation
 
 _COMMAND = "pushOperations"
@@ -30,6 +31,9 @@ async def tell(batch: Batch) -> None:
             entry = await batch.tx.add(_refused(batch, refused))
             for _, outcome in refused:
                 outcome.conflict = str(entry.id)
+        gone = batch.will_not_come
+        inputs = [operation.input for unit in batch.refused for operation, _ in unit]
+        await give_up(batch.tx, [input for input in inputs if made_by(input) in gone])
         for unit in batch.quarantined:
             kind = ConflictKind.OPERATION_QUARANTINED
             await batch.tx.add(_entry(batch, unit, kind, Role.MANAGER, {"code": "INTERNAL"}))

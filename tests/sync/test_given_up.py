@@ -1,0 +1,197 @@
+"""Children of a refused parent: they wait as long as somebody may decide otherwise, and not longer."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest_asyncio
+from sqlalchemy import select
+
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.catalogue import COMMANDS
+from tournee.customers.models import Contact, Interaction
+from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
+from tournee.kernel.database import new_id, now
+from tournee.sync.given_up import purge_given_up
+from tournee.sync.messages import Outcome
+from tournee.sync.models import GivenUpRecord, ParkedOperation
+from tournee.sync.push import push
+from tournee.sync.reviving import revive_missed
+
+
+async def rows(house: House, model: Any) -> list[Any]:
+    async with house.reading() as session:
+        found = await session.scalars(select(model).where(model.organisation_id == house.organisation_id))
+        return list(found)
+
+
+async def undecided(house: House, kind: ConflictKind = ConflictKind.OPERATION_REJECTED) -> list[Conflict]:
+    found = await rows(house, Conflict)
+    return [entry for entry in found if entry.kind is kind and entry.status is ConflictStatus.OPEN]
+
+
+async def someone(house: House) -> TestDevice:
+    actor = await house.account("MANAGER")
+    return TestDevice(house, actor=dataclasses.replace(actor, device_id=None))
+
+
+@dataclasses.dataclass
+class Family:
+    """A site that a device makes for a customer who is not there, and contacts at that site."""
+
+    house: House
+    device: TestDevice
+    customer: UUID
+    site: UUID
+    missing: UUID
+    parent: dict[str, Any]
+
+    def child(self, device: TestDevice | None = None, **more: Any) -> dict[str, Any]:
+        device = device or self.device
+        named = {"customerId": self.customer, "siteId": self.site, "name": "Demo Reception"}
+        return device.operation("createContact", **(named | more))
+
+    async def refused(self) -> Outcome:
+        (outcome,) = await self.device.push(self.parent)
+        assert (outcome.status, outcome.code) == ("rejected", "NOT_FOUND")
+        return outcome
+
+    async def decide(self, outcome: Outcome, resolution: str) -> None:
+        await self.house.run("resolveConflict", conflictId=outcome.conflict, resolution=resolution)
+
+
+@pytest_asyncio.fixture
+async def family(house: House) -> Family:
+    device, site, missing = await someone(house), new_id(), uuid4()
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    parent = device.operation("createSite", id=site, customerId=missing, name="Demo House")
+    return Family(house, device, customer.id, site, missing, parent)
+
+
+async def test_children_wait_while_the_refusal_of_their_parent_may_be_decided_otherwise(
+    house: House, family: Family
+) -> None:
+    other = await someone(house)
+    parent = await family.refused()
+    outcomes = [*await family.device.push(family.child()), *await other.push(family.child(other))]
+    assert [outcome.status for outcome in outcomes] == ["parked", "parked"]
+    await house.run("createCustomer", id=family.missing, name="Demo Inn")
+    await family.decide(parent, "RETRY")
+    assert (len(await rows(house, Contact)), await rows(house, ParkedOperation)) == (2, [])
+
+
+async def test_a_corrected_operation_makes_the_record_that_the_children_wait_for(
+    house: House, family: Family
+) -> None:
+    await family.refused()
+    await family.device.push(family.child())
+    corrected = family.device.operation(
+        "createSite", id=family.site, customerId=family.customer, name="Demo House"
+    )
+    await family.device.push(corrected)
+    assert len(await rows(house, Contact)) == 1
+
+
+async def test_with_its_parent_dismissed_a_child_is_refused_at_once_and_somebody_sees_it(
+    house: House, family: Family
+) -> None:
+    other = await someone(house)
+    parent = await family.refused()
+    mine, theirs = family.child(), family.child(other)
+    await family.device.push(mine)
+    await other.push(theirs)
+    await family.decide(parent, "DISMISS")
+    assert await rows(house, ParkedOperation) == []
+    entries = await undecided(house)
+    assert {entry.theirs["code"] for entry in entries} == {"PARENT_REFUSED"}
+    assert {entry.actor_id for entry in entries} == {family.device.actor.id, other.actor.id}
+    sent = [operation["input"] for entry in entries for operation in entry.mine["operations"]]
+    assert sent == [mine["input"]] * 2
+    (told,) = await family.device.push(mine)
+    assert (told.status, told.code, told.fields) == ("rejected", "PARENT_REFUSED", ["siteId"])
+
+
+async def test_what_comes_later_for_a_dismissed_parent_does_not_wait(house: House, family: Family) -> None:
+    await family.decide(await family.refused(), "DISMISS")
+    contact = new_id()
+    outcomes = await family.device.push(
+        family.child(id=contact),
+        family.device.operation("recordInteraction", **talk(family, contact)),
+    )
+    assert [outcome.code for outcome in outcomes] == ["PARENT_REFUSED"] * 2
+    (later,) = await family.device.push(family.device.operation("recordInteraction", **talk(family, contact)))
+    assert later.code == "PARENT_REFUSED"
+    assert await rows(house, Interaction) == []
+
+
+async def test_children_of_children_are_refused_with_them(house: House, family: Family) -> None:
+    other, contact = await someone(house), new_id()
+    parent = await family.refused()
+    await other.push(other.operation("recordInteraction", **talk(family, contact)))
+    await family.device.push(family.child(id=contact))
+    assert len(await rows(house, ParkedOperation)) == 2
+    await family.decide(parent, "DISMISS")
+    assert await rows(house, ParkedOperation) == []
+    assert len(await undecided(house)) == 2
+
+
+def talk(family: Family, contact: UUID) -> dict[str, Any]:
+    named = {"customerId": family.customer, "contactId": contact, "channel": "PHONE"}
+    return {**named, "direction": "INBOUND", "subject": "Demo", "at": now()}
+
+
+async def test_a_record_made_after_all_is_given_up_no_longer(house: House, family: Family) -> None:
+    parent = await family.refused()
+    await family.device.push(family.child())
+    await family.decide(parent, "DISMISS")
+    (child,) = await undecided(house)
+    await house.run("createSite", id=family.site, customerId=family.customer, name="Demo House")
+    (outcome,) = await family.device.push(family.child())
+    assert outcome.status == "applied"
+    await house.run("resolveConflict", conflictId=child.id, resolution="RETRY")
+    assert len(await rows(house, Contact)) == 2
+    # Who may not see it is answered as if it were nowhere.
+    technician = TestDevice(house, "TECHNICIAN")
+    (hidden,) = await technician.push(
+        technician.operation("createAsset", customerId=family.customer, siteId=family.site, name="Lift")
+    )
+    assert (hidden.status, hidden.code) == ("parked", None)
+
+
+async def test_a_dismissal_while_a_child_is_being_parked_is_not_missed(house: House, family: Family) -> None:
+    parent = await family.refused()
+    answer = await family.device.push_all([family.child()])
+    house.kernel = dataclasses.replace(house.kernel, goes_on=None)
+    await family.decide(parent, "DISMISS")
+    assert len(await rows(house, ParkedOperation)) == 1
+    await revive_missed(house.kernel, COMMANDS, family.device.actor, family.device.id, answer)
+    assert await rows(house, ParkedOperation) == []
+
+
+async def test_a_parent_that_broke_and_was_dismissed_takes_its_children_along(
+    house: House, family: Family
+) -> None:
+    async def crash(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    create = dataclasses.replace(COMMANDS["createSite"], name="broken", function=crash)
+    device = family.device
+    for operations in ([family.parent], []):
+        await push(house.kernel, COMMANDS | {"createSite": create}, device.actor, device.id, operations)
+    await device.push(family.child())
+    (entry,) = await undecided(house, ConflictKind.OPERATION_QUARANTINED)
+    await house.run("resolveConflict", conflictId=entry.id, resolution="DISMISS")
+    (refused,) = await undecided(house)
+    assert (refused.theirs["code"], await rows(house, ParkedOperation)) == ("PARENT_REFUSED", [])
+
+
+async def test_what_was_given_up_is_forgotten_in_the_end(house: House, family: Family) -> None:
+    await family.decide(await family.refused(), "DISMISS")
+    await purge_given_up(house.database, house.organisation_id, now() - timedelta(days=1))
+    assert len(await rows(house, GivenUpRecord)) == 1
+    await purge_given_up(house.database, house.organisation_id, now() + timedelta(days=1))
+    assert await rows(house, GivenUpRecord) == []
