@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.work.world import Technician, World, at
+from tournee.catalogue import COMMANDS
+from tournee.kernel.transaction import Operation, Transaction
 from tournee.work import recording
 from tournee.work.models import Appointment, WorkOrder
 from tournee.work.states import AppointmentStatus as A
@@ -73,6 +76,24 @@ async def test_orders_added_at_once_have_each_a_number_of_their_own(world: World
     orders = await asyncio.gather(*(world.order() for _ in range(12)))
     numbers = sorted(int(order.number.removeprefix("WO-")) for order in orders)
     assert numbers == list(range(1001, 1013))
+
+
+async def test_an_order_that_is_not_committed_yet_holds_up_no_other(world: World) -> None:
+    """A large import or push adds its first order long before its commit."""
+    house, create = world.house, COMMANDS["createWorkOrder"]
+    async with house.writing() as session:
+        tx = Transaction(house.database, session, house.actor("DISPATCHER"), house.kernel.rules)
+        do = create.parse({"customerId": str(world.customer.id), "summary": "Demo leak"})
+        early = await create.run(tx, do, Operation(create.name, at(0)))
+        await tx.flush()
+        elsewhere = await World(house).settle()
+        other = await asyncio.wait_for(elsewhere.order(), 10)
+        await tx.commit()
+    assert (other.number, early.number) == ("WO-1001", "WO-1002")
+    for order in (other, early):
+        (change,) = await house.changes(order.id)
+        assert orjson.loads(change.after or "")["number"] == order.number
+        assert (await world.read(WorkOrder, order.id)).number == order.number
 
 
 async def test_a_visit_taken_by_two_dispatchers_at_once_has_one_technician(world: World) -> None:

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 
 from tests.api.ask import ask
+from tests.sync.device import TestDevice
 from tests.work.world import Technician, World, at
-from tournee.kernel.database import now
+from tournee.kernel.database import new_id, now
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.work.guards import transitions
 from tournee.work.models import Appointment, Assignment, WorkOrder
@@ -31,6 +32,23 @@ async def test_a_refused_order_takes_no_number(world: World) -> None:
         await world.order(summary="  ")
     assert refusal.value.field == "summary"
     assert (await world.order()).number == "WO-1001"
+
+
+async def test_orders_of_a_push_are_numbered_as_they_were_made_and_the_refused_ones_not(
+    world: World,
+) -> None:
+    device = TestDevice(world.house, "DISPATCHER")
+    given = {"customerId": world.customer.id}
+    made = [
+        device.operation("createWorkOrder", id=new_id(), summary=summary, **given)
+        for summary in ("First", " ", "Second")
+    ]
+    outcomes = await device.push(*made)
+    assert [outcome.status for outcome in outcomes] == ["applied", "rejected", "applied"]
+    await device.pull()
+    numbers = {row["summary"]: row["number"] for row in device.rows.values() if "summary" in row}
+    assert numbers == {"First": "WO-1001", "Second": "WO-1002"}
+    assert (await world.order()).number == "WO-1003"
 
 
 async def test_a_site_of_another_customer_is_refused(world: World) -> None:

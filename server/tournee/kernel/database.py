@@ -33,6 +33,7 @@ from sqlalchemy.types import JSON
 
 from tournee.kernel.engines import ACROSS, Across, open_postgresql, open_sqlite, outside_transactions, serving
 from tournee.kernel.fields import Merge, column, constrain_references
+from tournee.kernel.numbering import Numbers
 
 
 def now() -> datetime:
@@ -99,6 +100,8 @@ class Entity(Base):
     # Named by everybody's work and not changed by it: naming such a row locks nothing.
     shared: ClassVar[bool] = False
     decider: ClassVar[str] = "DISPATCHER"
+    # Given at the commit.
+    numbers: ClassVar[Numbers | None] = None
 
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-4)
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)

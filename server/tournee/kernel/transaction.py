@@ -23,6 +23,7 @@ from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.fields import apply_defaults, present
 from tournee.kernel.finding import Finding
 from tournee.kernel.log import Entry
+from tournee.kernel.numbering import give_numbers
 from tournee.kernel.operation import Operation
 from tournee.kernel.publishing import publish
 from tournee.kernel.visibility import MembershipRules, visible, was_visible
@@ -241,6 +242,7 @@ class Transaction(Finding):
         for row in {entry.row for entry in self.entries}:
             if instance_state(row).expired_attributes:
                 await self.session.refresh(row)
+        await give_numbers(self.session, self.organisation_id, self.entries)
         last = await publish(self) if self.entries else None
         if self.before_commit is not None:
             await self.before_commit(self.entries)

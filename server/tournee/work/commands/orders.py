@@ -19,11 +19,11 @@ from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.kernel.fields import camel
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
+from tournee.kernel.numbering import UNNUMBERED
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Skill
 from tournee.work.guards import MANAGERS_CANCEL, obstacles_to_cancel, statuses_of, work_has_begun
 from tournee.work.models import Appointment, Priority, WorkOrder, WorkOrderKind
-from tournee.work.numbers import next_number
 from tournee.work.recording import Step, record
 from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, WorkOrderStatus
 
@@ -62,8 +62,7 @@ async def create_work_order(tx: Transaction, actor: Actor, do: CreateWorkOrder) 
     await tx.find_optional(WorkOrder, do.parent_id, "parentId")
     await _check_places(tx, do.customer_id, values)
     values["status"] = WorkOrderStatus.DRAFT if do.draft else WorkOrderStatus.NEW
-    # Last of all: whoever takes a number makes all others wait for theirs until the commit.
-    return await tx.add(WorkOrder(**values, reported_by_id=actor.id, number=await next_number(tx)))
+    return await tx.add(WorkOrder(**values, reported_by_id=actor.id, number=UNNUMBERED))
 
 
 @dataclass(frozen=True)

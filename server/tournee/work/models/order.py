@@ -14,6 +14,7 @@ from tournee.kernel.actor import Scope
 from tournee.kernel.database import Base, Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.numbering import Numbers
 from tournee.work.states import SET_BY_HAND, WORK_ORDER, AppointmentStatus, WorkOrderStatus, refuse, roll_up
 
 
@@ -49,6 +50,7 @@ class WorkOrder(Entity):
 
     __tablename__ = "work_order"
     reads = Scope.WORK_READ
+    numbers = Numbers("number", WorkOrderCounter.__tablename__, prefix="WO-", first=1001)
 
     number: Mapped[str] = column(
         40, merge=Merge.SERVER_ONLY, index=True, description="For people, such as `WO-1042`."

@@ -1,0 +1,67 @@
+"""Numbers that people call records by: one after the other, without gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
+
+from tournee.kernel.bulk import update_many
+from tournee.kernel.fields import camel
+
+if TYPE_CHECKING:
+    from tournee.kernel.database import Entity
+    from tournee.kernel.log import Entry
+
+# What stands in the field until the commit.
+UNNUMBERED = "-"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Of one entity: the field that holds them, and the table that holds each organisation's `last`."""
+
+    field: str
+    counter: str
+    prefix: str
+    first: int
+
+    async def take(self, session: AsyncSession, organisation_id: UUID, count: int) -> Iterable[str]:
+        """The next so many."""
+        taken = await session.execute(
+            text(
+                f"INSERT INTO {self.counter} (organisation_id, last) VALUES (:organisation_id, :last)"  # noqa: S608
+                f" ON CONFLICT (organisation_id) DO UPDATE SET last = {self.counter}.last + :count"
+                " RETURNING last"
+            ).bindparams(bindparam("organisation_id", type_=Uuid)),
+            {"organisation_id": organisation_id, "last": self.first + count - 1, "count": count},
+        )
+        last = int(taken.scalar_one())
+        return (f"{self.prefix}{number}" for number in range(last - count + 1, last + 1))
+
+
+async def give_numbers(session: AsyncSession, organisation_id: UUID, entries: Iterable[Entry]) -> None:
+    """Number what a transaction has made, as its last write before the head row is taken.
+
+    Whoever takes a number makes all others wait for theirs until the commit. The rows themselves are
+    the transaction's own: nobody else can hold them, so no writer can deadlock here.
+    """
+    made: dict[type[Entity], list[Entry]] = {}
+    for entry in entries:
+        if entry.before is None and type(entry.row).numbers is not None:
+            made.setdefault(type(entry.row), []).append(entry)
+    for model in sorted(made, key=lambda model: model.__tablename__):
+        assert model.numbers is not None
+        name, rows = model.numbers.field, []
+        taken = await model.numbers.take(session, organisation_id, len(made[model]))
+        for entry, number in zip(made[model], taken, strict=True):
+            set_committed_value(entry.row, name, number)
+            entry.after[camel(name)] = number
+            rows.append({"id": entry.row.id, name: number})
+        own: dict[str, Any] = {"organisation_id": organisation_id}
+        await update_many(session, model.__table__, ("id",), rows, own)
