@@ -18,6 +18,8 @@ from tournee.kernel.log import Change, Record
 
 # Of each field: the seq, device and actor of its last change.
 Clock = dict[str, list[Any]]
+# Of each record: its seq, and its clock as it is stored.
+Known = dict[UUID, tuple[int, str]]
 
 
 class Clocks:
@@ -28,7 +30,7 @@ class Clocks:
         self.organisation_id = organisation_id
         self.is_sqlite = is_sqlite
         # Read when somebody asks: most records have not changed since anyone looked.
-        self._known: dict[UUID, tuple[int, str]] = {}
+        self._known: Known = {}
 
     async def load(self, ids: Iterable[UUID]) -> None:
         """Read those that are not known yet."""
@@ -38,6 +40,14 @@ class Clocks:
                 picked(Record.id, chunk, self.organisation_id, *told, is_sqlite=self.is_sqlite)
             )
             self._known.update({id: (seq, clock) for id, seq, clock in rows})
+
+    def copy(self) -> Known:
+        """What `restore` takes, for a savepoint."""
+        return dict(self._known)
+
+    def restore(self, kept: Known) -> None:
+        """What was read since is of rows that are locked no longer."""
+        self._known = kept
 
     def __contains__(self, id: UUID) -> bool:
         return id in self._known

@@ -14,7 +14,7 @@ from tournee.kernel.fields import camel, check_texts, fields, values, wire_value
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
 
-Kept = tuple[list[Entry], set[UUID], set[UUID], dict[UUID, dict[str, Any]]]
+Kept = tuple[list[Entry], set[UUID], set[UUID], set[Entity], dict[UUID, dict[str, Any]]]
 
 
 class Notes:
@@ -103,10 +103,10 @@ class Notes:
 
     def copy(self) -> Kept:
         """What `restore` takes, for a savepoint."""
-        return list(self.entries), set(self.new), set(self.awaited), dict(self._seen)
+        return list(self.entries), set(self.new), set(self.awaited), set(self.handed), dict(self._seen)
 
     def restore(self, kept: Kept) -> None:
-        self.entries, self.new, self.awaited, self._seen = kept
+        self.entries, self.new, self.awaited, self.handed, self._seen = kept
         self.flushed.clear()
 
 

@@ -258,13 +258,15 @@ class Transaction(Finding):
         """All of what is inside or nothing of it; the notes go back together with the rows."""
         # What earlier commands left pending is not this one's to lose.
         await self.flush()
-        notes, rows, authorised = self.notes.copy(), dict(self._rows), set(self._authorised)
+        notes, clocks = self.notes.copy(), self.clocks.copy()
+        rows, authorised = dict(self._rows), set(self._authorised)
         try:
             async with self.session.begin_nested():
                 yield
                 await self.flush()
         except BaseException:
             self.notes.restore(notes)
+            self.clocks.restore(clocks)
             self._rows, self._authorised = rows, authorised
             self._forget_expired()
             raise

@@ -1,0 +1,70 @@
+"""What a savepoint takes back: rows, notes, and what was read of rows that others may change again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from tests.house import House
+from tournee.catalogue import COMMANDS
+from tournee.customers.models import Customer
+from tournee.kernel.database import new_id, now
+from tournee.kernel.errors import Invalid
+from tournee.kernel.log import Head, Record
+from tournee.kernel.transaction import Operation, Transaction
+
+
+@contextlib.asynccontextmanager
+async def transaction(house: House) -> AsyncIterator[Transaction]:
+    async with house.writing() as session:
+        yield Transaction(house.database, session, house.actor("MANAGER"), house.kernel.rules)
+
+
+async def refused_after_looking(tx: Transaction, operation: Operation, customer: UUID) -> None:
+    """An operation that finds a record, compares it with what its device saw, and is refused."""
+    with contextlib.suppress(Invalid):
+        async with tx.savepoint(), tx.running(operation):
+            row = await tx.find(Customer, customer)
+            await tx.changed_since_base(row)
+            row.notes = "Demo"
+            raise Invalid("Demo")
+
+
+async def test_a_clash_with_what_came_after_a_refusal_in_the_same_push_is_shown(
+    house: House, database_url: str
+) -> None:
+    """The refused operation's locks went with it, so the record did not stand still."""
+    if database_url.startswith("sqlite"):
+        pytest.skip("SQLite has one writer")
+    customer = await house.run("createCustomer", name="Demo Hotel", phone="before")
+    async with house.reading() as session:
+        own = Head.organisation_id == house.organisation_id
+        base = (await session.execute(select(Head.seq).where(own))).scalar_one()
+    device = {"device_id": new_id(), "base": base}
+    update = COMMANDS["updateCustomer"]
+    edit = Operation(update.name, now(), id=new_id(), **device)
+    async with transaction(house) as tx:
+        await refused_after_looking(tx, Operation("x", now(), id=new_id(), **device), customer.id)
+        await house.run("updateCustomer", customerId=customer.id, phone="office", email="demo@demo.example")
+        await update.run(tx, update.parse({"customerId": str(customer.id), "phone": "device"}), edit)
+        await tx.commit()
+    assert edit.conflict is not None
+    assert edit.conflict.theirs == {"phone": "office"}
+    async with house.reading() as session:
+        clock: Any = await session.scalar(select(Record.clock).where(Record.id == customer.id))
+    assert '"email"' in clock
+
+
+async def test_a_savepoint_that_is_taken_back_leaves_the_notes_as_they_were(house: House) -> None:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    async with transaction(house) as tx:
+        await refused_after_looking(tx, Operation("x", now()), customer.id)
+        assert (tx.notes.handed, tx.notes.flushed, tx.entries) == (set(), set(), [])
+        assert not tx.clocks.get(customer.id)
+        assert await tx.commit() is None
+    assert len(await house.changes(customer.id)) == 1
