@@ -59,7 +59,9 @@ _APART = """
     last = await tx.commit()
     async with tx.database.writing(tx.organisation_id) as session:
         tx.session = session
-        await _write_receipts(batch, tx.entries)
+        from tournee.kernel.behind import Behind
+        async with Behind() as behind:
+            await write_receipts(batch, tx.entries, behind)
         await session.commit()
 """
 _HEAD = "Cursor(cursor.epoch, cursor.seq), head > cursor.seq, progress"
@@ -70,7 +72,7 @@ _NOWHERE = "branch(Edge.seq, held, Edge.seq < 0),"
 MUTANTS = (
     Mutant("receipts are not looked at", push, "_known", "receipt is not None", "False"),
     Mutant("receipts are written after the commit", push, "_commit",
-           "\n    tx.before_commit = lambda entries: _write_receipts(batch, entries)\n    last = await tx.commit()\n",
+           "\n    tx.before_commit = lambda entries, behind: write_receipts(batch, entries, behind)\n    last = await tx.commit()\n",
            _APART),
     Mutant("edges stay open", publishing, "_write_edges", '"open": scope in wanted', '"open": True'),
     Mutant("memberships are not ended", publishing, "_write_members", "if (account, scope) not in wanted", "if False"),

@@ -12,6 +12,7 @@ import tournee.kernel.transaction
 from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.customers.models import Customer
+from tournee.kernel.behind import Behind
 from tournee.kernel.fields import document
 from tournee.kernel.log import Change, Record, dump
 from tournee.kernel.transaction import Transaction
@@ -48,8 +49,9 @@ async def test_a_puller_misses_no_commit_of_sixteen_writers(house: House) -> Non
     assert await missed(house) == set()
 
 
-async def _publish_with_a_sequence(tx: Transaction) -> int:
+async def _publish_with_a_sequence(tx: Transaction, behind: Behind) -> int:
     """What many systems do: take a number, write, commit some time later."""
+    await behind.arrived()
     for entry in tx.entries:
         entry.seq = (await tx.session.execute(text("SELECT nextval('unsafe_sequence')"))).scalar_one()
     await asyncio.sleep(0.002 * (tx.entries[0].seq % 4))

@@ -7,7 +7,7 @@ writing it. SQLite runs in this process, where a statement for each row costs ne
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -44,7 +44,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
-class _Ids(UserDefinedType[Iterable[UUID]]):
+class _Ids(UserDefinedType[list[UUID]]):
     """Many ids as one parameter of PostgreSQL, in its own notation: the driver's takes each by itself."""
 
     cache_ok = True
@@ -53,8 +53,9 @@ class _Ids(UserDefinedType[Iterable[UUID]]):
     def get_col_spec(self, **_options: Any) -> str:
         return "UUID[]"
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Iterable[UUID] | None], str]:
-        return lambda ids: "{" + ",".join(map(str, ids or ())) + "}"
+    def bind_processor(self, dialect: Dialect) -> Callable[[list[UUID] | None], str]:
+        # JSON but for the brackets, and made at a tenth of the cost.
+        return lambda ids: f"{{{orjson.dumps(ids)[1:-1].decode()}}}"
 
 
 def among(of: Any, ids: Iterable[UUID], *, is_sqlite: bool) -> ColumnElement[bool]:
@@ -85,56 +86,67 @@ def picked(
     return select(*row.c).select_from(asked).join(row, true())
 
 
-async def insert_many(
+def insert_many(
     session: AsyncSession,
     table: Any,
     rows: Rows,
     same: Mapping[str, Any] = _NOTHING,
     replacing: tuple[str, ...] = (),
-) -> None:
+) -> Coroutine[Any, Any, None]:
     """Insert rows that name the same columns; `same` holds what is equal in all of them.
 
     Where a row of the same primary key is there already, the columns of `replacing` are set in it.
+    All that this process does for it is done at once, what is awaited is the database's part.
     """
     if not rows:
-        return
-    connection = await session.connection()
-    if connection.dialect.name != "sqlite":
+        return _nothing()
+    if not _is_sqlite(session):
         statement = _inserting(table, tuple(rows[0]), tuple(same), replacing)
-        await connection.execute(statement, {"rows": _json(rows), **same})
-        return
+        return _sent(session, statement, {"rows": _json(rows), **same})
     inserted = insert(table)
     if replacing:
         new = {name: inserted.excluded[name] for name in replacing}
         inserted = inserted.on_conflict_do_update(index_elements=list(table.primary_key), set_=new)
-    await connection.execute(inserted, [{**same, **row} for row in rows])
+    return _sent(session, inserted, [{**same, **row} for row in rows])
 
 
-async def update_many(
+def update_many(
     session: AsyncSession,
     table: Any,
     key: tuple[str, ...],
     rows: Rows,
     same: Mapping[str, Any] = _NOTHING,
-) -> None:
+) -> Coroutine[Any, Any, None]:
     """Update rows found by the columns of `key` and by those of `same`; each names the same columns."""
     if not rows:
-        return
-    connection = await session.connection()
+        return _nothing()
     names = tuple(rows[0])
-    if connection.dialect.name != "sqlite":
-        await connection.execute(_updating(table, key, names, tuple(same)), {"rows": _json(rows), **same})
-        return
+    if not _is_sqlite(session):
+        return _sent(session, _updating(table, key, names, tuple(same)), {"rows": _json(rows), **same})
     found_by = [table.c[name] == bindparam(f"by_{name}") for name in (*key, *same)]
     set_to: dict[str, Any] = {name: bindparam(name) for name in names if name not in key}
     fixed = {f"by_{name}": value for name, value in same.items()}
-    await connection.execute(
+    return _sent(
+        session,
         update(table).where(*found_by).values(set_to),
         [
             {**fixed, **{f"by_{name}" if name in key else name: value for name, value in row.items()}}
             for row in rows
         ],
     )
+
+
+async def _nothing() -> None:
+    """No rows, no statement."""
+
+
+async def _sent(session: AsyncSession, statement: Any, parameters: Any) -> None:
+    connection = await session.connection()
+    await connection.execute(statement, parameters)
+
+
+def _is_sqlite(session: AsyncSession) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
 
 
 def _json(rows: Rows) -> str:

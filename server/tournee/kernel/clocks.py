@@ -56,6 +56,11 @@ class Clocks:
         clock: Clock = orjson.loads(self._known[id][1])
         return clock
 
+    def find(self, id: UUID) -> Clock | None:
+        """The clock of a record that was loaded; None where there is none."""
+        known = self._known.get(id)
+        return None if known is None else orjson.loads(known[1])
+
     def get(self, id: UUID) -> Clock:
         """The clock of a record; empty where there is none, or it was not loaded."""
         if id not in self._known:

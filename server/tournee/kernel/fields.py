@@ -236,6 +236,11 @@ def values(row: Entity) -> dict[str, Any]:
 
 
 @cache
+def _wire_names(model: type[Any]) -> tuple[str, ...]:
+    return tuple(field.wire for field in fields(model))
+
+
+@cache
 def _names(model: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(model))
 
@@ -247,8 +252,8 @@ def present(row: Entity, names: Collection[str]) -> dict[str, Any]:
 
 
 def document(row: Entity) -> dict[str, Any]:
-    """The wire form of a row."""
-    return {camel(name): wire_value(value) for name, value in values(row).items()}
+    """The fields of a row by their wire names; `dump` writes them in their wire form."""
+    return dict(zip(_wire_names(type(row)), values(row).values(), strict=True))
 
 
 def apply_defaults(row: Entity) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.ahead import Ahead, chunks
+from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import among
 from tournee.kernel.clocks import Clocks, value_at, value_known
 from tournee.kernel.database import Database, Entity
@@ -147,8 +148,13 @@ class Finding:
 
     async def _send(self) -> None:
         """Send to the database what commands have changed so far."""
+        async with Behind() as behind:
+            await self._send_behind(behind)
+
+    async def _send_behind(self, behind: Behind) -> None:
         own = self.session.sync_session
         if not self.database.is_sqlite and (own.new or own.dirty):
-            self.notes.flushed |= await write_entities(self.session, self.organisation_id)
+            self.notes.flushed |= await write_entities(self.session, self.organisation_id, behind)
         if own.new or own.dirty:
+            await behind.arrived()
             await self.session.flush()

@@ -16,6 +16,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Date, Enum, Float, Integer, St
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import instance_state
 
+from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import insert_many, update_many
 from tournee.kernel.database import Entity, UTCDateTime, require_command
 
@@ -24,16 +25,16 @@ _PLAIN = (BigInteger, Boolean, Date, Enum, Float, Integer, JSON, String, Uuid, U
 _KEY = ("id",)
 
 
-async def write_entities(session: AsyncSession, organisation_id: UUID) -> set[Entity]:
-    """Write the new and changed entities of a session; returns those that were."""
+async def write_entities(session: AsyncSession, organisation_id: UUID, behind: Behind) -> set[Entity]:
+    """Write the new and changed entities of a session; returns those that were, the last still under way."""
     own = session.sync_session
     added = _plain_ones(own.new)
     changed = _plain_ones(own.dirty)
     if not added and not changed:
         return set()
     require_command(own, (*added, *changed))
-    await _insert(session, organisation_id, added)
-    await _update(session, organisation_id, changed)
+    await _insert(session, organisation_id, added, behind)
+    await _update(session, organisation_id, changed, behind)
     written = {*added, *changed}
     # What the unit of work does after its own statements, so that a savepoint can take them back.
     own._register_persistent({instance_state(row) for row in written})  # noqa: SLF001
@@ -44,7 +45,7 @@ def _plain_ones(rows: Iterable[Any]) -> list[Entity]:
     return [row for row in rows if isinstance(row, Entity) and _columns(type(row))]
 
 
-async def _insert(session: AsyncSession, organisation_id: UUID, added: list[Entity]) -> None:
+async def _insert(session: AsyncSession, organisation_id: UUID, added: list[Entity], behind: Behind) -> None:
     kinds: defaultdict[type[Entity], list[dict[str, Any]]] = defaultdict(list)
     for row in added:
         held = vars(row)
@@ -53,10 +54,12 @@ async def _insert(session: AsyncSession, organisation_id: UUID, added: list[Enti
             {column: held.setdefault(name, None) for name, column in _columns(type(row)).items()}
         )
     for kind, rows in kinds.items():
-        await insert_many(session, kind.__table__, rows, {"organisation_id": organisation_id})
+        await behind.send(insert_many(session, kind.__table__, rows, {"organisation_id": organisation_id}))
 
 
-async def _update(session: AsyncSession, organisation_id: UUID, changed: list[Entity]) -> None:
+async def _update(
+    session: AsyncSession, organisation_id: UUID, changed: list[Entity], behind: Behind
+) -> None:
     kinds: defaultdict[tuple[type[Entity], tuple[str, ...]], list[dict[str, Any]]] = defaultdict(list)
     for row in changed:
         kind, held = type(row), vars(row)
@@ -66,7 +69,8 @@ async def _update(session: AsyncSession, organisation_id: UUID, changed: list[En
         if names:
             kinds[kind, names].append({"id": row.id, **{columns[name]: held[name] for name in names}})
     for (kind, _names), rows in kinds.items():
-        await update_many(session, kind.__table__, _KEY, rows, {"organisation_id": organisation_id})
+        own = {"organisation_id": organisation_id}
+        await behind.send(update_many(session, kind.__table__, _KEY, rows, own))
 
 
 @cache

@@ -140,8 +140,9 @@ class Entry:
         }
 
     def stamp(self) -> list[Any]:
-        return [self.seq, str(self.device_id) if self.device_id else None, str(self.actor_id)]
+        return [self.seq, self.device_id, self.actor_id]
 
 
 def dump(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    """JSON as it goes over the wire: ids, times, dates and enumerations as `wire_value` has them."""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()

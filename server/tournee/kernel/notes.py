@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.database import Entity, UnloggedWrite
-from tournee.kernel.fields import camel, check_texts, fields, values, wire_value
+from tournee.kernel.fields import camel, check_texts, fields, values
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
 
@@ -60,8 +60,8 @@ class Notes:
                         device_id=operation.device_id,
                         operation_id=operation.id,
                         occurred_at=operation.occurred_at,
-                        before=None if before is None else _wire(before),
-                        after=_wire(after),
+                        before=None if before is None else _by_wire_name(before),
+                        after=_by_wire_name(after),
                     )
                 )
         self.flushed.clear()
@@ -82,11 +82,13 @@ class Notes:
 
     def _changes(self, row: Entity, seen: dict[str, Any]) -> dict[str, Any]:
         state = instance_state(row)
-        present = {"deleted": row.deleted, **values(row)} if state.expired_attributes else vars(row)
-        names = _public(type(row))
-        if row not in self.flushed:
-            # What the unit of work has not sent yet it knows by name.
-            names = [name for name in names if name in state.committed_state]
+        held = vars(row)
+        if held == seen:
+            return {}
+        present = {"deleted": row.deleted, **values(row)} if state.expired_attributes else held
+        public = _public(type(row))
+        # What the unit of work has not sent yet it knows by name.
+        names = public if row in self.flushed else [name for name in state.committed_state if name in public]
         return {name: present.get(name) for name in names if present.get(name) != seen.get(name)}
 
     def changed(self, row: Entity, device_id: UUID | None) -> set[str]:
@@ -111,9 +113,10 @@ class Notes:
 
 
 @cache
-def _public(model: type[Entity]) -> Sequence[str]:
-    return ("deleted", *(field.name for field in fields(model)))
+def _public(model: type[Entity]) -> Mapping[str, None]:
+    """The names in the order of their declaration."""
+    return dict.fromkeys(("deleted", *(field.name for field in fields(model))))
 
 
-def _wire(values: dict[str, Any]) -> dict[str, Any]:
-    return {camel(name): wire_value(value) for name, value in values.items()}
+def _by_wire_name(values: dict[str, Any]) -> dict[str, Any]:
+    return {camel(name): value for name, value in values.items()}

@@ -2,67 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import select, text, update
 
 from tournee.kernel.ahead import chunks
+from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import insert_many, picked, update_many
 from tournee.kernel.clocks import Clock
 from tournee.kernel.database import Entity
 from tournee.kernel.fields import document
-from tournee.kernel.log import Change, Edge, Head, Member, Record, dump
+from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
 
 if TYPE_CHECKING:
     from tournee.kernel.transaction import Transaction
 
 _HEAD: Any = Head.__table__
+_CHANGE: Any = Change.__table__
+_RECORD: Any = Record.__table__
+_EDGE: Any = Edge.__table__
 
 
-async def publish(tx: Transaction) -> int:
+@dataclass
+class _Written:
+    """A row, what was done to it, and how it was known before."""
+
+    id: UUID
+    row: Entity
+    entries: list[Entry]
+    # None for a row that is new.
+    clock: Clock | None = None
+    document: str = ""
+
+    @property
+    def seq(self) -> int:
+        return self.entries[-1].seq
+
+    def values(self) -> dict[str, Any]:
+        """Its record as it is from now on."""
+        clock = {} if self.clock is None else self.clock
+        for entry in self.entries:
+            clock.update(dict.fromkeys(["*"] if entry.before is None else entry.after, entry.stamp()))
+        return {
+            "id": self.id,
+            "seq": self.seq,
+            "deleted": self.row.deleted,
+            "clock": dump(clock),
+            "document": self.document,
+        }
+
+
+async def publish(tx: Transaction, behind: Behind) -> int:
     """Number the transaction's changes and write them; returns the head's new seq.
 
     The head row is taken last, by a statement of its own: after it only log, record, edge and
     member rows are written, so that seq order is commit order and no writer can deadlock here.
     """
-    rows = {entry.row.id: entry.row for entry in tx.entries}
-    known = await _known_records(tx, rows)
-    open_edges = await _open_edges(tx, known)
+    rows = _rows(tx.entries)
+    await behind.arrived()
+    await _read_clocks(tx, rows)
+    asked = await behind.send(_open_edges(tx, [one.id for one in rows if one.clock is not None]))
     # While the head is held the organisation's other writers wait: what needs no number is made before.
-    tx.documents = {id: dump(document(row)) for id, row in rows.items()}
+    for one in rows:
+        one.document = dump(document(one.row))
+    tx.documents = {one.id: one.document for one in rows}
+    open_edges = await asked
+    last = await _take_head(tx)
+    for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
+        entry.seq = number
+    same = {"organisation_id": tx.organisation_id}
+    await behind.send(insert_many(tx.session, _CHANGE, [entry.values for entry in tx.entries], same))
+    await _write_records(tx, rows, behind)
+    await _write_edges(tx, rows, open_edges, behind)
+    await behind.send(_write_members(tx, last))
+    if not tx.database.is_sqlite:
+        told = {"message": f"{tx.organisation_id}:{last}"}
+        await behind.send(tx.session.execute(text("SELECT pg_notify('tournee', :message)"), told))
+    return last
+
+
+async def _take_head(tx: Transaction) -> int:
     head = await tx.session.execute(
         update(_HEAD)
         .where(_HEAD.c.organisation_id == tx.organisation_id)
         .values(seq=_HEAD.c.seq + len(tx.entries))
         .returning(_HEAD.c.seq)
     )
-    last = int(head.scalar_one())
-    for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
-        entry.seq = number
-    same = {"organisation_id": tx.organisation_id}
-    await insert_many(tx.session, Change.__table__, [entry.values for entry in tx.entries], same)
-    await _write_records(tx, rows, known)
-    await _write_edges(tx, rows, open_edges)
-    await _write_members(tx, last)
-    if not tx.database.is_sqlite:
-        await tx.session.execute(
-            text("SELECT pg_notify('tournee', :message)"), {"message": f"{tx.organisation_id}:{last}"}
-        )
-    return last
+    return int(head.scalar_one())
 
 
-async def _known_records(tx: Transaction, rows: dict[UUID, Entity]) -> dict[UUID, Clock]:
-    """The clocks of the rows that exist already; their rows are locked by us, so these stand still."""
-    earlier = [id for id, row in rows.items() if not tx.is_new(row)]
-    await tx.clocks.load(earlier)
-    return {id: tx.clocks[id] for id in earlier if id in tx.clocks}
+def _rows(entries: Iterable[Entry]) -> list[_Written]:
+    found: dict[UUID, _Written] = {}
+    for entry in entries:
+        id = entry.row.id
+        if id in found:
+            found[id].entries.append(entry)
+        else:
+            found[id] = _Written(id, entry.row, [entry])
+    return list(found.values())
 
 
-async def _open_edges(tx: Transaction, known: Iterable[UUID]) -> dict[UUID, set[UUID]]:
+async def _read_clocks(tx: Transaction, rows: Sequence[_Written]) -> None:
+    """Of the rows that exist already; their rows are locked by us, so these stand still."""
+    earlier = [one for one in rows if not tx.is_new(one.row)]
+    await tx.clocks.load([one.id for one in earlier])
+    for one in earlier:
+        one.clock = tx.clocks.find(one.id)
+
+
+async def _open_edges(tx: Transaction, ids: list[UUID]) -> dict[UUID, set[UUID]]:
     found: dict[UUID, set[UUID]] = {}
-    for chunk in chunks(list(known)):
+    for chunk in chunks(ids):
         statement = picked(
             Edge.record_id,
             chunk,
@@ -76,46 +129,29 @@ async def _open_edges(tx: Transaction, known: Iterable[UUID]) -> dict[UUID, set[
     return found
 
 
-async def _write_records(tx: Transaction, rows: dict[UUID, Entity], known: dict[UUID, Clock]) -> None:
-    clocks: dict[UUID, Clock] = {id: known.get(id, {}) for id in rows}
-    seqs: dict[UUID, int] = {}
-    for entry in tx.entries:
-        changed_fields = ["*"] if entry.before is None else entry.after
-        clocks[entry.row.id].update(dict.fromkeys(changed_fields, entry.stamp()))
-        seqs[entry.row.id] = entry.seq
-    added, changed = [], []
-    for id, row in rows.items():
-        values = {
-            "id": id,
-            "seq": seqs[id],
-            "deleted": row.deleted,
-            "clock": dump(clocks[id]),
-            "document": tx.documents[id],
-        }
-        if id in known:
-            changed.append(values)
-        else:
-            added.append({"entity": type(row).__name__, **values})
+async def _write_records(tx: Transaction, rows: Sequence[_Written], behind: Behind) -> None:
     own = {"organisation_id": tx.organisation_id}
-    await insert_many(tx.session, Record.__table__, added, own)
-    await update_many(tx.session, Record.__table__, ("id",), changed, own)
+    changed = [one.values() for one in rows if one.clock is not None]
+    await behind.send(update_many(tx.session, _RECORD, ("id",), changed, own))
+    added = [{"entity": type(one.row).__name__, **one.values()} for one in rows if one.clock is None]
+    await behind.send(insert_many(tx.session, _RECORD, added, own))
 
 
-async def _write_edges(tx: Transaction, rows: dict[UUID, Entity], open_edges: dict[UUID, set[UUID]]) -> None:
+async def _write_edges(
+    tx: Transaction, rows: Sequence[_Written], open_edges: dict[UUID, set[UUID]], behind: Behind
+) -> None:
     """Open, bump and close edges as the rows themselves say."""
-    seqs = {entry.row.id: entry.seq for entry in tx.entries}
     fresh: list[dict[str, Any]] = []
     bumped: list[dict[str, Any]] = []
-    for id, row in rows.items():
-        wanted = set() if row.deleted else {scope for scope in row.scopes() if scope is not None}
-        held = open_edges.get(id, set())
-        fresh += [{"scope": scope, "record_id": id, "seq": seqs[id], "open": True} for scope in wanted - held]
-        bumped += [
-            {"scope": scope, "record_id": id, "seq": seqs[id], "open": scope in wanted} for scope in held
-        ]
+    for one in rows:
+        wanted = set() if one.row.deleted else {scope for scope in one.row.scopes() if scope is not None}
+        held = open_edges.get(one.id, set())
+        at = {"record_id": one.id, "seq": one.seq}
+        fresh += [{"scope": scope, "open": True, **at} for scope in wanted - held]
+        bumped += [{"scope": scope, "open": scope in wanted, **at} for scope in held]
     own = {"organisation_id": tx.organisation_id}
-    await insert_many(tx.session, Edge.__table__, fresh, own, replacing=("seq", "open"))
-    await update_many(tx.session, Edge.__table__, ("scope", "record_id"), bumped, own)
+    await behind.send(update_many(tx.session, _EDGE, ("scope", "record_id"), bumped, own))
+    await behind.send(insert_many(tx.session, _EDGE, fresh, own, replacing=("seq", "open")))
 
 
 async def _write_members(tx: Transaction, seq: int) -> None:

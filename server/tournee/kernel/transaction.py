@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.actor import Actor
+from tournee.kernel.behind import Behind
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import Database, Entity, new_id, now
 from tournee.kernel.errors import Invalid, NotFound
@@ -41,7 +42,7 @@ class Transaction(Finding):
     ) -> None:
         super().__init__(database, session, actor)
         self.rules = rules
-        self.before_commit: Callable[[Sequence[Entry]], Awaitable[None]] | None = None
+        self.before_commit: Callable[[Sequence[Entry], Behind], Awaitable[None]] | None = None
         # The wire form of what was written, once it is.
         self.documents: dict[UUID, str] = {}
         event.listen(session.sync_session, "before_flush", self._before_flush)
@@ -227,25 +228,31 @@ class Transaction(Finding):
 
     async def flush(self) -> None:
         """Send pending rows to the database, so that what it refuses is refused now."""
+        async with Behind() as behind:
+            await self._flush_behind(behind)
+
+    async def _flush_behind(self, behind: Behind) -> None:
         self.session.info["command"] = self.session.info.get("command") or "flush"
         try:
-            await self._send()
+            await self._send_behind(behind)
         finally:
             self.session.info["command"] = self.operation.command if self.operation else None
 
     async def commit(self) -> int | None:
         """Write the log and commit; returns the seq of the last change, None if nothing changed."""
-        await self.flush()
-        self.notes.require_complete()
-        if not self.database.is_sqlite:
-            await self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
-        for row in {entry.row for entry in self.entries}:
-            if instance_state(row).expired_attributes:
-                await self.session.refresh(row)
-        await give_numbers(self.session, self.organisation_id, self.entries)
-        last = await publish(self) if self.entries else None
-        if self.before_commit is not None:
-            await self.before_commit(self.entries)
+        async with Behind() as behind:
+            await self._flush_behind(behind)
+            self.notes.require_complete()
+            if not self.database.is_sqlite:
+                await behind.send(self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE")))
+            for row in {entry.row for entry in self.entries}:
+                if instance_state(row).expired_attributes:
+                    await behind.send(self.session.refresh(row))
+                    await behind.arrived()
+            await behind.send(give_numbers(self.session, self.organisation_id, self.entries))
+            last = await publish(self, behind) if self.entries else None
+            if self.before_commit is not None:
+                await self.before_commit(self.entries, behind)
         await self.session.commit()
         if last is not None:
             self.database.announce(self.organisation_id, last)

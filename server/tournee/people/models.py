@@ -277,7 +277,7 @@ async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequen
         and not {"accountId", "status", "deleted"}.isdisjoint(entry.after)
         for state in (entry.before or {}, entry.after)
     ]
-    return {UUID(str(account)) for account in changed if account is not None}
+    return {account for account in changed if account is not None}
 
 
 async def _held(

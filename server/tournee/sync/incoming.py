@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from tournee.kernel.errors import OperationReused, Refused
-from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, read_operation, rejected
+from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, read_operations, rejected
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Incoming:
 def read_batch(raw: Sequence[Any], schema: int) -> Incoming:
     """1. Read each operation by itself; the same operation twice counts once."""
     slots: list[Outcome | PushedOperation] = []
-    for item in raw:
-        try:
-            slots.append(read_operation(item, schema))
-        except Refused as refusal:
+    for item, read in zip(raw, read_operations(raw, schema), strict=True):
+        if isinstance(read, Refused):
             id = item.get("id") if isinstance(item, dict) else None
-            slots.append(rejected(id if isinstance(id, str) else None, refusal))
+            slots.append(rejected(id if isinstance(id, str) else None, read))
+        else:
+            slots.append(read)
     first: dict[UUID, PushedOperation] = {}
     for place, slot in enumerate(slots):
         if isinstance(slot, PushedOperation):

@@ -6,7 +6,7 @@ One malformed operation is that operation's problem: it gets an outcome, the oth
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 
 from tournee.kernel.errors import Invalid, Refused
-from tournee.kernel.inputs import Limits, parse
+from tournee.kernel.inputs import Limits, parse, parse_many
 from tournee.sync.upcasts import OPERATION_SCHEMA, upcast
 
 OPERATIONS_LIMIT = 1000
@@ -73,15 +73,36 @@ def _payload_hash(raw: dict[str, Any]) -> str:
         raise Invalid("input: is nested too deeply.", "input") from None
 
 
-def read_operation(raw: Any, schema: int = OPERATION_SCHEMA) -> PushedOperation:
-    """An operation from decoded JSON; raises Invalid naming the field that is wrong.
+def read_operations(raw: Sequence[Any], schema: int) -> list[PushedOperation | Refused]:
+    """Each operation from decoded JSON, or why it cannot be read."""
+    try:
+        envelopes = parse_many(_Envelope, [_without_input(one) for one in raw])
+    except Refused:
+        # One of them is wrong; each is told by itself.
+        return [_told(read_operation, one, schema) for one in raw]
+    return [_told(_read, one, schema, envelope) for one, envelope in zip(raw, envelopes, strict=True)]
 
-    Its hash is taken of what was sent: an old app's repetition is one, whatever the server became.
-    """
+
+def _told(read: Callable[..., PushedOperation], *given: Any) -> PushedOperation | Refused:
+    try:
+        return read(*given)
+    except Refused as refusal:
+        return refusal
+
+
+def read_operation(raw: Any, schema: int = OPERATION_SCHEMA) -> PushedOperation:
+    """An operation from decoded JSON; raises Invalid naming the field that is wrong."""
+    return _read(raw, schema, parse(_Envelope, _without_input(raw)))
+
+
+def _without_input(raw: Any) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise Invalid("An operation must be an object.")
-    known = {key: value for key, value in raw.items() if key != "input"}
-    envelope = parse(_Envelope, known)
+    return {key: value for key, value in raw.items() if key != "input"}
+
+
+def _read(raw: dict[str, Any], schema: int, envelope: _Envelope) -> PushedOperation:
+    """Its hash is taken of what was sent: an old app's repetition is one, whatever the server became."""
     if envelope.number < 1:
         raise Invalid("number: counts from 1.", "number")
     if len(envelope.command) > 80:

@@ -277,7 +277,7 @@ async def _commit(batch: Batch) -> int:
     await tx.flush()
     await write_parked(batch)
     await release_device(tx.session, batch.device, batch.settled)
-    tx.before_commit = lambda entries: write_receipts(batch, entries)
+    tx.before_commit = lambda entries, behind: write_receipts(batch, entries, behind)
     last = await tx.commit()
     if last is not None:
         return last

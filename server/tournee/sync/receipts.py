@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, select, tuple_
 
+from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import insert_many
 from tournee.kernel.database import Database, now
 from tournee.kernel.log import Entry
@@ -17,7 +18,7 @@ from tournee.sync.models import Receipt
 _CHUNK = 5_000
 
 
-async def write_receipts(batch: Batch, entries: Sequence[Entry]) -> None:
+async def write_receipts(batch: Batch, entries: Sequence[Entry], behind: Behind) -> None:
     seqs = {entry.operation_id: entry.seq for entry in entries if entry.operation_id is not None}
     rows = []
     for operation, outcome in batch.decided:
@@ -39,7 +40,7 @@ async def write_receipts(batch: Batch, entries: Sequence[Entry]) -> None:
         "account_id": batch.tx.actor.id,
         "received_at": now(),
     }
-    await insert_many(batch.tx.session, Receipt.__table__, rows, same)
+    await behind.send(insert_many(batch.tx.session, Receipt.__table__, rows, same))
 
 
 async def purge_receipts(database: Database, organisation_id: UUID, before: datetime) -> int:

@@ -20,6 +20,7 @@ from tournee.auth.models import Account, Device, DeviceStatus
 from tournee.auth.organisations import actor_of
 from tournee.auth.revoked import KnownDevice
 from tournee.auth.roles import Role
+from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import insert_many
 from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import Conflict, ConflictKind
@@ -180,10 +181,10 @@ async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[Pushed
         delete(ParkedOperation).where(*_of(device), ParkedOperation.operation_id.in_(ids))
     )
 
-    async def write(entries: Sequence[Any]) -> None:
+    async def write(entries: Sequence[Any], behind: Behind) -> None:
         seqs = {entry.operation_id: entry.seq for entry in entries}
         rows = [_receipt(device, *one, seqs.get(one[0].id), now()) for one in decided]
-        await insert_many(tx.session, Receipt.__table__, rows)
+        await behind.send(insert_many(tx.session, Receipt.__table__, rows))
 
     tx.before_commit = write
 

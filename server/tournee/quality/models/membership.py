@@ -14,14 +14,14 @@ from tournee.quality.models.audits import Audit, AuditMember
 
 
 async def _touched(_session: AsyncSession, _organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
-    found: set[str | None] = set()
+    found: set[UUID | None] = set()
     for entry in entries:
         if isinstance(entry.row, AuditMember):
-            found.add(str(entry.row.account_id))
+            found.add(entry.row.account_id)
         if isinstance(entry.row, Audit):
             for values in (entry.before or {}, entry.after):
                 found |= {values.get("leadAuditorId"), values.get("auditeeResponsibleId")}
-    return {UUID(account) for account in found if account is not None}
+    return {account for account in found if account is not None}
 
 
 async def _held(

@@ -18,7 +18,7 @@ from tournee.stock.models.parts import LocationKind, StockLocation
 def _values(entry: Entry, *names: str) -> set[UUID]:
     """The ids that these fields had before and have now, where they changed."""
     states = (entry.before or {}, entry.after)
-    return {UUID(state[name]) for state in states for name in names if state.get(name)}
+    return {state[name] for state in states for name in names if state.get(name)}
 
 
 async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:

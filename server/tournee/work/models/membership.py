@@ -126,7 +126,7 @@ def _crosses(entry: Entry, statuses: frozenset[str]) -> bool:
 def _values(entry: Entry, name: str, now: UUID | None) -> set[UUID]:
     """The ids that the field had before and has now."""
     before = (entry.before or {}).get(name)
-    return {id for id in (now, UUID(before) if before else None) if id is not None}
+    return {id for id in (now, before) if id is not None}
 
 
 def _assigned() -> Any:
