@@ -80,9 +80,9 @@ def trapped() -> Iterator[Traps]:
     announce = Database.announce
     run = Command.run
 
-    async def publishing(tx: Any) -> int:
+    async def publishing(tx: Any, behind: Any) -> int:
         TRAPS.pass_by("before the head")
-        last = await publish(tx)
+        last = await publish(tx, behind)
         TRAPS.pass_by("after the log")
         return last
 
