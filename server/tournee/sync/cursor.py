@@ -9,6 +9,7 @@ import hmac
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -69,13 +70,14 @@ class CursorCodec:
         self._known: dict[str, tuple[UUID, UUID, str, Cursor]] = {}
 
     def _sign(self, body: bytes) -> bytes:
-        return hmac.digest(self._key, body, "sha256")[:16]
+        return hashlib.blake2b(body, digest_size=16, key=self._key).digest()
 
     def encode(self, cursor: Cursor, actor: Actor) -> str:
-        parts = [cursor.epoch.hex, cursor.seq, cursor.id.hex, int(cursor.phase)]
+        owner = actor.organisation_id.hex, actor.id.hex, sight(actor)
+        parts: list[Any] = [*owner, cursor.epoch.hex, cursor.seq, cursor.id.hex, cursor.phase.value]
         if cursor.snapshot:
             parts += [cursor.scope.hex, cursor.done, cursor.total]
-        body = orjson.dumps([actor.organisation_id.hex, actor.id.hex, sight(actor), *parts])
+        body = orjson.dumps(parts)
         return base64.urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
 
     def decode(self, text: str, actor: Actor) -> Cursor:

@@ -19,6 +19,7 @@ from tournee.kernel.tail import Recent
 from tournee.sync.cursor import MAX_ID, Cursor
 from tournee.sync.page import Page, PulledChange, Rows, text_of
 
+_NOTHING = "nothing"
 _NO_SCOPE = literal(None, Uuid).label("scope")
 
 
@@ -130,10 +131,20 @@ def recent_page(
 
 
 def _page(recent: Recent, moved: list[PulledChange], limit: int) -> Page:
+    if not moved:
+        return _nothing(recent)
     if len(moved) <= limit:
         return Page(text_of(moved), Cursor(recent.head.epoch, recent.head.seq), more=False)
     last = moved[limit - 1]
     return Page(text_of(moved[:limit]), Cursor(recent.head.epoch, last.seq, last.id), more=True)
+
+
+def _nothing(recent: Recent) -> Page:
+    """What most are told at each move of the head, made once for all of them."""
+    page: Page | None = recent.made.get(_NOTHING)
+    if page is None:
+        page = recent.made[_NOTHING] = Page("", Cursor(recent.head.epoch, recent.head.seq), more=False)
+    return page
 
 
 def _all_moved(recent: Recent, entities: Collection[str], cursor: Cursor) -> list[PulledChange]:
@@ -149,9 +160,12 @@ def _all_moved(recent: Recent, entities: Collection[str], cursor: Cursor) -> lis
 def _own_moved(
     recent: Recent, account_id: UUID, entities: Collection[str], cursor: Cursor
 ) -> list[PulledChange]:
+    own = recent.moves.get(account_id)
+    if own is None:
+        return []
     past = (cursor.seq, cursor.id)
     found = []
-    for id, move in reversed(recent.moves.get(account_id, {}).items()):
+    for id, move in reversed(own.items()):
         if move.seq < cursor.seq:
             break
         record = recent.records[id]

@@ -63,13 +63,14 @@ class Pull:
         if device_id is not None:
             held = cursor.seq if cursor is not None and not cursor.snapshot else None
             self.acknowledged.note(actor, device_id, held, report)
-        await _send_page(scope, send, page.body(given).encode())
+        body = page.body(given).encode()
+        if len(body) < _WORTH_COMPRESSING or not _takes_gzip(scope):
+            await send_json(send, body)
+        else:
+            await _send_packed(send, body)
 
 
-async def _send_page(scope: Scope, send: Send, body: bytes) -> None:
-    if len(body) < _WORTH_COMPRESSING or not _takes_gzip(scope):
-        await send_json(send, body)
-        return
+async def _send_packed(send: Send, body: bytes) -> None:
     packed = await asyncio.to_thread(zlib.compress, body, 1, zlib.MAX_WBITS | 16)
     headers = [
         (b"content-type", b"application/json"),
