@@ -88,10 +88,10 @@ class Parts:
         self.tokens = Tokens(settings)
         self.authenticator = Authenticator(database, self.tokens)
         self.heads = Heads(database)
-        self.wake = Wake(database, self.heads)
+        tail = Tail(database, self.heads)
+        self.wake = Wake(database, self.heads, tail.now)
         self.acknowledged = Acknowledged(database)
         self.lanes = Lanes()
-        tail = Tail(database, self.heads)
         self.door = Door(database, tail, self.authenticator)
         self.feed = Feed(database, tuple(ENTITIES.values()), tail, urgent_scopes, self.lanes)
 

@@ -131,6 +131,13 @@ class Tail:
                 return recent
             await asyncio.shield(self._advancing(organisation_id))
 
+    async def reaching(self, organisation_id: UUID, seq: int) -> Recent:
+        """What happened lately, up to this seq at least: out of memory where it is there already."""
+        recent = self._recent.get(organisation_id)
+        if recent is not None and recent.head.seq >= seq:
+            return recent
+        return await self.now(organisation_id)
+
     def _advancing(self, organisation_id: UUID) -> asyncio.Task[None]:
         reading = self._reading.get(organisation_id)
         if reading is None or reading.done():

@@ -34,9 +34,14 @@ class Door:
         self.tail = tail
         self.authenticator = authenticator
 
-    async def enter(self, actor: Actor, device_id: UUID | None) -> Recent:
-        """What happened lately, up to a head not older than this call. Raises TokenRefused or Refused."""
-        recent = await self.tail.now(actor.organisation_id)
+    async def enter(self, actor: Actor, device_id: UUID | None, seq: int | None = None) -> Recent:
+        """What happened lately, up to a head not older than this call, or up to a seq that was heard of.
+
+        Raises TokenRefused or Refused."""
+        if seq is None:
+            recent = await self.tail.now(actor.organisation_id)
+        else:
+            recent = await self.tail.reaching(actor.organisation_id, seq)
         if self.authenticator is not None:
             await self.authenticator.require(actor, recent)
         if device_id is not None and (device_id != actor.device_id or self.authenticator is None):

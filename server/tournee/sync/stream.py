@@ -1,7 +1,7 @@
 """`GET /sync/stream`: the pages of a pull live, as server-sent events; each event's id is its cursor.
 
-Whoever waits costs a place in a list. A commit wakes those of its organisation; they share one look
-at the head, and most pages come out of the tail's memory.
+Whoever waits costs a place in a list. A commit wakes those of its organisation, after one look at what
+happened; most pages come out of the tail's memory.
 """
 
 from __future__ import annotations
@@ -80,9 +80,11 @@ class Stream:
         try:
             cursor = self.cursors.decode(text, actor) if text else None
             told, quiet_since = cursor, time.monotonic()
+            heard: int | None = None
             while not self._over(gone):
                 _require_time(expires)
-                recent = await self.door.enter(actor, device_id)
+                recent = await self.door.enter(actor, device_id, heard)
+                heard = None
                 try:
                     page = await self.feed.pull(actor, cursor, recent=recent)
                 except Overloaded as overloaded:
@@ -98,7 +100,7 @@ class Stream:
                     quiet_since = time.monotonic()
                 if not page.more:
                     seconds = self._patience(quiet_since, expires)
-                    await self.wake.wait(actor.organisation_id, cursor.seq, seconds, gone)
+                    heard = await self.wake.wait(actor.organisation_id, cursor.seq, seconds, gone)
         except ResyncNeeded:
             yield f"event: changes\ndata: {RESYNC}\n\n"
         except (TokenRefused, Refused) as refusal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import psycopg
@@ -22,11 +23,21 @@ LOOK_AGAIN_SECONDS = 5.0
 
 
 class Wake:
-    """Knows the newest seq heard of for each organisation and wakes who waits for a newer one."""
+    """Knows the newest seq heard of for each organisation and wakes who waits for a newer one.
 
-    def __init__(self, database: Database, heads: Heads | None = None) -> None:
+    With `look`, one look at what happened comes first, so that a thousand who wake find it in memory.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        heads: Heads | None = None,
+        look: Callable[[UUID], Awaitable[object]] | None = None,
+    ) -> None:
         self._database = database
         self._heads = heads or Heads(database)
+        self._look = look
+        self._looking: dict[UUID, asyncio.Task[None]] = {}
         self._newest: dict[UUID, int] = {}
         self._waiting: dict[UUID, set[asyncio.Future[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -35,7 +46,23 @@ class Wake:
     def heard(self, organisation_id: UUID, seq: int) -> None:
         if seq > self._newest.get(organisation_id, 0):
             self._newest[organisation_id] = seq
-            self._ring(organisation_id)
+            if self._look is None or not self._waiting.get(organisation_id):
+                self._ring(organisation_id)
+            elif organisation_id not in self._looking:
+                looking = self._look_and_ring(organisation_id, self._look)
+                self._looking[organisation_id] = asyncio.get_running_loop().create_task(looking)
+
+    async def _look_and_ring(self, organisation_id: UUID, look: Callable[[UUID], Awaitable[object]]) -> None:
+        seq = -1
+        try:
+            while seq < self._newest[organisation_id]:
+                seq = self._newest[organisation_id]
+                # Whoever is woken finds out for themselves that the database is gone.
+                with contextlib.suppress(Exception):
+                    await look(organisation_id)
+                self._ring(organisation_id)
+        finally:
+            del self._looking[organisation_id]
 
     def _ring(self, organisation_id: UUID) -> None:
         for waiter in self._waiting.pop(organisation_id, ()):
@@ -43,13 +70,13 @@ class Wake:
 
     async def wait(
         self, organisation_id: UUID, seq: int, seconds: float, gone: asyncio.Future[None] | None = None
-    ) -> bool:
-        """Until something newer than `seq` is heard of; False after so many seconds, at shutdown, or
-        once `gone` is done."""
+    ) -> int | None:
+        """The newest seq heard of, once that is newer than `seq`; None after so many seconds, at shutdown,
+        or once `gone` is done."""
         if self._newest.get(organisation_id, 0) > seq:
-            return True
+            return self._newest[organisation_id]
         if self.closing.is_set() or (gone is not None and gone.done()):
-            return False
+            return None
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(seconds, _let_go, waiter)
@@ -68,7 +95,8 @@ class Wake:
             waiting.discard(waiter)
             if gone is not None:
                 gone.remove_done_callback(leave)
-        return self._newest.get(organisation_id, 0) > seq
+        newest = self._newest.get(organisation_id, 0)
+        return newest if newest > seq else None
 
     async def start(self) -> None:
         self._database.listeners.append(self.heard)
@@ -86,7 +114,7 @@ class Wake:
         """Close and stop listening."""
         self.close()
         self._database.listeners.remove(self.heard)
-        for task in self._tasks:
+        for task in (*self._tasks, *self._looking.values()):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task

@@ -1,0 +1,91 @@
+"""Waking those who wait: after one look at what happened, which serves them all."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.house import House
+from tournee.kernel.tail import Tail
+from tournee.sync.wake import Wake
+
+
+class Asked(Exception):
+    """The head was asked for."""
+
+
+class Looking:
+    """Looks that end when the test says so."""
+
+    def __init__(self) -> None:
+        self.seen: list[UUID] = []
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, organisation_id: UUID) -> None:
+        self.seen.append(organisation_id)
+        await self.go_on.wait()
+
+
+async def waiting(wake: Wake, organisation_id: UUID, count: int) -> list[asyncio.Task[int | None]]:
+    tasks = [asyncio.create_task(wake.wait(organisation_id, 0, 5.0)) for _ in range(count)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_one_look_serves_all_who_are_woken(house: House) -> None:
+    look, mine = Looking(), house.organisation_id
+    wake = Wake(house.database, look=look)
+    tasks = await waiting(wake, mine, 100)
+    others = await waiting(wake, uuid4(), 1)
+    wake.heard(mine, 7)
+    await asyncio.sleep(0)
+    assert (look.seen, any(task.done() for task in tasks)) == ([mine], False)
+    look.go_on.set()
+    assert set(await asyncio.gather(*tasks)) == {7}
+    assert (look.seen, others[0].done()) == ([mine], False)
+    others[0].cancel()
+
+
+async def test_what_is_heard_of_during_a_look_is_looked_for_too(house: House) -> None:
+    look, mine = Looking(), house.organisation_id
+    wake = Wake(house.database, look=look)
+    tasks = await waiting(wake, mine, 2)
+    for seq in (7, 8):
+        wake.heard(mine, seq)
+        await asyncio.sleep(0)
+    assert look.seen == [mine]
+    look.go_on.set()
+    assert await asyncio.gather(*tasks) == [8, 8]
+    await asyncio.sleep(0)
+    assert look.seen == [mine, mine]
+
+
+async def test_a_look_that_fails_wakes_them_all_the_same(house: House) -> None:
+    async def fail(_organisation_id: UUID) -> None:
+        raise OSError
+
+    wake = Wake(house.database, look=fail)
+    tasks = await waiting(wake, house.organisation_id, 2)
+    wake.heard(house.organisation_id, 7)
+    assert await asyncio.gather(*tasks) == [7, 7]
+
+
+async def test_what_is_remembered_is_not_asked_for_again(
+    house: House, tail: Tail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = house.organisation_id
+    recent = await tail.now(mine)
+
+    def now(_organisation_id: UUID) -> asyncio.Future[object]:
+        raise Asked
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tail.heads, "now", now)
+        assert await tail.reaching(mine, recent.head.seq) is recent
+        with pytest.raises(Asked):
+            await tail.reaching(mine, recent.head.seq + 1)
+    customer = await house.run("createCustomer", name="Demo Bakery")
+    later = await tail.reaching(mine, recent.head.seq + 1)
+    assert customer.id in later.records
