@@ -150,7 +150,7 @@ def _is_sqlite(session: AsyncSession) -> bool:
 
 
 def _json(rows: Rows) -> str:
-    return orjson.dumps(rows).decode()
+    return orjson.dumps(rows, option=orjson.OPT_UTC_Z).decode()
 
 
 def _type(table: Table, name: str) -> str:

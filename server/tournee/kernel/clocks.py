@@ -69,10 +69,12 @@ class Clocks:
 
     async def changed_by_others(self, row: Entity, base: int, device_id: UUID | None) -> set[str]:
         """Wire names of the row's fields that another device or person changed after `base`."""
-        await self.load([row.id])
-        if row.id not in self._known or self._known[row.id][0] <= base:
+        if row.id not in self._known:
+            await self.load([row.id])
+        seq, text = self._known.get(row.id, (0, "{}"))
+        if seq <= base:
             return set()
-        clock, device = self[row.id], str(device_id)
+        clock, device = orjson.loads(text), str(device_id)
         theirs = {name for name, (seq, by, _actor) in clock.items() if seq > base and by != device}
         if "*" in theirs:
             # Somebody else made the row meanwhile: what was not changed since is theirs as well.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import select, text, update
 
 from tournee.kernel.ahead import chunks
@@ -26,6 +27,19 @@ _RECORD: Any = Record.__table__
 _EDGE: Any = Edge.__table__
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """How JSON gets into columns of text: of a value and of what is written already. Within the JSON in
+    which rows travel to PostgreSQL it stands as it is, and need not be written within writing."""
+
+    made: Callable[[Any], Any]
+    given: Callable[[str], Any]
+
+
+_ON_SQLITE = _Texts(dump, str)
+_ON_POSTGRESQL = _Texts(lambda value: value, orjson.Fragment)
+
+
 @dataclass
 class _Written:
     """A row, what was done to it, and how it was known before."""
@@ -41,7 +55,7 @@ class _Written:
     def seq(self) -> int:
         return self.entries[-1].seq
 
-    def values(self) -> dict[str, Any]:
+    def values(self, texts: _Texts) -> dict[str, Any]:
         """Its record as it is from now on."""
         clock = {} if self.clock is None else self.clock
         for entry in self.entries:
@@ -50,8 +64,8 @@ class _Written:
             "id": self.id,
             "seq": self.seq,
             "deleted": self.row.deleted,
-            "clock": dump(clock),
-            "document": self.document,
+            "clock": texts.made(clock),
+            "document": texts.given(self.document),
         }
 
 
@@ -73,9 +87,10 @@ async def publish(tx: Transaction, behind: Behind) -> int:
     last = await _take_head(tx)
     for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
         entry.seq = number
-    same = {"organisation_id": tx.organisation_id}
-    await behind.send(insert_many(tx.session, _CHANGE, [entry.values for entry in tx.entries], same))
-    await _write_records(tx, rows, behind)
+    texts = _ON_SQLITE if tx.database.is_sqlite else _ON_POSTGRESQL
+    changes = [entry.values(texts.made) for entry in tx.entries]
+    await behind.send(insert_many(tx.session, _CHANGE, changes, {"organisation_id": tx.organisation_id}))
+    await _write_records(tx, rows, texts, behind)
     await _write_edges(tx, rows, open_edges, behind)
     await behind.send(_write_members(tx, last))
     if not tx.database.is_sqlite:
@@ -129,11 +144,11 @@ async def _open_edges(tx: Transaction, ids: list[UUID]) -> dict[UUID, set[UUID]]
     return found
 
 
-async def _write_records(tx: Transaction, rows: Sequence[_Written], behind: Behind) -> None:
+async def _write_records(tx: Transaction, rows: Sequence[_Written], texts: _Texts, behind: Behind) -> None:
     own = {"organisation_id": tx.organisation_id}
-    changed = [one.values() for one in rows if one.clock is not None]
+    changed = [one.values(texts) for one in rows if one.clock is not None]
     await behind.send(update_many(tx.session, _RECORD, ("id",), changed, own))
-    added = [{"entity": type(one.row).__name__, **one.values()} for one in rows if one.clock is None]
+    added = [{"entity": type(one.row).__name__, **one.values(texts)} for one in rows if one.clock is None]
     await behind.send(insert_many(tx.session, _RECORD, added, own))
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import exists, select
 
 from tournee.kernel.actor import Actor
+from tournee.kernel.bulk import among
 from tournee.kernel.database import Database, Entity
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.heads import HeadNow
@@ -99,7 +100,7 @@ async def records_now(database: Database, actor: Actor, ids: Sequence[UUID]) -> 
         return {}
     statement = select(Record.id, Record.entity, Record.document).where(
         Record.organisation_id == actor.organisation_id,
-        Record.id.in_(set(ids)),
+        among(Record.id, set(ids), is_sqlite=database.is_sqlite),
         Record.deleted.is_(False),
     )
     if not actor.sees_all:
