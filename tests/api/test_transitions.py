@@ -120,6 +120,39 @@ async def test_an_order_whose_work_has_begun_is_canceled_by_managers_only(
     assert await works(house, "cancelWorkOrder", role, **order) is told["CANCELED"]
 
 
+@pytest.mark.parametrize("ended", ["COMPLETED", "CANNOT_COMPLETE"])
+@pytest.mark.parametrize("role", ["TECHNICIAN", "DISPATCHER", "MANAGER", "REPORTING"])
+async def test_the_end_of_a_visit_is_taken_back_by_managers_while_its_order_goes_on(
+    world: World, role: str, ended: str
+) -> None:
+    house, technician = world.house, await world.technician()
+    actor: Actor = technician.actor if role == "TECHNICIAN" else house.actor(role)
+    visit = await world.visit(technician)
+    given: dict[str, Any] = {"appointmentId": visit.id}
+    if ended == "COMPLETED":
+        await house.run("startWork", technician.actor, at=at(0), **given)
+        await house.run("completeAppointment", technician.actor, at=at(9), **given)
+    else:
+        await house.run("startTravel", technician.actor, at=at(0), **given)
+        await house.run("cannotCompleteAppointment", technician.actor, at=at(9), reason="Demo", **given)
+    told = await allowed(house, "appointment", visit.id, actor)
+    to = "IN_PROGRESS" if ended == "COMPLETED" else "EN_ROUTE"
+    assert told == {to: role == "MANAGER"}
+    assert await works(house, "reopenAppointment", actor, reason="Demo", **given) is told[to]
+    if told[to]:
+        assert (await world.read(Appointment, visit.id)).status == to
+
+
+async def test_a_visit_of_a_closed_order_is_reopened_by_nobody(world: World) -> None:
+    house, technician = world.house, await world.technician()
+    visit = await world.visit(technician)
+    await house.run("startWork", technician.actor, appointmentId=visit.id, at=at(0))
+    await house.run("completeAppointment", technician.actor, appointmentId=visit.id, at=at(9))
+    await house.run("closeWorkOrder", workOrderId=visit.work_order_id)
+    assert await allowed(house, "appointment", visit.id, "MANAGER") == {"IN_PROGRESS": False}
+    assert not await works(house, "reopenAppointment", "MANAGER", appointmentId=visit.id, reason="Demo")
+
+
 async def test_what_was_finished_under_a_hold_is_not_canceled_by_a_dispatcher(world: World) -> None:
     house, technician = world.house, await world.technician()
     visit = await world.visit(technician)

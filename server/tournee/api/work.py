@@ -25,9 +25,25 @@ from tournee.kernel.state import Transition
 from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
 from tournee.procedures.models import ChecklistRun, RunStatus
 from tournee.work import commands
-from tournee.work.guards import MANAGERS_CANCEL, UNFINISHED_CHECKLIST, obstacles_to_cancel, work_has_begun
+from tournee.work.guards import (
+    MANAGERS_CANCEL,
+    MANAGERS_REOPEN,
+    UNFINISHED_CHECKLIST,
+    obstacles_to_cancel,
+    obstacles_to_reopening,
+    work_has_begun,
+)
 from tournee.work.models import Appointment, AppointmentEvent, Assignment, Note, TimeEntry, WorkOrder
-from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, WorkOrderStatus, roll_up
+from tournee.work.states import (
+    APPOINTMENT,
+    FINISHED,
+    UNDER_WAY,
+    WORK_ORDER,
+    AppointmentStatus,
+    WorkOrderStatus,
+    before_the_end,
+    roll_up,
+)
 from tournee.work.timing import local_day
 
 
@@ -184,7 +200,29 @@ async def appointment_transitions(root: Appointment, info: Info) -> list[Transit
     if APPOINTMENT.can(root.status, AppointmentStatus.COMPLETED):
         guards[AppointmentStatus.COMPLETED] = await _against_completion(root, info)
     following = APPOINTMENT.transitions(root.status, guards)
+    if root.status in FINISHED:
+        following = [await _reopening(root, info)]
     return for_actor(info.context.actor, root.status, following, _OF_VISITS)
+
+
+async def _reopening(root: Appointment, info: Info) -> Transition:
+    """To what it was when it was ended."""
+    organisation = info.context.actor.organisation_id
+    status, _ = await _order(info, root.work_order_id)
+    steps = await info.context.load.related(
+        "ends of a visit",
+        root.id,
+        lambda ids: (
+            select(AppointmentEvent.appointment_id, AppointmentEvent.from_status, AppointmentEvent.to_status)
+            .where(AppointmentEvent.organisation_id == organisation, AppointmentEvent.appointment_id.in_(ids))
+            .where(AppointmentEvent.to_status.in_(FINISHED))
+            .order_by(AppointmentEvent.id)
+        ),
+    )
+    against = obstacles_to_reopening(status)
+    if info.context.actor.role != Role.MANAGER:
+        against = [MANAGERS_REOPEN, *against]
+    return Transition(before_the_end(steps), not against, against)
 
 
 async def required_skills(root: WorkOrder, info: Info) -> list[Skill]:
@@ -221,6 +259,7 @@ _OF_VISITS: Ways = {
     _A.PARTIALLY_COMPLETED: (commands.complete_appointment,),
     _A.CANNOT_COMPLETE: (commands.cannot_complete_appointment,),
     _A.CANCELED: (commands.cancel_appointment,),
+    **{(over, to): (commands.reopen_appointment,) for over in FINISHED for to in UNDER_WAY},
 }
 
 EXTRAS = Extras(

@@ -16,19 +16,22 @@ from tournee.kernel.state import Transition
 from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
 from tournee.procedures.models import ChecklistRun
 from tournee.procedures.queries import required_and_open
-from tournee.work.models import Appointment, Assignment, WorkOrder
+from tournee.work.models import Appointment, AppointmentEvent, Assignment, WorkOrder
 from tournee.work.states import (
     APPOINTMENT,
+    FINISHED,
     UNDER_WAY,
     WORK_ORDER,
     AppointmentStatus,
     WorkOrderStatus,
+    before_the_end,
     roll_up,
 )
 from tournee.work.timing import local_day
 
 UNFINISHED_CHECKLIST = "A required checklist is not finished."
 MANAGERS_CANCEL = "Work has begun; only a manager cancels this order."
+MANAGERS_REOPEN = "Only a manager reopens an appointment."
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,26 @@ def obstacles_to_cancel(statuses: Collection[AppointmentStatus]) -> list[str]:
     return ["A technician is on site; the visit must end first."] if there else []
 
 
+def obstacles_to_reopening(status: WorkOrderStatus) -> list[str]:
+    """The end of a visit is taken back only while its order goes on."""
+    over = status in (WorkOrderStatus.CLOSED, WorkOrderStatus.CANCELED)
+    return [f"Its work order is {status}."] if over else []
+
+
+async def _reopening(session: AsyncSession, appointment: Appointment) -> Transition:
+    order = await session.get_one(WorkOrder, (appointment.organisation_id, appointment.work_order_id))
+    steps = await session.execute(
+        select(AppointmentEvent.from_status, AppointmentEvent.to_status)
+        .where(
+            AppointmentEvent.organisation_id == appointment.organisation_id,
+            AppointmentEvent.appointment_id == appointment.id,
+        )
+        .order_by(AppointmentEvent.id)
+    )
+    against = obstacles_to_reopening(order.status)
+    return Transition(before_the_end([(*step,) for step in steps]), not against, against)
+
+
 def _may_be_canceled(status: AppointmentStatus) -> bool:
     return APPOINTMENT.can(status, AppointmentStatus.CANCELED)
 
@@ -188,7 +211,8 @@ async def appointment_transitions(session: AsyncSession, appointment: Appointmen
         guards[AppointmentStatus.DISPATCHED] = await obstacles_to_dispatch(session, appointment, order)
     if APPOINTMENT.can(appointment.status, AppointmentStatus.COMPLETED):
         guards[AppointmentStatus.COMPLETED] = await _unfinished_checklists(session, appointment)
-    return APPOINTMENT.transitions(appointment.status, guards)
+    following = APPOINTMENT.transitions(appointment.status, guards)
+    return [await _reopening(session, appointment)] if appointment.status in FINISHED else following
 
 
 async def work_order_transitions(session: AsyncSession, order: WorkOrder) -> list[Transition]:

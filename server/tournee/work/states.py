@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import NoReturn, TypeVar
 
@@ -101,6 +101,14 @@ def refuse(machine: Machine[StateT], current: StateT, to: StateT) -> NoReturn:
     raise TransitionNotAllowed(
         f"{current} cannot become {to} by this step; it can become: {options}.", "status"
     )
+
+
+def before_the_end(steps: Sequence[tuple[AppointmentStatus | None, AppointmentStatus]]) -> AppointmentStatus:
+    """What a finished visit was when it was ended, if one can go on from that; `steps` are from and to."""
+    for came_from, to in reversed(steps):
+        if to in FINISHED:
+            return came_from if came_from in UNDER_WAY else _A.IN_PROGRESS
+    return _A.IN_PROGRESS
 
 
 def roll_up(statuses: Collection[AppointmentStatus]) -> WorkOrderStatus:

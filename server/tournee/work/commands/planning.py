@@ -14,16 +14,16 @@ from tournee.kernel.errors import Forbidden, Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.plain import edits
 from tournee.kernel.transaction import Transaction
-from tournee.work.guards import obstacles_to_dispatch, statuses_of
+from tournee.work.guards import MANAGERS_REOPEN, obstacles_to_dispatch, obstacles_to_reopening, statuses_of
 from tournee.work.models import Appointment, LockMode, WorkOrder
 from tournee.work.recording import moments_of, order_of, record_office_step, retime
 from tournee.work.states import (
     APPOINTMENT,
     FINISHED,
     PLANNED,
-    UNDER_WAY,
     AppointmentStatus,
     WorkOrderStatus,
+    before_the_end,
     refuse,
 )
 
@@ -172,7 +172,7 @@ class ReopenAppointment:
 async def reopen_appointment(tx: Transaction, actor: Actor, do: ReopenAppointment) -> Appointment:
     """Take back the end of a visit that was ended by mistake; for managers."""
     if actor.role != Role.MANAGER:
-        raise Forbidden("Only a manager reopens an appointment.")
+        raise Forbidden(MANAGERS_REOPEN)
     if not do.reason.strip():
         raise Invalid("Say why.", "reason")
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -180,18 +180,11 @@ async def reopen_appointment(tx: Transaction, actor: Actor, do: ReopenAppointmen
     if before not in FINISHED:
         refuse(APPOINTMENT, before, AppointmentStatus.IN_PROGRESS)
     order = await order_of(tx, appointment.work_order_id)
-    if order.status in (WorkOrderStatus.CLOSED, WorkOrderStatus.CANCELED):
-        raise TransitionNotAllowed(f"Its work order is {order.status}.", "appointmentId")
-    appointment.status = await _before_the_end(tx, appointment)
+    if against := obstacles_to_reopening(order.status):
+        raise TransitionNotAllowed(" ".join(against), "appointmentId")
+    steps = [(moment.came_from, moment.to) for moment in await moments_of(tx, appointment)]
+    appointment.status = before_the_end(steps)
     appointment.outcome = None
     await record_office_step(tx, appointment, before, note=do.reason)
     retime(appointment, await moments_of(tx, appointment))
     return appointment
-
-
-async def _before_the_end(tx: Transaction, appointment: Appointment) -> AppointmentStatus:
-    """What it was when it was ended, if that was a status one can go on from."""
-    for moment in reversed(await moments_of(tx, appointment)):
-        if moment.to in FINISHED:
-            return moment.came_from if moment.came_from in UNDER_WAY else AppointmentStatus.IN_PROGRESS
-    return AppointmentStatus.IN_PROGRESS
