@@ -34,6 +34,8 @@ def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry]) -> None:
     named = EDITS[deed.command]
     changed = {name: value for name, value in deed.input.items() if name != named}
     clashes = [entry for entry in entries if entry.entity == "Conflict"]
+    # What is written on a closed order is shown to a dispatcher, whoever wrote there before.
+    clashes = [one for one in clashes if chronicle.value_at("kind", one) != "RECORD_ON_CLOSED_PARENT"]
     if any(entry.after.get("kind") == "RECORD_DELETED_MEANWHILE" for entry in clashes):
         kept = any(changed.keys() <= entry.after.get("mine", {}).keys() for entry in clashes)
         require(kept, "an edit of what is gone is kept for the office", entries)

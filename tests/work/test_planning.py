@@ -337,3 +337,63 @@ async def test_an_empty_change_and_an_empty_reason_are_refused(world: World) -> 
         await world.house.run("updateWorkOrder", workOrderId=order.id)
     with pytest.raises(Invalid, match="why"):
         await world.house.run("cancelWorkOrder", workOrderId=order.id, reason=" ")
+
+
+async def closed_order(world: World, technician: Technician) -> Appointment:
+    """The visit of an order that was done, reviewed and closed."""
+    visit = await world.visit(technician)
+    await world.house.run("startWork", technician.actor, appointmentId=visit.id, at=at(0))
+    await world.house.run("completeAppointment", technician.actor, appointmentId=visit.id, at=at(60))
+    await world.house.run("closeWorkOrder", workOrderId=visit.work_order_id)
+    return visit
+
+
+async def test_a_closed_order_takes_no_edits_of_the_office(world: World) -> None:
+    visit = await closed_order(world, await world.technician())
+    edit = {"workOrderId": visit.work_order_id, "summary": "Demo other"}
+    base = await world.seq()
+    for role in ("DISPATCHER", "MANAGER"):
+        with pytest.raises(TransitionNotAllowed, match="closed") as refusal:
+            await world.house.run("updateWorkOrder", role, **edit)
+        assert refusal.value.field == "workOrderId"
+        with pytest.raises(TransitionNotAllowed):
+            await world.offline(world.house.actor(role, device_id=uuid4()), base, ("updateWorkOrder", edit))
+
+
+async def test_an_edit_from_before_an_order_was_closed_is_kept_and_shown(world: World) -> None:
+    technician = await world.technician()
+    visit = await closed_order(world, technician)
+    manager = world.house.actor("MANAGER", device_id=uuid4())
+    before = await world.seq() - 1
+    edit = {"workOrderId": visit.work_order_id, "description": "Demo meant before"}
+    (operation,) = await world.offline(manager, before, ("updateWorkOrder", edit))
+    assert operation.conflict is not None
+    assert (operation.conflict.kind, operation.conflict.role) == ("RECORD_ON_CLOSED_PARENT", "DISPATCHER")
+    assert (await world.read(WorkOrder, visit.work_order_id)).description == "Demo meant before"
+    # What was found on site is kept whatever the device knew, in one entry.
+    for known, found in ((before, "cause"), (await world.seq(), "resolution")):
+        given = {"workOrderId": visit.work_order_id, found: "Demo"}
+        (operation,) = await world.offline(technician.actor, known, ("updateWorkOrder", given))
+        assert operation.conflict is not None
+    mine = [conflict.mine for conflict in await world.conflicts() if conflict.actor_id == technician.actor.id]
+    assert mine == [{"cause": "Demo", "resolution": "Demo"}]
+
+
+async def test_a_conflict_on_an_order_that_was_closed_since_can_be_decided(world: World) -> None:
+    technician = await world.technician()
+    visit = await world.visit(technician)
+    base = await world.seq()
+    edit = {"workOrderId": visit.work_order_id, "cause": "Demo office"}
+    await world.house.run("updateWorkOrder", **edit)
+    (operation,) = await world.offline(
+        technician.actor, base, ("updateWorkOrder", edit | {"cause": "Demo field"})
+    )
+    await world.house.run("startWork", technician.actor, appointmentId=visit.id, at=at(0))
+    await world.house.run("completeAppointment", technician.actor, appointmentId=visit.id, at=at(60))
+    await world.house.run("closeWorkOrder", workOrderId=visit.work_order_id)
+    assert operation.conflict is not None
+    await world.house.run(
+        "resolveConflict", "DISPATCHER", conflictId=operation.conflict.id, resolution="KEEP_THEIRS"
+    )
+    assert (await world.read(WorkOrder, visit.work_order_id)).cause == "Demo office"
+    assert len(await world.conflicts()) == 1

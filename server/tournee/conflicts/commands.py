@@ -37,6 +37,7 @@ async def resolve_conflict(tx: Transaction, actor: Actor, do: ResolveConflict) -
         _require_unchanged(situation)
     # 4. One name in the log for all that the decision changes.
     tx.current.id = conflict.resolution_operation_id = new_id()
+    tx.current.deciding = True
     conflict.follow_up_id = await way.carry_out(tx, situation, do)
     # 5. Both who caused it pull this.
     conflict.resolve(do.resolution, do.note, actor.id, now())

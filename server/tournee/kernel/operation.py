@@ -25,6 +25,8 @@ class Operation:
     device_id: UUID | None = None
     base: int | None = None
     fact: bool = False
+    # What it changes is the decision of a conflict.
+    deciding: bool = False
     merged: bool = False
     lost: list[str] = field(default_factory=list)
     kept: bool = False

@@ -22,6 +22,7 @@ from tournee.kernel.merge import merge
 from tournee.kernel.numbering import UNNUMBERED
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Skill
+from tournee.work.closed import is_closed, tell_dispatcher
 from tournee.work.guards import MANAGERS_CANCEL, obstacles_to_cancel, statuses_of, work_has_begun
 from tournee.work.models import Appointment, Priority, WorkOrder, WorkOrderKind
 from tournee.work.recording import Step, record
@@ -86,7 +87,8 @@ class UpdateWorkOrder:
 
 @command(Scope.WORK_WRITE, offline=True, fact=True)
 async def update_work_order(tx: Transaction, actor: Actor, do: UpdateWorkOrder) -> WorkOrder:
-    """Change fields of a work order; in the field those that say what was found and done."""
+    """Change fields of a work order, until it is closed; in the field those that say what was found and
+    done."""
     changes = {k: v for k, v in vars(do).items() if v is not UNSET and k != "work_order_id"}
     if not changes:
         raise Invalid("Name at least one field to change.")
@@ -96,8 +98,11 @@ async def update_work_order(tx: Transaction, actor: Actor, do: UpdateWorkOrder) 
     office = changes.keys() - _FIELD_NOTES
     if office and not actor.may(Scope.WORK_PLAN) and not _may_still_edit(order, actor):
         raise Forbidden(f"Only the office changes {camel(min(office))}.")
+    closed = await is_closed(tx, order)
     await _check_places(tx, order.customer_id, changes)
     await merge(tx, order, changes)
+    if closed and tx.current.conflict is None:
+        await tell_dispatcher(tx, order, {camel(name) for name in changes})
     for appointment in appointments:
         appointment.site_id = order.site_id
         appointment.asset_id = order.asset_id
