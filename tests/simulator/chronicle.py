@@ -42,9 +42,12 @@ class Entry:
 class Chronicle:
     """The log of one organisation as far as it was read."""
 
-    def __init__(self, eye: Engine, organisation_id: UUID) -> None:
-        self._eye = eye
+    def __init__(self, eye: Engine, organisation_id: UUID, *, dense: bool = True) -> None:
+        self.eye = eye
         self.organisation_id = organisation_id
+        self._dense = dense
+        # Numbers that are left out, because a backup may lack them.
+        self.left_out = 0
         self.seq = 0
         self.entries: list[Entry] = []
         self.rows: dict[str, dict[str, Document]] = defaultdict(dict)
@@ -53,22 +56,21 @@ class Chronicle:
         self.of_operation: dict[str, list[Entry]] = defaultdict(list)
         self.of_record: dict[str, list[Entry]] = defaultdict(list)
 
-    def read(self) -> list[Entry]:
-        """What was committed since; every number must follow the one before it."""
-        with self._eye.connect() as connection:
-            found = connection.execute(
-                select(_CHANGE)
-                .where(_CHANGE.c.organisation_id == self.organisation_id, _CHANGE.c.seq > self.seq)
-                .order_by(_CHANGE.c.seq)
-            ).all()
+    def read(self, until: int | None = None) -> list[Entry]:
+        """What was committed since, up to there; every number must follow the one before it."""
+        wanted = [_CHANGE.c.organisation_id == self.organisation_id, _CHANGE.c.seq > self.seq]
+        if until is not None:
+            wanted.append(_CHANGE.c.seq <= until)
+        with self.eye.connect() as connection:
+            found = connection.execute(select(_CHANGE).where(*wanted).order_by(_CHANGE.c.seq)).all()
         fresh = [self._take(row) for row in found]
         self.entries += fresh
         return fresh
 
     def _take(self, row: Any) -> Entry:
-        if row.seq != self.seq + 1:
+        if self._dense and row.seq != self.top + 1:
             raise Violation("the log is dense", f"{row.seq} follows {self.seq}")
-        self.seq = row.seq
+        self.seq, self.left_out = row.seq, 0
         entry = Entry(
             row.seq, row.entity, str(row.id), row.command, _text(row.actor_id), _text(row.device_id),
             _text(row.operation_id), None if row.before is None else orjson.loads(row.before),
@@ -99,6 +101,11 @@ class Chronicle:
         into = self.gone if deleted else self.rows[entry.entity]
         into[entry.id] = {**held, **after}
 
+    @property
+    def top(self) -> int:
+        """Where the head is to stand."""
+        return self.seq + self.left_out
+
     def value_at(self, name: str, entry: Entry) -> Any:
         """What a field of the entry's record held after it."""
         said = [e.after[name] for e in self.of_record[entry.id] if e.seq <= entry.seq and name in e.after]
@@ -108,7 +115,7 @@ class Chronicle:
         return next((rows[id] for rows in self.rows.values() if id in rows), None)
 
     def head(self) -> int:
-        with self._eye.connect() as connection:
+        with self.eye.connect() as connection:
             return int(
                 connection.execute(
                     select(Head.seq).where(Head.organisation_id == self.organisation_id)
@@ -118,7 +125,7 @@ class Chronicle:
     def tables(self) -> dict[str, dict[str, Document]]:
         """The business tables as they stand, in the same form as `rows`."""
         found: dict[str, dict[str, Document]] = {}
-        with self._eye.connect() as connection:
+        with self.eye.connect() as connection:
             for name, model in ENTITIES.items():
                 table: Any = model.__table__
                 chosen = select(table).where(

@@ -14,6 +14,8 @@ from tests.simulator.field import STEPS
 from tests.simulator.sight import sight
 from tests.simulator.violations import require
 from tests.simulator.world import Company
+from tournee.auth.roles import SCOPES, Role
+from tournee.catalogue import COMMANDS
 from tournee.sync.models import ParkedOperation, Receipt
 
 _ACCEPTED = {"applied", "merged", "superseded"}
@@ -22,6 +24,7 @@ _MAKES = {
     "addNote": "Note", "recordTimeEntry": "TimeEntry", "recordReading": "Reading", "createWorkOrder": "WorkOrder",
     "createAsset": "Asset", "createMeter": "Meter", "requestAbsence": "Absence", "recordInteraction": "Interaction",
     "createContact": "Contact", "addChecklistRun": "ChecklistRun",
+    "usePart": "StockMovement", "transferStock": "StockMovement", "scrapPart": "StockMovement", "countStock": "StockCount",
 }  # fmt: skip
 
 
@@ -83,6 +86,8 @@ class Deeds:
     def _check_effect(self, deed: Deed, entries: list[Entry]) -> None:
         if deed.command in _MAKES:
             made = [e for e in entries if e.entity == _MAKES[deed.command] and e.before is None]
+            # A part used before it was counted changes what the count adjusted.
+            made = [e for e in made if e.after.get("countId") is None]
             require(
                 len(made) == 1 and made[0].id == deed.input["id"], "what was recorded is there, once", deed
             )
@@ -170,7 +175,12 @@ class Deeds:
         require(outcome["code"] is not None, "a rejection says why", outcome)
         if deed.target == "nothing" or outcome["code"] == "UNIT_REFUSED":
             return
-        if self._is_orphan(deed) or outcome["code"] == "FORBIDDEN" or self._lost_its_role(deed):
+        if self._is_orphan(deed) or self._lost_its_role(deed):
+            return
+        if outcome["code"] == "FORBIDDEN":
+            require(
+                self._was_forbidden(deed), "what one's role allows is not forbidden", f"{outcome} of {deed}"
+            )
             return
         if deed.binding:
             require(
@@ -179,6 +189,10 @@ class Deeds:
                 f"{outcome} of {deed}",
             )
         require(deed.hidden, "who may see a record may change it", f"{outcome} of {deed}")
+
+    def _was_forbidden(self, deed: Deed) -> bool:
+        account = self.company.chronicle.rows["Account"][deed.account]
+        return COMMANDS[deed.command].scope not in SCOPES[Role(account["role"])]
 
     def _lost_its_role(self, deed: Deed) -> bool:
         """Whether the person has another role since: what one saw by a role goes with it."""
@@ -208,6 +222,8 @@ class Deeds:
         for deed in self.all.values():
             receipt = receipts.pop(deed.id, None)
             if deed.device in gone:
+                if deed.surrendered and receipt is None:
+                    self._check_visible(deed, "WORK_SURRENDERED")
                 continue
             if deed.id in parked:
                 require(
@@ -215,12 +231,15 @@ class Deeds:
                     "what is parked goes on once its predecessors came",
                     f"{parked[deed.id]} {deed}",
                 )
+                self._check_visible(deed, "OPERATION_QUARANTINED")
                 continue
             require(receipt is not None, "every operation of a device has its receipt", deed)
             assert receipt is not None
             require(deed.outcome is not None, "every operation is answered at last", deed)
             assert deed.outcome is not None
             status = deed.outcome["status"]
+            if receipt == "rejected":
+                self._check_visible(deed, "OPERATION_REJECTED")
             require(
                 status in (receipt, "duplicate"),
                 "the receipt says what was answered",
@@ -228,6 +247,12 @@ class Deeds:
             )
         require(not receipts, "every receipt is of something done", receipts)
         self._check_units()
+
+    def _check_visible(self, deed: Deed, kind: str) -> None:
+        """Nothing that somebody did vanishes without anybody being told."""
+        conflicts = self.company.chronicle.rows["Conflict"].values()
+        told = any(one["kind"] == kind and deed.id in str(one) for one in conflicts)
+        require(told, "what had no effect is in the inbox", f"{kind}: {deed}")
 
     def _receipts(self) -> tuple[dict[str, str], dict[str, str]]:
         own = self.company.id

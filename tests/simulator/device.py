@@ -42,8 +42,12 @@ class Deed:
     seen: Document | None = None
     binding: bool = True
     parents: tuple[str, ...] = ()
+    # In which form the app that made it wrote the input.
+    schema: int = 2
     # Whether its target was out of sight at any time at which it may have been decided.
     hidden: bool = False
+    # Whether it was handed in by its device when that was revoked.
+    surrendered: bool = False
     # What every device is told, by whoever asks first.
     outcome: Document | None = None
 
@@ -78,6 +82,8 @@ class Device(ABC):
         self.clock = clock
         self.skew = skew
         self.token: str | None = None
+        # The form in which its app writes inputs.
+        self.schema = 2
         self.revoked = False
         # Whether all that it pulled is complete, as of when it was answered.
         self.complete = False
@@ -109,6 +115,14 @@ class Device(ABC):
         """Fetch up to so many pages; `complete` afterwards where nothing more waited."""
 
     @abstractmethod
+    def resync(self) -> None:
+        """The server is another than before."""
+
+    @abstractmethod
+    def wipe(self) -> None:
+        """Erase the copy and what waits."""
+
+    @abstractmethod
     def crash(self) -> None:
         """The app dies: what was not stored is gone."""
 
@@ -128,6 +142,7 @@ class NativeDevice(Device):
         self, name: str, id: str, account: str, clock: Clock, skew: timedelta, dice: random.Random
     ) -> None:
         super().__init__(name, id, account, clock, skew)
+        self.schema = dice.choice([1, 2])
         self._dice = dice
         self._rows: dict[str, Document] = {}
         self._cursor: str | None = None
@@ -158,17 +173,19 @@ class NativeDevice(Device):
         return Deed(
             self.new_id(), self._number, self.id, self.account, draft.command, draft.input, self._base,
             self.now(), unit, draft.target, self._rows.get(draft.target or ""), draft.binding, draft.parents,
+            self.schema,
         )  # fmt: skip
 
     async def push(self, network: Network) -> None:
         """All at once, or one request after the other without waiting for answers."""
         hasty = self._answered and not network.perfect and self._dice.random() < 0.4
         size = self._dice.choice([1, 2, 3]) if hasty else 500
-        for batch in _batches(self._outbox, size):
+        batches = _batches(self._outbox, size)
+        for batch in batches if self._answered else batches[:1]:
             body = {
                 "device": self.id,
                 "app": "simulated/1",
-                "schema": 1,
+                "schema": batch[0].schema,
                 "operations": [d.wire() for d in batch],
             }
             answer = await network.send(
@@ -237,17 +254,21 @@ class NativeDevice(Device):
     def _forget(self) -> None:
         self._rows, self._cursor, self._base, self.whole = {}, None, 0, False
 
+    def resync(self) -> None:
+        self._answered = False
+
     def wipe(self) -> None:
         self._forget()
         self._outbox = []
 
 
 def _batches(outbox: list[Deed], size: int) -> list[list[Deed]]:
-    """Requests of about this many operations; a unit is never split."""
+    """Requests of about this many operations of one schema; a unit is never split."""
     batches: list[list[Deed]] = []
     for deed in outbox:
-        joins = batches and (len(batches[-1]) < size or (deed.unit and deed.unit == batches[-1][-1].unit))
-        if joins:
+        last = batches[-1][-1] if batches else None
+        same = last is not None and last.schema == deed.schema
+        if same and (len(batches[-1]) < size or (deed.unit and deed.unit == batches[-1][-1].unit)):
             batches[-1].append(deed)
         else:
             batches.append([deed])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.simulator.device import KIND, Deed, Device, Document, Draft, Person
+from tests.simulator.stock import stockwork
 
 # What each step makes of a visit, and from where it may be taken.
 STEPS: dict[str, tuple[str, set[str]]] = {
@@ -229,11 +230,12 @@ class Fieldwork:
             "channel": "PHONE",
             "direction": "INBOUND",
         }
-        return [
-            Draft(
-                "recordInteraction", given | {"subject": "Late", "occurredAt": device.now()}, customer["id"]
-            )
-        ]
+        time = "occurredAt" if device.schema == 1 else "at"
+        given |= {"subject": "Late", time: device.now()}
+        return [Draft("recordInteraction", given, customer["id"])]
+
+    def stock(self, view: View, person: Person, device: Device) -> list[Draft]:
+        return stockwork(self.dice, view, person, device)
 
     def nonsense(self, view: View, _person: Person, device: Device) -> list[Draft]:
         """What must be refused, alone or together with something good, which it takes along."""
@@ -256,9 +258,9 @@ class Fieldwork:
 
     _moves: tuple[Callable[..., list[Draft]], ...] = (
         step, note, time, reading, report, find_asset, move_asset, describe_order, describe_asset, answer,
-        complete_run, absence, details, talk, nonsense,
+        complete_run, absence, details, talk, stock, nonsense,
     )  # fmt: skip
-    _weights = (30, 6, 4, 5, 5, 3, 4, 9, 7, 8, 4, 2, 4, 2, 3)
+    _weights = (30, 6, 4, 5, 5, 3, 4, 9, 7, 8, 4, 2, 4, 4, 8, 3)
 
 
 def desk_work(dice: random.Random, device: Device) -> list[Deed]:

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from tests.simulator.cursors import Cursors
 from tests.simulator.deeds import Deeds
 from tests.simulator.device import KIND, Deed, Device, Document
+from tests.simulator.leaving import check_surrendered
 from tests.simulator.network import Answer, Request
 from tests.simulator.sight import sight
+from tests.simulator.stock import check_ledger
 from tests.simulator.trace import Trace
 from tests.simulator.violations import require
 from tests.simulator.world import Company
+from tournee.kernel.horizon import LOST
 
 _REFUSALS = {401, 403, 429, 503}
 
@@ -28,9 +32,18 @@ class Judge:
         self.trace = trace
         self.deeds = {company.mark: Deeds(company) for company in companies}
         self.counts: Counter[str] = Counter()
+        self._cursors = Cursors()
 
     def company_of(self, device: Device) -> Company:
         return next(company for company in self.companies if device in company.devices())
+
+    def restored(self) -> None:
+        """A backup takes the place of the database, in which nothing is missing. Which number comes next
+        a device says anew: what was under way may pass by what it was to wait for."""
+        for company in self.companies:
+            company.chronicle.left_out += LOST
+            deeds = self.deeds[company.mark]
+            deeds.waited |= {id for id, deed in deeds.all.items() if deed.outcome is None}
 
     def did(self, company: Company, deeds: list[Deed]) -> None:
         self.deeds[company.mark].add(deeds)
@@ -52,7 +65,10 @@ class Judge:
         if request.path.startswith("/sync/"):
             device = request.about[0]
             self._check_foreign(device, answer)
-            if answer.status == 200:
+            if answer.status == 200 and request.scheme == "Surrender":
+                require(device.revoked, "only a revoked device hands in its work so", device.name)
+                check_surrendered(request.about[1], answer.body["outcomes"])
+            elif answer.status == 200:
                 check = self._check_push if request.path == "/sync/push" else self._check_page
                 check(request, answer, self.company_of(device))
                 require(
@@ -71,7 +87,7 @@ class Judge:
     def _check_status(self, request: Request, answer: Answer) -> None:
         if answer.status == 503:
             require("retry-after" in answer.headers, "503 says when to come back", request.path)
-        known = answer.status == 200 or answer.status in _REFUSALS
+        known = answer.status in (200, 204) or answer.status in _REFUSALS
         require(
             known,
             "every answer is 200, a refusal of the caller, or 503",
@@ -101,9 +117,7 @@ class Judge:
     def _check_page(self, request: Request, answer: Answer, company: Company) -> None:
         page = answer.body
         self.counts["pages"] += 1
-        if page["resync"]:
-            require(page["changes"] == [] and not page["more"], "a resync brings nothing", page)
-            return
+        self._cursors.check(request, page, company)
         seen = sight(company.chronicle.rows, request.about[0].account)
         for change in page["changes"]:
             held = seen.get(change["id"])
@@ -123,7 +137,7 @@ class Judge:
             "every operation has its outcome, in the order sent",
             outcomes,
         )
-        head = company.chronicle.seq
+        head = company.chronicle.top
         require(
             answer.body["checkpoint"] <= head,
             "a checkpoint is not ahead of the log",
@@ -179,7 +193,7 @@ class Judge:
         for company in self.companies:
             chronicle = company.chronicle
             require(
-                chronicle.head() == chronicle.seq, "the head is the last number of the log", chronicle.head()
+                chronicle.head() == chronicle.top, "the head is the last number of the log", chronicle.head()
             )
             folded = {name: rows for name, rows in chronicle.rows.items() if rows}
             tables = chronicle.tables()
@@ -189,6 +203,7 @@ class Judge:
                     "the log tells what the tables hold",
                     f"{name}: {tables.get(name)} is {folded.get(name)}",
                 )
+            check_ledger(chronicle.rows)
             self.deeds[company.mark].close()
             self._check_actors(company)
 

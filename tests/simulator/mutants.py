@@ -57,12 +57,10 @@ _REUSED = """
 """
 _APART = """
     last = await tx.commit()
-    async with tx.database.writing(tx.organisation_id) as session:
-        tx.session = session
-        from tournee.kernel.behind import Behind
-        async with Behind() as behind:
-            await write_receipts(batch, tx.entries, behind)
-        await session.commit()
+    from tournee.kernel.behind import Behind
+    async with Behind() as behind:
+        await write_receipts(batch, tx.entries, behind)
+    await tx.session.commit()
 """
 _HEAD = "Cursor(cursor.epoch, cursor.seq), head > cursor.seq, progress"
 _GRANT = "branch(Member.from_seq, held, Edge.open.is_(True), Edge.seq <= Member.from_seq),"

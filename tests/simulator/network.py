@@ -53,6 +53,7 @@ class Request:
     body: Any = None
     # What the sender knew, for whoever checks the answer.
     about: Any = None
+    scheme: str = "Bearer"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ class Network:
 
 async def _call(app: Any, request: Request) -> Answer:
     """One request through the application, as an ASGI server would put it."""
-    body = b"" if request.body is None else orjson.dumps(request.body)
+    form = isinstance(request.body, bytes)
+    body = request.body if form else b"" if request.body is None else orjson.dumps(request.body)
     pending = [{"type": "http.request", "body": body, "more_body": False}]
     sent: list[dict[str, Any]] = []
 
@@ -147,17 +149,17 @@ async def _call(app: Any, request: Request) -> Answer:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await app(_scope(request, body), receive, send)
+    await app(_scope(request, body, form=form), receive, send)
     start = next(message for message in sent if message["type"] == "http.response.start")
     headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
     raw = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
     return Answer(start["status"], headers, raw)
 
 
-def _scope(request: Request, body: bytes) -> dict[str, Any]:
+def _scope(request: Request, body: bytes, *, form: bool) -> dict[str, Any]:
     headers = [
-        (b"authorization", f"Bearer {request.token}".encode()),
-        (b"content-type", b"application/json"),
+        (b"authorization", f"{request.scheme} {request.token}".encode()),
+        (b"content-type", b"application/x-www-form-urlencoded" if form else b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"host", b"server"),
     ]

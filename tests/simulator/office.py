@@ -14,12 +14,14 @@ from tests.house import wire
 from tests.simulator.crashes import KINDS, POINTS, TRAPS, Died
 from tests.simulator.device import Device, Document, Person
 from tests.simulator.network import Network, Request
+from tests.simulator.stock import move_stock
 from tests.simulator.world import ITEMS, Company
 from tournee.catalogue import COMMANDS
 from tournee.kernel.errors import Refused
 
 CRASHES = 0.06
 MUTATIONS = 0.2
+RESOLUTIONS = ["ACKNOWLEDGED", "KEEP_THEIRS", "TAKE_MINE", "DISMISS"]
 
 
 class Office:
@@ -120,6 +122,23 @@ class Office:
         )
         return await self.do(name, appointmentId=visit["id"], technicianId=self.technician().technician)
 
+    async def to_and_fro(self) -> str | None:
+        """A visit is given away and back at once; in between something that went with it goes."""
+        given = self.any("Assignment", active=True)
+        visit = self.company.chronicle.rows["Appointment"].get(given["appointmentId"]) if given else None
+        if given is None or visit is None:
+            return None
+        away = {"appointmentId": visit["id"], "technicianId": self.technician().technician}
+        said = await self.do("reassignAppointment", **away)
+        contact = self.any("Contact", customerId=visit["customerId"])
+        if contact is not None and self.dice.random() < 0.7:
+            said += ", " + await self.do("deleteContact", contactId=contact["id"])
+        asset, site = self.any("Asset", siteId=visit["siteId"]), self.any("Site")
+        if asset is not None and site is not None and self.dice.random() < 0.7:
+            said += ", " + await self.do("moveAsset", assetId=asset["id"], siteId=site["id"])
+        back = {"appointmentId": visit["id"], "technicianId": given["technicianId"]}
+        return f"{said}, {await self.do('reassignAppointment', **back)}"
+
     async def dispatch(self) -> str | None:
         visit = self.any("Appointment", status="SCHEDULED")
         return await self.do("dispatchAppointment", appointmentId=visit["id"]) if visit else None
@@ -217,7 +236,15 @@ class Office:
 
     async def decide(self) -> str | None:
         conflict = self.any("Conflict", status="OPEN")
-        return await self.do("resolveConflict", conflictId=conflict["id"], note="Seen") if conflict else None
+        if conflict is None:
+            return None
+        if conflict["kind"] == "WORK_SURRENDERED":
+            name = self.dice.choice(
+                ["acceptSurrenderedWork", "acceptSurrenderedWork", "dismissSurrenderedWork"]
+            )
+            return await self.do(name, conflictId=conflict["id"])
+        decided = {"resolution": self.dice.choice(RESOLUTIONS), "note": "Seen"}
+        return await self.do("resolveConflict", conflictId=conflict["id"], **decided)
 
     async def staff(self) -> str | None:
         """Rarely: somebody leaves, comes back, or sits in the office for a while."""
@@ -248,7 +275,7 @@ class Office:
         device = self.dice.choice(devices)
         if device.revoked or self.dice.random() < 0.5:
             return None
-        said = await self.do("revokeDevice", deviceId=device.id)
+        said = await self.do("revokeDevice", deviceId=device.id, surrender=self.dice.random() < 0.7)
         self.company.clock.advance(timedelta(seconds=10))
         return said
 
@@ -260,7 +287,7 @@ class Office:
                 await self._perform("enableAccount", self.company.manager, {"accountId": person.account})
 
     _moves: tuple[Callable[[Office], Awaitable[str | None]], ...] = (
-        plan, assign, dispatch, schedule, cancel, recall, steer_order, edit_customer, edit_order, edit_asset,
-        contacts, checklists, window, decide, staff, absences, revoke,
+        plan, assign, to_and_fro, dispatch, schedule, cancel, recall, steer_order, edit_customer, edit_order, edit_asset,
+        contacts, checklists, window, decide, staff, absences, revoke, move_stock,
     )  # fmt: skip
-    _weights = (8, 14, 6, 6, 8, 4, 5, 8, 8, 8, 5, 6, 4, 4, 3, 1, 1)
+    _weights = (8, 12, 5, 6, 6, 8, 4, 5, 8, 8, 8, 5, 6, 4, 4, 3, 1, 3, 6)

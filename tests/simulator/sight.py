@@ -21,7 +21,7 @@ _OFFICE = {"DISPATCHER", "MANAGER", "AUDITOR", "REPORTING"}
 _OVER = {"COMPLETED", "PARTIALLY_COMPLETED", "CANNOT_COMPLETE", "CANCELED"}
 _ENDED = {"CLOSED", "CANCELED"}
 _CATALOGUE = {
-    "Territory", "Skill", "Technician", "ChecklistTemplate", "QualityStandard", "StandardClause",
+    "Territory", "Skill", "Technician", "ChecklistTemplate", "QualityStandard", "StandardClause", "Part",
 }  # fmt: skip
 _OF_TECHNICIAN = {"TechnicianProfile", "TerritoryMembership", "TechnicianSkill", "Shift", "Absence"}
 _OFFICE_ONLY = {"AuditMember"}

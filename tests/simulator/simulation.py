@@ -12,6 +12,7 @@ from tests.simulator.crashes import TRAPS
 from tests.simulator.device import Device
 from tests.simulator.field import Fieldwork, desk_work
 from tests.simulator.judge import Judge
+from tests.simulator.leaving import leave
 from tests.simulator.network import Network
 from tests.simulator.office import Office
 from tests.simulator.stage import Stage
@@ -19,11 +20,14 @@ from tests.simulator.trace import Trace
 from tests.simulator.violations import Violation, require
 from tests.simulator.world import Company
 from tournee.catalogue import COMMANDS
+from tournee.kernel.horizon import begin_epochs, raise_floor
 from tournee.people.jobs import move_windows
 from tournee.sync.reviving import revive_waiting
 
 STEPS = 90
 ROUNDS = 6
+# Much shorter than a real one, so that devices come from beyond it.
+HORIZON = timedelta(days=10)
 
 
 @dataclass
@@ -91,8 +95,11 @@ class Simulation:
             self.note(f"office: {said}")
         elif choice < 0.98:
             await self._pass_time()
+        elif choice < 0.998:
+            device.schema = 2
+            await self._send_off(company)
         else:
-            self._replace_revoked(company)
+            await self._restore_backup()
 
     def _work(self, company: Company, device: Device) -> None:
         if device.revoked:
@@ -142,13 +149,26 @@ class Simulation:
         self.clock.advance(by)
         if self.dice.random() < 0.7:
             await move_windows(self.stage.apps[0].state.kernel, self.ours.id)
+        if self.dice.random() < 0.3:
+            await raise_floor(self.stage.database, self.ours.id, self.clock.at - HORIZON)
         self.judge.read()
         self.note(f"{by} pass")
 
-    def _replace_revoked(self, company: Company) -> None:
+    async def _restore_backup(self) -> None:
+        """One in which nothing is missing; every copy begins anew all the same."""
+        await begin_epochs(self.stage.database)
+        self.stage.forget()
+        self.judge.restored()
+        for company in self.judge.companies:
+            for device in company.devices():
+                device.resync()
+        self.note("a backup is restored")
+
+    async def _send_off(self, company: Company) -> None:
         for device in company.devices():
             if device.revoked:
-                device.wipe()
+                done = await leave(company, device, self.network)
+                self.note(f"{device.name} leaves{'' if done else ', not yet'}")
 
     async def _calm_down(self) -> None:
         """The network heals: everything arrives, everybody pushes and pulls."""
@@ -158,7 +178,11 @@ class Simulation:
         TRAPS.bugs.clear()
         for office in self.offices.values():
             await office.restore()
+        # A server believes for some seconds what it knew of an account.
+        self.clock.advance(timedelta(seconds=10))
         self.judge.read()
+        for company in self.judge.companies:
+            await self._send_off(company)
         for _ in range(ROUNDS):
             await self._push_all()
         # Nobody waits for ever.

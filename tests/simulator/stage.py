@@ -36,7 +36,7 @@ class Stage:
         self.url = url
         self.apps: list[Starlette] = [create_app(settings) for _ in range(PROCESSES)]
         self.is_sqlite = url.startswith("sqlite")
-        self.eye = _eye(url)
+        self.eye = eye_of(url)
 
     @property
     def database(self) -> Database:
@@ -56,7 +56,7 @@ class Stage:
                 await part.close()
 
 
-def _eye(url: str) -> Engine:
+def eye_of(url: str) -> Engine:
     """An engine that sees all organisations: on PostgreSQL as the superuser, whom no policy holds."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":

@@ -12,6 +12,7 @@ from tests.house import wire
 from tests.simulator.chronicle import Chronicle
 from tests.simulator.clock import Clock
 from tests.simulator.device import Device, Document, NativeDevice, Person
+from tests.simulator.leaving import give_refresh_token
 from tests.simulator.stage import Stage
 from tournee.auth.organisations import actor_of, found_organisation
 from tournee.auth.roles import Role
@@ -97,6 +98,7 @@ class Company:
     async def _fill(self, tx: Transaction) -> None:
         await self._add_people(tx)
         version = await self._add_catalogue(tx)
+        await self._add_stock(tx)
         for number in range(max(1, len(self.technicians))):
             await self._add_customer(tx, number, version)
 
@@ -119,6 +121,7 @@ class Company:
             for device in person.devices:
                 tx.actor = self._as(person)
                 await self._run(tx, "enrolDevice", id=device.id, name=f"Device {self.mark}")
+                await give_refresh_token(tx.session, self, device)
         tx.actor = self._as(self.manager)
 
     async def _add_catalogue(self, tx: Transaction) -> str:
@@ -129,6 +132,13 @@ class Company:
         version = await self._make(tx, "draftChecklistVersion", templateId=template, items=ITEMS)
         await self._run(tx, "publishChecklistVersion", versionId=version)
         return version
+
+    async def _add_stock(self, tx: Transaction) -> None:
+        await self._make(tx, "createPart", number="F-1", name=f"Filter {self.mark}")
+        await self._make(tx, "createStockLocation", name=f"Store {self.mark}", kind="WAREHOUSE")
+        for person in self.technicians:
+            held = {"kind": "VAN", "technicianId": person.technician}
+            await self._make(tx, "createStockLocation", name=f"Van {self.mark}", **held)
 
     async def _add_customer(self, tx: Transaction, number: int, version: str) -> None:
         customer = await self._make(

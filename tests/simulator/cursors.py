@@ -1,0 +1,61 @@
+"""What a cursor promises: it holds for one role, one epoch and as far back as the horizon, and never
+leads back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tests.simulator.device import Document
+from tests.simulator.network import Request
+from tests.simulator.violations import require
+from tournee.kernel.log import Head
+
+if TYPE_CHECKING:
+    from tests.simulator.world import Company
+
+
+@dataclass(frozen=True)
+class Given:
+    """When and to whom a cursor was given, and how far it had come."""
+
+    role: str
+    epoch: UUID
+    seq: int
+
+
+class Cursors:
+    """All that were given out."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, Given] = {}
+
+    def check(self, request: Request, page: Document, company: Company) -> None:
+        """A page, or the answer that there is none for this cursor."""
+        role = company.chronicle.rows["Account"][request.about[0].account]["role"]
+        epoch, floor = _head(company)
+        known = self._given.get(request.query.get("cursor", ""))
+        holds = known is None or ((known.role, known.epoch) == (role, epoch) and known.seq >= floor)
+        require(page["resync"] != holds, "a copy begins anew when its cursor holds no more, only then", page)
+        if page["resync"]:
+            require(page["changes"] == [] and not page["more"], "a resync brings nothing", page)
+            return
+        changes = page["changes"]
+        seq = changes[-1]["seq"] if page["checkpoint"] is None else page["checkpoint"]
+        self._given[page["cursor"]] = Given(role, epoch, seq)
+        require(
+            len(changes) <= int(request.query["limit"]), "a page is no longer than asked for", len(changes)
+        )
+        if known is not None and "progress" not in page:
+            seqs = [known.seq, *(change["seq"] for change in changes), seq]
+            require(seqs == sorted(seqs), "the feed goes forward only", f"{known}: {seqs}")
+
+
+def _head(company: Company) -> tuple[UUID, int]:
+    with company.stage.eye.connect() as eye:
+        found = select(Head.epoch, Head.floor).where(Head.organisation_id == company.id)
+        epoch, floor = eye.execute(found).one()
+        return epoch, floor
