@@ -1,0 +1,41 @@
+"""Servers whose order is broken, each in a way that others have been: their histories must not pass."""
+
+from __future__ import annotations
+
+from tests.simulator.mutants import MUTANTS, Mutant
+from tournee.kernel import engines, publishing
+
+_HELD = """    head = await tx.session.execute(
+        update(_HEAD)
+        .where(_HEAD.c.organisation_id == tx.organisation_id)
+        .values(seq=_HEAD.c.seq + len(tx.entries))
+        .returning(_HEAD.c.seq)
+    )
+    return int(head.scalar_one())
+"""
+# As from a sequence: whoever takes a number holds up nobody, and commits some time later.
+_LET_GO = """    async with tx.database.writing(tx.organisation_id) as apart:
+        head = await apart.execute(
+            update(_HEAD)
+            .where(_HEAD.c.organisation_id == tx.organisation_id)
+            .values(seq=_HEAD.c.seq + len(tx.entries))
+            .returning(_HEAD.c.seq)
+        )
+        await apart.commit()
+        return int(head.scalar_one())
+"""
+
+_MUTANTS = (
+    Mutant(
+        "numbers are given before the commit and not held",
+        publishing,
+        "_take_head",
+        _HELD,
+        _LET_GO,
+    ),
+    Mutant(
+        "a page is read from more than one snapshot", engines, "_begin", "REPEATABLE READ", "READ COMMITTED"
+    ),
+    *(mutant for mutant in MUTANTS if mutant.what == "nobody remembers whose scopes changed"),
+)
+BROKEN = {mutant.what: mutant for mutant in _MUTANTS}

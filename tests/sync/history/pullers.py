@@ -1,0 +1,120 @@
+"""Devices that page through the feed while others write, and remember everything they were told."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from tests.simulator.device import KIND
+from tournee.catalogue import ENTITIES, urgent_scopes
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database
+from tournee.kernel.heads import Heads
+from tournee.kernel.lanes import Overloaded
+from tournee.kernel.tail import Tail
+from tournee.sync.cursor import Cursor, CursorCodec
+from tournee.sync.page import Page
+from tournee.sync.pull import Feed
+
+Document = dict[str, Any]
+_KEY = b"one key for all servers of a house"
+
+
+class Server:
+    """What answers pulls, with connections and a memory of its own: as a process would have them."""
+
+    def __init__(self, url: str, *, remembers: bool) -> None:
+        self.database = Database(url, pool_size=4)
+        self.heads = Heads(self.database)
+        tail = Tail(self.database, self.heads) if remembers else None
+        self.feed = Feed(self.database, tuple(ENTITIES.values()), tail, urgent_scopes)
+        self.codec = CursorCodec(_KEY)
+
+    async def close(self) -> None:
+        await self.heads.close()
+        await self.database.close()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One page that was asked for and stored: the cursor before it, and what came."""
+
+    before: Cursor | None
+    page: Page
+    asked_at: float
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The whole copy of a device after a completed pull."""
+
+    checkpoint: int
+    asked_at: float
+    rows: dict[str, Document]
+
+
+@dataclass
+class Puller:
+    """A device. It asks any server, is answered or not, and sometimes begins from nothing."""
+
+    name: str
+    actor: Actor
+    servers: list[Server]
+    dice: random.Random
+    sizes: tuple[int, ...] = (1, 2, 3, 7, 30, 500)
+    # How often it begins from nothing, of a hundred completed pulls.
+    anew: int = 5
+    rows: dict[str, Document] = field(default_factory=dict)
+    cursor: str | None = None
+    # Each chain of pages goes from nothing on.
+    chains: list[list[Step]] = field(default_factory=lambda: [[]])
+    copies: list[Copy] = field(default_factory=list)
+    lost: int = 0
+
+    async def pull_until(self, quiet: asyncio.Event) -> None:
+        while not quiet.is_set():
+            await self.pull()
+            if self.dice.random() * 100 < self.anew:
+                self._begin_anew()
+            await asyncio.sleep(self.dice.random() * 0.02)
+
+    def _begin_anew(self) -> None:
+        self.rows, self.cursor = {}, None
+        self.chains.append([])
+
+    async def pull(self) -> None:
+        """Until nothing more waits."""
+        more = True
+        while more:
+            server = self.dice.choice(self.servers)
+            asked_at = time.monotonic()
+            before = server.codec.decode(self.cursor, self.actor) if self.cursor else None
+            try:
+                page = await server.feed.pull(self.actor, before, self.dice.choice(self.sizes))
+            except (DBAPIError, psycopg.Error, Overloaded):
+                self.lost += 1
+                continue
+            if self.dice.random() < 0.05:
+                self.lost += 1  # The answer is; the same cursor is used once more.
+                continue
+            self._store(Step(before, page, asked_at))
+            self.cursor = server.codec.encode(page.cursor, self.actor)
+            more = page.more
+
+    def _store(self, step: Step) -> None:
+        self.chains[-1].append(step)
+        for change in step.page.changes:
+            if change.document is None:
+                self.rows.pop(str(change.id), None)
+            else:
+                self.rows[str(change.id)] = {KIND: change.entity, **orjson.loads(change.document)}
+        if not step.page.more:
+            assert step.page.checkpoint is not None
+            self.copies.append(Copy(step.page.checkpoint, step.asked_at, dict(self.rows)))

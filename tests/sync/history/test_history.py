@@ -1,0 +1,54 @@
+"""What was observed while many wrote and many read is one history: that of the log.
+
+`HISTORY=300` has each writer write so many transactions instead of a few, and breaks the server in every way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.postgres import create_database, drop_database
+from tests.sync.history.broken import BROKEN
+from tests.sync.history.running import Size, observe
+
+LONG = int(os.environ.get("HISTORY") or 0)
+WRITES = LONG or 12
+SHOWN = [*BROKEN] if LONG else [*BROKEN][:1]
+
+
+@pytest.fixture
+def postgresql(postgres_url: str, postgres_template: str) -> Iterator[str]:
+    """A database of its own; SQLite has one writer at a time."""
+    name = f"history_{uuid4().hex[:8]}"
+    yield create_database(postgres_url, name, postgres_template)
+    drop_database(postgres_url, name)
+
+
+async def test_what_pullers_see_of_concurrent_writers_that_die_is_the_log(
+    postgresql: str, tmp_path: Path
+) -> None:
+    size = Size(WRITES, kills=1 + WRITES // 20, terminations=0.2)
+    observed = await observe(postgresql, tmp_path, size)
+    assert not observed.broken, observed.broken[:5]
+    assert observed.counts["kills"]
+    assert observed.counts["terminations"]
+    assert observed.counts["completed pulls"] > 20
+
+
+@pytest.mark.parametrize("what", SHOWN)
+async def test_a_server_whose_order_is_broken_is_found_out(
+    postgresql: str, tmp_path: Path, what: str
+) -> None:
+    """The counter-proof: it may take more than one history."""
+    found: set[str] = set()
+    for seed in range(5):
+        (journals := tmp_path / f"{seed}").mkdir()
+        found = (await observe(postgresql, journals, Size(10), what, seed)).promises
+        if "a completed pull is a prefix of the log" in found:
+            return
+    pytest.fail(f"It passed for a server that keeps its promises, but for {found}.")
