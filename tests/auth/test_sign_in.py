@@ -190,3 +190,11 @@ async def test_passwords_are_compared_a_few_at_a_time(
     told = Counter(answer.status_code for answer in answers)
     assert told.keys() == {200, 503}
     assert told[200] >= 40
+
+
+async def test_a_crowd_that_signs_in_is_spread_from_the_first_on(app: Starlette, sign_in: Form) -> None:
+    """Before any turn has ended nothing is known of their pace but what a password costs."""
+    async with saturated(app.state.lanes.sign_ins):
+        told = [int((await sign_in("nobody@demo.example")).headers["Retry-After"]) for _ in range(300)]
+    assert max(told[:50]) <= 40
+    assert min(told[-50:]) > 40

@@ -26,8 +26,9 @@ ACROSS: Final = Across.ORGANISATIONS
 POOL_SECONDS = 10.0
 
 # Our statements are short and many: compiling one or handing it to helper processes costs more
-# than running it, and the estimate that triggers either grows with the tables.
-_SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c timezone=UTC"
+# than running it, and the estimate that triggers either grows with the tables. The greatest page of a
+# first pull is sorted in memory, not in a file.
+_SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=16MB -c timezone=UTC"
 
 # Waiting for a lock first: changing the journal's mode needs one.
 _PRAGMAS = ("busy_timeout=30000", "foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL")

@@ -41,6 +41,7 @@ class Lane:
         each: int,
         patience: float = 10.0,
         back_after: tuple[int, int] = (1, 5),
+        pace: float = 0.0,
     ) -> None:
         self.running = running
         self.waiting = waiting
@@ -50,8 +51,9 @@ class Lane:
         self._free = running
         self._line: deque[asyncio.Future[None]] = deque()
         self._held: dict[UUID, int] = {}
-        # Seconds from the end of one turn to that of the next, when somebody stands in line.
-        self._pace = 0.0
+        # Seconds from the end of one turn to that of the next, when somebody stands in line; what is
+        # given is a guess until then.
+        self._pace = pace
         self._ended_at: float | None = None
         # Until when the turns to come are spoken for by those who were told to come back.
         self._spoken_for = 0.0
@@ -162,7 +164,7 @@ class Lanes:
     pulls: Lane = field(default_factory=lambda: Lane(4, 200, 4, back_after=(5, 20)))
     snapshots: Lane = field(default_factory=lambda: Lane(2, 20, 2, back_after=(5, 30)))
     # A password costs a quarter of a second of a core; a renewal is a short transaction.
-    sign_ins: Lane = field(default_factory=lambda: Lane(2, 40, 2, patience=15.0, back_after=(5, 30)))
+    sign_ins: Lane = field(default_factory=lambda: Lane(2, 40, 2, 15.0, back_after=(5, 30), pace=0.2))
     renewals: Lane = field(default_factory=lambda: Lane(3, 300, 4, back_after=(5, 30)))
     queries: Lane = field(default_factory=lambda: Lane(8, 200, 64))
     streams: Lane = field(default_factory=lambda: Lane(5_000, 0, 100, back_after=(5, 30)))
