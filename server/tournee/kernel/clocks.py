@@ -41,6 +41,11 @@ class Clocks:
             )
             self._known.update({id: (seq, clock) for id, seq, clock in rows})
 
+    def forget(self, ids: Iterable[UUID]) -> None:
+        """What was read of records whose rows turned out not to be ours to lock."""
+        for id in ids:
+            self._known.pop(id, None)
+
     def copy(self) -> Known:
         """What `restore` takes, for a savepoint."""
         return dict(self._known)

@@ -106,16 +106,24 @@ class Finding:
         Rows that are not there, or that the actor may not see, are left out.
         """
         await self._send()
-        found: dict[UUID, EntityT] = {}
-        for chunk in chunks(sorted(set(ids))):
-            rows = await self.session.scalars(
+        return self.hold_many(await self.read_many(model, ids))
+
+    async def read_many(self, model: type[EntityT], ids: Iterable[UUID]) -> list[Iterable[EntityT]]:
+        """The database's part of `preload`; `hold_many` does the rest. Nothing may be left to send."""
+        return [
+            await self.session.scalars(
                 select(model)
                 .where(among(model.id, chunk, is_sqlite=self.database.is_sqlite), visible(model, self.actor))
                 .order_by(model.id)
                 .with_for_update()
                 .execution_options(populate_existing=True)
             )
-            found.update((row.id, row) for row in rows)
+            for chunk in chunks(sorted(set(ids)))
+        ]
+
+    def hold_many(self, read: Iterable[Iterable[EntityT]]) -> dict[UUID, EntityT]:
+        """Make rows of what came back, and let the actor name them."""
+        found = {row.id: row for rows in read for row in rows}
         for row in found.values():
             self._hold(row)
         self._authorised.update(found)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, or_, select
 
+from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import among, picked
 from tournee.kernel.command import Command
 from tournee.kernel.database import Entity
@@ -66,7 +67,7 @@ class Batch:
         """2. What is known of these operations: receipts, and what waits of this device."""
         session, device, is_sqlite = self.tx.session, self.device, self.tx.database.is_sqlite
         ids = [operation.id for operation in operations]
-        waiting = await session.scalars(
+        waiting = (
             select(ParkedOperation)
             .where(
                 ParkedOperation.organisation_id == device.organisation_id,
@@ -77,19 +78,48 @@ class Batch:
             )
             .order_by(ParkedOperation.number)
         )
-        for parked in waiting:
-            whose = self.parked if parked.device_id == device.device_id else self.elsewhere
-            whose[parked.operation_id] = parked
         told = (Receipt.operation_id, Receipt.device_id, Receipt.payload_hash, Receipt.outcome)
-        found = await session.execute(
-            picked(Receipt.operation_id, ids, device.organisation_id, *told, is_sqlite=is_sqlite)
-        )
-        self.receipts = {receipt.operation_id: receipt for receipt in found}
+        known = picked(Receipt.operation_id, ids, device.organisation_id, *told, is_sqlite=is_sqlite)
+        async with Behind() as behind:
+            asked = await behind.send(session.scalars(waiting))
+            found = await behind.send(session.execute(known))
+            for parked in await asked:
+                whose = self.parked if parked.device_id == device.device_id else self.elsewhere
+                whose[parked.operation_id] = parked
+            self._read_all(operations)
+            self.receipts = {receipt.operation_id: receipt for receipt in await found}
         await self.look_ahead([operation for operation in operations if operation.id not in self.receipts])
 
     async def look_ahead(self, operations: Sequence[PushedOperation]) -> None:
         """Read and lock with one statement an entity all rows that these operations name."""
         self._read_all(operations)
+        made, named = self._named(operations)
+        await self.tx.flush()
+        async with Behind() as behind:
+            if made:
+                await behind.send(self.tx.ahead.reserve(made))
+            await self._read_named(named, behind)
+
+    async def _read_named(self, named: Mapping[type[Entity], set[UUID]], behind: Behind) -> None:
+        """Rows of one kind are made while those of the next are read; the clocks once all are locked."""
+        found: set[UUID] = set()
+        before = None
+        for model in sorted(named, key=lock_order):
+            rows = await behind.send(self.tx.read_many(model, named[model]))
+            if before is not None:
+                found.update(self.tx.hold_many(await before))
+            before = rows
+        if before is not None:
+            asked = {id for ids in named.values() for id in ids}
+            await behind.send(self.tx.clocks.load(asked))
+            found.update(self.tx.hold_many(await before))
+            await behind.arrived()
+            self.tx.clocks.forget(asked - found)
+
+    def _named(
+        self, operations: Iterable[PushedOperation]
+    ) -> tuple[set[UUID], dict[type[Entity], set[UUID]]]:
+        """The ids of rows that these operations make, and of those that are there and may be read ahead."""
         made: set[UUID] = set()
         named: dict[type[Entity], set[UUID]] = defaultdict(set)
         for operation in operations:
@@ -99,15 +129,12 @@ class Batch:
                 made.update((id,) if isinstance(id, UUID) else ())
                 for _, model, other in references(ready.command, ready.do):
                     named[model].add(other)
-        if made:
-            await self.tx.ahead.reserve(made)
-        rows: list[UUID] = []
-        for model in sorted(named, key=lock_order):
-            may = self.tx.actor.may(model.reads) and not model.shared
-            if may and (ids := named[model] - made):
-                rows += await self.tx.preload(model, ids)
-        if rows:
-            await self.tx.clocks.load(rows)
+        ahead = {
+            model: ids - made
+            for model, ids in named.items()
+            if self.tx.actor.may(model.reads) and not model.shared and ids - made
+        }
+        return made, ahead
 
     def is_used(self, number: int) -> bool:
         """Whether nothing is still to come under it."""
@@ -144,7 +171,8 @@ class Batch:
         """Read the inputs of all that do the same at once; where one is wrong, each by itself later."""
         alike: defaultdict[str, list[PushedOperation]] = defaultdict(list)
         for operation in operations:
-            alike[operation.command].append(operation)
+            if operation.id not in self.ready:
+                alike[operation.command].append(operation)
         for name, group in alike.items():
             command = self.commands.get(name)
             if command is None or not command.offline:
