@@ -406,3 +406,32 @@ async def test_what_waits_elsewhere_for_surrendered_work_follows_the_decision(
     assert (await phone.count(Contact), await phone.count(ParkedOperation)) == (made, 0)
     (outcome,) = await other.push(child)
     assert (outcome.status, outcome.code) == (("duplicate", None) if made else ("rejected", "PARENT_REFUSED"))
+
+
+async def test_what_cannot_be_read_of_surrendered_work_is_shown_to_a_manager(phone: Phone) -> None:
+    known = phone.device.operation("createCustomer", name="Demo Hotel")
+    malformed = phone.device.operation("createCustomer", name="Demo Bakery") | {"occurredAt": "today"}
+    reused = known | {"input": {"name": "Demo Inn"}}
+    deep: Any = []
+    for _ in range(500):
+        deep = [deep]
+    await phone.push(known)
+    await phone.revoke(surrender=True)
+    for _ in range(2):
+        answer = await phone.surrender(known, malformed, reused, "nothing at all\x00", {"input": deep}, {})
+        outcomes = answer.json()["outcomes"]
+        assert [outcome["status"] for outcome in outcomes] == ["surrendered", *["rejected"] * 5]
+    async with phone.house.reading() as session:
+        mine = (Conflict.device_id == phone.id, Conflict.kind == "OPERATION_REJECTED")
+        entries = {str(one.id): one for one in await session.scalars(select(Conflict).where(*mine))}
+    shown = [entries[outcome["conflict"]] for outcome in outcomes[1:]]
+    assert len(entries) == 5
+    assert [one.role for one in shown] == ["MANAGER"] * 5
+    assert [one.theirs["code"] for one in shown] == ["INVALID", "OPERATION_REUSED", *["INVALID"] * 3]
+    assert shown[0].mine["operations"] == [malformed]
+    assert shown[1].mine["operations"] == [reused]
+    decide = {"conflictId": shown[0].id, "resolution": "RETRY"}
+    with pytest.raises(Blocked, match="done anew"):
+        await phone.house.run("resolveConflict", **decide)
+    for one in shown:
+        await phone.house.run("resolveConflict", conflictId=one.id, resolution="DISMISS")

@@ -22,7 +22,9 @@ from tournee.sync.surrendered import carry_out
 
 
 def against_retrying(situation: Situation) -> list[str]:
-    """An input too large for the inbox is still on the device."""
+    """An input too large for the inbox is still on the device; what could not be read never can."""
+    if situation.conflict.mine.get("final"):
+        return ["It cannot be carried out as it was sent; it can be done anew only."]
     kept = all("input" in operation for operation in situation.conflict.mine["operations"])
     return [] if kept else ["It was too large to be kept; it can be done anew only."]
 

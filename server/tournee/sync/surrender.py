@@ -31,6 +31,7 @@ from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.parking import operations as operations_of
+from tournee.sync.telling import of_no_use
 from tournee.sync.upcasts import OPERATION_SCHEMA
 
 SURRENDERED = "SURRENDERED"
@@ -44,7 +45,7 @@ async def surrender(
     slots = [_read(item, schema) for item in raw]
     fresh = {slot.id: slot for slot in slots if isinstance(slot, PushedOperation)}
 
-    async def work(tx: Transaction) -> dict[UUID, str]:
+    async def work(tx: Transaction) -> list[Outcome]:
         async with tx.running(Operation(_COMMAND, now(), device_id=device.id)):
             (row,) = await tx.all(select(Device).where(Device.id == device.id))
             if row.status is not DeviceStatus.REVOKED or not row.surrender:
@@ -55,11 +56,31 @@ async def surrender(
             kept = [operation.founded(head) for operation in fresh.values() if operation.id not in known]
             await _quarantine(tx, row, kept)
             row.surrendered_at = now()
-        return known
+            contents = {id: operation.payload_hash for id, operation in fresh.items()} | known
+            outcomes = [
+                slot if isinstance(slot, Outcome) else _acknowledged(slot, contents) for slot in slots
+            ]
+            await _show_rejected(tx, row, zip(raw, outcomes, strict=True), schema)
+        return outcomes
 
-    contents = {id: operation.payload_hash for id, operation in fresh.items()}
-    known = contents | await kernel.transact(device.actor, work)
-    return [slot if isinstance(slot, Outcome) else _acknowledged(slot, known) for slot in slots]
+    return await kernel.transact(device.actor, work)
+
+
+async def _show_rejected(
+    tx: Transaction, device: Device, said: Iterable[tuple[Any, Outcome]], schema: int
+) -> None:
+    """What cannot be kept as an operation is nowhere else once the device is wiped."""
+    entries: dict[UUID, Conflict] = {}
+    for sent, outcome in said:
+        if outcome.status == "rejected":
+            entry = of_no_use(device, sent, outcome, schema)
+            entries[entry.id] = entry
+            outcome.conflict = str(entry.id)
+    known = await tx.session.scalars(
+        select(Conflict.id).where(Conflict.organisation_id == tx.organisation_id, Conflict.id.in_(entries))
+    )
+    for id in entries.keys() - set(known):
+        await tx.add(entries[id])
 
 
 def _read(item: Any, schema: int) -> PushedOperation | Outcome:

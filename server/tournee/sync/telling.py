@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid5
 
 import orjson
 
@@ -19,6 +21,7 @@ from tournee.sync.messages import Outcome, PushedOperation
 _COMMAND = "pushOperations"
 # An input of more than this is told by its beginning; the device still holds it.
 _LONGEST = 100_000
+_SHORT = 10_000
 
 
 async def tell(batch: Batch) -> None:
@@ -57,7 +60,7 @@ def _entry(
         role=role,
         entity=Device.__name__,
         record_id=batch.device.device_id,
-        command=_clean(first.command).strip() or "(none)",
+        command=_named(first.command),
         operation_id=first.id,
         operation_ids=[str(operation.id) for operation in unit],
         actor_id=batch.tx.actor.id,
@@ -67,6 +70,36 @@ def _entry(
         mine=_mine(unit),
         theirs=_clean(theirs),
     )
+
+
+def of_no_use(device: Device, sent: Any, outcome: Outcome, schema: int) -> Conflict:
+    """An operation that nobody can carry out as it was sent, of a device that forgets it for good. Sent
+    again it is the same entry."""
+    try:
+        text, whole = orjson.dumps(sent, option=orjson.OPT_SORT_KEYS), isinstance(sent, dict)
+    except orjson.JSONEncodeError:
+        text, whole = b"It was nested too deeply to be shown.", False
+    short = {"content": text[:_SHORT].decode("utf-8", "ignore")}
+    shown: dict[str, Any] = sent if whole and len(text) <= _LONGEST else short
+    command = shown.get("command")
+    return Conflict(
+        id=uuid5(device.id, hashlib.sha256(text).hexdigest()),
+        kind=ConflictKind.OPERATION_REJECTED,
+        role=Role.MANAGER,
+        entity=Device.__name__,
+        record_id=device.id,
+        command=_named(command if isinstance(command, str) else ""),
+        actor_id=device.account_id,
+        device_id=device.id,
+        occurred_at=now(),
+        base={},
+        mine={"operations": [_clean(shown)], "schema": schema, "final": True},
+        theirs={"code": outcome.code, "message": outcome.message, "fields": outcome.fields},
+    )
+
+
+def _named(command: str) -> str:
+    return _clean(command).strip()[:80] or "(none)"
 
 
 def _mine(unit: Sequence[PushedOperation]) -> dict[str, Any]:
