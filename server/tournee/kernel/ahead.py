@@ -30,7 +30,7 @@ class Ahead:
         """Ask with one statement which of these ids are taken."""
         asked = set(ids)
         taken: set[UUID] = set()
-        for chunk in chunks(sorted(asked)):
+        for chunk in chunks(list(asked)):
             known = picked(Record.id, chunk, self.organisation_id, Record.id, is_sqlite=self.is_sqlite)
             taken.update(await self.session.scalars(known))
         self._free |= asked - taken

@@ -179,7 +179,8 @@ def _read_fields(model: type[Any]) -> list[Field]:
     return found
 
 
-def field_named(model: type[Any], name: str) -> Field:
+@cache
+def field_named(model: Any, name: str) -> Field:
     return next(field for field in fields(model) if field.name == name)
 
 

@@ -118,7 +118,7 @@ class Finding:
                 .with_for_update()
                 .execution_options(populate_existing=True)
             )
-            for chunk in chunks(sorted(set(ids)))
+            for chunk in chunks(list(set(ids)))
         ]
 
     def hold_many(self, read: Iterable[Iterable[EntityT]]) -> dict[UUID, EntityT]:
