@@ -23,7 +23,7 @@ def _complete(_logger: object, method: str, event: structlog.types.EventDict) ->
     if id is not None:
         event.setdefault("request_id", id)
     event["level"] = _LEVELS.get(method, method)
-    event["timestamp"] = datetime.now(UTC).isoformat()
+    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return event
 
 
