@@ -165,7 +165,7 @@ def _sync(parts: Parts) -> Sync:
     cursors = CursorCodec(parts.tokens.ring.secret("cursor"))
     pulls = Pull(door, feed, cursors, parts.acknowledged)
     streams = Stream(door, feed, cursors, parts.wake, lanes.streams, parts.settings.heartbeat_seconds)
-    return Sync(parts.kernel, COMMANDS, lanes.pushes, pulls, streams, Checking(door, feed, cursors))
+    return Sync(parts.kernel, COMMANDS, lanes, pulls, streams, Checking(door, feed, cursors))
 
 
 def _graphql(parts: Parts) -> list[BaseRoute]:

@@ -85,6 +85,23 @@ async def test_a_push_without_a_place_in_line_is_turned_away_before_anything_is_
     assert (await waiting).status_code == 200
 
 
+async def test_who_hands_in_work_of_a_revoked_device_has_to_wait_too(
+    app: Starlette, client: httpx2.AsyncClient
+) -> None:
+    """Anybody may say that they are one, and each is looked up."""
+    stranger = {"Authorization": "Surrender nothing"}
+    told = []
+    for lane in (app.state.lanes.renewals, app.state.lanes.pushes):
+        async with saturated(lane):
+            push = await client.post("/sync/push", json=push_of(str(uuid4())), headers=stranger)
+            told.append(
+                (push.status_code, push.json()["error"]["code"], int(push.headers["Retry-After"]) > 0)
+            )
+    assert told == [(503, "OVERLOADED", True)] * 2
+    push = await client.post("/sync/push", json=push_of(str(uuid4())), headers=stranger)
+    assert push.status_code == 401
+
+
 async def test_a_body_is_read_before_its_sender_is_turned_away() -> None:
     """Else the connection is closed with the rest unread, and the sender sees that and no answer."""
     came = [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.request"}]

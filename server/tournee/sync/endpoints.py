@@ -17,7 +17,7 @@ from tournee.auth.revoked import KnownDevice, recognise
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
-from tournee.kernel.lanes import Lane
+from tournee.kernel.lanes import Lanes
 from tournee.sync.checking import Checking
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked
 from tournee.sync.door import read_uuid
@@ -39,7 +39,7 @@ class Sync:
 
     kernel: Kernel
     commands: Mapping[str, Command[Any, Any]]
-    lane: Lane
+    lanes: Lanes
     pulls: Pull
     streams: Stream
     checking: Checking
@@ -58,7 +58,8 @@ class Sync:
         token = surrender_token(request.scope)
         if token is None:
             return await _signed_in(self.push)(request)
-        device = await recognise(self.kernel.database, token)
+        async with self.lanes.renewals.turn(None):
+            device = await recognise(self.kernel.database, token)
         if device is None or not device.must_wipe:
             return unauthenticated()
         return await _answered(self._surrender(request, device))
@@ -70,7 +71,8 @@ class Sync:
             raise DeviceMismatch
         if not device.surrender:
             raise DeviceRevoked
-        outcomes = await surrender(self.kernel, device, operations, _schema(body))
+        async with self.lanes.pushes.turn(device.actor.id):
+            outcomes = await surrender(self.kernel, device, operations, _schema(body))
         said = ",".join(outcome.message_body({}) for outcome in outcomes)
         return _json(f'{{"outcomes":[{said}],"checkpoint":0,"nextNumber":null}}')
 
@@ -79,7 +81,7 @@ class Sync:
         body = await _body(request)
         device_id, operations, app = _envelope(body)
         schema = _schema(body)
-        async with self.lane.turn(actor.id):
+        async with self.lanes.pushes.turn(actor.id):
             answer = await push(self.kernel, self.commands, actor, device_id, operations, app, schema)
             await revive_for(self.kernel, self.commands, actor.organisation_id, answer.made, device_id)
             await revive_missed(self.kernel, self.commands, actor, device_id, answer)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tournee.auth.middleware import surrender_token
 from tournee.kernel.lanes import Lane
 
 
 class AdmissionMiddleware:
-    """Guards one path by its lane. What a revoked device hands in has no turn to wait for."""
+    """Guards one path by its lane."""
 
     def __init__(self, app: ASGIApp, path: str, lane: Lane) -> None:
         self.app = app
@@ -28,8 +27,7 @@ class AdmissionMiddleware:
         await self.app(scope, receive, send)
 
     def _is_too_much(self, scope: Scope) -> bool:
-        guarded = scope["type"] == "http" and scope["path"] == self.path
-        return guarded and self.lane.is_full and surrender_token(scope) is None
+        return scope["type"] == "http" and scope["path"] == self.path and self.lane.is_full
 
 
 async def _read_all(receive: Receive) -> None:
