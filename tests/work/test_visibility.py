@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.api.ask import answer, ask
 from tests.procedures.field import sees
 from tests.sync.device import TestDevice
 from tests.work.world import World, at
+from tournee.kernel.actor import Actor
 from tournee.kernel.errors import NotFound
+from tournee.sync.checksums import row_sum
+from tournee.sync.pull import records_now
 from tournee.work.models import Appointment, AppointmentEvent, Assignment
 from tournee.work.models.membership import MEMBERSHIP
 from tournee.work.states import AppointmentStatus as A
@@ -110,6 +115,56 @@ async def test_a_portal_holds_its_customers_things_and_no_internal_note(world: W
     other = await world.house.run("createCustomer", name="Demo Other")
     foreign = await world.order(customerId=other.id, siteId=None)
     assert foreign.id not in await world.scopes(portal)
+
+
+async def test_a_portal_reads_nothing_of_what_we_note_of_its_customer(
+    world: World, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]
+) -> None:
+    house, own = world.house, {"customerId": world.customer.id}
+    portal = await house.account("CUSTOMER_PORTAL", **own)
+    await house.run("updateCustomer", notes="Demo secret", tags=["secret"], phone="1", **own)
+    told = {}
+    for actor in (portal, house.actor("DISPATCHER")):
+        device = TestDevice(house, actor=actor)
+        await device.pull()
+        told[actor.role] = device.rows[world.customer.id]
+    hidden = {"notes", "tags"}
+    assert told["DISPATCHER"].keys() - told["CUSTOMER_PORTAL"].keys() == hidden
+    assert told["CUSTOMER_PORTAL"]["phone"] == "1"
+    # What came meanwhile, as outcomes carry it, and by the words of the log.
+    follower = TestDevice(house, actor=portal)
+    await follower.pull()
+    await house.run("updateCustomer", notes="Demo secret again", phone="2", **own)
+    await follower.pull()
+    assert follower.rows[world.customer.id]["phone"] == "2"
+    records = await records_now(house.database, portal, [world.customer.id])
+    changes = "{ changes(first: 500) { nodes { entity record fields before after } } }"
+    log = await ask(house, changes, portal)
+    assert "secret" not in str((follower.rows, records, log))
+    assert "secret" in str(await ask(house, changes, "DISPATCHER"))
+    for document in (
+        "{ customers { nodes { notes } } }",
+        "{ customers { nodes { tags } } }",
+        '{ customers(filter: {not: {notes: {contains: "secret"}}}) { nodes { id } } }',
+        "{ customers(orderBy: [{notes: ASC}]) { nodes { id } } }",
+    ):
+        refused = await answer(house, document, portal)
+        assert refused.codes in (["FORBIDDEN"], ["BAD_USER_INPUT"]), document
+        assert not (await answer(house, document, "DISPATCHER")).codes
+    # A copy without them is right, and the repair does not bring them.
+    headers = bearer(portal)
+    page = (await client.get("/sync/pull", headers=headers)).json()
+    while page["more"]:
+        page = (await client.get("/sync/pull", params={"cursor": page["cursor"]}, headers=headers)).json()
+    given = {"cursor": page["cursor"]}
+    sums = (await client.get("/sync/checksums", params=given, headers=headers)).json()
+    row = follower.rows[world.customer.id]
+    expected = row_sum("Customer", {name: value for name, value in row.items() if name != "entity"})
+    assert sums["entities"]["Customer"]["checksum"] == f"{expected:016x}"
+    bucket = {"entity": "Customer", "bucket": str(world.customer.id)[-1]}
+    repaired = await client.get("/sync/repair", params={**given, **bucket}, headers=headers)
+    assert repaired.json()["changes"]
+    assert "secret" not in repaired.text
 
 
 async def test_a_portal_learns_of_a_visit_but_not_where_its_technician_was_and_when(world: World) -> None:

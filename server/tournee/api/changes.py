@@ -24,6 +24,7 @@ from tournee.api.queries import listing
 from tournee.api.scalars import Long, optional
 from tournee.kernel.actor import Scope
 from tournee.kernel.log import Change, Record
+from tournee.kernel.withheld import without
 from tournee.sync.cursor import MAX_ID, Cursor
 
 
@@ -82,7 +83,7 @@ def _removed(root: Any) -> bool:
 async def _record(root: Any, info: Info) -> Any:
     """The record as it stands now, as devices get it; null when it is gone."""
     if isinstance(root, Seen):
-        return _parsed(root.document)
+        return _read(root.document, root, info)
     organisation = info.context.actor.organisation_id
     found = await info.context.load.related(
         "document",
@@ -91,22 +92,26 @@ async def _record(root: Any, info: Info) -> Any:
             Record.organisation_id == organisation, Record.id.in_(ids), Record.deleted.is_(False)
         ),
     )
-    return _parsed(found[0]) if found else None
+    return _read(found[0], root, info) if found else None
 
 
-def _fields(root: Any) -> Any:
+def _fields(root: Any, info: Info) -> Any:
     """The names of the fields that changed."""
-    return _parsed(root.fields)
+    return _read(root.fields, root, info)
 
 
-def _before(root: Any) -> Any:
+def _before(root: Any, info: Info) -> Any:
     """Their values before; null for a new record."""
-    return _parsed(root.before)
+    return _read(root.before, root, info)
 
 
-def _after(root: Any) -> Any:
+def _after(root: Any, info: Info) -> Any:
     """Their values after."""
-    return _parsed(root.after)
+    return _read(root.after, root, info)
+
+
+def _read(text: str | None, root: Any, info: Info) -> Any:
+    return without(info.context.actor, root.entity, _parsed(text))
 
 
 def _parsed(text: str | None) -> Any:

@@ -122,6 +122,18 @@ def _where(
     return and_(*parts)
 
 
+def named_in(given: Mapping[str, Any]) -> set[str]:
+    """The fields that a filter names, however deep."""
+    found: set[str] = set()
+    for name, value in given.items():
+        if name in ("and", "or", "not"):
+            for one in value if isinstance(value, list) else [value]:
+                found |= named_in(one or {})
+        else:
+            found.add(name)
+    return found
+
+
 def _spend(budget: list[int]) -> bool:
     budget[0] -= 1
     if budget[0] < 0:

@@ -17,13 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from strawberry.dataloader import DataLoader
 
-from tournee.api.errors import LimitExceeded
+from tournee.api.errors import LimitExceeded, Rejected
 from tournee.api.filters import where
 from tournee.api.pages import Arguments, Page
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import BY_NAME, Database, Entity
 from tournee.kernel.log import Change, Head, Record
 from tournee.kernel.visibility import visible
+from tournee.kernel.withheld import withheld
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
@@ -64,6 +65,7 @@ class Load:
 
     async def many(self, child: type[Any], column: str, parent: UUID, arguments: Arguments) -> Page:
         """A page of the children whose `column` names the parent."""
+        self._require_readable(child, arguments)
         key = ("many", child, column, arguments.key)
         page: Page = await self._batched(key, lambda ids: self._many(child, column, ids, arguments), parent)
         return page
@@ -72,6 +74,7 @@ class Load:
         self, model: type[Any], arguments: Arguments, only: ColumnElement[bool] | None = None
     ) -> Page:
         """A page of all rows of the model, or of those that a condition leaves."""
+        self._require_readable(model, arguments)
         seen = readable(model, self._actor) if only is None else and_(readable(model, self._actor), only)
         condition = and_(seen, arguments.condition(model, model))
         statement = select(model).where(condition).order_by(*arguments.clauses(model))
@@ -120,6 +123,12 @@ class Load:
 
         values: list[Any] = await self._batched(("related", key), batch, id)
         return values
+
+    def _require_readable(self, model: type[Any], arguments: Arguments) -> None:
+        """Whoever compares a field learns what it holds."""
+        hidden = withheld(self._actor).get(model.__name__)
+        if hidden and (named := hidden & arguments.named()):
+            raise Rejected(f"You may not read {min(named)}.")
 
     # -- batches ---------------------------------------------------------------------------------
 

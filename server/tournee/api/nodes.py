@@ -141,7 +141,7 @@ class Nodes:
             yield make_field(
                 one.wire,
                 kind,
-                entity.reads,
+                one.scope or entity.reads,
                 python_name=one.name,
                 source=Column(entity, one.name),
                 description=one.description,

@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import ColumnElement, and_, true
 
 from tournee.api.errors import LimitExceeded, Rejected
-from tournee.api.filters import where
+from tournee.api.filters import named_in, where
 from tournee.api.keyset import Order
 
 DEFAULT_ROWS = 50
@@ -56,6 +56,10 @@ class Arguments:
             self.order.fingerprint, self.limit, self.backwards, self.after, self.before, self.filter
         ]  # fmt: skip
         return orjson.dumps(parts, default=str, option=orjson.OPT_SORT_KEYS)
+
+    def named(self) -> set[str]:
+        """The fields by which rows are compared."""
+        return named_in(self.filter or {}) | {term.field.wire for term in self.order.terms}
 
     def clauses(self, entity: Any) -> list[Any]:
         return self.order.clauses(entity, self.backwards)

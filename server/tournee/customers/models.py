@@ -80,8 +80,8 @@ class Customer(Entity):
     language: Mapped[str | None] = column(20, description="BCP 47 tag, such as `fr` or `de-CH`.")
     parent_id: Mapped[UUID | None] = reference("customer", description="The account above this one.")
     billing_customer_id: Mapped[UUID | None] = reference("customer", description="Who pays, if another.")
-    tags: Mapped[list[str]] = column(merge=Merge.SET_UNION, default=list)
-    notes: Mapped[str | None] = column()
+    tags: Mapped[list[str]] = column(merge=Merge.SET_UNION, default=list, scope=Scope.WORK_INTERNAL)
+    notes: Mapped[str | None] = column(scope=Scope.WORK_INTERNAL)
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.id,)

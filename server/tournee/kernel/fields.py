@@ -60,6 +60,8 @@ class Field:
     has_default: bool
     minimum: float | None
     maximum: float | None
+    # What a reader needs beside what the record itself needs.
+    scope: str | None = None
 
     @property
     def editable(self) -> bool:
@@ -81,15 +83,18 @@ def column(
     description: str | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
+    scope: str | None = None,
     **options: Any,
 ) -> MappedColumn[Any]:
-    """A column with what the house must know of it. `private` columns never leave the server."""
+    """A column with what the house must know of it. `private` columns never leave the server; `scope` is
+    what its readers need beside that of the record."""
     info = {
         "merge": merge,
         "private": private,
         "description": description,
         "minimum": minimum,
         "maximum": maximum,
+        "scope": scope,
     }
     if limit is None:
         return mapped_column(info=info, **options)
@@ -174,6 +179,7 @@ def _read_fields(model: type[Any]) -> list[Field]:
                 has_default=own.default is not None or own.server_default is not None,
                 minimum=own.info.get("minimum"),
                 maximum=own.info.get("maximum"),
+                scope=own.info.get("scope"),
             )
         )
     return found

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.log import Edge, Head, Member, Record
+from tournee.kernel.withheld import without
 from tournee.sync.cursor import MAX_ID, MIN_ID, Cursor
 from tournee.sync.moved import held, moved_rows
 from tournee.sync.page import PulledChange, Rows, write
@@ -98,7 +99,7 @@ class Copy:
         found: dict[str, Sums] = {}
         async for _, entity, id, document in self._rows():
             sums = found.setdefault(entity, Sums(ids=None if self.scope is None else []))
-            sums.add(id, row_sum(entity, orjson.loads(document)))
+            sums.add(id, row_sum(entity, without(self.actor, entity, orjson.loads(document))))
         return found
 
     async def bucket(
@@ -107,7 +108,8 @@ class Copy:
         """The next rows of one sixteenth of an entity, by id; whether there are more."""
         rows = self._visible([entity], bucket).where(Record.id > after).order_by(Record.id)
         found = (await self.session.execute(rows.limit(limit + 1))).all()
-        return [PulledChange(*row) for row in found[:limit]], len(found) > limit
+        changes = [PulledChange(*row).shown_to(self.actor) for row in found[:limit]]
+        return changes, len(found) > limit
 
     async def _rows(self) -> AsyncIterator[Any]:
         after, more = MIN_ID, True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,8 @@ import orjson
 from sqlalchemy import Select, Text, Uuid, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.kernel.actor import Actor
+from tournee.kernel.withheld import shown
 from tournee.sync.cursor import MAX_ID, Cursor
 
 Rows = Select[*tuple[Any, ...]]
@@ -24,6 +26,11 @@ class PulledChange:
     entity: str
     id: UUID
     document: str | None
+
+    def shown_to(self, actor: Actor) -> PulledChange:
+        if self.document is None:
+            return self
+        return replace(self, document=shown(actor, self.entity, self.document))
 
     def json(self) -> str:
         head = f'{{"seq":{self.seq},"entity":"{self.entity}","id":"{self.id}",'
@@ -59,6 +66,10 @@ class Page:
         In the middle of the feed there is none: a row comes at its last position while earlier ones go by.
         """
         return self.cursor.seq if self.cursor.snapshot or self.cursor.id == MAX_ID else None
+
+    def shown_to(self, actor: Actor) -> Page:
+        """The same page, each record with what the actor may read of it."""
+        return replace(self, text=text_of(change.shown_to(actor) for change in self.changes))
 
     def body(self, cursor: str) -> str:
         """The page as answers and events carry it."""

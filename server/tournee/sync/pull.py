@@ -15,6 +15,7 @@ from tournee.kernel.heads import HeadNow
 from tournee.kernel.lanes import Lanes
 from tournee.kernel.log import Edge, Head, Member, Record
 from tournee.kernel.tail import Recent, Tail
+from tournee.kernel.withheld import shown, withheld
 from tournee.sync.cursor import MAX_ID, MIN_ID, Cursor, Phase
 from tournee.sync.messages import as_record
 from tournee.sync.moved import held, moved_rows, recent_page
@@ -52,6 +53,13 @@ class Feed:
 
     async def pull(
         self, actor: Actor, cursor: Cursor | None, limit: int = DEFAULT_LIMIT, recent: Recent | None = None
+    ) -> Page:
+        """A page with what the actor may read of each record; see `_pull`."""
+        page = await self._pull(actor, cursor, limit, recent)
+        return page.shown_to(actor) if withheld(actor) else page
+
+    async def _pull(
+        self, actor: Actor, cursor: Cursor | None, limit: int, recent: Recent | None = None
     ) -> Page:
         """One page on one database snapshot, or from what is remembered of the log's end.
 
@@ -122,4 +130,4 @@ async def records_now(database: Database, actor: Actor, ids: Sequence[UUID]) -> 
         )
     async with database.reading(actor.organisation_id) as session:
         rows = await session.execute(statement)
-        return {id: as_record(entity, document) for id, entity, document in rows}
+        return {id: as_record(entity, shown(actor, entity, document)) for id, entity, document in rows}
