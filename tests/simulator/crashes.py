@@ -47,8 +47,9 @@ class Traps:
     def __init__(self) -> None:
         self.set: tuple[str, str] | None = None
         self.sprung: tuple[str, str] | None = None
-        # How often each operation still hits a bug.
+        # In how many requests each operation still hits a bug, and which did in this one.
         self.bugs: dict[str, int] = {}
+        self._met: set[str] = set()
 
     def arm(self, point: str, kind: str) -> None:
         self.set, self.sprung = (point, kind), None
@@ -66,8 +67,14 @@ class Traps:
 
     def meet(self, operation: str) -> None:
         if self.bugs.get(operation, 0) > 0:
-            self.bugs[operation] -= 1
+            self._met.add(operation)
             raise Bug(operation)
+
+    def pass_on(self) -> None:
+        """A request is over: a server that tried once more in it met the same bug."""
+        for operation in self._met:
+            self.bugs[operation] = self.bugs.get(operation, 1) - 1
+        self._met.clear()
 
 
 TRAPS = Traps()

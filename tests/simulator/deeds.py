@@ -37,6 +37,8 @@ class Deeds:
         self._numbers: dict[str, int] = {}
         # Those that hit a bug of ours, or are going to.
         self.crashed: set[str] = set()
+        # Those, or their units, that hit it twice.
+        self.fatal: set[str] = set()
         # What waited for a record: its place in the order is after that.
         self.waited: set[str] = set()
         self._made_by: dict[str, str] = {}
@@ -227,7 +229,7 @@ class Deeds:
                 continue
             if deed.id in parked:
                 require(
-                    deed.id in self.crashed,
+                    (deed.unit or deed.id) in self.fatal,
                     "what is parked goes on once its predecessors came",
                     f"{parked[deed.id]} {deed}",
                 )

@@ -37,6 +37,12 @@ class Judge:
     def company_of(self, device: Device) -> Company:
         return next(company for company in self.companies if device in company.devices())
 
+    def will_crash(self, company: Company, deed: Deed, times: int) -> None:
+        deeds = self.deeds[company.mark]
+        deeds.crashed.add(deed.id)
+        if times > 1:
+            deeds.fatal.add(deed.unit or deed.id)
+
     def restored(self) -> None:
         """A backup takes the place of the database, in which nothing is missing. Which number comes next
         a device says anew: what was under way may pass by what it was to wait for."""

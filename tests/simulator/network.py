@@ -132,6 +132,7 @@ class Network:
                 raise
             answer = None
             self.stage.forget()
+        TRAPS.pass_on()
         self._observe(request, answer)
         return answer
 

@@ -242,6 +242,8 @@ class Office:
             name = self.dice.choice(
                 ["acceptSurrenderedWork", "acceptSurrenderedWork", "dismissSurrenderedWork"]
             )
+            # What crashes in a push is tried there again; here it would only be seen to crash.
+            TRAPS.bugs.clear()
             return await self.do(name, conflictId=conflict["id"])
         decided = {"resolution": self.dice.choice(RESOLUTIONS), "note": "Seen"}
         return await self.do("resolveConflict", conflictId=conflict["id"], **decided)

@@ -114,7 +114,7 @@ class Simulation:
             self.judge.counts["operations"] += 1
             if self.dice.random() < 0.02:
                 TRAPS.bugs[deed.id] = self.dice.choice([1, 2])
-                self.judge.deeds[company.mark].crashed.add(deed.id)
+                self.judge.will_crash(company, deed, TRAPS.bugs[deed.id])
             self.note(f"{device.name} does {deed.number} {deed.command} {deed.input} at {deed.base}")
 
     async def _push(self, company: Company, device: Device) -> None:
