@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from tournee.kernel import clocks, finding, publishing, tail, visibility
+from tournee.kernel import clocks, finding, publishing, tail, transaction, visibility
 from tournee.sync import moved, pull, push, snapshot
 from tournee.work import facts
 
@@ -95,5 +95,5 @@ MUTANTS = (
     Mutant("nobody remembers whose scopes changed", tail, "_read", "found.regrouped[account_id] = seq", "pass"),
     Mutant("a snapshot does not ask for the organisation", snapshot, "_live",
            "Record.organisation_id == self.actor.organisation_id,", "", snapshot.Snapshot),
-    Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or"),
+    Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or", transaction),
 )  # fmt: skip
