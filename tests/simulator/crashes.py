@@ -50,6 +50,8 @@ class Traps:
         # In how many requests each operation still hits a bug, and which did in this one.
         self.bugs: dict[str, int] = {}
         self._met: set[str] = set()
+        # Those that met theirs twice in one request: a server that heard nothing of its commit tries again.
+        self.twice: set[str] = set()
 
     def arm(self, point: str, kind: str) -> None:
         # What is committed no deadlock takes back.
@@ -74,6 +76,8 @@ class Traps:
 
     def pass_on(self) -> None:
         """A request is over: a server that tried once more in it met the same bug."""
+        if self.sprung == ("after commit", "lost connection"):
+            self.twice |= self._met
         for operation in self._met:
             self.bugs[operation] = self.bugs.get(operation, 1) - 1
         self._met.clear()

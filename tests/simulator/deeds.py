@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.simulator.chronicle import Entry
+from tests.simulator.crashes import TRAPS
 from tests.simulator.device import Deed, Device, Document
 from tests.simulator.edits import EDITS, check_edit
 from tests.simulator.field import STEPS
@@ -37,8 +38,8 @@ class Deeds:
         self._numbers: dict[str, int] = {}
         # Those that hit a bug of ours, or are going to.
         self.crashed: set[str] = set()
-        # Those, or their units, that hit it twice.
-        self.fatal: set[str] = set()
+        # How often each of them, or its unit, does.
+        self.bugs: Counter[str] = Counter()
         # What waited for a record: its place in the order is after that.
         self.waited: set[str] = set()
         self._made_by: dict[str, str] = {}
@@ -229,7 +230,7 @@ class Deeds:
                 continue
             if deed.id in parked:
                 require(
-                    (deed.unit or deed.id) in self.fatal,
+                    self._crashes_twice(deed),
                     "what is parked goes on once its predecessors came",
                     f"{parked[deed.id]} {deed}",
                 )
@@ -249,6 +250,11 @@ class Deeds:
             )
         require(not receipts, "every receipt is of something done", receipts)
         self._check_units()
+
+    def _crashes_twice(self, deed: Deed) -> bool:
+        whole = deed.unit or deed.id
+        members = (other.id for other in self.all.values() if whole in (other.unit, other.id))
+        return self.bugs[whole] > 1 or any(id in TRAPS.twice for id in members)
 
     def _check_visible(self, deed: Deed, kind: str) -> None:
         """Nothing that somebody did vanishes without anybody being told."""

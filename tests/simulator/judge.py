@@ -40,8 +40,7 @@ class Judge:
     def will_crash(self, company: Company, deed: Deed, times: int) -> None:
         deeds = self.deeds[company.mark]
         deeds.crashed.add(deed.id)
-        if times > 1:
-            deeds.fatal.add(deed.unit or deed.id)
+        deeds.bugs[deed.unit or deed.id] += times
 
     def restored(self) -> None:
         """A backup takes the place of the database, in which nothing is missing. Which number comes next

@@ -222,6 +222,7 @@ async def simulate(stage: Stage, seed: int, echo: bool = False) -> Report:
     """Play one seed; a violation is in the report, any other error is raised."""
     TRAPS.disarm()
     TRAPS.bugs.clear()
+    TRAPS.twice.clear()
     stage.forget()
     report = Report(seed)
     with running(Clock(seed)) as clock:
