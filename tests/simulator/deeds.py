@@ -36,9 +36,8 @@ class Deeds:
         self.company = company
         self.all: dict[str, Deed] = {}
         self._numbers: dict[str, int] = {}
-        # Those that hit a bug of ours, or are going to.
+        # Those that hit a bug of ours, or are going to; how often each, or its unit, does.
         self.crashed: set[str] = set()
-        # How often each of them, or its unit, does.
         self.bugs: Counter[str] = Counter()
         # What waited for a record: its place in the order is after that.
         self.waited: set[str] = set()
@@ -194,8 +193,8 @@ class Deeds:
         require(deed.hidden, "who may see a record may change it", f"{outcome} of {deed}")
 
     def _was_forbidden(self, deed: Deed) -> bool:
-        account = self.company.chronicle.rows["Account"][deed.account]
-        return COMMANDS[deed.command].scope not in SCOPES[Role(account["role"])]
+        role = self.company.chronicle.rows["Account"][deed.account]["role"]
+        return COMMANDS[deed.command].scope not in SCOPES[Role(role)]
 
     def _lost_its_role(self, deed: Deed) -> bool:
         """Whether the person has another role since: what one saw by a role goes with it."""
@@ -242,7 +241,8 @@ class Deeds:
             assert deed.outcome is not None
             status = deed.outcome["status"]
             if receipt == "rejected":
-                self._check_visible(deed, "OPERATION_REJECTED")
+                dismissed = deed.outcome["code"] == "DISMISSED"
+                self._check_visible(deed, f"OPERATION_{'QUARANTINED' if dismissed else 'REJECTED'}")
             require(
                 status in (receipt, "duplicate"),
                 "the receipt says what was answered",

@@ -81,5 +81,7 @@ def _check_field(deed: Deed, name: str, last: Entry | None, disputed: bool, resu
     require(disputed or not lost, "nobody's change is overwritten in silence", f"{name}, {held}: {deed}")
     unseen = last is not None and last.device != deed.device and last.seq > (deed.base or 0)
     require(unseen or not disputed, "one's own earlier change is no conflict", f"{name} of {deed}")
-    right = held if lost and _POLICIES[deed.command][name] in _STAY else mine
+    # A row that came with a page of an unfinished pull is newer than the base says: so the server asks.
+    stays = _POLICIES[deed.command][name] in _STAY and (lost or (unseen and disputed))
+    right = held if stays else mine
     require(result == right, "the policy of a field decides", f"{name} is {result}: {deed}")

@@ -285,8 +285,11 @@ class Office:
         """Before the end everybody is let in again, so that what they hold can be compared."""
         for person in self.company.everybody():
             account = self.company.chronicle.rows["Account"][person.account]
-            if account["status"] == "DISABLED":
+            while account["status"] == "DISABLED":
+                # It may crash.
                 await self._perform("enableAccount", self.company.manager, {"accountId": person.account})
+                self.company.chronicle.read()
+                account = self.company.chronicle.rows["Account"][person.account]
 
     _moves: tuple[Callable[[Office], Awaitable[str | None]], ...] = (
         plan, assign, to_and_fro, dispatch, schedule, cancel, recall, steer_order, edit_customer, edit_order, edit_asset,

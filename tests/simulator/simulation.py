@@ -205,9 +205,9 @@ class Simulation:
                 await self._pull(company, device, 1000)
                 if not device.revoked:
                     require(device.complete, "a pull over a good network completes", device.name)
-                    waiting = [
-                        d.id for d in device.pending() if d.id not in self.judge.deeds[company.mark].crashed
-                    ]
+                    deeds = self.judge.deeds[company.mark]
+                    held = deeds.crashed | {id for id, times in deeds.bugs.items() if times}
+                    waiting = [d.id for d in device.pending() if not {d.id, d.unit} & held]
                     require(
                         not waiting,
                         "a queue empties over a good network",
