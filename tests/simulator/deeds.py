@@ -204,7 +204,9 @@ class Deeds:
     def _is_orphan(self, deed: Deed) -> bool:
         """Whether it is about something whose making was not accepted, or follows what hit a bug of ours."""
         if any(
-            other.target == deed.target and other.device == deed.device and other.number <= deed.number
+            deed.target in (other.target, self._visit(other.target))
+            and other.device == deed.device
+            and other.number <= deed.number
             for other in (self.all[id] for id in self.crashed)
         ):
             return True
@@ -215,6 +217,11 @@ class Deeds:
                 if refused or maker.id in self.crashed:
                     return True
         return False
+
+    def _visit(self, target: str) -> str | None:
+        """Of a checklist, which stands in the way of the visit's end until it is done."""
+        run = self.company.chronicle.rows["ChecklistRun"].get(target)
+        return run and run["appointmentId"]
 
     # -- when all is quiet ----------------------------------------------------------------------------
 
