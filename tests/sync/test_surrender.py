@@ -138,8 +138,22 @@ async def test_surrendered_work_is_kept_and_not_carried_out(phone: Phone) -> Non
     assert await phone.count(Customer) == 0
     (conflict,) = await phone.inbox()
     assert (conflict.role, conflict.entity, conflict.record_id) == ("MANAGER", "Device", phone.id)
-    assert conflict.mine == {"operations": [done]}
+    assert conflict.mine == {"operations": [done], "schema": 1}
     assert (await phone.row()).surrendered_at is not None
+
+
+async def test_work_with_characters_that_no_database_keeps_is_handed_in(phone: Phone) -> None:
+    await phone.revoke(surrender=True)
+    odd = phone.device.operation("createCustomer", name="Demo\x00Hotel")
+    nameless = phone.device.operation("  ", name="Demo Inn")
+    long = phone.device.operation("createCustomer", name="Demo Bakery", notes="x" * 200_000)
+    answer = await phone.surrender(odd, nameless, long)
+    assert [outcome["status"] for outcome in answer.json()["outcomes"]] == ["surrendered"] * 3
+    shown = {one.operation_id: one.mine["operations"] for one in await phone.inbox()}
+    assert shown[UUID(odd["id"])][0]["input"]["name"] == "DemoHotel"
+    assert UUID(nameless["id"]) in shown
+    assert len(str(shown[UUID(long["id"])])) < 100_000
+    assert await phone.count(ParkedOperation) == 3
 
 
 async def test_work_that_is_surrendered_again_is_known(phone: Phone) -> None:
@@ -149,7 +163,7 @@ async def test_work_that_is_surrendered_again_is_known(phone: Phone) -> None:
     done = phone.device.operation("createCustomer", name="Demo Hotel")
     for _ in range(2):
         answer = await phone.surrender(before, done, done)
-        assert [outcome["status"] for outcome in answer.json()["outcomes"]] == ["surrendered"] * 3
+    assert [outcome["status"] for outcome in answer.json()["outcomes"]] == ["surrendered"] * 3
     other = await phone.surrender(done | {"input": {"name": "Another"}})
     assert other.json()["outcomes"][0]["code"] == "OPERATION_REUSED"
     assert len(await phone.inbox()) == 1

@@ -31,7 +31,7 @@ from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.parking import operations as operations_of
-from tournee.sync.telling import of_no_use
+from tournee.sync.telling import named, of_no_use, shown_unit
 from tournee.sync.upcasts import OPERATION_SCHEMA
 
 SURRENDERED = "SURRENDERED"
@@ -173,13 +173,13 @@ def _conflict(device: Device, unit: Sequence[PushedOperation]) -> Conflict:
         role=Role.MANAGER,
         entity=Device.__name__,
         record_id=device.id,
-        command=first.command,
+        command=named(first.command),
         operation_id=first.id,
         actor_id=device.account_id,
         device_id=device.id,
         occurred_at=first.occurred_at,
         base={},
-        mine={"operations": [operation.raw for operation in unit]},
+        mine=shown_unit(unit),
         theirs={},
     )
 

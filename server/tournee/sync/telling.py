@@ -60,14 +60,14 @@ def _entry(
         role=role,
         entity=Device.__name__,
         record_id=batch.device.device_id,
-        command=_named(first.command),
+        command=named(first.command),
         operation_id=first.id,
         operation_ids=[str(operation.id) for operation in unit],
         actor_id=batch.tx.actor.id,
         device_id=batch.device.device_id,
         occurred_at=first.occurred_at,
         base={},
-        mine=_mine(unit),
+        mine=shown_unit(unit),
         theirs=_clean(theirs),
     )
 
@@ -88,7 +88,7 @@ def of_no_use(device: Device, sent: Any, outcome: Outcome, schema: int) -> Confl
         role=Role.MANAGER,
         entity=Device.__name__,
         record_id=device.id,
-        command=_named(command if isinstance(command, str) else ""),
+        command=named(command if isinstance(command, str) else ""),
         actor_id=device.account_id,
         device_id=device.id,
         occurred_at=now(),
@@ -98,11 +98,13 @@ def of_no_use(device: Device, sent: Any, outcome: Outcome, schema: int) -> Confl
     )
 
 
-def _named(command: str) -> str:
+def named(command: str) -> str:
+    """A command as every place that keeps it can write it."""
     return _clean(command).strip()[:80] or "(none)"
 
 
-def _mine(unit: Sequence[PushedOperation]) -> dict[str, Any]:
+def shown_unit(unit: Sequence[PushedOperation]) -> dict[str, Any]:
+    """What somebody is shown of the operations of a unit."""
     mine = {"operations": [_shown(operation) for operation in unit], "schema": unit[0].schema}
     unknown = [str(operation.id) for operation in unit if operation.base_unknown]
     return mine | ({"baseUnknown": unknown} if unknown else {})
@@ -111,8 +113,10 @@ def _mine(unit: Sequence[PushedOperation]) -> dict[str, Any]:
 def _shown(operation: PushedOperation) -> dict[str, Any]:
     """The operation as it was sent, as far as every place that keeps it can write it again."""
     if len(orjson.dumps(operation.raw)) > _LONGEST:
-        return {"id": str(operation.id), "number": operation.number, "command": operation.command}
-    shown: dict[str, Any] = _clean(operation.raw)
+        told = {"id": str(operation.id), "number": operation.number, "command": operation.command}
+    else:
+        told = operation.raw
+    shown: dict[str, Any] = _clean(told)
     return shown
 
 
