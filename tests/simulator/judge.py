@@ -108,9 +108,11 @@ class Judge:
         own = self.company_of(device)
         told = answer.raw
         # The inbox shows what was refused as it was sent, also what it was about.
-        for deed in self.deeds[own.mark].all.values():
-            for value in deed.input.values() if deed.target == "nothing" else ():
-                told = told.replace(str(value).encode(), b"")
+        deeds = self.deeds[own.mark].all.values()
+        asked = {str(value) for deed in deeds if deed.target == "nothing" for value in deed.input.values()}
+        # The longest first, so that none is found in pieces.
+        for value in sorted(asked, key=len, reverse=True):
+            told = told.replace(value.encode(), b"")
         for other in self.companies:
             if other is not own:
                 require(
