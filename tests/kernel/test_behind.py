@@ -58,18 +58,19 @@ async def test_an_error_is_told_at_the_end() -> None:
             await behind.send(refused())
 
 
+async def _endless(ended: list[str]) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ended.append("endless")
+
+
 async def test_whoever_leaves_with_an_error_leaves_nothing_under_way() -> None:
     ended: list[str] = []
 
-    async def endless() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("endless")
-
     async def leaving() -> None:
         async with Behind() as behind:
-            await behind.send(endless())
+            await behind.send(_endless(ended))
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -80,15 +81,9 @@ async def test_whoever_leaves_with_an_error_leaves_nothing_under_way() -> None:
 async def test_a_request_that_is_cancelled_leaves_nothing_under_way() -> None:
     ended: list[str] = []
 
-    async def endless() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("endless")
-
     async def request() -> None:
         async with Behind() as behind:
-            await behind.send(endless())
+            await behind.send(_endless(ended))
             await behind.arrived()
 
     task = asyncio.create_task(request())

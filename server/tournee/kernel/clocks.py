@@ -54,9 +54,6 @@ class Clocks:
         """What was read since is of rows that are locked no longer."""
         self._known = kept
 
-    def __contains__(self, id: UUID) -> bool:
-        return id in self._known
-
     def __getitem__(self, id: UUID) -> Clock:
         clock: Clock = orjson.loads(self._known[id][1])
         return clock
@@ -68,9 +65,7 @@ class Clocks:
 
     def get(self, id: UUID) -> Clock:
         """The clock of a record; empty where there is none, or it was not loaded."""
-        if id not in self._known:
-            return {}
-        return self[id]
+        return self.find(id) or {}
 
     async def changed_by_others(self, row: Entity, base: int, device_id: UUID | None) -> set[str]:
         """Wire names of the row's fields that another device or person changed after `base`."""

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.database import Database
 from tournee.kernel.engines import ACROSS
-from tournee.kernel.log import Change, Edge, Head, Member
+from tournee.kernel.log import Change, Edge, Head, Member, head_seq
 
 # Rows in one transaction: nobody waits long for what is being removed.
 CHUNK = 5_000
@@ -74,7 +74,7 @@ async def seq_before(session: AsyncSession, organisation_id: UUID, when: datetim
     Numbers rise with time, and are dense but for those that a restored backup lacks.
     """
     below = 0
-    above = (await session.scalar(select(Head.seq).where(Head.organisation_id == organisation_id))) or 0
+    above = await head_seq(session, organisation_id)
     while below < above:
         middle = (below + above + 1) // 2
         recorded_at = await session.scalar(

@@ -88,11 +88,10 @@ class Batch:
                 whose[parked.operation_id] = parked
             self._read_all(operations)
             self.receipts = {receipt.operation_id: receipt for receipt in await found}
-        await self.look_ahead([operation for operation in operations if operation.id not in self.receipts])
+        await self._look_ahead(operation for operation in operations if operation.id not in self.receipts)
 
-    async def look_ahead(self, operations: Sequence[PushedOperation]) -> None:
+    async def _look_ahead(self, operations: Iterable[PushedOperation]) -> None:
         """Read and lock with one statement an entity all rows that these operations name."""
-        self._read_all(operations)
         made, named = self._named(operations)
         await self.tx.flush()
         async with Behind() as behind:
@@ -171,8 +170,7 @@ class Batch:
         """Read the inputs of all that do the same at once; where one is wrong, each by itself later."""
         alike: defaultdict[str, list[PushedOperation]] = defaultdict(list)
         for operation in operations:
-            if operation.id not in self.ready:
-                alike[operation.command].append(operation)
+            alike[operation.command].append(operation)
         for name, group in alike.items():
             command = self.commands.get(name)
             if command is None or not command.offline:

@@ -32,8 +32,8 @@ class Incoming:
         return replace(self, operations=[operation.founded(head) for operation in self.operations])
 
 
-def read_batch(raw: Sequence[Any], schema: int) -> Incoming:
-    """1. Read each operation by itself; the same operation twice counts once."""
+def read_slots(raw: Sequence[Any], schema: int) -> list[Outcome | PushedOperation]:
+    """What stands in each place: an operation, or why it cannot be read."""
     slots: list[Outcome | PushedOperation] = []
     for item, read in zip(raw, read_operations(raw, schema), strict=True):
         if isinstance(read, Refused):
@@ -41,6 +41,12 @@ def read_batch(raw: Sequence[Any], schema: int) -> Incoming:
             slots.append(rejected(id if isinstance(id, str) else None, read))
         else:
             slots.append(read)
+    return slots
+
+
+def read_batch(raw: Sequence[Any], schema: int) -> Incoming:
+    """1. Read each operation by itself; the same operation twice counts once."""
+    slots = read_slots(raw, schema)
     first: dict[UUID, PushedOperation] = {}
     for place, slot in enumerate(slots):
         if isinstance(slot, PushedOperation):

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel, is_transient
 from tournee.kernel.errors import Conflict, OperationReused, ParentRefused, Refused, SchemaTooNew, UnitRefused
-from tournee.kernel.log import Head
+from tournee.kernel.log import head_seq
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.batch import Batch, Carefulness, Commands
 from tournee.sync.devices import check_device, lock_device, release_device
@@ -100,7 +100,7 @@ async def _from_the_future(kernel: Kernel, actor: Actor, device_id: UUID, raw: S
     """The app is newer than this server: the device keeps its work until the server has caught up."""
     async with kernel.database.reading(actor.organisation_id) as session:
         await check_device(session, actor, device_id)
-        head = await session.scalar(select(Head.seq).where(Head.organisation_id == actor.organisation_id))
+        head = await head_seq(session, actor.organisation_id)
         number = await session.scalar(
             select(DeviceState.next_number).where(
                 DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id
@@ -112,7 +112,7 @@ async def _from_the_future(kernel: Kernel, actor: Actor, device_id: UUID, raw: S
         Outcome(id if isinstance(id, str) else None, "parked", code=refusal.code, message=refusal.message)
         for id in ids
     ]
-    return Answer(outcomes, head or 0, number, {})
+    return Answer(outcomes, head, number, {})
 
 
 async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
@@ -282,8 +282,7 @@ async def _commit(batch: Batch) -> int:
     if last is not None:
         return last
     async with tx.database.reading(tx.organisation_id) as session:
-        head = await session.scalar(select(Head.seq).where(Head.organisation_id == tx.organisation_id))
-        return head or 0
+        return await head_seq(session, tx.organisation_id)
 
 
 def _refused(

@@ -25,10 +25,11 @@ from tournee.kernel.bulk import insert_many
 from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import now
-from tournee.kernel.errors import Invalid, OperationReused, Refused
-from tournee.kernel.log import Head
+from tournee.kernel.errors import Invalid, OperationReused
+from tournee.kernel.log import head_seq
 from tournee.kernel.transaction import Operation, Transaction
-from tournee.sync.messages import Outcome, PushedOperation, read_operation
+from tournee.sync.incoming import read_slots
+from tournee.sync.messages import Outcome, PushedOperation, read_operation, rejected
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.parking import operations as operations_of
 from tournee.sync.telling import named, of_no_use, shown_unit
@@ -42,7 +43,7 @@ async def surrender(
     kernel: Kernel, device: KnownDevice, raw: Sequence[Any], schema: int = OPERATION_SCHEMA
 ) -> list[Outcome]:
     """4. Keep what a revoked device hands in; each outcome says only that it is known."""
-    slots = [_read(item, schema) for item in raw]
+    slots = read_slots(raw, schema)
     fresh = {slot.id: slot for slot in slots if isinstance(slot, PushedOperation)}
 
     async def work(tx: Transaction) -> list[Outcome]:
@@ -51,8 +52,7 @@ async def surrender(
             if row.status is not DeviceStatus.REVOKED or not row.surrender:
                 raise Invalid("This device has nothing to hand in.", "device")
             known = await _known(tx, fresh.values())
-            own = Head.organisation_id == tx.organisation_id
-            head = (await tx.session.execute(select(Head.seq).where(own))).scalar_one()
+            head = await head_seq(tx.session, tx.organisation_id)
             kept = [operation.founded(head) for operation in fresh.values() if operation.id not in known]
             await _quarantine(tx, row, kept)
             row.surrendered_at = now()
@@ -83,23 +83,10 @@ async def _show_rejected(
         await tx.add(entries[id])
 
 
-def _read(item: Any, schema: int) -> PushedOperation | Outcome:
-    try:
-        return read_operation(item, schema)
-    except Refused as refusal:
-        id = item.get("id") if isinstance(item, dict) else None
-        return _rejected(id if isinstance(id, str) else None, refusal)
-
-
 def _acknowledged(operation: PushedOperation, known: Mapping[UUID, str]) -> Outcome:
     if known[operation.id] != operation.payload_hash:
-        return _rejected(str(operation.id), OperationReused())
+        return rejected(str(operation.id), OperationReused())
     return Outcome(str(operation.id), "surrendered")
-
-
-def _rejected(id: str | None, refusal: Refused) -> Outcome:
-    fields = [refusal.field] if refusal.field else []
-    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=fields)
 
 
 async def _known(tx: Transaction, operations: Iterable[PushedOperation]) -> dict[UUID, str]:
