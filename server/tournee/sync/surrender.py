@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +27,7 @@ from tournee.kernel.database import now
 from tournee.kernel.errors import Invalid, OperationReused
 from tournee.kernel.log import head_seq
 from tournee.kernel.transaction import Operation, Transaction
-from tournee.sync.incoming import read_slots
+from tournee.sync.incoming import read_slots, units
 from tournee.sync.messages import Outcome, PushedOperation, read_operation, rejected
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.parking import operations as operations_of
@@ -136,7 +135,7 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
         .values(reason=SURRENDERED)
         .execution_options(synchronize_session=False)
     )
-    for unit in _units(sorted([*operations, *left], key=lambda operation: operation.number)):
+    for unit in units(sorted([*operations, *left], key=lambda operation: operation.number)):
         await tx.add(_conflict(device, unit))
 
 
@@ -145,11 +144,6 @@ def _of(device: Device) -> tuple[Any, ...]:
         ParkedOperation.organisation_id == device.organisation_id,
         ParkedOperation.device_id == device.id,
     )
-
-
-def _units(operations: Iterable[PushedOperation]) -> Iterable[list[PushedOperation]]:
-    for _, members in groupby(operations, key=lambda one: (one.unit is None, one.unit or one.id)):
-        yield list(members)
 
 
 def _conflict(device: Device, unit: Sequence[PushedOperation]) -> Conflict:
