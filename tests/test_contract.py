@@ -33,7 +33,7 @@ def test_the_table_of_scopes_says_what_each_role_holds() -> None:
 
 
 _STEPS = {
-    "Push": ["sync/incoming", "sync/push", "sync/batch", "sync/replaying"],
+    "Push": ["sync/incoming", "sync/push", "sync/deciding", "sync/batch", "sync/replaying"],
     "Pull": ["sync/pull", "sync/snapshot", "sync/moved", "sync/page"],
     "Checking": ["sync/checksums", "sync/checking"],
     "Removals in two steps": ["sync/removals"],

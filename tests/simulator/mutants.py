@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 from tournee.kernel import clocks, finding, publishing, tail, transaction, visibility
-from tournee.sync import moved, pull, push, snapshot
+from tournee.sync import deciding, moved, pull, push, snapshot
 from tournee.work import facts
 
 
@@ -68,7 +68,7 @@ _LOSS = "branch(Member.to_seq, lost, or_(Edge.open.is_(True), Edge.seq > Member.
 _NOWHERE = "branch(Edge.seq, held, Edge.seq < 0),"
 
 MUTANTS = (
-    Mutant("receipts are not looked at", push, "_known", "receipt is not None", "False"),
+    Mutant("receipts are not looked at", deciding, "_known", "receipt is not None", "False"),
     Mutant("receipts are written after the commit", push, "_commit",
            "\n    tx.before_commit = lambda entries, behind: write_receipts(batch, entries, behind)\n    last = await tx.commit()\n",
            _APART),
@@ -88,8 +88,8 @@ MUTANTS = (
     Mutant("a merge does not look at the base", finding, "changed_since_base", "operation.base is None", "True",
            finding.Finding),
     Mutant("one's own change is another's", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
-    Mutant("a unit has no savepoint", push, "_decide", "batch.tx.savepoint() if careful else nullcontext()", "nullcontext()"),
-    Mutant("a gap does not wait", push, "_run_unit", "fresh[0].number > expected", "False"),
+    Mutant("a unit has no savepoint", deciding, "decide", "batch.tx.savepoint() if careful else nullcontext()", "nullcontext()"),
+    Mutant("a gap does not wait", deciding, "run_unit", "fresh[0].number > expected", "False"),
     Mutant("a fact on a plan that changed is refused", facts, "_judge", "if assigned and not changed:", "if assigned:"),
     Mutant("deletions are told as changes", tail, "_read", "None if deleted else document", "document"),
     Mutant("nobody remembers whose scopes changed", tail, "_read", "found.regrouped[account_id] = seq", "pass"),

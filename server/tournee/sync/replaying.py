@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from uuid import UUID
 
 from tournee.kernel.bulk import picked
 from tournee.kernel.log import Record
+from tournee.sync import deciding
 from tournee.sync.batch import Batch
 from tournee.sync.given_up import given_up_among
 from tournee.sync.incoming import units
@@ -14,29 +15,27 @@ from tournee.sync.messages import PushedOperation
 from tournee.sync.models import ParkedOperation
 from tournee.sync.parking import operations
 
-Decide = Callable[[Batch, list[PushedOperation]], Awaitable[None]]
 
-
-async def replay(batch: Batch, decide: Decide) -> None:
+async def replay(batch: Batch) -> None:
     """After a crash one more try; after a gap in the order of the numbers; children after their parents."""
     waiting = [one for one in batch.parked.values() if one.operation_id not in batch.receipts]
     for unit in units(operations(one for one in waiting if one.reason == "CRASHED")):
-        await _again(batch, unit, decide)
-    await after_gaps(batch, decide)
-    await _children(batch, [one for one in waiting if one.reason == "PARENT"], decide)
+        await _again(batch, unit)
+    await after_gaps(batch)
+    await _children(batch, [one for one in waiting if one.reason == "PARENT"])
 
 
-async def after_gaps(batch: Batch, decide: Decide) -> None:
+async def after_gaps(batch: Batch) -> None:
     """In the order of the numbers; all of it where nobody knows which number is next."""
     waiting = operations(one for one in batch.parked.values() if _waits_for_its_turn(batch, one))
     for unit in units(waiting, batch.is_used):
         expected = batch.device.next_number
         if expected is None:
-            await _again(batch, unit, decide)
+            await _again(batch, unit)
         elif unit[0].number <= expected or batch.is_overdue(unit):
             batch.device.next_number = max(expected, unit[-1].number + 1)
             batch.pass_settled()
-            await _again(batch, unit, decide)
+            await _again(batch, unit)
 
 
 def _waits_for_its_turn(batch: Batch, parked: ParkedOperation) -> bool:
@@ -47,7 +46,7 @@ def _waits_for_its_turn(batch: Batch, parked: ParkedOperation) -> bool:
     return str(batch.to_park[id]["reason"] if id in batch.to_park else parked.reason) == "GAP"
 
 
-async def _children(batch: Batch, waiting: Iterable[ParkedOperation], decide: Decide) -> None:
+async def _children(batch: Batch, waiting: Iterable[ParkedOperation]) -> None:
     """One that goes on may be the parent of the next."""
     named = {one.operation_id: one.waits_for for one in waiting}
     parents = {id for id in named.values() if id is not None}
@@ -63,7 +62,7 @@ async def _children(batch: Batch, waiting: Iterable[ParkedOperation], decide: De
             decided = parent in there or parent in batch.tx.notes.new or parent in batch.will_not_come
             if decided or batch.is_overdue(unit):
                 pending.remove(unit)
-                await _again(batch, unit, decide)
+                await _again(batch, unit)
                 goes_on = True
                 next_parent = batch.waits_for.get(unit[0].id)
                 if next_parent not in (None, parent):
@@ -80,6 +79,6 @@ async def _existing(batch: Batch, ids: set[UUID]) -> set[UUID]:
         return set(await batch.tx.session.scalars(known))
 
 
-async def _again(batch: Batch, unit: list[PushedOperation], decide: Decide) -> None:
+async def _again(batch: Batch, unit: list[PushedOperation]) -> None:
     batch.unparked.extend(operation.id for operation in unit)
-    await decide(batch, unit)
+    await deciding.decide(batch, unit)

@@ -1,0 +1,167 @@
+"""A unit is decided: carried out, refused, kept waiting or found to hit a bug of ours. The numbers are
+those of schema/sync.md, "Push".
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import structlog
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from tournee.kernel.command import is_transient
+from tournee.kernel.errors import Conflict, OperationReused, ParentRefused, Refused, UnitRefused
+from tournee.kernel.transaction import Operation
+from tournee.sync.batch import Batch
+from tournee.sync.given_up import made_by
+from tournee.sync.messages import Outcome, PushedOperation, rejected, waiting
+from tournee.sync.parking import keep_waiting, missing_parent, operations
+
+
+class StartOver(Exception):
+    """The fast path met a refusal."""
+
+
+async def run_unit(batch: Batch, unit: list[PushedOperation], *, broken: bool) -> None:
+    fresh = [operation for operation in unit if not _known(batch, operation)]
+    batch.settled.update(operation.number for operation in unit if operation not in fresh)
+    batch.pass_settled()
+    if not fresh:
+        return
+    if broken:
+        batch.settled.update(operation.number for operation in fresh)
+        _note_refused(batch, [(operation, rejected(str(operation.id), UnitRefused())) for operation in fresh])
+        batch.pass_settled()
+        return
+    # 4. A gap in the numbers: something done earlier has not arrived, so this waits for it.
+    expected = batch.device.next_number
+    if expected is not None and fresh[0].number > expected:
+        keep_waiting(batch, fresh, "GAP", f"number {expected}")
+        return
+    batch.device.next_number = max(expected or 0, fresh[-1].number + 1)
+    await decide(batch, fresh)
+
+
+def _known(batch: Batch, operation: PushedOperation) -> bool:
+    """3. A receipt decides: same content, same outcome; other content under the same id is refused."""
+    if operation.id in batch.outcomes:
+        return True
+    receipt = batch.receipts.get(operation.id)
+    if receipt is not None:
+        same = receipt.payload_hash == operation.payload_hash and receipt.device_id == batch.device.device_id
+        batch.outcomes[operation.id] = (
+            Outcome.repeated(receipt.outcome) if same else rejected(str(operation.id), OperationReused())
+        )
+        return True
+    parked = batch.parked.get(operation.id)
+    if operation.id in batch.elsewhere or (
+        parked is not None and operations([parked])[0].payload_hash != operation.payload_hash
+    ):
+        batch.outcomes[operation.id] = rejected(str(operation.id), OperationReused())
+        return True
+    if parked is not None and parked.reason != "GAP":
+        what = "a record that it names" if parked.waits_for else "the server"
+        batch.outcomes[operation.id] = waiting(operation, what)
+        return True
+    return False
+
+
+async def decide(batch: Batch, unit: list[PushedOperation]) -> None:
+    """5. Run the unit, all or nothing, and note an outcome for each of its operations."""
+    results: list[tuple[PushedOperation, Outcome]] = []
+    careful = batch.careful.with_unit(unit)
+    try:
+        async with batch.tx.savepoint() if careful else nullcontext():
+            for operation in unit:
+                results.append((operation, await _run(batch, operation)))  # noqa: PERF401 - tells how far it came
+    except OperationalError:
+        raise
+    except Exception as error:
+        harmless = isinstance(error, Refused) and not results and batch.tx.notes.is_untouched()
+        if not careful and not harmless:
+            batch.careful.take_care_of(unit)
+            raise StartOver from error
+        refusal = _refusal(error)
+        if refusal is None:
+            _crashed(batch, unit)
+            return
+        parent = await missing_parent(batch, unit[min(len(results), len(unit) - 1)], refusal)
+        if parent is not None and await batch.is_given_up(parent):
+            refusal = ParentRefused(field=refusal.field)
+        elif parent is not None and not batch.is_overdue(unit):
+            keep_waiting(batch, unit, "PARENT", "a record that it names", parent)
+            return
+        _note_refused(batch, _refused(unit, len(results), refusal))
+        return
+    _note(batch, results)
+
+
+def _refusal(error: Exception) -> Refused | None:
+    """Why it was refused; None where it was not, but broke."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, IntegrityError):
+        if is_transient(error):
+            raise error
+        return Conflict("This clashes with a record that exists already.")
+    return None
+
+
+def _crashed(batch: Batch, unit: list[PushedOperation]) -> None:
+    structlog.get_logger().exception("operation_crashed", operations=[str(op.id) for op in unit])
+    keep_waiting(batch, unit, "CRASHED", "the server")
+    for operation in unit:
+        batch.outcomes[operation.id].code = "INTERNAL"
+    if batch.to_park.get(unit[0].id, {}).get("reason") == "QUARANTINED":
+        batch.quarantined.append(unit)
+
+
+async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
+    """6. The command itself, exactly as online, with the device's base and time."""
+    ready = batch.read(pushed)
+    if isinstance(ready, Refused):
+        raise ready
+    operation = Operation(
+        command=ready.command.name,
+        occurred_at=pushed.occurred_at,
+        id=pushed.id,
+        device_id=batch.device.device_id,
+        base=pushed.base,
+    )
+    row = await ready.command.run(batch.tx, ready.do, operation)
+    return Outcome(
+        id=str(pushed.id),
+        status=operation.status,
+        fields=operation.lost,
+        conflict=str(operation.conflict.id) if operation.conflict else None,
+        entity=type(row).__name__,
+        record_id=row.id,
+    )
+
+
+def _refused(
+    unit: list[PushedOperation], culprit: int, refusal: Refused
+) -> list[tuple[PushedOperation, Outcome]]:
+    """The refusal for the operation it met, and for the others that they were in its unit.
+
+    What only the database refused, at the end, is nobody's in particular: it is the last one's.
+    """
+    culprit = min(culprit, len(unit) - 1)
+    return [
+        (operation, rejected(str(operation.id), refusal if place == culprit else UnitRefused()))
+        for place, operation in enumerate(unit)
+    ]
+
+
+def _note(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) -> None:
+    for operation, outcome in results:
+        batch.outcomes[operation.id] = outcome
+    batch.decided.extend(results)
+
+
+def _note_refused(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) -> None:
+    _note(batch, results)
+    batch.refused.append(results)
+    if any(outcome.code == ParentRefused.code for _, outcome in results):
+        made = (made_by(operation.input) for operation, _ in results)
+        batch.given_up.update((id, True) for id in made if id is not None)
