@@ -21,6 +21,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import new_id, now
 from tournee.sync import parking
+from tournee.sync.messages import Outcome
 from tournee.sync.models import DeviceState, ParkedOperation
 from tournee.sync.push import push
 from tournee.sync.reviving import revive_for, revive_missed, revive_waiting
@@ -235,28 +236,60 @@ async def test_a_device_cannot_park_without_bounds(
     assert (outcome.status, len(await rows(house, Contact))) == ("applied", 3)
 
 
+async def _crash(*_: Any) -> Any:
+    raise ZeroDivisionError
+
+
+BROKEN = COMMANDS | {
+    "createContact": dataclasses.replace(COMMANDS["createContact"], name="x", function=_crash)
+}
+
+
+async def hand_in_broken(device: TestDevice, *operations: Any) -> list[Outcome]:
+    """A push to a server on which contacts hit a defect."""
+    answer = await push(device.house.kernel, BROKEN, device.actor, device.id, list(operations))
+    return answer.outcomes
+
+
 async def test_what_crashes_twice_is_shown_to_a_manager_and_holds_up_nothing(
     house: House, device: TestDevice
 ) -> None:
-    async def crash(*_: Any) -> Any:
-        raise ZeroDivisionError
-
-    broken = COMMANDS | {
-        "createContact": dataclasses.replace(COMMANDS["createContact"], name="x", function=crash)
-    }
-
-    async def hand_in(*operations: Any) -> Any:
-        return await push(house.kernel, broken, device.actor, device.id, list(operations))
-
     operation = child(device, new_id())
-    assert (await hand_in(operation)).outcomes[0].code == "INTERNAL"
+    assert (await hand_in_broken(device, operation))[0].code == "INTERNAL"
     assert await inbox(house, ConflictKind.OPERATION_QUARANTINED) == []
-    answer = await hand_in(device.operation("createCustomer", name="Demo Hotel"))
-    assert answer.outcomes[0].status == "applied"
+    (outcome,) = await hand_in_broken(device, device.operation("createCustomer", name="Demo Hotel"))
+    assert outcome.status == "applied"
     (entry,) = await inbox(house, ConflictKind.OPERATION_QUARANTINED)
     assert (entry.role, entry.mine["operations"][0]["id"]) == ("MANAGER", operation["id"])
-    await hand_in()
+    await hand_in_broken(device)
     assert len(await inbox(house, ConflictKind.OPERATION_QUARANTINED)) == 1
+
+
+async def test_what_crashed_is_answered_the_same_when_it_is_sent_again(
+    house: House, device: TestDevice
+) -> None:
+    unit = uuid4()
+    operations = [child(device, new_id(), unit=unit) for _ in range(2)]
+    first = await hand_in_broken(device, *operations)
+    assert [(one.status, one.code, one.conflict) for one in first] == [("parked", "INTERNAL", None)] * 2
+    second = await hand_in_broken(device, *operations)
+    (entry,) = await inbox(house, ConflictKind.OPERATION_QUARANTINED)
+    assert [(one.status, one.code, one.conflict) for one in second] == [
+        ("parked", "INTERNAL", str(entry.id))
+    ] * 2
+    assert await hand_in_broken(device, operations[1]) == second[1:]
+    assert "inbox" in (second[0].message or "")
+
+
+async def test_what_waits_already_is_not_turned_away_when_it_crashes_again(
+    house: House, device: TestDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "PARKED_LIMIT", 2)
+    for _ in range(2):
+        await hand_in_broken(device, child(device, new_id()))
+    third, fourth = await hand_in_broken(device, child(device, new_id()), child(device, new_id()))
+    assert (third.code, fourth.code) == ("PARKED_LIMIT", "PARKED_LIMIT")
+    assert [parked.reason for parked in await rows(house, ParkedOperation)] == ["QUARANTINED"] * 2
 
 
 async def test_a_refused_unit_is_one_entry_that_names_all_of_it(house: House, device: TestDevice) -> None:

@@ -14,8 +14,8 @@ from tournee.kernel.errors import Conflict, OperationReused, ParentRefused, Refu
 from tournee.kernel.transaction import Operation
 from tournee.sync.batch import Batch
 from tournee.sync.given_up import made_by
-from tournee.sync.messages import Outcome, PushedOperation, rejected, waiting
-from tournee.sync.parking import keep_waiting, missing_parent, operations
+from tournee.sync.messages import Outcome, PushedOperation, rejected
+from tournee.sync.parking import keep_waiting, missing_parent, operations, still_waiting
 
 
 class StartOver(Exception):
@@ -36,7 +36,7 @@ async def run_unit(batch: Batch, unit: list[PushedOperation], *, broken: bool) -
     # 4. A gap in the numbers: something done earlier has not arrived, so this waits for it.
     expected = batch.device.next_number
     if expected is not None and fresh[0].number > expected:
-        keep_waiting(batch, fresh, "GAP", f"number {expected}")
+        keep_waiting(batch, fresh, "GAP")
         return
     batch.device.next_number = max(expected or 0, fresh[-1].number + 1)
     await decide(batch, fresh)
@@ -60,8 +60,7 @@ def _known(batch: Batch, operation: PushedOperation) -> bool:
         batch.outcomes[operation.id] = rejected(str(operation.id), OperationReused())
         return True
     if parked is not None and parked.reason != "GAP":
-        what = "a record that it names" if parked.waits_for else "the server"
-        batch.outcomes[operation.id] = waiting(operation, what)
+        batch.outcomes[operation.id] = still_waiting(operation, parked.reason, batch)
         return True
     return False
 
@@ -89,7 +88,7 @@ async def decide(batch: Batch, unit: list[PushedOperation]) -> None:
         if parent is not None and await batch.is_given_up(parent):
             refusal = ParentRefused(field=refusal.field)
         elif parent is not None and not batch.is_overdue(unit):
-            keep_waiting(batch, unit, "PARENT", "a record that it names", parent)
+            keep_waiting(batch, unit, "PARENT", parent)
             return
         _note_refused(batch, _refused(unit, len(results), refusal))
         return
@@ -109,9 +108,7 @@ def _refusal(error: Exception) -> Refused | None:
 
 def _crashed(batch: Batch, unit: list[PushedOperation]) -> None:
     structlog.get_logger().exception("operation_crashed", operations=[str(op.id) for op in unit])
-    keep_waiting(batch, unit, "CRASHED", "the server")
-    for operation in unit:
-        batch.outcomes[operation.id].code = "INTERNAL"
+    keep_waiting(batch, unit, "CRASHED")
     if batch.to_park.get(unit[0].id, {}).get("reason") == "QUARANTINED":
         batch.quarantined.append(unit)
 

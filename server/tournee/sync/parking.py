@@ -14,18 +14,25 @@ from sqlalchemy import delete
 
 from tournee.kernel.bulk import insert_many
 from tournee.kernel.database import now
-from tournee.kernel.errors import NotFound, ParkedLimit
+from tournee.kernel.errors import NotFound, ParkedLimit, Unfinished
 from tournee.kernel.fields import camel
 from tournee.kernel.references import references
 from tournee.kernel.visibility import ever_visible
 from tournee.sync.batch import Batch, Ready
-from tournee.sync.messages import PushedOperation, read_operation, waiting
+from tournee.sync.messages import Outcome, PushedOperation, read_operation, waiting
 from tournee.sync.models import ParkedOperation
 
 CRASHES_ALLOWED = 2
 # Beyond it a device keeps what has to wait, and hands it in again later.
 PARKED_LIMIT = 2_000
 _MADE_BY_DEVICES = 7
+# Stopped by an error of ours.
+BROKEN = frozenset({"CRASHED", "QUARANTINED"})
+_FOR = {
+    "PARENT": "a record that it names",
+    "CRASHED": "the server",
+    "QUARANTINED": "the office, in whose conflict inbox it is",
+}
 
 
 def operations(parked: Iterable[ParkedOperation]) -> list[PushedOperation]:
@@ -39,9 +46,9 @@ def _read(parked: ParkedOperation) -> PushedOperation:
 
 
 def park(batch: Batch, unit: Sequence[PushedOperation], reason: str, waits_for: UUID | None = None) -> bool:
-    """Keep a unit until it can go on; false where this device has too much waiting already."""
+    """Keep a unit until it can go on; false where this device has too much waiting beside it already."""
     fresh = [operation for operation in unit if operation.id not in batch.parked]
-    if len(batch.parked) + len(batch.to_park) + len(fresh) > PARKED_LIMIT:
+    if fresh and len(batch.parked) + len(batch.to_park) + len(fresh) > PARKED_LIMIT:
         return False
     for operation in unit:
         earlier = batch.parked.get(operation.id)
@@ -63,14 +70,23 @@ def park(batch: Batch, unit: Sequence[PushedOperation], reason: str, waits_for: 
 
 
 def keep_waiting(
-    batch: Batch, unit: Sequence[PushedOperation], reason: str, what: str, waits_for: UUID | None = None
+    batch: Batch, unit: Sequence[PushedOperation], reason: str, waits_for: UUID | None = None
 ) -> bool:
     """Park a unit and answer so; where there is no room the device keeps it. Tells whether it was kept."""
     kept = park(batch, unit, reason, waits_for)
     for operation in unit:
-        code = None if kept else ParkedLimit.code
-        batch.outcomes[operation.id] = waiting(operation, what if kept else "room on the server", code)
+        if kept:
+            outcome = still_waiting(operation, batch.to_park[operation.id]["reason"], batch)
+        else:
+            outcome = waiting(operation, "room on the server", ParkedLimit.code)
+        batch.outcomes[operation.id] = outcome
     return kept
+
+
+def still_waiting(operation: PushedOperation, reason: str, batch: Batch) -> Outcome:
+    """What a device is told of an operation that waits, the first time and whenever it asks again."""
+    what = _FOR.get(reason) or f"number {batch.device.next_number}"
+    return waiting(operation, what, Unfinished.code if reason in BROKEN else None)
 
 
 async def missing_parent(batch: Batch, operation: PushedOperation, refusal: BaseException) -> UUID | None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import orjson
+from sqlalchemy import select
 
 from tournee.auth.models import Device
 from tournee.auth.roles import Role
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import new_id, now
+from tournee.kernel.errors import Unfinished
 from tournee.kernel.operation import Operation
 from tournee.sync.batch import Batch
 from tournee.sync.given_up import give_up, made_by
@@ -26,6 +28,7 @@ _SHORT = 10_000
 
 async def tell(batch: Batch) -> None:
     """One entry for each unit that was refused or that crashed twice."""
+    await _remind(batch)
     if not batch.refused and not batch.quarantined:
         return
     operation = Operation(_COMMAND, now(), device_id=batch.device.device_id)
@@ -39,7 +42,32 @@ async def tell(batch: Batch) -> None:
         await give_up(batch.tx, [input for input in inputs if made_by(input) in gone])
         for unit in batch.quarantined:
             kind = ConflictKind.OPERATION_QUARANTINED
-            await batch.tx.add(_entry(batch, unit, kind, Role.MANAGER, {"code": "INTERNAL"}))
+            entry = await batch.tx.add(_entry(batch, unit, kind, Role.MANAGER, {"code": Unfinished.code}))
+            for crashed in unit:
+                batch.outcomes[crashed.id].conflict = str(entry.id)
+
+
+async def _remind(batch: Batch) -> None:
+    """Of what was in quarantine and was sent again: the entry that it is in."""
+    told = batch.outcomes
+    again = [
+        id
+        for id, one in batch.parked.items()
+        if one.reason == "QUARANTINED" and id in told and told[id].status == "parked"
+    ]
+    if not again:
+        return
+    with batch.tx.session.no_autoflush:
+        entries = await batch.tx.session.execute(
+            select(Conflict.id, Conflict.operation_ids).where(
+                Conflict.organisation_id == batch.device.organisation_id,
+                Conflict.record_id == batch.device.device_id,
+                Conflict.kind == ConflictKind.OPERATION_QUARANTINED,
+            )
+        )
+    named = {UUID(operation): str(id) for id, operations in entries for operation in operations}
+    for id in again:
+        batch.outcomes[id].conflict = named.get(id)
 
 
 def _refused(batch: Batch, refused: Sequence[tuple[PushedOperation, Outcome]]) -> Conflict:
