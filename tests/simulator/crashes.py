@@ -7,7 +7,8 @@ not committed, at the commit, and between the commit and the answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -47,11 +48,20 @@ class Traps:
     def __init__(self) -> None:
         self.set: tuple[str, str] | None = None
         self.sprung: tuple[str, str] | None = None
-        # In how many requests each operation still hits a bug, and which did in this one.
+        self.clear()
+
+    def clear(self) -> None:
+        """Another story begins."""
+        # In how many requests each operation still hits a bug, and which did in this one, or in any.
         self.bugs: dict[str, int] = {}
         self._met: set[str] = set()
+        self.times: Counter[str] = Counter()
         # Those that met theirs twice in one request: a server that heard nothing of its commit tries again.
         self.twice: set[str] = set()
+        # Which inputs of which command break the server until another version is deployed.
+        self.defect: Callable[[str, Any], bool] | None = None
+        # Whether the request that is just over met a bug.
+        self.met = False
 
     def arm(self, point: str, kind: str) -> None:
         # What is committed no deadlock takes back.
@@ -69,8 +79,8 @@ class Traps:
             self.sprung, self.set = self.set, None
             raise _exception(self.sprung[1])
 
-    def meet(self, operation: str) -> None:
-        if self.bugs.get(operation, 0) > 0:
+    def meet(self, operation: str, command: str, do: Any) -> None:
+        if self.bugs.get(operation, 0) > 0 or (self.defect is not None and self.defect(command, do)):
             self._met.add(operation)
             raise Bug(operation)
 
@@ -78,8 +88,10 @@ class Traps:
         """A request is over: a server that tried once more in it met the same bug."""
         if self.sprung == ("after commit", "lost connection"):
             self.twice |= self._met
-        for operation in self._met:
-            self.bugs[operation] = self.bugs.get(operation, 1) - 1
+        for operation in self._met & self.bugs.keys():
+            self.bugs[operation] -= 1
+        self.times.update(self._met)
+        self.met = bool(self._met)
         self._met.clear()
 
 
@@ -104,7 +116,8 @@ def trapped() -> Iterator[Traps]:
         announce(database, *about)
 
     async def running(command: Any, tx: Any, do: Any, operation: Any) -> Any:
-        TRAPS.meet(str(operation.id))
+        if operation.device_id is not None:
+            TRAPS.meet(str(operation.id), command.name, do)
         return await run(command, tx, do, operation)
 
     def committing(_session: Any) -> None:

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from sqlalchemy import select
-
 from tests.simulator.chronicle import Entry
 from tests.simulator.crashes import TRAPS
 from tests.simulator.device import Deed, Device, Document
 from tests.simulator.edits import EDITS, check_edit
 from tests.simulator.field import STEPS
+from tests.simulator.inbox import decisions, named_records
 from tests.simulator.sight import sight
 from tests.simulator.violations import require
 from tests.simulator.world import Company
 from tournee.auth.roles import SCOPES, Role
 from tournee.catalogue import COMMANDS
-from tournee.sync.models import ParkedOperation, Receipt
 
 _ACCEPTED = {"applied", "merged", "superseded"}
 _UNDONE = {"NEW", "IN_PROGRESS"}
-_MAKES = {
+MAKES = {
     "addNote": "Note", "recordTimeEntry": "TimeEntry", "recordReading": "Reading", "createWorkOrder": "WorkOrder",
     "createAsset": "Asset", "createMeter": "Meter", "requestAbsence": "Absence", "recordInteraction": "Interaction",
     "createContact": "Contact", "addChecklistRun": "ChecklistRun",
@@ -42,6 +40,8 @@ class Deeds:
         # What waited for a record: its place in the order is after that.
         self.waited: set[str] = set()
         self._made_by: dict[str, str] = {}
+        # What the office decided about those that had no effect.
+        self.settled: dict[str, str] = {}
 
     def add(self, deeds: list[Deed]) -> None:
         for deed in deeds:
@@ -53,6 +53,8 @@ class Deeds:
 
     def log(self, fresh: list[Entry]) -> None:
         """New entries: whose they are, each once, in the order they were done."""
+        self.settled |= decisions(self.company.chronicle, fresh)
+        self._note_crashed()
         touched: dict[str, list[Entry]] = {}
         for entry in fresh:
             # What the office decides about a conflict has an operation too, of no device.
@@ -77,7 +79,7 @@ class Deeds:
             entry.device == deed.device and entry.actor == deed.account, "the log names who did it", entry
         )
         last = self._numbers.get(deed.device, 0)
-        if deed.id not in self.crashed | self.waited:
+        if deed.id not in self.crashed | self.waited | self.settled.keys():
             require(
                 deed.number > last,
                 "a device's operations stand in the log in their order",
@@ -86,8 +88,8 @@ class Deeds:
             self._numbers[deed.device] = deed.number
 
     def _check_effect(self, deed: Deed, entries: list[Entry]) -> None:
-        if deed.command in _MAKES:
-            made = [e for e in entries if e.entity == _MAKES[deed.command] and e.before is None]
+        if deed.command in MAKES:
+            made = [e for e in entries if e.entity == MAKES[deed.command] and e.before is None]
             # A part used before it was counted changes what the count adjusted.
             made = [e for e in made if e.after.get("countId") is None]
             require(
@@ -165,17 +167,20 @@ class Deeds:
                 "an accepted operation is in the log",
                 outcome,
             )
-        lossless = deed.command in _MAKES or deed.command in STEPS
+        lossless = deed.command in MAKES or deed.command in STEPS
         require(bool(entries) or not lossless, "an accepted operation is in the log", f"{outcome} of {deed}")
 
     def _check_rejected(self, deed: Deed, outcome: Document) -> None:
         require(
-            not self.company.chronicle.of_operation[deed.id],
+            not self.company.chronicle.of_operation[deed.id] or self.settled.get(deed.id) == "RETRY",
             "a rejected operation leaves nothing",
             f"{outcome} of {deed}",
         )
         require(outcome["code"] is not None, "a rejection says why", outcome)
         if deed.target == "nothing" or outcome["code"] == "UNIT_REFUSED":
+            return
+        if outcome["code"] in ("DISMISSED", "PARENT_REFUSED"):
+            self._check_given_up(deed, outcome)
             return
         if self._is_orphan(deed) or self._lost_its_role(deed):
             return
@@ -191,6 +196,24 @@ class Deeds:
                 f"{outcome} of {deed}",
             )
         require(deed.hidden, "who may see a record may change it", f"{outcome} of {deed}")
+
+    def _check_given_up(self, deed: Deed, outcome: Document) -> None:
+        """By the office itself, or together with a record that will not come."""
+        dismissed = self.settled.get(deed.id) in ("DISMISS", "KEEP_THEIRS")
+        unit = [one for one in self.all.values() if deed.unit and one.unit == deed.unit]
+        names = {id for one in (deed, *unit) for id in named_records(one)}
+        missing = [id for id in names if not self.company.chronicle.of_record[id]]
+        require(
+            dismissed if outcome["code"] == "DISMISSED" else bool(missing),
+            "only what was dismissed, or waits for what was, is given up",
+            f"{outcome} of {deed}",
+        )
+
+    def _note_crashed(self) -> None:
+        """Also those of which nobody was told: a whole unit waits where one of it does."""
+        for id in TRAPS.times.keys() & self.all.keys():
+            unit = self.all[id].unit
+            self.crashed |= {id, *(one.id for one in self.all.values() if unit and one.unit == unit)}
 
     def _was_forbidden(self, deed: Deed) -> bool:
         role = self.company.chronicle.rows["Account"][deed.account]["role"]
@@ -214,7 +237,8 @@ class Deeds:
             maker = self.all.get(self._made_by.get(str(value), ""))
             if maker is not None and maker is not deed:
                 refused = maker.outcome is not None and maker.outcome["status"] == "rejected"
-                if refused or maker.id in self.crashed:
+                stuck = maker.id in self.crashed and not self.company.chronicle.of_operation[maker.id]
+                if refused or stuck:
                     return True
         return False
 
@@ -222,80 +246,6 @@ class Deeds:
         """Of a checklist, which stands in the way of the visit's end until it is done."""
         run = self.company.chronicle.rows["ChecklistRun"].get(target)
         return run and run["appointmentId"]
-
-    # -- when all is quiet ----------------------------------------------------------------------------
-
-    def close(self) -> None:
-        receipts, parked = self._receipts()
-        gone = {device.id for device in self.company.devices() if device.revoked}
-        for deed in self.all.values():
-            receipt = receipts.pop(deed.id, None)
-            if deed.device in gone:
-                if deed.surrendered and receipt is None:
-                    self._check_visible(deed, "WORK_SURRENDERED")
-                continue
-            if deed.id in parked:
-                require(
-                    self._crashes_twice(deed),
-                    "what is parked goes on once its predecessors came",
-                    f"{parked[deed.id]} {deed}",
-                )
-                self._check_visible(deed, "OPERATION_QUARANTINED")
-                continue
-            require(receipt is not None, "every operation of a device has its receipt", deed)
-            assert receipt is not None
-            require(deed.outcome is not None, "every operation is answered at last", deed)
-            assert deed.outcome is not None
-            status = deed.outcome["status"]
-            if receipt == "rejected":
-                dismissed = deed.outcome["code"] == "DISMISSED"
-                self._check_visible(deed, f"OPERATION_{'QUARANTINED' if dismissed else 'REJECTED'}")
-            require(
-                status in (receipt, "duplicate"),
-                "the receipt says what was answered",
-                f"{receipt}: {deed.outcome}",
-            )
-        require(not receipts, "every receipt is of something done", receipts)
-        self._check_units()
-
-    def _crashes_twice(self, deed: Deed) -> bool:
-        whole = deed.unit or deed.id
-        members = (other.id for other in self.all.values() if whole in (other.unit, other.id))
-        return self.bugs[whole] > 1 or any(id in TRAPS.twice for id in members)
-
-    def _check_visible(self, deed: Deed, kind: str) -> None:
-        """Nothing that somebody did vanishes without anybody being told."""
-        conflicts = self.company.chronicle.rows["Conflict"].values()
-        told = any(one["kind"] == kind and deed.id in str(one) for one in conflicts)
-        require(told, "what had no effect is in the inbox", f"{kind}: {deed}")
-
-    def _receipts(self) -> tuple[dict[str, str], dict[str, str]]:
-        own = self.company.id
-        with self.company.stage.eye.connect() as eye:
-            found = eye.execute(
-                select(Receipt.operation_id, Receipt.status).where(Receipt.organisation_id == own)
-            )
-            receipts = {str(id): status for id, status in found}
-            found = eye.execute(
-                select(ParkedOperation.operation_id, ParkedOperation.reason).where(
-                    ParkedOperation.organisation_id == own
-                )
-            )
-            return receipts, {str(id): reason for id, reason in found}
-
-    def _check_units(self) -> None:
-        units: dict[str, list[Deed]] = {}
-        for deed in self.all.values():
-            if deed.unit is not None and deed.outcome is not None:
-                units.setdefault(deed.unit, []).append(deed)
-        for unit in units.values():
-            refused = {deed.outcome["status"] == "rejected" for deed in unit if deed.outcome is not None}
-            written = {
-                bool(self.company.chronicle.of_operation[deed.id]) for deed in unit if deed.command in _MAKES
-            }
-            require(
-                len(refused) == 1 and len(written) <= 1, "a unit is applied as a whole or not at all", unit
-            )
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from tests.simulator.closing import close
+from tests.simulator.crashes import TRAPS
 from tests.simulator.cursors import Cursors
 from tests.simulator.deeds import Deeds
 from tests.simulator.device import KIND, Deed, Device, Document
+from tests.simulator.inbox import check_decided, check_waiting
 from tests.simulator.leaving import check_surrendered
 from tests.simulator.network import Answer, Request
 from tests.simulator.sight import sight
@@ -98,7 +101,7 @@ class Judge:
             "every answer is 200, a refusal of the caller, or 503",
             f"{request.who} {request.path}: {answer.status} {answer.raw[:300]!r}",
         )
-        if request.path == "/graphql" and answer.status == 200:
+        if request.path == "/graphql" and answer.status == 200 and not TRAPS.met:
             require(
                 "errors" not in answer.body, "a mutation is answered, not broken", answer.body.get("errors")
             )
@@ -192,6 +195,10 @@ class Judge:
             f"{device.name} misses {missing}, has {extra} too much, has wrong {other}",
         )
 
+    def check_waiting(self) -> None:
+        for company in self.companies:
+            check_waiting(self.deeds[company.mark])
+
     # -- when all is quiet ------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -211,7 +218,8 @@ class Judge:
                     f"{name}: {tables.get(name)} is {folded.get(name)}",
                 )
             check_ledger(chronicle.rows)
-            self.deeds[company.mark].close()
+            close(self.deeds[company.mark])
+            self.counts += check_decided(self.deeds[company.mark])
             self._check_actors(company)
 
     def _check_actors(self, company: Company) -> None:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
+from tournee.conflicts import operations
 from tournee.kernel import clocks, finding, publishing, tail, transaction, visibility
-from tournee.sync import deciding, moved, pull, push, snapshot
+from tournee.sync import deciding, given_up, moved, pull, push, snapshot, surrender
 from tournee.work import facts
 
 
@@ -95,5 +96,8 @@ MUTANTS = (
     Mutant("nobody remembers whose scopes changed", tail, "_read", "found.regrouped[account_id] = seq", "pass"),
     Mutant("a snapshot does not ask for the organisation", snapshot, "_live",
            "Record.organisation_id == self.actor.organisation_id,", "", snapshot.Snapshot),
+    Mutant("what is retried leaves no receipt", surrender, "settle", "tx.before_commit = write", "pass", operations),
+    Mutant("what is dismissed is not given up", given_up, "give_up",
+           'await insert_many(tx.session, GivenUpRecord.__table__, rows, same, replacing=("given_up_at",))', "pass", operations),
     Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or", transaction),
 )  # fmt: skip

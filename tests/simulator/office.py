@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from tests.house import wire
-from tests.simulator.crashes import KINDS, POINTS, TRAPS, Died
+from tests.simulator.crashes import KINDS, POINTS, TRAPS, Bug, Died
 from tests.simulator.device import Device, Document, Person
 from tests.simulator.network import Network, Request
 from tests.simulator.stock import move_stock
@@ -54,12 +54,15 @@ class Office:
             row = await kernel.perform(self.company.actor(person), command, command.parse(payload))
         except Refused as refusal:
             return f"{name} {refusal.code}"
+        except Bug:
+            return f"{name} hit a bug"
         except (Died, asyncio.CancelledError, DBAPIError):
             if TRAPS.sprung is None:
                 raise
             self.network.faults[f"{TRAPS.sprung[1]} {TRAPS.sprung[0]}"] += 1
             return f"{name} crashed"
         finally:
+            TRAPS.pass_on()
             TRAPS.disarm()
         return f"{name} {row.id}"
 

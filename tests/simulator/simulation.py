@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 from tests.simulator.clock import Clock, running
 from tests.simulator.crashes import TRAPS
-from tests.simulator.device import Device
+from tests.simulator.device import Deed, Device
 from tests.simulator.field import Fieldwork, desk_work
 from tests.simulator.judge import Judge
 from tests.simulator.leaving import leave
 from tests.simulator.network import Network
 from tests.simulator.office import Office
+from tests.simulator.repairs import Repairs
 from tests.simulator.stage import Stage
 from tests.simulator.trace import Trace
 from tests.simulator.violations import Violation, require
@@ -28,6 +29,7 @@ STEPS = 90
 ROUNDS = 6
 # Much shorter than a real one, so that devices come from beyond it.
 HORIZON = timedelta(days=10)
+PATIENCE = timedelta(days=30)
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Simulation:
         self.judge = Judge([self.ours, self.theirs], self.trace)
         self.network = Network(stage, self.dice, self.judge.observe)
         self.offices = {c.mark: Office(c, self.network, self.dice) for c in self.judge.companies}
+        self.repairs = Repairs(self, seed)
         self.step = 0
 
     async def run(self) -> None:
@@ -74,6 +77,7 @@ class Simulation:
             self.clock.advance(timedelta(seconds=self.dice.randint(1, 90)))
             await self.network.tick()
             await self._one_step()
+            await self.repairs.step()
         await self._calm_down()
         self.judge.close()
         self.trace.add(f"ends at {self.ours.chronicle.seq} and {self.theirs.chronicle.seq}")
@@ -86,7 +90,7 @@ class Simulation:
             for _ in range(self.dice.choice([1, 1, 2, 3, 5])):
                 self._work(company, device)
         elif choice < 0.56:
-            await self._push(company, device)
+            await self.push(company, device)
         elif choice < 0.74:
             await self._pull(company, device, self.dice.choice([1, 2, 1000]))
         elif choice < 0.94:
@@ -109,15 +113,19 @@ class Simulation:
             deeds = desk_work(self.dice, device)
         else:
             deeds = self.fieldwork[company.mark].work(person, device)
-        self.judge.did(company, deeds)
         for deed in deeds:
-            self.judge.counts["operations"] += 1
             if self.dice.random() < 0.02:
                 TRAPS.bugs[deed.id] = self.dice.choice([1, 2])
                 self.judge.will_crash(company, deed, TRAPS.bugs[deed.id])
+        self.did(company, device, deeds)
+
+    def did(self, company: Company, device: Device, deeds: list[Deed]) -> None:
+        self.judge.did(company, deeds)
+        self.judge.counts["operations"] += len(deeds)
+        for deed in deeds:
             self.note(f"{device.name} does {deed.number} {deed.command} {deed.input} at {deed.base}")
 
-    async def _push(self, company: Company, device: Device) -> None:
+    async def push(self, company: Company, device: Device) -> None:
         if not device.pending() and self.dice.random() < 0.9:
             return
         self._sign_in(company, device)
@@ -176,6 +184,7 @@ class Simulation:
         await self.network.flush()
         self.network.perfect = True
         TRAPS.bugs.clear()
+        self.repairs.deploy()
         for office in self.offices.values():
             await office.restore()
         # A server believes for some seconds what it knew of an account.
@@ -185,19 +194,25 @@ class Simulation:
             await self._send_off(company)
         for _ in range(ROUNDS):
             await self._push_all()
+        await self.repairs.decide_all()
+        await self._go_on(self.clock.at - PATIENCE)
+        self.judge.check_waiting()
         # Nobody waits for ever.
-        kernel = self.stage.apps[0].state.kernel
-        for company in self.judge.companies:
-            await revive_waiting(kernel, COMMANDS, company.id, datetime.max.replace(tzinfo=UTC))
-        self.judge.read()
+        await self._go_on(datetime.max.replace(tzinfo=UTC))
         await self._push_all()
         await self._pull_all()
+
+    async def _go_on(self, patience: datetime) -> None:
+        """As housekeeping does."""
+        for company in self.judge.companies:
+            await revive_waiting(self.stage.apps[0].state.kernel, COMMANDS, company.id, patience)
+        self.judge.read()
 
     async def _push_all(self) -> None:
         for company in self.judge.companies:
             for device in company.devices():
                 if device.pending() and not device.revoked:
-                    await self._push(company, device)
+                    await self.push(company, device)
 
     async def _pull_all(self) -> None:
         for company in self.judge.companies:
@@ -221,8 +236,7 @@ class Simulation:
 async def simulate(stage: Stage, seed: int, echo: bool = False) -> Report:
     """Play one seed; a violation is in the report, any other error is raised."""
     TRAPS.disarm()
-    TRAPS.bugs.clear()
-    TRAPS.twice.clear()
+    TRAPS.clear()
     stage.forget()
     report = Report(seed)
     with running(Clock(seed)) as clock:

@@ -1,0 +1,88 @@
+"""When all is quiet: what became of everything that somebody did."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from tests.simulator.crashes import TRAPS
+from tests.simulator.deeds import MAKES, Deeds
+from tests.simulator.device import Deed
+from tests.simulator.violations import require
+from tournee.sync.models import ParkedOperation, Receipt
+
+
+def close(deeds: Deeds) -> None:
+    """Every operation has an end that its device and, where it had no effect, the office knows."""
+    receipts, parked = _receipts(deeds)
+    gone = {device.id for device in deeds.company.devices() if device.revoked}
+    for deed in deeds.all.values():
+        receipt = receipts.pop(deed.id, None)
+        if deed.device in gone:
+            if deed.surrendered and receipt is None:
+                _check_visible(deeds, deed, "WORK_SURRENDERED")
+            continue
+        if deed.id in parked:
+            require(
+                deed.id not in deeds.settled and _crashes_twice(deeds, deed),
+                "what is parked goes on once its predecessors came",
+                f"{parked[deed.id]} {deed}",
+            )
+            _check_visible(deeds, deed, "OPERATION_QUARANTINED")
+            continue
+        require(receipt is not None, "every operation of a device has its receipt", deed)
+        assert receipt is not None
+        require(deed.outcome is not None, "every operation is answered at last", deed)
+        assert deed.outcome is not None
+        status = deed.outcome["status"]
+        if receipt == "rejected":
+            dismissed = deed.outcome["code"] == "DISMISSED"
+            _check_visible(deeds, deed, f"OPERATION_{'QUARANTINED' if dismissed else 'REJECTED'}")
+        require(
+            status in (receipt, "duplicate"),
+            "the receipt says what was answered",
+            f"{receipt}: {deed.outcome}",
+        )
+    require(not receipts, "every receipt is of something done", receipts)
+    _check_units(deeds)
+
+
+def _crashes_twice(deeds: Deeds, deed: Deed) -> bool:
+    whole = deed.unit or deed.id
+    members = [other.id for other in deeds.all.values() if whole in (other.unit, other.id)]
+    met = sum(TRAPS.times[id] for id in members)
+    return deeds.bugs[whole] > 1 or met > 1 or any(id in TRAPS.twice for id in members)
+
+
+def _check_visible(deeds: Deeds, deed: Deed, kind: str) -> None:
+    """Nothing that somebody did vanishes without anybody being told."""
+    conflicts = deeds.company.chronicle.rows["Conflict"].values()
+    told = any(one["kind"] == kind and deed.id in str(one) for one in conflicts)
+    require(told, "what had no effect is in the inbox", f"{kind}: {deed}")
+
+
+def _receipts(deeds: Deeds) -> tuple[dict[str, str], dict[str, str]]:
+    own = deeds.company.id
+    with deeds.company.stage.eye.connect() as eye:
+        found = eye.execute(
+            select(Receipt.operation_id, Receipt.status).where(Receipt.organisation_id == own)
+        )
+        receipts = {str(id): status for id, status in found}
+        found = eye.execute(
+            select(ParkedOperation.operation_id, ParkedOperation.reason).where(
+                ParkedOperation.organisation_id == own
+            )
+        )
+        return receipts, {str(id): reason for id, reason in found}
+
+
+def _check_units(deeds: Deeds) -> None:
+    units: dict[str, list[Deed]] = {}
+    for deed in deeds.all.values():
+        if deed.unit is not None and deed.outcome is not None:
+            units.setdefault(deed.unit, []).append(deed)
+    for unit in units.values():
+        refused = {deed.outcome["status"] == "rejected" for deed in unit if deed.outcome is not None}
+        written = {
+            bool(deeds.company.chronicle.of_operation[deed.id]) for deed in unit if deed.command in MAKES
+        }
+        require(len(refused) == 1 and len(written) <= 1, "a unit is applied as a whole or not at all", unit)
