@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.house import House
+from tests.procedures.field import checklist, site
 from tests.sync.device import TestDevice
 from tournee.auth.models import Account
 from tournee.catalogue import COMMANDS
@@ -20,6 +21,7 @@ from tournee.customers.models import Contact, Customer
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import new_id, now
+from tournee.procedures.models import ChecklistRun
 from tournee.sync import parking
 from tournee.sync.messages import Outcome
 from tournee.sync.models import DeviceState, ParkedOperation
@@ -140,6 +142,17 @@ async def test_a_child_goes_on_when_another_device_brings_the_parent(house: Hous
     assert (change.actor_id, change.device_id) == (mine.actor.id, mine.id)
     # It said nothing itself: what is removed in two steps still waits for its next push.
     assert [(state.pushes, state.app, state.last_seen_at) for state in await states(house, mine)] == heard
+
+
+async def test_what_is_done_with_a_record_waits_for_it_too(house: House) -> None:
+    one, other, run = await someone(house), await someone(house), new_id()
+    _, version = await checklist(house, [{"key": "clean", "prompt": "Clean", "kind": "TEXT"}])
+    place = await site(house)
+    (outcome,) = await one.push(one.operation("completeChecklistRun", runId=run, at=now()))
+    assert (outcome.status, outcome.message) == ("parked", "Waits for a record that it names.")
+    made = await other.push_all([other.operation("addChecklistRun", id=run, versionId=version, siteId=place)])
+    await revive_for(house.kernel, COMMANDS, house.organisation_id, made.made, other.id)
+    assert [row.status for row in await rows(house, ChecklistRun)] == ["COMPLETED"]
 
 
 async def test_a_hidden_record_is_answered_like_one_that_is_nowhere(house: House) -> None:

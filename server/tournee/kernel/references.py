@@ -25,11 +25,14 @@ def references(command: Command[Any, Any], do: Any) -> Iterator[tuple[str, type[
 
 @cache
 def named_by(command: Command[Any, Any]) -> tuple[tuple[str, type[Entity]], ...]:
-    """`customer_id` and `skill_ids` say it themselves, of `parent_id` the entity's column does."""
+    """`customer_id` and `skill_ids` say it themselves, of `parent_id` the entity's column does, and `run_id`
+    is the `checklist_run` that the command is about."""
     own = {field.name: field.references for field in fields(command.output) if field.references}
     found = []
     for field in dataclasses.fields(command.input):
         table = own.get(field.name) or field.name.removesuffix("s").removesuffix("_id")
+        if command.output.__tablename__.endswith(f"_{table}"):
+            table = command.output.__tablename__
         if field.name != table and table in BY_TABLE:
             found.append((field.name, BY_TABLE[table]))
     return tuple(found)
