@@ -7,13 +7,14 @@ from sqlalchemy import select
 from tests.simulator.crashes import TRAPS
 from tests.simulator.deeds import MAKES, Deeds
 from tests.simulator.device import Deed
+from tests.simulator.inbox import still_parked
 from tests.simulator.violations import require
-from tournee.sync.models import ParkedOperation, Receipt
+from tournee.sync.models import FOLLOWS, Receipt
 
 
 def close(deeds: Deeds) -> None:
     """Every operation has an end that its device and, where it had no effect, the office knows."""
-    receipts, parked = _receipts(deeds)
+    receipts, parked = _receipts(deeds), still_parked(deeds)
     gone = {device.id for device in deeds.company.devices() if device.revoked}
     for deed in deeds.all.values():
         receipt = receipts.pop(deed.id, None)
@@ -22,8 +23,12 @@ def close(deeds: Deeds) -> None:
                 _check_visible(deeds, deed, "WORK_SURRENDERED")
             continue
         if deed.id in parked:
+            reason, waits_for = parked[deed.id]
+            stopped = waits_for if reason == FOLLOWS else deed.id
             require(
-                deed.id not in deeds.settled and _crashes_twice(deeds, deed),
+                stopped in parked
+                and stopped not in deeds.settled
+                and _crashes_twice(deeds, deeds.all[stopped]),
                 "what is parked goes on once its predecessors came",
                 f"{parked[deed.id]} {deed}",
             )
@@ -60,19 +65,13 @@ def _check_visible(deeds: Deeds, deed: Deed, kind: str) -> None:
     require(told, "what had no effect is in the inbox", f"{kind}: {deed}")
 
 
-def _receipts(deeds: Deeds) -> tuple[dict[str, str], dict[str, str]]:
+def _receipts(deeds: Deeds) -> dict[str, str]:
     own = deeds.company.id
     with deeds.company.stage.eye.connect() as eye:
         found = eye.execute(
             select(Receipt.operation_id, Receipt.status).where(Receipt.organisation_id == own)
         )
-        receipts = {str(id): status for id, status in found}
-        found = eye.execute(
-            select(ParkedOperation.operation_id, ParkedOperation.reason).where(
-                ParkedOperation.organisation_id == own
-            )
-        )
-        return receipts, {str(id): reason for id, reason in found}
+        return {str(id): status for id, status in found}
 
 
 def _check_units(deeds: Deeds) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from tests.simulator.chronicle import Entry
@@ -10,7 +11,7 @@ from tests.simulator.crashes import TRAPS
 from tests.simulator.device import Deed, Device, Document
 from tests.simulator.edits import EDITS, check_edit
 from tests.simulator.field import STEPS
-from tests.simulator.inbox import decisions, named_records
+from tests.simulator.inbox import decisions, named_records, still_parked
 from tests.simulator.sight import sight
 from tests.simulator.violations import require
 from tests.simulator.world import Company
@@ -79,7 +80,8 @@ class Deeds:
             entry.device == deed.device and entry.actor == deed.account, "the log names who did it", entry
         )
         last = self._numbers.get(deed.device, 0)
-        if deed.id not in self.crashed | self.waited | self.settled.keys():
+        late = deed.id in self.crashed | self.waited | self.settled.keys()
+        if not late and not any(self._stopped_before(deed)):
             require(
                 deed.number > last,
                 "a device's operations stand in the log in their order",
@@ -133,7 +135,7 @@ class Deeds:
         if status == "parked":
             if outcome["code"] == "INTERNAL":
                 self.crashed.add(deed.id)
-            elif "record" in outcome["message"]:
+            elif "record" in outcome["message"] or "earlier operation" in outcome["message"]:
                 self.waited.add(deed.id)
             require(deed.outcome is None, "what was decided stays decided", f"{outcome} of {deed}")
             return
@@ -225,14 +227,11 @@ class Deeds:
         return any(entry.seq > (deed.base or 0) and "role" in entry.after for entry in changes)
 
     def _is_orphan(self, deed: Deed) -> bool:
-        """Whether it is about something whose making was not accepted, or follows what hit a bug of ours."""
-        if any(
-            deed.target in (other.target, self._visit(other.target))
-            and other.device == deed.device
-            and other.number <= deed.number
-            for other in (self.all[id] for id in self.crashed)
-        ):
-            return True
+        """Whether it is about something whose making was not accepted, or follows what hit a bug of ours; but
+        as long as that is undecided, it waits."""
+        stopped = [other.id for other in self._stopped_before(deed)]
+        if stopped:
+            return still_parked(self).keys().isdisjoint(stopped)
         for value in deed.input.values():
             maker = self.all.get(self._made_by.get(str(value), ""))
             if maker is not None and maker is not deed:
@@ -241,6 +240,13 @@ class Deeds:
                 if refused or stuck:
                     return True
         return False
+
+    def _stopped_before(self, deed: Deed) -> Iterator[Deed]:
+        """What hit a bug of ours on its device, itself included, and is about the same."""
+        for other in (self.all[id] for id in self.crashed):
+            alike = deed.target in (other.target, self._visit(other.target))
+            if alike and other.device == deed.device and other.number <= deed.number:
+                yield other
 
     def _visit(self, target: str) -> str | None:
         """Of a checklist, which stands in the way of the visit's end until it is done."""

@@ -40,6 +40,14 @@ def named_records(deed: Deed) -> set[str]:
     return {value for value in given.values() if isinstance(value, str)}
 
 
+def still_parked(deeds: Deeds) -> dict[str, tuple[str, str]]:
+    """Why each operation waits that does, and for what."""
+    waits = select(ParkedOperation.operation_id, ParkedOperation.reason, ParkedOperation.waits_for)
+    waits = waits.where(ParkedOperation.organisation_id == deeds.company.id)
+    with deeds.company.stage.eye.connect() as eye:
+        return {str(id): (reason, str(waits_for)) for id, reason, waits_for in eye.execute(waits)}
+
+
 def check_waiting(deeds: Deeds) -> None:
     """Housekeeping has been: nothing waits for a record that somebody gave up."""
     given_up = {

@@ -23,7 +23,7 @@ class Notes:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.new: set[UUID] = set()
-        # Records that parked work may have waited for: it can go on now.
+        # Records, or decisions of operations, that parked work may have waited for: it can go on now.
         self.awaited: set[UUID] = set()
         self.flushed: set[Entity] = set()
         # What the running command has had in its hands: nothing else can it have changed.

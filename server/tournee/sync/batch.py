@@ -23,7 +23,7 @@ from tournee.kernel.transaction import Transaction
 from tournee.sync.devices import LockedDevice
 from tournee.sync.given_up import given_up_among
 from tournee.sync.messages import Outcome, PushedOperation
-from tournee.sync.models import ParkedOperation, Receipt
+from tournee.sync.models import STOPPED, ParkedOperation, Receipt
 
 Commands = Mapping[str, Command[Any, Any]]
 
@@ -57,6 +57,8 @@ class Batch:
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
     # Whether records that are missing will not come, as far as somebody asked.
     given_up: dict[UUID, bool] = field(default_factory=dict)
+    # What waits because of an error of ours.
+    stopped: set[UUID] = field(default_factory=set)
     unparked: list[UUID] = field(default_factory=list)
     to_park: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     # Units that somebody in the office must hear of.
@@ -86,6 +88,7 @@ class Batch:
             for parked in await asked:
                 whose = self.parked if parked.device_id == device.device_id else self.elsewhere
                 whose[parked.operation_id] = parked
+            self.stopped = {id for id, one in self.parked.items() if one.reason in STOPPED}
             self._read_all(operations)
             self.receipts = {receipt.operation_id: receipt for receipt in await found}
         await self._look_ahead(operation for operation in operations if operation.id not in self.receipts)
@@ -146,7 +149,7 @@ class Batch:
 
     @property
     def waits_for(self) -> dict[UUID, UUID]:
-        """The records that what was parked just now waits for."""
+        """The records, or the operations, that what was parked just now waits for."""
         return {id: row["waits_for"] for id, row in self.to_park.items() if row["waits_for"] is not None}
 
     def is_overdue(self, unit: Sequence[PushedOperation]) -> bool:

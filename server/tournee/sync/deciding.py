@@ -13,8 +13,10 @@ from tournee.kernel.command import is_transient
 from tournee.kernel.errors import Conflict, OperationReused, ParentRefused, Refused, UnitRefused
 from tournee.kernel.transaction import Operation
 from tournee.sync.batch import Batch
+from tournee.sync.following import stopped_before
 from tournee.sync.given_up import made_by
 from tournee.sync.messages import Outcome, PushedOperation, rejected
+from tournee.sync.models import FOLLOWS
 from tournee.sync.parking import keep_waiting, missing_parent, operations, still_waiting
 
 
@@ -84,15 +86,28 @@ async def decide(batch: Batch, unit: list[PushedOperation]) -> None:
         if refusal is None:
             _crashed(batch, unit)
             return
-        parent = await missing_parent(batch, unit[min(len(results), len(unit) - 1)], refusal)
-        if parent is not None and await batch.is_given_up(parent):
-            refusal = ParentRefused(field=refusal.field)
-        elif parent is not None and not batch.is_overdue(unit):
-            keep_waiting(batch, unit, "PARENT", parent)
-            return
-        _note_refused(batch, _refused(unit, len(results), refusal))
+        await _refuse(batch, unit, min(len(results), len(unit) - 1), refusal)
         return
     _note(batch, results)
+
+
+async def _refuse(batch: Batch, unit: list[PushedOperation], culprit: int, refusal: Refused) -> None:
+    """Refuse the unit, but where what it lacks may still come.
+
+    What only the database refused, at the end, is nobody's in particular: it is the last one's.
+    """
+    parent = await missing_parent(batch, unit[culprit], refusal)
+    if parent is not None and await batch.is_given_up(parent):
+        refusal = ParentRefused(field=refusal.field)
+    elif not batch.is_overdue(unit):
+        if parent is not None:
+            keep_waiting(batch, unit, "PARENT", parent)
+            return
+        stopped = await stopped_before(batch, unit[culprit], refusal)
+        if stopped is not None:
+            keep_waiting(batch, unit, FOLLOWS, stopped)
+            return
+    _note_refused(batch, _refused(unit, culprit, refusal))
 
 
 def _refusal(error: Exception) -> Refused | None:
@@ -139,11 +154,7 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
 def _refused(
     unit: list[PushedOperation], culprit: int, refusal: Refused
 ) -> list[tuple[PushedOperation, Outcome]]:
-    """The refusal for the operation it met, and for the others that they were in its unit.
-
-    What only the database refused, at the end, is nobody's in particular: it is the last one's.
-    """
-    culprit = min(culprit, len(unit) - 1)
+    """The refusal for the operation it met, and for the others that they were in its unit."""
     return [
         (operation, rejected(str(operation.id), refusal if place == culprit else UnitRefused()))
         for place, operation in enumerate(unit)

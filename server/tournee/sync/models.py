@@ -63,9 +63,14 @@ class GivenUpRecord(Base):
     given_up_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
 
+# Why an operation waits that hit an error of ours, or that follows one that did.
+FOLLOWS = "FOLLOWS"
+STOPPED = frozenset({"CRASHED", "QUARANTINED", FOLLOWS})
+
+
 class ParkedOperation(Base):
-    """An operation that was handed in and waits: for its predecessor, for a record that it names, or
-    for a bug to be mended."""
+    """An operation that was handed in and waits: for its predecessor, for a record that it names, for a
+    bug to be mended, or (by id) for an operation that hit one."""
 
     __tablename__ = "parked_operation"
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

@@ -1,7 +1,7 @@
 """What was handed in and waits: why, for how long at most, and how it goes on.
 
 GAP waits for the operation before it, PARENT for a record that it names, CRASHED for one more try,
-QUARANTINED for an engineer, SURRENDERED for a manager's decision.
+QUARANTINED for an engineer, FOLLOWS for one of those two, SURRENDERED for a manager's decision.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from tournee.kernel.references import references
 from tournee.kernel.visibility import ever_visible
 from tournee.sync.batch import Batch, Ready
 from tournee.sync.messages import Outcome, PushedOperation, read_operation, waiting
-from tournee.sync.models import ParkedOperation
+from tournee.sync.models import FOLLOWS, STOPPED, ParkedOperation
 
 CRASHES_ALLOWED = 2
 # Beyond it a device keeps what has to wait, and hands it in again later.
 PARKED_LIMIT = 2_000
 _MADE_BY_DEVICES = 7
 # Stopped by an error of ours.
-BROKEN = frozenset({"CRASHED", "QUARANTINED"})
+_BROKEN = frozenset({"CRASHED", "QUARANTINED"})
 _FOR = {
     "PARENT": "a record that it names",
     "CRASHED": "the server",
     "QUARANTINED": "the office, in whose conflict inbox it is",
+    FOLLOWS: "an earlier operation, which hit an error on our side",
 }
 
 
@@ -50,6 +51,7 @@ def park(batch: Batch, unit: Sequence[PushedOperation], reason: str, waits_for: 
     fresh = [operation for operation in unit if operation.id not in batch.parked]
     if fresh and len(batch.parked) + len(batch.to_park) + len(fresh) > PARKED_LIMIT:
         return False
+    batch.stopped.update(operation.id for operation in unit if reason in STOPPED)
     for operation in unit:
         earlier = batch.parked.get(operation.id)
         attempts = (earlier.attempts if earlier else 0) + (reason == "CRASHED")
@@ -69,6 +71,13 @@ def park(batch: Batch, unit: Sequence[PushedOperation], reason: str, waits_for: 
     return True
 
 
+def waiting_now(batch: Batch, id: UUID) -> ParkedOperation | None:
+    """An operation as it waits after what this push has made of it so far."""
+    if id in batch.to_park:
+        return ParkedOperation(**batch.to_park[id])
+    return batch.parked[id] if id in batch.parked and id not in batch.unparked else None
+
+
 def keep_waiting(
     batch: Batch, unit: Sequence[PushedOperation], reason: str, waits_for: UUID | None = None
 ) -> bool:
@@ -86,7 +95,7 @@ def keep_waiting(
 def still_waiting(operation: PushedOperation, reason: str, batch: Batch) -> Outcome:
     """What a device is told of an operation that waits, the first time and whenever it asks again."""
     what = _FOR.get(reason) or f"number {batch.device.next_number}"
-    return waiting(operation, what, Unfinished.code if reason in BROKEN else None)
+    return waiting(operation, what, Unfinished.code if reason in _BROKEN else None)
 
 
 async def missing_parent(batch: Batch, operation: PushedOperation, refusal: BaseException) -> UUID | None:

@@ -9,6 +9,7 @@ from tournee.kernel.bulk import picked
 from tournee.kernel.log import Record
 from tournee.sync import deciding
 from tournee.sync.batch import Batch
+from tournee.sync.following import released
 from tournee.sync.given_up import given_up_among
 from tournee.sync.incoming import units
 from tournee.sync.messages import PushedOperation
@@ -17,9 +18,12 @@ from tournee.sync.parking import operations
 
 
 async def replay(batch: Batch) -> None:
-    """After a crash one more try; after a gap in the order of the numbers; children after their parents."""
+    """After a crash one more try, and then what follows it; after a gap in the order of the numbers; children
+    after their parents."""
     waiting = [one for one in batch.parked.values() if one.operation_id not in batch.receipts]
     for unit in units(operations(one for one in waiting if one.reason == "CRASHED")):
+        await _again(batch, unit)
+    for unit in released(batch):
         await _again(batch, unit)
     await after_gaps(batch)
     await _children(batch, [one for one in waiting if one.reason == "PARENT"])
@@ -80,5 +84,7 @@ async def _existing(batch: Batch, ids: set[UUID]) -> set[UUID]:
 
 
 async def _again(batch: Batch, unit: list[PushedOperation]) -> None:
-    batch.unparked.extend(operation.id for operation in unit)
+    for operation in unit:
+        batch.unparked.append(operation.id)
+        batch.to_park.pop(operation.id, None)
     await deciding.decide(batch, unit)

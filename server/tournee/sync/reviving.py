@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select, union_all
 
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.organisations import actor_of
@@ -18,7 +18,7 @@ from tournee.kernel.errors import Refused
 from tournee.kernel.log import Record
 from tournee.sync.batch import Commands
 from tournee.sync.given_up import given_up_among
-from tournee.sync.models import DeviceState, GivenUpRecord, ParkedOperation
+from tournee.sync.models import FOLLOWS, DeviceState, GivenUpRecord, ParkedOperation, Receipt
 from tournee.sync.push import Answer, push
 
 
@@ -53,18 +53,22 @@ async def revive_for(
 async def revive_missed(
     kernel: Kernel, commands: Commands, actor: Actor, device_id: UUID, answer: Answer
 ) -> None:
-    """Parents that came while the push that parked their children was on its way to its commit: whoever
-    brought them saw no child waiting."""
+    """Parents that came, and decisions of what broke, while the push that parked what waits for them was on
+    its way to its commit: whoever brought them saw nobody waiting."""
     if not answer.waits_for:
         return
+    own = actor.organisation_id
     there = select(Record.id).where(
-        Record.organisation_id == actor.organisation_id,
+        Record.organisation_id == own,
         Record.id.in_(answer.waits_for),
         Record.seq > answer.began_at,
     )
+    decided = select(Receipt.operation_id).where(
+        Receipt.organisation_id == own, Receipt.operation_id.in_(answer.waits_for)
+    )
     async with kernel.database.reading(actor.organisation_id) as session:
-        came = await session.scalar(there.limit(1))
-        gone = await given_up_among(session, actor.organisation_id, answer.waits_for)
+        came = await session.scalar(union_all(there, decided).limit(1))
+        gone = await given_up_among(session, own, answer.waits_for)
     if came is not None or gone:
         await push(kernel, commands, actor, device_id, [], absent=True)
 
@@ -72,13 +76,18 @@ async def revive_missed(
 async def revive_waiting(
     kernel: Kernel, commands: Commands, organisation_id: UUID, patience: datetime
 ) -> None:
-    """What waits for a record that is there by now or will not come, or since before `patience`."""
+    """What waits for a record that is there by now or will not come, for an operation that was decided, or
+    since before `patience`."""
     there = exists().where(Record.organisation_id == organisation_id, Record.id == ParkedOperation.waits_for)
     gone = exists().where(
         GivenUpRecord.organisation_id == organisation_id, GivenUpRecord.record_id == ParkedOperation.waits_for
     )
-    overdue = and_(ParkedOperation.received_at < patience, ParkedOperation.reason.in_(("GAP", "PARENT")))
-    await _revive(kernel, commands, organisation_id, or_(there, gone, overdue), patience)
+    decided = exists().where(
+        Receipt.organisation_id == organisation_id, Receipt.operation_id == ParkedOperation.waits_for
+    )
+    impatient = ParkedOperation.reason.in_(("GAP", "PARENT", FOLLOWS))
+    overdue = and_(ParkedOperation.received_at < patience, impatient)
+    await _revive(kernel, commands, organisation_id, or_(there, gone, decided, overdue), patience)
 
 
 async def _revive(

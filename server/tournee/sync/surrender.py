@@ -177,8 +177,10 @@ async def waiting(session: AsyncSession, device: Device) -> list[PushedOperation
 
 
 async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[PushedOperation, Outcome]]) -> None:
-    """Take operations out of quarantine; their receipts follow with the commit."""
+    """Take operations out of quarantine; their receipts follow with the commit, and what waits for them then
+    goes on."""
     ids = [operation.id for operation, _ in decided]
+    tx.notes.awaited.update(ids)
     await tx.session.execute(
         delete(ParkedOperation).where(*_of(device), ParkedOperation.operation_id.in_(ids))
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -12,13 +12,16 @@ from sqlalchemy import select
 
 from tournee.auth.models import Device
 from tournee.auth.roles import Role
-from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.database import new_id, now
 from tournee.kernel.errors import Unfinished
 from tournee.kernel.operation import Operation
 from tournee.sync.batch import Batch
+from tournee.sync.following import followers
 from tournee.sync.given_up import give_up, made_by
 from tournee.sync.messages import Outcome, PushedOperation
+from tournee.sync.models import ParkedOperation
+from tournee.sync.parking import operations
 
 _COMMAND = "pushOperations"
 # An input of more than this is told by its beginning; the device still holds it.
@@ -29,7 +32,9 @@ _SHORT = 10_000
 async def tell(batch: Batch) -> None:
     """One entry for each unit that was refused or that crashed twice."""
     await _remind(batch)
-    if not batch.refused and not batch.quarantined:
+    waiting = followers(batch)
+    fresh = [one for one in waiting if one.operation_id in batch.to_park]
+    if not batch.refused and not batch.quarantined and not fresh:
         return
     operation = Operation(_COMMAND, now(), device_id=batch.device.device_id)
     async with batch.tx.running(operation):
@@ -40,11 +45,43 @@ async def tell(batch: Batch) -> None:
         gone = batch.will_not_come
         inputs = [operation.input for unit in batch.refused for operation, _ in unit]
         await give_up(batch.tx, [input for input in inputs if made_by(input) in gone])
+        await _name_followers(batch, fresh)
         for unit in batch.quarantined:
-            kind = ConflictKind.OPERATION_QUARANTINED
-            entry = await batch.tx.add(_entry(batch, unit, kind, Role.MANAGER, {"code": Unfinished.code}))
-            for crashed in unit:
-                batch.outcomes[crashed.id].conflict = str(entry.id)
+            await _quarantine(batch, unit, waiting)
+
+
+async def _quarantine(
+    batch: Batch, unit: Sequence[PushedOperation], waiting: Iterable[ParkedOperation]
+) -> None:
+    ids = {operation.id for operation in unit}
+    behind = [_named(one) for one in waiting if one.waits_for in ids]
+    why = {"code": Unfinished.code} | ({"waiting": behind} if behind else {})
+    entry = await batch.tx.add(_entry(batch, unit, ConflictKind.OPERATION_QUARANTINED, Role.MANAGER, why))
+    for id in ids:
+        batch.outcomes[id].conflict = str(entry.id)
+
+
+async def _name_followers(batch: Batch, fresh: Sequence[ParkedOperation]) -> None:
+    """The entry of what is in quarantine says what waits for its decision."""
+    if not any(one.waits_for in batch.parked for one in fresh):
+        return
+    entries = await batch.tx.all(
+        select(Conflict).where(
+            Conflict.record_id == batch.device.device_id,
+            Conflict.kind == ConflictKind.OPERATION_QUARANTINED,
+            Conflict.status == ConflictStatus.OPEN,
+        )
+    )
+    for entry in entries:
+        before = entry.theirs.get("waiting", [])
+        more = [_named(one) for one in fresh if str(one.waits_for) in entry.operation_ids]
+        if more:
+            entry.theirs = entry.theirs | {"waiting": [one for one in before if one not in more] + more}
+
+
+def _named(parked: ParkedOperation) -> dict[str, Any]:
+    (operation,) = operations([parked])
+    return {"id": str(operation.id), "number": operation.number, "command": named(operation.command)}
 
 
 async def _remind(batch: Batch) -> None:
