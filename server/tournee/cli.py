@@ -115,7 +115,7 @@ def restored() -> None:
     """After the database was restored from a backup, before the server starts: devices begin their copy anew.
 
     What they hold may be ahead of the backup. Work they hand in again is still recognised.
-    Numbers of the log go on a thousand million further, so that none is given twice.
+    Numbers of the log go on where the microseconds since 1970 are, so that none is given twice.
     """
     from tournee.kernel.database import Database  # noqa: PLC0415
     from tournee.sync.restored import begin_anew  # noqa: PLC0415

@@ -6,7 +6,7 @@ this against the business tables at the end.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -46,8 +46,8 @@ class Chronicle:
         self.eye = eye
         self.organisation_id = organisation_id
         self._dense = dense
-        # Numbers that are left out, because a backup may lack them.
-        self.left_out = 0
+        # Numbers that are left out after one, because a backup may lack them.
+        self.leaps: Counter[int] = Counter()
         self.seq = 0
         self.entries: list[Entry] = []
         self.rows: dict[str, dict[str, Document]] = defaultdict(dict)
@@ -70,7 +70,7 @@ class Chronicle:
     def _take(self, row: Any) -> Entry:
         if self._dense and row.seq != self.top + 1:
             raise Violation("the log is dense", f"{row.seq} follows {self.seq}")
-        self.seq, self.left_out = row.seq, 0
+        self.seq = row.seq
         entry = Entry(
             row.seq, row.entity, str(row.id), row.command, _text(row.actor_id), _text(row.device_id),
             _text(row.operation_id), None if row.before is None else orjson.loads(row.before),
@@ -104,7 +104,18 @@ class Chronicle:
     @property
     def top(self) -> int:
         """Where the head is to stand."""
-        return self.seq + self.left_out
+        return self.seq + self.leaps[self.seq]
+
+    def lost(self, seq: int) -> int | None:
+        """The last number before the history that was lost, where this is a number of that."""
+        return next((last for last, leap in self.leaps.items() if last < seq < last + leap), None)
+
+    def stood(self, id: str, at: int) -> Document:
+        """The record as it was after that number; nothing where it was not there yet."""
+        held: Document = {}
+        for entry in self.of_record[id]:
+            held |= entry.after if entry.seq <= at else {}
+        return held
 
     def value_at(self, name: str, entry: Entry) -> Any:
         """What a field of the entry's record held after it."""

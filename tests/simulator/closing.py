@@ -14,13 +14,17 @@ from tournee.sync.models import FOLLOWS, Receipt
 
 def close(deeds: Deeds) -> None:
     """Every operation has an end that its device and, where it had no effect, the office knows."""
-    receipts, parked = _receipts(deeds), still_parked(deeds)
+    receipts, parked = receipts_of(deeds), still_parked(deeds)
     gone = {device.id for device in deeds.company.devices() if device.revoked}
     for deed in deeds.all.values():
         receipt = receipts.pop(deed.id, None)
         if deed.device in gone:
             if deed.surrendered and receipt is None:
                 _check_visible(deeds, deed, "WORK_SURRENDERED")
+            continue
+        if deed.forgotten and receipt is None and deed.id not in parked:
+            wrote = deeds.company.chronicle.of_operation[deed.id]
+            require(not wrote, "what has no receipt has no effect", wrote)
             continue
         if deed.id in parked:
             reason, waits_for = parked[deed.id]
@@ -36,6 +40,8 @@ def close(deeds: Deeds) -> None:
             continue
         require(receipt is not None, "every operation of a device has its receipt", deed)
         assert receipt is not None
+        if deed.forgotten and deed.outcome is None:
+            continue
         require(deed.outcome is not None, "every operation is answered at last", deed)
         assert deed.outcome is not None
         status = deed.outcome["status"]
@@ -65,7 +71,7 @@ def _check_visible(deeds: Deeds, deed: Deed, kind: str) -> None:
     require(told, "what had no effect is in the inbox", f"{kind}: {deed}")
 
 
-def _receipts(deeds: Deeds) -> dict[str, str]:
+def receipts_of(deeds: Deeds) -> dict[str, str]:
     own = deeds.company.id
     with deeds.company.stage.eye.connect() as eye:
         found = eye.execute(

@@ -11,6 +11,7 @@ from tests.simulator.crashes import TRAPS
 from tests.simulator.device import Deed, Device, Document
 from tests.simulator.edits import EDITS, check_edit
 from tests.simulator.field import STEPS
+from tests.simulator.history import follows_lost_history
 from tests.simulator.inbox import decisions, named_records, still_parked
 from tests.simulator.sight import sight
 from tests.simulator.violations import require
@@ -34,7 +35,8 @@ class Deeds:
     def __init__(self, company: Company) -> None:
         self.company = company
         self.all: dict[str, Deed] = {}
-        self._numbers: dict[str, int] = {}
+        # The last of each device in the log.
+        self.numbers: dict[str, int] = {}
         # Those that hit a bug of ours, or are going to; how often each, or its unit, does.
         self.crashed: set[str] = set()
         self.bugs: Counter[str] = Counter()
@@ -79,7 +81,7 @@ class Deeds:
         require(
             entry.device == deed.device and entry.actor == deed.account, "the log names who did it", entry
         )
-        last = self._numbers.get(deed.device, 0)
+        last = self.numbers.get(deed.device, 0)
         late = deed.id in self.crashed | self.waited | self.settled.keys()
         if not late and not any(self._stopped_before(deed)):
             require(
@@ -87,7 +89,7 @@ class Deeds:
                 "a device's operations stand in the log in their order",
                 f"{deed.number} after {last}: {deed}",
             )
-            self._numbers[deed.device] = deed.number
+            self.numbers[deed.device] = deed.number
 
     def _check_effect(self, deed: Deed, entries: list[Entry]) -> None:
         if deed.command in MAKES:
@@ -184,7 +186,7 @@ class Deeds:
         if outcome["code"] in ("DISMISSED", "PARENT_REFUSED"):
             self._check_given_up(deed, outcome)
             return
-        if self._is_orphan(deed) or self._lost_its_role(deed):
+        if self._is_orphan(deed) or self._lost_its_role(deed) or follows_lost_history(self, deed):
             return
         if outcome["code"] == "FORBIDDEN":
             require(

@@ -46,6 +46,8 @@ class Deed:
     schema: int = 2
     # Whether its target was out of sight at any time at which it may have been decided.
     hidden: bool = False
+    # Whether its device has forgotten it, as decided, before a backup was restored that knows nothing of it.
+    forgotten: bool = False
     # Whether it was handed in by its device when that was revoked.
     surrendered: bool = False
     # What every device is told, by whoever asks first.
@@ -97,6 +99,10 @@ class Device(ABC):
     @abstractmethod
     def pending(self) -> list[Deed]:
         """What was done here and not decided yet, in the order it was done."""
+
+    def kept(self) -> list[Deed]:
+        """What it is able to hand in, or to hand in once more when its cursor holds no more."""
+        return self.pending()
 
     @abstractmethod
     def recent(self) -> list[Deed]:
@@ -152,6 +158,8 @@ class NativeDevice(Device):
         self._answered = False
         self._outbox: list[Deed] = []
         self._recent: list[Deed] = []
+        # Whether it hands in once more, when it must begin anew, what it has not seen in its copy.
+        self.repeats = False
 
     def rows(self) -> dict[str, Document]:
         return self._rows
@@ -161,6 +169,10 @@ class NativeDevice(Device):
 
     def recent(self) -> list[Deed]:
         return list(self._recent)
+
+    def kept(self) -> list[Deed]:
+        again = self._recent if self.repeats and self._cursor is not None else []
+        return [*again, *self._outbox]
 
     def do(self, drafts: list[Draft], unit: bool) -> list[Deed]:
         name = self.new_id() if unit else None
@@ -182,17 +194,27 @@ class NativeDevice(Device):
         size = self._dice.choice([1, 2, 3]) if hasty else 500
         batches = _batches(self._outbox, size)
         for batch in batches if self._answered else batches[:1]:
-            body = {
-                "device": self.id,
-                "app": "simulated/1",
-                "schema": batch[0].schema,
-                "operations": [d.wire() for d in batch],
-            }
-            answer = await network.send(
-                Request(self.name, "POST", "/sync/push", self.token or "", body=body, about=(self, batch))
-            )
-            if answer is not None and answer.status == 200:
-                self._settle(answer)
+            operations = [deed.wire() for deed in batch]
+            answer = await self._hand_in(network, operations, batch[0].schema, batch)
+            while answer is not None and (gap := self._gap(answer.body["nextNumber"])):
+                answer = await self._hand_in(network, gap, self.schema, [])
+
+    async def _hand_in(
+        self, network: Network, operations: list[Document], schema: int, batch: list[Deed]
+    ) -> Answer | None:
+        body = {"device": self.id, "app": "simulated/1", "schema": schema, "operations": operations}
+        answer = await network.send(
+            Request(self.name, "POST", "/sync/push", self.token or "", body=body, about=(self, batch))
+        )
+        if answer is None or answer.status != 200:
+            return None
+        self._settle(answer)
+        return answer
+
+    def _gap(self, expected: int | None) -> list[Document]:
+        """The numbers the server waits for, under which there is nothing here, though there is beyond them."""
+        first = next((deed.number for deed in self._outbox if deed.number >= (expected or 0)), 0)
+        return [{"number": number} for number in range(expected or first, first)]
 
     def _settle(self, answer: Answer) -> None:
         self._answered = True
@@ -212,6 +234,7 @@ class NativeDevice(Device):
                 return
             page = answer.body
             if page["resync"]:
+                self._repeat()
                 self._forget()
                 continue
             self._store(page, network)
@@ -253,6 +276,11 @@ class NativeDevice(Device):
 
     def _forget(self) -> None:
         self._rows, self._cursor, self._base, self.whole = {}, None, 0, False
+
+    def _repeat(self) -> None:
+        if self.repeats:
+            self._outbox = sorted(self.kept(), key=lambda deed: deed.number)
+            self._recent = []
 
     def resync(self) -> None:
         self._answered = False

@@ -50,9 +50,9 @@ def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry]) -> None:
         if deed.seen is not None and deed.seen.get(name) == deed.input[name]:
             continue  # Sent as it was: whoever changed it prevails.
         if _POLICIES[deed.command][name] is Merge.SET_UNION:
-            _check_union(deed, name, last, after.get(name, held))
+            _check_union(chronicle, deed, name, last, after.get(name, held))
         else:
-            _check_field(deed, name, last, name in disputed, after.get(name, held))
+            _check_field(chronicle, deed, name, last, name in disputed, after.get(name, held))
 
 
 def _last(chronicle: Chronicle, id: str, name: str, before: int) -> Entry | None:
@@ -61,23 +61,31 @@ def _last(chronicle: Chronicle, id: str, name: str, before: int) -> Entry | None
     return written[-1] if written else None
 
 
-def _overtaken(deed: Deed, name: str, last: Entry | None) -> bool:
+def _overtaken(chronicle: Chronicle, deed: Deed, name: str, last: Entry | None) -> bool:
     """Whether somebody else wrote the field between what the device showed and now."""
     if deed.seen is None or last is None or last.device == deed.device:
         return False
+    if chronicle.lost(deed.base or 0) is not None and last.seq <= (deed.base or 0):
+        return False  # What it showed came after that, and is lost.
     return bool(last.after[name] != deed.seen.get(name))
 
 
-def _check_union(deed: Deed, name: str, last: Entry | None, united: Any) -> None:
+def _check_union(chronicle: Chronicle, deed: Deed, name: str, last: Entry | None, united: Any) -> None:
     seen = set((deed.seen or {}).get(name) or [])
-    theirs = set(last.after[name]) - seen if last is not None and _overtaken(deed, name, last) else set()
+    theirs = (
+        set(last.after[name]) - seen
+        if last is not None and _overtaken(chronicle, deed, name, last)
+        else set()
+    )
     added = set(deed.input[name]) - seen
     require(added | theirs <= set(united), "what either added to a set is in it", f"{united} of {deed}")
 
 
-def _check_field(deed: Deed, name: str, last: Entry | None, disputed: bool, result: Any) -> None:
+def _check_field(
+    chronicle: Chronicle, deed: Deed, name: str, last: Entry | None, disputed: bool, result: Any
+) -> None:
     mine, held = deed.input[name], last.after[name] if last else None
-    lost = _overtaken(deed, name, last) and held != mine
+    lost = _overtaken(chronicle, deed, name, last) and held != mine
     require(disputed or not lost, "nobody's change is overwritten in silence", f"{name}, {held}: {deed}")
     unseen = last is not None and last.device != deed.device and last.seq > (deed.base or 0)
     require(unseen or not disputed, "one's own earlier change is no conflict", f"{name} of {deed}")

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from tests.simulator.closing import close
+from tests.simulator.chronicle import Chronicle
+from tests.simulator.closing import close, receipts_of
 from tests.simulator.crashes import TRAPS
 from tests.simulator.cursors import Cursors
 from tests.simulator.deeds import Deeds
 from tests.simulator.device import KIND, Deed, Device, Document
-from tests.simulator.inbox import check_decided, check_waiting
+from tests.simulator.history import forget_history
+from tests.simulator.inbox import check_decided, check_waiting, still_parked
 from tests.simulator.leaving import check_surrendered
 from tests.simulator.network import Answer, Request
 from tests.simulator.sight import sight
@@ -22,7 +24,6 @@ from tests.simulator.stock import check_ledger
 from tests.simulator.trace import Trace
 from tests.simulator.violations import require
 from tests.simulator.world import Company
-from tournee.kernel.horizon import LOST
 
 _REFUSALS = {401, 403, 429, 503}
 
@@ -36,6 +37,8 @@ class Judge:
         self.deeds = {company.mark: Deeds(company) for company in companies}
         self.counts: Counter[str] = Counter()
         self._cursors = Cursors()
+        # The greatest number that any company has given.
+        self._highest: Counter[str] = Counter()
 
     def company_of(self, device: Device) -> Company:
         return next(company for company in self.companies if device in company.devices())
@@ -49,9 +52,28 @@ class Judge:
         """A backup takes the place of the database, in which nothing is missing. Which number comes next
         a device says anew: what was under way may pass by what it was to wait for."""
         for company in self.companies:
-            company.chronicle.left_out += LOST
+            chronicle, head = company.chronicle, company.chronicle.head()
+            require(head > self._highest[company.mark], "no number is given a second time", head)
+            chronicle.leaps[chronicle.seq] = head - chronicle.seq
             deeds = self.deeds[company.mark]
             deeds.waited |= {id for id, deed in deeds.all.items() if deed.outcome is None}
+
+    def lost_history(self, leaps: dict[str, Counter[int]]) -> int:
+        """A backup takes the place of the database, in which the newest is missing. How many deeds are lost."""
+        lost = 0
+        for company in self.companies:
+            self._highest[company.mark] = company.chronicle.top
+            company.chronicle = Chronicle(company.stage.eye, company.id)
+            company.chronicle.leaps = Counter(leaps[company.mark])
+            company.chronicle.read()
+            for device in company.devices():
+                device.revoked = company.chronicle.rows["Device"][device.id]["status"] != "ENROLLED"
+            deeds = self.deeds[company.mark]
+            lost += forget_history(deeds, {*receipts_of(deeds)}, {*still_parked(deeds)})
+        self.counts["backups without the newest"] += 1
+        self.counts["lost with them"] += lost
+        self.restored()
+        return lost
 
     def did(self, company: Company, deeds: list[Deed]) -> None:
         self.deeds[company.mark].add(deeds)
@@ -141,7 +163,7 @@ class Judge:
     def _check_push(self, request: Request, answer: Answer, company: Company) -> None:
         device, batch = request.about
         outcomes = answer.body["outcomes"]
-        sent = [operation["id"] for operation in request.body["operations"]]
+        sent = [operation.get("id") for operation in request.body["operations"]]
         require(
             [o["id"] for o in outcomes] == sent,
             "every operation has its outcome, in the order sent",
@@ -154,7 +176,7 @@ class Judge:
             f"{answer.body['checkpoint']} > {head}",
         )
         seen = sight(company.chronicle.rows, device.account)
-        for deed, outcome in zip(batch, outcomes, strict=True):
+        for deed, outcome in zip(batch, (one for one in outcomes if one["id"]), strict=True):
             self.deeds[company.mark].decided(deed, outcome)
             self._check_record(outcome["record"], seen)
 

@@ -17,8 +17,8 @@ from typing import Any
 from unittest.mock import patch
 
 from tournee.conflicts import operations
-from tournee.kernel import clocks, finding, publishing, tail, transaction, visibility
-from tournee.sync import deciding, given_up, moved, pull, push, snapshot, surrender
+from tournee.kernel import clocks, finding, horizon, publishing, tail, transaction, visibility
+from tournee.sync import deciding, given_up, moved, pull, push, restored, snapshot, surrender
 from tournee.work import facts
 
 
@@ -99,5 +99,8 @@ MUTANTS = (
     Mutant("what is retried leaves no receipt", surrender, "settle", "tx.before_commit = write", "pass", operations),
     Mutant("what is dismissed is not given up", given_up, "give_up",
            'await insert_many(tx.session, GivenUpRecord.__table__, rows, same, replacing=("given_up_at",))', "pass", operations),
+    Mutant("after a restored backup cursors hold on", horizon, "begin_epochs", "epoch=uuid4(), ", "", restored),
+    Mutant("after a restored backup numbers go on from there", horizon, "begin_epochs", "seq=onward", "seq=Head.seq", restored),
+    Mutant("a step that follows a lost one is refused", horizon, "was_lost", "seq is not None and", "False and", facts),
     Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or", transaction),
 )  # fmt: skip

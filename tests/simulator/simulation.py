@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tests.simulator.backups import Backups
 from tests.simulator.clock import Clock, running
 from tests.simulator.crashes import TRAPS
 from tests.simulator.device import Deed, Device
@@ -58,6 +59,7 @@ class Simulation:
         self.network = Network(stage, self.dice, self.judge.observe)
         self.offices = {c.mark: Office(c, self.network, self.dice) for c in self.judge.companies}
         self.repairs = Repairs(self, seed)
+        self.backups = Backups(self, seed)
         self.step = 0
 
     async def run(self) -> None:
@@ -78,6 +80,7 @@ class Simulation:
             await self.network.tick()
             await self._one_step()
             await self.repairs.step()
+            await self.backups.step()
         await self._calm_down()
         self.judge.close()
         self.trace.add(f"ends at {self.ours.chronicle.seq} and {self.theirs.chronicle.seq}")
@@ -192,6 +195,9 @@ class Simulation:
         self.judge.read()
         for company in self.judge.companies:
             await self._send_off(company)
+        if self.backups.happens:
+            # Whoever learns now that a copy holds no more may have something to hand in again.
+            await self._pull_all()
         for _ in range(ROUNDS):
             await self._push_all()
         await self.repairs.decide_all()
@@ -200,7 +206,7 @@ class Simulation:
         # Nobody waits for ever.
         await self._go_on(datetime.max.replace(tzinfo=UTC))
         await self._push_all()
-        await self._pull_all()
+        await self._pull_all(settled=True)
 
     async def _go_on(self, patience: datetime) -> None:
         """As housekeeping does."""
@@ -214,11 +220,11 @@ class Simulation:
                 if device.pending() and not device.revoked:
                     await self.push(company, device)
 
-    async def _pull_all(self) -> None:
+    async def _pull_all(self, *, settled: bool = False) -> None:
         for company in self.judge.companies:
             for device in company.devices():
                 await self._pull(company, device, 1000)
-                if not device.revoked:
+                if not device.revoked and settled:
                     require(device.complete, "a pull over a good network completes", device.name)
                     deeds = self.judge.deeds[company.mark]
                     held = deeds.crashed | {id for id, times in deeds.bugs.items() if times}

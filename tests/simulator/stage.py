@@ -32,11 +32,19 @@ class Stage:
     """The applications, and a connection of one's own to see what they have written."""
 
     def __init__(self, url: str, directory: Path) -> None:
-        settings = Settings(database_url=url, directory=directory, access_token_seconds=TOKEN_SECONDS)
+        self.settings = Settings(database_url=url, directory=directory, access_token_seconds=TOKEN_SECONDS)
         self.url = url
-        self.apps: list[Starlette] = [create_app(settings) for _ in range(PROCESSES)]
+        self.apps: list[Starlette] = self._start()
         self.is_sqlite = url.startswith("sqlite")
         self.eye = eye_of(url)
+
+    def _start(self) -> list[Starlette]:
+        return [create_app(self.settings) for _ in range(PROCESSES)]
+
+    async def restart(self) -> None:
+        """Other processes, which know nothing of what was."""
+        await self._stop()
+        self.apps = self._start()
 
     @property
     def database(self) -> Database:
@@ -49,6 +57,9 @@ class Stage:
 
     async def close(self) -> None:
         self.eye.dispose()
+        await self._stop()
+
+    async def _stop(self) -> None:
         for app in self.apps:
             # What the lifespan would have closed, had it run.
             parts: Any = app.router.lifespan_context.__self__

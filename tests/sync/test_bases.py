@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.house import House
 from tests.sync.device import TestDevice
+from tests.sync.test_horizon import technician, visit
 from tournee.customers.models import Customer
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import new_id, now
@@ -127,6 +128,36 @@ async def test_what_the_backup_has_is_still_seen_by_a_base_of_then(house: House,
     await begin_anew(house.database)
     (outcome,) = await device.push(queued)
     assert (outcome.status, outcome.conflict) == ("applied", None)
+
+
+async def test_no_number_is_given_twice_when_the_same_backup_is_restored_twice(house: House) -> None:
+    await house.run("createSkill", name="Lifts")
+    stood = await head(house)
+    await begin_anew(house.database)
+    await house.run("createSkill", name="Doors")
+    given = await head(house)
+    async with house.database.writing(house.organisation_id) as session:
+        own = Head.organisation_id == house.organisation_id
+        await session.execute(update(Head).where(own).values(seq=stood))
+        await session.commit()
+    await begin_anew(house.database)
+    assert await head(house) > given
+
+
+async def test_a_step_that_follows_one_that_was_lost_is_taken_and_shown(house: House) -> None:
+    device = await technician(house)
+    appointment, _ = await visit(house, device)
+    await device.pull()
+    step = {"appointmentId": appointment, "at": now()}
+    await begin_anew(house.database)
+    await house.run("createSkill", name="Lifts")
+    # What it saw before the backup was taken, it knows: nothing was lost on the way to this step.
+    refused = await device.do("pauseWork", **step)
+    assert (refused.status, refused.code) == ("rejected", "TRANSITION_NOT_ALLOWED")
+    # It saw that work had begun; that is not in the backup.
+    device.base += 5
+    taken = await device.do("pauseWork", **step)
+    assert (taken.status, bool(taken.conflict)) == ("merged", True)
 
 
 async def test_numbers_decided_in_a_history_that_was_lost_are_waited_for_by_nobody(

@@ -9,16 +9,16 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Delete, delete, select, tuple_, update
+from sqlalchemy import Delete, case, delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.kernel.database import Database
+from tournee.kernel.database import Database, now
 from tournee.kernel.engines import ACROSS
 from tournee.kernel.log import Change, Edge, Head, Member, head_seq
 
 # Rows in one transaction: nobody waits long for what is being removed.
 CHUNK = 5_000
-# More than any history that a backup may lack: none of its numbers is given a second time.
+# More than any history that a backup may lack.
 LOST = 1_000_000_000
 
 
@@ -90,16 +90,29 @@ async def seq_before(session: AsyncSession, organisation_id: UUID, when: datetim
     return int(below)
 
 
+async def was_lost(session: AsyncSession, organisation_id: UUID, seq: int | None) -> bool:
+    """Whether this number was given in a history that a restored backup lacks: none is near it now."""
+    given = select(Change.seq).where(Change.organisation_id == organisation_id, Change.seq >= (seq or 0))
+    after = await session.scalar(given.order_by(Change.seq).limit(1))
+    if after is None:
+        after = await head_seq(session, organisation_id)
+    return seq is not None and bool(after > seq + 1)
+
+
 async def begin_epochs(database: Database) -> int:
     """Give every organisation a new epoch: each cursor given out before is told to resync.
 
     Numbers go on far beyond those of the history that was lost: a `base` of a device that saw it names
-    what was there before the backup, and nothing that comes now.
+    what was there before the backup, and nothing that comes now. They go on where the microseconds since
+    1970 are, so that those of what follows another restoring of the same backup are others still.
     """
+    today = int(now().timestamp() * 1_000_000)
+    # Unless the clock has been set back.
+    onward = case((Head.seq < today, today), else_=Head.seq + LOST)
     async with database.writing(ACROSS) as session:
         organisations = list(await session.scalars(select(Head.organisation_id)))
         for organisation_id in organisations:
             own = Head.organisation_id == organisation_id
-            await session.execute(update(Head).where(own).values(epoch=uuid4(), seq=Head.seq + LOST))
+            await session.execute(update(Head).where(own).values(epoch=uuid4(), seq=onward))
         await session.commit()
     return len(organisations)

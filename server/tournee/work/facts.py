@@ -17,6 +17,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.errors import NotFound
 from tournee.kernel.fields import present, wire_value
+from tournee.kernel.horizon import was_lost
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
 from tournee.work.guards import CrewMember, crew_of
@@ -112,9 +113,11 @@ async def take_step(
         raise NotFound("There is no such Appointment.", "appointmentId")
     history = await moments_of(tx, appointment)
     before = appointment.status
-    changed = "status" in await tx.changed_since_base(appointment)
     joins = _joins(before, step.to, own, crew, history)
     allowed = before in only_from and APPOINTMENT.can(before, step.to)
+    changed = "status" in await tx.changed_since_base(appointment)
+    if not (changed or allowed or joins):
+        changed = await was_lost(tx.session, tx.organisation_id, tx.current.base)
     ruling = _judge(before, step.to, allowed=allowed, assigned=assigned, joins=joins, changed=changed)
     step = Step(**{**vars(step), "technician_id": own})
     if ruling is Ruling.STEP or (ruling is Ruling.FACT and _follows_fact(before, step.to)):

@@ -1,0 +1,59 @@
+"""A backup that lacks the newest history: what is not known any more, and what is promised all the same.
+
+Gone is what a device was told is decided after the backup was taken, and has forgotten. What it still
+has is taken, and clashes with what stands now are shown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.simulator.chronicle import Chronicle
+from tests.simulator.device import Deed
+from tests.simulator.field import STEPS
+from tests.simulator.inbox import decisions, named_records
+
+if TYPE_CHECKING:
+    from tests.simulator.deeds import Deeds
+
+
+def forget_history(deeds: Deeds, receipts: set[str], parked: set[str]) -> int:
+    """The log is shorter than it was; `receipts` and `parked` is what the backup knows. How many deeds
+    are lost."""
+    chronicle = deeds.company.chronicle
+    held = {deed.id for device in deeds.company.devices() for deed in device.kept()}
+    for deed in deeds.all.values():
+        if deed.id not in receipts:
+            deed.outcome, deed.surrendered = None, deed.surrendered and deed.id in parked
+        deed.forgotten = deed.forgotten or deed.id not in held
+    deeds.settled = decisions(chronicle, chronicle.entries)
+    # Which number comes next each device says anew.
+    deeds.numbers.clear()
+    deeds.waited |= deeds.all.keys()
+    return sum(deed.forgotten and deed.id not in receipts | parked for deed in deeds.all.values())
+
+
+def follows_lost_history(deeds: Deeds, deed: Deed) -> bool:
+    """Whether it rests on what is lost: a record, a sight of it, what it was then, or an earlier deed."""
+    chronicle = deeds.company.chronicle
+    if not +chronicle.leaps:
+        return False
+    about = {deed.target or "", *named_records(deed)}
+    last = chronicle.lost(deed.base or 0)
+    if any(not chronicle.of_record[id] for id in about) or (last is not None and deed.hidden):
+        return True
+    if last is not None and deed.command in STEPS:
+        return False
+    if any(one.forgotten and not chronicle.of_operation[one.id] for one in _before(deeds, deed, about)):
+        return True
+    return last is not None and _stood_otherwise(chronicle, deed, last)
+
+
+def _before(deeds: Deeds, deed: Deed, about: set[str]) -> list[Deed]:
+    earlier = (one for one in deeds.all.values() if one.device == deed.device and one.number < deed.number)
+    return [one for one in earlier if {one.target or "", *named_records(one)} & about]
+
+
+def _stood_otherwise(chronicle: Chronicle, deed: Deed, last: int) -> bool:
+    then, seen = chronicle.stood(deed.target or "", last), deed.seen or {}
+    return any(then.get(name) != seen[name] for name in seen.keys() & then.keys())
