@@ -13,6 +13,7 @@ from tests.simulator.edits import EDITS, check_edit
 from tests.simulator.field import STEPS
 from tests.simulator.history import follows_lost_history
 from tests.simulator.inbox import decisions, named_records, still_parked
+from tests.simulator.reversals import is_rightly_refused
 from tests.simulator.sight import sight
 from tests.simulator.violations import require
 from tests.simulator.world import Company
@@ -25,7 +26,7 @@ MAKES = {
     "addNote": "Note", "recordTimeEntry": "TimeEntry", "recordReading": "Reading", "createWorkOrder": "WorkOrder",
     "createAsset": "Asset", "createMeter": "Meter", "requestAbsence": "Absence", "recordInteraction": "Interaction",
     "createContact": "Contact", "addChecklistRun": "ChecklistRun",
-    "usePart": "StockMovement", "transferStock": "StockMovement", "scrapPart": "StockMovement", "countStock": "StockCount",
+    "reverseStockMovement": "StockMovement", "usePart": "StockMovement", "transferStock": "StockMovement", "scrapPart": "StockMovement", "countStock": "StockCount",
 }  # fmt: skip
 
 
@@ -172,7 +173,9 @@ class Deeds:
                 outcome,
             )
         lossless = deed.command in MAKES or deed.command in STEPS
-        require(bool(entries) or not lossless, "an accepted operation is in the log", f"{outcome} of {deed}")
+        # The same movement may be told by two operations.
+        there = bool(entries) or bool(self.company.chronicle.of_record[deed.input.get("id", "")])
+        require(there or not lossless, "an accepted operation is in the log", f"{outcome} of {deed}")
 
     def _check_rejected(self, deed: Deed, outcome: Document) -> None:
         require(
@@ -187,6 +190,8 @@ class Deeds:
             self._check_given_up(deed, outcome)
             return
         if self._is_orphan(deed) or self._lost_its_role(deed) or follows_lost_history(self, deed):
+            return
+        if deed.command == "reverseStockMovement" and is_rightly_refused(self.company.chronicle, deed):
             return
         if outcome["code"] == "FORBIDDEN":
             require(

@@ -19,6 +19,7 @@ from tests.simulator.history import forget_history
 from tests.simulator.inbox import check_decided, check_waiting, still_parked
 from tests.simulator.leaving import check_surrendered
 from tests.simulator.network import Answer, Request
+from tests.simulator.reversals import check_reversals
 from tests.simulator.sight import sight
 from tests.simulator.stock import check_ledger
 from tests.simulator.trace import Trace
@@ -240,6 +241,7 @@ class Judge:
                     f"{name}: {tables.get(name)} is {folded.get(name)}",
                 )
             check_ledger(chronicle.rows)
+            self.counts["taken back"] += check_reversals(chronicle.rows["StockMovement"])
             close(self.deeds[company.mark])
             self.counts += check_decided(self.deeds[company.mark])
             self._check_actors(company)

@@ -18,6 +18,8 @@ from unittest.mock import patch
 
 from tournee.conflicts import operations
 from tournee.kernel import clocks, finding, horizon, publishing, tail, transaction, visibility
+from tournee.stock import booking
+from tournee.stock.commands import movements
 from tournee.sync import deciding, given_up, moved, pull, push, restored, snapshot, surrender
 from tournee.work import facts
 
@@ -102,5 +104,8 @@ MUTANTS = (
     Mutant("after a restored backup cursors hold on", horizon, "begin_epochs", "epoch=uuid4(), ", "", restored),
     Mutant("after a restored backup numbers go on from there", horizon, "begin_epochs", "seq=onward", "seq=Head.seq", restored),
     Mutant("a step that follows a lost one is refused", horizon, "was_lost", "seq is not None and", "False and", facts),
+    Mutant("a reversal leaves the level as it is", booking, "record", "await derive(tx, level, movement)",
+           "await derive(tx, level, movement) if movement.reverses_id is None else None", movements),
+    Mutant("a movement that is told again is refused", booking, "record", "await known(tx, movement)", "None", movements),
     Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or", transaction),
 )  # fmt: skip

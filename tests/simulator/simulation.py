@@ -17,6 +17,7 @@ from tests.simulator.leaving import leave
 from tests.simulator.network import Network
 from tests.simulator.office import Office
 from tests.simulator.repairs import Repairs
+from tests.simulator.reversals import Reversals
 from tests.simulator.stage import Stage
 from tests.simulator.trace import Trace
 from tests.simulator.violations import Violation, require
@@ -60,6 +61,7 @@ class Simulation:
         self.offices = {c.mark: Office(c, self.network, self.dice) for c in self.judge.companies}
         self.repairs = Repairs(self, seed)
         self.backups = Backups(self, seed)
+        self.reversals = Reversals(self, seed)
         self.step = 0
 
     async def run(self) -> None:
@@ -81,6 +83,7 @@ class Simulation:
             await self._one_step()
             await self.repairs.step()
             await self.backups.step()
+            await self.reversals.step()
         await self._calm_down()
         self.judge.close()
         self.trace.add(f"ends at {self.ours.chronicle.seq} and {self.theirs.chronicle.seq}")

@@ -35,6 +35,8 @@ CAUGHT_BY = {
     "after a restored backup cursors hold on": 49,
     "after a restored backup numbers go on from there": 49,
     "a step that follows a lost one is refused": 49,
+    "a reversal leaves the level as it is": 48,
+    "a movement that is told again is refused": 48,
     "what is retried leaves no receipt": 16,
     "what is dismissed is not given up": 16,
 }

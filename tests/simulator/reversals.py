@@ -1,0 +1,106 @@
+"""Movements of stock that are taken back: queued or long known, one's own or somebody else's, from any
+device, and more than once; and movements that are told twice.
+
+In some seeds only: the stories of the others stay what they were.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from tests.simulator.device import KIND, Deed, Device, Document, Draft
+from tests.simulator.field import View
+from tests.simulator.stock import stockwork
+from tests.simulator.violations import require
+
+if TYPE_CHECKING:
+    from tests.simulator.chronicle import Chronicle
+    from tests.simulator.simulation import Simulation
+    from tests.simulator.world import Company
+
+# The last digit of those in which it happens.
+SEEDS = (8,)
+_MOVES = ("usePart", "transferStock", "scrapPart")
+
+
+class Reversals:
+    """What people find to have been wrong."""
+
+    def __init__(self, simulation: Simulation, seed: int) -> None:
+        self.dice = random.Random(f"reversals {seed}")
+        self.simulation = simulation
+        self.happens = seed % 10 in SEEDS
+
+    async def step(self) -> None:
+        if not self.happens:
+            return
+        choice = self.dice.random()
+        company = self.simulation.ours if choice < 0.9 else self.simulation.theirs
+        device = self.dice.choice(self.dice.choice(company.technicians).devices)
+        if self.dice.random() < 0.1:
+            await self._by_the_office(company)
+        elif self.dice.random() < 0.5 and not device.revoked:
+            drafts = self._take_part(company, device) or self._take_back(device) or self._tell_again(device)
+            self.simulation.did(company, device, device.do(drafts, unit=False))
+
+    def _take_part(self, company: Company, device: Device) -> list[Draft]:
+        """Something must have moved first."""
+        person = next(person for person in company.technicians if device in person.devices)
+        moved = stockwork(self.dice, View(device), person, device) if self.dice.random() < 0.4 else []
+        return [draft for draft in moved if draft.command in _MOVES]
+
+    def _take_back(self, device: Device) -> list[Draft]:
+        """One that the copy shows, or that waits on the device itself."""
+        shown = [id for id, row in device.rows().items() if row[KIND] == "StockMovement"]
+        queued = [deed.input["id"] for deed in device.pending() if deed.command in _MOVES]
+        ids = sorted(shown) + queued
+        if not ids or self.dice.random() < 0.3:
+            return []
+        id = self.dice.choice(ids)
+        return [Draft("reverseStockMovement", {"id": device.new_id(), "movementId": id}, id)]
+
+    def _tell_again(self, device: Device) -> list[Draft]:
+        """The same movement, by another operation: as from an outbox that was lost and found."""
+        known = [deed for deed in [*device.recent(), *device.pending()] if deed.command in _MOVES]
+        if not known:
+            return []
+        again = self.dice.choice(known)
+        self.simulation.judge.counts["told twice"] += 1
+        return [Draft(again.command, again.input, again.target)]
+
+    async def _by_the_office(self, company: Company) -> None:
+        office = self.simulation.offices[company.mark]
+        moved = sorted(company.chronicle.rows["StockMovement"])
+        if moved:
+            said = await office.do("reverseStockMovement", movementId=self.dice.choice(moved))
+            self.simulation.judge.read()
+            self.simulation.note(f"office: {said}")
+
+
+def is_rightly_refused(chronicle: Chronicle, deed: Deed) -> bool:
+    """In the field one takes back what one recorded oneself, once, and no adjustment or reversal."""
+    wrong = chronicle.rows["StockMovement"].get(deed.input["movementId"])
+    if wrong is None:
+        return True
+    others = [one for one in chronicle.rows["StockMovement"].values() if one["reversesId"] == wrong["id"]]
+    derived = wrong["countId"] is not None or wrong["reversesId"] is not None
+    return wrong["accountId"] != deed.account or derived or bool(others)
+
+
+def check_reversals(movements: dict[str, Document]) -> int:
+    """Each takes back one that is there, whole, and no other does; how many there are."""
+    reversals = [row for row in movements.values() if row["reversesId"] is not None]
+    wrong = [row["reversesId"] for row in reversals]
+    require(len(wrong) == len({*wrong}), "a movement is taken back once", wrong)
+    for row in reversals:
+        origin = movements[row["reversesId"]]
+        same = all(row[name] == origin[name] for name in ("partId", "quantity", "unit", "reason"))
+        back = (row["fromLocationId"], row["toLocationId"]) == (
+            origin["toLocationId"],
+            origin["fromLocationId"],
+        )
+        require(same and back, "a reversal is the opposite of what it takes back", f"{row} of {origin}")
+        derived = origin["reversesId"] is not None or origin["countId"] is not None
+        require(not derived, "what is derived is not taken back", f"{row} of {origin}")
+    return len(reversals)
