@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -82,14 +83,23 @@ def eye_of(url: str) -> Engine:
     return create_engine(superuser, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
 
 
+@cache
+def _migrated() -> bytes:
+    """A database file in which nothing is yet."""
+    with tempfile.TemporaryDirectory(prefix="tournee-simulator-") as directory:
+        file = Path(directory) / "migrated.db"
+        migrate.upgrade(f"sqlite:///{file}")
+        return file.read_bytes()
+
+
 @contextmanager
 def sqlite_url() -> Iterator[str]:
     """A migrated database file for this process."""
     directory = Path(tempfile.mkdtemp(prefix="tournee-simulator-"))
     try:
-        url = f"sqlite:///{directory / 'simulated.db'}"
-        migrate.upgrade(url)
-        yield url
+        file = directory / "simulated.db"
+        file.write_bytes(_migrated())
+        yield f"sqlite:///{file}"
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
