@@ -75,7 +75,7 @@ MUTANTS = (
     Mutant("receipts are written after the commit", push, "_commit",
            "\n    tx.before_commit = lambda entries, behind: write_receipts(batch, entries, behind)\n    last = await tx.commit()\n",
            _APART),
-    Mutant("edges stay open", publishing, "_write_edges", '"open": scope in wanted', '"open": True'),
+    Mutant("edges stay open", publishing, "_write_edges", '"open": scope in lies', '"open": True'),
     Mutant("memberships are not ended", publishing, "_write_members", "if (account, scope) not in wanted", "if False"),
     Mutant("an ended membership is forgotten when it begins again", publishing, "_write_members",
            "\n    await insert_many(tx.session, Member.__table__, granted, own)\n", _REUSED),

@@ -32,7 +32,7 @@ class Ahead:
         taken: set[UUID] = set()
         for chunk in chunks(list(asked)):
             known = picked(Record.id, chunk, self.organisation_id, Record.id, is_sqlite=self.is_sqlite)
-            taken.update(await self.session.scalars(known))
+            taken.update(await self.session.scalars(*known))
         self._free |= asked - taken
         return taken
 

@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import (
     ColumnElement,
     Dialect,
-    Select,
+    Executable,
     Table,
     Text,
     TextClause,
@@ -25,11 +25,9 @@ from sqlalchemy import (
     any_,
     bindparam,
     column,
-    func,
     literal,
     select,
     text,
-    true,
     update,
 )
 from sqlalchemy.dialects import postgresql
@@ -67,23 +65,34 @@ def among(of: Any, ids: Iterable[UUID], *, is_sqlite: bool) -> ColumnElement[boo
 
 def picked(
     key: Any, ids: Iterable[UUID], organisation_id: UUID, *columns: Any, is_sqlite: bool
-) -> Select[Any]:
-    """These columns of an organisation's rows whose `key` is one of many ids.
+) -> tuple[Executable, dict[str, Any]]:
+    """The statement, and its parameters, that reads these columns of an organisation's rows whose `key` is
+    one of many ids.
 
     PostgreSQL looks each id up by itself: of a table that has grown since it last counted, it takes
     an organisation's share for a handful of rows, and would read them all and compare each with each id.
     """
-    own = select(*columns).where(key.class_.organisation_id == organisation_id)
     if is_sqlite:
-        return own.where(key.in_(list(ids)))
-    asked = (
-        func.unnest(literal(list(ids), _Ids()))
-        .table_valued(column("id", Uuid), name="asked")
-        .render_derived()
-    )
+        own = select(*columns).where(key.class_.organisation_id == organisation_id)
+        return own.where(key.in_(list(ids))), {}
+    return _picking(key, columns), {"ids": list(ids), "organisation_id": organisation_id}
+
+
+@cache
+def _picking(key: Any, columns: tuple[Any, ...]) -> Executable:
+    """Made once: making it of expressions takes longer than the database takes to answer."""
+    names = [_quoted(one.key) for one in columns]
+    table = _quoted(key.class_.__tablename__)
     # OFFSET keeps the planner from making one query of the two.
-    row = own.where(key == asked.c.id).offset(0).lateral("row")
-    return select(*row.c).select_from(asked).join(row, true())
+    return (
+        text(
+            f"SELECT {', '.join(f'own.{name}' for name in names)} FROM unnest(:ids) AS asked(id) JOIN LATERAL"  # noqa: S608 - names of columns
+            f" (SELECT {', '.join(names)} FROM {table} WHERE organisation_id = :organisation_id"
+            f" AND {_quoted(key.key)} = asked.id OFFSET 0) AS own ON true"
+        )
+        .bindparams(bindparam("ids", type_=_Ids()), bindparam("organisation_id", type_=Uuid()))
+        .columns(*(column(one.key, one.type) for one in columns))
+    )
 
 
 def insert_many(

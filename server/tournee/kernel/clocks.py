@@ -37,7 +37,7 @@ class Clocks:
         for chunk in chunks([id for id in ids if id not in self._known]):
             told = (Record.id, Record.seq, Record.clock)
             rows = await self.session.execute(
-                picked(Record.id, chunk, self.organisation_id, *told, is_sqlite=self.is_sqlite)
+                *picked(Record.id, chunk, self.organisation_id, *told, is_sqlite=self.is_sqlite)
             )
             self._known.update({id: (seq, clock) for id, seq, clock in rows})
 

@@ -14,7 +14,8 @@ from tournee.kernel.fields import camel, check_texts, fields, values
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
 
-Kept = tuple[list[Entry], set[UUID], set[UUID], set[Entity], dict[UUID, dict[str, Any]]]
+Scopes = frozenset[UUID]
+Kept = tuple[list[Entry], set[UUID], set[UUID], set[Entity], dict[UUID, dict[str, Any]], dict[UUID, Scopes]]
 
 
 class Notes:
@@ -29,15 +30,22 @@ class Notes:
         # What the running command has had in its hands: nothing else can it have changed.
         self.handed: set[Entity] = set()
         self._seen: dict[UUID, dict[str, Any]] = {}
+        # The scopes in which rows lay when they were locked.
+        self._lay: dict[UUID, Scopes] = {}
 
     def hold(self, row: Entity) -> None:
         """Take note of a row that was just read and locked."""
         self.handed.add(row)
         if row not in self.flushed and row.id not in self._seen:
             self._seen[row.id] = vars(row).copy()
+            self._lay.setdefault(row.id, scopes_of(row))
 
     def forget(self, id: UUID) -> None:
         self._seen.pop(id, None)
+
+    def lay_in(self, row: Entity) -> Scopes:
+        """The scopes in which the row lay before this transaction."""
+        return frozenset() if row.id in self.new else self._lay[row.id]
 
     def is_untouched(self) -> bool:
         """Whether the running command has changed nothing so far."""
@@ -105,11 +113,21 @@ class Notes:
 
     def copy(self) -> Kept:
         """What `restore` takes, for a savepoint."""
-        return list(self.entries), set(self.new), set(self.awaited), set(self.handed), dict(self._seen)
+        return (
+            *(list(self.entries), set(self.new), set(self.awaited), set(self.handed)),
+            *(dict(self._seen), dict(self._lay)),
+        )
 
     def restore(self, kept: Kept) -> None:
-        self.entries, self.new, self.awaited, self.handed, self._seen = kept
+        self.entries, self.new, self.awaited, self.handed, self._seen, self._lay = kept
         self.flushed.clear()
+
+
+def scopes_of(row: Entity) -> Scopes:
+    """The scopes in which the row lies as it now is: none once it is deleted."""
+    if row.deleted:
+        return frozenset()
+    return frozenset([scope for scope in row.scopes() if scope is not None])
 
 
 @cache

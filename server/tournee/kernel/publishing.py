@@ -10,13 +10,13 @@ from uuid import UUID
 import orjson
 from sqlalchemy import select, text, update
 
-from tournee.kernel.ahead import chunks
 from tournee.kernel.behind import Behind
-from tournee.kernel.bulk import insert_many, picked, update_many
+from tournee.kernel.bulk import insert_many, update_many
 from tournee.kernel.clocks import Clock
 from tournee.kernel.database import Entity
 from tournee.kernel.fields import document
 from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
+from tournee.kernel.notes import scopes_of
 
 if TYPE_CHECKING:
     from tournee.kernel.transaction import Transaction
@@ -78,20 +78,18 @@ async def publish(tx: Transaction, behind: Behind) -> int:
     rows = _rows(tx.entries)
     await behind.arrived()
     await _read_clocks(tx, rows)
-    asked = await behind.send(_open_edges(tx, [one.id for one in rows if one.clock is not None]))
-    # While the head is held the organisation's other writers wait: what needs no number is made before.
-    for one in rows:
-        one.document = dump(document(one.row))
-    tx.documents = {one.id: one.document for one in rows}
-    open_edges = await asked
     last = await _take_head(tx)
     for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
         entry.seq = number
     texts = _ON_SQLITE if tx.database.is_sqlite else _ON_POSTGRESQL
     changes = [entry.values(texts.made) for entry in tx.entries]
     await behind.send(insert_many(tx.session, _CHANGE, changes, {"organisation_id": tx.organisation_id}))
+    # Made while the log is written, which takes longer: the head is held no longer for it.
+    for one in rows:
+        one.document = dump(document(one.row))
+    tx.documents = {one.id: one.document for one in rows}
     await _write_records(tx, rows, texts, behind)
-    await _write_edges(tx, rows, open_edges, behind)
+    await _write_edges(tx, rows, behind)
     await behind.send(_write_members(tx, last))
     if not tx.database.is_sqlite:
         told = {"message": f"{tx.organisation_id}:{last}"}
@@ -128,22 +126,6 @@ async def _read_clocks(tx: Transaction, rows: Sequence[_Written]) -> None:
         one.clock = tx.clocks.find(one.id)
 
 
-async def _open_edges(tx: Transaction, ids: list[UUID]) -> dict[UUID, set[UUID]]:
-    found: dict[UUID, set[UUID]] = {}
-    for chunk in chunks(ids):
-        statement = picked(
-            Edge.record_id,
-            chunk,
-            tx.organisation_id,
-            *(Edge.record_id, Edge.scope, Edge.open),
-            is_sqlite=tx.database.is_sqlite,
-        )
-        for record_id, scope, is_open in await tx.session.execute(statement):
-            if is_open:
-                found.setdefault(record_id, set()).add(scope)
-    return found
-
-
 async def _write_records(tx: Transaction, rows: Sequence[_Written], texts: _Texts, behind: Behind) -> None:
     own = {"organisation_id": tx.organisation_id}
     changed = [one.values(texts) for one in rows if one.clock is not None]
@@ -152,21 +134,23 @@ async def _write_records(tx: Transaction, rows: Sequence[_Written], texts: _Text
     await behind.send(insert_many(tx.session, _RECORD, added, own))
 
 
-async def _write_edges(
-    tx: Transaction, rows: Sequence[_Written], open_edges: dict[UUID, set[UUID]], behind: Behind
-) -> None:
+async def _write_edges(tx: Transaction, rows: Sequence[_Written], behind: Behind) -> None:
     """Open, bump and close edges as the rows themselves say."""
-    fresh: list[dict[str, Any]] = []
-    bumped: list[dict[str, Any]] = []
+    staying: list[dict[str, Any]] = []
+    opened: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
     for one in rows:
-        wanted = set() if one.row.deleted else {scope for scope in one.row.scopes() if scope is not None}
-        held = open_edges.get(one.id, set())
+        lay, lies = tx.notes.lay_in(one.row), scopes_of(one.row)
         at = {"record_id": one.id, "seq": one.seq}
-        fresh += [{"scope": scope, "open": True, **at} for scope in wanted - held]
-        bumped += [{"scope": scope, "open": scope in wanted, **at} for scope in held]
+        if lay == lies:
+            staying += [at] if lies else []
+            continue
+        opened += [{"scope": scope, "open": True, **at} for scope in lies - lay]
+        moved += [{"scope": scope, "open": scope in lies, **at} for scope in lay]
     own = {"organisation_id": tx.organisation_id}
-    await behind.send(update_many(tx.session, _EDGE, ("scope", "record_id"), bumped, own))
-    await behind.send(insert_many(tx.session, _EDGE, fresh, own, replacing=("seq", "open")))
+    await behind.send(update_many(tx.session, _EDGE, ("record_id",), staying, {**own, "open": True}))
+    await behind.send(update_many(tx.session, _EDGE, ("scope", "record_id"), moved, own))
+    await behind.send(insert_many(tx.session, _EDGE, opened, own, replacing=("seq", "open")))
 
 
 async def _write_members(tx: Transaction, seq: int) -> None:

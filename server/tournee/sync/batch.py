@@ -84,7 +84,7 @@ class Batch:
         known = picked(Receipt.operation_id, ids, device.organisation_id, *told, is_sqlite=is_sqlite)
         async with Behind() as behind:
             asked = await behind.send(session.scalars(waiting))
-            found = await behind.send(session.execute(known))
+            found = await behind.send(session.execute(*known))
             for parked in await asked:
                 whose = self.parked if parked.device_id == device.device_id else self.elsewhere
                 whose[parked.operation_id] = parked

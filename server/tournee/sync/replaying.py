@@ -80,7 +80,7 @@ async def _existing(batch: Batch, ids: set[UUID]) -> set[UUID]:
     is_sqlite = batch.tx.database.is_sqlite
     known = picked(Record.id, ids, batch.device.organisation_id, Record.id, is_sqlite=is_sqlite)
     with batch.tx.session.no_autoflush:
-        return set(await batch.tx.session.scalars(known))
+        return set(await batch.tx.session.scalars(*known))
 
 
 async def _again(batch: Batch, unit: list[PushedOperation]) -> None:
