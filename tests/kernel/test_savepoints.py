@@ -65,6 +65,6 @@ async def test_a_savepoint_that_is_taken_back_leaves_the_notes_as_they_were(hous
     async with transaction(house) as tx:
         await refused_after_looking(tx, Operation("x", now()), customer.id)
         assert (tx.notes.handed, tx.notes.flushed, tx.entries) == (set(), set(), [])
-        assert not tx.clocks.get(customer.id)
+        assert not tx.clocks.find(customer.id)
         assert await tx.commit() is None
     assert len(await house.changes(customer.id)) == 1

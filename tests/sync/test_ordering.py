@@ -57,7 +57,7 @@ async def _publish_with_a_sequence(tx: Transaction, behind: Behind) -> int:
     await asyncio.sleep(0.002 * (tx.entries[0].seq % 4))
     await tx.session.execute(
         insert(Change.__table__),
-        [{"organisation_id": tx.organisation_id, **entry.values(dump)} for entry in tx.entries],
+        [{"organisation_id": tx.organisation_id, **entry.values()} for entry in tx.entries],
     )  # type: ignore[arg-type]
     await tx.session.execute(
         insert(Record.__table__),  # type: ignore[arg-type]

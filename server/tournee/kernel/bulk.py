@@ -1,7 +1,8 @@
 """Many rows in one statement.
 
-On PostgreSQL they travel as one JSON parameter: binding each value by itself costs twice the time of
-writing it. SQLite runs in this process, where a statement for each row costs next to nothing.
+On PostgreSQL they travel as one array a column: binding each value by itself costs twice the time of
+writing it, and rows as JSON are read three times as slowly. SQLite runs in this process, where a
+statement for each row costs next to nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Dialect,
     Executable,
+    String,
     Table,
-    Text,
     TextClause,
     Uuid,
     any_,
@@ -42,18 +44,60 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
-class _Ids(UserDefinedType[list[UUID]]):
-    """Many ids as one parameter of PostgreSQL, in its own notation: the driver's takes each by itself."""
+class _Array(UserDefinedType[Any]):
+    """Many values as one parameter of PostgreSQL, in its own notation: the driver's takes each by itself."""
 
     cache_ok = True
     render_bind_cast = True
 
+    def __init__(self, element: str) -> None:
+        self.element = element
+
     def get_col_spec(self, **_options: Any) -> str:
-        return "UUID[]"
+        return f"{self.element}[]"
+
+
+class _Ids(_Array):
+    """Of ids, from a list of them."""
+
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__("UUID")
 
     def bind_processor(self, dialect: Dialect) -> Callable[[list[UUID] | None], str]:
-        # JSON but for the brackets, and made at a tenth of the cost.
-        return lambda ids: f"{{{orjson.dumps(ids)[1:-1].decode()}}}"
+        return lambda ids: _plain(ids or [])
+
+
+def _plain(values: Sequence[Any]) -> str:
+    """The array of numbers, ids, times or truths: JSON but for the brackets, and a tenth of the cost."""
+    return f"{{{orjson.dumps(values, option=orjson.OPT_UTC_Z)[1:-1].decode()}}}"
+
+
+def _texts(values: Sequence[str | None]) -> str:
+    """The array of texts."""
+    if not values:
+        return "{}"
+    if None in values:
+        return f"{{{','.join(['NULL' if text is None else _texts([text])[1:-1] for text in values])}}}"
+    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in typing.cast(Sequence[str], values)]
+    quoted = '","'.join(escaped)
+    return f'{{"{quoted}"}}'
+
+
+def _jsons(values: Sequence[Any]) -> str:
+    """The array of JSON values; nothing is SQL's NULL."""
+    return _texts([None if value is None else orjson.dumps(value).decode() for value in values])
+
+
+@cache
+def _array(table: Table, name: str) -> tuple[_Array, Callable[[Sequence[Any]], str]]:
+    """The array of a column's values, and how to write it."""
+    kind = table.c[name].type
+    if isinstance(kind, String):
+        # Enumerations as well. A length is for the column to check, a cast would cut.
+        return _Array("TEXT"), _texts
+    return _Array(_type(table, name)), _jsons if isinstance(kind, JSON) else _plain
 
 
 def among(of: Any, ids: Iterable[UUID], *, is_sqlite: bool) -> ColumnElement[bool]:
@@ -111,7 +155,7 @@ def insert_many(
         return _nothing()
     if not _is_sqlite(session):
         statement = _inserting(table, tuple(rows[0]), tuple(same), replacing)
-        return _sent(session, statement, {"rows": _json(rows), **same})
+        return _sent(session, statement, {**_columns(table, rows), **same})
     inserted = insert(table)
     if replacing:
         new = {name: inserted.excluded[name] for name in replacing}
@@ -131,7 +175,8 @@ def update_many(
         return _nothing()
     names = tuple(rows[0])
     if not _is_sqlite(session):
-        return _sent(session, _updating(table, key, names, tuple(same)), {"rows": _json(rows), **same})
+        statement = _updating(table, key, names, tuple(same))
+        return _sent(session, statement, {**_columns(table, rows), **same})
     found_by = [table.c[name] == bindparam(f"by_{name}") for name in (*key, *same)]
     set_to: dict[str, Any] = {name: bindparam(name) for name in names if name not in key}
     fixed = {f"by_{name}": value for name, value in same.items()}
@@ -158,8 +203,9 @@ def _is_sqlite(session: AsyncSession) -> bool:
     return session.get_bind().dialect.name == "sqlite"
 
 
-def _json(rows: Rows) -> str:
-    return orjson.dumps(rows, option=orjson.OPT_UTC_Z).decode()
+def _columns(table: Table, rows: Rows) -> dict[str, str]:
+    """Each column of the rows as one parameter."""
+    return {f"own_{name}": _array(table, name)[1]([row[name] for row in rows]) for name in rows[0]}
 
 
 def _type(table: Table, name: str) -> str:
@@ -170,14 +216,17 @@ def _quoted(name: str) -> str:
     return str(_DIALECT.identifier_preparer.quote(name))
 
 
-def _recordset(table: Table, names: tuple[str, ...]) -> str:
-    columns = ", ".join(f"{_quoted(name)} {_type(table, name)}" for name in names)
-    return f"json_to_recordset(CAST(:rows AS json)) AS own({columns})"
+def _own(names: tuple[str, ...]) -> str:
+    columns = ", ".join(_quoted(name) for name in names)
+    # Selected, so that the planner takes them for a few: of many it would read the whole table beside them.
+    arrays = ", ".join(f"(SELECT :own_{name})" for name in names)
+    return f"unnest({arrays}) AS own({columns})"
 
 
-def _bound(table: Table, same: tuple[str, ...], statement: str) -> TextClause:
+def _bound(table: Table, names: tuple[str, ...], same: tuple[str, ...], statement: str) -> TextClause:
+    arrays = [bindparam(f"own_{name}", type_=_array(table, name)[0]) for name in names]
     typed = [bindparam(name, type_=table.c[name].type) for name in same]
-    return text(statement).bindparams(bindparam("rows", type_=Text), *typed)
+    return text(statement).bindparams(*arrays, *typed)
 
 
 @cache
@@ -189,13 +238,13 @@ def _inserting(
     values += [f"CAST(:{name} AS {_type(table, name)})" for name in same]
     statement = (
         f"INSERT INTO {_quoted(table.name)} ({columns}) SELECT {', '.join(values)}"  # noqa: S608 - names of columns
-        f" FROM {_recordset(table, names)}"
+        f" FROM {_own(names)}"
     )
     if replacing:
         key = ", ".join(_quoted(column.name) for column in table.primary_key)
         set_to = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in replacing)
         statement += f" ON CONFLICT ({key}) DO UPDATE SET {set_to}"
-    return _bound(table, same, statement)
+    return _bound(table, names, same, statement)
 
 
 @cache
@@ -208,6 +257,7 @@ def _updating(
     found_by += [f"{target}.{_quoted(name)} = :{name}" for name in same]
     return _bound(
         table,
+        names,
         same,
-        f"UPDATE {target} SET {set_to} FROM {_recordset(table, names)} WHERE {' AND '.join(found_by)}",  # noqa: S608
+        f"UPDATE {target} SET {set_to} FROM {_own(names)} WHERE {' AND '.join(found_by)}",  # noqa: S608
     )

@@ -54,18 +54,15 @@ class Clocks:
         """What was read since is of rows that are locked no longer."""
         self._known = kept
 
-    def __getitem__(self, id: UUID) -> Clock:
-        clock: Clock = orjson.loads(self._known[id][1])
-        return clock
-
     def find(self, id: UUID) -> Clock | None:
         """The clock of a record that was loaded; None where there is none."""
         known = self._known.get(id)
         return None if known is None else orjson.loads(known[1])
 
-    def get(self, id: UUID) -> Clock:
-        """The clock of a record; empty where there is none, or it was not loaded."""
-        return self.find(id) or {}
+    def made(self, id: UUID) -> list[Any]:
+        """Seq, device and actor of the creation of a record that was loaded."""
+        made: list[Any] = orjson.loads(self._known[id][1])["*"]
+        return made
 
     async def changed_by_others(self, row: Entity, base: int, device_id: UUID | None) -> set[str]:
         """Wire names of the row's fields that another device or person changed after `base`."""

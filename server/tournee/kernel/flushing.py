@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, Boolean, Date, Enum, Float, Integer, String, Table, Uuid
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstanceState
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.behind import Behind
@@ -35,10 +36,12 @@ async def write_entities(session: AsyncSession, organisation_id: UUID, behind: B
     require_command(own, (*added, *changed))
     await _insert(session, organisation_id, added, behind)
     await _update(session, organisation_id, changed, behind)
-    written = {*added, *changed}
     # What the unit of work does after its own statements, so that a savepoint can take them back.
-    own._register_persistent({instance_state(row) for row in written})  # noqa: SLF001
-    return written
+    own._register_persistent({instance_state(row) for row in added})  # noqa: SLF001
+    states = [instance_state(row) for row in changed]
+    InstanceState._commit_all_states(((state, state.dict) for state in states), own.identity_map)  # noqa: SLF001
+    own._register_altered(states)  # noqa: SLF001
+    return {*added, *changed}
 
 
 def _plain_ones(rows: Iterable[Any]) -> list[Entity]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NewType
@@ -128,9 +127,8 @@ class Entry:
     seq: int = 0
     recorded_at: datetime = field(default_factory=now)
 
-    def values(self, text: Callable[[Any], Any]) -> dict[str, Any]:
-        """Its row in the log but for what is the same for the whole transaction; `text` makes the text of
-        a JSON value."""
+    def values(self) -> dict[str, Any]:
+        """Its row in the log but for what is the same for the whole transaction."""
         return {
             "seq": self.seq,
             "entity": type(self.row).__name__,
@@ -139,9 +137,9 @@ class Entry:
             "actor_id": self.actor_id,
             "device_id": self.device_id,
             "operation_id": self.operation_id,
-            "fields": text(list(self.after)),
-            "before": None if self.before is None else text(self.before),
-            "after": text(self.after),
+            "fields": dump(list(self.after)),
+            "before": None if self.before is None else dump(self.before),
+            "after": dump(self.after),
             "occurred_at": self.occurred_at,
             "recorded_at": self.recorded_at,
         }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import select, text, update
 
 from tournee.kernel.behind import Behind
@@ -27,45 +26,29 @@ _RECORD: Any = Record.__table__
 _EDGE: Any = Edge.__table__
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """How JSON gets into columns of text: of a value and of what is written already. Within the JSON in
-    which rows travel to PostgreSQL it stands as it is, and need not be written within writing."""
-
-    made: Callable[[Any], Any]
-    given: Callable[[str], Any]
-
-
-_ON_SQLITE = _Texts(dump, str)
-_ON_POSTGRESQL = _Texts(lambda value: value, orjson.Fragment)
-
-
 @dataclass
 class _Written:
-    """A row, what was done to it, and how it was known before."""
+    """A row, and what was done to it."""
 
     id: UUID
     row: Entity
     entries: list[Entry]
-    # None for a row that is new.
-    clock: Clock | None = None
     document: str = ""
 
     @property
     def seq(self) -> int:
         return self.entries[-1].seq
 
-    def values(self, texts: _Texts) -> dict[str, Any]:
-        """Its record as it is from now on."""
-        clock = {} if self.clock is None else self.clock
+    def values(self, clock: Clock) -> dict[str, Any]:
+        """Its record as it is from now on; the clock as it was."""
         for entry in self.entries:
             clock.update(dict.fromkeys(["*"] if entry.before is None else entry.after, entry.stamp()))
         return {
             "id": self.id,
             "seq": self.seq,
             "deleted": self.row.deleted,
-            "clock": texts.made(clock),
-            "document": texts.given(self.document),
+            "clock": dump(clock),
+            "document": self.document,
         }
 
 
@@ -77,18 +60,18 @@ async def publish(tx: Transaction, behind: Behind) -> int:
     """
     rows = _rows(tx.entries)
     await behind.arrived()
-    await _read_clocks(tx, rows)
+    # Their rows are locked by us, so these stand still.
+    await tx.clocks.load([one.id for one in rows if not tx.is_new(one.row)])
     last = await _take_head(tx)
     for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
         entry.seq = number
-    texts = _ON_SQLITE if tx.database.is_sqlite else _ON_POSTGRESQL
-    changes = [entry.values(texts.made) for entry in tx.entries]
+    changes = [entry.values() for entry in tx.entries]
     await behind.send(insert_many(tx.session, _CHANGE, changes, {"organisation_id": tx.organisation_id}))
     # Made while the log is written, which takes longer: the head is held no longer for it.
     for one in rows:
         one.document = dump(document(one.row))
     tx.documents = {one.id: one.document for one in rows}
-    await _write_records(tx, rows, texts, behind)
+    await _write_records(tx, rows, behind)
     await _write_edges(tx, rows, behind)
     await behind.send(_write_members(tx, last))
     if not tx.database.is_sqlite:
@@ -118,19 +101,12 @@ def _rows(entries: Iterable[Entry]) -> list[_Written]:
     return list(found.values())
 
 
-async def _read_clocks(tx: Transaction, rows: Sequence[_Written]) -> None:
-    """Of the rows that exist already; their rows are locked by us, so these stand still."""
-    earlier = [one for one in rows if not tx.is_new(one.row)]
-    await tx.clocks.load([one.id for one in earlier])
-    for one in earlier:
-        one.clock = tx.clocks.find(one.id)
-
-
-async def _write_records(tx: Transaction, rows: Sequence[_Written], texts: _Texts, behind: Behind) -> None:
+async def _write_records(tx: Transaction, rows: Sequence[_Written], behind: Behind) -> None:
     own = {"organisation_id": tx.organisation_id}
-    changed = [one.values(texts) for one in rows if one.clock is not None]
+    clocks = [(one, tx.clocks.find(one.id)) for one in rows]
+    changed = [one.values(clock) for one, clock in clocks if clock is not None]
     await behind.send(update_many(tx.session, _RECORD, ("id",), changed, own))
-    added = [{"entity": type(one.row).__name__, **one.values(texts)} for one in rows if one.clock is None]
+    added = [{"entity": type(one.row).__name__, **one.values({})} for one, clock in clocks if clock is None]
     await behind.send(insert_many(tx.session, _RECORD, added, own))
 
 

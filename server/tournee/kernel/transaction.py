@@ -168,7 +168,7 @@ class Transaction(Finding):
         if not self.is_new(row):
             await self.clocks.load([row.id])
         base, device = self.current.base or 0, str(self.current.device_id)
-        clock = self.clocks.get(row.id)
+        clock = self.clocks.find(row.id) or {}
         stamps = [clock.get(name) or clock.get("*") for name in theirs]
         others = [stamp for stamp in stamps if stamp and stamp[0] > base and stamp[1] != device]
         return UUID(max(others)[2]) if others else None

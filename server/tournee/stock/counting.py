@@ -50,7 +50,7 @@ async def _seq(tx: Transaction, row: StockMovement | StockCount) -> int | None:
     if tx.is_new(row):
         return None
     await tx.clocks.load([row.id])
-    seq: int = tx.clocks[row.id]["*"][0]
+    seq: int = tx.clocks.made(row.id)[0]
     return seq
 
 

@@ -4,8 +4,6 @@ those of schema/sync.md, "Push".
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import structlog
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -72,9 +70,11 @@ async def decide(batch: Batch, unit: list[PushedOperation]) -> None:
     results: list[tuple[PushedOperation, Outcome]] = []
     careful = batch.careful.with_unit(unit)
     try:
-        async with batch.tx.savepoint() if careful else nullcontext():
-            for operation in unit:
-                results.append((operation, await _run(batch, operation)))  # noqa: PERF401 - tells how far it came
+        if careful:
+            async with batch.tx.savepoint():
+                await _run_all(batch, unit, results)
+        else:
+            await _run_all(batch, unit, results)
     except OperationalError:
         raise
     except Exception as error:
@@ -110,6 +110,13 @@ async def _refuse(batch: Batch, unit: list[PushedOperation], culprit: int, refus
     _note_refused(batch, _refused(unit, culprit, refusal))
 
 
+async def _run_all(
+    batch: Batch, unit: list[PushedOperation], results: list[tuple[PushedOperation, Outcome]]
+) -> None:
+    for operation in unit:
+        results.append((operation, await _run(batch, operation)))  # noqa: PERF401 - tells how far it came
+
+
 def _refusal(error: Exception) -> Refused | None:
     """Why it was refused; None where it was not, but broke."""
     if isinstance(error, Refused):
@@ -142,7 +149,7 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
     )
     row = await ready.command.run(batch.tx, ready.do, operation)
     return Outcome(
-        id=str(pushed.id),
+        id=pushed.id,
         status=operation.status,
         fields=operation.lost,
         conflict=str(operation.conflict.id) if operation.conflict else None,

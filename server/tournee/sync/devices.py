@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Uuid, bindparam, select, text, update
+from sqlalchemy import Uuid, and_, bindparam, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.models import Device, DeviceStatus
@@ -43,17 +43,29 @@ async def check_device(session: AsyncSession, actor: Actor, device_id: UUID | No
     """Raise where the device was revoked or is somebody else's."""
     if device_id is None:
         return
+    found = await session.execute(
+        select(Device.account_id, Device.status, Device.surrender).where(
+            Device.organisation_id == actor.organisation_id, Device.id == device_id
+        )
+    )
+    _require(actor, device_id, *(found.one_or_none() or _NOT_ENROLLED))
+
+
+# A device that only pushes needs no enrolment.
+_NOT_ENROLLED = (None, None, None)
+
+
+def _require(
+    actor: Actor, device_id: UUID, owner: UUID | None, status: DeviceStatus | None, surrender: bool | None
+) -> None:
     if actor.device_id is not None and actor.device_id != device_id:
         raise DeviceMismatch
-    device = await session.scalar(
-        select(Device).where(Device.organisation_id == actor.organisation_id, Device.id == device_id)
-    )
-    if device is None:
+    if owner is None:
         return
-    if device.account_id != actor.id:
+    if owner != actor.id:
         raise DeviceMismatch
-    if device.status is not DeviceStatus.ENROLLED:
-        raise DeviceRevoked(device.surrender and device.status is DeviceStatus.REVOKED)
+    if status is not DeviceStatus.ENROLLED:
+        raise DeviceRevoked(bool(surrender) and status is DeviceStatus.REVOKED)
 
 
 @dataclass
@@ -75,29 +87,50 @@ class LockedDevice:
 
 async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app: str | None) -> LockedDevice:
     """The device's own row, locked: two pushes of one device follow each other."""
-    await check_device(session, actor, device_id)
-    await session.execute(
-        text(
-            "INSERT INTO device_state (organisation_id, device_id, account_id, last_seen_at, pushes)"
-            " VALUES (:organisation_id, :device_id, :account_id, :last_seen_at, 0) ON CONFLICT DO NOTHING"
-        ).bindparams(
-            bindparam("organisation_id", actor.organisation_id, Uuid),
-            bindparam("device_id", device_id, Uuid),
-            bindparam("account_id", actor.id, Uuid),
-            bindparam("last_seen_at", now(), DeviceState.last_seen_at.type),
-        )
-    )
-    head = select(Head.seq).where(Head.organisation_id == actor.organisation_id).scalar_subquery()
-    row = await session.execute(
-        select(DeviceState.account_id, DeviceState.next_number, DeviceState.used_numbers, head)
-        .where(DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id)
-        .with_for_update(of=DeviceState)
-    )
-    account_id, next_number, used, seq = row.one()
+    of = {"of_organisation": actor.organisation_id, "of_device": device_id}
+    row = (await session.execute(_LOCKED, of)).one_or_none()
+    if row is None:
+        await check_device(session, actor, device_id)
+        first = {"organisation_id": actor.organisation_id, "device_id": device_id, "account_id": actor.id}
+        await session.execute(_FIRST, {**first, "last_seen_at": now()})
+        row = (await session.execute(_LOCKED, of)).one()
+    account_id, next_number, used, seq, *enrolled = row
+    _require(actor, device_id, *enrolled)
     if account_id != actor.id:
         raise DeviceMismatch
     numbers = frozenset(orjson.loads(used)) if used else frozenset[int]()
     return LockedDevice(actor.organisation_id, device_id, next_number, app, seq, numbers)
+
+
+_FIRST = text(
+    "INSERT INTO device_state (organisation_id, device_id, account_id, last_seen_at, pushes)"
+    " VALUES (:organisation_id, :device_id, :account_id, :last_seen_at, 0) ON CONFLICT DO NOTHING"
+).bindparams(
+    bindparam("organisation_id", type_=Uuid()),
+    bindparam("device_id", type_=Uuid()),
+    bindparam("account_id", type_=Uuid()),
+    bindparam("last_seen_at", type_=DeviceState.last_seen_at.type),
+)
+
+_STATE: Any = DeviceState.__table__
+_OWN = and_(
+    _STATE.c.organisation_id == bindparam("of_organisation"),
+    _STATE.c.device_id == bindparam("of_device"),
+)
+_ENROLLED = and_(Device.organisation_id == DeviceState.organisation_id, Device.id == DeviceState.device_id)
+_LOCKED = (
+    select(
+        *(DeviceState.account_id, DeviceState.next_number, DeviceState.used_numbers),
+        select(Head.seq).where(Head.organisation_id == DeviceState.organisation_id).scalar_subquery(),
+        *(Device.account_id, Device.status, Device.surrender),
+    )
+    .outerjoin(
+        Device,
+        and_(Device.organisation_id == DeviceState.organisation_id, Device.id == DeviceState.device_id),
+    )
+    .where(_OWN)
+    .with_for_update(of=DeviceState)
+)
 
 
 async def release_device(session: AsyncSession, device: LockedDevice, used: Collection[int]) -> None:
@@ -109,12 +142,12 @@ async def release_device(session: AsyncSession, device: LockedDevice, used: Coll
         "used_numbers": orjson.dumps(ahead).decode() if ahead else None,
     }
     if not device.absent:
-        values |= {"app": device.app, "last_seen_at": now(), "pushes": DeviceState.pushes + 1}
-    await session.execute(
-        update(DeviceState)
-        .where(
-            DeviceState.organisation_id == device.organisation_id, DeviceState.device_id == device.device_id
-        )
-        .values(**values)
-        .execution_options(synchronize_session=False)
-    )
+        values |= {"app": device.app, "last_seen_at": now()}
+    of = {"of_organisation": device.organisation_id, "of_device": device.device_id}
+    # Past the session, which would first write what the commands have left.
+    connection = await session.connection()
+    await connection.execute(_CARRIED_ON if device.absent else _PUSHED, {**values, **of})
+
+
+_CARRIED_ON = update(_STATE).where(_OWN)
+_PUSHED = _CARRIED_ON.values(pushes=_STATE.c.pushes + 1)

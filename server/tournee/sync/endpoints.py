@@ -89,7 +89,8 @@ class Sync:
         ids = {outcome.record_id for outcome in answer.outcomes if outcome.record_id is not None}
         unread = list(ids - answer.records.keys())
         records = {**answer.records, **await records_now(self.kernel.database, actor, unread)}
-        outcomes = ",".join(outcome.message_body(records) for outcome in answer.outcomes)
+        said = zip(answer.outcomes, answer.bodies, strict=True)
+        outcomes = ",".join([outcome.message_body(records, body) for outcome, body in said])
         number = "null" if answer.next_number is None else answer.next_number
         return _json(f'{{"outcomes":[{outcomes}],"checkpoint":{answer.checkpoint},"nextNumber":{number}}}')
 

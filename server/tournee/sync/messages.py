@@ -131,7 +131,7 @@ def as_record(entity: str, document: str) -> str:
 class Outcome:
     """What became of an operation; `fields` are those that do not stand as they were sent."""
 
-    id: str | None
+    id: UUID | str | None
     status: str
     seq: int | None = None
     code: str | None = None
@@ -142,7 +142,7 @@ class Outcome:
     record_id: UUID | None = None
 
     def stored(self) -> str:
-        kept = {name: value for name, value in vars(self).items() if value not in (None, [])}
+        kept = {name: value for name, value in vars(self).items() if value}
         return orjson.dumps(kept).decode()
 
     @staticmethod
@@ -155,9 +155,9 @@ class Outcome:
             values["status"] = "duplicate"
         return Outcome(**values)
 
-    def message_body(self, records: Mapping[UUID, str]) -> str:
-        """The outcome as JSON, with the record as it now stands."""
-        body = orjson.dumps(
+    def body(self) -> str:
+        """The outcome as JSON but for its record."""
+        return orjson.dumps(
             {
                 "id": self.id,
                 "status": self.status,
@@ -168,11 +168,14 @@ class Outcome:
                 "conflict": self.conflict,
             }
         ).decode()
+
+    def message_body(self, records: Mapping[UUID, str], body: str | None = None) -> str:
+        """The outcome as JSON, with the record as it now stands."""
         record = "null"
         if self.record_id is not None:
             gone = f'{{"entity":"{self.entity}","id":"{self.record_id}","removed":true}}'
             record = records.get(self.record_id, gone)
-        return f'{body[:-1]},"record":{record}}}'
+        return f'{(body or self.body())[:-1]},"record":{record}}}'
 
 
 def rejected(id: str | None, refusal: Refused) -> Outcome:

@@ -7,6 +7,7 @@ QUARANTINED for an engineer, FOLLOWS for one of those two, SURRENDERED for a man
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -114,18 +115,21 @@ async def missing_parent(batch: Batch, operation: PushedOperation, refusal: Base
     return None
 
 
+_PARKED: Any = ParkedOperation.__table__
+
+
 async def write_parked(batch: Batch) -> None:
     decided = {operation.id for operation, _ in batch.decided}
     gone = [id for id in {*batch.unparked, *decided} if id in batch.parked]
     if gone:
-        await batch.tx.session.execute(
-            delete(ParkedOperation)
-            .where(
-                ParkedOperation.organisation_id == batch.device.organisation_id,
-                ParkedOperation.operation_id.in_(gone),
+        # Past the session, which would first write what the commands have left.
+        connection = await batch.tx.session.connection()
+        await connection.execute(
+            delete(_PARKED).where(
+                _PARKED.c.organisation_id == batch.device.organisation_id,
+                _PARKED.c.operation_id.in_(gone),
             )
-            .execution_options(synchronize_session=False)
         )
     same = {"organisation_id": batch.device.organisation_id, "device_id": batch.device.device_id}
     rows = [row for id, row in batch.to_park.items() if id not in decided]
-    await insert_many(batch.tx.session, ParkedOperation.__table__, rows, same)
+    await insert_many(batch.tx.session, _PARKED, rows, same)

@@ -16,9 +16,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from tournee.kernel.actor import Actor
+from tournee.kernel.behind import Behind
 from tournee.kernel.command import Kernel, is_transient
 from tournee.kernel.errors import SchemaTooNew
-from tournee.kernel.log import head_seq
+from tournee.kernel.log import Entry, head_seq
 from tournee.kernel.transaction import Transaction
 from tournee.sync import deciding
 from tournee.sync.batch import Batch, Carefulness, Commands
@@ -45,6 +46,8 @@ class Answer:
     checkpoint: int
     next_number: int | None
     records: Mapping[UUID, str]
+    # The outcomes as JSON but for their records.
+    bodies: Sequence[str]
     made: frozenset[UUID] = frozenset()
     waits_for: frozenset[UUID] = frozenset()
     began_at: int = 0
@@ -107,7 +110,7 @@ async def _from_the_future(kernel: Kernel, actor: Actor, device_id: UUID, raw: S
         Outcome(id if isinstance(id, str) else None, "parked", code=refusal.code, message=refusal.message)
         for id in ids
     ]
-    return Answer(outcomes, head, number, {})
+    return Answer(outcomes, head, number, {}, [outcome.body() for outcome in outcomes])
 
 
 async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
@@ -118,11 +121,22 @@ async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
         await deciding.run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
     batch.pass_settled()
     await replay(batch)
-    checkpoint = await _commit(batch)
+    return await _commit(batch, incoming)
+
+
+def _answer(batch: Batch, incoming: Incoming) -> Answer:
+    """What will be answered once it is committed."""
     outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in incoming.slots]
-    made, parents = frozenset(batch.tx.notes.awaited), frozenset(batch.waits_for.values())
-    number, began_at = batch.device.next_number, batch.device.head
-    return Answer(outcomes, checkpoint, number, _records(batch), made, parents, began_at)
+    return Answer(
+        outcomes=outcomes,
+        checkpoint=batch.device.head,
+        next_number=batch.device.next_number,
+        records=_records(batch),
+        bodies=[outcome.body() for outcome in outcomes],
+        made=frozenset(batch.tx.notes.awaited),
+        waits_for=frozenset(batch.waits_for.values()),
+        began_at=batch.device.head,
+    )
 
 
 def _records(batch: Batch) -> dict[UUID, str]:
@@ -134,16 +148,24 @@ def _records(batch: Batch) -> dict[UUID, str]:
     return {id: as_record(type(row).__name__, documents[id]) for id, row in rows.items() if not row.deleted}
 
 
-async def _commit(batch: Batch) -> int:
+async def _commit(batch: Batch, incoming: Incoming) -> Answer:
     """8. Receipts in the same transaction as their effects; then the log and the head row, last."""
     tx = batch.tx
     await tell(batch)
-    await tx.flush()
     await write_parked(batch)
     await release_device(tx.session, batch.device, batch.settled)
-    tx.before_commit = lambda entries, behind: write_receipts(batch, entries, behind)
+    answers: list[Answer] = []
+
+    async def finish(entries: Sequence[Entry], behind: Behind) -> None:
+        await write_receipts(batch, entries, behind)
+        # While they are written.
+        answers.append(_answer(batch, incoming))
+
+    tx.before_commit = finish
     last = await tx.commit()
-    if last is not None:
-        return last
-    async with tx.database.reading(tx.organisation_id) as session:
-        return await head_seq(session, tx.organisation_id)
+    (answer,) = answers
+    if last is None:
+        async with tx.database.reading(tx.organisation_id) as session:
+            last = await head_seq(session, tx.organisation_id)
+    answer.checkpoint = last
+    return answer

@@ -30,7 +30,7 @@ async def _knew(tx: Transaction, run: ChecklistRun) -> bool:
     base = tx.current.base
     if base is None or tx.is_new(run):
         return True
-    made, device, _ = tx.clocks[run.id]["*"]
+    made, device, _ = tx.clocks.made(run.id)
     if made > base:
         return bool(device == str(tx.current.device_id))
     if await tx.session.scalar(held_at(tx.actor, run.scopes(), base)) is None:
