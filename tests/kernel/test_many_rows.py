@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+import contextlib
+from uuid import UUID, uuid4
 
+import orjson
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from tests.house import House
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
-from tournee.kernel.database import UnloggedWrite, now
+from tournee.kernel.database import UnloggedWrite, new_id, now
 from tournee.kernel.errors import Invalid, NotFound
+from tournee.kernel.log import Edge, Record
 from tournee.kernel.transaction import Operation, Transaction
 
 CREATE, UPDATE = COMMANDS["createCustomer"], COMMANDS["updateCustomer"]
@@ -100,3 +103,81 @@ async def test_a_command_that_changes_a_row_again_and_again_logs_each_time(house
 
     await house.kernel.transact(house.actor(), work)
     assert len(await house.changes(customer.id)) == 1 + 3
+
+
+ODD = [
+    'a "quoted" word',
+    "back\\slash \\n \\\\ and \\u0041",
+    "line\nfeed\ttab\r",
+    "{braces, commas}",
+    "NULL",
+    "null",
+    " ",
+    "ünï ☃ 🚐 \u2028",
+    "'; DROP TABLE customer; --",
+    "\x01\x1f\x7f",
+    None,
+]
+
+
+async def test_texts_arrive_as_they_were_sent_however_odd(house: House) -> None:
+    made = [{"id": str(new_id()), "name": f"Demo {number}", "notes": text} for number, text in enumerate(ODD)]
+    tags = [text for text in ODD if text is not None]
+
+    async def work(tx: Transaction) -> None:
+        for values in made:
+            await CREATE.run(tx, CREATE.parse(values), operation("createCustomer"))
+
+    async def edit(tx: Transaction) -> None:
+        for values in made:
+            change = UPDATE.parse({"customerId": values["id"], "phone": "1", "tags": tags})
+            await UPDATE.run(tx, change, operation("updateCustomer"))
+
+    await house.kernel.transact(house.actor(), work)
+    await house.kernel.transact(house.actor(), edit)
+    async with house.reading() as session:
+        rows = {str(row.id): row for row in await session.scalars(select(Customer))}
+        documents = {str(id): text for id, text in await session.execute(select(Record.id, Record.document))}
+    for values in made:
+        row, document = rows[values["id"]], orjson.loads(documents[values["id"]])
+        assert (row.notes, row.tags) == (values["notes"], tags)
+        assert (document["notes"], document["tags"]) == (values["notes"], tags)
+        created, edited = await house.changes(row.id)
+        assert orjson.loads(created.after)["notes"] == values["notes"]
+        assert orjson.loads(edited.after)["tags"] == tags
+
+
+async def test_a_record_that_moves_leaves_the_scope_it_lay_in(house: House) -> None:
+    """Twice in one transaction, and once more in a part of it that is taken back."""
+    customer = (await house.run("createCustomer", name="Demo Hotel")).id
+    first, second, third = [
+        (await house.run("createSite", customerId=customer, name=f"Demo {number}")).id for number in range(3)
+    ]
+    asset = (await house.run("createAsset", siteId=first, name="Demo Lift")).id
+    move = COMMANDS["moveAsset"]
+
+    async def to(tx: Transaction, site: UUID) -> None:
+        payload = {"assetId": str(asset), "siteId": str(site)}
+        await move.run(tx, move.parse(payload), operation("moveAsset"))
+
+    async def work(tx: Transaction) -> None:
+        with contextlib.suppress(Invalid):
+            async with tx.savepoint():
+                await to(tx, third)
+                raise Invalid("Demo")
+        await to(tx, second)
+        with contextlib.suppress(Invalid):
+            async with tx.savepoint():
+                await to(tx, third)
+                raise Invalid("Demo")
+        rename = COMMANDS["updateAsset"]
+        payload = {"assetId": str(asset), "name": "Demo Hoist"}
+        await rename.run(tx, rename.parse(payload), operation("updateAsset"))
+
+    await house.kernel.transact(house.actor(), work)
+    async with house.reading() as session:
+        edges = (await session.execute(select(Edge.scope, Edge.open).where(Edge.record_id == asset))).all()
+        seq = await session.scalar(select(Record.seq).where(Record.id == asset))
+        seqs = set(await session.scalars(select(Edge.seq).where(Edge.record_id == asset)))
+    assert {(scope, is_open) for scope, is_open in edges} == {(first, False), (second, True)}
+    assert seqs == {seq}
