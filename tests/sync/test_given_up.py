@@ -20,7 +20,7 @@ from tournee.sync.given_up import purge_given_up
 from tournee.sync.messages import Outcome
 from tournee.sync.models import GivenUpRecord, ParkedOperation
 from tournee.sync.push import push
-from tournee.sync.reviving import revive_missed
+from tournee.sync.reviving import revive_for, revive_missed
 
 
 async def rows(house: House, model: Any) -> list[Any]:
@@ -59,6 +59,11 @@ class Family:
         (outcome,) = await self.device.push(self.parent)
         assert (outcome.status, outcome.code) == ("rejected", "NOT_FOUND")
         return outcome
+
+    async def codes(self) -> list[str]:
+        """Of what was refused by now, as the inbox tells it, but for the parent itself."""
+        found = [entry for entry in await undecided(self.house) if entry.command != "createSite"]
+        return [entry.theirs["code"] for entry in found]
 
     async def decide(self, outcome: Outcome, resolution: str) -> None:
         await self.house.run("resolveConflict", conflictId=outcome.conflict, resolution=resolution)
@@ -187,6 +192,62 @@ async def test_a_parent_that_broke_and_was_dismissed_takes_its_children_along(
     await house.run("resolveConflict", conflictId=entry.id, resolution="DISMISS")
     (refused,) = await undecided(house)
     assert (refused.theirs["code"], await rows(house, ParkedOperation)) == ("PARENT_REFUSED", [])
+
+
+async def test_a_parent_too_large_to_be_shown_takes_its_children_along_when_dismissed(
+    house: House, family: Family
+) -> None:
+    (parent,) = await family.device.push(
+        family.parent | {"input": family.parent["input"] | {"more": "x" * 100_000}}
+    )
+    await family.device.push(family.child())
+    (entry,) = await undecided(house)
+    assert [one["makes"] for one in entry.mine["operations"]] == [str(family.site)]
+    await family.decide(parent, "DISMISS")
+    assert (await family.codes(), await rows(house, ParkedOperation)) == (["PARENT_REFUSED"], [])
+
+
+async def test_a_malformed_parent_takes_its_children_along(house: House, family: Family) -> None:
+    other = await someone(house)
+    await other.push(family.child(other))
+    mine = family.child() | {"number": 1}
+    await family.device.push(mine)
+    malformed = family.parent | {"number": 2, "occurredAt": "today"}
+    answer = await family.device.push_all([malformed, family.child()])
+    assert [outcome.code for outcome in answer.outcomes] == ["INVALID", None]
+    assert await family.codes() == ["PARENT_REFUSED"]
+    # As the endpoint does it once the push is committed.
+    await revive_for(house.kernel, COMMANDS, house.organisation_id, answer.made, family.device.id)
+    await revive_missed(house.kernel, COMMANDS, family.device.actor, family.device.id, answer)
+    assert (await family.codes(), await rows(house, ParkedOperation)) == (["PARENT_REFUSED"] * 3, [])
+    (later,) = await family.device.push(family.child())
+    assert later.code == "PARENT_REFUSED"
+
+
+async def test_a_malformed_parent_that_is_corrected_in_the_same_push_has_its_children(
+    house: House, family: Family
+) -> None:
+    device = family.device
+    before = family.child()
+    corrected = device.operation("createSite", id=family.site, customerId=family.customer, name="Demo House")
+    answer = await device.push_all([family.parent | {"occurredAt": "today"}, before, corrected])
+    await revive_missed(house.kernel, COMMANDS, device.actor, device.id, answer)
+    assert (len(await rows(house, Contact)), await family.codes()) == (1, [])
+    (later,) = await device.push(family.child())
+    assert later.status == "applied"
+
+
+async def test_a_malformed_repetition_of_what_waits_here_gives_nothing_up(
+    house: House, family: Family
+) -> None:
+    device = family.device
+    customer = new_id()
+    parent = device.operation("createSite", id=family.site, customerId=customer, name="Demo House")
+    await device.push(family.parent | {"input": {}}, parent, family.child(customerId=customer))
+    await device.push(parent | {"occurredAt": "today"})
+    assert [one.reason for one in await rows(house, ParkedOperation)] == ["PARENT", "PARENT"]
+    await house.run("createCustomer", id=customer, name="Demo Hotel")
+    assert (len(await rows(house, Contact)), await rows(house, GivenUpRecord)) == (1, [])
 
 
 async def test_what_was_given_up_is_forgotten_in_the_end(house: House, family: Family) -> None:

@@ -19,6 +19,7 @@ from tournee.sync.models import ParkedOperation
 from tournee.sync.parking import operations
 from tournee.sync.surrender import settle
 from tournee.sync.surrendered import carry_out
+from tournee.sync.telling import shown_to_make
 
 
 def against_retrying(situation: Situation) -> list[str]:
@@ -48,7 +49,7 @@ async def dismiss(tx: Transaction, situation: Situation, _do: ResolveConflict) -
     """Leave it without effect; the conflict keeps what it was. What waits for a record that it was to make
     is refused in turn."""
     conflict = situation.conflict
-    await give_up(tx, [operation.get("input") for operation in conflict.mine["operations"]])
+    await give_up(tx, [shown_to_make(operation) for operation in conflict.mine["operations"]])
     if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
         dismissed = [
             (one, Outcome(str(one.id), "rejected", code="DISMISSED")) for one in await _queue(tx, conflict)

@@ -59,6 +59,8 @@ class Batch:
     given_up: dict[UUID, bool] = field(default_factory=dict)
     # What waits because of an error of ours.
     stopped: set[UUID] = field(default_factory=set)
+    # Records that malformed operations of this push were to make.
+    lost: set[UUID] = field(default_factory=set)
     unparked: list[UUID] = field(default_factory=list)
     to_park: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     # Units that somebody in the office must hear of.
@@ -156,6 +158,12 @@ class Batch:
         """Whether it has waited for as long as anything may."""
         parked = self.parked.get(unit[0].id)
         return parked is not None and self.patience is not None and parked.received_at < self.patience
+
+    def lose(self, malformed: Iterable[tuple[UUID | None, UUID]]) -> None:
+        """What malformed operations were to make will not come, but where something else here makes it."""
+        self.lost = {record for operation, record in malformed if operation not in self.parked}
+        self.lost -= self.tx.notes.new
+        self.given_up.update(dict.fromkeys(self.lost, True))
 
     @property
     def will_not_come(self) -> set[UUID]:

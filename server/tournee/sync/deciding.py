@@ -12,7 +12,7 @@ from tournee.kernel.errors import Conflict, OperationReused, ParentRefused, Refu
 from tournee.kernel.transaction import Operation
 from tournee.sync.batch import Batch
 from tournee.sync.following import stopped_before
-from tournee.sync.given_up import made_by
+from tournee.sync.given_up import id_in
 from tournee.sync.messages import Outcome, PushedOperation, rejected
 from tournee.sync.models import FOLLOWS
 from tournee.sync.parking import keep_waiting, missing_parent, operations, still_waiting
@@ -178,5 +178,5 @@ def _note_refused(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) 
     _note(batch, results)
     batch.refused.append(results)
     if any(outcome.code == ParentRefused.code for _, outcome in results):
-        made = (made_by(operation.input) for operation, _ in results)
+        made = (id_in(operation.input) for operation, _ in results)
         batch.given_up.update((id, True) for id in made if id is not None)

@@ -1,6 +1,7 @@
 """Records that will not come: the operation that was to make them was refused, and somebody left it at that.
 
-As long as the refusal may be decided otherwise (RETRY), what names such a record waits.
+As long as the refusal may be decided otherwise (RETRY), what names such a record waits. About one that was
+malformed nobody decides: its device has forgotten it.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from tournee.kernel.transaction import Transaction
 from tournee.sync.models import GivenUpRecord
 
 
-def made_by(input: Any) -> UUID | None:
-    """The record that an operation with this input makes, where the device has named it."""
-    named = input.get("id") if isinstance(input, dict) else None
+def id_in(value: Any) -> UUID | None:
+    """The `id` that this names, where it does: in an input, that of the record which the operation makes."""
+    named = value.get("id") if isinstance(value, dict) else None
     try:
         return UUID(named) if isinstance(named, str) else None
     except ValueError:
         return None
 
 
-async def give_up(tx: Transaction, inputs: Iterable[Any]) -> None:
-    """What waits for the records of these operations is refused, right after the commit."""
-    ids = sorted({id for input in inputs if (id := made_by(input)) is not None})
+async def give_up(tx: Transaction, records: Iterable[UUID | None]) -> None:
+    """What waits for these records is refused, right after the commit."""
+    ids = sorted({id for id in records if id is not None})
     rows = [{"record_id": id, "given_up_at": now()} for id in ids]
     same = {"organisation_id": tx.organisation_id}
     await insert_many(tx.session, GivenUpRecord.__table__, rows, same, replacing=("given_up_at",))

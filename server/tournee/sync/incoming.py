@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from tournee.kernel.errors import OperationReused, Refused
+from tournee.sync.given_up import id_in
 from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, read_operations, rejected
 
 
@@ -21,6 +22,8 @@ class Incoming:
     settled: frozenset[int]
     # Units with a member that could not be read, so that none of the others may run.
     broken: frozenset[UUID]
+    # Those that could not be read: the operation's id, where that can be, and the record it was to make.
+    malformed: tuple[tuple[UUID | None, UUID], ...]
 
     @property
     def is_nameless(self) -> bool:
@@ -47,20 +50,29 @@ def read_slots(raw: Sequence[Any], schema: int) -> list[Outcome | PushedOperatio
 def read_batch(raw: Sequence[Any], schema: int) -> Incoming:
     """1. Read each operation by itself; the same operation twice counts once."""
     slots = read_slots(raw, schema)
+    malformed = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
     first: dict[UUID, PushedOperation] = {}
     for place, slot in enumerate(slots):
         if isinstance(slot, PushedOperation):
             earlier = first.setdefault(slot.id, slot)
             if earlier.payload_hash != slot.payload_hash:
                 slots[place] = rejected(str(slot.id), OperationReused())
-    refused = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
+    unread = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
     carried_out = {operation.number for operation in first.values()}
     return Incoming(
         slots=slots,
         operations=sorted(first.values(), key=lambda operation: operation.number),
         settled=frozenset(_numbers(raw) - carried_out),
-        broken=frozenset(_units(refused)),
+        broken=frozenset(_units(unread)),
+        malformed=tuple(_to_make(malformed)),
     )
+
+
+def _to_make(malformed: Iterable[Any]) -> Iterable[tuple[UUID | None, UUID]]:
+    for item in malformed:
+        record = id_in(item.get("input")) if isinstance(item, dict) else None
+        if record is not None:
+            yield id_in(item), record
 
 
 def _numbers(raw: Sequence[Any]) -> set[int]:

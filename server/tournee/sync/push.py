@@ -120,6 +120,7 @@ async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
     for unit in units(incoming.operations, batch.is_used):
         await deciding.run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
     batch.pass_settled()
+    batch.lose(incoming.malformed)
     await replay(batch)
     return await _commit(batch, incoming)
 

@@ -18,7 +18,7 @@ from tournee.kernel.database import now
 from tournee.kernel.errors import Blocked, Invalid, NotOffline, TransitionNotAllowed, UnknownCommand
 from tournee.kernel.inputs import Limits
 from tournee.kernel.transaction import Operation, Transaction
-from tournee.sync.given_up import give_up
+from tournee.sync.given_up import give_up, id_in
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.surrender import settle, waiting
 
@@ -61,7 +61,7 @@ async def dismiss_surrendered_work(tx: Transaction, actor: Actor, do: DismissSur
     conflict, device, queue = await _undecided(tx, do.conflict_id)
     decided = [(one, Outcome(str(one.id), "rejected", code="DISMISSED")) for one in _named(conflict, queue)]
     await settle(tx, device, decided)
-    await give_up(tx, [operation.input for operation, _ in decided])
+    await give_up(tx, [id_in(operation.input) for operation, _ in decided])
     _close(conflict, actor, Resolution.KEEP_THEIRS, do.note)
     return conflict
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -18,7 +18,7 @@ from tournee.kernel.errors import Unfinished
 from tournee.kernel.operation import Operation
 from tournee.sync.batch import Batch
 from tournee.sync.following import followers
-from tournee.sync.given_up import give_up, made_by
+from tournee.sync.given_up import give_up, id_in
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import ParkedOperation
 from tournee.sync.parking import operations
@@ -34,7 +34,7 @@ async def tell(batch: Batch) -> None:
     await _remind(batch)
     waiting = followers(batch)
     fresh = [one for one in waiting if one.operation_id in batch.to_park]
-    if not batch.refused and not batch.quarantined and not fresh:
+    if not (batch.refused or batch.quarantined or fresh or batch.lost):
         return
     operation = Operation(_COMMAND, now(), device_id=batch.device.device_id)
     async with batch.tx.running(operation):
@@ -42,9 +42,8 @@ async def tell(batch: Batch) -> None:
             entry = await batch.tx.add(_refused(batch, refused))
             for _, outcome in refused:
                 outcome.conflict = str(entry.id)
-        gone = batch.will_not_come
-        inputs = [operation.input for unit in batch.refused for operation, _ in unit]
-        await give_up(batch.tx, [input for input in inputs if made_by(input) in gone])
+        refused_for_good = {id_in(one.input) for unit in batch.refused for one, _ in unit}
+        await give_up(batch.tx, (refused_for_good & batch.will_not_come) | batch.lost)
         await _name_followers(batch, fresh)
         for unit in batch.quarantined:
             await _quarantine(batch, unit, waiting)
@@ -144,7 +143,8 @@ def of_no_use(device: Device, sent: Any, outcome: Outcome, schema: int) -> Confl
         text, whole = orjson.dumps(sent, option=orjson.OPT_SORT_KEYS), isinstance(sent, dict)
     except orjson.JSONEncodeError:
         text, whole = b"It was nested too deeply to be shown.", False
-    short = {"content": text[:_SHORT].decode("utf-8", "ignore")}
+    made = id_in(sent.get("input")) if isinstance(sent, dict) else None
+    short = {"content": text[:_SHORT].decode("utf-8", "ignore")} | _makes(made)
     shown: dict[str, Any] = sent if whole and len(text) <= _LONGEST else short
     command = shown.get("command")
     return Conflict(
@@ -179,10 +179,21 @@ def _shown(operation: PushedOperation) -> dict[str, Any]:
     """The operation as it was sent, as far as every place that keeps it can write it again."""
     if len(orjson.dumps(operation.raw)) > _LONGEST:
         told = {"id": str(operation.id), "number": operation.number, "command": operation.command}
+        told |= _makes(id_in(operation.input))
     else:
         told = operation.raw
     shown: dict[str, Any] = _clean(told)
     return shown
+
+
+def _makes(record: UUID | None) -> dict[str, str]:
+    """Of an operation that is too large to be shown, what others may wait for."""
+    return {} if record is None else {"makes": str(record)}
+
+
+def shown_to_make(shown: Mapping[str, Any]) -> UUID | None:
+    """The record that an operation makes, as an entry of the inbox tells it."""
+    return id_in(shown.get("input")) or id_in({"id": shown.get("makes")})
 
 
 def _clean(value: Any) -> Any:
