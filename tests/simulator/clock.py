@@ -16,6 +16,7 @@ import jwt.api_jwt
 import tournee.auth.authenticate
 import tournee.auth.standings
 import tournee.kernel.database
+import tournee.sync.stream
 
 BEGINNING = datetime(2026, 3, 2, 7, tzinfo=UTC)
 
@@ -82,6 +83,7 @@ def simulated_time() -> Iterator[None]:
         (tournee.kernel.database, "uuid_utils", SimpleNamespace(compat=SimpleNamespace(uuid7=new_id))),
         (tournee.auth.authenticate, "time", SimpleNamespace(monotonic=_seconds)),
         (tournee.auth.standings, "time", SimpleNamespace(monotonic=_seconds)),
+        (tournee.sync.stream, "time", SimpleNamespace(monotonic=_seconds, time=_seconds)),
         (jwt.api_jwt, "datetime", _Time),
     ]
     # The function's code is replaced, not its name: columns hold it as their default.

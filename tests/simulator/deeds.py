@@ -43,6 +43,8 @@ class Deeds:
         self.bugs: Counter[str] = Counter()
         # What waited for a record: its place in the order is after that.
         self.waited: set[str] = set()
+        # Whether what still waits goes on without what it waits for.
+        self.is_overdue = False
         self._made_by: dict[str, str] = {}
         # What the office decided about those that had no effect.
         self.settled: dict[str, str] = {}
@@ -236,14 +238,18 @@ class Deeds:
     def _is_orphan(self, deed: Deed) -> bool:
         """Whether it is about something whose making was not accepted, or follows what hit a bug of ours; but
         as long as that is undecided, it waits."""
+        parked = still_parked(self).keys()
         stopped = [other.id for other in self._stopped_before(deed)]
-        if stopped:
-            return still_parked(self).keys().isdisjoint(stopped)
+        if stopped and parked.isdisjoint(stopped):
+            return True
         for value in deed.input.values():
             maker = self.all.get(self._made_by.get(str(value), ""))
             if maker is not None and maker is not deed:
                 refused = maker.outcome is not None and maker.outcome["status"] == "rejected"
-                stuck = maker.id in self.crashed and not self.company.chronicle.of_operation[maker.id]
+                # Done late, it may be for somebody who sees nothing of it any more.
+                seen = sight(self.company.chronicle.rows, deed.account)
+                undecided = maker.id in parked and not self.is_overdue
+                stuck = maker.id in self.crashed and not undecided and str(value) not in seen
                 if refused or stuck:
                     return True
         return False

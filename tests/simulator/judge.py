@@ -15,6 +15,7 @@ from tests.simulator.crashes import TRAPS
 from tests.simulator.cursors import Cursors
 from tests.simulator.deeds import Deeds
 from tests.simulator.device import KIND, Deed, Device, Document
+from tests.simulator.followers import Follower
 from tests.simulator.history import forget_history
 from tests.simulator.inbox import check_decided, check_waiting, still_parked
 from tests.simulator.leaving import check_surrendered
@@ -100,7 +101,7 @@ class Judge:
                 require(device.revoked, "only a revoked device hands in its work so", device.name)
                 check_surrendered(request.about[1], answer.body["outcomes"])
             elif answer.status == 200:
-                check = self._check_push if request.path == "/sync/push" else self._check_page
+                check = self._check_push if request.path == "/sync/push" else self.check_page
                 check(request, answer, self.company_of(device))
                 require(
                     not device.revoked, "a revoked device gets nothing more", f"{device.name}: {request.path}"
@@ -147,7 +148,7 @@ class Judge:
                     answer.raw[:400],
                 )
 
-    def _check_page(self, request: Request, answer: Answer, company: Company) -> None:
+    def check_page(self, request: Request, answer: Answer, company: Company) -> None:
         page = answer.body
         self.counts["pages"] += 1
         self._cursors.check(request, page, company)
@@ -200,11 +201,11 @@ class Judge:
 
     # -- after a completed pull -------------------------------------------------------------------------
 
-    def compare(self, company: Company, device: Device) -> None:
+    def compare(self, company: Company, device: Device | Follower) -> None:
         """The copy is what the account may see, no row more, no row less, every field."""
         self.counts["copies compared"] += 1
         seen = sight(company.chronicle.rows, device.account)
-        copy = device.rows()
+        copy = device.rows() if isinstance(device, Device) else device.rows
         if copy == seen:
             return
         missing = [f"{seen[id][KIND]} {id}" for id in sorted(seen.keys() - copy.keys())]
@@ -221,6 +222,7 @@ class Judge:
     def check_waiting(self) -> None:
         for company in self.companies:
             check_waiting(self.deeds[company.mark])
+            self.deeds[company.mark].is_overdue = True
 
     # -- when all is quiet ------------------------------------------------------------------------------
 

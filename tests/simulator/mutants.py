@@ -20,7 +20,7 @@ from tournee.conflicts import operations
 from tournee.kernel import clocks, finding, horizon, publishing, tail, transaction, visibility
 from tournee.stock import booking
 from tournee.stock.commands import movements
-from tournee.sync import deciding, given_up, moved, pull, push, restored, snapshot, surrender
+from tournee.sync import deciding, door, given_up, moved, pull, push, restored, snapshot, stream, surrender
 from tournee.work import facts
 
 
@@ -107,5 +107,8 @@ MUTANTS = (
     Mutant("a reversal leaves the level as it is", booking, "record", "await derive(tx, level, movement)",
            "await derive(tx, level, movement) if movement.reverses_id is None else None", movements),
     Mutant("a movement that is told again is refused", booking, "record", "await known(tx, movement)", "None", movements),
+    Mutant("a stream goes on where the log is now", stream, "events", "cursor = self.cursors.decode(text, actor) if text else None",
+           "cursor = (await self.feed.pull(actor, None)).cursor if text else None", stream.Stream),
+    Mutant("a stream outlives its device", door, "enter", "if self.authenticator is not None:", "if False:", door.Door),
     Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or", transaction),
 )  # fmt: skip

@@ -150,14 +150,14 @@ async def _call(app: Any, request: Request) -> Answer:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await app(_scope(request, body, form=form), receive, send)
+    await app(scope_of(request, body, form=form), receive, send)
     start = next(message for message in sent if message["type"] == "http.response.start")
     headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
     raw = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
     return Answer(start["status"], headers, raw)
 
 
-def _scope(request: Request, body: bytes, *, form: bool) -> dict[str, Any]:
+def scope_of(request: Request, body: bytes, *, form: bool) -> dict[str, Any]:
     headers = [
         (b"authorization", f"{request.scheme} {request.token}".encode()),
         (b"content-type", b"application/x-www-form-urlencoded" if form else b"application/json"),

@@ -12,6 +12,7 @@ from tests.simulator.clock import Clock, running
 from tests.simulator.crashes import TRAPS
 from tests.simulator.device import Deed, Device
 from tests.simulator.field import Fieldwork, desk_work
+from tests.simulator.followers import Followers
 from tests.simulator.judge import Judge
 from tests.simulator.leaving import leave
 from tests.simulator.network import Network
@@ -62,6 +63,7 @@ class Simulation:
         self.repairs = Repairs(self, seed)
         self.backups = Backups(self, seed)
         self.reversals = Reversals(self, seed)
+        self.followers = Followers(self, seed)
         self.step = 0
 
     async def run(self) -> None:
@@ -77,6 +79,7 @@ class Simulation:
                 self.network.perfect = self.dice.random() < 0.8
                 await self._pull(company, device, 1000)
         self.network.perfect = False
+        self.followers.begin()
         for self.step in range(1, STEPS + 1):
             self.clock.advance(timedelta(seconds=self.dice.randint(1, 90)))
             await self.network.tick()
@@ -84,7 +87,9 @@ class Simulation:
             await self.repairs.step()
             await self.backups.step()
             await self.reversals.step()
+            await self.followers.step()
         await self._calm_down()
+        await self.followers.end()
         self.judge.close()
         self.trace.add(f"ends at {self.ours.chronicle.seq} and {self.theirs.chronicle.seq}")
 
@@ -254,6 +259,8 @@ async def simulate(stage: Stage, seed: int, echo: bool = False) -> Report:
             await simulation.run()
         except Violation as violation:
             report.violation = violation
+        finally:
+            await simulation.followers.drop_all()
     report.hash = simulation.trace.hash
     report.lines = simulation.trace.lines
     report.counts = simulation.judge.counts

@@ -27,13 +27,20 @@ from tournee.settings import Settings
 PROCESSES = 2
 # Long enough that a delayed request still finds its token good, short enough that tokens run out.
 TOKEN_SECONDS = 4 * 3600
+# By the clock of the machine a stream would speak up sooner in one run than in another.
+HEARTBEAT_SECONDS = 10**6
 
 
 class Stage:
     """The applications, and a connection of one's own to see what they have written."""
 
     def __init__(self, url: str, directory: Path) -> None:
-        self.settings = Settings(database_url=url, directory=directory, access_token_seconds=TOKEN_SECONDS)
+        self.settings = Settings(
+            database_url=url,
+            directory=directory,
+            access_token_seconds=TOKEN_SECONDS,
+            heartbeat_seconds=HEARTBEAT_SECONDS,
+        )
         self.url = url
         self.apps: list[Starlette] = self._start()
         self.is_sqlite = url.startswith("sqlite")

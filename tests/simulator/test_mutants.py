@@ -37,6 +37,8 @@ CAUGHT_BY = {
     "a step that follows a lost one is refused": 49,
     "a reversal leaves the level as it is": 48,
     "a movement that is told again is refused": 48,
+    "a stream goes on where the log is now": 26,
+    "a stream outlives its device": 26,
     "what is retried leaves no receipt": 16,
     "what is dismissed is not given up": 16,
 }
