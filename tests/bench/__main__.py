@@ -15,6 +15,7 @@ from tests.bench.idle import idle
 from tests.bench.importing import import_rate
 from tests.bench.push import push_rates
 from tests.bench.streams import streams
+from tests.ending import end_tidily
 
 # What each benchmark prints, so that ONLY can choose without running.
 BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
@@ -41,4 +42,5 @@ async def main(only: str) -> int:
 
 
 if __name__ == "__main__":
+    end_tidily()
     sys.exit(asyncio.run(main(os.environ.get("ONLY", ""))))

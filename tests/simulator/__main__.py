@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from tests.ending import end_tidily
 from tests.simulator.running import Total, complain, play, processes, spread
 
 
@@ -56,4 +57,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_tidily()
     sys.exit(main())

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import structlog
 
+from tests.ending import end_tidily
 from tests.simulator.clock import simulated_time
 from tests.simulator.crashes import trapped
 from tests.simulator.inline import without_threads
@@ -81,6 +82,7 @@ def _play_all(kind: str, seeds: Sequence[int], found: multiprocessing.Queue[Repo
             report.lines = report.lines[-40:] if report.violation else []
             found.put(report)
 
+    end_tidily()
     try:
         asyncio.run(main())
     except BaseException:  # noqa: BLE001 - the parent process tells it

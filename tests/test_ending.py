@@ -1,0 +1,71 @@
+"""Runs that start servers end them too when they are told to end, as at Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+POSTGRESQL = {"DATABASE": "postgresql", "PROCESSES": "1"}
+
+
+def marked(mark: str) -> Iterator[str]:
+    """The programs of the processes that have this in their environment."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (process / "environ").read_bytes():
+                yield (process / "comm").read_text().strip()
+        except OSError:
+            continue
+
+
+def _has_database(running: set[str]) -> bool:
+    return "postgres" in running and "initdb" not in running
+
+
+@pytest.mark.parametrize(
+    ("module", "asked", "sent"),
+    [
+        ("tests.simulator", {**POSTGRESQL, "SEED": "1"}, signal.SIGTERM),
+        ("tests.simulator", {**POSTGRESQL, "SEEDS": "8"}, signal.SIGTERM),
+        ("tests.simulator", {**POSTGRESQL, "SEEDS": "8"}, signal.SIGINT),
+        ("tests.bench", {"ONLY": "pull_idle_vs_noop_ratio"}, signal.SIGTERM),
+    ],
+    ids=["one seed", "workers", "workers at Ctrl-C", "bench"],
+)
+def test_what_a_run_has_started_ends_with_it(
+    module: str, asked: dict[str, str], sent: signal.Signals
+) -> None:
+    if not Path("/proc/self/environ").exists():
+        pytest.skip("Which processes are there is read from /proc.")
+    mark = f"ending-{uuid4()}"
+    run = subprocess.Popen(
+        [sys.executable, "-m", module],
+        env={**os.environ, **asked, "MARK": mark},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        while run.poll() is None and not _has_database(set(marked(mark))):
+            time.sleep(0.1)
+        assert run.poll() is None, "it ended before it had a database"
+        run.send_signal(sent)
+        assert run.wait(60) != 0
+        # What is told to end by the run as it ends may be a moment behind it.
+        for _ in range(100):
+            if not list(marked(mark)):
+                return
+            time.sleep(0.1)
+        pytest.fail(f"still there: {list(marked(mark))}")
+    finally:
+        run.kill()
