@@ -93,6 +93,7 @@ MUTANTS = (
     Mutant("one's own change is another's", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
     Mutant("a unit has no savepoint", deciding, "decide", "if careful:", "if False:"),
     Mutant("a gap does not wait", deciding, "run_unit", "fresh[0].number > expected", "False"),
+    Mutant("what follows a bug of ours is refused", deciding, "_refuse", "stopped is not None", "False"),
     Mutant("a fact on a plan that changed is refused", facts, "_judge", "if assigned and not changed:", "if assigned:"),
     Mutant("deletions are told as changes", tail, "_read", "None if deleted else document", "document"),
     Mutant("nobody remembers whose scopes changed", tail, "_read", "found.regrouped[account_id] = seq", "pass"),

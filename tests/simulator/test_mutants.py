@@ -27,6 +27,7 @@ CAUGHT_BY = {
     "one's own change is another's": 2,
     "a unit has no savepoint": 50,
     "a gap does not wait": 21,
+    "what follows a bug of ours is refused": 2066,
     "a fact on a plan that changed is refused": 50,
     "deletions are told as changes": 2,
     "nobody remembers whose scopes changed": 2,
