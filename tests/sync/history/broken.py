@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.simulator.mutants import MUTANTS, Mutant
-from tournee.kernel import engines, publishing
+from tournee.kernel import engines, publishing, transaction
 
 _HELD = """    head = await tx.session.execute(
         update(_HEAD)
@@ -24,6 +24,30 @@ _LET_GO = """    async with tx.database.writing(tx.organisation_id) as apart:
         await apart.commit()
         return int(head.scalar_one())
 """
+
+_HEAD_FIRST = "    last = await _take_head(tx)\n"
+# What others have written and not committed yet is not in it.
+_TOO_EARLY = """    await behind.arrived()
+    touched = await tx.rules.touched(tx.session, tx.organisation_id, tx.entries)
+    held = await tx.rules.held(tx.session, tx.organisation_id, touched) if touched else set()
+    class Early:
+        async def touched(self, *_):
+            return touched
+        async def held(self, *_):
+            return held
+    tx.rules = Early()
+    last = await _take_head(tx)
+"""
+
+# Locks on what is changed let few writers meet so: a test of its own makes them.
+EARLY = Mutant(
+    "memberships are worked out before the head row is taken",
+    publishing,
+    "publish",
+    _HEAD_FIRST,
+    _TOO_EARLY,
+    transaction,
+)
 
 _MUTANTS = (
     Mutant(
