@@ -20,6 +20,7 @@ CORPUS = {
 FEW = [*CORPUS, 1000]
 # There one takes twice as long; what differs between the two shows early.
 ON_POSTGRESQL = FEW[:2]
+_STORIES: dict[int, tuple[str, list[str]]] = {}
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -35,6 +36,8 @@ async def test_every_promise_is_kept(stage: Stage, seed: int) -> None:
     report = await simulate(stage, seed)
     assert report.violation is None, "\n".join([*report.lines[-30:], str(report.violation)])
     assert report.counts["pulls"]
+    if stage.database.is_sqlite:
+        _STORIES[seed] = report.hash, report.lines
     assert not [name for name in CORPUS.get(seed, []) if not report.counts[name]]
 
 
@@ -46,6 +49,7 @@ async def _told(seed: int) -> tuple[str, list[str]]:
 
 
 async def test_the_same_seed_tells_the_same_story() -> None:
-    one, again = await _told(49), await _told(49)
+    # Among others, where it was told with them, and in a database of its own.
+    one, again = _STORIES.get(49) or await _told(49), await _told(49)
     assert one[1] == again[1]
     assert one[0] == again[0]
