@@ -58,11 +58,17 @@ _REUSED = """
         )
     await insert_many(tx.session, Member.__table__, granted, own)
 """
+_TOGETHER = """
+    tx.before_commit = lambda entries, behind: write_receipts(batch, entries, behind)
+    tx.meanwhile = lambda: answers.append(_answer(batch, incoming))
+    last = await tx.commit()
+"""
 _APART = """
+    tx.meanwhile = lambda: answers.append(_answer(batch, incoming))
     last = await tx.commit()
     from tournee.kernel.behind import Behind
     async with Behind() as behind:
-        await finish(tx.entries, behind)
+        await write_receipts(batch, tx.entries, behind)
     await tx.session.commit()
 """
 _HEAD = "Cursor(cursor.epoch, cursor.seq), head > cursor.seq, progress"
@@ -72,9 +78,7 @@ _NOWHERE = "branch(Edge.seq, held, Edge.seq < 0),"
 
 MUTANTS = (
     Mutant("receipts are not looked at", deciding, "_known", "receipt is not None", "False"),
-    Mutant("receipts are written after the commit", push, "_commit",
-           "\n    tx.before_commit = finish\n    last = await tx.commit()\n",
-           _APART),
+    Mutant("receipts are written after the commit", push, "_commit", _TOGETHER, _APART),
     Mutant("edges stay open", publishing, "_write_edges", '"open": scope in lies', '"open": True'),
     Mutant("memberships are not ended", publishing, "_write_members", "if (account, scope) not in wanted", "if False"),
     Mutant("an ended membership is forgotten when it begins again", publishing, "_write_members",

@@ -13,6 +13,7 @@ from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.customers.models import Customer
 from tournee.kernel.behind import Behind
+from tournee.kernel.database import now
 from tournee.kernel.fields import document
 from tournee.kernel.log import Change, Record, dump
 from tournee.kernel.transaction import Transaction
@@ -54,10 +55,14 @@ async def _publish_with_a_sequence(tx: Transaction, behind: Behind) -> int:
     await behind.arrived()
     for entry in tx.entries:
         entry.seq = (await tx.session.execute(text("SELECT nextval('unsafe_sequence')"))).scalar_one()
+    at = now()
     await asyncio.sleep(0.002 * (tx.entries[0].seq % 4))
     await tx.session.execute(
         insert(Change.__table__),
-        [{"organisation_id": tx.organisation_id, **entry.values()} for entry in tx.entries],
+        [
+            {"organisation_id": tx.organisation_id, "recorded_at": at, **entry.values()}
+            for entry in tx.entries
+        ],
     )  # type: ignore[arg-type]
     await tx.session.execute(
         insert(Record.__table__),  # type: ignore[arg-type]

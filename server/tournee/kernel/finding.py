@@ -17,7 +17,7 @@ from tournee.kernel.clocks import Clocks, value_at, value_known
 from tournee.kernel.database import Database, Entity
 from tournee.kernel.errors import NotFound
 from tournee.kernel.flushing import write_entities
-from tournee.kernel.notes import Notes
+from tournee.kernel.notes import NOTES, Notes
 from tournee.kernel.operation import Operation
 from tournee.kernel.visibility import visible, was_visible
 
@@ -31,7 +31,8 @@ class Finding:
         self.database = database
         self.session = session
         self.actor = actor
-        self.notes = Notes()
+        # The session knows the notes and not the transaction: nothing here may hold itself in memory.
+        self.notes = session.info[NOTES] = Notes()
         self.clocks = Clocks(session, actor.organisation_id, is_sqlite=database.is_sqlite)
         self.ahead = Ahead(session, actor.organisation_id, is_sqlite=database.is_sqlite)
         self.operation: Operation | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NewType
 from uuid import UUID
@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Index, String, Text, Uuid, select, t
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tournee.kernel.database import Base, Entity, UTCDateTime, now
+from tournee.kernel.database import Base, Entity, UTCDateTime
 
 # A number of the log, where it stands beside others.
 Seq = NewType("Seq", int)
@@ -125,7 +125,6 @@ class Entry:
     before: dict[str, Any] | None
     after: dict[str, Any]
     seq: int = 0
-    recorded_at: datetime = field(default_factory=now)
 
     def values(self) -> dict[str, Any]:
         """Its row in the log but for what is the same for the whole transaction."""
@@ -141,7 +140,6 @@ class Entry:
             "before": None if self.before is None else dump(self.before),
             "after": dump(self.after),
             "occurred_at": self.occurred_at,
-            "recorded_at": self.recorded_at,
         }
 
     def stamp(self) -> list[Any]:

@@ -7,15 +7,20 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import event
 from sqlalchemy.orm.attributes import instance_state
 
-from tournee.kernel.database import Entity, UnloggedWrite
+from tournee.kernel.database import Entity, UnloggedWrite, WriteSession
 from tournee.kernel.fields import camel, check_texts, fields, values
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
 
 Scopes = frozenset[UUID]
 Kept = tuple[list[Entry], set[UUID], set[UUID], set[Entity], dict[UUID, dict[str, Any]], dict[UUID, Scopes]]
+
+
+# Under which a session finds them in its `info`.
+NOTES = "notes"
 
 
 class Notes:
@@ -36,9 +41,11 @@ class Notes:
     def hold(self, row: Entity) -> None:
         """Take note of a row that was just read and locked."""
         self.handed.add(row)
-        if row not in self.flushed and row.id not in self._seen:
-            self._seen[row.id] = vars(row).copy()
-            self._lay.setdefault(row.id, scopes_of(row))
+        held = vars(row)
+        id = held["id"]
+        if id not in self._seen and row not in self.flushed:
+            self._seen[id] = held.copy()
+            self._lay.setdefault(id, scopes_of(row))
 
     def forget(self, id: UUID) -> None:
         self._seen.pop(id, None)
@@ -54,7 +61,10 @@ class Notes:
     def take(self, operation: Operation, actor_id: UUID) -> None:
         """Compare each row that the command touched with what was last noted of it."""
         touched = {row for row in self.handed if instance_state(row).modified}
-        for row in sorted(touched | self.flushed, key=lambda row: row.id):
+        if self.flushed:
+            touched |= self.flushed
+        # One, mostly.
+        for row in sorted(touched, key=lambda row: row.id) if len(touched) > 1 else touched:
             entry = self._entry(row)
             if entry is not None:
                 before, after = entry
@@ -128,6 +138,15 @@ def scopes_of(row: Entity) -> Scopes:
     if row.deleted:
         return frozenset()
     return frozenset([scope for scope in row.scopes() if scope is not None])
+
+
+def _note_flushed(session: WriteSession, _context: object, _rows: object) -> None:
+    notes: Notes | None = session.info.get(NOTES)
+    if notes is not None:
+        notes.flushed.update(row for row in (*session.new, *session.dirty) if isinstance(row, Entity))
+
+
+event.listen(WriteSession, "before_flush", _note_flushed)
 
 
 @cache

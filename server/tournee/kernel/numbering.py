@@ -45,16 +45,23 @@ class Numbers:
         return (f"{self.prefix}{number}" for number in range(last - count + 1, last + 1))
 
 
-async def give_numbers(session: AsyncSession, organisation_id: UUID, entries: Iterable[Entry]) -> None:
-    """Number what a transaction has made, as its last write before the head row is taken.
-
-    Whoever takes a number makes all others wait for theirs until the commit. The rows themselves are
-    the transaction's own: nobody else can hold them, so no writer can deadlock here.
-    """
+def to_be_numbered(entries: Iterable[Entry]) -> dict[type[Entity], list[Entry]]:
+    """What a transaction has made that carries a number."""
     made: dict[type[Entity], list[Entry]] = {}
     for entry in entries:
         if entry.before is None and type(entry.row).numbers is not None:
             made.setdefault(type(entry.row), []).append(entry)
+    return made
+
+
+async def give_numbers(
+    session: AsyncSession, organisation_id: UUID, made: dict[type[Entity], list[Entry]]
+) -> None:
+    """Number them, as the last write before the head row is taken.
+
+    Whoever takes a number makes all others wait for theirs until the commit. The rows themselves are
+    the transaction's own: nobody else can hold them, so no writer can deadlock here.
+    """
     for model in sorted(made, key=lambda model: model.__tablename__):
         assert model.numbers is not None
         name, rows = model.numbers.field, []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -38,9 +39,15 @@ def _inputs(model: type[Entity], without: Collection[str]) -> list[Field]:
 
 async def _check_references(tx: Transaction, model: type[Entity], values: dict[str, Any]) -> None:
     """Every record a field names must be one the actor may see."""
-    for field in fields(model):
-        if field.references is not None and values.get(field.name) is not None:
-            await tx.find(BY_TABLE[field.references], values[field.name], field.wire)
+    for name, wire, other in _referring(model):
+        if values.get(name) is not None:
+            await tx.find(other, values[name], wire)
+
+
+@cache
+def _referring(model: type[Entity]) -> tuple[tuple[str, str, type[Entity]], ...]:
+    """The fields that name records, and of which entity."""
+    return tuple((one.name, one.wire, BY_TABLE[one.references]) for one in fields(model) if one.references)
 
 
 def creates(

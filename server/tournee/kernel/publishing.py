@@ -12,7 +12,7 @@ from sqlalchemy import select, text, update
 from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import insert_many, update_many
 from tournee.kernel.clocks import Clock
-from tournee.kernel.database import Entity
+from tournee.kernel.database import Entity, now
 from tournee.kernel.fields import document
 from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
 from tournee.kernel.notes import scopes_of
@@ -24,6 +24,7 @@ _HEAD: Any = Head.__table__
 _CHANGE: Any = Change.__table__
 _RECORD: Any = Record.__table__
 _EDGE: Any = Edge.__table__
+_PORTION = 250
 
 
 @dataclass
@@ -53,26 +54,35 @@ class _Written:
 
 
 async def publish(tx: Transaction, behind: Behind) -> int:
-    """Number the transaction's changes and write them; returns the head's new seq.
+    """Number the transaction's changes and write them, with what it has to write before it commits;
+    returns the head's new seq.
 
     The head row is taken last, by a statement of its own: after it only log, record, edge and
     member rows are written, so that seq order is commit order and no writer can deadlock here.
     """
     rows = _rows(tx.entries)
+    # Made while the last entities are written, and while the head is not yet held.
+    for one in rows:
+        one.document = dump(document(one.row))
+    tx.documents = {one.id: one.document for one in rows}
     await behind.arrived()
+    if not tx.database.is_sqlite:
+        await tx.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     # Their rows are locked by us, so these stand still.
     await tx.clocks.load([one.id for one in rows if not tx.is_new(one.row)])
     last = await _take_head(tx)
     for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
         entry.seq = number
-    changes = [entry.values() for entry in tx.entries]
-    await behind.send(insert_many(tx.session, _CHANGE, changes, {"organisation_id": tx.organisation_id}))
-    # Made while the log is written, which takes longer: the head is held no longer for it.
-    for one in rows:
-        one.document = dump(document(one.row))
-    tx.documents = {one.id: one.document for one in rows}
-    await _write_records(tx, rows, behind)
+    # What takes long to write goes early, what takes long to make goes late: while this process makes
+    # the next, the database writes.
     await _write_edges(tx, rows, behind)
+    if tx.before_commit is not None:
+        await tx.before_commit(tx.entries, behind)
+    changes = [entry.values() for entry in tx.entries]
+    same = {"organisation_id": tx.organisation_id, "recorded_at": now()}
+    await behind.send(insert_many(tx.session, _CHANGE, changes, same))
+    for start in range(0, len(rows), _PORTION):
+        await _write_records(tx, rows[start : start + _PORTION], behind)
     await behind.send(_write_members(tx, last))
     if not tx.database.is_sqlite:
         told = {"message": f"{tx.organisation_id}:{last}"}

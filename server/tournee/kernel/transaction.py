@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import event, inspect, text
+from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.actor import Actor
@@ -24,7 +23,7 @@ from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.fields import apply_defaults, present
 from tournee.kernel.finding import Finding
 from tournee.kernel.log import Entry
-from tournee.kernel.numbering import give_numbers
+from tournee.kernel.numbering import give_numbers, to_be_numbered
 from tournee.kernel.operation import Operation
 from tournee.kernel.publishing import publish
 from tournee.kernel.visibility import MembershipRules, visible, was_visible
@@ -42,10 +41,12 @@ class Transaction(Finding):
     ) -> None:
         super().__init__(database, session, actor)
         self.rules = rules
+        # Writes what needs the numbers of the changes.
         self.before_commit: Callable[[Sequence[Entry], Behind], Awaitable[None]] | None = None
+        # Makes ready what is wanted after the commit, while the database still writes.
+        self.meanwhile: Callable[[], None] | None = None
         # The wire form of what was written, once it is.
         self.documents: dict[UUID, str] = {}
-        event.listen(session.sync_session, "before_flush", self._before_flush)
 
     @property
     def entries(self) -> list[Entry]:
@@ -223,9 +224,6 @@ class Transaction(Finding):
         finally:
             self.current.command = self.session.info["command"] = outer
 
-    def _before_flush(self, session: Session, _context: object, _rows: object) -> None:
-        self.notes.flushed.update(row for row in (*session.new, *session.dirty) if isinstance(row, Entity))
-
     async def flush(self) -> None:
         """Send pending rows to the database, so that what it refuses is refused now."""
         async with Behind() as behind:
@@ -243,16 +241,21 @@ class Transaction(Finding):
         async with Behind() as behind:
             await self._flush_behind(behind)
             self.notes.require_complete()
-            if not self.database.is_sqlite:
-                await behind.send(self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE")))
             for row in {entry.row for entry in self.entries}:
                 if instance_state(row).expired_attributes:
                     await behind.send(self.session.refresh(row))
                     await behind.arrived()
-            await behind.send(give_numbers(self.session, self.organisation_id, self.entries))
+            made = to_be_numbered(self.entries)
+            if made:
+                await behind.send(give_numbers(self.session, self.organisation_id, made))
+                await behind.arrived()
             last = await publish(self, behind) if self.entries else None
-            if self.before_commit is not None:
+            if last is None and self.before_commit is not None:
                 await self.before_commit(self.entries, behind)
+            if self.meanwhile is not None:
+                self.meanwhile()
+        # They may hold this in memory, as closures do.
+        self.before_commit = self.meanwhile = None
         await self.session.commit()
         if last is not None:
             self.database.announce(self.organisation_id, last)

@@ -217,7 +217,7 @@ class Carefulness:
     everywhere: bool = False
 
     def with_unit(self, unit: Sequence[PushedOperation]) -> bool:
-        return self.everywhere or unit[0].id in self.units
+        return self.everywhere or (bool(self.units) and unit[0].id in self.units)
 
     def take_care_of(self, unit: Sequence[PushedOperation]) -> None:
         """Each start from the beginning costs the whole batch, so there are only a few."""

@@ -24,7 +24,8 @@ class StartOver(Exception):
 
 async def run_unit(batch: Batch, unit: list[PushedOperation], *, broken: bool) -> None:
     fresh = [operation for operation in unit if not _known(batch, operation)]
-    batch.settled.update(operation.number for operation in unit if operation not in fresh)
+    if len(fresh) < len(unit):
+        batch.settled.update(operation.number for operation in unit if operation not in fresh)
     batch.pass_settled()
     if not fresh:
         return

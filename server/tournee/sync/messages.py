@@ -33,10 +33,10 @@ class _Envelope:
     base: Annotated[int | None, Limits(minimum=0, maximum=SEQ_LIMIT)] = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PushedOperation:
-    """One thing a device did. `number` counts up by one on each device; `base` is the seq at which
-    it last saw the record, None for one it made itself."""
+    """One thing a device did; nobody changes it. `number` counts up by one on each device; `base` is the
+    seq at which it last saw the record, None for one it made itself."""
 
     id: UUID
     number: int

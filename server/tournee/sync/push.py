@@ -16,10 +16,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from tournee.kernel.actor import Actor
-from tournee.kernel.behind import Behind
 from tournee.kernel.command import Kernel, is_transient
 from tournee.kernel.errors import SchemaTooNew
-from tournee.kernel.log import Entry, head_seq
+from tournee.kernel.log import head_seq
 from tournee.kernel.transaction import Transaction
 from tournee.sync import deciding
 from tournee.sync.batch import Batch, Carefulness, Commands
@@ -157,12 +156,8 @@ async def _commit(batch: Batch, incoming: Incoming) -> Answer:
     await release_device(tx.session, batch.device, batch.settled)
     answers: list[Answer] = []
 
-    async def finish(entries: Sequence[Entry], behind: Behind) -> None:
-        await write_receipts(batch, entries, behind)
-        # While they are written.
-        answers.append(_answer(batch, incoming))
-
-    tx.before_commit = finish
+    tx.before_commit = lambda entries, behind: write_receipts(batch, entries, behind)
+    tx.meanwhile = lambda: answers.append(_answer(batch, incoming))
     last = await tx.commit()
     (answer,) = answers
     if last is None:
