@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, delete, insert, select
 
-from tests.simulator.device import NativeDevice
+from tests.simulator.native import NativeDevice
 from tournee.kernel.database import Base
 from tournee.sync.restored import begin_anew
 

@@ -1,18 +1,14 @@
-"""Devices. `Device` is the place for a new kind: what the simulation needs of one, and nothing else.
-
-`NativeDevice` speaks /sync/push and /sync/pull and is small enough to be seen to be right.
-"""
+"""Devices. `Device` is the place for a new kind: what the simulation needs of one, and nothing else."""
 
 from __future__ import annotations
 
-import random
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from tests.simulator.clock import Clock
-from tests.simulator.network import Answer, Network, Request
+from tests.simulator.network import Network
 
 Document = dict[str, Any]
 
@@ -137,170 +133,6 @@ class Device(ABC):
 
     def new_id(self) -> str:
         return str(self.clock.new_id(self.skew))
-
-
-class NativeDevice(Device):
-    """Push and pull as schema/sync.md says."""
-
-    kind = "native"
-
-    def __init__(
-        self, name: str, id: str, account: str, clock: Clock, skew: timedelta, dice: random.Random
-    ) -> None:
-        super().__init__(name, id, account, clock, skew)
-        self.schema = dice.choice([1, 2])
-        self._dice = dice
-        self._rows: dict[str, Document] = {}
-        self._cursor: str | None = None
-        self._base = 0
-        self._number = 0
-        # Until the server knows at which number we begin, requests go one at a time.
-        self._answered = False
-        self._outbox: list[Deed] = []
-        self._recent: list[Deed] = []
-        # Whether it hands in once more, when it must begin anew, what it has not seen in its copy.
-        self.repeats = False
-
-    def rows(self) -> dict[str, Document]:
-        return self._rows
-
-    def pending(self) -> list[Deed]:
-        return list(self._outbox)
-
-    def recent(self) -> list[Deed]:
-        return list(self._recent)
-
-    def kept(self) -> list[Deed]:
-        again = self._recent if self.repeats and self._cursor is not None else []
-        return [*again, *self._outbox]
-
-    def do(self, drafts: list[Draft], unit: bool) -> list[Deed]:
-        name = self.new_id() if unit else None
-        made = [self._number_it(draft, name) for draft in drafts]
-        self._outbox += made
-        return made
-
-    def _number_it(self, draft: Draft, unit: str | None) -> Deed:
-        self._number += 1
-        return Deed(
-            self.new_id(), self._number, self.id, self.account, draft.command, draft.input, self._base,
-            self.now(), unit, draft.target, self._rows.get(draft.target or ""), draft.binding, draft.parents,
-            self.schema,
-        )  # fmt: skip
-
-    async def push(self, network: Network) -> None:
-        """All at once, or one request after the other without waiting for answers."""
-        hasty = self._answered and not network.perfect and self._dice.random() < 0.4
-        size = self._dice.choice([1, 2, 3]) if hasty else 500
-        batches = _batches(self._outbox, size)
-        for batch in batches if self._answered else batches[:1]:
-            operations = [deed.wire() for deed in batch]
-            answer = await self._hand_in(network, operations, batch[0].schema, batch)
-            while answer is not None and (gap := self._gap(answer.body["nextNumber"])):
-                answer = await self._hand_in(network, gap, self.schema, [])
-
-    async def _hand_in(
-        self, network: Network, operations: list[Document], schema: int, batch: list[Deed]
-    ) -> Answer | None:
-        body = {"device": self.id, "app": "simulated/1", "schema": schema, "operations": operations}
-        answer = await network.send(
-            Request(self.name, "POST", "/sync/push", self.token or "", body=body, about=(self, batch))
-        )
-        if answer is None or answer.status != 200:
-            return None
-        self._settle(answer)
-        return answer
-
-    def _gap(self, expected: int | None) -> list[Document]:
-        """The numbers the server waits for, under which there is nothing here, though there is beyond them."""
-        first = next((deed.number for deed in self._outbox if deed.number >= (expected or 0)), 0)
-        return [{"number": number} for number in range(expected or first, first)]
-
-    def _settle(self, answer: Answer) -> None:
-        self._answered = True
-        said = {outcome["id"]: outcome for outcome in answer.body["outcomes"]}
-        for deed in [*self._outbox]:
-            outcome = said.get(deed.id)
-            if outcome is not None and outcome["status"] in FINAL:
-                self._outbox.remove(deed)
-                if outcome["status"] != "rejected":
-                    self._recent.append(deed)
-
-    async def pull(self, network: Network, pages: int) -> None:
-        for _ in range(pages):
-            self.complete = False
-            answer = await network.send(self._ask())
-            if answer is None or answer.status != 200:
-                return
-            page = answer.body
-            if page["resync"]:
-                self._repeat()
-                self._forget()
-                continue
-            self._store(page, network)
-            if not page["more"]:
-                return
-
-    def _ask(self) -> Request:
-        query = {"limit": str(self._dice.choice([1, 2, 3, 5, 9, 30, 500, 500]))}
-        if self._cursor is not None:
-            query["cursor"] = self._cursor
-        elif self._rows:
-            # Rows without a cursor: the app died in between. From nothing means from nothing.
-            self._forget()
-        return Request(self.name, "GET", "/sync/pull", self.token or "", query, about=(self, self._cursor))
-
-    def _store(self, page: Document, network: Network) -> None:
-        """Rows and cursor together; but an app may die before, and a careless one in between."""
-        died = None if network.perfect else self._dice.choices([None, "before", "between"], [94, 3, 3])[0]
-        if died is not None:
-            network.faults[f"app died {died} storing a page"] += 1
-        if died == "before":
-            return
-        for change in page["changes"]:
-            if change.get("removed"):
-                self._rows.pop(change["id"], None)
-            else:
-                self._rows[change["id"]] = {KIND: change["entity"], **change["record"]}
-        if died == "between":
-            return
-        self._cursor = page["cursor"]
-        if page["checkpoint"] is not None:
-            self._base = page["checkpoint"]
-        self.complete = not page["more"]
-        if self.complete:
-            self._recent, self.whole = [], True
-
-    def crash(self) -> None:
-        """Everything is in the store; what was asked for and not answered is forgotten."""
-
-    def _forget(self) -> None:
-        self._rows, self._cursor, self._base, self.whole = {}, None, 0, False
-
-    def _repeat(self) -> None:
-        if self.repeats:
-            self._outbox = sorted(self.kept(), key=lambda deed: deed.number)
-            self._recent = []
-
-    def resync(self) -> None:
-        self._answered = False
-
-    def wipe(self) -> None:
-        self._forget()
-        self._outbox = []
-
-
-def _batches(outbox: list[Deed], size: int) -> list[list[Deed]]:
-    """Requests of about this many operations of one schema; a unit is never split."""
-    batches: list[list[Deed]] = []
-    for deed in outbox:
-        last = batches[-1][-1] if batches else None
-        same = last is not None and last.schema == deed.schema
-        if same and (len(batches[-1]) < size or (deed.unit and deed.unit == batches[-1][-1].unit)):
-            batches[-1].append(deed)
-        else:
-            batches.append([deed])
-    return batches
 
 
 @dataclass

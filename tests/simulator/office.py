@@ -40,10 +40,8 @@ class Office:
     # -- ways to act --------------------------------------------------------------------------------
 
     async def do(self, name: str, person: Person | None = None, /, **payload: Any) -> str:
-        person = person or self.company.manager
-        if self.dice.random() < MUTATIONS:
-            return await self._mutate(name, person, wire(payload))
-        return await self._perform(name, person, wire(payload))
+        act = self._mutate if self.dice.random() < MUTATIONS else self._perform
+        return await act(name, person or self.company.manager, wire(payload))
 
     async def _perform(self, name: str, person: Person, payload: Document) -> str:
         kernel = self.dice.choice(self.company.stage.apps).state.kernel

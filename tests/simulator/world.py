@@ -11,8 +11,9 @@ from uuid import UUID
 from tests.house import wire
 from tests.simulator.chronicle import Chronicle
 from tests.simulator.clock import Clock
-from tests.simulator.device import Device, Document, NativeDevice, Person
+from tests.simulator.device import Device, Document, Person
 from tests.simulator.leaving import give_refresh_token
+from tests.simulator.native import NativeDevice
 from tests.simulator.stage import Stage
 from tournee.auth.organisations import actor_of, found_organisation
 from tournee.auth.roles import Role

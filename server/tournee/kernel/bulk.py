@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import UserDefinedType
 
@@ -80,9 +81,12 @@ def _texts(values: Sequence[str | None]) -> str:
         return "{}"
     if None in values:
         return f"{{{','.join(['NULL' if text is None else _texts([text])[1:-1] for text in values])}}}"
-    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in typing.cast(Sequence[str], values)]
-    quoted = '","'.join(escaped)
-    return f'{{"{quoted}"}}'
+    # Escaped as one text, which takes a fraction of the time; they hold no NUL, as no database keeps it.
+    joined = "\0".join(typing.cast(Sequence[str], values))
+    if joined.count("\0") != len(values) - 1:
+        raise DataError("A text holds a NUL character.", None, ValueError("NUL"))
+    escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
+    return f'{{"{escaped}"}}'
 
 
 def _jsons(values: Sequence[Any]) -> str:
