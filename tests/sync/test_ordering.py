@@ -11,12 +11,14 @@ from sqlalchemy import insert, select, text
 import tournee.kernel.transaction
 from tests.house import House
 from tests.sync.device import TestDevice
+from tournee.assets.models import Asset
+from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
 from tournee.kernel.behind import Behind
 from tournee.kernel.database import now
 from tournee.kernel.fields import document
 from tournee.kernel.log import Change, Record, dump
-from tournee.kernel.transaction import Transaction
+from tournee.kernel.transaction import Operation, Transaction
 
 WRITERS, WRITES = 16, 12
 
@@ -98,3 +100,38 @@ async def test_with_a_sequence_instead_of_the_head_row_commits_are_missed(
         await session.commit()
     monkeypatch.setattr(tournee.kernel.transaction, "publish", _publish_with_a_sequence)
     assert await missed(house) != set()
+
+
+async def _order(tx: Transaction, customer: UUID) -> None:
+    create = COMMANDS["createWorkOrder"]
+    do = create.parse({"customerId": str(customer), "summary": "Demo"})
+    await create.run(tx, do, Operation(create.name, now()))
+
+
+async def _is_held_up(house: House) -> None:
+    async with house.reading() as session:
+        while not await session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_who_waits_for_a_row_that_his_own_names_holds_no_number_meanwhile(
+    house: House,
+) -> None:
+    """The database locks what a new row refers to; whoever has that row may want a number."""
+    if house.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time.")
+    named, *customers = [(await house.run("createCustomer", name="Demo")).id for _ in range(3)]
+    await house.run("createWorkOrder", customerId=customers[0], summary="Demo")
+    manager, rules = house.actor(), house.kernel.rules
+    async with house.writing() as one, house.writing() as two:
+        names = Transaction(house.database, one, manager, rules)
+        holds = Transaction(house.database, two, manager, rules)
+        await _order(names, customers[0])
+        async with names.running(Operation("demo", now())):
+            await names.add(Asset(name="Demo", customer_id=named))
+        await _order(holds, customers[1])
+        async with holds.running(Operation("demo", now())):
+            (await holds.find(Customer, named)).phone = "1"
+        waits = asyncio.create_task(names.commit())
+        await asyncio.wait_for(_is_held_up(house), 10)
+        assert [bool(await holds.commit()), bool(await waits)] == [True, True]

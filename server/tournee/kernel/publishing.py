@@ -66,8 +66,7 @@ async def publish(tx: Transaction, behind: Behind) -> int:
         one.document = dump(document(one.row))
     tx.documents = {one.id: one.document for one in rows}
     await behind.arrived()
-    if not tx.database.is_sqlite:
-        await tx.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    await tx.check_references()
     # Their rows are locked by us, so these stand still.
     await tx.clocks.load([one.id for one in rows if not tx.is_new(one.row)])
     last = await _take_head(tx)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import instance_state
 
@@ -236,6 +236,11 @@ class Transaction(Finding):
         finally:
             self.session.info["command"] = self.operation.command if self.operation else None
 
+    async def check_references(self) -> None:
+        """Let the database check now what rows refer to; what is written after this it checks at once."""
+        if not self.database.is_sqlite:
+            await self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+
     async def commit(self) -> int | None:
         """Write the log and commit; returns the seq of the last change, None if nothing changed."""
         async with Behind() as behind:
@@ -247,6 +252,8 @@ class Transaction(Finding):
                     await behind.arrived()
             made = to_be_numbered(self.entries)
             if made:
+                # Of rows that others hold it waits, and may not hold the numbers meanwhile.
+                await behind.send(self.check_references())
                 await behind.send(give_numbers(self.session, self.organisation_id, made))
                 await behind.arrived()
             last = await publish(self, behind) if self.entries else None
