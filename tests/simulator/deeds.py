@@ -240,7 +240,7 @@ class Deeds:
         as long as that is undecided, it waits."""
         parked = still_parked(self).keys()
         stopped = [other.id for other in self._stopped_before(deed)]
-        if stopped and parked.isdisjoint(stopped):
+        if stopped and (self.is_overdue or parked.isdisjoint(stopped)):
             return True
         for value in deed.input.values():
             maker = self.all.get(self._made_by.get(str(value), ""))
