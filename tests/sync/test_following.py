@@ -160,6 +160,19 @@ async def test_nothing_else_is_held_up_and_what_is_refused_anyway_is_refused(vis
     ]
 
 
+async def test_what_a_refused_unit_had_changed_before_stands_in_nobodys_way(visit: Visit) -> None:
+    device, unit = visit.device, str(visit.device.id)
+    asset, appointment = {"assetId": visit.asset.id}, {"appointmentId": visit.visit.id}
+    outcomes = await visit.hand_in(
+        visit.run_done(),
+        device.operation("updateAsset", **asset, notes="Demo"),
+        device.operation("updateAsset", **asset, notes="Demo refused") | {"unit": unit},
+        device.operation("cancelAppointment", **appointment, reason="Demo") | {"unit": unit},
+        visit.visit_done(),
+    )
+    assert [one.status for one in outcomes] == ["parked", "applied", "rejected", "rejected", "parked"]
+
+
 async def test_what_was_done_before_it_does_not_wait(visit: Visit) -> None:
     before, after = visit.visit_done(), visit.run_done()
     await visit.hand_in(after)

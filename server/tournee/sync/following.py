@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.bulk import among
 from tournee.kernel.errors import Forbidden, Refused
@@ -83,6 +84,10 @@ async def _hanging(batch: Batch, ids: Collection[UUID]) -> set[tuple[UUID, UUID]
     )
     with tx.session.no_autoflush:
         found = {(record, scope) for record, scope in await tx.session.execute(edges)}
+        for row in {entry.row for entry in tx.entries}:
+            # A refused operation had it in its hands, and the savepoint made the session forget it.
+            if instance_state(row).expired_attributes:
+                await tx.session.refresh(row)
     return found | set(_made(batch, ids))
 
 
