@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.house import House
+from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
 from tournee.kernel.database import new_id, now
@@ -68,3 +69,23 @@ async def test_a_savepoint_that_is_taken_back_leaves_the_notes_as_they_were(hous
         assert not tx.clocks.find(customer.id)
         assert await tx.commit() is None
     assert len(await house.changes(customer.id)) == 1
+
+
+async def test_a_record_made_before_a_savepoint_is_found_after_it_by_who_sees_not_all(house: House) -> None:
+    """No edge says yet that the technician may see it, and the savepoint made the session forget it."""
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    async with house.writing() as session:
+        tx = Transaction(house.database, session, house.actor("TECHNICIAN"), house.kernel.rules)
+        async with tx.running(Operation("made", now())):
+            made = (await tx.add(Asset(name="Demo", customer_id=customer.id))).id
+        with contextlib.suppress(Invalid):
+            async with tx.savepoint(), tx.running(Operation("refused", now())):
+                (await tx.find(Asset, made)).name = "Demo refused"
+                await tx.flush()
+                raise Invalid("Demo")
+        async with tx.running(Operation("edited", now())):
+            (await tx.find(Asset, made)).notes = "Demo"
+        await tx.commit()
+    changes = await house.changes(made)
+    assert [one.command for one in changes] == ["made", "edited"]
+    assert '"name":"Demo"' in str(changes[0].after)

@@ -71,6 +71,9 @@ class Finding:
         self, model: type[EntityT], id: UUID, sees: ColumnElement[bool], field: str | None
     ) -> EntityT:
         await self._send()
+        if id in self.notes.new and id in self._authorised:
+            # Its edges are written at the commit.
+            sees = model.organisation_id == self.organisation_id
         row = await self.session.scalar(
             select(model)
             .where(model.id == id, sees)
