@@ -21,6 +21,7 @@ from tournee.customers.models import Contact, Customer
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import new_id, now
+from tournee.kernel.references import named_by
 from tournee.procedures.models import ChecklistRun
 from tournee.sync import parking
 from tournee.sync.messages import Outcome
@@ -397,3 +398,8 @@ async def in_order(house: House) -> list[Customer]:
     """As they came to be."""
     seqs = {row.id: (await house.changes(row.id))[0].seq for row in await rows(house, Customer)}
     return sorted(await rows(house, Customer), key=lambda row: seqs[row.id])
+
+
+def test_a_field_names_what_its_column_refers_to_before_what_the_command_is_about() -> None:
+    named = {name: model.__tablename__ for name, model in named_by(COMMANDS["createTechnicianSkill"])}
+    assert named["skill_id"] == "skill"

@@ -31,7 +31,7 @@ def named_by(command: Command[Any, Any]) -> tuple[tuple[str, type[Entity]], ...]
     found = []
     for field in dataclasses.fields(command.input):
         table = own.get(field.name) or field.name.removesuffix("s").removesuffix("_id")
-        if command.output.__tablename__.endswith(f"_{table}"):
+        if field.name not in own and command.output.__tablename__.endswith(f"_{table}"):
             table = command.output.__tablename__
         if field.name != table and table in BY_TABLE:
             found.append((field.name, BY_TABLE[table]))
