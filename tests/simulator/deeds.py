@@ -80,13 +80,19 @@ class Deeds:
             self._check_order(deed, entries[0])
             self._check_effect(deed, entries)
 
+    def _is_late(self, deed: Deed) -> bool:
+        """Whether it had to wait, or what made the record it is about had to."""
+        makers = (self.all.get(self._made_by.get(str(value), "")) for value in deed.input.values())
+        return deed.id in self.crashed | self.waited | self.settled.keys() or any(
+            maker is not None and maker is not deed and self._is_late(maker) for maker in makers
+        )
+
     def _check_order(self, deed: Deed, entry: Entry) -> None:
         require(
             entry.device == deed.device and entry.actor == deed.account, "the log names who did it", entry
         )
         last = self.numbers.get(deed.device, 0)
-        late = deed.id in self.crashed | self.waited | self.settled.keys()
-        if not late and not any(self._stopped_before(deed)):
+        if not self._is_late(deed) and not any(self._stopped_before(deed)):
             require(
                 deed.number > last,
                 "a device's operations stand in the log in their order",

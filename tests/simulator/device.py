@@ -44,6 +44,8 @@ class Deed:
     hidden: bool = False
     # Whether its device has forgotten it, as decided, before a backup was restored that knows nothing of it.
     forgotten: bool = False
+    # Whether it was decided in a history that is lost; its device may still have it, and hand it in again.
+    undone: bool = False
     # Whether it was handed in by its device when that was revoked.
     surrendered: bool = False
     # What every device is told, by whoever asks first.

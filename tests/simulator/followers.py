@@ -130,7 +130,7 @@ class Followers:
 
     async def end(self) -> None:
         """Over a good network everybody hears of everything."""
-        for _ in range(2):
+        for _ in range(4):
             for follower in self.all:
                 if follower.connection is None:
                     follower.connect(self.dice.choice(self.simulation.stage.apps))

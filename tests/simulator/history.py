@@ -6,6 +6,7 @@ has is taken, and clashes with what stands now are shown.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tests.simulator.chronicle import Chronicle
@@ -24,6 +25,7 @@ def forget_history(deeds: Deeds, receipts: set[str], parked: set[str]) -> int:
     held = {deed.id for device in deeds.company.devices() for deed in device.kept()}
     for deed in deeds.all.values():
         if deed.id not in receipts:
+            deed.undone = deed.undone or deed.outcome is not None
             deed.outcome, deed.surrendered = None, deed.surrendered and deed.id in parked
         deed.forgotten = deed.forgotten or deed.id not in held
     deeds.settled = decisions(chronicle, chronicle.entries)
@@ -39,19 +41,29 @@ def follows_lost_history(deeds: Deeds, deed: Deed) -> bool:
     if not +chronicle.leaps:
         return False
     about = {deed.target or "", *named_records(deed)}
+    if deed.undone and any(
+        one.number > deed.number and chronicle.of_operation[one.id] for one in _alike(deeds, deed, about)
+    ):
+        # Handed in again after what came after it.
+        return True
     last = chronicle.lost(deed.base or 0)
     if any(not chronicle.of_record[id] for id in about) or (last is not None and deed.hidden):
         return True
     if last is not None and deed.command in STEPS:
         return False
-    if any(one.forgotten and not chronicle.of_operation[one.id] for one in _before(deeds, deed, about)):
+    gone = (one for one in _before(deeds, deed, about) if one.forgotten or one.undone)
+    if any(not chronicle.of_operation[one.id] for one in gone):
         return True
     return last is not None and _stood_otherwise(chronicle, deed, last)
 
 
 def _before(deeds: Deeds, deed: Deed, about: set[str]) -> list[Deed]:
-    earlier = (one for one in deeds.all.values() if one.device == deed.device and one.number < deed.number)
-    return [one for one in earlier if {one.target or "", *named_records(one)} & about]
+    return [one for one in _alike(deeds, deed, about) if one.number < deed.number]
+
+
+def _alike(deeds: Deeds, deed: Deed, about: set[str]) -> Iterator[Deed]:
+    own = (one for one in deeds.all.values() if one.device == deed.device and one is not deed)
+    return (one for one in own if {one.target or "", *named_records(one)} & about)
 
 
 def _stood_otherwise(chronicle: Chronicle, deed: Deed, last: int) -> bool:

@@ -204,6 +204,34 @@ async def test_a_part_used_on_a_visit_that_was_given_away_meanwhile_is_used(
     assert await shop.level(van.id) == 4
 
 
+async def test_a_movement_told_again_is_known_though_its_visit_is_out_of_sight(
+    shop: Shop, phone: Phones
+) -> None:
+    """Refused, the device would take back what stands in the ledger; from somebody else it is no news."""
+    van, colleague = await shop.van(filled=5), await shop.van(filled=5)
+    world = await World(shop.house).settle()
+    visit = await world.visit(order=await world.order())
+    await shop.house.run("assignTechnician", appointmentId=visit.id, technicianId=van.technician_id)
+    own, other = phone(van), phone(colleague)
+    await own.pull()
+    used = shop.used(van, 2, id=new_id(), appointmentId=visit.id)
+    counted = shop.counted(van, 3, id=new_id())
+    assert statuses(await own.push(own.operation("usePart", **used))) == ["applied"]
+    assert statuses(await own.push(own.operation("countStock", **counted))) == ["applied"]
+    await shop.house.run("reassignAppointment", appointmentId=visit.id, technicianId=colleague.technician_id)
+    await shop.house.run("updateStockLocation", stockLocationId=van.id, technicianId=colleague.technician_id)
+    assert str(visit.id) not in await own.pull()
+    own.base = await world.seq()
+    again = await own.push(own.operation("usePart", **used), own.operation("countStock", **counted))
+    assert statuses(again) == ["applied"] * 2
+    changed = {**used, "quantity": 1 * ONE}
+    assert [one["status"] for one in await own.push(own.operation("usePart", **changed))] == ["rejected"]
+    await other.pull()
+    [outcome] = await other.push(other.operation("usePart", **used))
+    assert (outcome["status"], outcome["code"]) == ("rejected", "INVALID")
+    assert await shop.level(van.id) == 3
+
+
 async def test_a_van_that_was_given_away_meanwhile_takes_what_was_done_before(
     shop: Shop, phone: Phones
 ) -> None:

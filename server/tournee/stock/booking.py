@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -72,6 +73,22 @@ async def known(tx: Transaction, row: RowT) -> RowT | None:
     if there is not None and any(getattr(there, name) != getattr(row, name) for name in _SAME[model]):
         raise Invalid("This id is in use.", "id")
     return there
+
+
+async def told_before(tx: Transaction, model: type[RowT], given: Mapping[str, Any]) -> RowT | None:
+    """The actor's own row that an operation tells once more, whatever has gone out of sight since.
+
+    Its work may be somebody else's by now: refused, the device would take back what stands in the ledger.
+    """
+    id = given.get("id")
+    there: RowT | None = None if id is None else await tx.session.get(model, (tx.organisation_id, id))
+    if there is None or there.account_id != tx.actor.id:
+        return None
+    said = {name: given[name] for name in _SAME[model] if name in given}
+    # A visit tells its order.
+    if said.get("work_order_id") is None:
+        said.pop("work_order_id", None)
+    return there if all(getattr(there, name) == value for name, value in said.items()) else None
 
 
 async def record(tx: Transaction, movement: StockMovement) -> StockMovement:

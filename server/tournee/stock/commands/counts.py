@@ -14,7 +14,7 @@ from tournee.kernel.command import command
 from tournee.kernel.errors import Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.transaction import Transaction
-from tournee.stock.booking import known, lock_places, part_of, require_charge
+from tournee.stock.booking import known, lock_places, part_of, require_charge, told_before
 from tournee.stock.commands.movements import Note
 from tournee.stock.counting import dated, take
 from tournee.stock.models import StockCount, StockDiscrepancy, StockLevel, StockMovement
@@ -34,6 +34,10 @@ class CountStock:
 @command(Scope.STOCK_WRITE, offline=True, fact=True)
 async def count_stock(tx: Transaction, actor: Actor, do: CountStock) -> StockCount:
     """Record how much of a part is there; the ledger is adjusted to it as of the time of the count."""
+    given = {name: value for name, value in vars(do).items() if value is not UNSET}
+    told = await told_before(tx, StockCount, given)
+    if told is not None:
+        return told
     part = await part_of(tx, do.part_id)
     part.check_quantity(do.counted)
     places = await lock_places(tx, location_id=do.location_id)

@@ -15,7 +15,7 @@ from tournee.kernel.database import BY_TABLE
 from tournee.kernel.errors import Conflict, Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.transaction import Transaction
-from tournee.stock.booking import lock_places, part_of, record, require_charge
+from tournee.stock.booking import lock_places, part_of, record, require_charge, told_before
 from tournee.stock.counting import dated
 from tournee.stock.models import MovementReason, StockLocation, StockMovement
 from tournee.stock.models.parts import MOST
@@ -31,6 +31,9 @@ async def _move(
     """Record what the input says; `in_charge`: for places the actor is in charge of only."""
     given = {name: value for name, value in vars(do).items() if value is not UNSET}
     at = given.pop("at", tx.current.occurred_at)
+    told = await told_before(tx, StockMovement, {**given, "reason": reason})
+    if told is not None:
+        return told
     part = await part_of(tx, given["part_id"])
     part.check_quantity(given["quantity"], given.get("serial_number"))
     given |= await _work(tx, given.get("appointment_id"), given.get("work_order_id"))
