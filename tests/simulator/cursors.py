@@ -39,7 +39,13 @@ class Cursors:
         epoch, floor = _head(company)
         known = self._given.get(request.query.get("cursor", ""))
         holds = known is None or ((known.role, known.epoch) == (role, epoch) and known.seq >= floor)
-        require(page["resync"] != holds, "a copy begins anew when its cursor holds no more, only then", page)
+        # Whoever listens all the time is told from memory what a cursor would be too old to ask for.
+        listens = request.path == "/sync/stream" and not page["resync"]
+        require(
+            listens or page["resync"] != holds,
+            "a copy begins anew when its cursor holds no more, only then",
+            page,
+        )
         if page["resync"]:
             require(page["changes"] == [] and not page["more"], "a resync brings nothing", page)
             return

@@ -111,7 +111,7 @@ MUTANTS = (
     Mutant("a step that follows a lost one is refused", horizon, "was_lost", "seq is not None and", "False and", facts),
     Mutant("a reversal leaves the level as it is", booking, "record", "await derive(tx, level, movement)",
            "await derive(tx, level, movement) if movement.reverses_id is None else None", movements),
-    Mutant("a movement that is told again is refused", booking, "record", "await known(tx, movement)", "None", movements),
+    Mutant("a movement that is told again is refused", booking, "told_before", "there is None or", "True or", movements),
     Mutant("a stream goes on where the log is now", stream, "events", "cursor = self.cursors.decode(text, actor) if text else None",
            "cursor = (await self.feed.pull(actor, None)).cursor if text else None", stream.Stream),
     Mutant("a stream outlives its device", door, "enter", "if self.authenticator is not None:", "if False:", door.Door),

@@ -37,7 +37,7 @@ CAUGHT_BY = {
     "after a restored backup numbers go on from there": 49,
     "a step that follows a lost one is refused": 49,
     "a reversal leaves the level as it is": 48,
-    "a movement that is told again is refused": 48,
+    "a movement that is told again is refused": 278,
     "a stream goes on where the log is now": 26,
     "a stream outlives its device": 26,
     "what is retried leaves no receipt": 16,
