@@ -89,6 +89,7 @@ class Backups:
     async def _restore(self, backup: Backup) -> None:
         """Servers stop, the database is what it was, `tournee restored`, servers start."""
         stage = self.simulation.stage
+        self.simulation.begin_restoring()
         await self.simulation.followers.drop_all()
         backup.restore()
         await begin_anew(stage.database)

@@ -54,6 +54,7 @@ class Simulation:
         self.stage = stage
         self.dice = random.Random(f"simulation {seed}")
         self.clock = clock
+        self._restored_at: datetime | None = None
         self.trace = Trace(echo)
         self.ours = Company(stage, clock, self.dice, "a0a0a0", technicians=3)
         self.theirs = Company(stage, clock, self.dice, "b0b0b0", technicians=1)
@@ -173,8 +174,15 @@ class Simulation:
         self.judge.read()
         self.note(f"{by} pass")
 
+    def begin_restoring(self) -> None:
+        """It takes its time: nobody restores two in one microsecond."""
+        if self.clock.at == self._restored_at:
+            self.clock.advance(timedelta(seconds=1))
+        self._restored_at = self.clock.at
+
     async def _restore_backup(self) -> None:
         """One in which nothing is missing; every copy begins anew all the same."""
+        self.begin_restoring()
         await begin_epochs(self.stage.database)
         self.stage.forget()
         self.judge.restored()

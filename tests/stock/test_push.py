@@ -230,6 +230,8 @@ async def test_a_movement_told_again_is_known_though_its_visit_is_out_of_sight(
     [outcome] = await other.push(other.operation("usePart", **used))
     assert (outcome["status"], outcome["code"]) == ("rejected", "INVALID")
     assert await shop.level(van.id) == 3
+    taken_back = own.operation("reverseStockMovement", id=new_id(), movementId=used["id"])
+    assert statuses(await own.push(taken_back)) == ["applied"]
 
 
 async def test_a_van_that_was_given_away_meanwhile_takes_what_was_done_before(

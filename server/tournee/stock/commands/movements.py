@@ -157,7 +157,10 @@ class ReverseStockMovement:
 @command(Scope.STOCK_WRITE, offline=True, fact=True)
 async def reverse_stock_movement(tx: Transaction, actor: Actor, do: ReverseStockMovement) -> StockMovement:
     """Take a movement back by its opposite, at most once; it counts as of the time of the wrong one."""
-    wrong = await tx.find(StockMovement, do.movement_id, "movementId")
+    own = (StockMovement.id == do.movement_id, StockMovement.account_id == actor.id)
+    found = await tx.all(select(StockMovement).where(*own))
+    # One's own also where it is out of sight by now.
+    wrong = found[0] if found else await tx.find(StockMovement, do.movement_id, "movementId")
     if wrong.account_id != actor.id and not actor.may(Scope.STOCK_MANAGE):
         raise Forbidden("In the field one takes back one's own entries only.")
     if wrong.count_id is not None or wrong.reverses_id is not None:
