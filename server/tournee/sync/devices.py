@@ -124,10 +124,7 @@ _LOCKED = (
         select(Head.seq).where(Head.organisation_id == DeviceState.organisation_id).scalar_subquery(),
         *(Device.account_id, Device.status, Device.surrender),
     )
-    .outerjoin(
-        Device,
-        and_(Device.organisation_id == DeviceState.organisation_id, Device.id == DeviceState.device_id),
-    )
+    .outerjoin(Device, _ENROLLED)
     .where(_OWN)
     .with_for_update(of=DeviceState)
 )
