@@ -116,13 +116,17 @@ ODD = [
     "ünï ☃ 🚐 \u2028",
     "'; DROP TABLE customer; --",
     "\x01\x1f\x7f",
+    "\x01\x02\x03\x04",
+    "",
     None,
 ]
 
 
-async def test_texts_arrive_as_they_were_sent_however_odd(house: House) -> None:
-    made = [{"id": str(new_id()), "name": f"Demo {number}", "notes": text} for number, text in enumerate(ODD)]
-    tags = [text for text in ODD if text is not None]
+@pytest.mark.parametrize("odd", [ODD, *([text] for text in ODD)], ids=[str(n) for n in range(len(ODD) + 1)])
+async def test_texts_arrive_as_they_were_sent_however_odd(house: House, odd: list[str | None]) -> None:
+    """All at once, and each by itself."""
+    made = [{"id": str(new_id()), "name": f"Demo {number}", "notes": text} for number, text in enumerate(odd)]
+    tags = ["Demo", *(text for text in odd if text is not None)]
 
     async def work(tx: Transaction) -> None:
         for values in made:
