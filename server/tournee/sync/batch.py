@@ -86,18 +86,21 @@ class Batch:
         known = picked(Receipt.operation_id, ids, device.organisation_id, *told, is_sqlite=is_sqlite)
         async with Behind() as behind:
             asked = await behind.send(session.scalars(waiting))
+            self._read_all(operations)
             found = await behind.send(session.execute(*known))
             for parked in await asked:
                 whose = self.parked if parked.device_id == device.device_id else self.elsewhere
                 whose[parked.operation_id] = parked
             self.stopped = {id for id, one in self.parked.items() if one.reason in STOPPED}
-            self._read_all(operations)
+            # Mostly none of them is known.
+            named = self._named(operations)
             self.receipts = {receipt.operation_id: receipt for receipt in await found}
-        await self._look_ahead(operation for operation in operations if operation.id not in self.receipts)
+        if self.receipts:
+            named = self._named([one for one in operations if one.id not in self.receipts])
+        await self._look_ahead(*named)
 
-    async def _look_ahead(self, operations: Iterable[PushedOperation]) -> None:
-        """Read and lock with one statement an entity all rows that these operations name."""
-        made, named = self._named(operations)
+    async def _look_ahead(self, made: set[UUID], named: Mapping[type[Entity], set[UUID]]) -> None:
+        """Read and lock with one statement an entity all rows that operations name."""
         await self.tx.flush()
         async with Behind() as behind:
             if made:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,10 +24,10 @@ from tournee.sync.devices import DeviceMismatch, DeviceRevoked
 from tournee.sync.door import read_uuid
 from tournee.sync.messages import OPERATIONS_LIMIT
 from tournee.sync.pull import records_now
-from tournee.sync.push import push
+from tournee.sync.push import Answer, push
 from tournee.sync.reading import Pull
 from tournee.sync.report import Report
-from tournee.sync.reviving import revive_for, revive_missed
+from tournee.sync.reviving import revive_after
 from tournee.sync.stream import Stream
 from tournee.sync.surrender import surrender
 
@@ -83,20 +84,28 @@ class Sync:
         schema = _schema(body)
         async with self.lanes.pushes.turn(actor.id):
             answer = await push(self.kernel, self.commands, actor, device_id, operations, app, schema)
-            await revive_for(self.kernel, self.commands, actor.organisation_id, answer.made, device_id)
-            await revive_missed(self.kernel, self.commands, actor, device_id, answer)
         self.pulls.acknowledged.note(actor, device_id, None, Report.read(body))
-        ids = {outcome.record_id for outcome in answer.outcomes if outcome.record_id is not None}
-        unread = list(ids - answer.records.keys())
-        records = {**answer.records, **await records_now(self.kernel.database, actor, unread)}
-        said = zip(answer.outcomes, answer.bodies, strict=True)
-        outcomes = ",".join([outcome.message_body(records, body) for outcome, body in said])
+        outcomes = ",".join(await self._bodies(actor, answer))
         number = "null" if answer.next_number is None else answer.next_number
-        return _json(f'{{"outcomes":[{outcomes}],"checkpoint":{answer.checkpoint},"nextNumber":{number}}}')
+        return _json(
+            f'{{"outcomes":[{outcomes}],"checkpoint":{answer.checkpoint},"nextNumber":{number}}}',
+            # What others have waited for concerns others, so the answer need not wait for it.
+            background=BackgroundTask(revive_after, self.kernel, self.commands, actor, device_id, answer),
+        )
+
+    async def _bodies(self, actor: Actor, answer: Answer) -> Sequence[str]:
+        """The outcomes as JSON, with the records as they now stand."""
+        if not answer.unread:
+            return answer.bodies
+        records = await records_now(self.kernel.database, actor, list(answer.unread))
+        said = zip(answer.outcomes, answer.bodies, strict=True)
+        return [
+            one.completed(body, records) if one.record_id in answer.unread else body for one, body in said
+        ]
 
 
-def _json(body: str, status: int = 200) -> Response:
-    return Response(body, status, media_type="application/json")
+def _json(body: str, status: int = 200, background: BackgroundTask | None = None) -> Response:
+    return Response(body, status, media_type="application/json", background=background)
 
 
 def _error(refusal: Refused) -> dict[str, Any]:

@@ -169,13 +169,17 @@ class Outcome:
             }
         ).decode()
 
-    def message_body(self, records: Mapping[UUID, str], body: str | None = None) -> str:
+    def message_body(self, records: Mapping[UUID, str]) -> str:
         """The outcome as JSON, with the record as it now stands."""
+        return self.completed(self.body(), records)
+
+    def completed(self, body: str, records: Mapping[UUID, str]) -> str:
+        """Its body, with the record."""
         record = "null"
         if self.record_id is not None:
             gone = f'{{"entity":"{self.entity}","id":"{self.record_id}","removed":true}}'
             record = records.get(self.record_id, gone)
-        return f'{(body or self.body())[:-1]},"record":{record}}}'
+        return f'{body[:-1]},"record":{record}}}'
 
 
 def rejected(id: str | None, refusal: Refused) -> Outcome:

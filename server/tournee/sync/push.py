@@ -6,7 +6,7 @@ with a savepoint around each unit, so that what is refused leaves nothing and th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from tournee.kernel.actor import Actor
+from tournee.kernel.behind import Behind
 from tournee.kernel.command import Kernel, is_transient
 from tournee.kernel.errors import SchemaTooNew
 from tournee.kernel.log import head_seq
@@ -38,15 +39,15 @@ _ATTEMPTS = 5
 
 @dataclass
 class Answer:
-    """What a push answers. `records` are those of the outcomes that are known already; `made` are the
-    records that came to exist, `waits_for` those that did not when it `began_at` that seq."""
+    """What a push answers. `bodies` are the outcomes as JSON, those of records that are still `unread`
+    without them; `made` are the records that came to exist, `waits_for` those that did not when it
+    `began_at` that seq."""
 
     outcomes: list[Outcome]
     checkpoint: int
     next_number: int | None
-    records: Mapping[UUID, str]
-    # The outcomes as JSON but for their records.
     bodies: Sequence[str]
+    unread: frozenset[UUID] = frozenset()
     made: frozenset[UUID] = frozenset()
     waits_for: frozenset[UUID] = frozenset()
     began_at: int = 0
@@ -71,14 +72,17 @@ async def push(
     """
     if schema > OPERATION_SCHEMA:
         return await _from_the_future(kernel, actor, device_id, raw)
-    incoming = read_batch(raw, schema)
+    incoming: Incoming | None = None
     careful = Carefulness()
     attempt = 1
     while True:
         try:
             async with kernel.database.writing(actor.organisation_id) as session:
                 tx = Transaction(kernel.database, session, actor, kernel.rules)
-                device = await lock_device(session, actor, device_id, app)
+                async with Behind() as behind:
+                    locked = await behind.send(lock_device(session, actor, device_id, app))
+                    incoming = incoming or read_batch(raw, schema)
+                    device = await locked
                 device.absent = absent
                 if incoming.is_nameless and device.next_number is not None:
                     device.next_number += len(raw)
@@ -109,7 +113,7 @@ async def _from_the_future(kernel: Kernel, actor: Actor, device_id: UUID, raw: S
         Outcome(id if isinstance(id, str) else None, "parked", code=refusal.code, message=refusal.message)
         for id in ids
     ]
-    return Answer(outcomes, head, number, {}, [outcome.body() for outcome in outcomes])
+    return Answer(outcomes, head, number, [outcome.message_body({}) for outcome in outcomes])
 
 
 async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
@@ -127,12 +131,14 @@ async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
 def _answer(batch: Batch, incoming: Incoming) -> Answer:
     """What will be answered once it is committed."""
     outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in incoming.slots]
+    records = _records(batch)
+    unread = {outcome.record_id for outcome in outcomes if outcome.record_id is not None} - records.keys()
     return Answer(
         outcomes=outcomes,
         checkpoint=batch.device.head,
         next_number=batch.device.next_number,
-        records=_records(batch),
-        bodies=[outcome.body() for outcome in outcomes],
+        bodies=[one.body() if one.record_id in unread else one.message_body(records) for one in outcomes],
+        unread=frozenset(unread),
         made=frozenset(batch.tx.notes.awaited),
         waits_for=frozenset(batch.waits_for.values()),
         began_at=batch.device.head,

@@ -31,6 +31,17 @@ def reviving(commands: Commands) -> GoesOn:
     return revive
 
 
+async def revive_after(
+    kernel: Kernel, commands: Commands, actor: Actor, device_id: UUID, answer: Answer
+) -> None:
+    """What may go on because of a push that has been answered. Where this fails, housekeeping tries again."""
+    await revive_for(kernel, commands, actor.organisation_id, answer.made, device_id)
+    try:
+        await revive_missed(kernel, commands, actor, device_id, answer)
+    except Exception:  # noqa: BLE001 - the push itself has been carried out
+        structlog.get_logger().exception("parked_work_failed", device=str(device_id))
+
+
 async def revive_for(
     kernel: Kernel,
     commands: Commands,
