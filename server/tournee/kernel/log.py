@@ -77,14 +77,13 @@ class Edge(Base):
 
     __tablename__ = "edge"
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    scope: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     record_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    scope: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
     open: Mapped[bool] = mapped_column(Boolean)
 
     __table_args__ = (
         Index("ix_edge_feed", "organisation_id", "scope", "seq", "record_id", "open"),
-        Index("ix_edge_record", "organisation_id", "record_id"),
         # For those past the horizon, which are few among the many that are open.
         Index("ix_edge_closed", "organisation_id", "seq", **_where(text("NOT open"))),
     )

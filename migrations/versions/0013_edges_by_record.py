@@ -1,0 +1,24 @@
+"""Edges are found by their record: one index less to write for each change of a record."""
+
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    _key("organisation_id", "record_id", "scope")
+    op.drop_index("ix_edge_record", "edge")
+
+
+def downgrade() -> None:
+    op.create_index("ix_edge_record", "edge", ["organisation_id", "record_id"])
+    _key("organisation_id", "scope", "record_id")
+
+
+def _key(*columns: str) -> None:
+    with op.batch_alter_table("edge") as table:
+        table.drop_constraint("pk_edge", type_="primary")
+        table.create_primary_key("pk_edge", list(columns))
