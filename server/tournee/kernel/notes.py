@@ -15,8 +15,9 @@ from tournee.kernel.fields import camel, check_texts, fields, values
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
 
-Scopes = frozenset[UUID]
-Kept = tuple[list[Entry], set[UUID], set[UUID], set[Entity], dict[UUID, dict[str, Any]], dict[UUID, Scopes]]
+Scopes = tuple[UUID, ...]
+Seen = dict[Entity, dict[str, Any]]
+Kept = tuple[list[Entry], set[UUID], set[UUID], set[Entity], Seen, dict[Entity, Scopes]]
 
 
 # Under which a session finds them in its `info`.
@@ -34,25 +35,23 @@ class Notes:
         self.flushed: set[Entity] = set()
         # What the running command has had in its hands: nothing else can it have changed.
         self.handed: set[Entity] = set()
-        self._seen: dict[UUID, dict[str, Any]] = {}
+        self._seen: Seen = {}
         # The scopes in which rows lay when they were locked.
-        self._lay: dict[UUID, Scopes] = {}
+        self._lay: dict[Entity, Scopes] = {}
 
     def hold(self, row: Entity) -> None:
         """Take note of a row that was just read and locked."""
         self.handed.add(row)
-        held = vars(row)
-        id = held["id"]
-        if id not in self._seen and row not in self.flushed:
-            self._seen[id] = held.copy()
-            self._lay.setdefault(id, scopes_of(row))
+        if row not in self._seen and row not in self.flushed:
+            self._seen[row] = vars(row).copy()
+            self._lay.setdefault(row, scopes_of(row))
 
-    def forget(self, id: UUID) -> None:
-        self._seen.pop(id, None)
+    def forget(self, row: Entity) -> None:
+        self._seen.pop(row, None)
 
     def lay_in(self, row: Entity) -> Scopes:
         """The scopes in which the row lay before this transaction."""
-        return frozenset() if row.id in self.new else self._lay[row.id]
+        return () if row.id in self.new else self._lay[row]
 
     def is_untouched(self) -> bool:
         """Whether the running command has changed nothing so far."""
@@ -86,16 +85,16 @@ class Notes:
 
     def _entry(self, row: Entity) -> tuple[dict[str, Any] | None, dict[str, Any]] | None:
         """The values before and after, None before for a new row; None if nothing is different."""
-        seen = self._seen.get(row.id)
+        seen = self._seen.get(row)
         if seen is None:
             if row.id not in self.new:
                 raise UnloggedWrite(f"{type(row).__name__} was changed without being found first.")
-            self._seen[row.id] = vars(row).copy()
+            self._seen[row] = vars(row).copy()
             return None, values(row)
         after = self._changes(row, seen)
         if not after:
             return None
-        self._seen[row.id] = seen | after
+        self._seen[row] = seen | after
         return {name: seen.get(name) for name in after}, after
 
     def _changes(self, row: Entity, seen: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +116,7 @@ class Notes:
     def require_complete(self) -> None:
         """Refuse what was changed between commands, or by one that had not found it first."""
         for row in self.flushed:
-            seen = self._seen.get(row.id)
+            seen = self._seen.get(row)
             if seen is None or self._changes(row, seen):
                 raise UnloggedWrite(f"{type(row).__name__} was changed outside of a command.")
 
@@ -136,8 +135,9 @@ class Notes:
 def scopes_of(row: Entity) -> Scopes:
     """The scopes in which the row lies as it now is: none once it is deleted."""
     if row.deleted:
-        return frozenset()
-    return frozenset([scope for scope in row.scopes() if scope is not None])
+        return ()
+    # Each once, in their order.
+    return tuple(dict.fromkeys([scope for scope in row.scopes() if scope is not None]))
 
 
 def _note_flushed(session: WriteSession, _context: object, _rows: object) -> None:

@@ -64,11 +64,11 @@ async def publish(tx: Transaction, behind: Behind) -> int:
     # Made while the last entities are written, and while the head is not yet held.
     for one in rows:
         one.document = dump(document(one.row))
-    tx.documents = {one.id: one.document for one in rows}
+    tx.documents = {one.row: one.document for one in rows}
     await behind.arrived()
     await tx.check_references()
     # Their rows are locked by us, so these stand still.
-    await tx.clocks.load([one.id for one in rows if not tx.is_new(one.row)])
+    await tx.clocks.load([one.id for one in rows if one.id not in tx.notes.new])
     last = await _take_head(tx)
     for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
         entry.seq = number
@@ -100,13 +100,13 @@ async def _take_head(tx: Transaction) -> int:
 
 
 def _rows(entries: Iterable[Entry]) -> list[_Written]:
-    found: dict[UUID, _Written] = {}
+    found: dict[Entity, _Written] = {}
     for entry in entries:
-        id = entry.row.id
-        if id in found:
-            found[id].entries.append(entry)
+        row = entry.row
+        if row in found:
+            found[row].entries.append(entry)
         else:
-            found[id] = _Written(id, entry.row, [entry])
+            found[row] = _Written(row.id, row, [entry])
     return list(found.values())
 
 
@@ -130,7 +130,7 @@ async def _write_edges(tx: Transaction, rows: Sequence[_Written], behind: Behind
         if lay == lies:
             staying += [at] if lies else []
             continue
-        opened += [{"scope": scope, "open": True, **at} for scope in lies - lay]
+        opened += [{"scope": scope, "open": True, **at} for scope in lies if scope not in lay]
         moved += [{"scope": scope, "open": scope in lies, **at} for scope in lay]
     own = {"organisation_id": tx.organisation_id}
     await behind.send(update_many(tx.session, _EDGE, ("record_id",), staying, {**own, "open": True}))

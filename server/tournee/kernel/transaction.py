@@ -46,7 +46,7 @@ class Transaction(Finding):
         # Makes ready what is wanted after the commit, while the database still writes.
         self.meanwhile: Callable[[], None] | None = None
         # The wire form of what was written, once it is.
-        self.documents: dict[UUID, str] = {}
+        self.documents: dict[Entity, str] = {}
 
     @property
     def entries(self) -> list[Entry]:
@@ -294,4 +294,4 @@ class Transaction(Finding):
             state = inspect(row)
             if state.transient or state.detached or state.expired_attributes:
                 del self._rows[id]
-                self.notes.forget(id)
+                self.notes.forget(row)

@@ -196,12 +196,14 @@ class Batch:
 
     def read(self, operation: PushedOperation) -> Ready | Refused:
         """Its command and input, or why it can have none."""
-        if operation.id not in self.ready:
+        ready = self.ready.get(operation.id)
+        if ready is None:
             try:
-                self.ready[operation.id] = self._read(operation)
+                ready = self._read(operation)
             except Refused as refusal:
-                self.ready[operation.id] = refusal
-        return self.ready[operation.id]
+                ready = refusal
+            self.ready[operation.id] = ready
+        return ready
 
     def _read(self, operation: PushedOperation) -> Ready:
         command = self.commands.get(operation.command)

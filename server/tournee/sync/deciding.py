@@ -47,6 +47,8 @@ def _known(batch: Batch, operation: PushedOperation) -> bool:
     """3. A receipt decides: same content, same outcome; other content under the same id is refused."""
     if operation.id in batch.outcomes:
         return True
+    if not (batch.receipts or batch.parked or batch.elsewhere):
+        return False
     receipt = batch.receipts.get(operation.id)
     if receipt is not None:
         same = receipt.payload_hash == operation.payload_hash and receipt.device_id == batch.device.device_id

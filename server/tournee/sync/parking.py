@@ -119,6 +119,8 @@ _PARKED: Any = ParkedOperation.__table__
 
 
 async def write_parked(batch: Batch) -> None:
+    if not batch.parked and not batch.to_park:
+        return
     decided = {operation.id for operation, _ in batch.decided}
     gone = [id for id in {*batch.unparked, *decided} if id in batch.parked]
     if gone:

@@ -149,9 +149,8 @@ def _records(batch: Batch) -> dict[UUID, str]:
     """What was just written needs no reading, for those who see it all anyway."""
     if not batch.tx.actor.sees_all:
         return {}
-    rows = {entry.row.id: entry.row for entry in batch.tx.entries}
-    documents = batch.tx.documents
-    return {id: as_record(type(row).__name__, documents[id]) for id, row in rows.items() if not row.deleted}
+    written = batch.tx.documents.items()
+    return {row.id: as_record(type(row).__name__, document) for row, document in written if not row.deleted}
 
 
 async def _commit(batch: Batch, incoming: Incoming) -> Answer:
