@@ -51,8 +51,6 @@ class Receipt(Base):
     outcome: Mapped[str] = mapped_column(Text)
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
-    __table_args__ = (Index("ix_receipt_device", "organisation_id", "device_id", "number"),)
-
 
 class GivenUpRecord(Base):
     """A record that will not come: what names it is refused, and does not wait."""
