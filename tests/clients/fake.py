@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -25,6 +25,8 @@ class FakeServer(httpx2.AsyncBaseTransport):
         self.numbers: set[int] = set()
         self.page = 100
         self.epoch = 1
+        # Of its history, as pushes are told: None where they are not.
+        self.history: str | None = None
         self.revoked = False
         self.refresh_token = ""
         self.access_token = ""
@@ -52,6 +54,13 @@ class FakeServer(httpx2.AsyncBaseTransport):
         """Make every cursor given out so far useless."""
         self.epoch += 1
 
+    def lose(self, operations: Collection[str], history: str) -> None:
+        """Come back from a backup that knows nothing of these operations."""
+        self.receipts = {id: said for id, said in self.receipts.items() if id not in operations}
+        self.applied = [one for one in self.applied if one["id"] not in operations]
+        self.history = history
+        self.restart_feed()
+
     def expire(self) -> None:
         """Make the access token useless."""
         self.access_token = ""
@@ -74,7 +83,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
             self.reports.append(
                 {key: value for key, value in json.loads(body).items() if key != "operations"}
             )
-            return self._push(json.loads(body)["operations"])
+            return self._push(json.loads(body))
         if request.url.path == "/sync/pull":
             self.reports.append(dict(request.url.params))
             page = self._pull(request.url.params.get("cursor"))
@@ -93,7 +102,11 @@ class FakeServer(httpx2.AsyncBaseTransport):
         tokens = {"access_token": self.access_token, "refresh_token": self.refresh_token}
         return httpx2.Response(200, json={**tokens, "token_type": "Bearer", "expires_in": 300})
 
-    def _push(self, operations: list[Document]) -> httpx2.Response:
+    def _push(self, body: Document) -> httpx2.Response:
+        if body.get("epoch", self.history) != self.history:
+            lost = {"outcomes": [], "checkpoint": self.head, "epoch": self.history, "resync": True}
+            return httpx2.Response(200, json=lost)
+        operations = body["operations"]
         if any(op["id"] in self.too_large and not op["command"].endswith(":TOO_LARGE") for op in operations):
             return httpx2.Response(413, json={"code": "TOO_LARGE"})
         self.pushes.append(operations)
@@ -101,7 +114,13 @@ class FakeServer(httpx2.AsyncBaseTransport):
         self.numbers |= {operation["number"] for operation in operations}
         number = max(operation["number"] for operation in operations) + 1
         return httpx2.Response(
-            200, json={"outcomes": outcomes, "checkpoint": self.head, "nextNumber": number}
+            200,
+            json={
+                "outcomes": outcomes,
+                "checkpoint": self.head,
+                "nextNumber": number,
+                "epoch": self.history,
+            },
         )
 
     def _outcome(self, operation: Document) -> Document:

@@ -15,7 +15,7 @@ import pytest
 from tests.clients.fake import FakeServer
 from tournee_client import Backoff, Device, Offline, Progress, ProtocolError, SignInRefused, Store
 from tournee_client import push as pushing
-from tournee_client.testing import FlakyTransport
+from tournee_client.testing import Fault, FlakyTransport
 
 Open = Callable[[Store], Device]
 
@@ -229,3 +229,61 @@ async def test_the_progress_of_a_first_pull_is_told_where_the_server_knows_it(
     await device.pull()
     assert told == [Progress(3, 10)]
     store.close()
+
+
+async def test_what_a_restored_backup_lacks_is_handed_in_again_before_what_is_new(
+    device: Device, server: FakeServer, network: FlakyTransport, open_device: Open, store: Store
+) -> None:
+    server.history = "first"
+    kept = await device.do("createCustomer", {"id": "1"})
+    lost = await device.do("createCustomer", {"id": "2"})
+    refused = await device.do("refuseCustomer", {"id": "3"})
+    await device.sync()
+    server.lose([lost, refused], history="second")
+    new = await device.do("updateCustomer", {"customerId": "2", "name": "Demo"})
+    network.plan = iter([Fault.DELIVER, Fault.DROP])
+    with pytest.raises(Offline):
+        await device.push()
+    # The app is ended, and started again.
+    started = open_device(store)
+    assert [operation.id for operation in started.pending()] == [kept, lost, new]
+    outcomes = (await started.sync()).outcomes
+    assert [(outcome.id, outcome.status) for outcome in outcomes] == [
+        (kept, "duplicate"),
+        (lost, "applied"),
+        (new, "applied"),
+    ]
+    assert [operation["id"] for operation in server.applied] == [kept, lost, new]
+    pushes = len(server.pushes)
+    await started.do("createCustomer", {"id": "5"})
+    await started.sync()
+    assert [len(operations) for operations in server.pushes[pushes:]] == [1], "only once"
+
+
+async def test_what_waits_there_keeps_its_place_when_it_is_handed_in_again(
+    device: Device, server: FakeServer
+) -> None:
+    server.history, server.missing = "first", {"away"}
+    first = await device.do("createCustomer", {"id": "1"})
+    waits = await device.do("createCustomer", {"id": "2", "siteId": "away"})
+    last = await device.do("createCustomer", {"id": "3"})
+    await device.push()
+    server.lose([first, last], history="second")
+    server.missing = set()
+    await device.push()
+    assert [operation["id"] for operation in server.pushes[-1]] == [first, waits, last]
+    assert device.pending() == []
+
+
+async def test_a_server_that_has_lost_nothing_and_says_so_again_and_again_is_not_believed(
+    device: Device, server: FakeServer
+) -> None:
+    server.history = "first"
+    await device.do("createCustomer", {"id": "1"})
+    await device.push()
+    await device.do("createCustomer", {"id": "2"})
+    lost = {"outcomes": [], "checkpoint": 0, "epoch": "first", "resync": True}
+    server.answers = [httpx2.Response(200, json=lost)]
+    with pytest.raises(ProtocolError):
+        await device.push()
+    assert len(device.pending()) == 1

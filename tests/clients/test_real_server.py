@@ -17,9 +17,14 @@ import pytest
 import pytest_asyncio
 from starlette.applications import Starlette
 
+from tests.backups import SavedRows
 from tests.house import House, wire
+from tests.simulator.stage import eye_of
 from tests.work.world import World, at
+from tournee.app import create_app
 from tournee.kernel.actor import Actor
+from tournee.settings import Settings
+from tournee.sync.restored import begin_anew
 from tournee_client import Device, Offline, Revoked, SignInRefused, Store, new_id
 from tournee_client.testing import Fault, FlakyTransport, StreamingASGITransport
 
@@ -460,3 +465,36 @@ async def test_a_gap_that_was_left_when_the_app_was_closed_is_named_too(
     again = open_device(store)
     await again.sync()
     assert again.pending() == []
+
+
+async def test_work_that_a_restored_backup_lacks_is_carried_out_again_in_its_order(
+    device: Device,
+    network: FlakyTransport,
+    field: Field,
+    house: House,
+    database_url: str,
+    open_device: Open,
+    tmp_path: Path,
+) -> None:
+    visit, other = await field.visit(), await field.visit()
+    await step(device, "startTravel", other, 0)
+    await device.sync()
+    eye = eye_of(database_url)
+    backup = SavedRows(eye, [house.organisation_id])
+    steps = (("startTravel", 0), ("arriveOnSite", 20), ("startWork", 20), ("completeAppointment", 75))
+    done = [await step(device, command, visit, minutes) for command, minutes in steps]
+    await device.sync()
+    assert (device.store.server_row("Appointment", visit) or {})["status"] == "COMPLETED"
+    backup.restore()
+    eye.dispose()
+    await begin_anew(house.database)
+    restarted = create_app(Settings(database_url=database_url, directory=tmp_path))
+    async with restarted.router.lifespan_context(restarted):
+        network.inner = StreamingASGITransport(restarted)
+        new = await step(device, "arriveOnSite", other, 90)
+        outcomes = (await device.sync()).outcomes
+        assert [outcome.status for outcome in outcomes] == ["duplicate"] + ["applied"] * 5
+        assert [outcome.id for outcome in outcomes][1:] == [*done, new]
+        shown = device.store.server_row("Appointment", visit) or {}
+        assert (shown["status"], shown["workMinutes"]) == ("COMPLETED", 55)
+        await agree(device, open_device, field.email, tmp_path)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Table, delete, insert, select
-
+from tests.backups import SavedRows
 from tests.simulator.native import NativeDevice
-from tournee.kernel.database import Base
 from tournee.sync.restored import begin_anew
 
 if TYPE_CHECKING:
@@ -27,37 +25,8 @@ class Backup:
     """All rows of these companies, as they are now."""
 
     def __init__(self, companies: list[Company]) -> None:
-        self._eye = companies[0].stage.eye
-        self._companies = [company.id for company in companies]
+        self.rows = SavedRows(companies[0].stage.eye, [company.id for company in companies])
         self.leaps = {company.mark: Counter(company.chronicle.leaps) for company in companies}
-        with self._eye.connect() as eye:
-            self._rows: dict[Table, list[dict[str, Any]]] = {
-                table: [dict(row) for row in eye.execute(select(table).where(self._own(table))).mappings()]
-                for table in Base.metadata.sorted_tables
-            }
-
-    def _own(self, table: Table) -> Any:
-        whose = table.c.organisation_id if "organisation_id" in table.c else table.c.id
-        return whose.in_(self._companies)
-
-    def restore(self) -> None:
-        with self._eye.connect() as eye:
-            self._begin(eye)
-            for table in reversed(self._rows):
-                eye.execute(delete(table).where(self._own(table)))
-            for table, rows in self._rows.items():
-                if rows:
-                    eye.execute(insert(table), rows)
-            self._end(eye)
-
-    def _begin(self, eye: Connection) -> None:
-        """Rows refer to each other in circles; the copy is whole when it is there."""
-        on_sqlite = eye.dialect.name == "sqlite"
-        eye.exec_driver_sql("BEGIN" if on_sqlite else "SET session_replication_role = replica")
-
-    def _end(self, eye: Connection) -> None:
-        on_sqlite = eye.dialect.name == "sqlite"
-        eye.exec_driver_sql("COMMIT" if on_sqlite else "SET session_replication_role = DEFAULT")
 
 
 class Backups:
@@ -91,7 +60,7 @@ class Backups:
         stage = self.simulation.stage
         self.simulation.begin_restoring()
         await self.simulation.followers.drop_all()
-        backup.restore()
+        backup.rows.restore()
         await begin_anew(stage.database)
         await stage.restart()
         lost = self.simulation.judge.lost_history(backup.leaps)

@@ -21,6 +21,13 @@ _REMEMBER = """
 INSERT OR REPLACE INTO outcome
 SELECT id, number, unit, command, input, base, occurred_at, tries, ?, ?, ?, ?, ?, ? FROM outbox WHERE id = ?
 """
+# What stands at the server, as far as it has not lost it.
+_AGAIN = """
+INSERT OR IGNORE INTO outbox (number, id, unit, command, input, base, occurred_at, tries)
+SELECT number, id, unit, command, input, base, occurred_at, tries FROM outcome
+ WHERE code IS NULL AND status NOT IN ('parked', 'surrendered') ORDER BY number DESC LIMIT ?
+"""
+_KEPT = 5000
 _SAID = "SELECT id, status, seq, code, message, fields, conflict FROM outcome WHERE id = ?"
 _REFUSED = """
 SELECT number, id, unit, command, input, base, occurred_at, tries, status,
@@ -160,6 +167,12 @@ class Outbox:
         if answer.next_number > self._database.number("next_number"):
             self._database.put("next_number", str(answer.next_number))
         return len(answered)
+
+    def hand_in_again(self) -> None:
+        """Queue what the server had accepted once more, the newest 5,000, in its place before what is new."""
+        with self._database.transaction():
+            self._execute("UPDATE outbox SET state = 'pending'")
+            self._execute(_AGAIN, (_KEPT,))
 
     def _remember(self, outcome: Outcome) -> None:
         conflict = None if outcome.conflict is None else dumps(outcome.conflict)

@@ -22,6 +22,10 @@ _SET_ASIDE = {400: "UNREADABLE", 413: "TOO_LARGE"}
 _Send = Callable[[Document], Awaitable[Any]]
 
 
+class _HistoryLost(Exception):
+    """The server was restored from a backup that lacks the newest."""
+
+
 class Push:
     """Empties the outbox, one request at a time."""
 
@@ -43,13 +47,21 @@ class Push:
 
     async def _empty(self, send: _Send) -> list[Outcome]:
         async with self._turn:
-            outcomes: list[Outcome] = []
-            while batch := self._store.outbox.batch("pending", BATCH):
-                outcomes += await self._hand_in(batch, send)
+            while True:
+                try:
+                    return await self._hand_in_all(send)
+                except _HistoryLost:
+                    # What was accepted is queued again, before all that is new.
+                    continue
+
+    async def _hand_in_all(self, send: _Send) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while batch := self._store.outbox.batch("pending", BATCH):
+            outcomes += await self._hand_in(batch, send)
+        outcomes += await self._ask_again(send)
+        if await self._close_gaps(send):
             outcomes += await self._ask_again(send)
-            if await self._close_gaps(send):
-                outcomes += await self._ask_again(send)
-            return outcomes
+        return outcomes
 
     async def _ask_again(self, send: _Send) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -82,7 +94,12 @@ class Push:
 
     async def _send(self, operations: Sequence[Document], send: _Send) -> Answer:
         body = {**self._report.document(), "device": self._store.device, "operations": operations}
+        if self._store.epoch is not None:
+            body["epoch"] = self._store.epoch
         answer = Answer.parse(await send(body))
+        is_another = self._store.heard(answer)
+        if answer.resync:
+            raise _HistoryLost if is_another else ProtocolError("the history is lost and the epoch the same")
         self._expected = answer.next_number
         return answer
 

@@ -119,6 +119,22 @@ class Store:
                 values = (*key, change.seq, dumps({"id": change.id, **change.record}))
                 self.database.execute(_PUT[table], values)
 
+    @property
+    def epoch(self) -> str | None:
+        """That of the server's history which this device has handed in to."""
+        return self.database.get("epoch")
+
+    def heard(self, answer: Answer) -> bool:
+        """Keep the epoch; where it is another, hand in again what the history that was lost may have held.
+        Return whether it is another."""
+        if answer.epoch in (None, self.epoch):
+            return False
+        with self.database.transaction():
+            if answer.resync:
+                self.outbox.hand_in_again()
+            self.database.put("epoch", answer.epoch)
+        return True
+
     def settle(self, batch: Sequence[Operation], answer: Answer) -> int:
         """Take in the answer to a push; return how many operations of the batch it answered."""
         with self.database.transaction():

@@ -130,18 +130,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Answer:
-    """A push's answer."""
+    """A push's answer; `resync`: the server has lost its newest history, and carried out nothing."""
 
     outcomes: tuple[Outcome, ...]
     checkpoint: int
     next_number: int
+    epoch: str | None = None
+    resync: bool = False
 
     @classmethod
     def parse(cls, body: Any) -> Answer:
         """Read it, or say that it is none."""
         try:
             outcomes = tuple(Outcome.parse(outcome) for outcome in body["outcomes"])
-            return cls(outcomes, int(body.get("checkpoint") or 0), int(body.get("nextNumber") or 0))
+            checkpoint, number = int(body.get("checkpoint") or 0), int(body.get("nextNumber") or 0)
+            return cls(outcomes, checkpoint, number, body.get("epoch"), bool(body.get("resync")))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"unreadable answer to a push: {error!r}") from error
 

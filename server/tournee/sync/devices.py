@@ -72,8 +72,8 @@ def _require(
 class LockedDevice:
     """A device while one of its pushes is carried out; `absent` when its parked work goes on without it.
 
-    `head` is where the log stood when the push began, `used` are numbers beyond the next one that
-    nothing comes under any more.
+    `head` is where the log of this `epoch` stood when the push began, `used` are numbers beyond the next one
+    that nothing comes under any more.
     """
 
     organisation_id: UUID
@@ -81,6 +81,7 @@ class LockedDevice:
     next_number: int | None
     app: str | None
     head: int
+    epoch: UUID
     used: frozenset[int] = frozenset()
     absent: bool = False
 
@@ -88,18 +89,18 @@ class LockedDevice:
 async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app: str | None) -> LockedDevice:
     """The device's own row, locked: two pushes of one device follow each other."""
     of = {"of_organisation": actor.organisation_id, "of_device": device_id}
-    row = (await session.execute(_LOCKED, of)).one_or_none()
+    row: Any = (await session.execute(_LOCKED, of)).one_or_none()
     if row is None:
         await check_device(session, actor, device_id)
         first = {"organisation_id": actor.organisation_id, "device_id": device_id, "account_id": actor.id}
         await session.execute(_FIRST, {**first, "last_seen_at": now()})
         row = (await session.execute(_LOCKED, of)).one()
-    account_id, next_number, used, seq, *enrolled = row
-    _require(actor, device_id, *enrolled)
+    account_id, next_number, used, seq, epoch, owner, status, surrender = row
+    _require(actor, device_id, owner, status, surrender)
     if account_id != actor.id:
         raise DeviceMismatch
     numbers = frozenset(orjson.loads(used)) if used else frozenset[int]()
-    return LockedDevice(actor.organisation_id, device_id, next_number, app, seq, numbers)
+    return LockedDevice(actor.organisation_id, device_id, next_number, app, seq, epoch, numbers)
 
 
 _FIRST = text(
@@ -121,9 +122,10 @@ _ENROLLED = and_(Device.organisation_id == DeviceState.organisation_id, Device.i
 _LOCKED = (
     select(
         *(DeviceState.account_id, DeviceState.next_number, DeviceState.used_numbers),
-        select(Head.seq).where(Head.organisation_id == DeviceState.organisation_id).scalar_subquery(),
+        *(Head.seq, Head.epoch),
         *(Device.account_id, Device.status, Device.surrender),
     )
+    .join(Head, Head.organisation_id == DeviceState.organisation_id)
     .outerjoin(Device, _ENROLLED)
     .where(_OWN)
     .with_for_update(of=DeviceState)

@@ -83,12 +83,17 @@ class Sync:
         device_id, operations, app = _envelope(body)
         schema = _schema(body)
         async with self.lanes.pushes.turn(actor.id):
-            answer = await push(self.kernel, self.commands, actor, device_id, operations, app, schema)
+            epoch = _epoch(body)
+            answer = await push(
+                self.kernel, self.commands, actor, device_id, operations, app, schema, epoch=epoch
+            )
         self.pulls.acknowledged.note(actor, device_id, None, Report.read(body))
         outcomes = ",".join(await self._bodies(actor, answer))
-        number = "null" if answer.next_number is None else answer.next_number
+        said = {"checkpoint": answer.checkpoint, "nextNumber": answer.next_number, "epoch": answer.epoch}
+        if answer.resync:
+            said["resync"] = True
         return _json(
-            f'{{"outcomes":[{outcomes}],"checkpoint":{answer.checkpoint},"nextNumber":{number}}}',
+            f'{{"outcomes":[{outcomes}],{orjson.dumps(said).decode()[1:]}',
             # What others have waited for concerns others, so the answer need not wait for it.
             background=BackgroundTask(revive_after, self.kernel, self.commands, actor, device_id, answer),
         )
@@ -153,6 +158,14 @@ def _envelope(body: dict[str, Any]) -> tuple[UUID, list[Any], str | None]:
         operations,
         app.replace("\x00", "")[:200] if isinstance(app, str) else None,
     )
+
+
+def _epoch(body: dict[str, Any]) -> UUID | None:
+    """That of the last answer, if the device says so; what cannot be read was not said."""
+    try:
+        return UUID(body["epoch"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _schema(body: dict[str, Any]) -> int:

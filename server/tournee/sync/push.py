@@ -41,7 +41,7 @@ _ATTEMPTS = 5
 class Answer:
     """What a push answers. `bodies` are the outcomes as JSON, those of records that are still `unread`
     without them; `made` are the records that came to exist, `waits_for` those that did not when it
-    `began_at` that seq."""
+    `began_at` that seq. `resync`: the device knows of a history that is lost, and nothing was carried out."""
 
     outcomes: list[Outcome]
     checkpoint: int
@@ -51,6 +51,8 @@ class Answer:
     made: frozenset[UUID] = frozenset()
     waits_for: frozenset[UUID] = frozenset()
     began_at: int = 0
+    epoch: UUID | None = None
+    resync: bool = False
 
 
 async def push(
@@ -63,12 +65,14 @@ async def push(
     schema: int = OPERATION_SCHEMA,
     patience: datetime | None = None,
     *,
+    epoch: UUID | None = None,
     absent: bool = False,
 ) -> Answer:
     """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake.
 
-    What waits since before `patience` goes on without what it waits for, or is refused. `absent`: the
-    device itself says nothing, only what it left here goes on.
+    What waits since before `patience` goes on without what it waits for, or is refused. A device that
+    says of which `epoch` its last answer was is told where that is over. `absent`: the device itself
+    says nothing, only what it left here goes on.
     """
     if schema > OPERATION_SCHEMA:
         return await _from_the_future(kernel, actor, device_id, raw)
@@ -83,6 +87,8 @@ async def push(
                     locked = await behind.send(lock_device(session, actor, device_id, app))
                     incoming = incoming or read_batch(raw, schema)
                     device = await locked
+                if epoch is not None and epoch != device.epoch:
+                    return Answer([], device.head, None, [], epoch=device.epoch, resync=True)
                 device.absent = absent
                 if incoming.is_nameless and device.next_number is not None:
                     device.next_number += len(raw)
@@ -142,6 +148,7 @@ def _answer(batch: Batch, incoming: Incoming) -> Answer:
         made=frozenset(batch.tx.notes.awaited),
         waits_for=frozenset(batch.waits_for.values()),
         began_at=batch.device.head,
+        epoch=batch.device.epoch,
     )
 
 

@@ -13,7 +13,8 @@ from tournee.sync.models import DeviceState
 async def begin_anew(database: Database) -> int:
     """Before the server starts; returns for how many organisations.
 
-    What devices had handed in since the backup they do not hand in again: nobody waits for its numbers.
+    What devices had handed in since the backup some hand in again and some do not: nobody waits for its
+    numbers, and whatever comes first is the first.
     """
     async with database.writing(ACROSS) as session:
         nothing = update(DeviceState).values(next_number=None, used_numbers=None, acknowledged_seq=None)

@@ -1,0 +1,49 @@
+"""All rows of some organisations, as they are now, to be put back later."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Table, delete, insert, select
+
+from tournee.kernel.database import Base
+
+
+class SavedRows:
+    """Read and put back by an engine that sees all organisations."""
+
+    def __init__(self, eye: Engine, organisations: Collection[UUID]) -> None:
+        self._eye = eye
+        self._organisations = organisations
+        with eye.connect() as connection:
+            self._rows: dict[Table, list[dict[str, Any]]] = {
+                table: [
+                    dict(row) for row in connection.execute(select(table).where(self._own(table))).mappings()
+                ]
+                for table in Base.metadata.sorted_tables
+            }
+
+    def _own(self, table: Table) -> Any:
+        whose = table.c.organisation_id if "organisation_id" in table.c else table.c.id
+        return whose.in_(self._organisations)
+
+    def restore(self) -> None:
+        with self._eye.connect() as connection:
+            self._begin(connection)
+            for table in reversed(self._rows):
+                connection.execute(delete(table).where(self._own(table)))
+            for table, rows in self._rows.items():
+                if rows:
+                    connection.execute(insert(table), rows)
+            self._end(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        """Rows refer to each other in circles; the copy is whole when it is there."""
+        on_sqlite = connection.dialect.name == "sqlite"
+        connection.exec_driver_sql("BEGIN" if on_sqlite else "SET session_replication_role = replica")
+
+    def _end(self, connection: Connection) -> None:
+        on_sqlite = connection.dialect.name == "sqlite"
+        connection.exec_driver_sql("COMMIT" if on_sqlite else "SET session_replication_role = DEFAULT")

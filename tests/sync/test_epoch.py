@@ -1,0 +1,82 @@
+"""A device says of which epoch the last answer to a push was, and is told where that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from tests.house import House
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import new_id, now
+from tournee.kernel.log import head_seq
+from tournee.sync.restored import begin_anew
+
+Push = Callable[..., Awaitable[dict[str, Any]]]
+
+
+@pytest_asyncio.fixture
+async def push(house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]) -> Push:
+    """A dispatcher's device hands in one more customer, and what else is given in the body."""
+    headers, device = bearer(await house.account("DISPATCHER")), str(uuid4())
+    numbers = iter(range(1, 100))
+
+    async def handed_in(**said: Any) -> dict[str, Any]:
+        operation = {
+            "id": str(new_id()),
+            "number": next(numbers),
+            "command": "createCustomer",
+            "input": {"id": str(new_id()), "name": "Demo Hotel"},
+            "occurredAt": now().isoformat(),
+        }
+        body = {"device": device, "schema": 1, "operations": [operation], **said}
+        response = await client.post("/sync/push", json=body, headers=headers)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    return handed_in
+
+
+async def test_the_epoch_of_the_last_answer_is_good_until_a_backup_is_restored(
+    house: House, push: Push
+) -> None:
+    first = await push()
+    again = await push(epoch=first["epoch"])
+    assert again["outcomes"][0]["status"] == "applied"
+    assert (again["epoch"], again.get("resync")) == (first["epoch"], None)
+    await begin_anew(house.database)
+    lost = await push(epoch=first["epoch"])
+    assert (lost["outcomes"], lost["nextNumber"], lost["resync"]) == ([], None, True)
+    assert UUID(lost["epoch"]) != UUID(first["epoch"])
+    third = await push(epoch=lost["epoch"])
+    assert third["outcomes"][0]["status"] == "applied"
+    assert third["epoch"] == lost["epoch"]
+
+
+async def test_nothing_is_carried_out_of_what_follows_a_history_that_was_lost(
+    house: House, push: Push
+) -> None:
+    await push()
+    before = await _head(house)
+    assert (await push(epoch=str(uuid4())))["resync"] is True
+    assert await _head(house) == before
+
+
+async def _head(house: House) -> int:
+    async with house.reading() as session:
+        return await head_seq(session, house.organisation_id)
+
+
+async def test_the_first_push_of_a_device_may_name_one_that_is_over(push: Push) -> None:
+    assert (await push(epoch=str(uuid4())))["resync"] is True
+    assert (await push())["outcomes"][0]["status"] == "applied"
+
+
+@pytest.mark.parametrize("epoch", [None, 5, "", "second", [], {}, True, "\x00"])
+async def test_what_cannot_be_read_was_not_said(push: Push, epoch: Any) -> None:
+    assert (await push(epoch=epoch))["outcomes"][0]["status"] == "applied"
