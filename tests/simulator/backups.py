@@ -51,7 +51,8 @@ class Backups:
         for company in self.simulation.judge.companies:
             for device in company.devices():
                 if isinstance(device, NativeDevice) and self.last is None:
-                    device.repeats = self.dice.random() < 0.5
+                    choice = self.dice.random()
+                    device.repeats, device.keeps = choice < 0.5, choice >= 0.75
         self.last = Backup(self.simulation.judge.companies)
         self.simulation.note("a backup is taken")
 

@@ -164,7 +164,17 @@ class Judge:
 
     def _check_push(self, request: Request, answer: Answer, company: Company) -> None:
         device, batch = request.about
-        outcomes = answer.body["outcomes"]
+        outcomes, epoch = answer.body["outcomes"], request.body.get("epoch")
+        is_over = epoch is not None and epoch != answer.body["epoch"]
+        require(
+            answer.body.get("resync", False) == is_over,
+            "a device is told that its history is lost, and only then",
+            f"{epoch}: {answer.body}",
+        )
+        if is_over:
+            require(not outcomes, "nothing follows a history that is lost", outcomes)
+            self.counts["told of a lost history"] += 1
+            return
         sent = [operation.get("id") for operation in request.body["operations"]]
         require(
             [o["id"] for o in outcomes] == sent,

@@ -20,7 +20,19 @@ from tournee.conflicts import operations
 from tournee.kernel import clocks, finding, horizon, publishing, tail, transaction, visibility
 from tournee.stock import booking
 from tournee.stock.commands import movements
-from tournee.sync import deciding, door, given_up, moved, pull, push, restored, snapshot, stream, surrender
+from tournee.sync import (
+    deciding,
+    door,
+    endpoints,
+    given_up,
+    moved,
+    pull,
+    push,
+    restored,
+    snapshot,
+    stream,
+    surrender,
+)
 from tournee.work import facts
 
 
@@ -108,6 +120,7 @@ MUTANTS = (
            'await insert_many(tx.session, GivenUpRecord.__table__, rows, same, replacing=("given_up_at",))', "pass", operations),
     Mutant("after a restored backup cursors hold on", horizon, "begin_epochs", "epoch=uuid4(), ", "", restored),
     Mutant("after a restored backup numbers go on from there", horizon, "begin_epochs", "seq=onward", "seq=Head.seq", restored),
+    Mutant("no device is told that its history is lost", push, "push", "epoch != device.epoch", "False", endpoints),
     Mutant("a step that follows a lost one is refused", horizon, "was_lost", "seq is not None and", "False and", facts),
     Mutant("a reversal leaves the level as it is", booking, "record", "await derive(tx, level, movement)",
            "await derive(tx, level, movement) if movement.reverses_id is None else None", movements),

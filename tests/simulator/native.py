@@ -31,6 +31,11 @@ class NativeDevice(Device):
         self._recent: list[Deed] = []
         # Whether it hands in once more, when it must begin anew, what it has not seen in its copy.
         self.repeats = False
+        # Whether it keeps all that was carried out, and hands it in once more where a push is told that the
+        # history is lost.
+        self.keeps = False
+        self._decided: list[Deed] = []
+        self._epoch: str | None = None
 
     def rows(self) -> dict[str, Document]:
         return self._rows
@@ -43,7 +48,7 @@ class NativeDevice(Device):
 
     def kept(self) -> list[Deed]:
         again = self._recent if self.repeats and self._cursor is not None else []
-        return [*again, *self._outbox]
+        return [*again, *self._decided, *self._outbox]
 
     def do(self, drafts: list[Draft], unit: bool) -> list[Deed]:
         name = self.new_id() if unit else None
@@ -67,6 +72,8 @@ class NativeDevice(Device):
         for batch in batches if self._answered else batches[:1]:
             operations = [deed.wire() for deed in batch]
             answer = await self._hand_in(network, operations, batch[0].schema, batch)
+            if answer is not None and answer.body.get("resync"):
+                return
             while answer is not None and (gap := self._gap(answer.body["nextNumber"])):
                 answer = await self._hand_in(network, gap, self.schema, [])
 
@@ -74,6 +81,8 @@ class NativeDevice(Device):
         self, network: Network, operations: list[Document], schema: int, batch: list[Deed]
     ) -> Answer | None:
         body = {"device": self.id, "app": "simulated/1", "schema": schema, "operations": operations}
+        if self._epoch is not None:
+            body["epoch"] = self._epoch
         answer = await network.send(
             Request(self.name, "POST", "/sync/push", self.token or "", body=body, about=(self, batch))
         )
@@ -88,7 +97,13 @@ class NativeDevice(Device):
         return [{"number": number} for number in range(expected or first, first)]
 
     def _settle(self, answer: Answer) -> None:
-        self._answered = True
+        if answer.body.get("resync"):
+            self._outbox = sorted([*self._decided, *self._outbox], key=lambda deed: deed.number)
+            self._decided, self._answered = [], False
+        else:
+            self._answered = True
+        if self.keeps:
+            self._epoch = answer.body["epoch"]
         said = {outcome["id"]: outcome for outcome in answer.body["outcomes"]}
         for deed in [*self._outbox]:
             outcome = said.get(deed.id)
@@ -96,6 +111,7 @@ class NativeDevice(Device):
                 self._outbox.remove(deed)
                 if outcome["status"] != "rejected":
                     self._recent.append(deed)
+                    self._decided += [deed] if self.keeps else []
 
     async def pull(self, network: Network, pages: int) -> None:
         for _ in range(pages):
@@ -158,7 +174,7 @@ class NativeDevice(Device):
 
     def wipe(self) -> None:
         self._forget()
-        self._outbox = []
+        self._outbox, self._decided, self._epoch = [], [], None
 
 
 def _batches(outbox: list[Deed], size: int) -> list[list[Deed]]:

@@ -35,6 +35,7 @@ CAUGHT_BY = {
     "facts are found only where one sees now": 2,
     "after a restored backup cursors hold on": 49,
     "after a restored backup numbers go on from there": 49,
+    "no device is told that its history is lost": 49,
     "a step that follows a lost one is refused": 49,
     "a reversal leaves the level as it is": 48,
     "a movement that is told again is refused": 278,
