@@ -287,3 +287,32 @@ async def test_a_server_that_has_lost_nothing_and_says_so_again_and_again_is_not
     with pytest.raises(ProtocolError):
         await device.push()
     assert len(device.pending()) == 1
+
+
+async def test_a_device_that_has_nothing_new_hands_in_again_as_well(
+    device: Device, server: FakeServer, store: Store
+) -> None:
+    server.history = "first"
+    done = [await device.do("createCustomer", {"id": id}) for id in ("1", "2")]
+    await device.sync()
+    server.lose(done[1:], history="second")
+    server.log = server.log[:1]
+    await device.sync()
+    assert [operation["id"] for operation in server.applied] == done
+    assert store.server_row("Customer", "2") is not None
+    pushes = len(server.pushes)
+    await device.sync()
+    assert len(server.pushes) == pushes
+
+
+async def test_a_device_that_begins_anew_for_another_reason_hands_in_nothing_again(
+    device: Device, server: FakeServer
+) -> None:
+    server.history = "first"
+    await device.do("createCustomer", {"id": "1"})
+    await device.sync()
+    server.restart_feed()
+    await device.sync()
+    assert [len(operations) for operations in server.pushes] == [1, 0]
+    await device.sync()
+    assert len(server.pushes) == 2

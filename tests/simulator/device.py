@@ -90,6 +90,11 @@ class Device(ABC):
         # Whether its copy ever was, since it was begun.
         self.whole = False
 
+    @property
+    def wonders(self) -> bool:
+        """Whether it has to push though it has nothing new: the server's history may be another."""
+        return False
+
     @abstractmethod
     def rows(self) -> dict[str, Document]:
         """The copy as the server last said it, without the device's own pending work."""

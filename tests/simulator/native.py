@@ -36,6 +36,12 @@ class NativeDevice(Device):
         self.keeps = False
         self._decided: list[Deed] = []
         self._epoch: str | None = None
+        # Whether the history may be another, which a push tells.
+        self._wonders = False
+
+    @property
+    def wonders(self) -> bool:
+        return self._wonders and self._epoch is not None
 
     def rows(self) -> dict[str, Document]:
         return self._rows
@@ -68,6 +74,8 @@ class NativeDevice(Device):
         """All at once, or one request after the other without waiting for answers."""
         hasty = self._answered and not network.perfect and self._dice.random() < 0.4
         size = self._dice.choice([1, 2, 3]) if hasty else 500
+        if self.wonders:
+            await self._hand_in(network, [], self.schema, [])
         batches = _batches(self._outbox, size)
         for batch in batches if self._answered else batches[:1]:
             operations = [deed.wire() for deed in batch]
@@ -103,7 +111,7 @@ class NativeDevice(Device):
         else:
             self._answered = True
         if self.keeps:
-            self._epoch = answer.body["epoch"]
+            self._epoch, self._wonders = answer.body["epoch"], False
         said = {outcome["id"]: outcome for outcome in answer.body["outcomes"]}
         for deed in [*self._outbox]:
             outcome = said.get(deed.id)
@@ -123,6 +131,7 @@ class NativeDevice(Device):
             if page["resync"]:
                 self._repeat()
                 self._forget()
+                self._wonders = True
                 continue
             self._store(page, network)
             if not page["more"]:

@@ -138,7 +138,7 @@ class Simulation:
             self.note(f"{device.name} does {deed.number} {deed.command} {deed.input} at {deed.base}")
 
     async def push(self, company: Company, device: Device) -> None:
-        if not device.pending() and self.dice.random() < 0.9:
+        if not device.pending() and not device.wonders and self.dice.random() < 0.9:
             return
         self._sign_in(company, device)
         before = len(device.pending())
@@ -233,7 +233,7 @@ class Simulation:
     async def _push_all(self) -> None:
         for company in self.judge.companies:
             for device in company.devices():
-                if device.pending() and not device.revoked:
+                if (device.pending() or device.wonders) and not device.revoked:
                     await self.push(company, device)
 
     async def _pull_all(self, *, settled: bool = False) -> None:

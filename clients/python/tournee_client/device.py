@@ -157,7 +157,7 @@ class Device:
         while True:
             synced.outcomes.extend(await self._push.run(patient=True))
             synced.changes.extend(await self._feed.pull(patient=True))
-            if not self.store.outbox.waiting():
+            if not self.store.outbox.waiting() and not self.store.wonders:
                 return synced
 
     async def stream(self) -> AsyncGenerator[list[Change]]:

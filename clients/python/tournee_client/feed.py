@@ -58,7 +58,7 @@ class Feed:
             query = self._report.query() | ({} if cursor is None else {"cursor": cursor})
             page = Page.parse(await self._link.call("GET", "/sync/pull", patient, params=query))
             if page.resync and cursor is not None:
-                self._store.renew()
+                self._store.begin_anew()
             elif page.cursor is None or (page.more and page.cursor == cursor):
                 raise ProtocolError("a page that leads nowhere")
             else:
@@ -96,7 +96,7 @@ class Feed:
             if not page.resync:
                 changes = self._store.follow(page)
             elif not self._store.renewing:
-                self._store.renew()
+                self._store.begin_anew()
         if page.resync or page.more:
             changes += await self.pull(patient=False)
         return changes

@@ -56,6 +56,8 @@ class Push:
 
     async def _hand_in_all(self, send: _Send) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        if self._store.wonders:
+            await self._send([], send)
         while batch := self._store.outbox.batch("pending", BATCH):
             outcomes += await self._hand_in(batch, send)
         outcomes += await self._ask_again(send)

@@ -71,6 +71,12 @@ class Store:
             self.database.execute("DELETE FROM fresh")
             self._put({"renewing": "1", "fresh_cursor": None, "fresh_seen": None})
 
+    def begin_anew(self) -> None:
+        """Renew it because the server says so: a backup may have been restored, which the next push tells."""
+        with self.database.transaction():
+            self.renew()
+            self.database.put("wonders", "1")
+
     def apply(self, page: Page, settled: Iterable[str] = ()) -> list[Change]:
         """Take in a pulled page and its cursor together; return what changed in the copy in use."""
         if not self.renewing:
@@ -124,16 +130,23 @@ class Store:
         """That of the server's history which this device has handed in to."""
         return self.database.get("epoch")
 
+    @property
+    def wonders(self) -> bool:
+        """Whether the server's history may be another than the one this device has handed in to."""
+        return self.epoch is not None and self.database.get("wonders") is not None
+
     def heard(self, answer: Answer) -> bool:
         """Keep the epoch; where it is another, hand in again what the history that was lost may have held.
         Return whether it is another."""
-        if answer.epoch in (None, self.epoch):
-            return False
-        with self.database.transaction():
-            if answer.resync:
-                self.outbox.hand_in_again()
-            self.database.put("epoch", answer.epoch)
-        return True
+        is_another = answer.epoch not in (None, self.epoch)
+        if is_another or self.wonders:
+            with self.database.transaction():
+                if is_another and answer.resync:
+                    self.outbox.hand_in_again()
+                if is_another:
+                    self.database.put("epoch", answer.epoch)
+                self.database.put("wonders", None)
+        return is_another
 
     def settle(self, batch: Sequence[Operation], answer: Answer) -> int:
         """Take in the answer to a push; return how many operations of the batch it answered."""
