@@ -305,14 +305,30 @@ async def test_a_device_that_has_nothing_new_hands_in_again_as_well(
     assert len(server.pushes) == pushes
 
 
-async def test_a_device_that_begins_anew_for_another_reason_hands_in_nothing_again(
+async def test_a_device_that_begins_anew_for_another_reason_asks_once_and_hands_in_nothing_again(
     device: Device, server: FakeServer
 ) -> None:
     server.history = "first"
+    await device.pull()
     await device.do("createCustomer", {"id": "1"})
     await device.sync()
     server.restart_feed()
     await device.sync()
-    assert [len(operations) for operations in server.pushes] == [1, 0]
     await device.sync()
-    assert len(server.pushes) == 2
+    assert [len(operations) for operations in server.pushes] == [1, 0]
+
+
+async def test_a_device_that_began_anew_before_the_backup_was_restored_hands_in_again_as_well(
+    device: Device, server: FakeServer, network: FlakyTransport
+) -> None:
+    server.history = "first"
+    server.restart_feed()
+    network.plan = iter([Fault.LOSE])
+    with pytest.raises(Offline):
+        await device.pull()
+    done = await device.do("createCustomer", {"id": "1"})
+    await device.push()
+    server.lose([done], history="second")
+    server.log = []
+    await device.sync()
+    assert [operation["id"] for operation in server.applied] == [done]

@@ -131,13 +131,13 @@ class NativeDevice(Device):
             if page["resync"]:
                 self._repeat()
                 self._forget()
-                self._wonders = True
                 continue
             self._store(page, network)
             if not page["more"]:
                 return
 
     def _ask(self) -> Request:
+        self._wonders = self._wonders or self._cursor is None
         query = {"limit": str(self._dice.choice([1, 2, 3, 5, 9, 30, 500, 500]))}
         if self._cursor is not None:
             query["cursor"] = self._cursor

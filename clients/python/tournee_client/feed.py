@@ -55,10 +55,12 @@ class Feed:
     async def _next_page(self, patient: bool) -> Page:
         for _ in range(_RESYNCS):
             cursor = self._store.next_cursor
+            if cursor is None:
+                self._store.wonder()
             query = self._report.query() | ({} if cursor is None else {"cursor": cursor})
             page = Page.parse(await self._link.call("GET", "/sync/pull", patient, params=query))
             if page.resync and cursor is not None:
-                self._store.begin_anew()
+                self._store.renew()
             elif page.cursor is None or (page.more and page.cursor == cursor):
                 raise ProtocolError("a page that leads nowhere")
             else:
@@ -96,7 +98,7 @@ class Feed:
             if not page.resync:
                 changes = self._store.follow(page)
             elif not self._store.renewing:
-                self._store.begin_anew()
+                self._store.renew()
         if page.resync or page.more:
             changes += await self.pull(patient=False)
         return changes

@@ -71,12 +71,6 @@ class Store:
             self.database.execute("DELETE FROM fresh")
             self._put({"renewing": "1", "fresh_cursor": None, "fresh_seen": None})
 
-    def begin_anew(self) -> None:
-        """Renew it because the server says so: a backup may have been restored, which the next push tells."""
-        with self.database.transaction():
-            self.renew()
-            self.database.put("wonders", "1")
-
     def apply(self, page: Page, settled: Iterable[str] = ()) -> list[Change]:
         """Take in a pulled page and its cursor together; return what changed in the copy in use."""
         if not self.renewing:
@@ -134,6 +128,10 @@ class Store:
     def wonders(self) -> bool:
         """Whether the server's history may be another than the one this device has handed in to."""
         return self.epoch is not None and self.database.get("wonders") is not None
+
+    def wonder(self) -> None:
+        """A copy is begun from nothing: no cursor tells whether a backup was restored, the next push does."""
+        self.database.put("wonders", "1")
 
     def heard(self, answer: Answer) -> bool:
         """Keep the epoch; where it is another, hand in again what the history that was lost may have held.
