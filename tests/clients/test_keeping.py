@@ -8,12 +8,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from tests.clients.fake import FakeServer
-from tournee_client import Backoff, Device, Offline, Progress, ProtocolError, SignInRefused, Store
+from tournee_client import Backoff, Device, Offline, Progress, ProtocolError, SignInRefused, Store, outbox
 from tournee_client import push as pushing
 from tournee_client.testing import Fault, FlakyTransport
 
@@ -332,3 +333,75 @@ async def test_a_device_that_began_anew_before_the_backup_was_restored_hands_in_
     server.log = []
     await device.sync()
     assert [operation["id"] for operation in server.applied] == [done]
+
+
+async def test_what_the_server_may_have_forgotten_that_it_knows_is_not_handed_in_again(
+    device: Device, server: FakeServer
+) -> None:
+    server.history = "first"
+    now = datetime.now(UTC)
+    times = (now - timedelta(days=61), now - timedelta(days=59), now + timedelta(days=2))
+    done = [
+        await device.do("createCustomer", {"id": str(place)}, occurred_at=when)
+        for place, when in enumerate(times)
+    ]
+    await device.push()
+    server.lose(done, history="second")
+    await device.do("createCustomer", {"id": "new"})
+    await device.push()
+    assert [operation["input"]["id"] for operation in server.applied] == ["1", "new"]
+
+
+async def test_a_unit_is_handed_in_again_whole_or_not_at_all(
+    device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_MOST_AGAIN", 2)
+    server.history = "first"
+    async with device.unit():
+        for id in ("1", "2"):
+            await device.do("createCustomer", {"id": id})
+    await device.do("createCustomer", {"id": "3"})
+    await device.push()
+    server.lose(list(server.receipts), history="second")
+    await device.do("createCustomer", {"id": "4"})
+    await device.push()
+    assert [operation["input"]["id"] for operation in server.applied] == ["3", "4"]
+
+
+async def test_what_was_answered_before_the_history_was_lost_is_told(
+    device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushing, "BATCH", 1)
+    server.history = "first"
+    await device.do("createCustomer", {"id": "1"})
+    await device.push()
+    refused = await device.do("refuseCustomer", {"id": "2"})
+    new = await device.do("createCustomer", {"id": "3"})
+    answered = server._push
+
+    def lose_after_the_refusal(body: dict[str, Any]) -> httpx2.Response:
+        answer = answered(body)
+        if server.history == "first":
+            server.lose([], history="second")
+        return answer
+
+    monkeypatch.setattr(server, "_push", lose_after_the_refusal)
+    told = {outcome.id: outcome.status for outcome in await device.push()}
+    assert (told[refused], told[new]) == ("rejected", "applied")
+
+
+async def test_a_server_that_knows_of_no_epochs_is_not_asked_for_ever(
+    device: Device, server: FakeServer, store: Store
+) -> None:
+    server.history = "first"
+    await device.do("createCustomer", {"id": "1"})
+    await device.sync()
+    server.restart_feed()
+    nothing = httpx2.Response(200, json={"outcomes": [], "checkpoint": 0, "nextNumber": 2})
+
+    def mute(body: dict[str, Any]) -> httpx2.Response:
+        return nothing
+
+    server._push = mute  # type: ignore[method-assign]
+    await device.sync()
+    assert store.wonders, "whoever knows is asked the next time"

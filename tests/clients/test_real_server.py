@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 import pytest_asyncio
+from sqlalchemy import select
 from starlette.applications import Starlette
 
 from tests.backups import SavedRows
@@ -24,6 +25,7 @@ from tests.work.world import World, at
 from tournee.app import create_app
 from tournee.kernel.actor import Actor
 from tournee.settings import Settings
+from tournee.sync.models import ParkedOperation
 from tournee.sync.restored import begin_anew
 from tournee_client import Device, Offline, Revoked, SignInRefused, Store, new_id
 from tournee_client.testing import Fault, FlakyTransport, StreamingASGITransport
@@ -498,3 +500,33 @@ async def test_work_that_a_restored_backup_lacks_is_carried_out_again_in_its_ord
         shown = device.store.server_row("Appointment", visit) or {}
         assert (shown["status"], shown["workMinutes"]) == ("COMPLETED", 55)
         await agree(device, open_device, field.email, tmp_path)
+
+
+async def test_a_revoked_device_hands_in_for_a_decision_what_a_restored_backup_lacks(
+    device: Device,
+    network: FlakyTransport,
+    field: Field,
+    house: House,
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    visit = await field.visit()
+    await device.sync()
+    eye = eye_of(database_url)
+    backup = SavedRows(eye, [house.organisation_id])
+    lost = await step(device, "startTravel", visit, 0)
+    await device.sync()
+    backup.restore()
+    eye.dispose()
+    await begin_anew(house.database)
+    restarted = create_app(Settings(database_url=database_url, directory=tmp_path))
+    async with restarted.router.lifespan_context(restarted):
+        network.inner = StreamingASGITransport(restarted)
+        new = await step(device, "arriveOnSite", visit, 20)
+        await house.run("revokeDevice", deviceId=device.store.device, surrender=True)
+        with pytest.raises(Revoked):
+            await device.sync()
+    async with house.reading() as session:
+        own = ParkedOperation.organisation_id == house.organisation_id
+        kept = set(await session.scalars(select(ParkedOperation.operation_id).where(own)))
+    assert kept == {UUID(lost), UUID(new)}

@@ -80,3 +80,10 @@ async def test_the_first_push_of_a_device_may_name_one_that_is_over(push: Push) 
 @pytest.mark.parametrize("epoch", [None, 5, "", "second", [], {}, True, "\x00"])
 async def test_what_cannot_be_read_was_not_said(push: Push, epoch: Any) -> None:
     assert (await push(epoch=epoch))["outcomes"][0]["status"] == "applied"
+
+
+async def test_a_device_newer_than_the_server_is_told_as_well(push: Push) -> None:
+    first = await push()
+    ahead = await push(schema=99, epoch=first["epoch"])
+    assert (ahead["outcomes"][0]["code"], ahead["epoch"]) == ("SCHEMA_TOO_NEW", first["epoch"])
+    assert (await push(schema=99, epoch=str(uuid4())))["resync"] is True

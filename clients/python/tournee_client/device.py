@@ -73,7 +73,7 @@ class Device:
         patience = backoff or Backoff()
         link = Link(base_url, store, self._http, name=name, clock=clock, backoff=patience)
         report = Report(app, store, link)
-        self._link, self._push = link, Push(link, store, report)
+        self._link, self._push = link, Push(link, store, report, clock)
         self._feed = Feed(link, store, patience, report, on_progress)
         self._farewell = Farewell(link, store, self._push)
 
@@ -154,10 +154,13 @@ class Device:
 
     async def _sync(self) -> Synced:
         synced = Synced()
+        wonders = False
         while True:
             synced.outcomes.extend(await self._push.run(patient=True))
             synced.changes.extend(await self._feed.pull(patient=True))
-            if not self.store.outbox.waiting() and not self.store.wonders:
+            # Once is enough: a server may not know of epochs.
+            asked, wonders = wonders, self.store.wonders
+            if not self.store.outbox.waiting() and (asked or not wonders):
                 return synced
 
     async def stream(self) -> AsyncGenerator[list[Change]]:

@@ -21,13 +21,19 @@ _REMEMBER = """
 INSERT OR REPLACE INTO outcome
 SELECT id, number, unit, command, input, base, occurred_at, tries, ?, ?, ?, ?, ?, ? FROM outbox WHERE id = ?
 """
-# What stands at the server, as far as it has not lost it.
+# What stands at the server, as far as it has not lost it; no part of a unit by itself.
 _AGAIN = """
+WITH newest AS (
+    SELECT number, unit FROM outcome
+     WHERE code IS NULL AND status NOT IN ('parked', 'surrendered') AND occurred_at BETWEEN ? AND ?
+     ORDER BY number DESC LIMIT ?)
 INSERT OR IGNORE INTO outbox (number, id, unit, command, input, base, occurred_at, tries)
 SELECT number, id, unit, command, input, base, occurred_at, tries FROM outcome
- WHERE code IS NULL AND status NOT IN ('parked', 'surrendered') ORDER BY number DESC LIMIT ?
+ WHERE number IN (SELECT number FROM newest)
+   AND (unit IS NULL OR unit NOT IN (
+        SELECT unit FROM outcome WHERE unit IS NOT NULL AND number NOT IN (SELECT number FROM newest)))
 """
-_KEPT = 5000
+_MOST_AGAIN = 5000
 _SAID = "SELECT id, status, seq, code, message, fields, conflict FROM outcome WHERE id = ?"
 _REFUSED = """
 SELECT number, id, unit, command, input, base, occurred_at, tries, status,
@@ -168,11 +174,12 @@ class Outbox:
             self._database.put("next_number", str(answer.next_number))
         return len(answered)
 
-    def hand_in_again(self) -> None:
-        """Queue what the server had accepted once more, the newest 5,000, in its place before what is new."""
+    def hand_in_again(self, since: str, until: str) -> None:
+        """Queue once more, in its place before what is new, what the server had accepted of what was done
+        between the two times; the newest 5,000."""
         with self._database.transaction():
             self._execute("UPDATE outbox SET state = 'pending'")
-            self._execute(_AGAIN, (_KEPT,))
+            self._execute(_AGAIN, (since, until, _MOST_AGAIN))
 
     def _remember(self, outcome: Outcome) -> None:
         conflict = None if outcome.conflict is None else dumps(outcome.conflict)

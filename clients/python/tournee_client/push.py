@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from tournee_client.errors import ProtocolError
@@ -12,9 +13,12 @@ from tournee_client.link import Link
 from tournee_client.outbox import Operation, units
 from tournee_client.report import Report
 from tournee_client.store import Store
-from tournee_client.wire import Answer, Document, Outcome
+from tournee_client.wire import Answer, Document, Outcome, instant
 
 BATCH = 500
+
+# How old a backup may be. Well below the 400 days for which the server knows what it was handed in.
+_AGAIN = timedelta(days=60)
 
 _SET_ASIDE = {400: "UNREADABLE", 413: "TOO_LARGE"}
 
@@ -29,8 +33,9 @@ class _HistoryLost(Exception):
 class Push:
     """Empties the outbox, one request at a time."""
 
-    def __init__(self, link: Link, store: Store, report: Report) -> None:
+    def __init__(self, link: Link, store: Store, report: Report, clock: Callable[[], datetime]) -> None:
         self._link = link
+        self._clock = clock
         self._store = store
         self._report = report
         self._turn = asyncio.Lock()
@@ -47,15 +52,16 @@ class Push:
 
     async def _empty(self, send: _Send) -> list[Outcome]:
         async with self._turn:
+            outcomes: list[Outcome] = []
             while True:
                 try:
-                    return await self._hand_in_all(send)
+                    await self._hand_in_all(send, outcomes)
                 except _HistoryLost:
                     # What was accepted is queued again, before all that is new.
                     continue
+                return outcomes
 
-    async def _hand_in_all(self, send: _Send) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    async def _hand_in_all(self, send: _Send, outcomes: list[Outcome]) -> None:
         if self._store.wonders:
             await self._send([], send)
         while batch := self._store.outbox.batch("pending", BATCH):
@@ -63,7 +69,6 @@ class Push:
         outcomes += await self._ask_again(send)
         if await self._close_gaps(send):
             outcomes += await self._ask_again(send)
-        return outcomes
 
     async def _ask_again(self, send: _Send) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -96,12 +101,17 @@ class Push:
 
     async def _send(self, operations: Sequence[Document], send: _Send) -> Answer:
         body = {**self._report.document(), "device": self._store.device, "operations": operations}
-        if self._store.epoch is not None:
-            body["epoch"] = self._store.epoch
+        known = self._store.epoch
+        if known is not None:
+            body["epoch"] = known
         answer = Answer.parse(await send(body))
-        is_another = self._store.heard(answer)
+        now = self._clock()
+        # A clock that was ahead once must not bring back what the server has long forgotten it knows.
+        self._store.heard(answer, instant(now - _AGAIN), instant(now + timedelta(days=1)))
         if answer.resync:
-            raise _HistoryLost if is_another else ProtocolError("the history is lost and the epoch the same")
+            if answer.epoch in (None, known):
+                raise ProtocolError("the history is lost and the epoch the same")
+            raise _HistoryLost
         self._expected = answer.next_number
         return answer
 

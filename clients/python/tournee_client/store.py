@@ -133,18 +133,15 @@ class Store:
         """A copy is begun from nothing: no cursor tells whether a backup was restored, the next push does."""
         self.database.put("wonders", "1")
 
-    def heard(self, answer: Answer) -> bool:
-        """Keep the epoch; where it is another, hand in again what the history that was lost may have held.
-        Return whether it is another."""
-        is_another = answer.epoch not in (None, self.epoch)
-        if is_another or self.wonders:
-            with self.database.transaction():
-                if is_another and answer.resync:
-                    self.outbox.hand_in_again()
-                if is_another:
-                    self.database.put("epoch", answer.epoch)
-                self.database.put("wonders", None)
-        return is_another
+    def heard(self, answer: Answer, since: str, until: str) -> None:
+        """Keep the epoch; where the history is lost, hand in again what was done between the two times."""
+        if answer.epoch is None or (answer.epoch == self.epoch and not self.wonders):
+            return
+        with self.database.transaction():
+            if answer.resync and answer.epoch != self.epoch:
+                self.outbox.hand_in_again(since, until)
+            self.database.put("epoch", answer.epoch)
+            self.database.put("wonders", None)
 
     def settle(self, batch: Sequence[Operation], answer: Answer) -> int:
         """Take in the answer to a push; return how many operations of the batch it answered."""

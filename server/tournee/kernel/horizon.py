@@ -55,7 +55,7 @@ async def forget(database: Database, organisation_id: UUID, oldest: datetime) ->
 
 
 def _closed_edges(organisation_id: UUID, until: int) -> Delete:
-    key = (Edge.organisation_id, Edge.record_id, Edge.scope)
+    key = (Edge.organisation_id, Edge.scope, Edge.record_id)
     closed = select(*key).where(
         Edge.organisation_id == organisation_id, Edge.open.is_(False), Edge.seq < until
     )

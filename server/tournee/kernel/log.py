@@ -77,13 +77,14 @@ class Edge(Base):
 
     __tablename__ = "edge"
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    record_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     scope: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    record_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
     open: Mapped[bool] = mapped_column(Boolean)
 
     __table_args__ = (
         Index("ix_edge_feed", "organisation_id", "scope", "seq", "record_id", "open"),
+        Index("ix_edge_record", "organisation_id", "record_id"),
         # For those past the horizon, which are few among the many that are open.
         Index("ix_edge_closed", "organisation_id", "seq", **_where(text("NOT open"))),
     )
@@ -104,6 +105,11 @@ class Member(Base):
         Index("ix_member_from", "organisation_id", "from_seq"),
         Index("ix_member_to", "organisation_id", "to_seq", **_where(text("to_seq IS NOT NULL"))),
     )
+
+
+async def present_epoch(session: AsyncSession, organisation_id: UUID) -> UUID | None:
+    """The epoch of an organisation's log, as this transaction sees it."""
+    return await session.scalar(select(Head.epoch).where(Head.organisation_id == organisation_id))
 
 
 async def head_seq(session: AsyncSession, organisation_id: UUID) -> int:

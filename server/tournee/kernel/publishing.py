@@ -134,7 +134,7 @@ async def _write_edges(tx: Transaction, rows: Sequence[_Written], behind: Behind
         moved += [{"scope": scope, "open": scope in lies, **at} for scope in lay]
     own = {"organisation_id": tx.organisation_id}
     await behind.send(update_many(tx.session, _EDGE, ("record_id",), staying, {**own, "open": True}))
-    await behind.send(update_many(tx.session, _EDGE, ("record_id", "scope"), moved, own))
+    await behind.send(update_many(tx.session, _EDGE, ("scope", "record_id"), moved, own))
     await behind.send(insert_many(tx.session, _EDGE, opened, own, replacing=("seq", "open")))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
 from tournee.kernel.lanes import Lanes
+from tournee.kernel.log import present_epoch
 from tournee.sync.checking import Checking
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked
 from tournee.sync.door import read_uuid
@@ -30,6 +32,8 @@ from tournee.sync.report import Report
 from tournee.sync.reviving import revive_after
 from tournee.sync.stream import Stream
 from tournee.sync.surrender import surrender
+
+_REVIVALS = 2
 
 Handler = Callable[[Request, Actor], Awaitable[Response]]
 
@@ -44,6 +48,8 @@ class Sync:
     pulls: Pull
     streams: Stream
     checking: Checking
+    # No more at once than leave the connections to those who ask.
+    revivals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_REVIVALS))
 
     def routes(self) -> list[Route]:
         return [
@@ -73,9 +79,13 @@ class Sync:
         if not device.surrender:
             raise DeviceRevoked
         async with self.lanes.pushes.turn(device.actor.id):
+            async with self.kernel.database.reading(device.actor.organisation_id) as session:
+                epoch = await present_epoch(session, device.actor.organisation_id)
+            if _epoch(body) not in (None, epoch):
+                return _push_answer([], Answer([], 0, None, [], epoch=epoch, resync=True))
             outcomes = await surrender(self.kernel, device, operations, _schema(body))
-        said = ",".join(outcome.message_body({}) for outcome in outcomes)
-        return _json(f'{{"outcomes":[{said}],"checkpoint":0,"nextNumber":null}}')
+        bodies = [outcome.message_body({}) for outcome in outcomes]
+        return _push_answer(bodies, Answer(outcomes, 0, None, bodies, epoch=epoch))
 
     async def push(self, request: Request, actor: Actor) -> Response:
         """Carry out what a device did; 200 whatever the business says."""
@@ -88,15 +98,13 @@ class Sync:
                 self.kernel, self.commands, actor, device_id, operations, app, schema, epoch=epoch
             )
         self.pulls.acknowledged.note(actor, device_id, None, Report.read(body))
-        outcomes = ",".join(await self._bodies(actor, answer))
-        said = {"checkpoint": answer.checkpoint, "nextNumber": answer.next_number, "epoch": answer.epoch}
-        if answer.resync:
-            said["resync"] = True
-        return _json(
-            f'{{"outcomes":[{outcomes}],{orjson.dumps(said).decode()[1:]}',
-            # What others have waited for concerns others, so the answer need not wait for it.
-            background=BackgroundTask(revive_after, self.kernel, self.commands, actor, device_id, answer),
-        )
+        # What others have waited for concerns others, so the answer need not wait for it.
+        afterwards = BackgroundTask(self._revive, actor, device_id, answer)
+        return _push_answer(await self._bodies(actor, answer), answer, afterwards)
+
+    async def _revive(self, actor: Actor, device_id: UUID, answer: Answer) -> None:
+        async with self.revivals:
+            await revive_after(self.kernel, self.commands, actor, device_id, answer)
 
     async def _bodies(self, actor: Actor, answer: Answer) -> Sequence[str]:
         """The outcomes as JSON, with the records as they now stand."""
@@ -107,6 +115,14 @@ class Sync:
         return [
             one.completed(body, records) if one.record_id in answer.unread else body for one, body in said
         ]
+
+
+def _push_answer(bodies: Sequence[str], answer: Answer, background: BackgroundTask | None = None) -> Response:
+    said = {"checkpoint": answer.checkpoint, "nextNumber": answer.next_number, "epoch": answer.epoch}
+    if answer.resync:
+        said["resync"] = True
+    body = f'{{"outcomes":[{",".join(bodies)}],{orjson.dumps(said).decode()[1:]}'
+    return _json(body, background=background)
 
 
 def _json(body: str, status: int = 200, background: BackgroundTask | None = None) -> Response:

@@ -19,7 +19,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.behind import Behind
 from tournee.kernel.command import Kernel, is_transient
 from tournee.kernel.errors import SchemaTooNew
-from tournee.kernel.log import head_seq
+from tournee.kernel.log import head_seq, present_epoch
 from tournee.kernel.transaction import Transaction
 from tournee.sync import deciding
 from tournee.sync.batch import Batch, Carefulness, Commands
@@ -75,7 +75,7 @@ async def push(
     says nothing, only what it left here goes on.
     """
     if schema > OPERATION_SCHEMA:
-        return await _from_the_future(kernel, actor, device_id, raw)
+        return await _from_the_future(kernel, actor, device_id, raw, epoch)
     incoming: Incoming | None = None
     careful = Carefulness()
     attempt = 1
@@ -103,23 +103,29 @@ async def push(
             attempt += 1
 
 
-async def _from_the_future(kernel: Kernel, actor: Actor, device_id: UUID, raw: Sequence[Any]) -> Answer:
+async def _from_the_future(
+    kernel: Kernel, actor: Actor, device_id: UUID, raw: Sequence[Any], epoch: UUID | None
+) -> Answer:
     """The app is newer than this server: the device keeps its work until the server has caught up."""
     async with kernel.database.reading(actor.organisation_id) as session:
         await check_device(session, actor, device_id)
         head = await head_seq(session, actor.organisation_id)
+        present = await present_epoch(session, actor.organisation_id)
         number = await session.scalar(
             select(DeviceState.next_number).where(
                 DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id
             )
         )
+    if epoch is not None and epoch != present:
+        return Answer([], head, None, [], epoch=present, resync=True)
     ids = [item.get("id") if isinstance(item, dict) else None for item in raw]
     refusal = SchemaTooNew()
     outcomes = [
         Outcome(id if isinstance(id, str) else None, "parked", code=refusal.code, message=refusal.message)
         for id in ids
     ]
-    return Answer(outcomes, head, number, [outcome.message_body({}) for outcome in outcomes])
+    bodies = [outcome.message_body({}) for outcome in outcomes]
+    return Answer(outcomes, head, number, bodies, epoch=present)
 
 
 async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:

@@ -38,6 +38,8 @@ async def revive_after(
     await revive_for(kernel, commands, actor.organisation_id, answer.made, device_id)
     try:
         await revive_missed(kernel, commands, actor, device_id, answer)
+    except Refused as refusal:
+        structlog.get_logger().info("parked_work_stays", device=str(device_id), code=refusal.code)
     except Exception:  # noqa: BLE001 - the push itself has been carried out
         structlog.get_logger().exception("parked_work_failed", device=str(device_id))
 
