@@ -87,3 +87,23 @@ async def test_a_device_newer_than_the_server_is_told_as_well(push: Push) -> Non
     ahead = await push(schema=99, epoch=first["epoch"])
     assert (ahead["outcomes"][0]["code"], ahead["epoch"]) == ("SCHEMA_TOO_NEW", first["epoch"])
     assert (await push(schema=99, epoch=str(uuid4())))["resync"] is True
+
+
+async def test_what_waited_in_the_backup_keeps_its_place_among_what_is_handed_in_again(
+    house: House, push: Push
+) -> None:
+    customer = str(new_id())
+    made = {"command": "createCustomer", "input": {"id": customer, "name": "Demo"}}
+    named = [{"command": "updateCustomer", "input": {"customerId": customer, "name": name}} for name in "AB"]
+    first, second, third = [
+        {"id": str(new_id()), "number": number, "occurredAt": now().isoformat(), **did}
+        for number, did in enumerate([made, *named], 1)
+    ]
+    told = await push(operations=[first])
+    waits = await push(operations=[third])
+    assert waits["outcomes"][0]["status"] == "parked"
+    await begin_anew(house.database)
+    anew = await push(operations=[first], epoch=told["epoch"])
+    again = await push(operations=[first, second, third], epoch=anew["epoch"])
+    assert [outcome["status"] for outcome in again["outcomes"]] == ["duplicate", "applied", "applied"]
+    assert again["outcomes"][2]["record"]["name"] == "B"

@@ -131,7 +131,7 @@ async def _from_the_future(
 async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
     await batch.load(incoming.operations)
     if batch.device.next_number is None:
-        await after_gaps(batch)
+        await after_gaps(batch, incoming.operations[0].number if incoming.operations else None)
     for unit in units(incoming.operations, batch.is_used):
         await deciding.run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
     batch.pass_settled()

@@ -29,10 +29,13 @@ async def replay(batch: Batch) -> None:
     await _children(batch, [one for one in waiting if one.reason == "PARENT"])
 
 
-async def after_gaps(batch: Batch) -> None:
-    """In the order of the numbers; all of it where nobody knows which number is next."""
+async def after_gaps(batch: Batch, before: int | None = None) -> None:
+    """In the order of the numbers; where nobody knows which number is next all of it, or all that comes
+    before a number."""
     waiting = operations(one for one in batch.parked.values() if _waits_for_its_turn(batch, one))
     for unit in units(waiting, batch.is_used):
+        if before is not None and unit[0].number >= before:
+            break
         expected = batch.device.next_number
         if expected is None:
             await _again(batch, unit)
