@@ -39,6 +39,9 @@ class SavedRows:
                     connection.execute(insert(table), rows)
             self._end(connection)
 
+    def close(self) -> None:
+        self._eye.dispose()
+
     def _begin(self, connection: Connection) -> None:
         """Rows refer to each other in circles; the copy is whole when it is there."""
         on_sqlite = connection.dialect.name == "sqlite"

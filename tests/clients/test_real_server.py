@@ -3,8 +3,8 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import repeat
@@ -24,6 +24,7 @@ from tests.simulator.stage import eye_of
 from tests.work.world import World, at
 from tournee.app import create_app
 from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database
 from tournee.settings import Settings
 from tournee.sync.models import ParkedOperation
 from tournee.sync.restored import begin_anew
@@ -469,6 +470,19 @@ async def test_a_gap_that_was_left_when_the_app_was_closed_is_named_too(
     assert again.pending() == []
 
 
+@asynccontextmanager
+async def restored(
+    backup: SavedRows, database: Database, directory: Path
+) -> AsyncIterator[StreamingASGITransport]:
+    """The server that is started on what the backup has."""
+    backup.restore()
+    backup.close()
+    await begin_anew(database)
+    server = create_app(Settings(database_url=database.url, directory=directory))
+    async with server.router.lifespan_context(server):
+        yield StreamingASGITransport(server)
+
+
 async def test_work_that_a_restored_backup_lacks_is_carried_out_again_in_its_order(
     device: Device,
     network: FlakyTransport,
@@ -481,18 +495,12 @@ async def test_work_that_a_restored_backup_lacks_is_carried_out_again_in_its_ord
     visit, other = await field.visit(), await field.visit()
     await step(device, "startTravel", other, 0)
     await device.sync()
-    eye = eye_of(database_url)
-    backup = SavedRows(eye, [house.organisation_id])
+    backup = SavedRows(eye_of(database_url), [house.organisation_id])
     steps = (("startTravel", 0), ("arriveOnSite", 20), ("startWork", 20), ("completeAppointment", 75))
     done = [await step(device, command, visit, minutes) for command, minutes in steps]
     await device.sync()
     assert (device.store.server_row("Appointment", visit) or {})["status"] == "COMPLETED"
-    backup.restore()
-    eye.dispose()
-    await begin_anew(house.database)
-    restarted = create_app(Settings(database_url=database_url, directory=tmp_path))
-    async with restarted.router.lifespan_context(restarted):
-        network.inner = StreamingASGITransport(restarted)
+    async with restored(backup, house.database, tmp_path) as network.inner:
         new = await step(device, "arriveOnSite", other, 90)
         outcomes = (await device.sync()).outcomes
         assert [outcome.status for outcome in outcomes] == ["duplicate"] + ["applied"] * 5
@@ -512,16 +520,10 @@ async def test_a_revoked_device_hands_in_for_a_decision_what_a_restored_backup_l
 ) -> None:
     visit = await field.visit()
     await device.sync()
-    eye = eye_of(database_url)
-    backup = SavedRows(eye, [house.organisation_id])
+    backup = SavedRows(eye_of(database_url), [house.organisation_id])
     lost = await step(device, "startTravel", visit, 0)
     await device.sync()
-    backup.restore()
-    eye.dispose()
-    await begin_anew(house.database)
-    restarted = create_app(Settings(database_url=database_url, directory=tmp_path))
-    async with restarted.router.lifespan_context(restarted):
-        network.inner = StreamingASGITransport(restarted)
+    async with restored(backup, house.database, tmp_path) as network.inner:
         new = await step(device, "arriveOnSite", visit, 20)
         await house.run("revokeDevice", deviceId=device.store.device, surrender=True)
         with pytest.raises(Revoked):

@@ -6,9 +6,10 @@ with a savepoint around each unit, so that what is refused leaves nothing and th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from tournee.kernel.transaction import Transaction
 from tournee.sync import deciding
 from tournee.sync.batch import Batch, Carefulness, Commands
 from tournee.sync.deciding import StartOver
-from tournee.sync.devices import check_device, lock_device, release_device
+from tournee.sync.devices import LockedDevice, check_device, lock_device, release_device
 from tournee.sync.incoming import Incoming, read_batch, units
 from tournee.sync.messages import Outcome, as_record
 from tournee.sync.models import DeviceState
@@ -76,22 +77,17 @@ async def push(
     """
     if schema > OPERATION_SCHEMA:
         return await _from_the_future(kernel, actor, device_id, raw, epoch)
-    incoming: Incoming | None = None
+    read = cache(partial(read_batch, raw, schema))
     careful = Carefulness()
     attempt = 1
     while True:
         try:
             async with kernel.database.writing(actor.organisation_id) as session:
                 tx = Transaction(kernel.database, session, actor, kernel.rules)
-                async with Behind() as behind:
-                    locked = await behind.send(lock_device(session, actor, device_id, app))
-                    incoming = incoming or read_batch(raw, schema)
-                    device = await locked
+                device, incoming = await _begin(tx, device_id, app, read)
                 if epoch is not None and epoch != device.epoch:
                     return Answer([], device.head, None, [], epoch=device.epoch, resync=True)
                 device.absent = absent
-                if incoming.is_nameless and device.next_number is not None:
-                    device.next_number += len(raw)
                 batch = Batch(commands, tx, device, careful, {*incoming.settled, *device.used}, patience)
                 return await _carry_out(batch, incoming.founded(device.head))
         except StartOver:
@@ -101,6 +97,19 @@ async def push(
                 raise
             careful.everywhere = careful.everywhere or not is_transient(error)
             attempt += 1
+
+
+async def _begin(
+    tx: Transaction, device_id: UUID, app: str | None, read: Callable[[], Incoming]
+) -> tuple[LockedDevice, Incoming]:
+    """The batch is read while the database locks the device."""
+    async with Behind() as behind:
+        locked = await behind.send(lock_device(tx.session, tx.actor, device_id, app))
+        incoming = read()
+        device = await locked
+    if incoming.is_nameless and device.next_number is not None:
+        device.next_number += len(incoming.slots)
+    return device, incoming
 
 
 async def _from_the_future(
