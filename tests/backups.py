@@ -12,10 +12,9 @@ from tournee.kernel.database import Base
 
 
 class SavedRows:
-    """Read and put back by an engine that sees all organisations."""
+    """Read and put back by engines that see all organisations."""
 
     def __init__(self, eye: Engine, organisations: Collection[UUID]) -> None:
-        self._eye = eye
         self._organisations = organisations
         with eye.connect() as connection:
             self._rows: dict[Table, list[dict[str, Any]]] = {
@@ -29,8 +28,8 @@ class SavedRows:
         whose = table.c.organisation_id if "organisation_id" in table.c else table.c.id
         return whose.in_(self._organisations)
 
-    def restore(self) -> None:
-        with self._eye.connect() as connection:
+    def restore(self, eye: Engine) -> None:
+        with eye.connect() as connection:
             self._begin(connection)
             for table in reversed(self._rows):
                 connection.execute(delete(table).where(self._own(table)))
@@ -38,9 +37,6 @@ class SavedRows:
                 if rows:
                     connection.execute(insert(table), rows)
             self._end(connection)
-
-    def close(self) -> None:
-        self._eye.dispose()
 
     def _begin(self, connection: Connection) -> None:
         """Rows refer to each other in circles; the copy is whole when it is there."""

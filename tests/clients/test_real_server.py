@@ -470,13 +470,26 @@ async def test_a_gap_that_was_left_when_the_app_was_closed_is_named_too(
     assert again.pending() == []
 
 
+def saved(house: House) -> SavedRows:
+    eye = eye_of(house.database.url)
+    rows = SavedRows(eye, [house.organisation_id])
+    eye.dispose()
+    return rows
+
+
 @asynccontextmanager
 async def restored(
     backup: SavedRows, database: Database, directory: Path
 ) -> AsyncIterator[StreamingASGITransport]:
     """The server that is started on what the backup has."""
-    backup.restore()
-    backup.close()
+
+    def put_back() -> None:
+        eye = eye_of(database.url)
+        backup.restore(eye)
+        eye.dispose()
+
+    # The server that is to end may still be writing.
+    await asyncio.to_thread(put_back)
     await begin_anew(database)
     server = create_app(Settings(database_url=database.url, directory=directory))
     async with server.router.lifespan_context(server):
@@ -495,7 +508,7 @@ async def test_work_that_a_restored_backup_lacks_is_carried_out_again_in_its_ord
     visit, other = await field.visit(), await field.visit()
     await step(device, "startTravel", other, 0)
     await device.sync()
-    backup = SavedRows(eye_of(database_url), [house.organisation_id])
+    backup = saved(house)
     steps = (("startTravel", 0), ("arriveOnSite", 20), ("startWork", 20), ("completeAppointment", 75))
     done = [await step(device, command, visit, minutes) for command, minutes in steps]
     await device.sync()
@@ -520,7 +533,7 @@ async def test_a_revoked_device_hands_in_for_a_decision_what_a_restored_backup_l
 ) -> None:
     visit = await field.visit()
     await device.sync()
-    backup = SavedRows(eye_of(database_url), [house.organisation_id])
+    backup = saved(house)
     lost = await step(device, "startTravel", visit, 0)
     await device.sync()
     async with restored(backup, house.database, tmp_path) as network.inner:

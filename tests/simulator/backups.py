@@ -61,7 +61,7 @@ class Backups:
         stage = self.simulation.stage
         self.simulation.begin_restoring()
         await self.simulation.followers.drop_all()
-        backup.rows.restore()
+        backup.rows.restore(stage.eye)
         await begin_anew(stage.database)
         await stage.restart()
         lost = self.simulation.judge.lost_history(backup.leaps)
