@@ -3,9 +3,12 @@
 from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy import select
+
 from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.kernel.database import new_id, now
+from tournee.kernel.log import Edge, Member
 from tournee.sync.cursor import CursorCodec, Phase
 from tournee.sync.page import Progress
 
@@ -90,6 +93,36 @@ async def test_the_rest_is_whole_whatever_becomes_urgent_meanwhile(house: House)
     await device.pull(limit=3)
     assert device.rows == await device.fresh()
     assert visits[1] not in device.rows
+
+
+async def test_a_row_in_several_scopes_comes_once_and_a_page_of_rows_sent_before_is_empty(
+    house: House,
+) -> None:
+    device, me = await technician(house)
+    for days in (3, 5):
+        on = {"technicianId": me, "appointmentId": await visit(house, me, days)}
+        begun, ended = now() - timedelta(hours=2), now() - timedelta(hours=1)
+        await house.run("recordTimeEntry", kind="TRAVEL", startsAt=begun, endsAt=ended, **on)
+    places = await places_of(house, device.actor.id)
+    several = {id for id in places if places.count(id) > 1}
+    assert several
+    sent: list[UUID] = []
+    pages = 0
+    cursor = None
+    while cursor is None or cursor.snapshot:
+        page = await device.feed.pull(device.actor, cursor, 1)
+        sent += [change.id for change in page.changes]
+        cursor, pages = page.cursor, pages + 1
+    assert sorted(sent) == sorted(set(places))
+    assert pages == len(places)
+
+
+async def places_of(house: House, account_id: UUID) -> list[UUID]:
+    """Each record as often as there are scopes the account sees it by."""
+    async with house.database.reading(house.organisation_id) as session:
+        held = select(Member.scope).where(Member.account_id == account_id, Member.to_seq.is_(None))
+        lying = select(Edge.record_id).where(Edge.scope.in_(held), Edge.open.is_(True))
+        return list(await session.scalars(lying))
 
 
 async def test_a_page_can_be_fetched_again(house: House) -> None:

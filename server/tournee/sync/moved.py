@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, and_, case, exists, func, literal, or_, select, union_all
+from sqlalchemy import and_, case, exists, func, or_, select, union_all
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.log import Edge, Member, Record
@@ -20,11 +20,10 @@ from tournee.sync.cursor import MAX_ID, Cursor
 from tournee.sync.page import Page, PulledChange, Rows, text_of
 
 _NOTHING = "nothing"
-_NO_SCOPE = literal(None, Uuid).label("scope")
 
 
 def moved_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
-    """The first changes past the cursor as (seq, entity, id, document, scope), in order."""
+    """The first changes past the cursor as (seq, entity, id, document), in order."""
     rows = _office_rows if actor.sees_all else _scoped_rows
     return rows(actor, entities, cursor, most)
 
@@ -33,7 +32,7 @@ def _office_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -
     """Each record's last change is its position; a deleted one is a removal."""
     document = case((Record.deleted.is_(True), None), else_=Record.document).label("document")
     return (
-        select(Record.seq, Record.entity, Record.id, document, _NO_SCOPE)
+        select(Record.seq, Record.entity, Record.id, document)
         .where(
             Record.organisation_id == actor.organisation_id,
             Record.seq > cursor.seq,
@@ -103,7 +102,7 @@ def _scoped_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -
     )
     document = case((and_(seen, Record.deleted.is_(False)), Record.document), else_=None).label("document")
     return (
-        select(page.c.position.label("seq"), Record.entity, Record.id, document, _NO_SCOPE)
+        select(page.c.position.label("seq"), Record.entity, Record.id, document)
         .join(Record, and_(Record.organisation_id == actor.organisation_id, Record.id == page.c.record_id))
         .order_by(page.c.position, page.c.record_id)
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import Select, Text, Uuid, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.actor import Actor
@@ -103,7 +104,7 @@ class Written:
     more: bool
     seq: int | None
     id: UUID | None
-    scope: UUID | None
+    scope: UUID | None = None
 
     def place(self) -> tuple[int, UUID]:
         """Known where there were more."""
@@ -113,7 +114,7 @@ class Written:
 
 
 async def write(session: AsyncSession, rows: Rows, limit: int) -> Written | None:
-    """The first `limit` of these rows (seq, entity, id, document, scope); None if there are none.
+    """The first `limit` of these rows (seq, entity, id, document); None if there are none.
 
     They are in order and one more than the limit, where there is one more.
 
@@ -122,22 +123,56 @@ async def write(session: AsyncSession, rows: Rows, limit: int) -> Written | None
     if session.get_bind().dialect.name == "sqlite":
         return _written((await session.execute(rows)).all(), limit)
     row = (await session.execute(_aggregated(rows.subquery("ordered"), limit))).one()
-    text, count, seq, id, scope = row
-    return Written(text, min(count, limit), count > limit, seq, id, scope) if count else None
+    text, count, seq, id = row
+    return Written(text, min(count, limit), count > limit, seq, id) if count else None
+
+
+async def write_placed(session: AsyncSession, place: Any, rows: Rows, limit: int) -> Written | None:
+    """The same where the rows' places are known before the rows: `place` (n, id, scope) numbers them from
+    one, one more than the limit where there is one more, and `rows` (seq, entity, id, document, n) are
+    those that are sent at all.
+
+    What is to be sorted, joined and passed over are places then: to carry documents through all that
+    takes longer than writing them out.
+    """
+    last = select(place.c.id, place.c.scope).where(place.c.n == limit)
+    if session.get_bind().dialect.name == "sqlite":
+        found = int((await session.execute(select(func.count()).select_from(place))).scalar_one())
+        id, scope = (await session.execute(last)).one_or_none() or (None, None)
+        sent = (await session.execute(rows.where(place.c.n <= limit).order_by(place.c.n))).all()
+        text, count = text_of(PulledChange(*row[:4]) for row in sent), len(sent)
+    else:
+        made = rows.where(place.c.n <= limit).subquery("sent").c
+        told = await session.execute(
+            select(
+                func.string_agg(_json(made), aggregate_order_by(literal(",", Text), made.n)),
+                func.count(made.n),
+                select(func.count()).select_from(place).scalar_subquery(),
+                *(
+                    select(column).where(place.c.n == limit).scalar_subquery()
+                    for column in (place.c.id, place.c.scope)
+                ),
+            )
+        )
+        text, count, found, id, scope = told.one()
+    return Written(text or "", count, found > limit, None, id, scope) if found else None
+
+
+def _json(made: Any) -> Any:
+    """A row as `PulledChange.json` has it."""
+    head = '{"seq":' + cast(made.seq, Text) + ',"entity":"' + made.entity + '","id":"' + cast(made.id, Text)
+    return head + func.coalesce('","record":' + made.document + "}", '","removed":true}')
 
 
 def _aggregated(ordered: Any, limit: int) -> Rows:
     page = select(ordered, func.row_number().over().label("n")).subquery("page")
     made = page.c
-    head = '{"seq":' + cast(made.seq, Text) + ',"entity":"' + made.entity + '","id":"' + cast(made.id, Text)
-    rest = func.coalesce('","record":' + made.document + "}", '","removed":true}')
     last = made.n == limit
     return select(
-        func.string_agg(head + rest, literal(",", Text)).filter(made.n <= limit),
+        func.string_agg(_json(made), literal(",", Text)).filter(made.n <= limit),
         func.count(),
         func.max(made.seq).filter(last),
         cast(func.max(cast(made.id, Text)).filter(last), Uuid),
-        cast(func.max(cast(made.scope, Text)).filter(last), Uuid),
     )
 
 
@@ -146,5 +181,5 @@ def _written(rows: Sequence[Any], limit: int) -> Written | None:
         return None
     kept = rows[:limit]
     last = kept[-1]
-    text = text_of(PulledChange(*row[:4]) for row in kept)
-    return Written(text, len(kept), len(rows) > limit, last[0], last[2], last[4])
+    text = text_of(PulledChange(*row) for row in kept)
+    return Written(text, len(kept), len(rows) > limit, last[0], last[2])

@@ -1,8 +1,9 @@
 """2. The live rows of a first pull, in pages. The numbers are those of schema/sync.md, "Pull".
 
 Who sees all gets them by id. Everybody else gets them scope by scope, each row in the least of the
-scopes they see it by: what a page costs follows from the page, not from what is still to come. A row
-passes unsent only where an edge or a membership moved after the pinned seq, and then the feed has it.
+scopes they see it by; in the others it has a place as well, where it passes unsent. So a page is a walk
+along so many places, and its cost follows from it and not from what else there is. A row is missed
+only where an edge or a membership moved after the pinned seq, and then the feed has it.
 Today's work goes ahead and comes once more at its place, so that whatever becomes of it meanwhile,
 the walk through the rest stays whole.
 """
@@ -14,14 +15,14 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, and_, exists, func, literal, or_, select
+from sqlalchemy import and_, case, exists, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.log import Edge, Member, Record
 from tournee.sync.cursor import MIN_ID, Cursor, Phase
-from tournee.sync.page import Page, Progress, Rows, write
+from tournee.sync.page import Page, Progress, Rows, Written, write, write_placed
 
 # The scopes whose rows somebody needs first.
 Urgent = Callable[[AsyncSession, Actor], Awaitable[Sequence[UUID]]]
@@ -51,13 +52,13 @@ class Snapshot:
             cursor = replace(cursor, total=all_rows + (await self._count(first) if first else 0))
         if cursor.phase is Phase.URGENT and not first:
             cursor = replace(cursor, phase=Phase.SNAPSHOT, scope=MIN_ID, id=MIN_ID)
-        written = await write(self.session, self._rows(cursor, first).limit(limit + 1), limit)
+        written = await self._write(cursor, first, limit)
         text, count = (written.text, written.count) if written else ("", 0)
         cursor = replace(cursor, done=cursor.done + count)
         progress = Progress(cursor.done, max(cursor.done, cursor.total))
         if written and written.more:
-            _, id = written.place()
-            return Page(text, replace(cursor, scope=written.scope or MIN_ID, id=id), True, progress)
+            after = replace(cursor, scope=written.scope or MIN_ID, id=written.id or MIN_ID)
+            return Page(text, after, True, progress)
         if cursor.phase is Phase.URGENT:
             rest = replace(cursor, phase=Phase.SNAPSHOT, scope=MIN_ID, id=MIN_ID)
             return Page(text, rest, True, progress)
@@ -74,20 +75,45 @@ class Snapshot:
         if self.actor.sees_all:
             counted = select(func.count()).where(*self._live())
         else:
-            counted = self._seen(select(func.count(Edge.record_id.distinct())), scopes)
+            lying = _in_scopes(select(Edge.record_id), self.actor, scopes).distinct().subquery("lying")
+            alive = and_(Record.id == lying.c.record_id, *self._live())
+            counted = select(func.count()).select_from(lying).join(Record, alive)
         return int((await self.session.execute(counted)).scalar_one())
 
-    def _rows(self, cursor: Cursor, first: Sequence[UUID]) -> Rows:
-        columns = select(Record.seq, Record.entity, Record.id, Record.document)
+    async def _write(self, cursor: Cursor, first: Sequence[UUID], limit: int) -> Written | None:
         if self.actor.sees_all:
-            rows = columns.add_columns(literal(None, Uuid).label("scope"))
-            return rows.where(*self._live(), Record.id > cursor.id).order_by(Record.id)
+            columns = select(Record.seq, Record.entity, Record.id, Record.document)
+            rows = columns.where(*self._live(), Record.id > cursor.id).order_by(Record.id).limit(limit + 1)
+            return await write(self.session, rows, limit)
         scopes = first if cursor.phase is Phase.URGENT else None
-        rows = self._seen(columns.add_columns(Member.scope), scopes)
-        past = or_(Member.scope > cursor.scope, Edge.record_id > cursor.id)
-        return rows.where(Member.scope >= cursor.scope, past, ~_seen_before(self.actor, scopes)).order_by(
-            Member.scope, Edge.record_id
+        place = self._places(cursor, scopes, limit + 1)
+        columns = select(Record.seq, Record.entity, Record.id, Record.document, place.c.n)
+        joined = columns.join_from(place, Record, and_(Record.id == place.c.id, *self._live()))
+        rows = joined.where(~_seen_before(place, self.actor, scopes))
+        return await write_placed(self.session, place, rows, limit)
+
+    def _places(self, cursor: Cursor, scopes: Sequence[UUID] | None, most: int) -> Any:
+        """The next rows by the scopes held, all of them or these only: where each lies, and its number."""
+        held = select(Member.scope).where(*_held(Member, self.actor, scopes), Member.scope >= cursor.scope)
+        own = held.subquery("held")
+        begun = case((own.c.scope == cursor.scope, cursor.id), else_=MIN_ID)
+        lying = and_(
+            Edge.organisation_id == self.actor.organisation_id,
+            Edge.scope == own.c.scope,
+            Edge.open.is_(True),
+            Edge.record_id > begun,
         )
+        if self.session.get_bind().dialect.name == "sqlite":
+            places = select(own.c.scope, Edge.record_id.label("id")).join_from(own, Edge, lying)
+        else:
+            # One scope after the other for certain: it may else walk through the edges of all, or sort
+            # all of one's own.
+            edges = select(Edge.record_id.label("id")).where(lying).order_by(Edge.record_id).limit(most)
+            edge = edges.lateral("edge")
+            places = select(own.c.scope, edge.c.id).join_from(own, edge, true())
+        next_ones = places.order_by("scope", "id").limit(most).subquery("next_ones")
+        in_order = func.row_number().over(order_by=(next_ones.c.scope, next_ones.c.id))
+        return select(next_ones, in_order.label("n")).cte("place")
 
     def _live(self) -> tuple[Any, ...]:
         return (
@@ -96,14 +122,15 @@ class Snapshot:
             Record.entity.in_(self.entities),
         )
 
-    def _seen(self, columns: Rows, scopes: Sequence[UUID] | None) -> Rows:
-        """Live rows by the scopes held: all of them, or these only."""
-        return (
-            columns.select_from(Member)
-            .join(Edge, and_(Edge.organisation_id == Member.organisation_id, Edge.scope == Member.scope))
-            .join(Record, and_(Record.organisation_id == Edge.organisation_id, Record.id == Edge.record_id))
-            .where(*_held(Member, self.actor, scopes), Edge.open.is_(True), *self._live())
-        )
+
+def _in_scopes(columns: Rows, actor: Actor, scopes: Sequence[UUID] | None) -> Rows:
+    """What lies in the scopes held: all of them, or these only."""
+    joined = and_(Edge.organisation_id == Member.organisation_id, Edge.scope == Member.scope)
+    return (
+        columns.select_from(Member)
+        .join(Edge, joined)
+        .where(*_held(Member, actor, scopes), Edge.open.is_(True))
+    )
 
 
 def _held(member: Any, actor: Actor, scopes: Sequence[UUID] | None) -> list[Any]:
@@ -115,7 +142,7 @@ def _held(member: Any, actor: Actor, scopes: Sequence[UUID] | None) -> list[Any]
     return held if scopes is None else [*held, member.scope.in_(scopes)]
 
 
-def _seen_before(actor: Actor, scopes: Sequence[UUID] | None) -> Any:
+def _seen_before(place: Any, actor: Actor, scopes: Sequence[UUID] | None) -> Any:
     """Whether the row was there in a lesser scope already."""
     edge, member = aliased(Edge), aliased(Member)
     return exists(
@@ -124,8 +151,8 @@ def _seen_before(actor: Actor, scopes: Sequence[UUID] | None) -> Any:
         .join(member, and_(member.organisation_id == edge.organisation_id, member.scope == edge.scope))
         .where(
             edge.organisation_id == actor.organisation_id,
-            edge.record_id == Edge.record_id,
-            edge.scope < Edge.scope,
+            edge.record_id == place.c.id,
+            edge.scope < place.c.scope,
             edge.open.is_(True),
             *_held(member, actor, scopes),
         )
