@@ -405,3 +405,59 @@ async def test_a_server_that_knows_of_no_epochs_is_not_asked_for_ever(
     server._push = mute  # type: ignore[method-assign]
     await device.sync()
     assert store.wonders, "whoever knows is asked the next time"
+
+
+async def test_work_of_several_schemas_goes_in_order_each_with_its_own(
+    device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(schema: int, count: int) -> list[str]:
+        monkeypatch.setattr(outbox, "SCHEMA", schema)
+        return [await device.do("updateCustomer", {"customerId": "c", "phone": "1"}) for _ in range(count)]
+
+    monkeypatch.setattr(pushing, "BATCH", 3)
+    done = [*await work(1, 4), *await work(2, 1)]
+    async with device.unit():
+        done += await work(2, 3)
+    await device.sync()
+    assert [[one["id"] for one in push] for push in server.pushes] == [
+        done[:3],
+        done[3:4],
+        done[4:5],
+        done[5:],
+    ]
+    assert [said["schema"] for said in server.reports if "device" in said] == [1, 1, 2, 2]
+
+
+async def test_what_is_handed_in_again_after_a_backup_keeps_its_schema(
+    device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.history = "before"
+    monkeypatch.setattr(outbox, "SCHEMA", 1)
+    done = await device.do("updateCustomer", {"customerId": "c", "phone": "1"})
+    await device.sync()
+    server.lose([done], "after")
+    monkeypatch.undo()
+    await device.sync()
+    assert [one["id"] for one in server.applied] == [done]
+    assert [said["schema"] for said in server.reports if "device" in said][-1] == 1
+
+
+async def test_a_store_of_the_first_version_keeps_its_work(
+    tmp_path: Path, open_device: Open, server: FakeServer
+) -> None:
+    path = tmp_path / "old.db"
+    store = Store(path)
+    device = open_device(store)
+    done = await device.do("updateCustomer", {"customerId": "c", "phone": "1"})
+    for table in ("outbox", "outcome"):
+        store.database.execute(f"ALTER TABLE {table} DROP COLUMN schema")
+    store.database.execute("PRAGMA user_version = 1")
+    store.close()
+    store = Store(path)
+    assert [(op.id, op.schema) for op in store.outbox.operations()] == [(done, 2)]
+    device = open_device(store)
+    await device.sign_in("demo", "demo")
+    await device.sync()
+    assert [one["id"] for one in server.applied] == [done]
+    store.close()
+    Store(path).close()

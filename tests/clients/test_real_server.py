@@ -545,3 +545,20 @@ async def test_a_revoked_device_hands_in_for_a_decision_what_a_restored_backup_l
         own = ParkedOperation.organisation_id == house.organisation_id
         kept = set(await session.scalars(select(ParkedOperation.operation_id).where(own)))
     assert kept == {UUID(lost), UUID(new)}
+
+
+async def test_what_was_queued_under_an_older_app_is_handed_in_as_that_wrote_it(
+    device: Device, field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first schema the time of a talk was `occurredAt`, which means something else today."""
+    visit = await field.visit()
+    await device.pull()
+    customer = (device.get("Appointment", visit) or {})["customerId"]
+    talk = {"customerId": customer, "channel": "VISIT", "direction": "INBOUND", "subject": "Demo"}
+    monkeypatch.setattr("tournee_client.outbox.SCHEMA", 1)
+    old = await device.do("recordInteraction", talk | {"id": new_id(), "occurredAt": at(-20)})
+    monkeypatch.undo()
+    new = await device.do("recordInteraction", talk | {"id": new_id(), "at": at(-10)})
+    assert [(op.id, op.schema) for op in device.pending()] == [(old, 1), (new, 2)]
+    assert [(one.id, one.status) for one in await device.push()] == [(old, "applied"), (new, "applied")]
+    assert device.pending() == device.rejections() == []

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 
-_VERSION = 1
+_VERSION = 2
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS fresh (
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, unit TEXT, command TEXT NOT NULL,
     input TEXT NOT NULL, base INTEGER NOT NULL, occurred_at TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'pending', tries INTEGER NOT NULL DEFAULT 0);
+    state TEXT NOT NULL DEFAULT 'pending', tries INTEGER NOT NULL DEFAULT 0,
+    schema INTEGER NOT NULL DEFAULT 2);
 CREATE TABLE IF NOT EXISTS effect (
     number INTEGER NOT NULL, position INTEGER NOT NULL, operation TEXT NOT NULL, entity TEXT NOT NULL,
     id TEXT NOT NULL, patch TEXT, creates INTEGER NOT NULL, settled INTEGER,
@@ -30,8 +31,13 @@ CREATE INDEX IF NOT EXISTS effect_operation ON effect (operation);
 CREATE TABLE IF NOT EXISTS outcome (
     id TEXT PRIMARY KEY, number INTEGER NOT NULL, unit TEXT, command TEXT NOT NULL, input TEXT NOT NULL,
     base INTEGER NOT NULL, occurred_at TEXT NOT NULL, tries INTEGER NOT NULL,
-    status TEXT NOT NULL, seq INTEGER, code TEXT, message TEXT, fields TEXT NOT NULL, conflict TEXT);
+    status TEXT NOT NULL, seq INTEGER, code TEXT, message TEXT, fields TEXT NOT NULL, conflict TEXT,
+    schema INTEGER NOT NULL DEFAULT 2);
 """
+# From version 1: what it kept was of the schema that it wrote.
+_FROM_1 = [
+    f"ALTER TABLE {table} ADD COLUMN schema INTEGER NOT NULL DEFAULT 2" for table in ("outbox", "outcome")
+]
 _ALL = ("meta", "row", "fresh", "outbox", "effect", "outcome")
 
 
@@ -52,8 +58,10 @@ class Database:
         (version,) = self.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
             raise RuntimeError("the store was written by a newer version of this package")
-        self._connection.executescript(_TABLES)
-        self.execute(f"PRAGMA user_version = {_VERSION}")
+        with self.transaction():
+            for statement in _FROM_1 if version == 1 else _TABLES.split(";"):
+                self.execute(statement)
+            self.execute(f"PRAGMA user_version = {_VERSION}")
 
     def close(self) -> None:
         """Close the file."""

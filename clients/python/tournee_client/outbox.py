@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby, islice, pairwise
+from itertools import chain, groupby, islice, pairwise, takewhile
 from typing import Any
 
 from tournee_client.database import Database
 from tournee_client.effects import Effect
-from tournee_client.wire import Answer, Document, Outcome, dumps
+from tournee_client.wire import SCHEMA, Answer, Document, Outcome, dumps
 
-_READ = "SELECT number, id, unit, command, input, base, occurred_at, tries, state FROM outbox "
+_READ = "SELECT number, id, unit, command, input, base, occurred_at, tries, schema, state FROM outbox "
 _ALL = _READ + "ORDER BY number"
 _BATCH = _READ + "WHERE state = ? AND number > ? ORDER BY number LIMIT ?"
 _UNIT = _READ + "WHERE state = ? AND unit = ? ORDER BY number"
-_ADD = "INSERT INTO outbox (number, id, unit, command, input, base, occurred_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD = """
+INSERT INTO outbox (number, id, unit, command, input, base, occurred_at, schema)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
 _REMEMBER = """
 INSERT OR REPLACE INTO outcome
-SELECT id, number, unit, command, input, base, occurred_at, tries, ?, ?, ?, ?, ?, ? FROM outbox WHERE id = ?
+    (id, number, unit, command, input, base, occurred_at, tries, schema,
+     status, seq, code, message, fields, conflict)
+SELECT id, number, unit, command, input, base, occurred_at, tries, schema, ?, ?, ?, ?, ?, ?
+  FROM outbox WHERE id = ?
 """
 # What stands at the server, as far as it has not lost it; no part of a unit by itself.
 _AGAIN = """
@@ -27,8 +33,8 @@ WITH newest AS (
     SELECT number, unit FROM outcome
      WHERE code IS NULL AND status NOT IN ('parked', 'surrendered') AND occurred_at BETWEEN ? AND ?
      ORDER BY number DESC LIMIT ?)
-INSERT OR IGNORE INTO outbox (number, id, unit, command, input, base, occurred_at, tries)
-SELECT number, id, unit, command, input, base, occurred_at, tries FROM outcome
+INSERT OR IGNORE INTO outbox (number, id, unit, command, input, base, occurred_at, tries, schema)
+SELECT number, id, unit, command, input, base, occurred_at, tries, schema FROM outcome
  WHERE number IN (SELECT number FROM newest)
    AND (unit IS NULL OR unit NOT IN (
         SELECT unit FROM outcome WHERE unit IS NOT NULL AND number NOT IN (SELECT number FROM newest)))
@@ -36,7 +42,7 @@ SELECT number, id, unit, command, input, base, occurred_at, tries FROM outcome
 _MOST_AGAIN = 5000
 _SAID = "SELECT id, status, seq, code, message, fields, conflict FROM outcome WHERE id = ?"
 _REFUSED = """
-SELECT number, id, unit, command, input, base, occurred_at, tries, status,
+SELECT number, id, unit, command, input, base, occurred_at, tries, schema, status,
        id, status, seq, code, message, fields, conflict
   FROM outcome WHERE status <> 'applied' ORDER BY number
 """
@@ -65,6 +71,7 @@ class Operation:
     base: int
     occurred_at: str
     tries: int
+    schema: int = SCHEMA
     state: str = "pending"
 
     def wire(self) -> Document:
@@ -101,7 +108,7 @@ class Outbox:
             first = self._database.number("next_number") or 1
             base = self._database.number("seen")
             for number, draft in enumerate(drafts, first):
-                did = (draft.command, dumps(draft.input), base, draft.occurred_at)
+                did = (draft.command, dumps(draft.input), base, draft.occurred_at, SCHEMA)
                 self._execute(_ADD, (number, draft.id, unit, *did))
                 self._add_effects(number, draft)
                 self._database.put("next_number", str(number + 1))
@@ -142,8 +149,10 @@ class Outbox:
         return {"length": count} if oldest is None else {"length": count, "oldestAt": oldest}
 
     def batch(self, state: str, limit: int, after: int = 0) -> list[Operation]:
-        """Return the next operations to hand in, never a part of a unit."""
-        batch = self._select(_BATCH, state, after, limit)
+        """Return the next operations to hand in, of one schema and never a part of a unit."""
+        found = self._select(_BATCH, state, after, limit)
+        batch = [*takewhile(lambda operation: operation.schema == found[0].schema, found)]
+        # What was done under another app goes by itself; a unit was done at once.
         if len(batch) < limit or batch[-1].unit is None:
             return batch
         whole = [operation for operation in batch if operation.unit != batch[-1].unit]
@@ -229,7 +238,7 @@ class Outbox:
 
     def rejections(self) -> list[Rejection]:
         """Return every operation that was not carried out, oldest first."""
-        read = [Rejection(_operation(row), _outcome(row[9:])) for row in self._execute(_REFUSED)]
+        read = [Rejection(_operation(row), _outcome(row[10:])) for row in self._execute(_REFUSED)]
         return [rejection for rejection in read if rejection.outcome.refused]
 
 
@@ -241,8 +250,8 @@ def units(batch: Sequence[Operation]) -> list[list[Operation]]:
 
 
 def _operation(row: Sequence[Any]) -> Operation:
-    number, id, unit, command, values, base, occurred_at, tries, state = row[:9]
-    return Operation(number, id, unit, command, json.loads(values), base, occurred_at, tries, state)
+    number, id, unit, command, values, base, occurred_at, tries, schema, state = row[:10]
+    return Operation(number, id, unit, command, json.loads(values), base, occurred_at, tries, schema, state)
 
 
 def _outcome(row: Sequence[Any]) -> Outcome:

@@ -13,7 +13,7 @@ from tournee_client.link import Link
 from tournee_client.outbox import Operation, units
 from tournee_client.report import Report
 from tournee_client.store import Store
-from tournee_client.wire import Answer, Document, Outcome, instant
+from tournee_client.wire import SCHEMA, Answer, Document, Outcome, instant
 
 BATCH = 500
 
@@ -92,15 +92,16 @@ class Push:
     async def _hand_in(self, batch: Sequence[Operation], send: _Send) -> list[Outcome]:
         self._store.outbox.tried(batch)
         try:
-            answer = await self._send([operation.wire() for operation in batch], send)
+            answer = await self._send([operation.wire() for operation in batch], send, batch[0].schema)
         except ProtocolError as error:
             if error.status not in _SET_ASIDE:
                 raise
             return await self._isolate(batch, _SET_ASIDE[error.status], send)
         return self._settle(batch, answer)
 
-    async def _send(self, operations: Sequence[Document], send: _Send) -> Answer:
+    async def _send(self, operations: Sequence[Document], send: _Send, schema: int = SCHEMA) -> Answer:
         body = {**self._report.document(), "device": self._store.device, "operations": operations}
+        body["schema"] = schema
         known = self._store.epoch
         if known is not None:
             body["epoch"] = known
@@ -133,7 +134,7 @@ class Push:
     async def _set_aside(self, unit: Sequence[Operation], code: str, send: _Send) -> list[Outcome]:
         """Hand in a name for each number, which the server refuses: for a missing number it would wait."""
         names = [op.wire() | {"command": f"{op.command}:{code}", "input": {}} for op in unit]
-        answer = await self._send(names, send)
+        answer = await self._send(names, send, unit[0].schema)
         refused = [
             replace(outcome, status="quarantined", code=code, message="The server cannot read this.")
             if outcome.refused

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from tournee_client.link import Link
 from tournee_client.store import Store
-from tournee_client.wire import Document, dumps
-
-SCHEMA = 2
+from tournee_client.wire import SCHEMA, Document, dumps
 
 
 class Report:

@@ -12,6 +12,9 @@ from tournee_client.errors import ProtocolError
 
 Document = dict[str, Any]
 
+# The form in which this package writes the inputs of commands.
+SCHEMA = 2
+
 _FINAL = frozenset({"applied", "merged", "superseded", "duplicate", "rejected", "quarantined", "surrendered"})
 _REFUSED = frozenset({"rejected", "quarantined"})
 
