@@ -126,7 +126,9 @@ class Deeds:
         if any(e.entity == "Appointment" and e.after.get("status") == "COMPLETED" for e in entries):
             self._check_checklists(deed, entries)
         if deed.command in EDITS:
-            check_edit(self.company.chronicle, deed, entries)
+            own = (one for one in self.all.values() if one.device == deed.device)
+            later = [one.id for one in own if one.number > deed.number]
+            check_edit(self.company.chronicle, deed, entries, later)
 
     def _check_checklists(self, deed: Deed, entries: list[Entry]) -> None:
         runs = self.company.chronicle.rows["ChecklistRun"].values()

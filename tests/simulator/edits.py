@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from tests.simulator.chronicle import Chronicle, Entry
@@ -29,8 +30,8 @@ _POLICIES = {
 _STAY = {Merge.FIRST_WINS, Merge.REVIEW}
 
 
-def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry]) -> None:
-    """Each field of an edit, by its policy; `entries` are what it wrote."""
+def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry], later: Collection[str] = ()) -> None:
+    """Each field of an edit, by its policy; `entries` are what it wrote, `later` what its device did after."""
     named = EDITS[deed.command]
     changed = {name: value for name, value in deed.input.items() if name != named}
     clashes = [entry for entry in entries if entry.entity == "Conflict"]
@@ -47,6 +48,11 @@ def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry]) -> None:
     for name in changed:
         last = _last(chronicle, deed.input[named], name, entries[0].seq)
         held = last.after[name] if last else None
+        if name in _said_since(chronicle, deed, later, entries[0].seq):
+            require(
+                after.get(name, held) == held, "what a device did last is not taken back", f"{name}: {deed}"
+            )
+            continue
         if deed.seen is not None and deed.seen.get(name) == deed.input[name]:
             continue  # Sent as it was: whoever changed it prevails.
         if _POLICIES[deed.command][name] is Merge.SET_UNION:
@@ -59,6 +65,18 @@ def _last(chronicle: Chronicle, id: str, name: str, before: int) -> Entry | None
     """The last time the field was written before this edit."""
     written = [e for e in chronicle.of_record[id] if e.seq < before and name in e.after]
     return written[-1] if written else None
+
+
+def _said_since(chronicle: Chronicle, deed: Deed, later: Collection[str], before: int) -> set[str]:
+    """The fields that its device has changed, or put into the inbox, before this by what it did after it."""
+    said = [e for id in later for e in chronicle.of_operation[id] if e.seq < before]
+    found = {name for e in said if e.id == deed.input[EDITS[deed.command]] for name in e.after}
+    for entry in said:
+        if entry.entity == "Conflict":
+            held = (entry.before or {}).get("mine") or {}
+            mine = entry.after.get("mine") or {}
+            found |= {name for name in mine if held.get(name) != mine[name]}
+    return found
 
 
 def _overtaken(chronicle: Chronicle, deed: Deed, name: str, last: Entry | None) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 from tournee.conflicts import operations
-from tournee.kernel import clocks, finding, horizon, publishing, tail, transaction, visibility
+from tournee.kernel import clocks, finding, horizon, merge, publishing, tail, transaction, visibility
 from tournee.stock import booking
 from tournee.stock.commands import movements
 from tournee.sync import (
@@ -106,6 +106,7 @@ MUTANTS = (
            snapshot.Snapshot),
     Mutant("a merge does not look at the base", finding, "changed_since_base", "operation.base is None", "True",
            finding.Finding),
+    Mutant("what waited takes back what was done after it", merge, "_not_overtaken", "if wire.get(name) in later", "if False"),
     Mutant("one's own change is another's", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
     Mutant("a unit has no savepoint", deciding, "decide", "if careful:", "if False:"),
     Mutant("a gap does not wait", deciding, "run_unit", "fresh[0].number > expected", "False"),

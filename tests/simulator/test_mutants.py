@@ -24,6 +24,7 @@ CAUGHT_BY = {
     "a page ends at a bare seq": 2,
     "the snapshot is not pinned": 3,
     "a merge does not look at the base": 50,
+    "what waited takes back what was done after it": 18,
     "one's own change is another's": 2,
     "a unit has no savepoint": 50,
     "a gap does not wait": 21,

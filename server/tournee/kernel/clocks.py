@@ -64,6 +64,11 @@ class Clocks:
         made: list[Any] = orjson.loads(self._known[id][1])["*"]
         return made
 
+    def has_moved(self, id: UUID, base: int) -> bool:
+        """Whether a record that was loaded was changed after `base`, by whomever."""
+        known = self._known.get(id)
+        return known is not None and known[0] > base
+
     async def changed_by_others(self, row: Entity, base: int, device_id: UUID | None) -> set[str]:
         """Wire names of the row's fields that another device or person changed after `base`."""
         if row.id not in self._known:

@@ -2,7 +2,8 @@
 
 Three ways: what the device saw (base), what it sends (mine), what stands (theirs). A field that only
 one of the two changed becomes what that one made of it. Where both did, the field's policy decides;
-what the policy sets aside goes to the conflict inbox, never away.
+what the policy sets aside goes to the conflict inbox, never away. What the same device did after
+this stands, whatever the policy: it was done in sight of this.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ async def merge(tx: Transaction, row: Entity, changes: dict[str, Any]) -> None:
     if row.deleted:
         await _dispute_deletion(tx, row, changes)
         return
+    if operation.late or tx.clocks.has_moved(row.id, operation.base or 0):
+        changes = await _not_overtaken(tx, row, changes)
     disputed: dict[str, Any] = {}
     for name, mine in changes.items():
         wire = field_named(type(row), name).wire
@@ -36,6 +39,18 @@ async def merge(tx: Transaction, row: Entity, changes: dict[str, Any]) -> None:
             disputed[name] = mine
     if disputed:
         await _dispute(tx, row, disputed)
+
+
+async def _not_overtaken(tx: Transaction, row: Entity, changes: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields of which the device has said something else since."""
+    operation = tx.current
+    later = await operation.overtaken_in(row) if operation.overtaken_in is not None else set()
+    standing = {name: mine for name, mine in changes.items() if getattr(row, name) == mine}
+    wire = {name: field_named(type(row), name).wire for name in changes.keys() - standing.keys()}
+    lost = [name for name in changes if wire.get(name) in later]
+    operation.lost.extend(wire[name] for name in lost)
+    operation.merged = operation.merged or bool(lost)
+    return {name: mine for name, mine in changes.items() if name not in lost}
 
 
 async def _settle(tx: Transaction, row: Entity, name: str, mine: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from tournee.kernel.conflict import Conflict
+    from tournee.kernel.database import Entity
 
 
 @dataclass
@@ -17,6 +19,8 @@ class Operation:
 
     `base` is the seq at which the device last saw the record, None online. `merged` tells that
     others had changed the record meanwhile, `lost` names the fields in which they prevailed.
+    `overtaken_in` tells the fields of a record (by wire name) that its device has changed by what it did
+    after this; `late` that something of that came before this in the same transaction.
     """
 
     command: str
@@ -31,6 +35,8 @@ class Operation:
     lost: list[str] = field(default_factory=list)
     kept: bool = False
     conflict: Conflict | None = None
+    overtaken_in: Callable[[Entity], Awaitable[set[str]]] | None = None
+    late: bool = False
 
     @property
     def status(self) -> str:

@@ -15,6 +15,7 @@ from tournee.sync.following import stopped_before
 from tournee.sync.given_up import id_in
 from tournee.sync.messages import Outcome, PushedOperation, rejected
 from tournee.sync.models import FOLLOWS
+from tournee.sync.overtaking import overtaking
 from tournee.sync.parking import keep_waiting, missing_parent, operations, still_waiting
 
 
@@ -149,6 +150,8 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
         id=pushed.id,
         device_id=batch.device.device_id,
         base=pushed.base,
+        overtaken_in=overtaking(batch.tx, batch.device.device_id, pushed, batch.decided),
+        late=pushed.number < batch.last,
     )
     row = await ready.command.run(batch.tx, ready.do, operation)
     return Outcome(
@@ -174,6 +177,7 @@ def _refused(
 def _note(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) -> None:
     for operation, outcome in results:
         batch.outcomes[operation.id] = outcome
+        batch.last = max(batch.last, operation.number)
     batch.decided.extend(results)
 
 

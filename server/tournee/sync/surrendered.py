@@ -20,6 +20,7 @@ from tournee.kernel.inputs import Limits
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.given_up import give_up, id_in
 from tournee.sync.messages import Outcome, PushedOperation
+from tournee.sync.overtaking import overtaking
 from tournee.sync.surrender import settle, waiting
 
 
@@ -95,6 +96,7 @@ async def carry_out(tx: Transaction, pushed: PushedOperation, device_id: UUID) -
         id=pushed.id,
         device_id=device_id,
         base=pushed.base,
+        overtaken_in=overtaking(tx, device_id, pushed),
     )
     row = await command.run(tx, command.parse(pushed.input), operation)
     return Outcome(
