@@ -49,9 +49,7 @@ def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry], later: Co
         last = _last(chronicle, deed.input[named], name, entries[0].seq)
         held = last.after[name] if last else None
         if name in _said_since(chronicle, deed, later, entries[0].seq):
-            require(
-                after.get(name, held) == held, "what a device did last is not taken back", f"{name}: {deed}"
-            )
+            _check_late(deed, name, held, after.get(name, held))
             continue
         if deed.seen is not None and deed.seen.get(name) == deed.input[name]:
             continue  # Sent as it was: whoever changed it prevails.
@@ -77,6 +75,14 @@ def _said_since(chronicle: Chronicle, deed: Deed, later: Collection[str], before
             mine = entry.after.get("mine") or {}
             found |= {name for name in mine if held.get(name) != mine[name]}
     return found
+
+
+def _check_late(deed: Deed, name: str, held: Any, result: Any) -> None:
+    if _POLICIES[deed.command][name] is Merge.SET_UNION:
+        added = set(deed.input[name]) - set((deed.seen or {}).get(name) or [])
+        require(added | set(held) <= set(result), "what was added late is in the set", f"{result} of {deed}")
+    else:
+        require(result == held, "what a device did last is not taken back", f"{name}: {deed}")
 
 
 def _overtaken(chronicle: Chronicle, deed: Deed, name: str, last: Entry | None) -> bool:

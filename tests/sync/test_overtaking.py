@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +11,16 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from tests.house import House
+from tests.house import House, wire
+from tests.procedures.field import AT, LATER, rows
+from tests.procedures.test_offline import answering, two_devices
 from tests.sync.device import TestDevice
+from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
-from tournee.customers.models import Contact
+from tournee.customers.models import Contact, Customer
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.database import new_id
+from tournee.procedures.models import ChecklistAnswer
 from tournee.sync.messages import Outcome
 from tournee.sync.push import push
 
@@ -37,13 +42,8 @@ class Reception:
         return self.device.operation("createSite", id=self.site, customerId=self.customer, name="Demo House")
 
     async def hits_a_bug(self, *operations: Any) -> list[Outcome]:
-        async def crash(*_: Any) -> Any:
-            raise ZeroDivisionError
-
-        name = "updateContact"
-        commands = COMMANDS | {name: dataclasses.replace(COMMANDS[name], name="broken", function=crash)}
-        kernel, actor = self.house.kernel, self.device.actor
-        return (await push(kernel, commands, actor, self.device.id, list(operations))).outcomes
+        names = {operation["command"] for operation in operations} or {"updateContact"}
+        return await broken(self.device, *names, operations=operations)
 
     async def now(self) -> tuple[Any, ...]:
         async with self.house.reading() as session:
@@ -54,6 +54,17 @@ class Reception:
         async with self.house.reading() as session:
             own = Conflict.organisation_id == self.house.organisation_id
             return list(await session.scalars(select(Conflict).where(own)))
+
+
+async def broken(device: TestDevice, *names: str, operations: Sequence[Any]) -> list[Outcome]:
+    """Handed in to a server on which these commands hit a bug."""
+
+    async def crash(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    made = {name: dataclasses.replace(COMMANDS[name], name="broken", function=crash) for name in names}
+    answer = await push(device.house.kernel, COMMANDS | made, device.actor, device.id, list(operations))
+    return answer.outcomes
 
 
 async def hand_in(device: TestDevice, work: list[dict[str, Any]], together: bool) -> None:
@@ -135,3 +146,79 @@ async def test_in_the_inbox_the_later_word_stays(reception: Reception, together:
     (conflict,) = await reception.conflicts()
     assert (conflict.mine, conflict.theirs) == ({"phone": "second"}, {"phone": "office"})
     assert await reception.now() == ("second", None, reception.site)
+
+
+async def test_a_store_that_was_restored_and_counts_anew_is_heard(reception: Reception) -> None:
+    """It gives its numbers again; what it does with them is no older than what it has forgotten."""
+    base, number = reception.device.base, reception.device.number
+    await reception.device.push(reception.edit(phone="second"))
+    await reception.device.push(reception.edit(phone="third"))
+    reception.device.base, reception.device.number = base, number
+    await reception.device.push(reception.edit(phone="newest"))
+    assert (await reception.now())[0] == "newest"
+
+
+async def test_whoever_makes_a_record_anew_says_nothing_against_what_waited_for_it(
+    reception: Reception,
+) -> None:
+    device, house, id = reception.device, reception.house, new_id()
+    nameless = {"id": id, "customerId": reception.customer}
+    (told,) = await device.push(device.operation("createContact", **nameless))
+    assert told.status == "rejected"
+    (told,) = await device.push(
+        device.operation("updateContact", contactId=id, phone="1", email="e@demo.example")
+    )
+    assert told.status == "parked"
+    await device.push(device.operation("createContact", **nameless, name="Demo Reception"))
+    async with house.reading() as session:
+        row = await session.get_one(Contact, (house.organisation_id, id))
+    assert (row.phone, row.email) == ("1", "e@demo.example")
+
+
+async def test_a_set_keeps_what_was_added_late_and_not_what_was_taken_out_since(reception: Reception) -> None:
+    house, device = reception.house, reception.device
+    await house.run("updateCustomer", customerId=reception.customer, tags=["a", "b"])
+    await device.pull()
+
+    def tagged(*tags: str) -> dict[str, Any]:
+        return device.operation("updateCustomer", customerId=reception.customer, tags=list(tags))
+
+    await reception.hits_a_bug(tagged("a", "b", "late"))
+    await device.push(tagged("b", "later"))
+    async with house.reading() as session:
+        row = await session.get_one(Customer, (house.organisation_id, reception.customer))
+    assert sorted(row.tags) == ["b", "late", "later"]
+
+
+async def test_an_asset_is_moved_late_as_a_whole_or_not_at_all(reception: Reception) -> None:
+    house, device = reception.house, reception.device
+    other = await house.run("createCustomer", name="Demo Bakery")
+    first, second = [
+        (await house.run("createSite", customerId=reception.customer, name=name)).id for name in ("A", "B")
+    ]
+    far = (await house.run("createSite", customerId=other.id, name="C")).id
+    asset = await house.run("createAsset", name="Demo Lift", siteId=first)
+    await device.pull()
+    await reception.hits_a_bug(device.operation("moveAsset", assetId=asset.id, siteId=far))
+    await device.push(device.operation("moveAsset", assetId=asset.id, siteId=second))
+    async with house.reading() as session:
+        row = await session.get_one(Asset, (house.organisation_id, asset.id))
+    assert (row.customer_id, row.site_id) == (reception.customer, second)
+
+
+async def test_an_answer_that_comes_late_leaves_the_later_one_whole(house: House) -> None:
+    run, device, _ = await two_devices(house)
+
+    def answer(key: str, at: str = AT, **values: Any) -> dict[str, Any]:
+        return device.operation("answerChecklistItem", **(answering(run, key, **values) | {"at": at}))
+
+    photos = [str(new_id()) for _ in range(2)]
+    await device.push(answer("remarks", text="early"))
+    late = [answer("remarks", notApplicable=True, reason="Demo"), answer("photos", files=photos[:1])]
+    outcomes = await broken(device, "answerChecklistItem", operations=late)
+    assert [one.status for one in outcomes] == ["parked", "parked"]
+    await device.push(answer("remarks", LATER, text="final"), answer("photos", LATER, files=photos[1:]))
+    remark, photo = sorted(await rows(house, ChecklistAnswer), key=lambda one: -len(one.item_key))
+    assert (remark.text, remark.not_applicable, remark.reason) == ("final", False, None)
+    assert wire(remark.answered_at) == LATER
+    assert sorted(photo.files) == sorted(photos)

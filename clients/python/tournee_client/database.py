@@ -34,10 +34,8 @@ CREATE TABLE IF NOT EXISTS outcome (
     status TEXT NOT NULL, seq INTEGER, code TEXT, message TEXT, fields TEXT NOT NULL, conflict TEXT,
     schema INTEGER NOT NULL DEFAULT 2);
 """
-# From version 1: what it kept was of the schema that it wrote.
-_FROM_1 = [
-    f"ALTER TABLE {table} ADD COLUMN schema INTEGER NOT NULL DEFAULT 2" for table in ("outbox", "outcome")
-]
+# Not in a store of version 1: what that kept was of the schema that it wrote.
+_WITH_SCHEMA = ("outbox", "outcome")
 _ALL = ("meta", "row", "fresh", "outbox", "effect", "outcome")
 
 
@@ -55,12 +53,16 @@ class Database:
         self._create()
 
     def _create(self) -> None:
-        (version,) = self.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise RuntimeError("the store was written by a newer version of this package")
         with self.transaction():
-            for statement in _FROM_1 if version == 1 else _TABLES.split(";"):
+            (version,) = self.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise RuntimeError("the store was written by a newer version of this package")
+            for statement in _TABLES.split(";"):
                 self.execute(statement)
+            for table in _WITH_SCHEMA:
+                columns = {row[1] for row in self.execute(f"PRAGMA table_info({table})")}
+                if "schema" not in columns:
+                    self.execute(f"ALTER TABLE {table} ADD COLUMN schema INTEGER NOT NULL DEFAULT 2")
             self.execute(f"PRAGMA user_version = {_VERSION}")
 
     def close(self) -> None:

@@ -87,7 +87,7 @@ async def move_asset(tx: Transaction, actor: Actor, do: MoveAsset) -> Asset:
     asset = await tx.find(Asset, do.asset_id, "assetId")
     place = await _place(tx, asset, do)
     parts = await _parts_with(tx, asset)
-    await merge(tx, asset, place)
+    await merge(tx, asset, place, together=True)
     for part in parts:
         for name in _PLACE:
             setattr(part, name, getattr(asset, name))

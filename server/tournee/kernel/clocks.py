@@ -64,10 +64,13 @@ class Clocks:
         made: list[Any] = orjson.loads(self._known[id][1])["*"]
         return made
 
-    def has_moved(self, id: UUID, base: int) -> bool:
-        """Whether a record that was loaded was changed after `base`, by whomever."""
-        known = self._known.get(id)
-        return known is not None and known[0] > base
+    def changed_by(self, id: UUID, base: int, device_id: UUID | None) -> bool:
+        """Whether this device was the last to change a field of a record that was loaded, after `base`."""
+        seq, text = self._known.get(id, (0, ""))
+        if seq <= base:
+            return False
+        device = str(device_id)
+        return any(seq > base and by == device for seq, by, _actor in orjson.loads(text).values())
 
     async def changed_by_others(self, row: Entity, base: int, device_id: UUID | None) -> set[str]:
         """Wire names of the row's fields that another device or person changed after `base`."""
@@ -84,8 +87,8 @@ class Clocks:
         return theirs - {"*"}
 
 
-async def value_at(session: AsyncSession, row: Entity, name: str, base: int) -> Any:
-    """The value a field had at a seq, from the log."""
+async def value_at(session: AsyncSession, row: Entity, name: str, base: int, since: Any) -> Any:
+    """The value a field had at a seq, from the log; `since` where it has not changed after it."""
     changes = await session.execute(
         select(Change.before)
         .where(Change.organisation_id == row.organisation_id, Change.id == row.id, Change.seq > base)
@@ -97,7 +100,7 @@ async def value_at(session: AsyncSession, row: Entity, name: str, base: int) -> 
         values = orjson.loads(before)
         if name in values:
             return values[name]
-    return None
+    return since
 
 
 async def value_known(

@@ -275,3 +275,12 @@ def apply_defaults(row: Entity) -> None:
 def _defaults(model: type[Any]) -> tuple[tuple[str, Any], ...]:
     columns = ((attribute.key, attribute.columns[0].default) for attribute in model.__mapper__.column_attrs)
     return tuple((name, default) for name, default in columns if default is not None)
+
+
+@cache
+def wire_defaults(model: type[Entity]) -> Mapping[str, Any]:
+    """What a new row has in fields that nobody named, by wire name; null where nothing stands here."""
+    return {
+        camel(name): wire_value(default.arg(None) if default.is_callable else default.arg)
+        for name, default in _defaults(model)
+    }

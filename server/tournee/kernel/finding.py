@@ -16,6 +16,7 @@ from tournee.kernel.bulk import among
 from tournee.kernel.clocks import Clocks, value_at, value_known
 from tournee.kernel.database import Database, Entity
 from tournee.kernel.errors import NotFound
+from tournee.kernel.fields import wire_value
 from tournee.kernel.flushing import write_entities
 from tournee.kernel.notes import NOTES, Notes
 from tournee.kernel.operation import Operation
@@ -150,8 +151,10 @@ class Finding:
         return theirs - self.notes.changed(row, operation.device_id) if theirs else theirs
 
     async def value_at_base(self, row: Entity, name: str) -> Any:
-        """The value a field had when the device last saw the record, from the log."""
-        return await value_at(self.session, row, name, self.current.base or 0)
+        """The value a field had when the device last saw the record, from the log and what is to be in it."""
+        own = (entry.before or {} for entry in self.notes.entries if entry.row is row)
+        here = next((wire_value(before[name]) for before in own if name in before), None)
+        return await value_at(self.session, row, name, self.current.base or 0, here)
 
     async def value_known(self, row: Entity, name: str) -> Any:
         """The value a field has for the device: at its base, or as it has left it itself since."""

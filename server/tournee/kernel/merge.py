@@ -3,7 +3,7 @@
 Three ways: what the device saw (base), what it sends (mine), what stands (theirs). A field that only
 one of the two changed becomes what that one made of it. Where both did, the field's policy decides;
 what the policy sets aside goes to the conflict inbox, never away. What the same device did after
-this stands, whatever the policy: it was done in sight of this.
+this stands, but for policies in which neither is lost: it was done in sight of this.
 """
 
 from __future__ import annotations
@@ -15,20 +15,25 @@ from sqlalchemy import select
 
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.database import Entity
-from tournee.kernel.fields import Merge, field_named, present, wire_value
+from tournee.kernel.fields import Field, Merge, field_named, present, wire_value
 from tournee.kernel.transaction import Transaction
 
 
-async def merge(tx: Transaction, row: Entity, changes: dict[str, Any]) -> None:
-    """Set the fields named in `changes` on a row that was found, each by its policy."""
+async def merge(tx: Transaction, row: Entity, changes: dict[str, Any], *, together: bool = False) -> bool:
+    """Set the fields named in `changes` on a row that was found, each by its policy.
+
+    `together`: they make sense only as a whole. False where the device itself has said something else of
+    any of them since.
+    """
     theirs = await tx.changed_since_base(row)
     operation = tx.current
     operation.merged = operation.merged or bool(theirs)
     if row.deleted:
         await _dispute_deletion(tx, row, changes)
-        return
-    if operation.late or tx.clocks.has_moved(row.id, operation.base or 0):
-        changes = await _not_overtaken(tx, row, changes)
+        return True
+    said = changes
+    if operation.overtaken_in is not None and _may_be_overtaken(tx, row, theirs, said):
+        changes = await _not_overtaken(tx, row, said, together=together)
     disputed: dict[str, Any] = {}
     for name, mine in changes.items():
         wire = field_named(type(row), name).wire
@@ -39,18 +44,43 @@ async def merge(tx: Transaction, row: Entity, changes: dict[str, Any]) -> None:
             disputed[name] = mine
     if disputed:
         await _dispute(tx, row, disputed)
+    return len(changes) == len(said)
 
 
-async def _not_overtaken(tx: Transaction, row: Entity, changes: dict[str, Any]) -> dict[str, Any]:
-    """Without the fields of which the device has said something else since."""
+def _may_be_overtaken(tx: Transaction, row: Entity, theirs: set[str], changes: dict[str, Any]) -> bool:
+    """Worth asking, where most that is merged has met others in other fields."""
     operation = tx.current
-    later = await operation.overtaken_in(row) if operation.overtaken_in is not None else set()
-    standing = {name: mine for name, mine in changes.items() if getattr(row, name) == mine}
-    wire = {name: field_named(type(row), name).wire for name in changes.keys() - standing.keys()}
-    lost = [name for name in changes if wire.get(name) in later]
-    operation.lost.extend(wire[name] for name in lost)
-    operation.merged = operation.merged or bool(lost)
-    return {name: mine for name, mine in changes.items() if name not in lost}
+    clash = theirs and any(field_named(type(row), name).wire in theirs for name in changes)
+    return operation.late or clash or tx.clocks.changed_by(row.id, operation.base or 0, operation.device_id)
+
+
+async def _not_overtaken(
+    tx: Transaction, row: Entity, changes: dict[str, Any], *, together: bool
+) -> dict[str, Any]:
+    """Without what the device has said otherwise since; `together`, all of it or nothing."""
+    operation = tx.current
+    own_later = await operation.overtaken_in(row) if operation.overtaken_in is not None else set[str]()
+    of = {name: field_named(type(row), name) for name, mine in changes.items() if getattr(row, name) != mine}
+    overtaken = {name for name, field in of.items() if field.wire in own_later}
+    if not overtaken:
+        return changes
+    # These lose nothing by coming late.
+    quiet = {name for name in overtaken if of[name].merge in _QUIET}
+    if together and overtaken - quiet:
+        overtaken |= {name for name, field in of.items() if field.merge not in _QUIET}
+    operation.merged = True
+    operation.lost.extend(of[name].wire for name in changes if name in overtaken - quiet)
+    late = {name: await _fold(tx, row, of[name], changes[name]) for name in quiet}
+    return {name: late.get(name, mine) for name, mine in changes.items() if name not in overtaken - quiet}
+
+
+async def _fold(tx: Transaction, row: Entity, field: Field, mine: Any) -> Any:
+    """What both say together; of a set what was added, for what was taken out later is out."""
+    held = getattr(row, field.name)
+    base = await tx.value_at_base(row, field.wire)
+    if field.merge is Merge.SET_UNION:
+        base = [item for item in base or [] if item in mine]
+    return _QUIET[field.merge](base, held, mine)
 
 
 async def _settle(tx: Transaction, row: Entity, name: str, mine: Any) -> bool:

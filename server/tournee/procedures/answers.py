@@ -76,9 +76,9 @@ async def record_answer(
         answer = await tx.add(model(id=id, item_key=item.key, **copied, **values, **own))
     else:
         answer = found[0]
-        await merge(tx, answer, values)
-        for name, value in own.items():
-            setattr(answer, name, value)
+        if await merge(tx, answer, values, together=True):
+            for name, value in own.items():
+                setattr(answer, name, value)
     answer.result = judge(item, answer)
     return answer
 

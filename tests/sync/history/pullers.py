@@ -42,6 +42,9 @@ class Server:
         await self.database.close()
 
 
+_AT_LEAST = 3
+
+
 @dataclass(frozen=True)
 class Step:
     """One page that was asked for and stored: the cursor before it, and what came."""
@@ -79,7 +82,8 @@ class Puller:
     lost: int = 0
 
     async def pull_until(self, quiet: asyncio.Event) -> None:
-        while not quiet.is_set():
+        # However slow the machine is, each has something to say.
+        while not quiet.is_set() or len(self.copies) < _AT_LEAST:
             await self.pull()
             if self.dice.random() * 100 < self.anew:
                 self._begin_anew()
