@@ -106,7 +106,7 @@ MUTANTS = (
            snapshot.Snapshot),
     Mutant("a merge does not look at the base", finding, "changed_since_base", "operation.base is None", "True",
            finding.Finding),
-    Mutant("what waited takes back what was done after it", merge, "_not_overtaken", "if wire.get(name) in later", "if False"),
+    Mutant("what waited takes back what was done after it", merge, "_not_overtaken", "field.wire in own_later", "False"),
     Mutant("one's own change is another's", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
     Mutant("a unit has no savepoint", deciding, "decide", "if careful:", "if False:"),
     Mutant("a gap does not wait", deciding, "run_unit", "fresh[0].number > expected", "False"),
