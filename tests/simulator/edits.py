@@ -68,9 +68,10 @@ def _last(chronicle: Chronicle, id: str, name: str, before: int) -> Entry | None
 def _said_since(chronicle: Chronicle, deed: Deed, later: Collection[str], before: int) -> set[str]:
     """The fields that its device has changed, or put into the inbox, before this by what it did after it."""
     said = [e for id in later for e in chronicle.of_operation[id] if e.seq < before]
-    found = {name for e in said if e.id == deed.input[EDITS[deed.command]] for name in e.after}
+    record = deed.input[EDITS[deed.command]]
+    found = {name for e in said if e.id == record for name in e.after}
     for entry in said:
-        if entry.entity == "Conflict":
+        if entry.entity == "Conflict" and chronicle.value_at("recordId", entry) == record:
             held = (entry.before or {}).get("mine") or {}
             mine = entry.after.get("mine") or {}
             found |= {name for name in mine if held.get(name) != mine[name]}
