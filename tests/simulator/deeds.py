@@ -127,7 +127,7 @@ class Deeds:
             self._check_checklists(deed, entries)
         if deed.command in EDITS:
             own = (one for one in self.all.values() if one.device == deed.device)
-            later = [one.id for one in own if one.number > deed.number]
+            later = [one for one in own if one.number > deed.number]
             check_edit(self.company.chronicle, deed, entries, later)
 
     def _check_checklists(self, deed: Deed, entries: list[Entry]) -> None:

@@ -30,7 +30,7 @@ _POLICIES = {
 _STAY = {Merge.FIRST_WINS, Merge.REVIEW}
 
 
-def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry], later: Collection[str] = ()) -> None:
+def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry], later: Collection[Deed] = ()) -> None:
     """Each field of an edit, by its policy; `entries` are what it wrote, `later` what its device did after."""
     named = EDITS[deed.command]
     changed = {name: value for name, value in deed.input.items() if name != named}
@@ -65,11 +65,17 @@ def _last(chronicle: Chronicle, id: str, name: str, before: int) -> Entry | None
     return written[-1] if written else None
 
 
-def _said_since(chronicle: Chronicle, deed: Deed, later: Collection[str], before: int) -> set[str]:
-    """The fields that its device has changed, or put into the inbox, before this by what it did after it."""
-    said = [e for id in later for e in chronicle.of_operation[id] if e.seq < before]
+def _said_since(chronicle: Chronicle, deed: Deed, later: Collection[Deed], before: int) -> set[str]:
+    """The fields that its device has changed, put into the inbox, or left as they stood, before this by what
+    it did after it."""
+    said = [e for one in later for e in chronicle.of_operation[one.id] if e.seq < before]
     record = deed.input[EDITS[deed.command]]
     found = {name for e in said if e.id == record for name in e.after}
+    for one in later:
+        # Nothing is told before it is decided.
+        decided = one.outcome is not None and one.outcome["status"] != "rejected"
+        if decided and one.command in EDITS and one.input[EDITS[one.command]] == record:
+            found |= one.input.keys() - {EDITS[one.command]}
     for entry in said:
         if entry.entity == "Conflict" and chronicle.value_at("recordId", entry) == record:
             held = (entry.before or {}).get("mine") or {}

@@ -17,7 +17,17 @@ from typing import Any
 from unittest.mock import patch
 
 from tournee.conflicts import operations
-from tournee.kernel import clocks, finding, horizon, merge, publishing, tail, transaction, visibility
+from tournee.kernel import (
+    clocks,
+    finding,
+    horizon,
+    merge,
+    operation,
+    publishing,
+    tail,
+    transaction,
+    visibility,
+)
 from tournee.stock import booking
 from tournee.stock.commands import movements
 from tournee.sync import (
@@ -71,7 +81,7 @@ _REUSED = """
     await insert_many(tx.session, Member.__table__, granted, own)
 """
 _TOGETHER = """
-    tx.before_commit = lambda entries, behind: write_receipts(batch, entries, behind)
+    tx.before_commit = partial(write_receipts, tx, batch.decided, batch.device.device_id, tx.actor.id)
     tx.meanwhile = lambda: answers.append(_answer(batch, incoming))
     last = await tx.commit()
 """
@@ -107,8 +117,10 @@ MUTANTS = (
     Mutant("a merge does not look at the base", finding, "changed_since_base", "operation.base is None", "True",
            finding.Finding),
     Mutant("what waited takes back what was done after it", merge, "_not_overtaken", "field.wire in own_later", "False"),
+    Mutant("what an edit leaves as it stood was never said", operation, "left_unmoved",
+           "self.unmoved.setdefault(str(row.id), []).extend(wire)", "pass", operation.Operation),
     Mutant("one's own change is another's", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
-    Mutant("a unit has no savepoint", deciding, "decide", "if careful:", "if False:"),
+    Mutant("a unit has no savepoint", deciding, "_decide", "if careful:", "if False:"),
     Mutant("a gap does not wait", deciding, "run_unit", "fresh[0].number > expected", "False"),
     Mutant("what follows a bug of ours is refused", deciding, "_refuse", "stopped is not None", "False"),
     Mutant("a fact on a plan that changed is refused", facts, "_judge", "if assigned and not changed:", "if assigned:"),
@@ -116,7 +128,8 @@ MUTANTS = (
     Mutant("nobody remembers whose scopes changed", tail, "_read", "found.regrouped[account_id] = seq", "pass"),
     Mutant("a snapshot does not ask for the organisation", snapshot, "_live",
            "Record.organisation_id == self.actor.organisation_id,", "", snapshot.Snapshot),
-    Mutant("what is retried leaves no receipt", surrender, "settle", "tx.before_commit = write", "pass", operations),
+    Mutant("what is retried leaves no receipt", surrender, "settle",
+           "tx.before_commit = partial(write_receipts, tx, decided, device.id, device.account_id)", "pass", operations),
     Mutant("what is dismissed is not given up", given_up, "give_up",
            'await insert_many(tx.session, GivenUpRecord.__table__, rows, same, replacing=("given_up_at",))', "pass", operations),
     Mutant("after a restored backup cursors hold on", horizon, "begin_epochs", "epoch=uuid4(), ", "", restored),

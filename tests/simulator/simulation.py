@@ -17,6 +17,7 @@ from tests.simulator.judge import Judge
 from tests.simulator.leaving import leave
 from tests.simulator.network import Network
 from tests.simulator.office import Office
+from tests.simulator.regrets import Regrets
 from tests.simulator.repairs import Repairs
 from tests.simulator.reversals import Reversals
 from tests.simulator.stage import Stage
@@ -64,6 +65,7 @@ class Simulation:
         self.repairs = Repairs(self, seed)
         self.backups = Backups(self, seed)
         self.reversals = Reversals(self, seed)
+        self.regrets = Regrets(self, seed)
         self.followers = Followers(self, seed)
         self.step = 0
 
@@ -88,6 +90,7 @@ class Simulation:
             await self.repairs.step()
             await self.backups.step()
             await self.reversals.step()
+            await self.regrets.step()
             await self.followers.step()
         await self._calm_down()
         await self.followers.end()

@@ -25,6 +25,7 @@ CAUGHT_BY = {
     "the snapshot is not pinned": 3,
     "a merge does not look at the base": 50,
     "what waited takes back what was done after it": 18,
+    "what an edit leaves as it stood was never said": 14,
     "one's own change is another's": 2,
     "a unit has no savepoint": 50,
     "a gap does not wait": 21,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
@@ -23,6 +23,7 @@ from tournee.kernel.database import new_id
 from tournee.procedures.models import ChecklistAnswer
 from tournee.sync.messages import Outcome
 from tournee.sync.push import push
+from tournee.sync.restored import begin_anew
 
 
 class Reception:
@@ -146,6 +147,75 @@ async def test_in_the_inbox_the_later_word_stays(reception: Reception, together:
     (conflict,) = await reception.conflicts()
     assert (conflict.mine, conflict.theirs) == ({"phone": "second"}, {"phone": "office"})
     assert await reception.now() == ("second", None, reception.site)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["with its parent", "before its parent"])
+async def test_what_its_device_put_back_as_it_stood_stays_so(reception: Reception, together: bool) -> None:
+    """The server had seen nothing else, so the later edit changed nothing there."""
+    first = reception.edit(siteId=reception.site, phone="first", email="first@demo.example")
+    await hand_in(reception.device, [first, reception.edit(phone="0"), reception.made()], together)
+    assert await reception.now() == ("0", "first@demo.example", reception.site)
+    (told,) = await reception.device.push(first)
+    assert (told.status, list(told.fields)) == ("duplicate", ["phone"])
+
+
+async def test_what_the_office_decided_since_stays_where_its_device_put_back_what_it_knew(
+    reception: Reception,
+) -> None:
+    await reception.hits_a_bug(reception.edit(phone="first", email="first@demo.example"))
+    await reception.house.run("updateContact", contactId=reception.contact, phone="office")
+    await reception.device.push(reception.edit(phone="0"))
+    assert await reception.now() == ("office", "first@demo.example", None)
+    assert await reception.conflicts() == []
+
+
+async def test_in_the_inbox_what_its_device_said_twice_stays(reception: Reception) -> None:
+    await reception.house.run("updateContact", contactId=reception.contact, phone="office")
+    work = [reception.edit(phone="mine"), reception.edit(siteId=reception.site, phone="first")]
+    await reception.device.push(*work, reception.edit(phone="mine"))
+    await reception.device.push(reception.made())
+    (conflict,) = await reception.conflicts()
+    assert (conflict.mine, conflict.theirs) == ({"phone": "mine"}, {"phone": "office"})
+    assert await reception.now() == ("mine", None, reception.site)
+
+
+async def test_what_the_office_lets_go_on_takes_back_nothing_that_changed_nothing(
+    reception: Reception,
+) -> None:
+    """Whatever the order in which it decides."""
+    work = [reception.edit(phone="first"), reception.edit(phone="0")]
+    await reception.hits_a_bug(*work)
+    await reception.hits_a_bug()
+    first, second = sorted(await reception.conflicts(), key=lambda one: str(one.operation_id))
+    for entry in (second, first):
+        await reception.house.run("resolveConflict", "MANAGER", conflictId=entry.id, resolution="RETRY")
+    assert await reception.now() == ("0", None, None)
+
+
+async def test_what_was_refused_and_then_let_go_on_counts_as_well(reception: Reception) -> None:
+    device, missing = reception.device, uuid4()
+    await device.push(reception.edit(siteId=reception.site, phone="first"))
+    unit = [reception.edit(phone="0"), device.operation("createSite", customerId=missing, name="Demo Annex")]
+    outcomes = await device.push(*(operation | {"unit": str(missing)} for operation in unit))
+    assert {one.status for one in outcomes} == {"rejected"}
+    await reception.house.run("createCustomer", id=missing, name="Demo Bakery")
+    (entry,) = await reception.conflicts()
+    await reception.house.run("resolveConflict", "MANAGER", conflictId=entry.id, resolution="RETRY")
+    await device.push(reception.made())
+    assert await reception.now() == ("0", None, reception.site)
+
+
+async def test_after_a_backup_what_waits_in_it_comes_late_all_the_same(reception: Reception) -> None:
+    device = reception.device
+    await device.push(reception.edit(siteId=reception.site, phone="first"), reception.edit(phone="0"))
+    await begin_anew(reception.house.kernel.database)
+    parent = await reception.house.run(
+        "createSite", customerId=reception.customer, name="Demo", id=reception.site
+    )
+    assert parent.id == reception.site
+    answer = await push(reception.house.kernel, COMMANDS, device.actor, device.id, [])
+    assert answer.next_number is None
+    assert await reception.now() == ("0", None, reception.site)
 
 
 async def test_a_store_that_was_restored_and_counts_anew_is_heard(reception: Reception) -> None:

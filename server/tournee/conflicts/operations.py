@@ -17,6 +17,7 @@ from tournee.sync.given_up import give_up
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation
 from tournee.sync.parking import operations
+from tournee.sync.receipts import complete_receipts
 from tournee.sync.surrender import settle
 from tournee.sync.surrendered import carry_out
 from tournee.sync.telling import shown_to_make
@@ -40,9 +41,10 @@ async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> 
         raise Blocked("There is nothing left to be done.", "resolution")
     async with tx.acting(actor_of(tx.organisation_id, owners[0].id, owners[0].role, conflict.device_id)):
         decided = [(one, await carry_out(tx, one, _device(conflict).id)) for one in queue]
-    # What was refused has its receipt already.
     if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
         await settle(tx, _device(conflict), decided)
+    else:
+        await complete_receipts(tx, decided)
 
 
 async def dismiss(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:

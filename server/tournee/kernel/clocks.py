@@ -64,14 +64,6 @@ class Clocks:
         made: list[Any] = orjson.loads(self._known[id][1])["*"]
         return made
 
-    def changed_by(self, id: UUID, base: int, device_id: UUID | None) -> bool:
-        """Whether this device was the last to change a field of a record that was loaded, after `base`."""
-        seq, text = self._known.get(id, (0, ""))
-        if seq <= base:
-            return False
-        device = str(device_id)
-        return any(seq > base and by == device for seq, by, _actor in orjson.loads(text).values())
-
     async def changed_by_others(self, row: Entity, base: int, device_id: UUID | None) -> set[str]:
         """Wire names of the row's fields that another device or person changed after `base`."""
         if row.id not in self._known:

@@ -18,7 +18,8 @@ from tournee.kernel.database import Base, Entity, UTCDateTime
 Seq = NewType("Seq", int)
 
 
-def _where(condition: Any) -> dict[str, Any]:
+def only_where(condition: Any) -> dict[str, Any]:
+    """What makes an index one of few rows, in both databases."""
     return {"postgresql_where": condition, "sqlite_where": condition}
 
 
@@ -86,7 +87,7 @@ class Edge(Base):
         Index("ix_edge_feed", "organisation_id", "scope", "seq", "record_id", "open"),
         Index("ix_edge_record", "organisation_id", "record_id"),
         # For those past the horizon, which are few among the many that are open.
-        Index("ix_edge_closed", "organisation_id", "seq", **_where(text("NOT open"))),
+        Index("ix_edge_closed", "organisation_id", "seq", **only_where(text("NOT open"))),
     )
 
 
@@ -103,7 +104,7 @@ class Member(Base):
     __table_args__ = (
         Index("ix_member_scope", "organisation_id", "scope", "to_seq"),
         Index("ix_member_from", "organisation_id", "from_seq"),
-        Index("ix_member_to", "organisation_id", "to_seq", **_where(text("to_seq IS NOT NULL"))),
+        Index("ix_member_to", "organisation_id", "to_seq", **only_where(text("to_seq IS NOT NULL"))),
     )
 
 

@@ -32,12 +32,16 @@ async def merge(tx: Transaction, row: Entity, changes: dict[str, Any], *, togeth
         await _dispute_deletion(tx, row, changes)
         return True
     said = changes
-    if operation.overtaken_in is not None and _may_be_overtaken(tx, row, theirs, said):
-        changes = await _not_overtaken(tx, row, said, together=together)
+    if operation.overtaken_in is not None:
+        own_later = await operation.overtaken_in(row)
+        changes = await _not_overtaken(tx, row, said, own_later, together=together)
     disputed: dict[str, Any] = {}
     for name, mine in changes.items():
         wire = field_named(type(row), name).wire
-        if wire not in theirs or getattr(row, name) == mine:
+        if getattr(row, name) == mine:
+            operation.left_unmoved(row, [wire])
+            operation.kept = True
+        elif wire not in theirs:
             setattr(row, name, mine)
             operation.kept = True
         elif not await _settle(tx, row, name, mine):
@@ -47,19 +51,11 @@ async def merge(tx: Transaction, row: Entity, changes: dict[str, Any], *, togeth
     return len(changes) == len(said)
 
 
-def _may_be_overtaken(tx: Transaction, row: Entity, theirs: set[str], changes: dict[str, Any]) -> bool:
-    """Worth asking, where most that is merged has met others in other fields."""
-    operation = tx.current
-    clash = theirs and any(field_named(type(row), name).wire in theirs for name in changes)
-    return operation.late or clash or tx.clocks.changed_by(row.id, operation.base or 0, operation.device_id)
-
-
 async def _not_overtaken(
-    tx: Transaction, row: Entity, changes: dict[str, Any], *, together: bool
+    tx: Transaction, row: Entity, changes: dict[str, Any], own_later: set[str], *, together: bool
 ) -> dict[str, Any]:
     """Without what the device has said otherwise since; `together`, all of it or nothing."""
     operation = tx.current
-    own_later = await operation.overtaken_in(row) if operation.overtaken_in is not None else set[str]()
     of = {name: field_named(type(row), name) for name, mine in changes.items() if getattr(row, name) != mine}
     overtaken = {name for name, field in of.items() if field.wire in own_later}
     if not overtaken:
@@ -97,6 +93,8 @@ async def _settle(tx: Transaction, row: Entity, name: str, mine: Any) -> bool:
     if result != held:
         setattr(row, name, result)
         tx.current.kept = True
+    else:
+        tx.current.left_unmoved(row, [field.wire])
     if result != mine:
         tx.current.lost.append(field.wire)
     return True
@@ -129,6 +127,7 @@ async def _dispute(tx: Transaction, row: Entity, disputed: dict[str, Any]) -> No
             operation.kept = True
         else:
             operation.lost.append(wire[name])
+            operation.left_unmoved(row, [wire[name]])
     if not await _bring_up(tx, row, mine, theirs):
         await tx.conflict(ConflictKind.FIELD_CHANGED_BY_BOTH, row, base=base, mine=mine, theirs=theirs)
 
@@ -161,6 +160,7 @@ async def _dispute_deletion(tx: Transaction, row: Entity, changes: dict[str, Any
     """An edit alone does not bring a record back; whoever decides may, with the edit."""
     wire = {field_named(type(row), name).wire: value for name, value in changes.items()}
     tx.current.lost.extend(wire)
+    tx.current.left_unmoved(row, wire)
     await tx.conflict(
         ConflictKind.RECORD_DELETED_MEANWHILE,
         row,

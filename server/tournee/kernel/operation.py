@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,8 +19,9 @@ class Operation:
 
     `base` is the seq at which the device last saw the record, None online. `merged` tells that
     others had changed the record meanwhile, `lost` names the fields in which they prevailed.
-    `overtaken_in` tells the fields of a record (by wire name) that its device has changed by what it did
-    after this; `late` that something of that came before this in the same transaction.
+    `overtaken_in`, of one that comes late, tells the fields of a record (by wire name) of which its device
+    has spoken in what it did after this. `unmoved` are, by record, the fields it named that it left as they
+    stood: the log does not tell of them.
     """
 
     command: str
@@ -36,7 +37,10 @@ class Operation:
     kept: bool = False
     conflict: Conflict | None = None
     overtaken_in: Callable[[Entity], Awaitable[set[str]]] | None = None
-    late: bool = False
+    unmoved: dict[str, list[str]] = field(default_factory=dict)
+
+    def left_unmoved(self, row: Entity, wire: Iterable[str]) -> None:
+        self.unmoved.setdefault(str(row.id), []).extend(wire)
 
     @property
     def status(self) -> str:

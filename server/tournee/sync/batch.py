@@ -54,8 +54,6 @@ class Batch:
     elsewhere: dict[UUID, ParkedOperation] = field(default_factory=dict)
     ready: dict[UUID, Ready | Refused] = field(default_factory=dict)
     decided: list[tuple[PushedOperation, Outcome]] = field(default_factory=list)
-    # The greatest number among them.
-    last: int = 0
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
     # Whether records that are missing will not come, as far as somebody asked.
     given_up: dict[UUID, bool] = field(default_factory=dict)

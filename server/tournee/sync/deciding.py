@@ -15,7 +15,7 @@ from tournee.sync.following import stopped_before
 from tournee.sync.given_up import id_in
 from tournee.sync.messages import Outcome, PushedOperation, rejected
 from tournee.sync.models import FOLLOWS
-from tournee.sync.overtaking import overtaking
+from tournee.sync.overtaking import Overtaking, overtaking
 from tournee.sync.parking import keep_waiting, missing_parent, operations, still_waiting
 
 
@@ -71,6 +71,11 @@ def _known(batch: Batch, operation: PushedOperation) -> bool:
 
 async def decide(batch: Batch, unit: list[PushedOperation]) -> None:
     """5. Run the unit, all or nothing, and note an outcome for each of its operations."""
+    await _decide(batch, unit)
+    batch.device.last_number = max(batch.device.last_number, unit[-1].number)
+
+
+async def _decide(batch: Batch, unit: list[PushedOperation]) -> None:
     results: list[tuple[PushedOperation, Outcome]] = []
     careful = batch.careful.with_unit(unit)
     try:
@@ -150,8 +155,7 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
         id=pushed.id,
         device_id=batch.device.device_id,
         base=pushed.base,
-        overtaken_in=overtaking(batch.tx, batch.device.device_id, pushed, batch.decided),
-        late=pushed.number < batch.last,
+        overtaken_in=_overtaking(batch, pushed),
     )
     row = await ready.command.run(batch.tx, ready.do, operation)
     return Outcome(
@@ -161,7 +165,15 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
         conflict=str(operation.conflict.id) if operation.conflict else None,
         entity=type(row).__name__,
         record_id=row.id,
+        unmoved=operation.unmoved,
     )
+
+
+def _overtaking(batch: Batch, pushed: PushedOperation) -> Overtaking | None:
+    """What asks for that which its device did after it, where it comes late."""
+    if pushed.number >= batch.device.last_number:
+        return None
+    return overtaking(batch.tx, batch.device.device_id, pushed, batch.decided)
 
 
 def _refused(
@@ -177,7 +189,6 @@ def _refused(
 def _note(batch: Batch, results: list[tuple[PushedOperation, Outcome]]) -> None:
     for operation, outcome in results:
         batch.outcomes[operation.id] = outcome
-        batch.last = max(batch.last, operation.number)
     batch.decided.extend(results)
 
 

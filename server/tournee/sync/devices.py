@@ -72,13 +72,14 @@ def _require(
 class LockedDevice:
     """A device while one of its pushes is carried out; `absent` when its parked work goes on without it.
 
-    `head` is where the log of this `epoch` stood when the push began, `used` are numbers beyond the next one
-    that nothing comes under any more.
+    `last_number` is the greatest that had its turn, in whatever epoch, `used` are numbers beyond the next one
+    that nothing comes under any more. `head` is where the log of this `epoch` stood when the push began.
     """
 
     organisation_id: UUID
     device_id: UUID
     next_number: int | None
+    last_number: int
     app: str | None
     head: int
     epoch: UUID
@@ -95,17 +96,18 @@ async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app:
         first = {"organisation_id": actor.organisation_id, "device_id": device_id, "account_id": actor.id}
         await session.execute(_FIRST, {**first, "last_seen_at": now()})
         row = (await session.execute(_LOCKED, of)).one()
-    account_id, next_number, used, seq, epoch, owner, status, surrender = row
+    account_id, next_number, last_number, used, seq, epoch, owner, status, surrender = row
     _require(actor, device_id, owner, status, surrender)
     if account_id != actor.id:
         raise DeviceMismatch
     numbers = frozenset(orjson.loads(used)) if used else frozenset[int]()
-    return LockedDevice(actor.organisation_id, device_id, next_number, app, seq, epoch, numbers)
+    own = (actor.organisation_id, device_id, next_number, last_number)
+    return LockedDevice(*own, app, seq, epoch, numbers)
 
 
 _FIRST = text(
-    "INSERT INTO device_state (organisation_id, device_id, account_id, last_seen_at, pushes)"
-    " VALUES (:organisation_id, :device_id, :account_id, :last_seen_at, 0) ON CONFLICT DO NOTHING"
+    "INSERT INTO device_state (organisation_id, device_id, account_id, last_number, last_seen_at, pushes)"
+    " VALUES (:organisation_id, :device_id, :account_id, 0, :last_seen_at, 0) ON CONFLICT DO NOTHING"
 ).bindparams(
     bindparam("organisation_id", type_=Uuid()),
     bindparam("device_id", type_=Uuid()),
@@ -121,7 +123,8 @@ _OWN = and_(
 _ENROLLED = and_(Device.organisation_id == DeviceState.organisation_id, Device.id == DeviceState.device_id)
 _LOCKED = (
     select(
-        *(DeviceState.account_id, DeviceState.next_number, DeviceState.used_numbers),
+        *(DeviceState.account_id, DeviceState.next_number),
+        *(DeviceState.last_number, DeviceState.used_numbers),
         *(Head.seq, Head.epoch),
         *(Device.account_id, Device.status, Device.surrender),
     )
@@ -138,6 +141,7 @@ async def release_device(session: AsyncSession, device: LockedDevice, used: Coll
     ahead = sorted(number for number in used if number > (device.next_number or 0))[:_MOST_USED]
     values: dict[str, Any] = {
         "next_number": device.next_number,
+        "last_number": device.last_number,
         "used_numbers": orjson.dumps(ahead).decode() if ahead else None,
     }
     if not device.absent:

@@ -140,9 +140,11 @@ class Outcome:
     conflict: str | None = None
     entity: str | None = None
     record_id: UUID | None = None
+    # For the receipt alone: by record, the fields that were named and left as they stood.
+    unmoved: dict[str, list[str]] = field(default_factory=dict)
 
     def stored(self) -> str:
-        kept = {name: value for name, value in vars(self).items() if value}
+        kept = {name: value for name, value in vars(self).items() if value and name != "unmoved"}
         return orjson.dumps(kept).decode()
 
     @staticmethod

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, Uuid, false
+from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, Uuid, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.kernel.database import Base, UTCDateTime, now
+from tournee.kernel.log import only_where
 
 
 class DeviceState(Base):
@@ -23,6 +24,8 @@ class DeviceState(Base):
     device_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(Uuid)
     next_number: Mapped[int | None] = mapped_column(BigInteger)
+    # The greatest that had its turn: what comes under a lesser one comes late.
+    last_number: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     # Beyond the next one, those that nothing comes under: a list as JSON.
     used_numbers: Mapped[str | None] = mapped_column(Text)
     acknowledged_seq: Mapped[int | None] = mapped_column(BigInteger)
@@ -49,7 +52,17 @@ class Receipt(Base):
     status: Mapped[str] = mapped_column(String(20))
     seq: Mapped[int | None] = mapped_column(BigInteger)
     outcome: Mapped[str] = mapped_column(Text)
+    # By record, the fields it named that it left as they stood, as JSON: the log does not tell of them.
+    unmoved: Mapped[str | None] = mapped_column(Text)
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+    __table_args__ = (
+        Index(
+            "ix_receipt_unmoved",
+            *("organisation_id", "device_id", "number"),
+            **only_where(text("unmoved IS NOT NULL")),
+        ),
+    )
 
 
 class GivenUpRecord(Base):

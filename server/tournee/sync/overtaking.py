@@ -12,16 +12,17 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select, union_all
+from sqlalchemy import select
 
 from tournee.kernel.bulk import picked
-from tournee.kernel.conflict import Conflict
 from tournee.kernel.database import Entity
 from tournee.kernel.fields import wire_defaults, wire_value
-from tournee.kernel.log import Change, Entry
+from tournee.kernel.log import Change
 from tournee.kernel.transaction import Transaction
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import Receipt
+
+Overtaking = Callable[[Entity], Awaitable[set[str]]]
 
 
 def overtaking(
@@ -29,23 +30,25 @@ def overtaking(
     device_id: UUID,
     operation: PushedOperation,
     unwritten: Sequence[tuple[PushedOperation, Outcome]] = (),
-) -> Callable[[Entity], Awaitable[set[str]]]:
-    """Asks which fields of a record, by wire name, later operations of the device have changed or put into
-    the inbox; `unwritten` are those that have no receipt yet."""
+) -> Overtaking:
+    """Asks of which fields of a record, by wire name, later operations of the device have spoken: those they
+    changed, and those they named and left as they stood. `unwritten` have no receipt yet."""
 
     async def overtaken_in(row: Entity) -> set[str]:
-        here = {one.id for one, _ in unwritten if _is_later(one.id, one.number, operation)}
-        found = {name for entry in tx.entries if entry.operation_id in here for name in _said(entry, row)}
+        here = {one.id: told for one, told in unwritten if _is_later(one.id, one.number, operation)}
+        entries = [one for one in tx.entries if one.row is row and one.operation_id in here]
+        found = {name for entry in entries for name in _changed(row, entry.before, entry.after)}
+        found.update(name for told in here.values() for name in told.unmoved.get(str(row.id), ()))
         with tx.session.no_autoflush:
-            changes = [
-                (id, of, before, after)
-                for id, of, before, after in await tx.session.execute(_changes(tx, device_id, operation, row))
-                if of is not None and before != after
-            ]
-            later = await _later(tx, operation, {of for _, of, _, _ in changes}) if changes else set()
-        for id, of, before, after in changes:
+            changes = (await tx.session.execute(_changes(tx, device_id, operation, row))).all()
+            later = await _later(tx, operation, {of for of, _, _ in changes}) if changes else set()
+            left = (await tx.session.execute(_left(tx, device_id, operation))).all()
+        for of, before, after in changes:
             if of in later:
-                found |= _changed(row, id == row.id, before and orjson.loads(before), orjson.loads(after))
+                found.update(_changed(row, before and orjson.loads(before), orjson.loads(after)))
+        for id, number, unmoved in left:
+            if _is_later(id, number, operation):
+                found.update(orjson.loads(unmoved).get(str(row.id), ()))
         return found
 
     return overtaken_in
@@ -63,30 +66,29 @@ async def _later(tx: Transaction, operation: PushedOperation, ids: Iterable[UUID
 
 
 def _changes(tx: Transaction, device_id: UUID, operation: PushedOperation, row: Entity) -> Any:
-    """What the device did to the row since the base, and to the conflicts about it; each by its index."""
-    own = (
+    """What operations of the device did to the row since the base."""
+    return select(Change.operation_id, Change.before, Change.after).where(
         Change.organisation_id == tx.organisation_id,
+        Change.id == row.id,
         Change.seq > (operation.base or 0),
         Change.device_id == device_id,
+        Change.operation_id.is_not(None),
     )
-    columns = select(Change.id, Change.operation_id, Change.before, Change.after)
-    about = columns.join(
-        Conflict, (Conflict.organisation_id == Change.organisation_id) & (Conflict.id == Change.id)
-    ).where(Conflict.organisation_id == tx.organisation_id, Conflict.record_id == row.id)
-    return union_all(columns.where(Change.id == row.id, *own), about.where(*own))
 
 
-def _said(entry: Entry, row: Entity) -> set[str]:
-    changed = entry.row
-    is_about = isinstance(changed, Conflict) and changed.record_id == row.id
-    return _changed(row, changed is row, entry.before, entry.after) if changed is row or is_about else set()
+def _left(tx: Transaction, device_id: UUID, operation: PushedOperation) -> Any:
+    """What its later operations left as it stood, of whatever record: what comes late is mostly not much
+    older than the newest."""
+    return select(Receipt.operation_id, Receipt.number, Receipt.unmoved).where(
+        Receipt.organisation_id == tx.organisation_id,
+        Receipt.device_id == device_id,
+        Receipt.number > operation.number,
+        Receipt.unmoved.is_not(None),
+    )
 
 
-def _changed(row: Entity, of_row: bool, before: dict[str, Any] | None, after: dict[str, Any]) -> set[str]:
-    """The fields that were changed, or put into a conflict; what it held already was not said anew."""
-    if not of_row:
-        held, holds = (before or {}).get("mine") or {}, after.get("mine") or {}
-        return {name for name, value in holds.items() if name not in held or held[name] != value}
+def _changed(row: Entity, before: dict[str, Any] | None, after: dict[str, Any]) -> set[str]:
+    """The fields that were changed."""
     if before is not None:
         return set(after)
     # Whoever makes a record says nothing of what is left as it is made.

@@ -183,7 +183,7 @@ async def _commit(batch: Batch, incoming: Incoming) -> Answer:
     await release_device(tx.session, batch.device, batch.settled)
     answers: list[Answer] = []
 
-    tx.before_commit = lambda entries, behind: write_receipts(batch, entries, behind)
+    tx.before_commit = partial(write_receipts, tx, batch.decided, batch.device.device_id, tx.actor.id)
     tx.meanwhile = lambda: answers.append(_answer(batch, incoming))
     last = await tx.commit()
     (answer,) = answers

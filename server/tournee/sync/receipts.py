@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, select, tuple_, update
 
 from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import insert_many
 from tournee.kernel.database import Database, now
-from tournee.kernel.log import Entry
-from tournee.sync.batch import Batch
+from tournee.kernel.log import Entry, dump
+from tournee.kernel.transaction import Transaction
+from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import Receipt
 
 _CHUNK = 5_000
 
 
-async def write_receipts(batch: Batch, entries: Sequence[Entry], behind: Behind) -> None:
+async def write_receipts(
+    tx: Transaction,
+    decided: Iterable[tuple[PushedOperation, Outcome]],
+    device_id: UUID,
+    account_id: UUID,
+    entries: Sequence[Entry],
+    behind: Behind,
+) -> None:
+    """Receipts for operations of one device; each outcome is told the seq of what it wrote."""
     seqs = {entry.operation_id: entry.seq for entry in entries if entry.operation_id is not None}
     rows = []
-    for operation, outcome in batch.decided:
+    for operation, outcome in decided:
         outcome.seq = seqs.get(operation.id)
         rows.append(
             {
@@ -32,15 +41,25 @@ async def write_receipts(batch: Batch, entries: Sequence[Entry], behind: Behind)
                 "status": outcome.status,
                 "seq": outcome.seq,
                 "outcome": outcome.stored(),
+                "unmoved": dump(outcome.unmoved) if outcome.unmoved else None,
             }
         )
     same = {
-        "organisation_id": batch.device.organisation_id,
-        "device_id": batch.device.device_id,
-        "account_id": batch.tx.actor.id,
+        "organisation_id": tx.organisation_id,
+        "device_id": device_id,
+        "account_id": account_id,
         "received_at": now(),
     }
-    await behind.send(insert_many(batch.tx.session, Receipt.__table__, rows, same))
+    await behind.send(insert_many(tx.session, Receipt.__table__, rows, same))
+
+
+async def complete_receipts(tx: Transaction, decided: Iterable[tuple[PushedOperation, Outcome]]) -> None:
+    """What was refused, and somebody lets go on, has its receipt: it stays as it was told, but for what is
+    asked by what comes late."""
+    for operation, outcome in decided:
+        if outcome.unmoved:
+            own = (Receipt.organisation_id == tx.organisation_id, Receipt.operation_id == operation.id)
+            await tx.session.execute(update(Receipt).where(*own).values(unmoved=dump(outcome.unmoved)))
 
 
 async def purge_receipts(database: Database, organisation_id: UUID, before: datetime) -> int:

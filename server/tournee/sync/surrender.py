@@ -7,7 +7,7 @@ device handed in before, and what had to wait, is taken along, for the device ne
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,6 @@ from tournee.auth.models import Account, Device, DeviceStatus
 from tournee.auth.organisations import actor_of
 from tournee.auth.revoked import KnownDevice
 from tournee.auth.roles import Role
-from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import insert_many
 from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import Conflict, ConflictKind
@@ -31,6 +30,7 @@ from tournee.sync.incoming import read_slots, units
 from tournee.sync.messages import Outcome, PushedOperation, read_operation, rejected
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.parking import operations as operations_of
+from tournee.sync.receipts import write_receipts
 from tournee.sync.telling import named, of_no_use, shown_unit
 from tournee.sync.upcasts import OPERATION_SCHEMA
 
@@ -185,31 +185,7 @@ async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[Pushed
         delete(ParkedOperation).where(*_of(device), ParkedOperation.operation_id.in_(ids))
     )
 
-    async def write(entries: Sequence[Any], behind: Behind) -> None:
-        seqs = {entry.operation_id: entry.seq for entry in entries}
-        rows = [_receipt(device, *one, seqs.get(one[0].id), now()) for one in decided]
-        await behind.send(insert_many(tx.session, Receipt.__table__, rows))
-
-    tx.before_commit = write
-
-
-def _receipt(
-    device: Device, operation: PushedOperation, outcome: Outcome, seq: int | None, at: datetime
-) -> dict[str, Any]:
-    outcome.seq = seq
-    return {
-        "organisation_id": device.organisation_id,
-        "operation_id": operation.id,
-        "device_id": device.id,
-        "account_id": device.account_id,
-        "number": operation.number,
-        "command": operation.command,
-        "payload_hash": operation.payload_hash,
-        "status": outcome.status,
-        "seq": seq,
-        "outcome": outcome.stored(),
-        "received_at": at,
-    }
+    tx.before_commit = partial(write_receipts, tx, decided, device.id, device.account_id)
 
 
 async def rescue_stranded(kernel: Kernel, organisation_id: UUID) -> int:

@@ -106,6 +106,7 @@ async def carry_out(tx: Transaction, pushed: PushedOperation, device_id: UUID) -
         conflict=str(operation.conflict.id) if operation.conflict else None,
         entity=type(row).__name__,
         record_id=row.id,
+        unmoved=operation.unmoved,
     )
 
 
