@@ -5,24 +5,12 @@ from __future__ import annotations
 from tests.simulator.mutants import MUTANTS, Mutant
 from tournee.kernel import engines, publishing, transaction
 
-_HELD = """    head = await tx.session.execute(
-        update(_HEAD)
-        .where(_HEAD.c.organisation_id == tx.organisation_id)
-        .values(seq=_HEAD.c.seq + len(tx.entries))
-        .returning(_HEAD.c.seq)
-    )
-    return int(head.scalar_one())
-"""
+_HELD = "    return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())\n"
 # As from a sequence: whoever takes a number holds up nobody, and commits some time later.
 _LET_GO = """    async with tx.database.writing(tx.organisation_id) as apart:
-        head = await apart.execute(
-            update(_HEAD)
-            .where(_HEAD.c.organisation_id == tx.organisation_id)
-            .values(seq=_HEAD.c.seq + len(tx.entries))
-            .returning(_HEAD.c.seq)
-        )
+        head = int((await apart.execute(_TAKE_HEAD, taken)).scalar_one())
         await apart.commit()
-        return int(head.scalar_one())
+        return head
 """
 
 _HEAD_FIRST = "    last = await _take_head(tx)\n"
