@@ -1,4 +1,4 @@
-"""UUIDv7 (RFC 9562), increasing within the process."""
+"""UUIDv7 (RFC 9562), increasing within the process, and after what `follow` names."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ class _Ticks:
             self._last = max(now, self._last + 1)
             return self._last
 
+    def follow(self, tick: int) -> None:
+        with self._lock:
+            self._last = max(tick, self._last)
+
 
 _ticks = _Ticks()
 
@@ -29,6 +33,11 @@ def uuid7() -> UUID:
     """Return an id that sorts after every id this process made before, even if the clock was set back."""
     tick = _ticks.next()
     return UUID(int=tick >> 12 << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62))
+
+
+def follow(id: UUID) -> None:
+    """Let every id that this process makes from now on sort after that one."""
+    _ticks.follow(id.int >> 80 << 12 | id.int >> 64 & 0xFFF)
 
 
 def new_id() -> str:

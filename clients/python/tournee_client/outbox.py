@@ -112,6 +112,7 @@ class Outbox:
                 self._execute(_ADD, (number, draft.id, unit, *did))
                 self._add_effects(number, draft)
                 self._database.put("next_number", str(number + 1))
+                self._database.put("last_id", max(draft.id, self._database.get("last_id") or ""))
 
     def _add_effects(self, number: int, draft: Draft) -> None:
         for position, effect in enumerate(draft.effects):

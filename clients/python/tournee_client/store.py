@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from os import PathLike
+from uuid import UUID
 
 from tournee_client.database import Database
 from tournee_client.effects import overlay
-from tournee_client.ids import new_id
+from tournee_client.ids import follow, new_id
 from tournee_client.outbox import Operation, Outbox
 from tournee_client.wire import Answer, Change, Document, Outcome, Page, dumps
 
@@ -36,6 +37,10 @@ class Store:
         self.outbox = Outbox(self.database)
         if self.database.get("device") is None:
             self.database.put("device", new_id())
+        # By number and by id the server tells what was done later: both rise, whatever becomes of the clock.
+        last = self.database.get("last_id")
+        if last is not None:
+            follow(UUID(last))
 
     def close(self) -> None:
         """Close the file."""
