@@ -1,0 +1,18 @@
+"""The command line: `tournee run`, `tournee migrate`, `tournee schema` …, one module a noun."""
+
+from __future__ import annotations
+
+import typer
+
+from tournee.cli import database, importing, keys, schema, serving
+
+main = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Tournée, a backend for service operations."
+)
+
+main.command()(serving.run)
+main.command()(database.migrate)
+main.command()(schema.schema)
+main.command()(keys.rotate_keys)
+main.command()(database.restored)
+main.command(name="import")(importing.import_)

@@ -1,0 +1,12 @@
+"""`tournee rotate-keys`: the keys that sign access tokens."""
+
+from __future__ import annotations
+
+from tournee.cli import shared
+
+
+def rotate_keys() -> None:
+    """Sign access tokens with a new key from now on; those signed before stay good."""
+    from tournee.auth.keys import KeyRing  # noqa: PLC0415
+
+    KeyRing(shared.settings().directory).rotate()
