@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from tests.work.world import Technician, World, at
 from tournee.catalogue import COMMANDS
+from tournee.customers.models import Customer
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.work import recording
 from tournee.work.models import Appointment, WorkOrder
@@ -110,3 +113,67 @@ async def test_a_visit_taken_by_two_dispatchers_at_once_has_one_technician(world
     active = [row for row in await world.rows(Assignment, appointment_id=visit.id) if row.active]
     assert len(active) == 1
     assert active[0].lead
+
+
+def retries(logs: Sequence[Mapping[str, Any]]) -> int:
+    return sum(entry["event"] == "transaction_retried" for entry in logs)
+
+
+async def test_many_reassign_to_the_same_two_technicians_without_a_deadlock(world: World) -> None:
+    """Each assignment refers to a technician whom another transaction has read."""
+    technicians = [await world.technician(), await world.technician()]
+    visits = [await world.visit(technicians[number % 2]) for number in range(6)]
+    with capture_logs() as logs:
+        for turn in range(3):
+            await asyncio.gather(
+                *(
+                    world.house.run(
+                        "reassignAppointment",
+                        appointmentId=visit.id,
+                        technicianId=technicians[(number + turn + 1) % 2].id,
+                    )
+                    for number, visit in enumerate(visits)
+                )
+            )
+    assert retries(logs) == 0
+
+
+async def test_two_orders_of_one_customer_do_not_wait_for_each_other(world: World) -> None:
+    house, create = world.house, COMMANDS["createWorkOrder"]
+    values = {"customerId": str(world.customer.id), "siteId": str(world.site.id), "summary": "Demo leak"}
+    async with house.writing() as session:
+        tx = Transaction(house.database, session, house.actor("DISPATCHER"), house.kernel.rules)
+        await create.run(tx, create.parse(values), Operation(create.name, at(0)))
+        await tx.flush()
+        await asyncio.wait_for(world.order(), 5)
+        await tx.commit()
+    assert len(await world.rows(WorkOrder)) == 2
+
+
+async def test_a_contact_is_not_deleted_while_an_order_that_names_it_is_on_its_way(world: World) -> None:
+    house, create = world.house, COMMANDS["createWorkOrder"]
+    contact = await house.run("createContact", customerId=world.customer.id, name="Demo Porter")
+    values = {"customerId": str(world.customer.id), "contactId": str(contact.id), "summary": "Demo leak"}
+    async with house.writing() as session:
+        tx = Transaction(house.database, session, house.actor("DISPATCHER"), house.kernel.rules)
+        await create.run(tx, create.parse(values), Operation(create.name, at(0)))
+        deletion = asyncio.create_task(house.run("deleteContact", contactId=contact.id))
+        done, _ = await asyncio.wait([deletion], timeout=0.3)
+        await tx.commit()
+    assert not done
+    await deletion
+
+
+async def test_a_row_referred_to_first_is_locked_before_it_is_changed(world: World) -> None:
+    """What was read for a reference alone does not keep others from referring to it."""
+    house = world.house
+    async with house.writing() as session:
+        tx = Transaction(house.database, session, house.actor("DISPATCHER"), house.kernel.rules)
+        async with tx.running(Operation("createWorkOrder", at(0))):
+            await tx.find_reference(Customer, world.customer.id)
+            await asyncio.wait_for(world.order(), 5)
+            await tx.find(Customer, world.customer.id)
+            late = asyncio.create_task(world.order())
+            done, _ = await asyncio.wait([late], timeout=0.3)
+    assert not done
+    await late

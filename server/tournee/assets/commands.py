@@ -28,7 +28,7 @@ from tournee.people.models import Technician
 
 async def _customer_of(tx: Transaction, site_id: UUID, customer_id: UUID | None) -> UUID:
     """The customer of the site, who is the one that was named, if one was."""
-    site = await tx.find(Site, site_id, "siteId")
+    site = await tx.find_reference(Site, site_id, "siteId")
     if customer_id not in (None, site.customer_id):
         raise Invalid("This site belongs to another customer.", "siteId")
     return site.customer_id

@@ -71,7 +71,7 @@ async def _queue(tx: Transaction, conflict: Conflict) -> list[PushedOperation]:
             ParkedOperation.operation_id.in_([UUID(id) for id in conflict.operation_ids]),
         )
         .order_by(ParkedOperation.number)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return operations(parked)
 

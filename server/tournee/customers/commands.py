@@ -46,7 +46,7 @@ class RecordInteraction:
 @command(Scope.WORK_WRITE, offline=True, fact=True)
 async def record_interaction(tx: Transaction, actor: Actor, do: RecordInteraction) -> Interaction:
     """Write down a call, a message or a talk with the customer."""
-    await tx.find(Customer, do.customer_id, "customerId")
+    await tx.find_reference(Customer, do.customer_id, "customerId")
     await tx.find_optional(Contact, do.contact_id, "contactId")
     await tx.find_optional(Site, do.site_id, "siteId")
     values = {name: value for name, value in vars(do).items() if value is not UNSET}

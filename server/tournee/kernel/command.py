@@ -8,7 +8,9 @@ From it follow the mutation, the offline operation and the log entry of the same
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import random
 import typing
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -34,6 +36,9 @@ ResultT = TypeVar("ResultT")
 # SQLSTATEs after which the same transaction may well succeed: serialization failure, deadlock.
 _TRANSIENT = frozenset({"40001", "40P01"})
 _ATTEMPTS = 5
+
+# Seconds, doubled with each attempt.
+_FIRST_PAUSE = 0.02
 
 
 GoesOn = Callable[["Kernel", UUID, Collection[UUID]], Awaitable[None]]
@@ -145,11 +150,17 @@ class Kernel:
                 if not is_transient(error) or attempt == _ATTEMPTS:
                     raise
                 structlog.get_logger().info("transaction_retried", attempt=attempt)
+                await asyncio.sleep(_pause(attempt))
             else:
                 if self.goes_on is not None and tx.notes.awaited:
                     await self.goes_on(self, actor.organisation_id, tx.notes.awaited)
                 return result
         raise AssertionError("unreachable")
+
+
+def _pause(attempt: int) -> float:
+    """Return the seconds to wait: at random, so that those who met do not meet again."""
+    return random.uniform(0, _FIRST_PAUSE * 2**attempt)  # noqa: S311 - no secret hangs on it
 
 
 def is_transient(error: DBAPIError) -> bool:

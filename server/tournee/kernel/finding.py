@@ -1,4 +1,9 @@
-"""Reading in a write transaction: rows locked and as last committed, by one or ahead by the hundred."""
+"""Reading in a write transaction: rows locked and as last committed, by one or ahead by the hundred.
+
+A row that may be changed is locked FOR NO KEY UPDATE: commands never change a key, and the foreign keys
+that others write ask for KEY SHARE, which FOR UPDATE would hold up. A row that is only referred to is
+locked FOR SHARE, so that two orders of one customer do not wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +45,8 @@ class Finding:
         # Rows by id, and the ids that the actor may name.
         self._rows: dict[UUID, Entity] = {}
         self._authorised: set[UUID] = set()
+        # Rows that are locked against others' changes only: others refer to them at the same time.
+        self._shared: set[UUID] = set()
 
     @property
     def organisation_id(self) -> UUID:
@@ -54,10 +61,12 @@ class Finding:
     def is_new(self, row: Entity) -> bool:
         return row.id in self.notes.new
 
-    def _held(self, model: type[EntityT], id: UUID) -> EntityT | None:
-        """A row found before that the actor may name."""
+    def _held(self, model: type[EntityT], id: UUID, *, to_change: bool) -> EntityT | None:
+        """A row found before that the actor may name, where its lock is as strong as wanted."""
         held = self._rows.get(id)
         if not isinstance(held, model) or held.deleted or id not in self._authorised:
+            return None
+        if to_change and id in self._shared:
             return None
         self.notes.handed.add(held)
         return held
@@ -69,7 +78,13 @@ class Finding:
         return await self._find(model, id, was_visible(model, self.actor, base), field)
 
     async def _find(
-        self, model: type[EntityT], id: UUID, sees: ColumnElement[bool], field: str | None
+        self,
+        model: type[EntityT],
+        id: UUID,
+        sees: ColumnElement[bool],
+        field: str | None,
+        *,
+        to_change: bool = True,
     ) -> EntityT:
         await self._send()
         if id in self.notes.new and id in self._authorised:
@@ -78,17 +93,21 @@ class Finding:
         row = await self.session.scalar(
             select(model)
             .where(model.id == id, sees)
-            .with_for_update()
+            .with_for_update(read=not to_change, key_share=to_change)
             .execution_options(populate_existing=True)
         )
         if row is None:
             raise NotFound(f"There is no such {model.__name__}.", field)
+        is_shared = not to_change and (row.id not in self._rows or row.id in self._shared)
         self._hold(row)
+        if is_shared:
+            self._shared.add(row.id)
         return row
 
     def _hold(self, row: Entity) -> None:
         """Keep a row just read and locked."""
         self._rows[row.id] = row
+        self._shared.discard(row.id)
         self.notes.hold(row)
 
     async def all(self, statement: Select[EntityT]) -> Sequence[EntityT]:
@@ -97,7 +116,7 @@ class Finding:
         await self._send()
         rows = await self.session.scalars(
             statement.where(model.organisation_id == self.organisation_id, model.deleted.is_(False))
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         found = rows.all()
@@ -120,7 +139,7 @@ class Finding:
                 select(model)
                 .where(among(model.id, chunk, is_sqlite=self.database.is_sqlite), visible(model, self.actor))
                 .order_by(model.id)
-                .with_for_update()
+                .with_for_update(key_share=True)
                 .execution_options(populate_existing=True)
             )
             for chunk in chunks(list(set(ids)))

@@ -60,14 +60,26 @@ class Transaction(Finding):
         A fact from a device may also find what the device saw at its base. Raises NotFound with
         the same words whether the row is another's or nowhere.
         """
-        held = self._held(model, id)
+        return await self._find_visible(model, id, field, to_change=True)
+
+    async def find_reference(self, model: type[EntityT], id: UUID, field: str | None = None) -> EntityT:
+        """The row as `find` gives it, for a command that refers to it and does not change it.
+
+        Others may refer to it at the same time; who changes or deletes it waits for this transaction.
+        """
+        return await self._find_visible(model, id, field, to_change=False)
+
+    async def _find_visible(
+        self, model: type[EntityT], id: UUID, field: str | None, *, to_change: bool
+    ) -> EntityT:
+        held = self._held(model, id, to_change=to_change)
         if held is not None:
             return held
         operation = self.current
         sees = (
             was_visible(model, self.actor, operation.base) if operation.fact else visible(model, self.actor)
         )
-        row = await self._find(model, id, sees, field)
+        row = await self._find(model, id, sees, field, to_change=to_change)
         if not operation.fact:
             self._authorised.add(id)
         if row.deleted:
@@ -104,7 +116,8 @@ class Transaction(Finding):
     async def find_optional(
         self, model: type[EntityT], id: UUID | None, field: str | None = None
     ) -> EntityT | None:
-        return None if id is None else await self.find(model, id, field)
+        """The row that a command may refer to, as `find_reference` gives it; None where none is named."""
+        return None if id is None else await self.find_reference(model, id, field)
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -276,7 +289,7 @@ class Transaction(Finding):
         # What earlier commands left pending is not this one's to lose.
         await self.flush()
         notes, clocks = self.notes.copy(), self.clocks.copy()
-        rows, authorised = dict(self._rows), set(self._authorised)
+        rows, authorised, shared = dict(self._rows), set(self._authorised), set(self._shared)
         try:
             async with self.session.begin_nested():
                 yield
@@ -284,7 +297,7 @@ class Transaction(Finding):
         except BaseException:
             self.notes.restore(notes)
             self.clocks.restore(clocks)
-            self._rows, self._authorised = rows, authorised
+            self._rows, self._authorised, self._shared = rows, authorised, shared
             self._forget_expired()
             raise
 

@@ -131,7 +131,7 @@ _LOCKED = (
     .join(Head, Head.organisation_id == DeviceState.organisation_id)
     .outerjoin(Device, _ENROLLED)
     .where(_OWN)
-    .with_for_update(of=DeviceState)
+    .with_for_update(of=DeviceState, key_share=True)
 )
 
 

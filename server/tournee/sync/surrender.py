@@ -171,7 +171,7 @@ async def waiting(session: AsyncSession, device: Device) -> list[PushedOperation
         select(ParkedOperation)
         .where(*_of(device), ParkedOperation.reason == SURRENDERED)
         .order_by(ParkedOperation.number)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return operations_of(found)
 

@@ -38,7 +38,7 @@ async def is_of_the_sites_customer(tx: Transaction, audit: Audit) -> None:
     """The site says whose it is; naming another customer is a mistake."""
     if audit.site_id is None:
         return
-    site = await tx.find(Site, audit.site_id, "siteId")
+    site = await tx.find_reference(Site, audit.site_id, "siteId")
     if audit.customer_id not in (None, site.customer_id):
         raise Invalid("This site belongs to another customer.", "siteId")
     audit.customer_id = site.customer_id

@@ -89,7 +89,7 @@ async def reassign_appointment(tx: Transaction, actor: Actor, do: ReassignAppoin
 async def _require_fit(
     tx: Transaction, actor: Actor, appointment: Appointment, technician_id: UUID, *, force: bool
 ) -> None:
-    technician = await tx.find(Technician, technician_id, "technicianId")
+    technician = await tx.find_reference(Technician, technician_id, "technicianId")
     if force and actor.role != Role.MANAGER:
         raise Forbidden("Only a manager passes over missing skills.")
     order = await tx.session.get_one(WorkOrder, (tx.organisation_id, appointment.work_order_id))

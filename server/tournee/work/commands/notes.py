@@ -76,7 +76,7 @@ async def _whose_time(tx: Transaction, actor: Actor, named: UUID | None) -> UUID
         raise Invalid("Say whose time this is.", "technicianId")
     if not actor.may(Scope.WORK_PLAN):
         raise Forbidden("Time is recorded by whoever spent it, or by the office.")
-    return (await tx.find(Technician, named, "technicianId")).id
+    return (await tx.find_reference(Technician, named, "technicianId")).id
 
 
 async def _overlaps(tx: Transaction, technician_id: UUID, do: RecordTimeEntry) -> bool:

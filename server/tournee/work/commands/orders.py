@@ -59,7 +59,7 @@ class CreateWorkOrder:
 async def create_work_order(tx: Transaction, actor: Actor, do: CreateWorkOrder) -> WorkOrder:
     """Add a work order; whoever reports one keeps seeing it until it is closed."""
     values = {name: value for name, value in vars(do).items() if value is not UNSET and name != "draft"}
-    await tx.find(Customer, do.customer_id, "customerId")
+    await tx.find_reference(Customer, do.customer_id, "customerId")
     await tx.find_optional(WorkOrder, do.parent_id, "parentId")
     await _check_places(tx, do.customer_id, values)
     values["status"] = WorkOrderStatus.DRAFT if do.draft else WorkOrderStatus.NEW
