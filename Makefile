@@ -54,8 +54,9 @@ format: $(VENV)/.dev ## Format the code and repair what the linter can
 	@$(BIN)/ruff check --fix
 
 .PHONY: schema
-schema: $(VENV)/.run ## Print schema/schema.graphql from the code
+schema: $(VENV)/.run ## Print schema/schema.graphql and the settings in docs/operating.md from the code
 	@$(BIN)/tournee schema
+	@$(BIN)/tournee settings --write
 
 .PHONY: lock
 lock: ## Pin the dependencies anew (needs uv; LOCK=--upgrade takes newer versions)

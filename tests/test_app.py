@@ -36,7 +36,7 @@ def small(tmp_path: Path) -> Starlette:
     async def length(request: Request) -> Response:
         return PlainTextResponse(str(len(await request.body())))
 
-    settings = Settings(f"sqlite:///{tmp_path}/new.db", directory=tmp_path, body_limit=100)
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/new.db", directory=tmp_path, body_limit=100)
     app = create_app(settings)
     app.router.routes.append(Route("/length", length, methods=["POST"]))
     return app
@@ -59,7 +59,7 @@ async def test_not_ready_before_the_migrations(small: Starlette) -> None:
 
 
 async def test_not_ready_without_a_database(tmp_path: Path) -> None:
-    settings = Settings("postgresql://nobody@127.0.0.1:1/none", directory=tmp_path)
+    settings = Settings(database_url="postgresql://nobody@127.0.0.1:1/none", directory=tmp_path)
     async with caller(create_app(settings)) as client:
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "DATABASE_UNREACHABLE")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tournee.settings import UnusableSetting, read_settings
+from tournee import migrations
+from tournee.cli.settings import with_settings
+from tournee.settings import Settings, UnusableSetting, read_settings
 
 
 @pytest.mark.parametrize(
@@ -45,9 +47,59 @@ def test_what_cannot_be_gone_by_is_refused_by_its_name(name: str, value: str) ->
     assert "secret" not in str(refused.value)
 
 
-def test_what_is_empty_is_not_set() -> None:
-    names = ("PORT", "TOURNEE_WORKERS", "TOURNEE_HEARTBEAT_SECONDS", "DATABASE_URL", "TOURNEE_DEMO")
-    assert read_settings(dict.fromkeys(names, "")) == read_settings({})
+def test_all_wrong_variables_are_named_at_once() -> None:
+    wrong = {"PORT": "http", "DATABASE_URL": "mysql://db", "TOURNEE_LOG_FORMAT": "xml", "TOURNEE_HOST": "::1"}
+    with pytest.raises(UnusableSetting) as refused:
+        read_settings(wrong)
+    # Nothing is said of TOURNEE_WORKERS, whose default follows from the database.
+    assert str(refused.value).splitlines() == [
+        "DATABASE_URL: should be sqlite:///FILE or postgresql://USER@HOST/NAME.",
+        "PORT: 'http' should be a valid integer, unable to parse string as an integer.",
+        "TOURNEE_LOG_FORMAT: 'xml' should be 'json' or 'console'.",
+    ]
+
+
+def test_an_empty_variable_is_unset() -> None:
+    names = [str(field.validation_alias) for field in Settings.model_fields.values()]
+    assert "TOURNEE_WEB_ORIGINS" in names
+    for blank in ("", " "):
+        assert read_settings(dict.fromkeys(names, blank)) == read_settings({}) == Settings()
+
+
+def test_defaults_follow_from_other_settings() -> None:
+    assert read_settings({"TOURNEE_DIRECTORY": "/d"}).database_url == "sqlite:////d/tournee.db"
+    assert read_settings({"DATABASE_URL": "sqlite:///x"}).workers == 1
+    assert read_settings({"DATABASE_URL": "postgresql://db/x"}).workers == 2
+    with pytest.raises(UnusableSetting, match=r"^TOURNEE_WORKERS: .* SQLite"):
+        read_settings({"TOURNEE_WORKERS": "2"})
+
+
+@pytest.mark.parametrize(
+    "text", ["https://a.example,https://b.example", " https://a.example, https://b.example "]
+)
+def test_a_list_is_separated_by_commas_or_spaces(text: str) -> None:
+    assert read_settings({"TOURNEE_WEB_ORIGINS": text}).web_origins == (
+        "https://a.example",
+        "https://b.example",
+    )
+
+
+def test_only_reading_looks_at_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9")
+    assert (Settings().port, read_settings({}).port, read_settings().port) == (8000, 8000, 9)
+
+
+def test_settings_stay_as_they_were_read() -> None:
+    settings = read_settings({"DATABASE_URL": "postgresql://u:secret@db/x"})
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
+    assert "secret" not in repr(settings)
+
+
+def test_the_page_for_operators_holds_every_setting() -> None:
+    page = (migrations.ROOT / "docs" / "operating.md").read_text("utf-8")
+    assert page == with_settings(page), "run `make schema` and commit docs/operating.md"
+    assert all(field.description for field in Settings.model_fields.values())
 
 
 @pytest.mark.parametrize(("value", "on"), [("1", True), ("Yes", True), ("off", False), ("0", False)])

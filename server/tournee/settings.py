@@ -1,132 +1,165 @@
-"""The one place that reads the environment."""
+"""The one place that reads the environment, and the list of all settings."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, AliasGenerator, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How this server runs. Durations are seconds unless the name says otherwise."""
+class UnusableSetting(ValueError):
+    """Variables of the environment that the server cannot use: one line each, beginning with its name."""
 
-    database_url: str = "sqlite:///var/tournee.db"
-    host: str = "127.0.0.1"
-    port: int = 8000
-    workers: int = 1
-    directory: Path = field(default_factory=lambda: Path("var"))
-    demo: bool = False
-    issuer: str = "tournee"
-    audience: str = "tournee"
-    access_token_seconds: int = 900
-    refresh_token_days: int = 400
-    body_limit: int = 8 * 1024 * 1024
-    log_format: str = "json"
-    heartbeat_seconds: float = 15.0
-    # Pages of these origins, such as `https://app.example.org`, may call from a browser.
-    web_origins: tuple[str, ...] = ()
-    # How far back a cursor can be continued, and how old the work may be that devices hand in.
-    horizon_days: int = 90
-    operations_days: int = 400
-    # How long parked work waits for what is missing.
-    parked_days: int = 30
+
+def _database_url(url: str) -> str:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        parsed = None
+    kind = parsed and parsed.get_backend_name()
+    if parsed is None or kind not in ("sqlite", "postgresql") or (kind == "sqlite" and not parsed.database):
+        raise _should_be("sqlite:///FILE or postgresql://USER@HOST/NAME")
+    return url
+
+
+def _workers(workers: int, others: ValidationInfo) -> int:
+    if workers > 1 and str(others.data.get("database_url")).startswith("sqlite"):
+        raise _should_be("1: SQLite serves one process, PostgreSQL several")
+    return workers
+
+
+def _origin(origin: str) -> str:
+    """As a browser sends it: without a path, in lower case."""
+    if origin != "*" and not re.fullmatch(r"https?://[^/?#\sA-Z]+", origin):
+        raise _should_be("an origin such as https://app.example.org")
+    return origin
+
+
+def _should_be(what: str) -> PydanticCustomError:
+    """Return an error in the words that pydantic uses for its own."""
+    return PydanticCustomError("unusable", "Input should be {what}", {"what": what})
+
+
+def _split(text: Any) -> Any:
+    return text.replace(",", " ").split() if isinstance(text, str) else text
+
+
+# Largest number that fits wherever a setting goes: a 32-bit counter of seconds or days.
+_MOST = 2**31 - 1
+_Positive = Annotated[int, Field(ge=1, le=_MOST)]
+_Days = Annotated[int, Field(ge=0, le=_MOST)]
+_Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """How this server runs. Lists are separated by commas or spaces; an empty variable counts as unset.
+
+    A field is read from TOURNEE_ and its name in capitals. `repr=False` marks a secret: it is never printed.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        case_sensitive=True,
+        alias_generator=AliasGenerator(validation_alias=lambda name: f"TOURNEE_{name.upper()}"),
+    )
+
+    directory: Path = Field(
+        Path("var"), description="Folder of the files that the server writes: database, keys, metrics."
+    )
+    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
+        default_factory=lambda others: f"sqlite:///{others['directory']}/tournee.db",
+        validation_alias="DATABASE_URL",
+        repr=False,
+        description=(
+            "`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`. "
+            "By default a SQLite file in `TOURNEE_DIRECTORY`."
+        ),
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` is every one.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        8000, validation_alias="PORT", description="Port to listen on."
+    )
+    workers: Annotated[_Positive, AfterValidator(_workers)] = Field(
+        default_factory=lambda others: 1 if others["database_url"].startswith("sqlite") else 2,
+        description="Server processes. SQLite serves one; by default PostgreSQL gets two.",
+    )
+    demo: bool = Field(False, description="`1` adds the demo organisation and offers its accounts.")
+    issuer: str = Field("tournee", description="`iss` of access tokens: the name of this server.")
+    audience: str = Field("tournee", description="`aud` of access tokens: whom they are for.")
+    access_token_seconds: _Positive = Field(900, description="Seconds until an access token expires.")
+    refresh_token_days: _Positive = Field(400, description="Days until a refresh token expires.")
+    body_limit: _Positive = Field(8 * 1024 * 1024, description="Largest request body, in bytes.")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="`json`, one object a line, or `console`. `tournee run` in a terminal: `console`."
+    )
+    heartbeat_seconds: Annotated[float, Field(ge=0.001, le=_MOST, allow_inf_nan=False)] = Field(
+        15.0, description="Seconds between the signs of life on a stream in which nothing happens."
+    )
+    web_origins: _Origins = Field(
+        (), description="Origins whose pages may call from a browser, such as `https://app.example.org`."
+    )
+    horizon_days: _Days = Field(90, description="Days after which a cursor is too old to continue from.")
+    operations_days: _Days = Field(400, description="How old, in days, work may be that a device hands in.")
+    parked_days: _Days = Field(30, description="Days that work waits for what it depends on.")
 
     @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
 
-
-class UnusableSetting(ValueError):
-    """A variable of the environment says something we cannot go by."""
-
-
-_ON, _OFF = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
-_DATABASES = ("sqlite", "postgresql")
-NumberT = TypeVar("NumberT", int, float)
-_NUMBERS: Mapping[type[Any], str] = {int: "a whole number", float: "a number"}
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing by itself: only `read_settings` looks at the environment."""
+        return (init_settings,)
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from DATABASE_URL, PORT and TOURNEE_*; several workers by default only on PostgreSQL."""
-    env = _Environment(os.environ if environment is None else environment)
-    default = Settings()
-    directory = Path(env.text("TOURNEE_DIRECTORY", str(default.directory)))
-    url = env.database_url(f"sqlite:///{directory}/tournee.db")
-    return Settings(
-        database_url=url,
-        host=env.text("TOURNEE_HOST", default.host),
-        port=env.number("PORT", default.port, 0, 65535),
-        workers=env.number("TOURNEE_WORKERS", 1 if url.startswith("sqlite") else 2, 1),
-        directory=directory,
-        demo=env.choice("TOURNEE_DEMO"),
-        issuer=env.text("TOURNEE_ISSUER", default.issuer),
-        audience=env.text("TOURNEE_AUDIENCE", default.audience),
-        access_token_seconds=env.number("TOURNEE_ACCESS_TOKEN_SECONDS", default.access_token_seconds, 1),
-        refresh_token_days=env.number("TOURNEE_REFRESH_TOKEN_DAYS", default.refresh_token_days, 1),
-        body_limit=env.number("TOURNEE_BODY_LIMIT", default.body_limit, 1),
-        log_format=env.one_of("TOURNEE_LOG_FORMAT", ("json", "console")),
-        heartbeat_seconds=env.number("TOURNEE_HEARTBEAT_SECONDS", default.heartbeat_seconds, 0.001),
-        web_origins=env.origins("TOURNEE_WEB_ORIGINS"),
-        horizon_days=env.number("TOURNEE_HORIZON_DAYS", default.horizon_days, 0),
-        operations_days=env.number("TOURNEE_OPERATIONS_DAYS", default.operations_days, 0),
-        parked_days=env.number("TOURNEE_PARKED_DAYS", default.parked_days, 0),
-    )
+    """Return the settings that DATABASE_URL, PORT and TOURNEE_* ask for, or say everything that is wrong."""
+    try:
+        return Settings.model_validate(_Environment(os.environ if environment is None else environment)())
+    except ValidationError as error:
+        lines = [_line(problem) for problem in error.errors() if problem["type"] != _FOLLOWS]
+    raise UnusableSetting("\n".join(lines))
 
 
-class _Environment:
-    """The variables, each read as what it has to be; one that is empty is one that is not set."""
+# A default that could not be computed, because the setting that it depends on is wrong itself.
+_FOLLOWS = "default_factory_not_called"
+
+
+class _Environment(EnvSettingsSource):
+    """The variables that are not blank."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
+        super().__init__(Settings)
 
-    def text(self, name: str, default: str) -> str:
-        return self._variables.get(name, "").strip() or default
+    def _load_env_vars(self) -> Mapping[str, str]:
+        stripped = {name: value.strip() for name, value in self._variables.items()}
+        return {name: value for name, value in stripped.items() if value}
 
-    def number(self, name: str, default: NumberT, least: float, most: float = 2**31 - 1) -> NumberT:
-        kind, text = type(default), self.text(name, str(default))
-        try:
-            value = kind(text)
-            if least <= value <= most:
-                return value
-        except ValueError:
-            pass
-        raise UnusableSetting(f"{name}: {text!r} is not {_NUMBERS[kind]} from {least} to {most}.")
 
-    def choice(self, name: str) -> bool:
-        text = self._variables.get(name, "").strip().lower()
-        if text not in _ON | _OFF:
-            raise UnusableSetting(f"{name}: {text!r} is neither 1 nor 0.")
-        return text in _ON
+def _line(problem: ErrorDetails) -> str:
+    name, should = str(problem["loc"][0]), problem["msg"].removeprefix("Input ")
+    return f"{name}: {should}." if name in _SECRETS else f"{name}: {problem['input']!r} {should}."
 
-    def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
-        text = self.text(name, allowed[0])
-        if text not in allowed:
-            raise UnusableSetting(f"{name}: {text!r} is none of {', '.join(allowed)}.")
-        return text
 
-    def origins(self, name: str) -> tuple[str, ...]:
-        """As a browser sends them: without a path, in small letters."""
-        found = tuple(self.text(name, "").replace(",", " ").split())
-        for origin in found:
-            if origin != "*" and not re.fullmatch(r"https?://[^/?#\sA-Z]+", origin):
-                raise UnusableSetting(f"{name}: {origin!r} is no origin such as https://app.example.org.")
-        return found
-
-    def database_url(self, default: str) -> str:
-        """Not repeated when it is wrong: there may be a password in it."""
-        url = self.text("DATABASE_URL", default)
-        try:
-            parsed = make_url(url)
-        except (ArgumentError, ValueError):
-            parsed = None
-        kind = parsed and parsed.get_backend_name()
-        if parsed is None or kind not in _DATABASES or (kind == "sqlite" and not parsed.database):
-            raise UnusableSetting("DATABASE_URL: is neither sqlite:///FILE nor postgresql://USER@HOST/NAME.")
-        return url
+_SECRETS = frozenset(
+    str(field.validation_alias) for field in Settings.model_fields.values() if not field.repr
+)

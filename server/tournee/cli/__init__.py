@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tournee.cli import database, importing, keys, schema, serving
+from tournee.cli import database, importing, keys, schema, serving, settings
 
 main = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Tournée, a backend for service operations."
@@ -13,6 +13,7 @@ main = typer.Typer(
 main.command()(serving.run)
 main.command()(database.migrate)
 main.command()(schema.schema)
+main.command()(settings.settings)
 main.command()(keys.rotate_keys)
 main.command()(database.restored)
 main.command(name="import")(importing.import_)

@@ -9,7 +9,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import typer
 import uvicorn
 
 from tournee.cli import shared
@@ -28,8 +27,6 @@ def run() -> None:
     if is_loopback(shared.settings().host):
         os.environ.setdefault("TOURNEE_DEMO", "1")
     settings = shared.settings()
-    if settings.is_sqlite and settings.workers > 1:
-        raise typer.BadParameter("SQLite serves one process; use PostgreSQL for TOURNEE_WORKERS > 1.")
     shared.migrate(settings.database_url)
     _seed(settings)
     _count_across_processes(settings)

@@ -12,7 +12,7 @@ from tournee.settings import Settings, UnusableSetting, read_settings
 
 
 def settings() -> Settings:
-    """What the environment says, or one line about what is wrong with it."""
+    """Return what the environment says, or exit with a line for each variable that is wrong."""
     try:
         return read_settings()
     except UnusableSetting as problem:
