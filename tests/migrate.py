@@ -1,18 +1,8 @@
 """The migrations, for tests: any database to any revision."""
 
-from pathlib import Path
-
 from alembic import command
-from alembic.config import Config
 
-ROOT = Path(__file__).parent.parent
-
-
-def configuration(url: str) -> Config:
-    """Alembic's configuration, aimed at this database."""
-    config = Config(toml_file=str(ROOT / "pyproject.toml"))
-    config.attributes["url"] = url
-    return config
+from tournee.migrations import configuration
 
 
 def upgrade(url: str, revision: str = "head") -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,8 @@ import httpx2
 import pytest
 
 from tournee import demo
+
+PROGRAM = (sys.executable, "-c", "from tournee.cli import main; main()", "run")
 
 
 def free_port() -> int:
@@ -27,7 +29,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    directory: Path, database_url: str | None = None, **more: str
+    directory: Path, database_url: str | None = None, program: Sequence[str] = PROGRAM, **more: str
 ) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
     """A server started from somewhere else; yields the line it prints, its URL and its process."""
     port = free_port()
@@ -38,7 +40,6 @@ def running(
         **({"DATABASE_URL": database_url} if database_url else {}),
         **more,
     }
-    program = [sys.executable, "-c", "from tournee.cli import main; main()", "run"]
     with (directory / "log").open("a") as log:
         process = subprocess.Popen(
             program, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=log, text=True

@@ -1,9 +1,8 @@
-"""The migrations, which lie beside the server's source and not in it."""
+"""Bring a database to a revision, and what migrations themselves need."""
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 from alembic import command, op
 from alembic.config import Config
@@ -11,12 +10,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-ROOT = Path(__file__).resolve().parents[2]
+from tournee.shipped import folder
 
 
 def configuration(url: str) -> Config:
     """Alembic's configuration for this database, wherever we were started from."""
-    config = Config(toml_file=str(ROOT / "pyproject.toml"))
+    config = Config()
+    # The parser of such files takes a percent sign for the start of a name.
+    config.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
     config.attributes["url"] = url
     return config
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tournee import shipped
 from tournee.cli import shared
 
 
@@ -31,5 +32,6 @@ def import_(
 
     settings = shared.settings()
     shared.migrate(settings.database_url)
-    options = Options(file, mapping, organisation, create_organisation, account, report, dry_run, limit)
+    chosen = shipped.mapping(mapping)
+    options = Options(file, chosen, organisation, create_organisation, account, report, dry_run, limit)
     raise typer.Exit(import_file(settings.database_url, options))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tournee import migrations
+from tournee import shipped
 
 
 def schema(
@@ -16,7 +16,7 @@ def schema(
     """Print the GraphQL schema to schema/schema.graphql."""
     from tournee.api.schema import sdl  # noqa: PLC0415 - builds the whole schema
 
-    file = migrations.ROOT / "schema" / "schema.graphql"
+    file = shipped.folder("schema") / "schema.graphql"
     if not check:
         file.write_text(sdl(), "utf-8")
     elif not file.exists() or file.read_text("utf-8") != sdl():

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tournee import migrations
+from tournee import shipped
 from tournee.settings import Settings, read_settings
 
 
@@ -17,7 +17,7 @@ def settings(
     if not write:
         print(as_markdown())
         return
-    page = migrations.ROOT / "docs" / "operating.md"
+    page = shipped.folder("docs") / "operating.md"
     page.write_text(with_settings(page.read_text("utf-8")), "utf-8")
 
 
