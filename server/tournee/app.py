@@ -50,8 +50,9 @@ from tournee.sync.reviving import reviving
 from tournee.sync.stream import Stream
 from tournee.sync.wake import Wake
 from tournee.web.admission import AdmissionMiddleware
+from tournee.web.bodies import BodyMiddleware, DrainMiddleware
 from tournee.web.health import health_routes
-from tournee.web.middleware import BodyLimitMiddleware, RequestMiddleware
+from tournee.web.middleware import RequestMiddleware
 from tournee.web.pages import ide_first, page_routes
 
 # Here a stale token in the header must not stand in the way of getting a new one.
@@ -117,9 +118,11 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=_routes(parts),
         middleware=[
+            # Around all that may answer early.
+            Middleware(DrainMiddleware, most=4 * settings.body_limit),
             Middleware(RequestMiddleware),
             *_pages_elsewhere(settings),
-            Middleware(BodyLimitMiddleware, limit=settings.body_limit),
+            Middleware(BodyMiddleware, limit=settings.body_limit),
             Middleware(AdmissionMiddleware, path="/sync/push", lane=parts.lanes.pushes),
             Middleware(AuthenticationMiddleware, authenticator=parts.authenticator, public=_PUBLIC),
         ],

@@ -49,15 +49,23 @@ def door(house: House, wake: Wake | None = None) -> Door:
 
 @asynccontextmanager
 async def served(app: Any) -> AsyncIterator[str]:
-    """The address it is served at."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    """Serve the application and yield the address of its GraphQL endpoint."""
+    async with listening(app) as host:
+        yield f"{host}/graphql"
+
+
+@asynccontextmanager
+async def listening(app: Any) -> AsyncIterator[str]:
+    """Serve the application on a free port and yield `host:port`."""
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", http="httptools")
+    server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - it has no event for it
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"127.0.0.1:{port}/graphql"
+        yield f"127.0.0.1:{port}"
     finally:
         server.should_exit = True
         await serving

@@ -22,15 +22,8 @@ class AdmissionMiddleware:
         if self._is_too_much(scope):
             # Logged and counted as the route it would have come to.
             scope["route"] = self
-            await _read_all(receive)
             raise self.lane.overloaded()
         await self.app(scope, receive, send)
 
     def _is_too_much(self, scope: Scope) -> bool:
         return scope["type"] == "http" and scope["path"] == self.path and self.lane.is_full
-
-
-async def _read_all(receive: Receive) -> None:
-    """Closing a connection with something unread in it would take our answer along."""
-    while (await receive()).get("more_body"):
-        pass

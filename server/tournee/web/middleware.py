@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: naming, logging and counting requests, bounding bodies."""
+"""Pure ASGI middleware: naming, logging and counting requests."""
 
 from __future__ import annotations
 
@@ -138,82 +138,3 @@ def _is_stream(start: Message) -> bool:
         if name == b"content-type":
             return bool(value.startswith(_STREAMS))
     return False
-
-
-class _TooLarge(Exception):
-    """The body went over the limit."""
-
-
-class BodyLimitMiddleware:
-    """Refuses a body over the limit, announced or not, in the form of our other errors."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app = app
-        self.limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        announced = _announced(scope)
-        if announced == 0:
-            await self.app(scope, receive, send)
-        elif announced is not None and announced > self.limit:
-            await self._refuse(scope, receive, send)
-        else:
-            await self._bounded(scope, receive, send)
-
-    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = _Body(receive, send, self.limit)
-        try:
-            await self.app(scope, body.receive, body.send)
-        except _TooLarge:
-            if body.answered:
-                raise
-        if body.is_too_large and not body.answered:
-            await self._refuse(scope, receive, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The rest of the body stays unread, so the connection is of no further use.
-        headers = {"Connection": "close"}
-        answer = coded(413, "TOO_LARGE", f"A body has at most {self.limit} bytes.", headers=headers)
-        await answer(scope, receive, send)
-
-
-class _Body:
-    """Counts what comes in. `answered`: the application has begun its answer."""
-
-    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
-        self._receive = receive
-        self._send = send
-        self._left = limit
-        self.answered = False
-
-    @property
-    def is_too_large(self) -> bool:
-        return self._left < 0
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._left -= len(message.get("body", b""))
-            if self.is_too_large:
-                raise _TooLarge
-        return message
-
-    async def send(self, message: Message) -> None:
-        # Whoever caught our exception has an answer of its own, which would be the wrong one.
-        if self.answered or not self.is_too_large:
-            self.answered = True
-            await self._send(message)
-
-
-def _announced(scope: Scope) -> int | None:
-    """How long the body is said to be; None where it comes in pieces. Without either there is none."""
-    length = 0
-    for name, value in scope["headers"]:
-        if name == b"transfer-encoding":
-            return None
-        if name == b"content-length" and value.isdigit():
-            length = int(value)
-    return length
