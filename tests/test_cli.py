@@ -114,7 +114,7 @@ def test_several_workers_share_keys_and_numbers(tmp_path: Path, database_url: st
         with pytest.raises(AssertionError, match="ended"), running(tmp_path, TOURNEE_WORKERS="2"):
             pass
         return
-    with running(tmp_path, database_url, TOURNEE_WORKERS="3") as (_, url, process):
+    with running(tmp_path, database_url, TOURNEE_WORKERS="3", TOURNEE_DEMO="1") as (_, url, process):
         headers = signed_in(url)
         # A new connection each, so that every worker gets some.
         for _ in range(30):

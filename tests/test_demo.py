@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -11,15 +17,17 @@ from sqlalchemy import func, select
 from starlette.applications import Starlette
 
 from tests import migrate
+from tests.house import House
 from tournee import demo
 from tournee.app import create_app
 from tournee.catalogue import MEMBERSHIPS
+from tournee.cli import serving
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database, Organisation
 from tournee.kernel.demo import demo_id
 from tournee.kernel.engines import ACROSS
 from tournee.kernel.log import Change
-from tournee.settings import Settings
+from tournee.settings import Settings, read_settings
 
 TODAY = date(2026, 11, 23)
 
@@ -32,6 +40,18 @@ def kernel(database: Database) -> Kernel:
 async def count(kernel: Kernel, model: type[Organisation | Change]) -> int:
     async with kernel.database.reading(ACROSS) as session:
         return await session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def client_of(app: Starlette) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
+
+
+@pytest.fixture
+async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    """Somebody who calls a demo on this module's database."""
+    app = create_app(Settings(database_url=database_url, directory=tmp_path, demo=True))
+    async with app.router.lifespan_context(app), client_of(app) as caller:
+        yield caller
 
 
 async def test_a_seeding_that_breaks_leaves_nothing_and_the_next_one_is_whole_quick_and_the_last(
@@ -49,17 +69,146 @@ async def test_a_seeding_that_breaks_leaves_nothing_and_the_next_one_is_whole_qu
     await demo.seed(kernel, TODAY)
     assert await count(kernel, Change) == changes
     for email in demo.emails():
-        form = {"grant_type": "password", "username": email, "password": demo.PASSWORD}
-        assert (await client.post("/auth/token", data=form)).status_code == 200
+        assert (await sign_in(client, email)).status_code == 200
 
 
 async def test_the_portal_sees_its_customer_and_no_other(kernel: Kernel, client: httpx2.AsyncClient) -> None:
     await demo.seed(kernel, TODAY)
-    form = {"grant_type": "password", "username": "portal@demo.example", "password": demo.PASSWORD}
-    token = (await client.post("/auth/token", data=form)).json()["access_token"]
+    token = (await sign_in(client, "portal@demo.example")).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     answer = await client.post("/graphql", json={"query": "{ customers { nodes { id } } }"}, headers=headers)
     assert answer.json()["data"]["customers"]["nodes"] == [{"id": str(demo_id("customer/1"))}]
+
+
+async def sign_in(client: httpx2.AsyncClient, email: str, **more: str) -> httpx2.Response:
+    form = {"grant_type": "password", "username": email, "password": demo.PASSWORD, **more}
+    return await client.post("/auth/token", data=form)
+
+
+async def mutate(client: httpx2.AsyncClient, token: str, field: str, **input: Any) -> None:
+    kind = f"{field[0].upper()}{field[1:]}Input!"
+    document = (
+        f"mutation($input: {kind}) {{ {field}(input: $input) {{ __typename ...on Refusal {{code}} }} }}"
+    )
+    answer = await client.post(
+        "/graphql",
+        json={"query": document, "variables": {"input": input}},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.json()["data"][field]["__typename"] in ("Account", "Device"), answer.text
+
+
+@pytest.mark.parametrize("other", [{"demo": False}, {"demo": True, "host": "0.0.0.0"}], ids=str)
+async def test_a_server_that_is_no_demo_refuses_the_demo_accounts(
+    kernel: Kernel, client: httpx2.AsyncClient, database_url: str, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    """By password, by refresh token, by a token of before and by what a revoked device holds."""
+    await demo.seed(kernel, TODAY)
+    device, password = str(uuid4()), "their own password"
+    own = await House(kernel.database).found()
+    await own.account("MANAGER", email=f"{device}@own.example", password=password)
+    manager = (await sign_in(client, "manager@demo.example")).json()
+    email = f"{device}@demo.example"
+    account = {"email": email, "name": "Added", "role": "MANAGER", "password": password}
+    await mutate(client, manager["access_token"], "createAccount", **account)
+    revoked = (await sign_in(client, "technician@demo.example", device=device)).json()
+    await mutate(client, manager["access_token"], "revokeDevice", deviceId=device, surrender=True)
+
+    async def outcomes(client: httpx2.AsyncClient) -> list[tuple[int, str | None]]:
+        refresh = {"grant_type": "refresh_token", "refresh_token": manager["refresh_token"]}
+        surrender = {"Authorization": f"Surrender {revoked['refresh_token']}"}
+        push = {"device": device, "app": "test", "schema": 1, "operations": []}
+        answers = [
+            await client.get("/sync/pull", headers={"Authorization": f"Bearer {manager['access_token']}"}),
+            await client.post("/sync/push", json=push, headers=surrender),
+            await sign_in(client, "manager@demo.example"),
+            await sign_in(client, email, password=password),
+            await client.post("/auth/token", data=refresh),
+            await client.post("/auth/wiped", data={"refresh_token": revoked["refresh_token"]}),
+            await sign_in(client, f"{device}@own.example", password=password),
+        ]
+        return [(answer.status_code, code_of(answer)) for answer in answers]
+
+    app = create_app(Settings(database_url=database_url, directory=tmp_path, **other))
+    async with app.router.lifespan_context(app), client_of(app) as elsewhere:
+        told = await outcomes(elsewhere)
+    assert told == [
+        (401, "TOKEN_INVALID"),
+        (401, "UNAUTHENTICATED"),
+        *[(400, "invalid_grant")] * 4,
+        (200, None),
+    ]
+    assert {status for status, _ in await outcomes(client)} == {200, 204}
+
+
+def code_of(answer: httpx2.Response) -> str | None:
+    error = answer.json().get("error") if answer.content else None
+    return error["code"] if isinstance(error, dict) else error
+
+
+class Chosen:
+    """What `tournee run` makes of an environment."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.directory = directory
+        self.names = [str(field.validation_alias) for field in Settings.model_fields.values()]
+        for name in self.names:
+            # Put back afterwards, whatever is written meanwhile.
+            monkeypatch.setenv(name, "")
+
+    def __call__(self, **environment: str) -> Settings:
+        os.environ.update(dict.fromkeys(self.names, ""))
+        os.environ.update({"TOURNEE_DIRECTORY": str(self.directory), **environment})
+        chosen = serving._completed(read_settings())
+        # Workers read the environment by themselves.
+        assert read_settings() == chosen
+        return chosen
+
+
+@pytest.fixture
+def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sqlite_template: Path) -> Chosen:
+    shutil.copy(sqlite_template, tmp_path / "tournee.db")
+    return Chosen(tmp_path, monkeypatch)
+
+
+def test_the_embedded_database_is_a_demo_on_loopback_unless_it_is_said_otherwise(chosen: Chosen) -> None:
+    assert chosen().is_demo
+    assert chosen(TOURNEE_DEMO=" ").is_demo
+    assert not chosen(TOURNEE_DEMO="0").is_demo
+    assert not chosen(TOURNEE_HOST="0.0.0.0").is_demo
+    named = f"sqlite:///{chosen.directory}/tournee.db"
+    assert not chosen(DATABASE_URL=named).is_demo
+    assert chosen(DATABASE_URL=named, TOURNEE_DEMO="1").is_demo
+
+
+def test_a_database_with_organisations_of_its_own_is_no_demo_unasked(
+    chosen: Chosen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def add(*, own: bool) -> None:
+        database = Database(f"sqlite:///{chosen.directory}/tournee.db")
+        if own:
+            await House(database).found()
+        else:
+            await demo.seed(Kernel(database, MEMBERSHIPS), TODAY)
+        await database.close()
+
+    asyncio.run(add(own=False))
+    assert chosen().is_demo
+    asyncio.run(add(own=True))
+    assert capsys.readouterr().err == ""
+    assert not chosen().is_demo
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("The database holds the demo organisation. Its accounts are refused")
+    assert chosen(TOURNEE_DEMO="1").is_demo
+    assert capsys.readouterr().err == ""
+
+
+def test_a_demo_that_others_could_call_is_none_and_the_start_says_so(
+    chosen: Chosen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not chosen(TOURNEE_DEMO="1", TOURNEE_HOST="0.0.0.0").is_demo
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("TOURNEE_DEMO: ")
 
 
 def served(tmp_path: Path, **changed: object) -> Starlette:
@@ -68,8 +217,7 @@ def served(tmp_path: Path, **changed: object) -> Starlette:
 
 
 async def get(app: Starlette, path: str) -> httpx2.Response:
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://server") as client:
+    async with client_of(app) as client:
         return await client.get(path, headers={"Accept": "text/html"})
 
 

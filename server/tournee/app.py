@@ -29,7 +29,6 @@ from tournee.auth.middleware import AuthenticationMiddleware
 from tournee.auth.sessions import Sessions
 from tournee.auth.tokens import Tokens
 from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS, sync_contract, urgent_scopes
-from tournee.demo import is_demo
 from tournee.housekeeping import keep_house
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database
@@ -52,6 +51,7 @@ from tournee.sync.wake import Wake
 from tournee.web.admission import AdmissionMiddleware
 from tournee.web.bodies import BodyMiddleware, DrainMiddleware
 from tournee.web.health import health_routes
+from tournee.web.hosts import HostMiddleware
 from tournee.web.middleware import RequestMiddleware
 from tournee.web.pages import ide_first, page_routes
 
@@ -121,6 +121,7 @@ def create_app(settings: Settings) -> Starlette:
             # Around all that may answer early.
             Middleware(DrainMiddleware, most=4 * settings.body_limit),
             Middleware(RequestMiddleware),
+            Middleware(HostMiddleware, settings=settings),
             *_pages_elsewhere(settings),
             Middleware(BodyMiddleware, limit=settings.body_limit),
             Middleware(AdmissionMiddleware, path="/sync/push", lane=parts.lanes.pushes),
@@ -159,7 +160,7 @@ def _routes(parts: Parts) -> list[BaseRoute]:
         *health_routes(parts.database),
         contract_route(sync_contract(parts.settings.horizon_days)),
         *_graphql(parts),
-        *(page_routes() if is_demo(parts.settings) else ()),
+        *(page_routes() if parts.settings.is_demo else ()),
     ]
 
 
@@ -168,12 +169,12 @@ def _sync(parts: Parts) -> Sync:
     cursors = CursorCodec(parts.tokens.ring.secret("cursor"))
     pulls = Pull(door, feed, cursors, parts.acknowledged)
     streams = Stream(door, feed, cursors, parts.wake, lanes.streams, parts.settings.heartbeat_seconds)
-    return Sync(parts.kernel, COMMANDS, lanes, pulls, streams, Checking(door, feed, cursors))
+    return Sync(parts.kernel, parts.tokens, COMMANDS, lanes, pulls, streams, Checking(door, feed, cursors))
 
 
 def _graphql(parts: Parts) -> list[BaseRoute]:
     served = graphql_app(parts.kernel, parts.settings, parts.wake, parts.feed)
-    served = ide_first(served) if is_demo(parts.settings) else served
+    served = ide_first(served) if parts.settings.is_demo else served
     return [Route("/graphql", served), WebSocketRoute("/graphql", served)]
 
 

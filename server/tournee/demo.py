@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +25,6 @@ from tournee.kernel.database import Entity, now
 from tournee.kernel.demo import demo_id
 from tournee.kernel.errors import Conflict
 from tournee.kernel.transaction import Operation, Transaction
-from tournee.settings import Settings
 
 PASSWORD = "demo"  # noqa: S105 - that is the point; only made where nobody but this machine can call
 
@@ -53,20 +51,6 @@ _DOMAINS = (
 )
 
 _Operations = Iterator[tuple[str, str, dict[str, Any]]]
-
-
-def is_demo(settings: Settings) -> bool:
-    """Whether to offer the demo: asked for, and only this machine can call."""
-    return settings.demo and is_loopback(settings.host)
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def emails() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,6 +50,23 @@ def _origin(origin: str) -> str:
     return origin
 
 
+def _host(host: str) -> str:
+    """As a browser sends it, without the port; `*.` before it stands for every name below."""
+    if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", host):
+        raise _should_be("a host such as api.example.org or *.example.org, without a port")
+    return host
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the name or address always means the machine that it is said on."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 def _should_be(what: str) -> PydanticCustomError:
     """Return an error in the words that pydantic uses for its own."""
     return PydanticCustomError("unusable", "Input should be {what}", {"what": what})
@@ -62,6 +80,7 @@ def _split(text: Any) -> Any:
 _MOST = 2**31 - 1
 _Positive = Annotated[int, Field(ge=1, le=_MOST)]
 _Days = Annotated[int, Field(ge=0, le=_MOST)]
+_Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_split)]
 _Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -99,7 +118,21 @@ class Settings(BaseSettings):
         default_factory=lambda others: 1 if others["database_url"].startswith("sqlite") else 2,
         description="Server processes. SQLite serves one; by default PostgreSQL gets two.",
     )
-    demo: bool = Field(False, description="`1` adds the demo organisation and offers its accounts.")
+    hosts: _Hosts = Field(
+        (),
+        description=(
+            "Host names that the server answers under, such as `api.example.org` or `*.example.org`; "
+            "by default under every one. Probes of `/healthz` and `/readyz` need none."
+        ),
+    )
+    demo: bool = Field(
+        False,
+        description=(
+            "`1` adds the demo organisation to the database and lets its accounts in, from this machine "
+            "only: `TOURNEE_HOST` must be a loopback address. Where neither this nor `DATABASE_URL` is set, "
+            "`tournee run` on loopback is a demo, unless the database holds organisations of your own."
+        ),
+    )
     issuer: str = Field("tournee", description="`iss` of access tokens: the name of this server.")
     audience: str = Field("tournee", description="`aud` of access tokens: whom they are for.")
     access_token_seconds: _Positive = Field(900, description="Seconds until an access token expires.")
@@ -121,6 +154,11 @@ class Settings(BaseSettings):
     @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the demo's accounts are let in: asked for, and only this machine can call."""
+        return self.demo and is_loopback(self.host)
 
     @classmethod
     def settings_customise_sources(

@@ -17,6 +17,7 @@ from sqlalchemy.orm import aliased
 
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.organisations import actor_of
+from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database, now
 from tournee.kernel.engines import ACROSS
@@ -46,7 +47,7 @@ def orders(surrender: bool) -> dict[str, Any]:
     return {"wipe": True, "surrender": surrender}
 
 
-async def recognise(database: Database, token: str) -> KnownDevice | None:
+async def recognise(database: Database, tokens: Tokens, token: str) -> KnownDevice | None:
     """3. The device that holds this refresh token as its last; None for all others.
 
     A device that lost the answer of its last renewal holds the token before the last. That a revoked
@@ -76,7 +77,7 @@ async def recognise(database: Database, token: str) -> KnownDevice | None:
                 .where(RefreshToken.hash == hashed(token))
             )
         ).one_or_none()
-    if row is None:
+    if row is None or not tokens.admits(row[0].organisation_id):
         return None
     given, account, device, successor_used_at = row
     superseded = given.used_at is not None and (given.successor is None or successor_used_at is not None)

@@ -97,7 +97,7 @@ class Sessions:
             found: Account | None = await session.scalar(
                 select(Account).where(Account.email == email.strip().lower(), Account.deleted.is_(False))
             )
-            return found
+        return found if found is not None and self.tokens.admits(found.organisation_id) else None
 
     async def _enrol(self, device: EnrolDevice, family: _Family) -> str:
         given: list[str] = []
@@ -120,7 +120,7 @@ class Sessions:
         async with self.kernel.database.writing(family.actor.organisation_id) as session:
             token = await self._add(session, family)
             await session.commit()
-        device = await recognise(self.kernel.database, token)
+        device = await recognise(self.kernel.database, self.tokens, token)
         surrender = device is not None and device.surrender
         return GrantRefused(refusal.message, "DEVICE_REVOKED", **orders(surrender), refresh_token=token)
 
@@ -146,7 +146,7 @@ class Sessions:
 
     async def _explained(self, token: str, refusal: GrantRefused) -> GrantRefused:
         """A revoked device is told what to do, whatever else would refuse it."""
-        device = await recognise(self.kernel.database, token)
+        device = await recognise(self.kernel.database, self.tokens, token)
         if device is None or not device.must_wipe:
             return refusal
         return GrantRefused("This device was revoked.", "DEVICE_REVOKED", **orders(device.surrender))
@@ -155,7 +155,7 @@ class Sessions:
         """The token's row, from which its organisation is known. Raises GrantRefused."""
         async with self.kernel.database.reading(ACROSS) as session:
             row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == hashed(token)))
-        if row is None:
+        if row is None or not self.tokens.admits(row.organisation_id):
             raise GrantRefused(_UNUSABLE)
         return row
 
@@ -217,7 +217,7 @@ class Sessions:
 
     async def confirm_wipe(self, token: str) -> None:
         """A device that was told to erase its copy says that it did; its refresh token tells which it is."""
-        device = await recognise(self.kernel.database, token)
+        device = await recognise(self.kernel.database, self.tokens, token)
         if device is None:
             raise GrantRefused(_UNUSABLE)
         await self.kernel.perform(device.actor, confirm_wipe, ConfirmWipe(device.id))

@@ -14,6 +14,7 @@ from tournee.auth.organisations import actor_of
 from tournee.auth.roles import Role
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import now
+from tournee.kernel.demo import ORGANISATIONS
 from tournee.settings import Settings
 
 TYPE = "at+jwt"
@@ -46,6 +47,10 @@ class Tokens:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.ring = KeyRing(settings.directory)
+
+    def admits(self, organisation_id: UUID) -> bool:
+        """Return whether accounts of the organisation may come in: the demo's only at a demo."""
+        return self.settings.is_demo or organisation_id not in ORGANISATIONS
 
     def issue(self, actor: Actor) -> str:
         at = now()
@@ -93,5 +98,7 @@ class Tokens:
         actor = actor_of(
             UUID(claims["org"]), UUID(claims["sub"]), Role(claims["role"]), UUID(device) if device else None
         )
+        if not self.admits(actor.organisation_id):
+            raise ValueError("of the demo")
         # By way of a date, which refuses a number that is no time.
         return Verified(actor, datetime.fromtimestamp(claims["exp"], UTC).timestamp())

@@ -6,13 +6,16 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import uvicorn
 
 from tournee.cli import shared
-from tournee.settings import Settings
+from tournee.kernel.demo import ORGANISATIONS
+from tournee.settings import Settings, is_loopback
 from tournee.web.listening import BACKLOG, KEEP_ALIVE, serve
 
 # Requests that are still running when we are told to stop get this long.
@@ -20,14 +23,10 @@ _GRACE_SECONDS = 20
 
 
 def run() -> None:
-    """Migrate, add the demo organisation (unless TOURNEE_DEMO=0) and serve."""
-    from tournee.demo import is_loopback  # noqa: PLC0415 - brings in every domain, which others need not wait for
-
-    os.environ.setdefault("TOURNEE_LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
-    if is_loopback(shared.settings().host):
-        os.environ.setdefault("TOURNEE_DEMO", "1")
+    """Migrate and serve; on loopback with a database of its own this is a demo, unless TOURNEE_DEMO=0."""
     settings = shared.settings()
     shared.migrate(settings.database_url)
+    settings = _completed(settings)
     _seed(settings)
     _count_across_processes(settings)
     print(_welcome(settings), flush=True)
@@ -53,11 +52,59 @@ def run() -> None:
         serve(config)
 
 
+def _completed(settings: Settings) -> Settings:
+    """Return the settings with what is decided here where the environment leaves it open.
+
+    Written into the environment too, from which each worker reads them again.
+    """
+    organisations = asyncio.run(_organisations(settings))
+    chosen = {
+        "log_format": "console" if sys.stderr.isatty() else "json",
+        "demo": _is_for_the_demo(settings, organisations),
+    }
+    chosen = {name: value for name, value in chosen.items() if name not in settings.model_fields_set}
+    os.environ.update({f"TOURNEE_{name.upper()}": str(value) for name, value in chosen.items()})
+    settings = settings.model_copy(update=chosen)
+    for line in _remarks(settings, organisations):
+        print(line, file=sys.stderr)
+    return settings
+
+
+def _is_for_the_demo(settings: Settings, organisations: frozenset[UUID]) -> bool:
+    """Return whether to be a demo unasked: nobody named the database, and it holds nothing of their own."""
+    is_embedded = "database_url" not in settings.model_fields_set
+    return is_embedded and is_loopback(settings.host) and organisations <= ORGANISATIONS
+
+
+def _remarks(settings: Settings, organisations: frozenset[UUID]) -> Iterator[str]:
+    if settings.demo and not settings.is_demo:
+        yield "TOURNEE_DEMO: there is no demo, because TOURNEE_HOST is not a loopback address."
+    if not settings.is_demo and organisations & ORGANISATIONS:
+        yield (
+            "The database holds the demo organisation. Its accounts are refused: this server is no demo "
+            "(TOURNEE_DEMO=1 on a loopback address)."
+        )
+
+
+async def _organisations(settings: Settings) -> frozenset[UUID]:
+    from sqlalchemy import select  # noqa: PLC0415
+
+    from tournee.kernel.database import Database, Organisation  # noqa: PLC0415 - commands that need none start sooner
+    from tournee.kernel.engines import ACROSS  # noqa: PLC0415
+
+    database = Database(settings.database_url)
+    try:
+        async with database.reading(ACROSS) as session:
+            return frozenset(await session.scalars(select(Organisation.id)))
+    finally:
+        await database.close()
+
+
 def _seed(settings: Settings) -> None:
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from tournee.catalogue import MEMBERSHIPS  # noqa: PLC0415
-    from tournee.demo import is_demo, seed  # noqa: PLC0415
+    from tournee.demo import seed  # noqa: PLC0415
     from tournee.kernel.command import Kernel  # noqa: PLC0415
     from tournee.kernel.database import Database  # noqa: PLC0415
 
@@ -68,7 +115,7 @@ def _seed(settings: Settings) -> None:
         finally:
             await database.close()
 
-    if is_demo(settings):
+    if settings.is_demo:
         asyncio.run(add())
 
 
@@ -82,10 +129,10 @@ def _count_across_processes(settings: Settings) -> None:
 
 
 def _welcome(settings: Settings) -> str:
-    from tournee.demo import PASSWORD, emails, is_demo  # noqa: PLC0415
+    from tournee.demo import PASSWORD, emails  # noqa: PLC0415
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     line = f"Tournée on http://{host}:{settings.port}"
-    if is_demo(settings):
+    if settings.is_demo:
         line += f" · demo accounts {', '.join(emails())} · password {PASSWORD}"
     return line

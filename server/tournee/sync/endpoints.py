@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from tournee.auth.middleware import surrender_token, unauthenticated
 from tournee.auth.revoked import KnownDevice, recognise
+from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
@@ -43,6 +44,7 @@ class Sync:
     """The endpoints over one kernel; the catalogue's commands are handed in."""
 
     kernel: Kernel
+    tokens: Tokens
     commands: Mapping[str, Command[Any, Any]]
     lanes: Lanes
     pulls: Pull
@@ -66,7 +68,7 @@ class Sync:
         if token is None:
             return await _signed_in(self.push)(request)
         async with self.lanes.renewals.turn(None):
-            device = await recognise(self.kernel.database, token)
+            device = await recognise(self.kernel.database, self.tokens, token)
         if device is None or not device.must_wipe:
             return unauthenticated()
         return await _answered(self._surrender(request, device))
