@@ -223,7 +223,7 @@ async def test_where_lines_disagree_about_a_building_the_first_holds_and_the_res
         building = await importer.row(Site, number)
         assert building.street == " ".join(f"{first['HOUSE_NUMBER']} {first['STREET_NAME']}".split())
         reported = [column for line, _ in others for column, _ in imported.remarks(line)]
-        assert "name, street" in reported
+        assert "HOUSE_NUMBER, STREET_NAME, BIN" in reported
 
 
 async def test_places_outside_the_city_are_not_believed(register: Register) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 from sqlalchemy import select
 
 from tests.importing.running import Importer, lines
@@ -172,7 +173,7 @@ async def test_a_finding_that_cannot_be_understood_is_reported_with_its_audit(im
     imported = await importer.text(text, AUDITS)
     reasons = [(one["line"], one["column"], one["done"]) for one in imported.report]
     assert (2, "Grade", "imported without this field") in reasons
-    assert (2, "findings.0.grade", "record not imported") in reasons
+    assert (2, "Grade", "record not imported") in reasons
     assert (3, "Date", "imported without this field") in reasons
     assert (3, "", "record not imported") in reasons
     assert await importer.count(Audit) == 0
@@ -192,12 +193,102 @@ async def test_a_line_that_cannot_be_read_takes_the_group_it_may_belong_to_with_
     assert imported.made() == {"Audit": 1}
 
 
-async def test_lines_of_one_audit_that_do_not_lie_together_are_reported(importer: Importer) -> None:
-    rows = ("A1;03.02.2025;minor;One", "A2;03.02.2025;;", "A1;03.02.2025;minor;Two")
-    imported = await importer.text("\n".join(("Audit;Date;Grade;Found", *rows)), AUDITS)
-    assert [(one["line"], one["column"], one["done"]) for one in imported.report] == [
-        (4, "findings", "what was said first stays")
+HEADER = "Audit;Date;Grade;Found\n"
+
+
+async def test_an_audit_whose_lines_do_not_lie_together_is_refused_with_all_of_them(
+    importer: Importer,
+) -> None:
+    """A part of its findings would be taken for all of them, and a sorted file could not add the others."""
+    rows = ("A1;03.02.2025;minor;One", "A2;03.02.2025;;", " A1;03.02.2025;minor;One", "A3;03.02.2025;;")
+    imported = await importer.text(HEADER + "\n".join(rows), AUDITS)
+    assert [(one["line"], one["key"], one["done"]) for one in imported.report] == [
+        (2, "A1", "line not imported"),
+        (4, "A1", "line not imported"),
     ]
+    assert all("line 2" in one["reason"] and "line 4" in one["reason"] for one in imported.report)
+    assert imported.made() == {"Audit": 2}
+    assert await importer.row(Audit, "A1", "inspectors") is None
+    await importer.text(HEADER + "\n".join(sorted(row.strip() for row in rows)), AUDITS)
+    assert await importer.count(AuditFinding) == 2
+
+
+async def test_a_group_comes_back_also_beside_a_line_that_cannot_be_read(importer: Importer) -> None:
+    rows = ("A1;03.02.2025;minor;One", "broken", "A2;03.02.2025;;", "A3;03.02.2025;;", "A1;03.02.2025;;")
+    imported = await importer.text(HEADER + "\n".join(rows), AUDITS)
+    assert [one["line"] for one in imported.report] == [2, 3, 4, 6]
+    assert imported.made() == {"Audit": 1}
+
+
+async def test_lines_without_a_key_belong_to_no_group(importer: Importer) -> None:
+    rows = (";03.02.2025;minor;One", "A1;03.02.2025;;", ";03.02.2025;minor;Two", "A2;03.02.2025;;")
+    imported = await importer.text(HEADER + "\n".join(rows), AUDITS)
+    assert [(one["line"], one["done"]) for one in imported.report] == [
+        (2, "record not imported"),
+        (4, "record not imported"),
+    ]
+    assert imported.made() == {"Audit": 2}
+
+
+async def test_an_audit_told_differently_by_two_lines_is_refused_without_grouping_too(
+    importer: Importer,
+) -> None:
+    mapping = AUDITS.replace('group_by = "Audit"', "").replace("each_line = {", "items = [{")
+    mapping = mapping.replace('"Found" } }', '"Found" }] }')
+    rows = ("A1;03.02.2025;minor;One", "A2;03.02.2025;major;Two", "A1;03.02.2025;minor;Other")
+    imported = await importer.text(HEADER + "\n".join((*rows, rows[1])), mapping)
+    assert [(one["line"], one["key"], one["done"]) for one in imported.report] == [
+        (2, "A1", "record not imported"),
+        (4, "A1", "record not imported"),
+    ]
+    assert imported.made() == {"Audit": 1}
+
+
+async def test_a_limit_cuts_no_group(importer: Importer) -> None:
+    rows = ("A1;03.02.2025;;", "A2;03.02.2025;minor;One", "A2;03.02.2025;minor;Two", "A3;03.02.2025;;")
+    imported = await importer.text(HEADER + "\n".join(rows), AUDITS, limit=2)
+    assert imported.tally.lines == 3
+    assert await importer.count(AuditFinding) == 2
+
+
+CLEAN = AUDITS.replace('grade = "Grade"', 'grade = { constant = "MINOR" }')
+
+
+@pytest.mark.parametrize("entry", ["each_line = {", "items = [{"])
+async def test_a_clean_inspection_is_an_audit_without_findings(importer: Importer, entry: str) -> None:
+    mapping = CLEAN.replace("each_line = {", entry)
+    if "[" in entry:
+        mapping = mapping.replace('"Found" } }', '"Found" }] }')
+    rows = ("A1;03.02.2025;;", "A2;03.02.2025;;No label")
+    imported = await importer.text(HEADER + "\n".join(rows), mapping)
+    assert imported.report == []
+    assert imported.made() == {"Audit": 2}
+    assert await importer.count(AuditFinding) == 1
+
+
+async def test_a_finding_has_a_condition_of_its_own(importer: Importer) -> None:
+    mapping = AUDITS.replace(
+        'grade = "Grade", description',
+        'when = [{ column = "Grade", equals = ["minor"] }], grade = "Grade", description',
+    )
+    rows = ("A1;03.02.2025;none;All fine", "A2;03.02.2025;minor;No label")
+    imported = await importer.text(HEADER + "\n".join(rows), mapping)
+    assert imported.report == []
+    assert await importer.count(AuditFinding) == 1
+
+
+async def test_a_finding_is_not_left_out_because_its_condition_cannot_be_understood(
+    importer: Importer,
+) -> None:
+    mapping = AUDITS.replace(
+        'grade = "Grade", description',
+        'when = [{ column = "Grade", filled = true }], grade = { constant = "MINOR" }, description',
+    )
+    imported = await importer.text(HEADER + "A1;03.02.2025;terrible;No label\n", mapping)
+    assert [(one["column"], one["done"]) for one in imported.report] == [
+        ("Grade", "imported without this field")
+    ]
+    assert await importer.count(AuditFinding) == 1
 
 
 async def test_a_quote_that_is_never_closed_says_how_much_it_swallowed(importer: Importer) -> None:
@@ -277,8 +368,8 @@ async def test_a_text_that_is_too_long_is_left_out_or_costs_the_record(importer:
     text = lines(("No", "Company", "Mail", "Remark"), ("1", "Demo", "x" * 201, ""), ("2", "y" * 201, "", ""))
     imported = await importer.text(text, CUSTOMERS)
     assert [(one["line"], one["column"], one["done"]) for one in imported.report] == [
-        (2, "email", "imported without this field"),
-        (3, "name", "record not imported"),
+        (2, "Mail", "imported without this field"),
+        (3, "Company", "record not imported"),
     ]
     assert await importer.count(Customer) == 1
 
@@ -311,9 +402,9 @@ async def test_files_of_one_system_refer_to_each_others_records(importer: Import
     imported = await importer.text(text, SITES)
     assert imported.made() == {"Site": 2}
     assert imported.made("refused") == {"Site": 2}
-    assert [(one["line"], one["column"], one["value"]) for one in imported.report] == [
-        (3, "customerId", "S2"),
-        (4, "timeZone", "S3"),
+    assert [(one["line"], one["column"], one["key"]) for one in imported.report] == [
+        (3, "No", "S2"),
+        (4, "Zone", "S3"),
     ]
     assert await importer.count(Site) == 2
 

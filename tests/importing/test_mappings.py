@@ -27,7 +27,10 @@ FILE = "No,Company,When\n1,Demo,2025-01-01\n"
         (RECORD.replace("system", "sistem"), ["mapping.toml", "system", "sistem"]),
         (RECORD.replace("entity", "entitty"), ["mapping.toml: record[1].entitty"]),
         (RECORD.replace("Customer", "Cusomer"), ["'Cusomer' cannot be imported", "Customer"]),
-        (RECORD.replace("fields.name", "fields.nam"), ["record 'Customer'", "no field 'nam'", "'name'"]),
+        (
+            RECORD.replace("fields.name", "fields.nam"),
+            ["record 'Customer'", "no field 'nam'", "email", "name"],
+        ),
         (RECORD.replace("fields.name", "fields.email"), ["'name' is required"]),
         (RECORD + 'fields.id = "No"', ["'id' follows from the key"]),
         (RECORD.replace("Company", "Firm"), ["file.csv", "'Firm' not", "Company"]),
@@ -53,7 +56,7 @@ FILE = "No,Company,When\n1,Demo,2025-01-01\n"
                 '[[record]]\nentity = "Site"\nkey = "{No}"\nfields.customerId = { constant = "x" }\n'
                 'fields.name = "No"\nfields.latitude = "When"'
             ),
-            ["record 'Site'.fields.latitude", "takes a float", "'When' is read as date"],
+            ["record 'Site'.fields.latitude", "takes a number", "'When' is read as date"],
         ),
         (RECORD + 'fields.email = { items = [{ grade = "No" }] }', ["takes no list of entries"]),
     ],

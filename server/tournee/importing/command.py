@@ -6,8 +6,8 @@ import asyncio
 import gc
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TextIO
 from uuid import UUID, uuid5
@@ -18,18 +18,21 @@ from tournee.auth.models import Account, AccountStatus
 from tournee.auth.organisations import actor_of, found_organisation
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
-from tournee.importing.mapping import Mapping, UnusableMapping, load_mapping
-from tournee.importing.planning import Plan, Planner
+from tournee.importing.mapping.model import Mapping, UnusableMapping, load_mapping
+from tournee.importing.planning.planner import Plan, Planner
+from tournee.importing.planning.together import Places
 from tournee.importing.reporting import Progress, Report, Tally, summary
-from tournee.importing.sources import UnusableFile, open_lines
-from tournee.importing.stores import DryRun
-from tournee.importing.writing import Writer
+from tournee.importing.sources.lines import UnusableFile
+from tournee.importing.sources.opening import open_lines
+from tournee.importing.writing.stores import DryRun
+from tournee.importing.writing.writer import Writer
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database, Organisation, new_id
 from tournee.kernel.engines import ACROSS
 
 _BATCH = 1000
+_BATCH_CHARACTERS = 4_000_000
 # After these batches the tables are many times larger than the database believes.
 _GROWN = frozenset({1, 8, 64, 512, 4096})
 
@@ -102,9 +105,13 @@ async def run_import(kernel: Kernel, actor: Actor, mapping: Mapping, options: Op
     writer = Writer(kernel, actor, DryRun() if options.dry_run else None)
     tally = Tally()
     progress = Progress(sys.stderr, options.file.stat().st_size)
-    with report_path(options).open("wb") as file, open_lines(options.file, mapping) as (lines, counted):
+    with (
+        _looked_ahead(planner, mapping, options),
+        report_path(options).open("wb") as file,
+        open_lines(options.file, mapping) as (lines, counted),
+    ):
         report = Report(file, tally)
-        batches = _batches(planner.plans(islice(lines, options.limit)), options.batch)
+        batches = _batches(planner.plans(lines, options.limit), options.batch)
         for number, plans in enumerate(batches, 1):
             written = await writer.write(plans)
             if number in _GROWN and not options.dry_run:
@@ -117,9 +124,29 @@ async def run_import(kernel: Kernel, actor: Actor, mapping: Mapping, options: Op
     return tally
 
 
-def _batches(plans: Iterable[Plan], size: int) -> Iterator[list[Plan]]:
-    remaining = iter(plans)
-    while batch := list(islice(remaining, size)):
+@contextmanager
+def _looked_ahead(planner: Planner, mapping: Mapping, options: Options) -> Iterator[None]:
+    """Read the whole file once to know what comes back in it, where that matters."""
+    if not planner.looks_ahead:
+        yield
+        return
+    with closing(Places()) as places:
+        with open_lines(options.file, mapping) as (lines, _):
+            planner.look_ahead(lines, places)
+        yield
+
+
+def _batches(plans: Iterable[Plan], most: int) -> Iterator[list[Plan]]:
+    """So many plans at a time, and no more than fit into memory."""
+    batch: list[Plan] = []
+    size = 0
+    for plan in plans:
+        batch.append(plan)
+        size += plan.size
+        if len(batch) >= most or size > _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,11 +11,12 @@ from typing import IO, Any
 
 import orjson
 
-from tournee.importing.planning import Plan
-from tournee.importing.values import Problem
-from tournee.importing.writing import Written
+from tournee.importing.planning.planner import Plan
+from tournee.importing.planning.values import LOST, SKIPPED, Problem
+from tournee.importing.writing.writer import Written
 
 _SHOWN = 200
+_KINDS = 1_000
 _EVERY_SECONDS = 2.0
 
 
@@ -25,6 +27,7 @@ class Tally:
     lines: int = 0
     skipped: int = 0
     bad_lines: int = 0
+    lost: int = 0
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     began: float = field(default_factory=time.monotonic)
@@ -36,6 +39,15 @@ class Tally:
             self.skipped += plan.lines if plan.skipped else 0
         self.counts.update(written.counts)
         self.seconds = time.monotonic() - self.began
+
+    def add_reason(self, problem: Problem) -> None:
+        """Count the remark under its reason, of which only so many are told apart."""
+        self.lost += problem.done in LOST
+        # Numbers differ from line to line.
+        kind = problem.column, re.sub(r"'.*'|\d+", "…", problem.reason), problem.done
+        if kind not in self.reasons and len(self.reasons) >= _KINDS:
+            kind = "", "other remarks", problem.done
+        self.reasons[kind] += 1
 
     @property
     def changed(self) -> bool:
@@ -56,25 +68,25 @@ class Report:
     def add(self, problems: Iterable[Problem]) -> None:
         bad = -1
         for problem in sorted(problems, key=lambda problem: problem.line):
-            shown = problem.value if len(problem.value) <= _SHOWN else problem.value[:_SHOWN] + "…"
             line = {
                 "line": problem.line,
                 "record": problem.record,
+                "key": _written(problem.key),
                 "column": problem.column,
-                "value": shown.encode("utf-8", "backslashreplace").decode(),
-                "reason": problem.reason,
+                "value": _written(problem.value),
+                "reason": _written(problem.reason),
                 "done": problem.done,
             }
             self.file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-            self.tally.reasons[problem.column, _general(problem.reason), problem.done] += 1
-            self.tally.bad_lines += problem.line != bad and problem.done != "line skipped"
+            self.tally.add_reason(problem)
+            self.tally.bad_lines += problem.line != bad and problem.done != SKIPPED
             bad = problem.line
         self.file.flush()
 
 
-def _general(reason: str) -> str:
-    """The same reason for every key, so that it can be counted."""
-    return reason.partition(" of ")[0] if reason.startswith("another line") else reason
+def _written(text: str) -> str:
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 class Progress:

@@ -22,6 +22,15 @@ from tournee.kernel.inputs import Unset
 
 Commands = Dictionary[str, Command[Any, Any]]
 
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "yes or no",
+    date: "a date",
+    datetime: "a time",
+    UUID: "a record",
+}
+
 _CREATING = {
     "Customer": "createCustomer",
     "Site": "createSite",
@@ -30,7 +39,14 @@ _CREATING = {
     "Meter": "createMeter",
     "Reading": "recordReading",
     "Audit": "recordPastAudit",
+    "Technician": "createTechnician",
+    "Part": "createPart",
+    "WorkOrder": "createWorkOrder",
 }
+# What a mapping may say besides the command's input: a reading's unit, so that it fits its meter's.
+_BESIDE = {"Reading": ("unit",)}
+# Fields that an update could change, but that what is recorded already was told by.
+_FIXED = {"Meter": frozenset({"unit"})}
 # A move is a command of its own, for which the place is named as a whole.
 _PLACING = {"Asset": ("moveAsset", ("site_id", "customer_id"))}
 
@@ -49,6 +65,13 @@ class Kind:
         """The fields of each entry, where the field is a list of inputs."""
         listed = self.listed and dataclasses.is_dataclass(self.type)
         return inputs(typing.cast(type[Any], self.type)) if listed else None
+
+    @property
+    def words(self) -> str:
+        """What the field takes, for people who write mappings."""
+        if self.listed:
+            return "a list"
+        return _WORDS.get(self.type, "a text")
 
     def takes(self, parse: str) -> bool:
         """Whether values of a column read like this fit."""
@@ -120,7 +143,15 @@ class Target:
     def updatable(self) -> frozenset[str]:
         if self.update is None:
             return frozenset()
-        return frozenset(field.name for field in dataclasses.fields(self.update.input))
+        names = frozenset(field.name for field in dataclasses.fields(self.update.input))
+        return names - _FIXED.get(self.entity, frozenset())
+
+    @cached_property
+    def fields(self) -> dict[str, Input]:
+        """What a mapping may say of a record; its id and key follow from the key."""
+        beside = {name: Input(name, name, Kind(str), required=False) for name in _BESIDE.get(self.entity, ())}
+        own = {name: one for name, one in self.inputs.items() if name not in ("id", "externalKey")}
+        return own | beside
 
 
 def importable(commands: Commands) -> list[str]:

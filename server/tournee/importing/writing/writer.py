@@ -11,9 +11,9 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from tournee.importing.planning import Plan, Planned
-from tournee.importing.stores import DryRun, Live, Store
-from tournee.importing.values import FIRST_KEPT, WITHOUT_RECORD, Problem
+from tournee.importing.planning.planner import Plan, Planned
+from tournee.importing.planning.values import FIRST_KEPT, WITHOUT_RECORD, Problem
+from tournee.importing.writing.stores import DryRun, Live, Store
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.errors import Refused
@@ -129,7 +129,7 @@ class Writer:
             outcome = await self._change(store, written, planned, changed) if changed else "unchanged"
         written.said[planned.id] = said | spoken
         if outcome != "unchanged" or not said:
-            written.counts[planned.recipe.record.label, outcome] += 1
+            written.counts[planned.recipe.label, outcome] += 1
 
     def _differences(
         self, row: Any, written: Written, planned: Planned, said: int
@@ -154,8 +154,10 @@ class Writer:
             if new != held:
                 changed[name] = new
         for value, names in disputed.items():
-            reason = f"another line said otherwise of {planned.key}"
-            written.problems.append(_problem(planned, ", ".join(names), value, reason, FIRST_KEPT))
+            columns = (column for name in names for column in planned.recipe.column(name).split(", "))
+            column = ", ".join(dict.fromkeys(columns))
+            reason = f"{', '.join(names)}: an earlier line says otherwise"
+            written.problems.append(_problem(planned, column, value, reason, FIRST_KEPT))
         return changed, spoken
 
     async def _change(self, store: Store, written: Written, planned: Planned, changed: dict[str, Any]) -> str:
@@ -170,8 +172,9 @@ class Writer:
             done = "updated"
         able = {name: value for name, value in changed.items() if name in target.updatable}
         for name in changed.keys() - able.keys():
-            reason = "differs from what is recorded, and an import cannot change this field"
-            written.problems.append(_problem(planned, camel(name), _shown(changed[name]), reason, _KEPT))
+            reason = f"{camel(name)} differs from what is recorded, and an import cannot change it"
+            column = planned.recipe.column(camel(name))
+            written.problems.append(_problem(planned, column, _shown(changed[name]), reason, _KEPT))
         if able and target.update is not None:
             await store.change(planned, target.update, able)
             done = "updated"
@@ -193,15 +196,16 @@ def _shown(value: Any) -> str:
 
 
 def _problem(planned: Planned, column: str, value: str, reason: str, done: str) -> Problem:
-    return Problem(planned.line, planned.recipe.record.label, column, value, reason, done)
+    return Problem(planned.line, planned.recipe.label, planned.key, column, value, reason, done)
 
 
 def _refused(written: Written, planned: Planned, error: Exception) -> None:
     if isinstance(error, Refused):
-        reason = f"refused: {error.message}"
         field = error.field or ""
+        reason = f"refused: {field}: {error.message}" if field else f"refused: {error.message}"
+        column = planned.recipe.column(field)
     else:
         structlog.get_logger().exception("import_crashed", line=planned.line, exc_info=error)
-        reason, field = "an error on our side; it was logged", ""
-    written.problems.append(_problem(planned, field, planned.key, reason, WITHOUT_RECORD))
-    written.counts[planned.recipe.record.label, "refused"] += 1
+        reason, column = "an error on our side; it was logged", ""
+    written.problems.append(_problem(planned, column, "", reason, WITHOUT_RECORD))
+    written.counts[planned.recipe.label, "refused"] += 1

@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tournee.importing.mapping import Column
+from tournee.importing.mapping.columns import Column
 
 Value = str | int | float | bool | date | datetime | None
-_REMEMBERED = 5_000
+# Texts of so many characters at most, so many of each column.
+_REMEMBERED, _SHORT = 5_000, 200
 
 
 class BadCell(ValueError):
@@ -51,7 +52,10 @@ class CellReader:
 
     def read(self, raw: Any) -> tuple[Value, str | None]:
         """The value and what is wrong; at least one of them is None."""
-        text = raw if isinstance(raw, str) else _text_of(raw)
+        try:
+            text = raw if type(raw) is str else _text_of(raw)
+        except BadCell as problem:
+            return None, str(problem)
         known = self._known.get(text)
         if known is None:
             try:
@@ -60,7 +64,8 @@ class CellReader:
                 known = (None, str(problem))
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[text] = known
+            if len(text) <= _SHORT:
+                self._known[text] = known
         return known
 
     def _value(self, text: str) -> Value:
@@ -173,6 +178,8 @@ def _text_of(raw: Any) -> str:
         return ""
     if isinstance(raw, bool):
         return "true" if raw else "false"
+    if isinstance(raw, list):
+        raise BadCell("is a list, and one value is wanted")
     return str(raw)
 
 

@@ -1,0 +1,5 @@
+"""The mapping file: which column becomes which field, and what happens to bad values."""
+
+from tournee.importing.mapping.model import Mapping, UnusableMapping, load_mapping
+
+__all__ = ["Mapping", "UnusableMapping", "load_mapping"]

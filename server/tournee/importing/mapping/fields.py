@@ -1,0 +1,111 @@
+"""The parts of a mapping that say which records a line yields and where their fields come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from tournee.importing.mapping.columns import Condition, Part, Template, template_columns
+
+
+def _short(value: Any) -> Any:
+    return {"column": value} if isinstance(value, str) else value
+
+
+def _entry(value: Any) -> Any:
+    """`when` stands among the fields of an entry; no field of an input is called so."""
+    if not isinstance(value, dict) or "sources" in value:
+        return value
+    return {"when": value.get("when", []), "sources": {k: v for k, v in value.items() if k != "when"}}
+
+
+class FieldSource(Part):
+    """Where a field's value comes from: exactly one of these. A bare text names a column."""
+
+    column: str | None = None
+    constant: str | int | float | bool | None = None
+    template: Template | None = None
+    join: list[FieldFrom] | None = None
+    separator: str = " "
+    record: str | None = None
+    entity: str | None = None
+    key: Template | None = None
+    texts: dict[str, FieldFrom] | None = None
+    items: list[EntryFrom] | None = None
+    each: str | None = None
+    each_line: EntryFrom | None = None
+    fields: EntryFrom | None = None
+    otherwise: FieldFrom | None = None
+    required: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> FieldSource:
+        sources = ("column", "constant", "template", "join", "record", "entity", "texts", "items", "each")
+        given = [name for name in (*sources, "each_line") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join((*sources, 'each_line'))}")
+        if (self.entity is None) != (self.key is None):
+            raise ValueError("`entity` and `key` go together")
+        if (self.each is None) != (self.fields is None):
+            raise ValueError("`each` and `fields` go together")
+        return self
+
+    def entries(self) -> list[Entry]:
+        """The entries of a list, as far as they read the same line."""
+        return [*(self.items or []), *([self.each_line] if self.each_line else [])]
+
+    def inner(self) -> list[FieldSource]:
+        """The sources inside of this one that read the same line."""
+        found = [*(self.join or []), *(self.texts or {}).values()]
+        for entry in self.entries():
+            found += entry.sources.values()
+        return found + ([self.otherwise] if self.otherwise is not None else [])
+
+    def columns(self) -> set[str]:
+        """The columns that this source itself names."""
+        named = {name for name in (self.column, self.each) if name is not None}
+        for template in (self.template, self.key):
+            named |= set(template_columns(template)) if template is not None else set()
+        for entry in self.entries():
+            named |= {condition.column for condition in entry.when}
+        return named
+
+
+class Entry(Part):
+    """One entry of a list, such as a finding. Without `when` it is there if one of its columns is filled."""
+
+    when: list[Condition] = Field(default=[])
+    sources: dict[str, FieldFrom]
+
+
+FieldFrom = Annotated[FieldSource, BeforeValidator(_short)]
+EntryFrom = Annotated[Entry, BeforeValidator(_entry)]
+
+
+class Record(Part):
+    """One record that a line yields. `together` names fields that are given all or not at all."""
+
+    entity: str
+    name: str = ""
+    key: Template
+    when: list[Condition] = Field(default=[])
+    together: list[list[str]] = Field(default=[])
+    existing: Literal["update", "keep"] = "update"
+    fields: dict[str, FieldFrom]
+
+    @property
+    def label(self) -> str:
+        return self.name or self.entity
+
+
+def with_inner(top: Iterable[FieldSource]) -> list[FieldSource]:
+    """These sources and those inside them that read the same line."""
+    found: list[FieldSource] = []
+    pending = list(top)
+    while pending:
+        source = pending.pop(0)
+        found.append(source)
+        pending += source.inner()
+    return found

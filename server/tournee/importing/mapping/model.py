@@ -1,0 +1,78 @@
+"""The mapping file as a whole, and reading it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import pydantic
+from pydantic import Field, model_validator
+
+from tournee.importing.mapping.columns import Column, Part, Skip, Source, template_columns
+from tournee.importing.mapping.fields import Record, with_inner
+
+
+class UnusableMapping(ValueError):
+    """The mapping cannot be used; the message names the file and the key."""
+
+
+class Mapping(Part):
+    """A mapping file. `system` names where the keys come from: files of one system know each other's."""
+
+    system: str
+    description: str = ""
+    source: Source = Source()
+    columns: dict[str, Column] = Field(default={})
+    skip: list[Skip] = Field(default=[])
+    record: Annotated[list[Record], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Mapping:
+        seen: set[str] = set()
+        for record in self.record:
+            for source in with_inner(record.fields.values()):
+                if source.record is not None and source.record not in seen:
+                    raise ValueError(f"`record = {source.record!r}` names no record above {record.label!r}")
+            if record.label in seen:
+                raise ValueError(f"two records are called {record.label!r}; give one a `name`")
+            seen.add(record.label)
+        return self
+
+    def used_columns(self) -> set[str]:
+        """The columns of the file that this mapping reads."""
+        used = {condition.column for skip in self.skip for condition in skip.when}
+        used |= {self.source.group_by} if self.source.group_by else set()
+        for record in self.record:
+            used |= {condition.column for condition in record.when}
+            used |= set(template_columns(record.key))
+            for source in with_inner(record.fields.values()):
+                used |= source.columns()
+        used |= {name for name, column in self.columns.items() if column.expected}
+        return {self.origin(name) for name in used}
+
+    def origin(self, name: str) -> str:
+        column = self.columns.get(name)
+        return column.origin if column is not None and column.origin is not None else name
+
+
+def load_mapping(path: Path) -> Mapping:
+    """Read a mapping file; raises UnusableMapping naming the file and the key."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UnusableMapping(f"{path}: {error}") from None
+    try:
+        return Mapping.model_validate(raw)
+    except pydantic.ValidationError as error:
+        lines = [
+            f"{path}: {_place(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False, include_context=False)
+        ]
+        raise UnusableMapping("\n".join(lines)) from None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    parts = [part for part in location if part != "sources"]
+    place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return place.removeprefix(".") or "the whole file"

@@ -1,0 +1,279 @@
+"""From lines to records: what each line would have us write, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from tournee.importing.mapping.model import Mapping
+from tournee.importing.planning.cells import as_text
+from tournee.importing.planning.compiling import Compiler
+from tournee.importing.planning.conditions import all_hold
+from tournee.importing.planning.plain_words import in_plain_words
+from tournee.importing.planning.recipes import Recipe, recipe_of
+from tournee.importing.planning.together import Group, Places, alone, neighbours
+from tournee.importing.planning.values import (
+    SKIPPED,
+    WITHOUT_FIELD,
+    WITHOUT_LINE,
+    WITHOUT_RECORD,
+    NotImportable,
+    Problem,
+    Readers,
+    Values,
+)
+from tournee.importing.sources.lines import MOST_ENTRIES, Line
+from tournee.importing.targets import Commands, importable, record_id
+from tournee.kernel.database import Entity
+from tournee.kernel.errors import Invalid
+
+_REMEMBERED = 20_000
+_BESIDE = "a line beside it cannot be read and may belong to it"
+_GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A record that a line speaks of: the input of the command that would create it. `unit` is that of a
+    reading, where the file names one."""
+
+    line: int
+    recipe: Recipe
+    id: UUID
+    key: str
+    do: Any
+    unit: str | None = None
+
+
+@dataclass
+class Plan:
+    """What one line, or one group of lines, yields. `needed` are rows it refers to or speaks of."""
+
+    lines: int
+    size: int = 0
+    records: list[Planned] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    needed: list[tuple[type[Entity], UUID]] = field(default_factory=list)
+    skipped: str | None = None
+
+
+class Planner:
+    """Reads lines by a mapping; knows nothing of the database."""
+
+    def __init__(self, mapping: Mapping, organisation_id: UUID, commands: Commands) -> None:
+        self.mapping = mapping
+        self.organisation_id = organisation_id
+        self.readers = Readers(mapping)
+        compiler = Compiler(mapping, organisation_id, frozenset(importable(commands)))
+        self.recipes = [recipe_of(record, mapping, compiler, commands) for record in mapping.record]
+        self.skips = [(skip.reason, all_hold(skip.when)) for skip in mapping.skip]
+        columns = mapping.columns.items()
+        self.first = [name for name, column in columns if column.on_bad == "report-line"]
+        self.expected = [name for name, column in columns if column.expected]
+        self.places: Places | None = None
+        self._last_said: dict[UUID, int] = {}
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether something is told by several lines, so that the whole file has to be looked at first."""
+        return self.mapping.source.group_by is not None or any(recipe.whole for recipe in self.recipes)
+
+    def look_ahead(self, lines: Iterable[Line], places: Places) -> None:
+        """Note where each key stands whose record has to be whole; `plans` then refuses what comes back."""
+        for group in self._groups(lines):
+            readable = [line for line in group if not line.problem]
+            for key in {key: None for line in readable if (key := self._group_key(line)) is not None}:
+                # Whatever is told in another place makes the group incomplete, also the very same.
+                places.note(_GROUP, key, readable[0].number, str(readable[0].number).encode())
+            if readable:
+                several = [Values(self.readers, line, []) for line in readable]
+                self._note_whole(several, places)
+        self.places = places
+
+    def _note_whole(self, several: list[Values], places: Places) -> None:
+        values = several[0]
+        values.lines = several
+        for recipe in self.recipes:
+            if recipe.whole and recipe.holds(values):
+                key = values.filled_template(recipe.record.key)
+                if key is not None:
+                    places.note(recipe.record.entity, key, values.line.number, _content(recipe, values))
+
+    def plans(self, lines: Iterable[Line], limit: int | None = None) -> Iterator[Plan]:
+        """A plan for each line, or for each group of neighbouring lines of one key.
+
+        After `limit` lines it ends with the group they are in: a part of it would be taken for the whole.
+        """
+        count = 0
+        for group in self._groups(lines):
+            yield self._plan(group)
+            count += group.lines
+            if limit is not None and count >= limit:
+                return
+
+    def _groups(self, lines: Iterable[Line]) -> Iterator[Group]:
+        if self.mapping.source.group_by is None:
+            return alone(lines)
+        return neighbours(lines, self._group_key)
+
+    def _group_key(self, line: Line) -> str | None:
+        """The column as the mapping reads it: a stray space parts no group."""
+        column = self.mapping.source.group_by
+        if column is None:
+            return None
+        reader, origin = self.readers[column]
+        raw = line.cells.get(origin)
+        value, problem = reader.read(raw)
+        if problem is not None:
+            return str(raw)
+        return None if value is None else as_text(value)
+
+    def _plan(self, group: Group) -> Plan:
+        plan = Plan(group.lines, sum(line.size for line in group))
+        refused = self._refused(group)
+        if refused is None:
+            several = [Values(self.readers, line, plan.problems) for line in group]
+            self._plan_values(plan, several[0], several)
+            return plan
+        for line in group:
+            key = "" if line.problem else self._group_key(line) or ""
+            reason = line.problem or refused
+            plan.problems.append(Problem(line.number, "", key, "", line.raw, reason, WITHOUT_LINE))
+        return plan
+
+    def _refused(self, group: Group) -> str | None:
+        """Why nothing of these lines can be imported."""
+        if group.too_many:
+            return f"more than {MOST_ENTRIES:,} lines belong together, which is more than a record can hold"
+        if any(line.problem for line in group):
+            return _BESIDE
+        column = self.mapping.source.group_by
+        key = self._group_key(group[0])
+        places = self.places.where(_GROUP, key) if self.places is not None and key is not None else None
+        if places is None:
+            return None
+        first, again = places
+        return (
+            f"the lines of {column} {key!r} do not lie together: they begin at line {first} and again at"
+            f" line {again}; sort the file by {column}"
+        )
+
+    def _plan_values(self, plan: Plan, values: Values, several: list[Values]) -> None:
+        values.lines = several
+        for reason, test in self.skips:
+            if test(values):
+                plan.skipped = reason
+                plan.problems.append(Problem(values.line.number, "", "", "", "", reason, SKIPPED))
+                return
+        if any(self._spoils(line) for line in several):
+            return
+        for name in self.expected:
+            if not values.is_filled(name):
+                values.note(self.mapping.origin(name), "", "is empty")
+        for recipe in self.recipes:
+            self._plan_record(plan, values, recipe)
+
+    def _spoils(self, values: Values) -> bool:
+        """Whether a column is bad for which the mapping gives up the whole line."""
+        before = len(values.problems)
+        for name in self.first:
+            values.value(name)
+        for problem in values.problems[before:]:
+            problem.done = WITHOUT_LINE
+        return len(values.problems) > before
+
+    def _plan_record(self, plan: Plan, values: Values, recipe: Recipe) -> None:
+        label = recipe.label
+        values.ids[label] = None
+        values.label, values.key = label, ""
+        if not recipe.holds(values):
+            return
+        try:
+            key, payload = self._payload(values, recipe)
+            unit = None if recipe.unit is None else recipe.unit(values)
+        except NotImportable as problem:
+            values.failed.add(label)
+            reason, line = str(problem), values.line.number
+            plan.problems.append(Problem(line, label, values.key, "", "", reason, WITHOUT_RECORD))
+            return
+        id = record_id(self.organisation_id, self.mapping.system, recipe.record.entity, key)
+        values.ids[label] = id
+        plan.needed.append((recipe.target.model, id))
+        said = hash(orjson.dumps((payload, unit), option=orjson.OPT_SORT_KEYS))
+        if self._last_said.get(id) == said:
+            return
+        if len(self._last_said) >= _REMEMBERED:
+            self._last_said.clear()
+        self._last_said[id] = said
+        self._add(plan, values, recipe, id, payload, unit)
+
+    def _payload(self, values: Values, recipe: Recipe) -> tuple[str, dict[str, Any]]:
+        key = values.filled_template(recipe.record.key)
+        if key is None:
+            raise NotImportable(f"its key {recipe.record.key} has no value")
+        values.key = key
+        places = self.places.where(recipe.record.entity, key) if recipe.whole and self.places else None
+        if places is not None:
+            raise NotImportable(
+                f"line {places[0]} and line {places[1]} tell it differently, and a part of it would be taken"
+                " for the whole"
+            )
+        payload = recipe.get(values)
+        payload.pop("unit", None) if recipe.unit is not None else None
+        _drop_halves(payload, recipe.record.together)
+        for name in sorted(recipe.required - payload.keys()):
+            raise NotImportable(f"{name} is required and has no value")
+        return key, payload
+
+    def _add(
+        self, plan: Plan, values: Values, recipe: Recipe, id: UUID, payload: dict[str, Any], unit: str | None
+    ) -> None:
+        do = self._checked(plan, values, recipe, id, payload)
+        if do is None:
+            values.failed.add(recipe.label)
+            return
+        plan.records.append(Planned(values.line.number, recipe, id, values.key, do, unit))
+        for name, model in recipe.target.references.items():
+            referred = getattr(do, name)
+            if isinstance(referred, UUID):
+                plan.needed.append((model, referred))
+
+    def _checked(self, plan: Plan, values: Values, recipe: Recipe, id: UUID, payload: dict[str, Any]) -> Any:
+        """The command's input; a field it refuses is reported and left out, if it can be."""
+        label, line, key = recipe.label, values.line.number, values.key
+        given: dict[str, Any] = {**payload, "id": str(id)}
+        if "externalKey" in recipe.target.inputs:
+            given["externalKey"] = key
+        while True:
+            try:
+                return recipe.target.create.parse(given)
+            except Invalid as refusal:
+                field = refusal.field or ""
+                name = field.partition(".")[0]
+                lost = name not in payload or name in recipe.indispensable or name not in given
+                done = WITHOUT_RECORD if lost else WITHOUT_FIELD
+                value = "" if name not in payload else as_text(payload[name])[:300]
+                reason = in_plain_words(refusal.message, field)
+                plan.problems.append(Problem(line, label, key, recipe.column(field), value, reason, done))
+                if lost:
+                    return None
+                del given[name]
+                _drop_halves(given, recipe.record.together)
+
+
+def _content(recipe: Recipe, values: Values) -> bytes:
+    try:
+        return orjson.dumps(recipe.lists(values))
+    except NotImportable as problem:
+        return str(problem).encode()
+
+
+def _drop_halves(payload: dict[str, Any], together: list[list[str]]) -> None:
+    for names in together:
+        if not payload.keys() >= set(names):
+            for name in names:
+                payload.pop(name, None)

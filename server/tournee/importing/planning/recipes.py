@@ -1,0 +1,106 @@
+"""A record section of the mapping, ready to be used on every line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tournee.importing.mapping.fields import FieldSource, Record, with_inner
+from tournee.importing.mapping.model import Mapping, UnusableMapping
+from tournee.importing.planning.compiling import Compiler, Getter
+from tournee.importing.planning.conditions import Test, all_hold
+from tournee.importing.planning.values import Values
+from tournee.importing.targets import Commands, Kind, Target, importable, target_of
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How a record is made of a line.
+
+    `whole`: it has a list of entries, a part of which would be taken for the whole.
+    """
+
+    record: Record
+    target: Target
+    get: Callable[[Values], dict[str, Any]]
+    holds: Test
+    required: frozenset[str]
+    indispensable: frozenset[str]
+    names: tuple[str, ...]
+    columns: dict[str, str]
+    lists: Callable[[Values], dict[str, Any]]
+    whole: bool
+    unit: Getter | None
+
+    @property
+    def label(self) -> str:
+        return self.record.label
+
+    def column(self, field: str) -> str:
+        """The columns that a field, or a field of an entry such as `findings.0.grade`, is made of."""
+        names = field.split(".")
+        return self.columns.get(f"{names[0]}.{names[-1]}") or self.columns.get(names[0], "")
+
+
+def recipe_of(record: Record, mapping: Mapping, compiler: Compiler, commands: Commands) -> Recipe:
+    """Raises UnusableMapping where the section does not fit what can be imported."""
+    place = f"record {record.label!r}"
+    try:
+        target = target_of(record.entity, commands)
+    except KeyError:
+        known = ", ".join(importable(commands))
+        raise UnusableMapping(f"{place}: {record.entity!r} cannot be imported; {known} can") from None
+    for name in ("id", "externalKey"):
+        if name in record.fields:
+            raise UnusableMapping(f"{place}.fields: {name!r} follows from the key; leave it out")
+    sources, offered = record.fields, target.fields
+    get = compiler.payload(sources, offered, f"{place}.fields")
+    together = {name for group in record.together for name in group}
+    if unknown := sorted(together - sources.keys()):
+        raise UnusableMapping(f"{place}.together: {unknown[0]!r} is no field of this record")
+    required = frozenset(name for name in sources if sources[name].required or offered[name].required)
+    lists = frozenset(name for name in sources if offered[name].kind.items is not None)
+    return Recipe(
+        record,
+        target,
+        get,
+        all_hold(record.when),
+        required,
+        # A list of entries is whole or not at all: a part of it would be taken for the whole.
+        required | lists,
+        tuple(offered[name].name for name in sources if name in target.inputs),
+        _columns(sources, mapping),
+        compiler.some({name: sources[name] for name in lists}, offered, f"{place}.fields"),
+        bool(lists),
+        _unit_of(record, mapping, compiler),
+    )
+
+
+def _columns(sources: dict[str, FieldSource], mapping: Mapping) -> dict[str, str]:
+    """The columns of each field and of each field of its entries, as they are called in the file."""
+
+    def named(*several: FieldSource) -> str:
+        names = {name: None for one in with_inner(several) for name in sorted(one.columns())}
+        return ", ".join({mapping.origin(name): None for name in names})
+
+    found: dict[str, str] = {}
+    for name, source in sources.items():
+        found[name] = named(source)
+        inside: dict[str, list[FieldSource]] = {}
+        for entry in source.entries():
+            for own, inner in entry.sources.items():
+                inside.setdefault(own, []).append(inner)
+        found |= {f"{name}.{own}": named(*several) for own, several in inside.items()}
+    return found
+
+
+def _unit_of(record: Record, mapping: Mapping, compiler: Compiler) -> Getter | None:
+    """The unit that a reading was taken in: as its section says, or as its line says of the meter."""
+    if record.entity != "Reading":
+        return None
+    source = record.fields.get("unit")
+    meter = record.fields.get("meterId")
+    if source is None and meter is not None:
+        source = next((one.fields.get("unit") for one in mapping.record if one.label == meter.record), None)
+    return None if source is None else compiler.getter(source, Kind(str), f"record {record.label!r}.unit")

@@ -1,0 +1,95 @@
+"""Which lines belong together, and which keys come back where they should not.
+
+What is told by several lines, an audit by those of its findings, is whole or not imported at all: a part
+of it would be taken for the whole. Lines are read one at a time, so a group ends where another key
+begins; whether its key comes back is known only at the end of the file. The file is therefore read
+twice, and what is noted of it meanwhile lies on disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+
+from tournee.importing.sources.lines import MOST_ENTRIES, Line
+
+KeyOf = Callable[[Line], str | None]
+_CACHE_KILOBYTES = 8_000
+
+
+class Group(list[Line]):
+    """Neighbouring lines of one key. `lines` counts also those that are `too_many` to be kept."""
+
+    def __init__(self, *lines: Line) -> None:
+        super().__init__(lines)
+        self.lines = len(lines)
+
+    @property
+    def too_many(self) -> bool:
+        return self.lines > len(self)
+
+    def add(self, line: Line) -> None:
+        self.lines += 1
+        if len(self) < MOST_ENTRIES:
+            self.append(line)
+
+
+def alone(lines: Iterable[Line]) -> Iterator[Group]:
+    """Each line for itself."""
+    return (Group(line) for line in lines)
+
+
+def neighbours(lines: Iterable[Line], key_of: KeyOf) -> Iterator[Group]:
+    """Neighbouring lines of one key. One that cannot be read may belong to the lines before it and to
+    those after it, so it keeps them together; a line without a key belongs to none."""
+    group: Group | None = None
+    last, broken = None, False
+    for line in lines:
+        key = None if line.problem else key_of(line)
+        beside = group is not None and (line.problem or broken)
+        if group is not None and not beside and (key is None or key != last):
+            yield group
+            group = None
+        if group is None:
+            group = Group(line)
+        else:
+            group.add(line)
+        last, broken = key, line.problem is not None
+    if group is not None:
+        yield group
+
+
+class Places:
+    """Where in the file each key stands, and what it says there; kept in a private file on disk."""
+
+    def __init__(self) -> None:
+        # SQLite's name for a database that is its own temporary file, gone when it is closed.
+        self.file = sqlite3.connect("")
+        self.file.execute(f"PRAGMA cache_size = -{_CACHE_KILOBYTES}")
+        self.file.execute("PRAGMA synchronous = OFF")
+        self.file.execute(
+            "CREATE TABLE place (key BLOB PRIMARY KEY, content BLOB, line INTEGER, again INTEGER)"
+            " WITHOUT ROWID"
+        )
+
+    def close(self) -> None:
+        self.file.close()
+
+    def note(self, kind: str, key: str, line: int, content: bytes) -> None:
+        """The key is told of at this line. The same content once more is no contradiction."""
+        self.file.execute(
+            "INSERT INTO place VALUES (?, ?, ?, NULL) ON CONFLICT (key) DO UPDATE SET again = excluded.line"
+            " WHERE again IS NULL AND content <> excluded.content",
+            (_digest(f"{kind}\n{key}".encode("utf-8", "surrogateescape")), _digest(content), line),
+        )
+
+    def where(self, kind: str, key: str) -> tuple[int, int] | None:
+        """The first two lines of a key that comes back, otherwise None."""
+        digest = _digest(f"{kind}\n{key}".encode("utf-8", "surrogateescape"))
+        found = self.file.execute("SELECT line, again FROM place WHERE key = ?", (digest,)).fetchone()
+        return None if found is None or found[1] is None else (found[0], found[1])
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=16).digest()

@@ -1,0 +1,185 @@
+"""The values of one line: each column is read once, and what is wrong with it noted once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from tournee.importing.mapping.columns import Column, template_columns
+from tournee.importing.mapping.model import Mapping
+from tournee.importing.planning.cells import CellReader, Value, as_text
+from tournee.importing.sources.lines import MOST_ENTRIES, Line, TooMuch, flat
+
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_SHOWN = 300
+WITHOUT_FIELD = "imported without this field"
+WITHOUT_RECORD = "record not imported"
+WITHOUT_LINE = "line not imported"
+SKIPPED = "line skipped"
+FIRST_KEPT = "what was said first stays"
+# After these, something in the file is not in the database.
+LOST = frozenset({WITHOUT_RECORD, WITHOUT_LINE})
+
+
+@dataclass(slots=True)
+class Problem:
+    """One line of the report."""
+
+    line: int
+    record: str
+    key: str
+    column: str
+    value: str
+    reason: str
+    done: str
+
+
+class NotImportable(ValueError):
+    """Why a line yields no record of this kind."""
+
+
+class Readers:
+    """The columns of a mapping, ready to read: for each its reader and its name in the file."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapping = mapping
+        self._known = {name: self._reader(name, column) for name, column in mapping.columns.items()}
+
+    def __getitem__(self, name: str) -> tuple[CellReader, str]:
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = self._reader(name, Column())
+        return known
+
+    def _reader(self, name: str, column: Column) -> tuple[CellReader, str]:
+        return CellReader(column, self.mapping.source.null), self.mapping.origin(name)
+
+
+class Values:
+    """One line being read, or one entry of a list in it, which also sees the columns of its `outer` line."""
+
+    __slots__ = (
+        "_read",
+        "bad",
+        "cells",
+        "failed",
+        "ids",
+        "inside",
+        "key",
+        "label",
+        "line",
+        "lines",
+        "outer",
+        "problems",
+        "readers",
+    )
+
+    def __init__(
+        self,
+        readers: Readers,
+        line: Line,
+        problems: list[Problem],
+        inside: str = "",
+        outer: Values | None = None,
+    ) -> None:
+        self.readers = readers
+        self.line = line
+        self.cells = line.cells
+        self.problems = problems
+        self.inside = inside
+        self.outer = outer
+        # All lines of the group, this one included.
+        self.lines: list[Values] = []
+        self.ids: dict[str, UUID | None] = {}
+        self.failed: set[str] = set()
+        # Columns that hold something which cannot be understood.
+        self.bad: set[str] = set()
+        # The record that is being made of the line.
+        self.label = self.key = ""
+        self._read: dict[str, Value] = {}
+
+    def value(self, name: str) -> Value:
+        if name in self._read:
+            return self._read[name]
+        reader, origin = self.readers[name]
+        if self.outer is not None and origin not in self.cells:
+            value = self.outer.value(name)
+            if name in self.outer.bad:
+                self.bad.add(name)
+        else:
+            raw = self.cells.get(origin)
+            value, problem = reader.read(raw)
+            if problem is not None:
+                self.bad.add(name)
+                self.note(origin, raw, problem)
+        self._read[name] = value
+        return value
+
+    def raw(self, name: str) -> Any:
+        origin = self.readers[name][1]
+        if self.outer is not None and origin not in self.cells:
+            return self.outer.raw(name)
+        return self.cells.get(origin)
+
+    def is_filled(self, name: str) -> bool:
+        """Whether the column holds something, be it understood or not."""
+        return self.value(name) is not None or name in self.bad
+
+    def note(self, column: str, raw: Any, reason: str, done: str = WITHOUT_FIELD) -> None:
+        shown = "" if raw is None else "a list" if isinstance(raw, list) else str(raw)[:_SHOWN]
+        column = self.inside + column
+        self.problems.append(Problem(self.line.number, self.label, self.key, column, shown, reason, done))
+
+    def filled_template(self, template: str) -> str | None:
+        """The template with its columns' values; None if one of them has none."""
+        found = {}
+        for name in template_columns(template):
+            value = self.value(name)
+            if value is None:
+                return None
+            found[name] = value
+        # Not str.format: a column may be called anything.
+        return _BRACES.sub(lambda part: part[0][0] if part[1] is None else as_text(found[part[1]]), template)
+
+    def listed(self, column: str) -> list[dict[str, Any]]:
+        """The objects of a list within the line; raises NotImportable where it is none."""
+        entries = self.raw(column)
+        if entries is None or entries == "":
+            return []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise NotImportable(f"{column} is no list of objects")
+        if len(entries) > MOST_ENTRIES:
+            raise NotImportable(f"{column} has more than {MOST_ENTRIES:,} entries")
+        return entries
+
+    def inner(self, column: str) -> Iterable[Values]:
+        """The objects of a list, each with columns of its own."""
+        for number, entry in enumerate(self.listed(column), 1):
+            yield self._inside(entry, "", f"{column}[{number}].")
+
+    def spread(self, column: str) -> Iterable[Values]:
+        """The objects of a list, each beside the columns of the line; its own begin with the list's name."""
+        for number, entry in enumerate(self.listed(column), 1):
+            yield self._inside(entry, f"{column}.", f"[{number}] ", self)
+
+    def _inside(self, entry: dict[str, Any], prefix: str, inside: str, outer: Values | None = None) -> Values:
+        try:
+            cells = flat(entry, prefix)
+        except TooMuch as problem:
+            raise NotImportable(f"{prefix}: {problem}") from None
+        values = Values(
+            self.readers, Line(self.line.number, cells), self.problems, self.inside + inside, outer
+        )
+        values.label, values.key = self.label, self.key
+        return values
+
+    def id_of(self, label: str) -> UUID | None:
+        """The record of this name that the line yields; raises NotImportable if it failed."""
+        if label in self.failed:
+            raise NotImportable(f"its {label} was not imported")
+        if label not in self.ids and self.outer is not None:
+            return self.outer.id_of(label)
+        return self.ids.get(label)

@@ -1,0 +1,1 @@
+"""A writer writes planned records, by commands, or pretends to."""
