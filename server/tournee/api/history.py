@@ -22,6 +22,7 @@ from tournee.api.pages import Arguments, Page
 from tournee.api.scalars import describe, optional, parse_id
 from tournee.api.values import value_type
 from tournee.auth.models import Account, Device
+from tournee.auth.organisations import name_without_account
 from tournee.kernel.actor import Scope
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.database import BY_NAME
@@ -66,8 +67,12 @@ async def _device(root: Any, info: Info) -> Any:
 
 
 async def _actor_name(root: Any, info: Info) -> str | None:
-    """The name of who made it, also for those who may not look into accounts."""
-    return await _name(info, Account, root.actor_id)
+    """The name of who made it, also for those who may not look into accounts.
+
+    Where no account did, it is `Operator` (the command line on the server), `Import` or `Server`.
+    """
+    name = await _name(info, Account, root.actor_id)
+    return name or name_without_account(info.context.actor.organisation_id, root.actor_id)
 
 
 async def _device_name(root: Any, info: Info) -> str | None:

@@ -1,8 +1,11 @@
-"""Founding an organisation: its row and its head row, before there is anyone to run a command."""
+"""Founding and finding organisations, and the actors that stand for no account."""
 
 from __future__ import annotations
 
-from uuid import UUID
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.auth.roles import OFFICE, SCOPES, Role
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database, Organisation, new_id, now
+from tournee.kernel.engines import ACROSS
 from tournee.kernel.log import Head
 
 
@@ -34,3 +38,49 @@ async def organisation_exists(database: Database, id: UUID) -> bool:
 def actor_of(organisation_id: UUID, account_id: UUID, role: Role, device_id: UUID | None = None) -> Actor:
     """An account as its role makes it."""
     return Actor(account_id, organisation_id, role, SCOPES[role], role in OFFICE, device_id)
+
+
+# What writes without an account, by the name under which its id is made.
+_NAMES: Final = {"operator": "Operator", "import": "Import"}
+
+
+def operator_of(organisation_id: UUID) -> Actor:
+    """Whoever runs `tournee` on the server itself, where no account is signed in."""
+    return _nobody(organisation_id, "operator")
+
+
+def importer_of(organisation_id: UUID) -> Actor:
+    """An import into an organisation that has no manager."""
+    return _nobody(organisation_id, "import")
+
+
+def name_without_account(organisation_id: UUID, actor_id: UUID | None) -> str | None:
+    """What the audit trail calls an actor that is no account; None for everybody else."""
+    known = {uuid5(organisation_id, key): name for key, name in _NAMES.items()}
+    # Housekeeping writes as the organisation itself.
+    known[organisation_id] = "Server"
+    return None if actor_id is None else known.get(actor_id)
+
+
+def _nobody(organisation_id: UUID, key: str) -> Actor:
+    return actor_of(organisation_id, uuid5(organisation_id, key), Role.MANAGER)
+
+
+@dataclass(frozen=True)
+class Named:
+    """An organisation as people name it."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})"
+
+
+async def every_organisation(database: Database) -> list[Named]:
+    """All organisations, in the order of their names."""
+    wanted = select(Organisation.id, Organisation.name, Organisation.created_at)
+    async with database.reading(ACROSS) as session:
+        rows = await session.execute(wanted.order_by(Organisation.name, Organisation.id))
+        return [Named(*row) for row in rows]

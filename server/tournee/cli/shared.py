@@ -1,14 +1,32 @@
-"""What several commands do first."""
+"""What several commands do first, and how each of them fails: with one line for a person."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
 
 import typer
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tournee import migrations
+from tournee.kernel.command import Kernel
+from tournee.kernel.database import Database
+from tournee.kernel.errors import Refused
 from tournee.settings import Settings, UnusableSetting, read_settings
+
+__all__ = ["Kernel", "fail", "migrate", "perform", "settings"]
+
+ResultT = TypeVar("ResultT")
+
+
+def fail(line: str, code: int = 1) -> NoReturn:
+    """Print the line on the standard error and exit."""
+    print(line, file=sys.stderr)
+    raise typer.Exit(code) from None
 
 
 def settings() -> Settings:
@@ -16,8 +34,7 @@ def settings() -> Settings:
     try:
         return read_settings()
     except UnusableSetting as problem:
-        print(problem, file=sys.stderr)
-        raise typer.Exit(2) from None
+        fail(str(problem), 2)
 
 
 def migrate(database_url: str) -> None:
@@ -25,6 +42,48 @@ def migrate(database_url: str) -> None:
     try:
         migrations.migrate(database_url)
     except (OperationalError, OSError) as problem:
-        why = str(getattr(problem, "orig", problem)).strip().partition("\n")[0]
-        print(f"DATABASE_URL: the database cannot be opened: {why}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        _fail_to_open(problem)
+
+
+def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:
+    """Do the work on the database that the environment names, also while a server uses it.
+
+    The database must be at the newest schema: a server of another version may be running on it.
+    """
+    from tournee.catalogue import COMMANDS, MEMBERSHIPS  # noqa: PLC0415 - brings in every domain
+    from tournee.sync.reviving import reviving  # noqa: PLC0415
+
+    url = settings().database_url
+    _require_file(url)
+
+    async def do() -> ResultT:
+        database = Database(url)
+        try:
+            async with database.connecting() as connection:
+                current = await connection.run_sync(migrations.is_current)
+            if not current:
+                fail("DATABASE_URL: the database is not at this version's schema: run `tournee migrate`.")
+            return await work(Kernel(database, MEMBERSHIPS, reviving(COMMANDS)))
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(do())
+    except Refused as refusal:
+        fail(f"{refusal.field}: {refusal.message}" if refusal.field else refusal.message)
+    except (DBAPIError, OSError) as problem:
+        _fail_to_open(problem)
+
+
+def _require_file(url: str) -> None:
+    """Opening a SQLite database that is not there would make an empty one."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        fail(
+            f"DATABASE_URL: there is no database at {parsed.database}: run `tournee migrate` to make one.", 2
+        )
+
+
+def _fail_to_open(problem: Exception) -> NoReturn:
+    why = str(getattr(problem, "orig", problem)).strip().partition("\n")[0]
+    fail(f"DATABASE_URL: the database cannot be opened: {why}", 2)

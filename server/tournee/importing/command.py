@@ -10,12 +10,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from sqlalchemy import select
 
 from tournee.auth.models import Account, AccountStatus
-from tournee.auth.organisations import actor_of, found_organisation
+from tournee.auth.organisations import actor_of, found_organisation, importer_of
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
 from tournee.importing.mapping.model import Mapping, UnusableMapping, load_mapping
@@ -165,7 +165,7 @@ async def find_actor(database: Database, options: Options) -> Actor:
         return actor_of(organisation_id, account.id, account.role)
     if options.account is not None:
         raise UnusableAccount(f"--account: the organisation has no active account {options.account!r}")
-    return actor_of(organisation_id, uuid5(organisation_id, "import"), Role.MANAGER)
+    return importer_of(organisation_id)
 
 
 async def _organisation(database: Database, options: Options) -> UUID:

@@ -1,0 +1,157 @@
+"""`tournee organisation …` and `tournee account …`: who may sign in, without being signed in."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from tournee.auth.organisations import Named, every_organisation
+from tournee.auth.roles import Role
+from tournee.cli import shared
+from tournee.operating import accounts
+from tournee.operating.accounts import NewAccount
+
+organisation = typer.Typer(no_args_is_help=True, help="Add and list organisations.")
+account = typer.Typer(
+    no_args_is_help=True, help="Add, list, disable and enable accounts, and reset passwords."
+)
+
+_PasswordStdin = Annotated[
+    bool,
+    typer.Option("--password-stdin", help="Read the password from the first line of the standard input."),
+]
+_Organisation = Annotated[
+    str | None, typer.Option(help="Its name or id; needed where several have such an account.")
+]
+_Email = Annotated[str, typer.Argument(help="The e-mail that the account signs in with.")]
+
+
+@organisation.command(name="add")
+def add_organisation(
+    name: Annotated[str, typer.Argument(help="What the organisation is called.")],
+    manager: Annotated[str, typer.Option(help="The e-mail that its first manager signs in with.")],
+    manager_name: Annotated[str | None, typer.Option(help="The manager's own name.")] = None,
+    password_stdin: _PasswordStdin = False,
+) -> None:
+    """Add an organisation and its first manager, and print the password once."""
+    password = _password(password_stdin)
+    new = NewAccount(manager, Role.MANAGER, password, manager_name)
+    made = shared.perform(lambda kernel: accounts.add_organisation(kernel, name, new))
+    print(f"Added the organisation {made}.")
+    _print_password(manager, password, password_stdin)
+
+
+@organisation.command(name="list")
+def list_organisations() -> None:
+    """Print one line an organisation: id, when it was added, name."""
+    for one in shared.perform(lambda kernel: every_organisation(kernel.database)):
+        print(f"{one.id}  {one.created_at:%Y-%m-%d}  {one.name}")
+
+
+@account.command(name="add")
+def add_account(
+    email: _Email,
+    role: Annotated[Role, typer.Option(case_sensitive=False, help="What the account is for.")],
+    name: Annotated[str | None, typer.Option(help="The person's name.")] = None,
+    organisation: Annotated[str | None, typer.Option(help="Name or id; needed if there are several.")] = None,
+    customer: Annotated[UUID | None, typer.Option(help="Id of the customer, for CUSTOMER_PORTAL.")] = None,
+    language: Annotated[str | None, typer.Option(help="BCP 47 tag, such as fr or de-CH.")] = None,
+    password_stdin: _PasswordStdin = False,
+) -> None:
+    """Add an account and print the password once; a TECHNICIAN becomes a technician of that name too."""
+    password = _password(password_stdin)
+    new = NewAccount(email, role, password, name, customer, language)
+
+    async def add(kernel: shared.Kernel) -> Named:
+        chosen = await accounts.find_organisation(kernel.database, organisation)
+        await accounts.add_account(kernel, chosen.id, new)
+        return chosen
+
+    print(f"Added {email} as {role.value} to {shared.perform(add)}.")
+    _print_password(email, password, password_stdin)
+
+
+@account.command(name="password")
+def reset_password(
+    email: _Email, organisation: _Organisation = None, password_stdin: _PasswordStdin = False
+) -> None:
+    """Give an account a new password and print it once; whoever is signed in with it must sign in again."""
+    password = _password(password_stdin)
+
+    async def reset(kernel: shared.Kernel) -> str:
+        known = await accounts.find_account(kernel.database, email, organisation)
+        await accounts.reset_password(kernel, known, password)
+        return known.account.status
+
+    status = shared.perform(reset)
+    print(f"{email} has a new password.")
+    _print_password(email, password, password_stdin)
+    if status != "ACTIVE":
+        print(f"The account is disabled; `tournee account enable {email}` lets it sign in again.")
+
+
+@account.command()
+def disable(email: _Email, organisation: _Organisation = None) -> None:
+    """Shut an account out at once: it can neither sign in nor go on."""
+
+    async def shut_out(kernel: shared.Kernel) -> None:
+        known = await accounts.find_account(kernel.database, email, organisation)
+        await accounts.disable(kernel, known)
+
+    shared.perform(shut_out)
+    print(f"{email} is disabled.")
+
+
+@account.command()
+def enable(email: _Email, organisation: _Organisation = None) -> None:
+    """Let a disabled account sign in again."""
+
+    async def let_in(kernel: shared.Kernel) -> None:
+        known = await accounts.find_account(kernel.database, email, organisation)
+        await accounts.enable(kernel, known)
+
+    shared.perform(let_in)
+    print(f"{email} may sign in again.")
+
+
+@account.command(name="list")
+def list_accounts(
+    organisation: Annotated[str | None, typer.Option(help="Only this one, by name or id.")] = None,
+) -> None:
+    """Print one line an account: e-mail, role, status, organisation, name."""
+
+    async def find(kernel: shared.Kernel) -> list[accounts.KnownAccount]:
+        only = organisation and await accounts.find_organisation(kernel.database, organisation)
+        return await accounts.list_accounts(kernel.database, only or None)
+
+    rows = [
+        (
+            one.account.email,
+            one.account.role.value,
+            one.account.status.value,
+            one.organisation.name,
+            one.account.name,
+        )
+        for one in shared.perform(find)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _password(from_stdin: bool) -> str:
+    if not from_stdin:
+        return accounts.make_password()
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        shared.fail("--password-stdin: the first line of the standard input must be the password.")
+    return password
+
+
+def _print_password(email: str, password: str, from_stdin: bool) -> None:
+    if not from_stdin:
+        print(f"{email} signs in with the password {password}")
+        print("It is shown only this once.")

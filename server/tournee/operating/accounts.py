@@ -1,0 +1,170 @@
+"""Organisations and accounts from the command line, through the same commands as everybody's.
+
+This is the way into a server that has no account yet, and back in where the only manager lost their
+password. In the log it is the operator who acts.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.auth.commands import create_account, disable_account, enable_account, set_password
+from tournee.auth.models import Account
+from tournee.auth.organisations import Named, every_organisation, found, operator_of
+from tournee.auth.roles import Role
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import Command, Kernel
+from tournee.kernel.database import Database, new_id, now
+from tournee.kernel.engines import ACROSS
+from tournee.kernel.errors import Conflict as AlreadyExists
+from tournee.kernel.errors import Invalid, NotFound
+from tournee.kernel.transaction import Operation, Transaction
+from tournee.people.commands import create_technician
+
+_LONGEST_NAME = 200
+
+
+def make_password() -> str:
+    """A password that nobody guesses, for a person to change."""
+    return secrets.token_urlsafe(12)
+
+
+@dataclass(frozen=True)
+class NewAccount:
+    """An account that is to be added; its name is the e-mail's first part unless one is given."""
+
+    email: str
+    role: Role
+    password: str
+    name: str | None = None
+    customer_id: UUID | None = None
+    language: str | None = None
+
+    def payload(self) -> dict[str, Any]:
+        values = {
+            "email": self.email,
+            "name": self.called,
+            "role": self.role.value,
+            "password": self.password,
+            "customerId": None if self.customer_id is None else str(self.customer_id),
+            "language": self.language,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def called(self) -> str:
+        return self.name or self.email.partition("@")[0].strip()
+
+
+@dataclass(frozen=True)
+class KnownAccount:
+    """An account together with its organisation."""
+
+    account: Account
+    organisation: Named
+
+
+async def add_organisation(kernel: Kernel, name: str, manager: NewAccount) -> Named:
+    """Add an organisation with its first manager: both or neither."""
+    name = name.strip()
+    if not 0 < len(name) <= _LONGEST_NAME:
+        raise Invalid(f"A name has 1 to {_LONGEST_NAME} characters.", "NAME")
+    if any(known.name == name for known in await every_organisation(kernel.database)):
+        raise AlreadyExists(f"There is an organisation called {name!r} already.", "NAME")
+    made = Named(new_id(), name, now())
+
+    async def work(tx: Transaction) -> None:
+        await found(tx.session, made.id, name)
+        await _add(tx, manager)
+
+    await kernel.transact(operator_of(made.id), work)
+    return made
+
+
+async def add_account(kernel: Kernel, organisation_id: UUID, account: NewAccount) -> None:
+    """Add an account; for a technician also the technician who signs in with it."""
+
+    async def work(tx: Transaction) -> None:
+        await _add(tx, account)
+
+    await kernel.transact(operator_of(organisation_id), work)
+
+
+async def _add(tx: Transaction, account: NewAccount) -> None:
+    made = await _run(tx, create_account, account.payload())
+    if account.role is Role.TECHNICIAN:
+        # The technician's command looks the account up in the database.
+        await tx.flush()
+        await _run(tx, create_technician, {"name": account.called, "accountId": str(made.id)})
+
+
+async def _run(tx: Transaction, command: Command[Any, Any], payload: dict[str, Any]) -> Any:
+    return await command.run(tx, command.parse(payload), Operation(command.name, now()))
+
+
+async def reset_password(kernel: Kernel, known: KnownAccount, password: str) -> None:
+    """Give an account a new password; whoever is signed in with the old one must sign in again."""
+    await _perform(kernel, known, set_password, password=password)
+
+
+async def disable(kernel: Kernel, known: KnownAccount) -> None:
+    """Shut an account out."""
+    await _perform(kernel, known, disable_account)
+
+
+async def enable(kernel: Kernel, known: KnownAccount) -> None:
+    """Let a disabled account sign in again."""
+    await _perform(kernel, known, enable_account)
+
+
+async def _perform(kernel: Kernel, known: KnownAccount, command: Command[Any, Any], **more: str) -> None:
+    actor: Actor = operator_of(known.organisation.id)
+    await kernel.perform(actor, command, command.parse({"accountId": str(known.account.id), **more}))
+
+
+async def find_organisation(database: Database, wanted: str | None) -> Named:
+    """The organisation of this name or id; the only one where none is named."""
+    every = await every_organisation(database)
+    matching = [one for one in every if wanted is None or wanted in (one.name, str(one.id))]
+    if len(matching) == 1:
+        return matching[0]
+    if not every:
+        raise NotFound("There is no organisation yet: add one with `tournee organisation add`.")
+    choice = ", ".join(map(str, matching or every))
+    raise NotFound(f"Name one of these with --organisation, by name or id: {choice}")
+
+
+async def find_account(database: Database, email: str, wanted: str | None) -> KnownAccount:
+    """The account of this e-mail; the organisation must be named where several have one."""
+    only = None if wanted is None else await find_organisation(database, wanted)
+    fitting = await list_accounts(database, only, email)
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        where = f" of {only}" if only is not None else ""
+        raise NotFound(f"No account{where} has the e-mail {email!r}.")
+    several = ", ".join(str(known.organisation) for known in fitting)
+    raise NotFound(f"Several organisations have this e-mail; name one with --organisation: {several}")
+
+
+async def list_accounts(
+    database: Database, only: Named | None = None, email: str | None = None
+) -> list[KnownAccount]:
+    """Accounts by organisation and e-mail, all of them unless an organisation or e-mail is named."""
+    wanted = select(Account).where(Account.deleted.is_(False))
+    if email is not None:
+        wanted = wanted.where(Account.email == email.strip().lower())
+    organisations = {one.id: one for one in ([only] if only else await every_organisation(database))}
+    async with database.reading(ACROSS) as session:
+        accounts = await session.scalars(wanted.order_by(Account.email, Account.id))
+    known = [
+        KnownAccount(account, organisations[account.organisation_id])
+        for account in accounts
+        if account.organisation_id in organisations
+    ]
+    return sorted(known, key=lambda one: one.organisation.name)
