@@ -1,8 +1,8 @@
-"""Shifts and absences, and the free time that follows from them."""
+"""Shifts and absences."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +12,6 @@ from tests.house import House
 from tests.people.test_technicians import technician
 from tournee.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.people.models import Absence, AbsenceStatus
-from tournee.people.queries import Interval, available, free_intervals, technicians_with_skills
 
 
 def at(hour: int, day: int = 2) -> datetime:
@@ -107,68 +106,3 @@ async def test_an_absence_moves_only_along_its_states(house: House) -> None:
             await house.run(name, absenceId=row.id)
     taken_back = await house.run("cancelAbsence", actor, absenceId=approved.id)
     assert taken_back.transitions() == []
-
-
-@pytest.mark.parametrize(
-    ("shifts", "absences", "free"),
-    [
-        ([(8, 12)], [], [(8, 12)]),
-        ([(8, 16)], [(10, 11)], [(8, 10), (11, 16)]),
-        ([(8, 16)], [(7, 9), (15, 18)], [(9, 15)]),
-        ([(8, 16)], [(10, 12), (11, 13)], [(8, 10), (13, 16)]),
-        ([(8, 16)], [(10, 14), (11, 12)], [(8, 10), (14, 16)]),
-        ([(8, 16)], [(0, 23)], []),
-        ([(12, 16), (8, 12)], [], [(8, 16)]),
-        ([(8, 10), (14, 16)], [(9, 15)], [(8, 9), (15, 16)]),
-        ([(2, 5), (17, 23)], [], [(2, 5), (17, 20)]),
-        ([(20, 23)], [], []),
-    ],
-)
-def test_free_time_is_shifts_without_absences(
-    shifts: list[tuple[int, int]], absences: list[tuple[int, int]], free: list[tuple[int, int]]
-) -> None:
-    def intervals(pairs: list[tuple[int, int]]) -> list[Interval]:
-        return [Interval(at(starts), at(ends)) for starts, ends in pairs]
-
-    found = free_intervals(intervals(shifts), intervals(absences), Interval(at(1), at(20)))
-    assert found == intervals(free)
-
-
-async def test_only_approved_absences_take_time_away(house: House) -> None:
-    one, _ = await technician(house)
-    two, _ = await technician(house, "Demo Two")
-    await house.run("createShift", technicianId=one.id, **hours(8, 16))
-    await house.run("requestAbsence", technicianId=one.id, **hours(8, 9))
-    absence = await house.run("requestAbsence", technicianId=one.id, **hours(12, 16))
-    await house.run("approveAbsence", "DISPATCHER", absenceId=absence.id)
-    async with house.reading() as session:
-        free = await available(session, house.organisation_id, [one.id, two.id], at(0), at(15))
-    assert free == {one.id: [Interval(at(8), at(12))], two.id: []}
-
-
-async def test_technicians_are_found_who_have_every_skill_on_the_day(house: House) -> None:
-    gas = await house.run("createSkill", name="Gas")
-    lifts = await house.run("createSkill", name="Lifts")
-    both, _ = await technician(house)
-    expired, _ = await technician(house, "Demo Two")
-    gone, _ = await technician(house, "Demo Three")
-    for person in (both, expired, gone):
-        ends = "2026-02-28" if person is expired else "2026-12-31"
-        for skill in (gas, lifts):
-            await house.run(
-                "createTechnicianSkill", technicianId=person.id, skillId=skill.id, level=3, validTo=ends
-            )
-    await house.run("createTechnicianSkill", technicianId=both.id, skillId=gas.id, level=5)
-    await house.run("updateTechnician", technicianId=gone.id, status="INACTIVE")
-    day, before = date(2026, 3, 1), date(2026, 2, 28)
-
-    async def found(skills: list[Any], on: date, level: int = 1) -> set[Any]:
-        async with house.reading() as session:
-            ids = [skill.id for skill in skills]
-            return await technicians_with_skills(session, house.organisation_id, ids, on, level)
-
-    assert await found([gas, lifts], day) == {both.id}
-    assert await found([gas, lifts], before) == {both.id, expired.id}
-    assert await found([gas], day, 5) == {both.id}
-    assert await found([gas, lifts], day, 5) == set()
-    assert await found([], day) == {both.id, expired.id}

@@ -86,6 +86,25 @@ def test_a_bad_definition_is_refused_by_its_path(definition: list[dict[str, Any]
     assert refusal.value.field == field
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        {},
+        {"equals": "x", "notEquals": "y"},
+        {"equals": "x", "in": ["y"]},
+        {"notEquals": "x", "in": ["y"]},
+        {"equals": "x", "notEquals": "y", "in": ["z"]},
+        {"equals": "x", "in": []},
+        {"in": []},
+    ],
+)
+def test_a_condition_makes_exactly_one_test(test: dict[str, Any]) -> None:
+    """The tested item is a text, which any comparand fits: only the number of tests is wrong."""
+    with pytest.raises(Invalid, match="exactly one of equals, notEquals and in") as refusal:
+        check_definition(items({"key": "t", "kind": "TEXT"}, when("t", **test)))
+    assert refusal.value.field == "items.1.condition"
+
+
 @pytest.mark.parametrize("bad", [{"kind": "GUESS"}, {"weight": -1}, {"weight": 1.5}, {"colour": "red"}])
 def test_an_item_that_cannot_be_read_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(Invalid, match=r"items\.0"):

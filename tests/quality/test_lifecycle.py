@@ -54,6 +54,15 @@ async def test_a_step_is_allowed_from_its_states_and_from_no_other(house: House,
         assert (await now(house, audit)).status is status
 
 
+@pytest.mark.parametrize("status", [A.COMPLETED, A.CLOSED, A.CANCELED])
+async def test_an_audit_that_ended_takes_no_edits(house: House, status: A) -> None:
+    audit = await drafted(house)
+    await put(house, audit, status=status)
+    with pytest.raises(TransitionNotAllowed) as refusal:
+        await act(house, "updateAudit", audit, title="Demo again")
+    assert (refusal.value.field, str(refusal.value)) == ("auditId", f"This audit is {status}.")
+
+
 async def test_an_audit_goes_its_whole_way(house: House) -> None:
     audit = await answered(house)
     assert audit.score_percent is None

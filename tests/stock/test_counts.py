@@ -72,6 +72,19 @@ async def test_a_count_that_comes_in_after_a_later_one_leaves_the_level_to_that(
     await shop.agree()
 
 
+async def test_after_an_older_count_came_in_the_newest_still_accounts_for_what_came_late(shop: Shop) -> None:
+    van = await shop.van(filled=10)
+    await shop.put_back(hours=3)
+    keeper, colleague = TestDevice(shop.house, "DISPATCHER"), TestDevice(shop.house, "DISPATCHER")
+    early = at(keeper, ago(90), "countStock", **shop.counted(van, 9))
+    used = at(colleague, ago(60), "usePart", **shop.used(van, 2))
+    await shop.house.run("countStock", **shop.counted(van, 6))
+    await keeper.push(early)
+    await colleague.push(used)
+    assert await shop.level(van.id) == 6
+    await shop.agree()
+
+
 async def test_a_devices_own_order_decides_whatever_its_clock_did(shop: Shop) -> None:
     van = await shop.van(filled=10)
     years = timedelta(days=900)

@@ -24,6 +24,12 @@ async def test_a_level_that_falls_below_zero_becomes_one_task_that_follows_it(sh
     assert (task.level, task.status) == (2 * ONE, DiscrepancyStatus.OPEN)
 
 
+async def test_a_level_of_nothing_is_no_task(shop: Shop) -> None:
+    van = await shop.van(filled=2)
+    await shop.house.run("usePart", van.actor, **shop.used(van, 2))
+    assert (await shop.level(van.id), await shop.discrepancies()) == (0, [])
+
+
 async def test_it_is_settled_by_a_count(shop: Shop) -> None:
     van = await shop.van()
     await shop.house.run("usePart", van.actor, **shop.used(van))

@@ -70,6 +70,19 @@ async def test_a_serial_number_is_that_of_one_piece(shop: Shop) -> None:
     assert (await shop.house.run("receiveStock", **moved, quantity=ONE)).serial_number == "DEMO-1"
 
 
+async def test_an_id_is_that_of_one_piece(shop: Shop) -> None:
+    """The same movement under another serial number is another fact, not the same one told again."""
+    pump = await shop.new_part(serialised=True)
+    moved = {"partId": pump, "toLocationId": shop.warehouse, "quantity": ONE, "id": uuid4()}
+    first = await shop.house.run("receiveStock", **moved, serialNumber="DEMO-1")
+    again = await shop.house.run("receiveStock", **moved, serialNumber="DEMO-1")
+    assert again.id == first.id
+    with pytest.raises(Invalid) as refusal:
+        await shop.house.run("receiveStock", **moved, serialNumber="DEMO-2")
+    assert refusal.value.field == "id"
+    assert await shop.level(shop.warehouse, pump) == 1
+
+
 async def test_a_wrong_movement_is_taken_back_once(shop: Shop) -> None:
     van = await shop.van(filled=5)
     wrong = await shop.house.run("usePart", van.actor, **shop.used(van, 2))

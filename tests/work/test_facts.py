@@ -206,6 +206,17 @@ async def test_after_the_conflict_was_decided_another_clash_is_another_conflict(
     assert [found.status for found in await world.conflicts()] == ["RESOLVED", "OPEN"]
 
 
+async def test_a_colleagues_step_leaves_the_conflict_of_another_as_it_is(world: World) -> None:
+    first, second = await world.technician(), await world.technician()
+    visit = await world.visit(first, second)
+    base = await world.seq()
+    await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
+    for technician in (first, second):
+        await world.offline(technician.actor, base, a_visit(visit)[1])
+    (conflict,) = await world.conflicts()
+    assert (conflict.actor_id, conflict.mine["technicianId"]) == (first.actor.id, str(first.id))
+
+
 async def test_the_office_reports_a_step_for_who_leads(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)

@@ -58,6 +58,38 @@ async def test_a_site_of_another_customer_is_refused(world: World) -> None:
     assert refusal.value.field == "siteId"
 
 
+@pytest.mark.parametrize("place", ["contactId", "assetId"])
+async def test_a_contact_or_an_asset_of_another_customer_is_refused(world: World, place: str) -> None:
+    other = await world.house.run("createCustomer", name="Demo Other")
+    named = {
+        "contactId": await world.house.run("createContact", customerId=other.id, name="Demo Porter"),
+        "assetId": await world.house.run("createAsset", customerId=other.id, name="Demo lift"),
+    }
+    with pytest.raises(Invalid, match="another customer") as refusal:
+        await world.order(**{place: named[place].id})
+    assert refusal.value.field == place
+    order = await world.order()
+    with pytest.raises(Invalid, match="another customer") as refusal:
+        await world.house.run("updateWorkOrder", workOrderId=order.id, **{place: named[place].id})
+    assert refusal.value.field == place
+
+
+async def test_a_place_that_was_the_customers_when_the_device_saw_it_is_accepted(world: World) -> None:
+    """An asset that changed hands afterwards is no reason to refuse what was reported about it."""
+    office = world.house.actor("DISPATCHER", device_id=uuid4())
+    asset = await world.house.run("createAsset", siteId=world.site.id, name="Demo lift")
+    base = await world.seq()
+    other = await world.house.run("createCustomer", name="Demo Other")
+    elsewhere = await world.house.run("createSite", customerId=other.id, name="Demo Annex")
+    await world.house.run("moveAsset", assetId=asset.id, siteId=elsewhere.id)
+    report = {"customerId": world.customer.id, "assetId": asset.id, "summary": "Demo noise"}
+    await world.offline(office, base, ("createWorkOrder", report))
+    assert "Demo noise" in {order.summary for order in await world.rows(WorkOrder)}
+    after = await world.seq()
+    with pytest.raises(Invalid, match="another customer"):
+        await world.offline(office, after, ("createWorkOrder", report))
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -123,6 +155,27 @@ async def test_a_visit_without_a_technician_says_why_it_cannot_be_dispatched(wor
     technician = await world.technician()
     await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
     assert await offered(world, visit) == {"NONE": [], "DISPATCHED": [], "CANCELED": []}
+
+
+async def test_an_order_on_hold_blocks_the_dispatch_of_its_visits(world: World) -> None:
+    order = await world.order()
+    visit = await world.visit(order=order)
+    technician = await world.technician()
+    await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
+    await world.house.run("holdWorkOrder", workOrderId=order.id, reason="Demo parts")
+    assert (await offered(world, visit))["DISPATCHED"] == ["The work order is on hold."]
+    with pytest.raises(Blocked, match="on hold"):
+        await world.house.run("dispatchAppointment", appointmentId=visit.id)
+
+
+@pytest.mark.parametrize("status", [A.COMPLETED, A.CANNOT_COMPLETE, A.CANCELED])
+async def test_a_visit_that_ended_takes_no_technician(world: World, status: A) -> None:
+    visit, technician = await world.visit(), await world.technician()
+    await world.put(visit, status=status)
+    for command in ("assignTechnician", "reassignAppointment"):
+        with pytest.raises(TransitionNotAllowed) as refusal:
+            await world.house.run(command, appointmentId=visit.id, technicianId=technician.id)
+        assert refusal.value.field == "appointmentId"
 
 
 async def test_a_skill_that_is_missing_or_has_expired_by_then_blocks(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,7 +12,7 @@ from tests.work.world import World, at
 from tournee.kernel.database import new_id
 from tournee.work.models import Appointment
 from tournee.work.states import AppointmentStatus as A
-from tournee.work.timing import Moment, times
+from tournee.work.timing import AHEAD, BEHIND, LONGEST, Moment, is_suspect, local_day, times
 
 SOMEBODY = uuid4()
 
@@ -81,6 +81,73 @@ def test_a_clock_that_is_wrong_throughout_still_measures_lengths() -> None:
 def test_a_forgotten_step_is_not_years_of_work() -> None:
     steps = [moment(A.IN_PROGRESS, 0), moment(A.COMPLETED, 300 * 24 * 60)]
     assert times(steps, over=True).work_minutes == 0
+
+
+@pytest.mark.parametrize(
+    ("lasted", "minutes"),
+    [(LONGEST, 7 * 24 * 60), (LONGEST + timedelta(seconds=1), 0)],
+)
+def test_the_longest_step_still_counts_and_nothing_beyond_it(lasted: timedelta, minutes: int) -> None:
+    start = moment(A.IN_PROGRESS, 0)
+    end = Moment(new_id(), SOMEBODY, None, A.COMPLETED, start.at + lasted)
+    assert times([start, end], over=True).work_minutes == minutes
+
+
+def test_an_end_at_the_moment_of_the_start_is_an_end() -> None:
+    found = times([moment(A.IN_PROGRESS, 30), moment(A.COMPLETED, 30)], over=True)
+    assert (found.actual_start, found.actual_end) == (at(30), at(30))
+
+
+def test_an_end_without_a_start_is_an_end() -> None:
+    found = times([moment(A.ON_SITE, 0), moment(A.CANNOT_COMPLETE, 10)], over=True)
+    assert (found.arrived_at, found.actual_start, found.actual_end) == (at(0), None, at(10))
+
+
+def test_a_visit_that_goes_on_has_no_end_whatever_was_recorded() -> None:
+    assert times(VISIT, over=False).actual_end is None
+
+
+def test_the_last_of_several_ends_counts_and_the_first_of_several_starts() -> None:
+    steps = [moment(A.IN_PROGRESS, 0), moment(A.COMPLETED, 10), moment(A.IN_PROGRESS, 20)]
+    found = times([*steps, moment(A.COMPLETED, 30)], over=True)
+    assert (found.actual_start, found.actual_end) == (at(0), at(30))
+
+
+def test_two_suspect_steps_measure_no_time_against_a_sound_one_between_them() -> None:
+    steps = [moment(A.IN_PROGRESS, 0, suspect=True), moment(A.PAUSED, 10), moment(A.COMPLETED, 30)]
+    found = times(steps, over=True)
+    assert (found.work_minutes, found.break_minutes) == (0, 20)
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("when", "earlier", "suspect"),
+    [
+        (at(0) + AHEAD, [], False),
+        (at(0) + AHEAD + SECOND, [], True),
+        (at(0) - BEHIND, [], False),
+        (at(0) - BEHIND - SECOND, [], True),
+        (at(-10), [at(-10)], False),
+        (at(-10), [at(-10) + SECOND], True),
+        (at(-10), [at(-20), at(-5)], True),
+        # An earlier time that was itself impossible proves nothing against a later one.
+        (at(-10), [at(0) + AHEAD + SECOND], False),
+        (at(-10), [at(0) + AHEAD], True),
+    ],
+)
+def test_a_clock_is_suspect_beyond_its_bounds_and_not_at_them(
+    when: datetime, earlier: list[datetime], suspect: bool
+) -> None:
+    assert is_suspect(when, at(0), earlier) is suspect
+
+
+def test_a_day_is_the_one_of_its_place_and_utc_where_none_is_known() -> None:
+    late = datetime(2026, 6, 1, 23, 30, tzinfo=UTC)
+    assert local_day(late, "Europe/Berlin") == date(2026, 6, 2)
+    assert local_day(late, None) == date(2026, 6, 1)
+    assert local_day(datetime.max.replace(tzinfo=UTC), "Asia/Tokyo") == date.max
 
 
 async def test_a_step_that_arrives_late_is_counted_where_it_belongs(world: World) -> None:

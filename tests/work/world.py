@@ -18,12 +18,13 @@ from tournee.kernel.log import Edge, Head, Member
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.work.models import Appointment, AppointmentEvent, WorkOrder
 
-NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+# Relative to now, so that no test depends on the hour at which the suite runs.
+START = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
 
 
 def at(minutes: int) -> datetime:
-    """Minutes after today's noon."""
-    return NOON + timedelta(minutes=minutes)
+    """Return the time so many minutes after the day's visits begin, two hours ago."""
+    return START + timedelta(minutes=minutes)
 
 
 @dataclass

@@ -186,7 +186,6 @@ async def _against_completion(root: Appointment, info: Info) -> list[str]:
             ChecklistRun.appointment_id.in_(ids),
             ChecklistRun.required.is_(True),
             ChecklistRun.status.in_([RunStatus.NEW, RunStatus.IN_PROGRESS]),
-            ChecklistRun.deleted.is_(False),
         ),
     )
     return [UNFINISHED_CHECKLIST] if unfinished else []

@@ -264,7 +264,7 @@ def _visible(found: _Found) -> SightReason:
 
 def _about_the_device(viewer: _Viewer, found: _Found, *, visible: bool) -> list[SightReason]:
     reasons = []
-    if viewer.account.status is not AccountStatus.ACTIVE or viewer.account.deleted:
+    if viewer.account.status is not AccountStatus.ACTIVE:
         reasons.append(SightReason(SightCode.ACCOUNT_DISABLED, "The account may not come in."))
     if viewer.revoked:
         reasons.append(

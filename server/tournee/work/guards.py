@@ -144,9 +144,7 @@ async def obstacles_to_dispatch(
 
 async def _unfinished_checklists(session: AsyncSession, appointment: Appointment) -> list[str]:
     found = await session.scalars(
-        required_and_open(appointment.id).where(
-            ChecklistRun.organisation_id == appointment.organisation_id, ChecklistRun.deleted.is_(False)
-        )
+        required_and_open(appointment.id).where(ChecklistRun.organisation_id == appointment.organisation_id)
     )
     return [UNFINISHED_CHECKLIST] if found.first() else []
 
