@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,6 +86,56 @@ def customers(url: str, headers: dict[str, str]) -> int:
     return int(answer.json()["data"]["customers"]["totalCount"])
 
 
+class Caller(threading.Thread):
+    """Asks and writes in turn until it is refused a connection; notes whatever else goes wrong."""
+
+    def __init__(self, url: str, headers: dict[str, str], *, keeps: bool) -> None:
+        super().__init__()
+        self.url, self.headers, self.keeps = url, headers, keeps
+        self.answers = self.written = 0
+        self.wrong: list[str] = []
+        self.warm = threading.Event()
+
+    def run(self) -> None:
+        kept = httpx2.Limits(max_keepalive_connections=1 if self.keeps else 0)
+        with httpx2.Client(base_url=self.url, headers=self.headers, limits=kept, timeout=30) as client:
+            while not self.wrong and self._calls(client):
+                pass
+        self.warm.set()
+
+    def _calls(self, client: httpx2.Client) -> bool:
+        writes = self.answers % 2 == 1
+        query = 'mutation { createCustomer(input: {name: "Load"}) { __typename } }'
+        try:
+            answer = client.post("/graphql", json={"query": query if writes else "{ me { __typename } }"})
+        except httpx2.ConnectError:
+            return False
+        except httpx2.TransportError as error:
+            self.wrong.append(repr(error))
+            return False
+        if answer.status_code != 200 or "errors" in answer.json():
+            self.wrong.append(answer.text)
+        self.answers += 1
+        self.written += writes
+        if self.answers > 5:
+            self.warm.set()
+        return True
+
+
+@contextmanager
+def under_load(url: str, headers: dict[str, str]) -> Iterator[list[Caller]]:
+    """Call the server from all sides until it is gone: whoever calls is answered in full, or not let in."""
+    callers = [Caller(url, headers, keeps=keeps) for keeps in (True, False, True, False)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.warm.wait(60)
+    yield callers
+    for caller in callers:
+        caller.join(60)
+    assert [caller.wrong for caller in callers] == [[]] * len(callers)
+
+
 def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_the_data(
     tmp_path: Path,
 ) -> None:
@@ -97,14 +148,15 @@ def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_th
         with httpx2.stream("GET", f"{url}/sync/stream", headers=headers, timeout=30) as stream:
             lines = stream.iter_lines()
             assert next(lines) == ": connected"
-            started = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            assert list(lines)
-        assert process.wait(15) in (0, -signal.SIGTERM)
-        assert time.monotonic() - started < 10
+            with under_load(url, headers) as callers:
+                started = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                assert list(lines)
+                assert process.wait(15) in (0, -signal.SIGTERM)
+                assert time.monotonic() - started < 10
     with running(tmp_path) as (_, url, _):
         # The token of before: keys and data are still there.
-        assert customers(url, headers) == before + 1
+        assert customers(url, headers) == before + 1 + sum(caller.written for caller in callers)
     for text in (tmp_path / "log").read_text().splitlines():
         assert json.loads(text)["level"] in ("info", "warning"), text
 
@@ -124,5 +176,6 @@ def test_several_workers_share_keys_and_numbers(tmp_path: Path, database_url: st
             line for line in httpx2.get(f"{url}/metrics").text.splitlines() if line.startswith(counted)
         ]
         assert float(line.split()[-1]) == 30
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(15) in (0, -signal.SIGTERM)
+        with under_load(url, headers):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) in (0, -signal.SIGTERM)

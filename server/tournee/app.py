@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
-from types import FrameType
 from typing import cast
 
 from starlette.applications import Starlette
@@ -54,6 +51,7 @@ from tournee.web.health import health_routes
 from tournee.web.hosts import HostMiddleware
 from tournee.web.middleware import RequestMiddleware
 from tournee.web.pages import ide_first, page_routes
+from tournee.web.stopping import at_the_signal_to_stop
 
 # Here a stale token in the header must not stand in the way of getting a new one.
 _PUBLIC = AUTH_PATHS | {"/", "/healthz", "/readyz", "/metrics"}
@@ -102,7 +100,7 @@ class Parts:
         await self.wake.start()
         house = asyncio.create_task(keep_house(self.kernel, self.settings, self.wake.closing))
         try:
-            with _at_the_signal_to_stop(self.wake.close):
+            with at_the_signal_to_stop(self.wake.close):
                 yield
         finally:
             await self.wake.stop()
@@ -186,27 +184,3 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     refused = cast(HTTPException, error)
     code = _CODES.get(refused.status_code, HTTPStatus(refused.status_code).name)
     return coded(refused.status_code, code, f"{refused.detail}.", headers=refused.headers)
-
-
-@contextmanager
-def _at_the_signal_to_stop(tell: Callable[[], None]) -> Iterator[None]:
-    """Let streams end before the server waits for them: it tells us only after that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    # A server that handles the signals itself has said so before this.
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handled = {number: handler for number, handler in kept.items() if callable(handler)}
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(tell)
-        handled[signal.Signals(number)](number, frame)
-
-    for number in handled:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in handled.items():
-            signal.signal(number, handler)

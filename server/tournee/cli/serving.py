@@ -16,6 +16,7 @@ import uvicorn
 from tournee.cli import shared
 from tournee.kernel.demo import ORGANISATIONS
 from tournee.settings import Settings, is_loopback
+from tournee.web.connections import Connection
 from tournee.web.listening import BACKLOG, KEEP_ALIVE, serve
 
 # Requests that are still running when we are told to stop get this long.
@@ -37,7 +38,7 @@ def run() -> None:
         port=settings.port,
         workers=settings.workers,
         loop="auto",
-        http="httptools",
+        http=Connection,
         ws="websockets-sansio",
         ws_max_size=settings.body_limit,
         access_log=False,

@@ -8,10 +8,14 @@ round is long where many are being served: so one socket has several listeners.
 from __future__ import annotations
 
 import resource
+import signal
 import socket
+from types import FrameType
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
+
+from tournee.web.stopping import begin_no_connections, own
 
 # Connections taken in one round of the event loop.
 LISTENERS = 16
@@ -28,10 +32,24 @@ def serve(config: uvicorn.Config) -> None:
     """Until told to stop."""
     _take_as_many_as_allowed()
     sockets = listeners(config.bind_socket())
+    own(sockets[:1])
     if config.workers > 1:
-        Multiprocess(config, sockets).run()
+        _Workers(config, sockets).run()
     else:
         uvicorn.Server(config).run(sockets)
+
+
+class _Workers(Multiprocess):
+    """Processes that share the listeners, which this one holds too, though it accepts nothing."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        begin_no_connections()
+        self.signal_queue.append(number)
 
 
 def listeners(bound: socket.socket) -> list[socket.socket]:
