@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
 from starlette.applications import Starlette
 from websockets.asyncio.client import connect
@@ -35,6 +36,7 @@ async def test_a_socket_without_a_place_is_told_when_to_come_back(
             with pytest.raises(InvalidStatus) as refused:
                 await connect(f"ws://{address}", subprotocols=PROTOCOLS)
             assert refused.value.response.status_code == 503
+            assert orjson.loads(refused.value.response.body)["error"]["code"] == "OVERLOADED"
             assert int(refused.value.response.headers["Retry-After"]) >= 1
         async with connect(f"ws://{address}", subprotocols=PROTOCOLS) as socket, saturated(lane):
             await say(socket, type="connection_init", payload=me)

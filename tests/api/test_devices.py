@@ -15,6 +15,7 @@ from sqlalchemy import event, update
 from starlette.applications import Starlette
 
 from tests.house import House
+from tests.refusals import refusal
 from tournee.auth.models import Device
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import now
@@ -170,7 +171,8 @@ async def test_nobody_else_says_it_for_a_device_and_other_organisations_see_none
     await fleet.settle()
     _, others = await fleet.sign_in("other")
     stolen = {"app": "theirs/1", "device": str(device)}
-    assert (await fleet.client.get("/sync/pull", params=stolen, headers=others)).status_code == 403
+    answer = await fleet.client.get("/sync/pull", params=stolen, headers=others)
+    assert refusal(answer) == (403, "DEVICE_MISMATCH")
     assert (await fleet.shown(device))["app"] == "mine/1"
     other = await House(fleet.house.database).found()
     manager = await other.account("MANAGER")

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from tests.api.ask import ask
 from tests.house import House
+from tests.refusals import refusal
 from tournee.api.schema import sdl
 from tournee.catalogue import COMMANDS, ENTITIES, sync_contract
 from tournee.conflicts.table import LEGAL
@@ -60,7 +61,7 @@ async def test_who_has_the_contract_is_not_sent_it_again_and_a_stranger_gets_not
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
     other = await client.get("/sync/contract", headers={**headers, "If-None-Match": '"x"'})
     assert other.status_code == 200
-    assert (await client.get("/sync/contract")).status_code == 401
+    assert refusal(await client.get("/sync/contract")) == (401, "UNAUTHENTICATED")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from starlette.applications import Starlette
 
 from tests.house import House
+from tests.refusals import refusal
 from tests.sync.device import TestDevice
 from tournee.auth.models import Device
 from tournee.customers.models import Contact, Customer
@@ -184,11 +185,11 @@ async def test_where_it_was_not_allowed_nothing_is_taken(phone: Phone) -> None:
 async def test_the_refresh_token_of_a_revoked_device_opens_nothing_else(phone: Phone) -> None:
     await phone.revoke(surrender=True)
     token = phone.tokens["refresh_token"]
-    for scheme in ("Surrender", "Bearer"):
+    for scheme, code in (("Surrender", "UNAUTHENTICATED"), ("Bearer", "TOKEN_INVALID")):
         for path in ("/sync/pull", "/sync/stream", "/graphql"):
             answer = await phone.client.get(path, headers={"Authorization": f"{scheme} {token}"})
-            assert answer.status_code == 401, (scheme, path)
-    assert (await phone.push(Authorization=f"Bearer {token}")).status_code == 401
+            assert refusal(answer) == (401, code), (scheme, path)
+    assert refusal(await phone.push(Authorization=f"Bearer {token}")) == (401, "TOKEN_INVALID")
 
 
 async def test_strangers_old_tokens_and_devices_in_good_standing_get_one_answer(phone: Phone) -> None:
@@ -220,8 +221,8 @@ async def test_who_had_signed_out_gets_a_token_for_what_is_left_to_do(phone: Pho
     assert (answer.status_code, answer.json()["code"]) == (400, "DEVICE_REVOKED")
     token = answer.json()["refresh_token"]
     assert answer.json()["surrender"] is True
-    assert (await phone.renew(token)).status_code == 400
-    assert (await phone.push(Authorization=f"Bearer {token}")).status_code == 401
+    assert refusal(await phone.renew(token)) == (400, "DEVICE_REVOKED")
+    assert refusal(await phone.push(Authorization=f"Bearer {token}")) == (401, "TOKEN_INVALID")
     assert (await phone.surrender(token=token)).status_code == 200
     assert (await phone.wiped(token)).status_code == 204
 
@@ -242,7 +243,7 @@ async def test_a_wipe_is_confirmed_once_and_may_be_said_again(phone: Phone) -> N
     wiped = await phone.row()
     assert (wiped.status, wiped.wiped_at) == ("WIPED", at)
     late = await phone.surrender(phone.device.operation("createCustomer", name="Late"))
-    assert (late.status_code, late.json()["error"]["surrender"]) == (403, False)
+    assert (refusal(late), late.json()["error"]["surrender"]) == ((403, "DEVICE_REVOKED"), False)
 
 
 async def test_a_device_is_told_to_wipe_whatever_became_of_its_account(phone: Phone, house: House) -> None:
@@ -251,7 +252,7 @@ async def test_a_device_is_told_to_wipe_whatever_became_of_its_account(phone: Ph
     await house.run("disableAccount", await house.account("MANAGER"), accountId=phone.actor.id)
     await phone.revoke(surrender=True)
     assert (await phone.renew()).json()["surrender"] is True
-    assert (await phone.push()).status_code == 403
+    assert refusal(await phone.push()) == (403, "DEVICE_REVOKED")
     assert (await phone.surrender()).status_code == 200
     assert (await phone.wiped()).status_code == 204
 
