@@ -7,9 +7,12 @@ import pytest
 
 from tests.house import House
 from tests.sync.device import TestDevice
+from tournee.catalogue import ENTITIES
 from tournee.kernel import tail as tail_module
 from tournee.kernel.heads import HeadNow, Heads
-from tournee.kernel.tail import Tail
+from tournee.kernel.tail import Moved, Recent, Tail
+from tournee.sync.cursor import Cursor
+from tournee.sync.pull import Feed
 
 
 class Slow(Heads):
@@ -102,3 +105,31 @@ async def test_most_of_it_costs_no_question_but_that_for_the_head(
     await manager.pull()
     assert customer.id in manager.rows
     assert customer.id not in technician.rows
+
+
+async def test_what_readers_make_of_the_tail_is_bounded(house: House, tail: Tail) -> None:
+    """The office asks with whatever limit it likes."""
+    await house.run("createCustomer", name="Demo")
+    feed = Feed(house.database, tuple(ENTITIES.values()), tail)
+    recent = await tail.now(house.organisation_id)
+    for limit in range(1, 300):
+        await feed.pull(house.actor(), Cursor(recent.head.epoch, 0), limit)
+    assert 1 < len(recent.made) <= 100
+    assert not tail._reading
+
+
+def test_accounts_that_were_regrouped_count_towards_what_is_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tournee.kernel.tail.MOST_MOVES", 10)
+    head = HeadNow(uuid4(), 0, 0)
+    recent = Recent(head, 0)
+    for seq in range(1, 50):
+        later = Recent(HeadNow(head.epoch, seq, 0), seq - 1)
+        later.records[uuid4()] = Moved(seq, "Account", uuid4(), None)
+        later.regrouped[account := uuid4()] = seq
+        recent.join(later)
+        assert len(recent.regrouped) <= 10
+        assert not recent.knows(account, seq - 1)
+        assert recent.knows(account, seq)
+    assert not recent.knows(uuid4(), 1)

@@ -131,12 +131,12 @@ async def test_writers_have_connections_of_their_own(house: House) -> None:
 
 
 async def test_one_account_cannot_take_all_turns() -> None:
-    lane, greedy = Lane(running=4, waiting=4, each=2), uuid4()
+    lane, greedy = Lane(running=4, waiting=4, each=2), (uuid4(), uuid4())
     async with lane.turn(greedy), lane.turn(greedy):
         with pytest.raises(Overloaded) as refused:
             await lane.turn(greedy).__aenter__()
         assert refused.value.greedy
-        async with lane.turn(uuid4()):
+        async with lane.turn((greedy[0], uuid4())), lane.turn((uuid4(), greedy[1])):
             pass
     async with lane.turn(greedy):
         pass

@@ -90,3 +90,17 @@ async def test_what_is_remembered_is_not_asked_for_again(
     customer = await house.run("createCustomer", name="Demo Bakery")
     later = await tail.reaching(mine, recent.head.seq + 1)
     assert customer.id in later.records
+
+
+async def test_what_was_heard_is_bounded_and_waits_end_without_a_trace(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tournee.sync.wake._MOST_ORGANISATIONS", 3)
+    wake = Wake(house.database)
+    for _ in range(10):
+        wake.heard(uuid4(), 1)
+    wake.heard(house.organisation_id, 7)
+    assert len(wake._newest) == 3
+    assert await wake.wait(house.organisation_id, 0, 5.0) == 7
+    assert await wake.wait(uuid4(), 0, 0.0) is None
+    assert not wake._waiting

@@ -116,7 +116,7 @@ class Endpoint(GraphQL[None, None]):
 
     async def _one(self, request: Request, asked: Asked, allowed: set[OperationType], media: str) -> Response:
         try:
-            async with self.feed.lanes.queries.turn(request.scope["actor"].id):
+            async with self.feed.lanes.queries.turn(request.scope["actor"].key):
                 result = await self.schema.execute(
                     asked.query,
                     variable_values=asked.variables,
@@ -143,7 +143,7 @@ class Endpoint(GraphQL[None, None]):
             context_value=context,
             allowed_operation_types=allowed,
         )
-        lanes, account = self.feed.lanes, request.scope["actor"].id
+        lanes, account = self.feed.lanes, request.scope["actor"].key
         places = [lanes.streams.turn(account)]
         if not is_subscription(asked.query, asked.operation_name):
             places.append(lanes.queries.turn(account))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from uuid import UUID
 
 import orjson
 from starlette.types import Scope
@@ -22,6 +21,7 @@ from tournee.api.documents import is_subscription
 from tournee.api.errors import overloaded
 from tournee.api.limits import MOST_CHARACTERS
 from tournee.auth.tokens import TokenRefused
+from tournee.kernel.actor import AccountKey
 from tournee.kernel.lanes import Lanes, Overloaded, Turn
 from tournee.kernel.tail import Tail
 
@@ -88,7 +88,7 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             scope = self.websocket.ws.scope  # type: ignore[attr-defined]
             try:
                 check = await self._sign_in(scope, token_in(message.get("payload")))
-                await self._take_place(scope["actor"].id)
+                await self._take_place(scope["actor"].key)
             except TokenRefused as refusal:
                 await self._turn_away(refusal)
                 return
@@ -107,8 +107,8 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             raise TokenRefused("UNAUTHENTICATED", "Sign in and send the access token.")
         return token_check(scope, self.view.feed.tail, token)  # type: ignore[attr-defined]
 
-    async def _take_place(self, account_id: UUID) -> None:
-        place = self._lanes.streams.turn(account_id)
+    async def _take_place(self, account: AccountKey) -> None:
+        place = self._lanes.streams.turn(account)
         await place.__aenter__()
         self.place = place
 
@@ -123,7 +123,7 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             await super().run_operation(operation)
             return
         try:
-            async with self._lanes.queries.turn(self.context.actor.id):
+            async with self._lanes.queries.turn(self.context.actor.key):
                 await super().run_operation(operation)
         except Overloaded as cause:
             await operation.send_initial_errors([overloaded(cause)])

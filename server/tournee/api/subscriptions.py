@@ -93,7 +93,7 @@ async def _office(context: Context, place: Cursor) -> tuple[Sequence[Seen], Curs
     if await _is_quiet(context, place):
         return (), place, False
     async with (
-        context.feed.lanes.queries.turn(actor.id),
+        context.feed.lanes.queries.turn(actor.key),
         context.kernel.database.reading(actor.organisation_id) as session,
     ):
         head = (

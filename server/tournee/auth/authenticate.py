@@ -8,26 +8,29 @@ from uuid import UUID
 
 from tournee.auth.standings import Standing, Standings
 from tournee.auth.tokens import Tokens, Verified
-from tournee.kernel.actor import Actor
+from tournee.kernel.actor import AccountKey, Actor
 from tournee.kernel.database import Database, now
 from tournee.kernel.tail import Recent
 
 _MOST = 20_000
+_MOST_ORGANISATIONS = 10_000
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
-# Account, device, and the role that the token says.
-_Key = tuple[UUID, UUID | None, str]
+# Organisation and account, device, role and session as the token names them. Accounts and devices get their
+# ids from clients, so an id alone may be that of another organisation's as well.
+_Key = tuple[AccountKey, UUID | None, str, UUID | None]
 
 
 class Authenticator:
     """Tokens to actors; remembers what it verified, and for a few seconds how the account stands.
 
-    A token outlives the disabling of its account, a change of its role and the revoking of its
-    device by up to its fifteen minutes. For a stolen device that is long, and asking the database
-    at each request would cost a fast read a good part of its time: so each process asks once every
-    `believed_seconds` for each account that is active.
+    A token outlives the disabling of its account, a change of its role, the revoking of its device and
+    the end of its session by up to its fifteen minutes. For a stolen device that is long, and asking the
+    database at each request would cost a fast read a good part of its time: so each process asks once
+    every `believed_seconds` for each account that is active, and anew as soon as it hears that accounts
+    or devices of the organisation have changed.
     """
 
     def __init__(self, database: Database, tokens: Tokens, believed_seconds: float = 5.0) -> None:
@@ -36,18 +39,19 @@ class Authenticator:
         self.believed_seconds = believed_seconds
         self._verified: dict[str, Verified] = {}
         self._known: dict[_Key, Standing] = {}
+        self._changed_at: dict[UUID, float] = {}
         self._standings = Standings(database)
 
     async def authenticate(self, token: str) -> Actor:
-        """The actor the token speaks for; TokenRefused where it lets nobody in."""
+        """Return the actor the token speaks for; raise TokenRefused where it lets nobody in."""
         return (await self.verify(token)).actor
 
     async def verify(self, token: str) -> Verified:
-        """The same, and until when the token is good."""
+        """Return the actor and until when the token is good."""
         verified = self._verify(token)
         actor = verified.actor
         standing = self._known.get(_key(actor))
-        if standing is None or standing.asked_at + self.believed_seconds < time.monotonic():
+        if standing is None or not self._is_believed(standing, actor):
             standing = await self._ask(actor)
         standing.require()
         return verified
@@ -70,26 +74,37 @@ class Authenticator:
             standing.seq = max(standing.seq, recent.head.seq)
         standing.require()
 
+    def ask_anew(self, organisation_id: UUID) -> None:
+        """Believe nothing about this organisation that was asked before now."""
+        self._changed_at.pop(organisation_id, None)
+        _remember(self._changed_at, organisation_id, time.monotonic(), _MOST_ORGANISATIONS)
+
+    def _is_believed(self, standing: Standing, actor: Actor) -> bool:
+        """Return whether the standing still counts. A refusal never does: what it is for may be mended."""
+        oldest = time.monotonic() - self.believed_seconds
+        changed_at = self._changed_at.get(actor.organisation_id, oldest)
+        return standing.refusal is None and standing.asked_at > max(oldest, changed_at)
+
     def _verify(self, token: str) -> Verified:
         verified = self._verified.get(token)
         if verified is None or verified.expires_at <= now().timestamp():
             self._verified.pop(token, None)
             verified = self.tokens.verify(token)
-            _remember(self._verified, token, verified)
+            _remember(self._verified, token, verified, _MOST)
         return verified
 
     async def _ask(self, actor: Actor) -> Standing:
         standing = await self._standings.now(actor)
-        _remember(self._known, _key(actor), standing)
+        _remember(self._known, _key(actor), standing, _MOST)
         return standing
 
 
 def _key(actor: Actor) -> _Key:
-    return actor.id, actor.device_id, actor.role
+    return actor.key, actor.device_id, actor.role, actor.session_id
 
 
-def _remember(known: dict[KeyT, ValueT], key: KeyT, value: ValueT) -> None:
-    """Keep it; whatever has been there longest makes room."""
-    if len(known) >= _MOST:
+def _remember(known: dict[KeyT, ValueT], key: KeyT, value: ValueT, most: int) -> None:
+    """Keep it; what has been there longest makes room."""
+    if key not in known and len(known) >= most:
         del known[next(iter(known))]
     known[key] = value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, true, update
+from sqlalchemy import ColumnElement, false, not_, or_, select, update
 
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.passwords import LONGEST, is_password, new_password
@@ -77,14 +77,12 @@ class ChangePassword:
 
 @command(Scope.ACCOUNT_SELF)
 async def change_password(tx: Transaction, actor: Actor, do: ChangePassword) -> Account:
-    """Change your own password; every other device must sign in again, and every browser."""
+    """Change your own password; every other session ends and must sign in again."""
     account = await _own_account(tx)
     if not await is_password(do.current_password, account.password_hash):
         raise Invalid("This is not your present password.", "currentPassword")
     account.set_password(await new_password(do.new_password, "newPassword"), now())
-    # Sessions without a device cannot be told apart: one of them may be a thief's.
-    others = true() if actor.device_id is None else RefreshToken.device_id.is_distinct_from(actor.device_id)
-    await _end_sessions(tx, RefreshToken.account_id == account.id, others)
+    await _end_sessions(tx, RefreshToken.account_id == account.id, not_(_here(actor)))
     return account
 
 
@@ -186,10 +184,10 @@ class SignOut:
 
 @command(Scope.ACCOUNT_SELF)
 async def sign_out(tx: Transaction, actor: Actor, do: SignOut) -> Account:
-    """End your session on this device, or everywhere; what is signed in now runs out in minutes."""
+    """End your session on this device, or everywhere; access tokens of it end within seconds."""
     account = await _own_account(tx)
-    here = RefreshToken.device_id.is_not_distinct_from(actor.device_id)
-    await _end_sessions(tx, RefreshToken.account_id == account.id, *(() if do.everywhere else (here,)))
+    here = () if do.everywhere else (_here(actor),)
+    await _end_sessions(tx, RefreshToken.account_id == account.id, *here)
     return account
 
 
@@ -198,6 +196,14 @@ async def _own_account(tx: Transaction) -> Account:
     if not found:
         raise NotFound("There is no such Account.")
     return found[0]
+
+
+def _here(actor: Actor) -> ColumnElement[bool]:
+    """The actor's own session. Without a device, only its id tells it from a thief's."""
+    return or_(
+        false() if actor.session_id is None else RefreshToken.family_id == actor.session_id,
+        false() if actor.device_id is None else RefreshToken.device_id.is_not_distinct_from(actor.device_id),
+    )
 
 
 async def _end_sessions(tx: Transaction, *which: ColumnElement[bool]) -> None:

@@ -59,6 +59,7 @@ class Account(Entity):
     __tablename__ = "account"
     __table_args__ = (UniqueConstraint("email"),)
     reads = Scope.ACCOUNTS_READ
+    admits = True
     decider = Role.MANAGER
 
     email: Mapped[str] = column(200, description="Unique on this server; kept in lower case.")
@@ -104,6 +105,7 @@ class Device(Entity):
 
     __tablename__ = "device"
     reads = Scope.DEVICES_READ
+    admits = True
     decider = Role.MANAGER
 
     account_id: Mapped[UUID] = reference("account", merge=Merge.SERVER_ONLY)
@@ -172,7 +174,7 @@ async def _touched(_session: AsyncSession, _organisation_id: UUID, entries: Sequ
         entry.row.id
         for entry in entries
         if isinstance(entry.row, Account)
-        and (entry.before is None or entry.after.keys() & {"status", "role", "deleted"})
+        and (entry.before is None or entry.after.keys() & {"status", "role"})
     }
 
 
@@ -186,7 +188,6 @@ async def _held(
             Account.id.in_(accounts),
             Account.status == AccountStatus.ACTIVE,
             Account.role.not_in(OFFICE),
-            Account.deleted.is_(False),
         )
     )
     return {(id, scope) for id in found for scope in (id, organisation_id)}

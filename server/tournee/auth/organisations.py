@@ -35,9 +35,15 @@ async def organisation_exists(database: Database, id: UUID) -> bool:
         return await session.scalar(select(Organisation.id).where(Organisation.id == id)) is not None
 
 
-def actor_of(organisation_id: UUID, account_id: UUID, role: Role, device_id: UUID | None = None) -> Actor:
+def actor_of(
+    organisation_id: UUID,
+    account_id: UUID,
+    role: Role,
+    device_id: UUID | None = None,
+    session_id: UUID | None = None,
+) -> Actor:
     """An account as its role makes it."""
-    return Actor(account_id, organisation_id, role, SCOPES[role], role in OFFICE, device_id)
+    return Actor(account_id, organisation_id, role, SCOPES[role], role in OFFICE, device_id, session_id)
 
 
 # What writes without an account, by the name under which its id is made.

@@ -17,7 +17,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -61,14 +60,6 @@ class Grant:
     refresh_token: str
 
 
-@dataclass(frozen=True)
-class _Family:
-    """Whose refresh tokens these are."""
-
-    id: UUID
-    actor: Actor
-
-
 class Sessions:
     """Gives tokens for a password and for a refresh token."""
 
@@ -82,43 +73,43 @@ class Sessions:
         known = account if account is not None and account.status is AccountStatus.ACTIVE else None
         if not await is_password(password, known.password_hash if known else None) or known is None:
             raise GrantRefused(_WRONG)
-        actor = actor_of(known.organisation_id, known.id, known.role, device.id if device else None)
-        family = _Family(new_id(), actor)
+        family = new_id()
+        actor = actor_of(known.organisation_id, known.id, known.role, device.id if device else None, family)
         if device is None:
             async with self.kernel.database.writing(actor.organisation_id) as session:
-                refresh = await self._add(session, family)
+                refresh = await self._add(session, actor)
                 await session.commit()
         else:
-            refresh = await self._enrol(device, family)
+            refresh = await self._enrol(device, actor)
         return Grant(self.tokens.issue(actor), refresh)
 
     async def _account(self, email: str) -> Account | None:
         async with self.kernel.database.reading(ACROSS) as session:
             found: Account | None = await session.scalar(
-                select(Account).where(Account.email == email.strip().lower(), Account.deleted.is_(False))
+                select(Account).where(Account.email == email.strip().lower())
             )
         return found if found is not None and self.tokens.admits(found.organisation_id) else None
 
-    async def _enrol(self, device: EnrolDevice, family: _Family) -> str:
+    async def _enrol(self, device: EnrolDevice, actor: Actor) -> str:
         given: list[str] = []
 
         async def work(tx: Transaction) -> Device:
-            given[:] = [await self._add(tx.session, family)]
+            given[:] = [await self._add(tx.session, actor)]
             operation = Operation(enrol_device.name, now(), device_id=device.id)
             return await enrol_device.run(tx, device, operation)
 
         try:
-            await self.kernel.transact(family.actor, work)
+            await self.kernel.transact(actor, work)
         except Blocked as refusal:
-            raise await self._farewell(family, refusal) from None
+            raise await self._farewell(actor, refusal) from None
         except Refused as refusal:
             raise GrantRefused(refusal.message, "DEVICE_MISMATCH") from None
         return given[0]
 
-    async def _farewell(self, family: _Family, refusal: Blocked) -> GrantRefused:
+    async def _farewell(self, actor: Actor, refusal: Blocked) -> GrantRefused:
         """Who signed out and signs in on a revoked device gets a token for what is left to do there."""
-        async with self.kernel.database.writing(family.actor.organisation_id) as session:
-            token = await self._add(session, family)
+        async with self.kernel.database.writing(actor.organisation_id) as session:
+            token = await self._add(session, actor)
             await session.commit()
         device = await recognise(self.kernel.database, self.tokens, token)
         surrender = device is not None and device.surrender
@@ -166,13 +157,12 @@ class Sessions:
             raise GrantRefused(_UNUSABLE)
         if token.used_at is not None:
             await _replace_successor(session, token)
-        family = _Family(token.family_id, actor)
-        refresh = await self._add(session, family)
+        refresh = await self._add(session, actor)
         token.used_at = now()
         token.successor = hashed(refresh)
         await session.execute(
             delete(RefreshToken)
-            .where(RefreshToken.family_id == family.id, RefreshToken.used_at < now() - _REMEMBERED)
+            .where(RefreshToken.family_id == token.family_id, RefreshToken.used_at < now() - _REMEMBERED)
             .execution_options(synchronize_session=False)
         )
         return actor, refresh
@@ -187,7 +177,7 @@ class Sessions:
             .where(Account.organisation_id == token.organisation_id, Account.id == token.account_id)
             .with_for_update(read=True)
         )
-        if account is None or account.deleted or account.status is not AccountStatus.ACTIVE:
+        if account is None or account.status is not AccountStatus.ACTIVE:
             raise GrantRefused(_UNUSABLE)
         if token.device_id is not None:
             device = await session.scalar(
@@ -197,18 +187,19 @@ class Sessions:
             )
             if device is None or device.status is not DeviceStatus.ENROLLED:
                 raise GrantRefused(_UNUSABLE)
-        return actor_of(account.organisation_id, account.id, account.role, token.device_id)
+        return actor_of(account.organisation_id, account.id, account.role, token.device_id, token.family_id)
 
-    async def _add(self, session: AsyncSession, family: _Family) -> str:
+    async def _add(self, session: AsyncSession, actor: Actor) -> str:
+        """Store a new refresh token of the actor's session."""
         token = secrets.token_urlsafe(32)
         at = now()
         await session.execute(
             insert(RefreshToken).values(
                 hash=hashed(token),
-                family_id=family.id,
-                organisation_id=family.actor.organisation_id,
-                account_id=family.actor.id,
-                device_id=family.actor.device_id,
+                family_id=actor.session_id,
+                organisation_id=actor.organisation_id,
+                account_id=actor.id,
+                device_id=actor.device_id,
                 issued_at=at,
                 expires_at=at + timedelta(days=self.tokens.settings.refresh_token_days),
             )

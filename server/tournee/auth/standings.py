@@ -11,8 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus
+from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus, RefreshToken
 from tournee.auth.revoked import orders
+from tournee.auth.roles import Role
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database
@@ -27,7 +28,7 @@ _AT_ONCE = 500
 
 @dataclass
 class Standing:
-    """What the database said of an account and its device, when, and as of which head."""
+    """What the database said of an account, its device and its session, as of when and of which head."""
 
     refusal: Refusal | None
     asked_at: float
@@ -36,9 +37,7 @@ class Standing:
 
     def require(self) -> None:
         """Raise TokenRefused where it lets nobody in."""
-        if self.refusal is not None:
-            code, message, details = self.refusal
-            raise TokenRefused(code, message, **details)
+        _raise(self.refusal)
 
 
 Waiting = list[tuple[Actor, asyncio.Future[Standing]]]
@@ -63,7 +62,9 @@ class Standings:
 
     async def _ask(self) -> None:
         while self._waiting:
-            organisation_id, waiting = self._waiting.popitem()
+            # In turn: a crowd of one organisation keeps no other waiting.
+            organisation_id = next(iter(self._waiting))
+            waiting = self._waiting.pop(organisation_id)
             if len(waiting) > _AT_ONCE:
                 self._waiting[organisation_id] = waiting[_AT_ONCE:]
             await self._answer(organisation_id, waiting[:_AT_ONCE])
@@ -83,36 +84,76 @@ class Standings:
     async def _read(self, organisation_id: UUID, actors: Sequence[Actor]) -> list[Standing]:
         own = Account.organisation_id == organisation_id
         accounts = select(Account.id, Account.status, Account.role).where(
-            own, Account.id.in_({actor.id for actor in actors}), Account.deleted.is_(False)
+            own, Account.id.in_({actor.id for actor in actors})
         )
         named = {actor.device_id for actor in actors if actor.device_id is not None}
         devices = select(Device.id, Device.status, Device.surrender).where(
             Device.organisation_id == organisation_id, Device.id.in_(named)
         )
+        sessions = {actor.session_id for actor in actors if actor.session_id is not None}
+        ended = select(RefreshToken.family_id).where(
+            RefreshToken.organisation_id == organisation_id,
+            RefreshToken.family_id.in_(sessions),
+            # A family has one token that was not used, and ends with it.
+            RefreshToken.used_at.is_(None),
+            RefreshToken.revoked_at.is_not(None),
+        )
         heads = select(Head.epoch, Head.seq).where(Head.organisation_id == organisation_id)
+        asked_at = time.monotonic()
         async with self._database.reading(organisation_id) as session:
             head = (await session.execute(heads)).one_or_none()
             account = {row[0]: row for row in await session.execute(accounts)}
             device: dict[UUID | None, Any] = {row[0]: row for row in await session.execute(devices)}
-        asked_at = time.monotonic()
+            over = set(await session.scalars(ended)) if sessions else set()
         epoch, seq = head or (None, 0)
         return [
             Standing(
-                _refusal(actor, account.get(actor.id), device.get(actor.device_id)), asked_at, epoch, seq
+                _refusal(
+                    actor,
+                    account.get(actor.id),
+                    device.get(actor.device_id),
+                    has_ended=actor.session_id in over,
+                ),
+                asked_at,
+                epoch,
+                seq,
             )
             for actor in actors
         ]
 
 
-def _refusal(actor: Actor, account: Any, device: Any) -> Refusal | None:
+def require_account(actor: Actor, status: AccountStatus | None, role: Role | None) -> None:
+    """Raise TokenRefused where a row that was just read says that the account may not act so any more.
+
+    None: there is no such row. Accounts are never removed, and what has no account never signed in.
+    """
+    if status is not None:
+        _raise(_of_account(actor, status, role))
+
+
+def _raise(refusal: Refusal | None) -> None:
+    if refusal is not None:
+        code, message, details = refusal
+        raise TokenRefused(code, message, **details)
+
+
+def _of_account(actor: Actor, status: AccountStatus, role: Role | None) -> Refusal | None:
+    if status is not AccountStatus.ACTIVE:
+        return ("UNAUTHENTICATED", "This account is disabled.", {})
+    if role != actor.role:
+        return ("TOKEN_EXPIRED", "The role of this account has changed; renew the token.", {})
+    return None
+
+
+def _refusal(actor: Actor, account: Any, device: Any, *, has_ended: bool) -> Refusal | None:
     """The device first: one that was revoked must erase its copy, whatever became of its account."""
     if account is not None and actor.device_id is not None:
         status = None if device is None else device[1]
         if status is not DeviceStatus.ENROLLED:
             surrender = status is DeviceStatus.REVOKED and device[2]
             return ("DEVICE_REVOKED", "This device was revoked; erase its copy.", orders(surrender))
-    if account is None or account[1] is not AccountStatus.ACTIVE:
-        return ("UNAUTHENTICATED", "This account may not come in.", {})
-    if account[2] != actor.role:
-        return ("TOKEN_EXPIRED", "The role of this account has changed; renew the token.", {})
-    return None
+    if account is None:
+        return ("UNAUTHENTICATED", "There is no such account.", {})
+    if account[1] is AccountStatus.ACTIVE and has_ended:
+        return ("UNAUTHENTICATED", "This session has ended; sign in again.", {})
+    return _of_account(actor, account[1], account[2])

@@ -67,6 +67,8 @@ class Tokens:
         }
         if actor.device_id is not None:
             claims["device"] = str(actor.device_id)
+        if actor.session_id is not None:
+            claims["sid"] = str(actor.session_id)
         return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.id, "typ": TYPE})
 
     def verify(self, token: str) -> Verified:
@@ -94,11 +96,18 @@ class Tokens:
             issuer=self.settings.issuer,
             options={"require": _REQUIRED, "strict_aud": True},
         )
-        device = claims.get("device")
         actor = actor_of(
-            UUID(claims["org"]), UUID(claims["sub"]), Role(claims["role"]), UUID(device) if device else None
+            UUID(claims["org"]),
+            UUID(claims["sub"]),
+            Role(claims["role"]),
+            _optional(claims.get("device")),
+            _optional(claims.get("sid")),
         )
         if not self.admits(actor.organisation_id):
             raise ValueError("of the demo")
         # By way of a date, which refuses a number that is no time.
         return Verified(actor, datetime.fromtimestamp(claims["exp"], UTC).timestamp())
+
+
+def _optional(id: str | None) -> UUID | None:
+    return UUID(id) if id else None

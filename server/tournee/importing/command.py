@@ -154,7 +154,7 @@ async def find_actor(database: Database, options: Options) -> Actor:
     """Who imports: the account named, or the organisation's first manager, or the import itself."""
     organisation_id = await _organisation(database, options)
     own = Account.organisation_id == organisation_id
-    active = select(Account).where(own, Account.status == AccountStatus.ACTIVE, Account.deleted.is_(False))
+    active = select(Account).where(own, Account.status == AccountStatus.ACTIVE)
     if options.account is not None:
         wanted = active.where(Account.email == options.account.strip().lower())
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 from uuid import UUID
 
 from tournee.kernel.errors import Forbidden
@@ -42,12 +43,17 @@ class Scope(StrEnum):
     WORK_WRITE = "work:write"
 
 
+# Organisation and account.
+AccountKey: TypeAlias = tuple[UUID, UUID]
+
+
 @dataclass(frozen=True)
 class Actor:
     """An account as its token describes it.
 
     `sees_all` is true for office roles, which see their whole organisation; everybody else sees
-    the records in the scopes they are a member of.
+    the records in the scopes they are a member of. `session_id` names the sign-in that the token
+    comes from, where it comes from one.
     """
 
     id: UUID
@@ -56,6 +62,12 @@ class Actor:
     scopes: frozenset[Scope]
     sees_all: bool
     device_id: UUID | None = None
+    session_id: UUID | None = None
+
+    @property
+    def key(self) -> AccountKey:
+        """The account as memory names it: ids are made by clients, and two organisations may use the same."""
+        return self.organisation_id, self.id
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes

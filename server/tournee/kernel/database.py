@@ -100,6 +100,8 @@ class Entity(Base):
     # Named by everybody's work and not changed by it: naming such a row locks nothing.
     shared: ClassVar[bool] = False
     decider: ClassVar[str] = "DISPATCHER"
+    # A change of such a row may let somebody in or shut them out.
+    admits: ClassVar[bool] = False
     # Given at the commit.
     numbers: ClassVar[Numbers | None] = None
 
@@ -180,8 +182,9 @@ class Database:
         # Two pools, so that whoever writes never waits for those who read.
         self.engine = open_sqlite(url, cache_megabytes) if self.is_sqlite else open_postgresql(url, pool_size)
         self._writes = self.engine if self.is_sqlite else open_postgresql(url, pool_size)
-        # Told of every commit made through this object, as (organisation, seq).
-        self.listeners: list[Callable[[UUID, int], None]] = []
+        # Called after every commit made through this object with the organisation, its new seq, and
+        # whether it changed who may come in.
+        self.listeners: list[Callable[[UUID, int, bool], None]] = []
         # SQLite has one writer; queueing here is fair, its busy handler is not.
         self._turn = asyncio.Lock() if self.is_sqlite else None
 
@@ -244,9 +247,10 @@ class Database:
         parsed = make_url(self.url)
         return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=False)
 
-    def announce(self, organisation_id: UUID, seq: int) -> None:
+    def announce(self, organisation_id: UUID, seq: int, admits: bool = False) -> None:
+        """Call the listeners; `admits`: the commit changed who may come in."""
         for listener in self.listeners:
-            listener(organisation_id, seq)
+            listener(organisation_id, seq, admits)
 
     async def close(self) -> None:
         await self.engine.dispose()

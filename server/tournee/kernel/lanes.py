@@ -13,7 +13,8 @@ import random
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from uuid import UUID
+
+from tournee.kernel.actor import AccountKey
 
 # However many came before.
 _LONGEST_SECONDS = 300.0
@@ -50,7 +51,7 @@ class Lane:
         self.back_after = back_after
         self._free = running
         self._line: deque[asyncio.Future[None]] = deque()
-        self._held: dict[UUID, int] = {}
+        self._held: dict[AccountKey, int] = {}
         # Seconds from the end of one turn to that of the next, when somebody stands in line; what is
         # given is a guess until then.
         self._pace = pace
@@ -58,8 +59,8 @@ class Lane:
         # Until when the turns to come are spoken for by those who were told to come back.
         self._spoken_for = 0.0
 
-    def turn(self, who: UUID | None) -> Turn:
-        """`async with lane.turn(account): …`; raises Overloaded."""
+    def turn(self, who: AccountKey | None) -> Turn:
+        """`async with lane.turn(actor.key): …`; raises Overloaded."""
         return Turn(self, who)
 
     def overloaded(self, greedy: bool = False) -> Overloaded:
@@ -73,13 +74,13 @@ class Lane:
         self._spoken_for = min(max(self._spoken_for, at) + self._pace, latest)
         return self._spoken_for - at
 
-    def count(self, who: UUID) -> None:
+    def count(self, who: AccountKey) -> None:
         held = self._held.get(who, 0)
         if held >= self.each:
             raise self.overloaded(greedy=True)
         self._held[who] = held + 1
 
-    def discount(self, who: UUID) -> None:
+    def discount(self, who: AccountKey) -> None:
         self._held[who] -= 1
         if not self._held[who]:
             del self._held[who]
@@ -133,7 +134,7 @@ class Lane:
 class Turn:
     """One turn in a lane."""
 
-    def __init__(self, lane: Lane, who: UUID | None) -> None:
+    def __init__(self, lane: Lane, who: AccountKey | None) -> None:
         self._lane = lane
         self._who = who
 

@@ -26,6 +26,9 @@ _RECORD: Any = Record.__table__
 _EDGE: Any = Edge.__table__
 _PORTION = 250
 
+# Channels of PostgreSQL on which other processes hear of a commit, and of one that changes who may come in.
+CHANGES, ADMISSIONS = "tournee", "tournee_admissions"
+
 
 @dataclass
 class _Written:
@@ -84,8 +87,9 @@ async def publish(tx: Transaction, behind: Behind) -> int:
         await _write_records(tx, rows[start : start + _PORTION], behind)
     await behind.send(_write_members(tx, last))
     if not tx.database.is_sqlite:
-        told = {"message": f"{tx.organisation_id}:{last}"}
-        await behind.send(tx.session.execute(text("SELECT pg_notify('tournee', :message)"), told))
+        await behind.send(_notify(tx, CHANGES, f"{tx.organisation_id}:{last}"))
+        if any(one.row.admits for one in rows):
+            await behind.send(_notify(tx, ADMISSIONS, str(tx.organisation_id)))
     return last
 
 
@@ -101,6 +105,11 @@ _TAKE_HEAD = (
 async def _take_head(tx: Transaction) -> int:
     taken = {"of_organisation": tx.organisation_id, "changes": len(tx.entries)}
     return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())
+
+
+async def _notify(tx: Transaction, channel: str, message: str) -> None:
+    told = {"channel": channel, "message": message}
+    await tx.session.execute(text("SELECT pg_notify(:channel, :message)"), told)
 
 
 def _rows(entries: Iterable[Entry]) -> list[_Written]:

@@ -26,6 +26,7 @@ from tournee.kernel.log import Edge, Head, Member, Record
 MOST_RECORDS = 1_000
 MOST_MOVES = 50_000
 _MOST_ORGANISATIONS = 100
+_MOST_MADE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,18 @@ class Recent:
         for account_id, own in later.moves.items():
             _append(self.moves.setdefault(account_id, {}), own)
         self.made.clear()
-        while len(self.records) > MOST_RECORDS or sum(map(len, self.moves.values())) > MOST_MOVES:
-            seqs = sorted(moved.seq for moved in self.records.values())
+        while len(self.records) > MOST_RECORDS or self._moves() > MOST_MOVES:
+            seqs = sorted([*(moved.seq for moved in self.records.values()), *self.regrouped.values()])
             self._forget(seqs[len(seqs) // 2])
+
+    def _moves(self) -> int:
+        return len(self.regrouped) + sum(map(len, self.moves.values()))
+
+    def keep(self, key: Any, made: Any) -> None:
+        """Keep what a reader made of this; readers choose the keys, so the oldest makes room."""
+        if len(self.made) >= _MOST_MADE:
+            del self.made[next(iter(self.made))]
+        self.made[key] = made
 
     def _forget(self, seq: int) -> None:
         """What happened up to there."""
@@ -143,7 +153,12 @@ class Tail:
         if reading is None or reading.done():
             reading = asyncio.get_running_loop().create_task(self._advance(organisation_id))
             self._reading[organisation_id] = reading
+            reading.add_done_callback(lambda done: self._read_through(organisation_id, done))
         return reading
+
+    def _read_through(self, organisation_id: UUID, done: asyncio.Task[None]) -> None:
+        if self._reading.get(organisation_id) is done:
+            del self._reading[organisation_id]
 
     async def _advance(self, organisation_id: UUID) -> None:
         known = self._recent.get(organisation_id)
@@ -200,6 +215,9 @@ async def _read(session: AsyncSession, organisation_id: UUID, after: int, head: 
     grouped = select(Member.account_id, func.max(func.coalesce(Member.to_seq, Member.from_seq))).where(
         Member.organisation_id == organisation_id, or_(Member.from_seq > after, Member.to_seq > after)
     )
-    for account_id, seq in await session.execute(grouped.group_by(Member.account_id)):
+    regrouped = (await session.execute(grouped.group_by(Member.account_id).limit(MOST_MOVES + 1))).all()
+    if len(rows) + len(regrouped) > MOST_MOVES:
+        return None
+    for account_id, seq in regrouped:
         found.regrouped[account_id] = seq
     return found

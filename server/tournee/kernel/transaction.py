@@ -278,7 +278,7 @@ class Transaction(Finding):
         self.before_commit = self.meanwhile = None
         await self.session.commit()
         if last is not None:
-            self.database.announce(self.organisation_id, last)
+            self.database.announce(self.organisation_id, last, any(row.admits for row in self.documents))
         return last
 
     # -- savepoints ------------------------------------------------------------------------------

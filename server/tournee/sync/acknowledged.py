@@ -7,20 +7,25 @@ What is lost with a process is only how far the list of devices says they are.
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import case, func, or_
+from sqlalchemy import bindparam, case, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
+from tournee.auth.models import Device
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database, now
 from tournee.sync.models import DeviceState
 from tournee.sync.report import NOTHING_SAID, Report
 
 _EVERY_SECONDS = 5.0
+# Noted between two writes at most; what comes beyond is not written down.
+_MOST_DEVICES = 20_000
 
 
 class Acknowledged:
@@ -29,14 +34,16 @@ class Acknowledged:
     def __init__(self, database: Database) -> None:
         self._database = database
         # By organisation and device.
-        self._noted: dict[UUID, dict[UUID, dict[str, Any]]] = {}
+        self._noted: dict[tuple[UUID, UUID], dict[str, Any]] = {}
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, actor: Actor, device_id: UUID, seq: int | None, report: Report = NOTHING_SAID) -> None:
-        """`seq` is None where it came without a cursor of the feed."""
-        noted = self._noted.setdefault(actor.organisation_id, {})
-        before = noted.get(device_id, {})
-        noted[device_id] = {
+        """Note what a device said; `seq` is None where it came without a cursor of the feed."""
+        key = actor.organisation_id, device_id
+        if key not in self._noted and len(self._noted) >= _MOST_DEVICES:
+            return
+        before = self._noted.get(key, {})
+        self._noted[key] = {
             **before,
             "organisation_id": actor.organisation_id,
             "device_id": device_id,
@@ -59,12 +66,12 @@ class Acknowledged:
     async def write(self) -> None:
         """Write down what was noted."""
         noted, self._noted = self._noted, {}
-        for organisation_id, devices in noted.items():
+        # In one order everywhere: two processes must not wait for each other.
+        for organisation_id, keys in groupby(sorted(noted), itemgetter(0)):
             async with self._database.writing(organisation_id) as session:
                 connection = await session.connection()
                 note = _ON_SQLITE if self._database.is_sqlite else _ON_POSTGRESQL
-                # In one order everywhere: two processes must not wait for each other.
-                await connection.execute(note, [devices[id] for id in sorted(devices)])
+                await connection.execute(note, [noted[key] for key in keys])
                 await session.commit()
 
     async def close(self) -> None:
@@ -75,8 +82,17 @@ class Acknowledged:
 
 
 def _note(insert: Any) -> Any:
-    """A device that never pushed has no row yet; what it does not say stays as it was."""
-    new = insert(DeviceState)
+    """Write what is known of a device; what it does not say stays as it was.
+
+    Only of one that is enrolled or that pushed before: anybody can name a device, and a row that is here
+    stays.
+    """
+    given_names = [one.name for one in DeviceState.__table__.c if one.name not in _LEFT_ALONE]
+    columns = [DeviceState.__table__.c[name] for name in given_names]
+    values = select(*(bindparam(one.name, type_=one.type) for one in columns))
+    new = insert(DeviceState).from_select(
+        given_names, values.where(or_(_is(Device.id), _is(DeviceState.device_id)))
+    )
     given, known = new.excluded, DeviceState.__table__.c
     kept = {name: func.coalesce(given[name], known[name]) for name in ("app", "schema", "clock_skew_ms")}
     oldest = case((given.queue_length.is_(None), known.queue_oldest_at), else_=given.queue_oldest_at)
@@ -91,6 +107,19 @@ def _note(insert: Any) -> Any:
             **kept,
         },
         where=known.account_id == given.account_id,
+    )
+
+
+# Only a push changes them.
+_LEFT_ALONE = ("next_number", "last_number", "used_numbers")
+
+
+def _is(device_id: Any) -> Any:
+    """Whether there is a row of the device that is being noted."""
+    table = device_id.class_
+    here = bindparam("organisation_id", type_=table.organisation_id.type)
+    return exists().where(
+        table.organisation_id == here, device_id == bindparam("device_id", type_=device_id.type)
     )
 
 

@@ -74,7 +74,7 @@ class Checking:
         except ResyncNeeded:
             cursor = None
         async with (
-            self.feed.lanes.snapshots.turn(actor.id),
+            self.feed.lanes.snapshots.turn(actor.key),
             self.feed.database.reading(actor.organisation_id) as session,
         ):
             yield Copy(session, actor, self.feed.readable(actor), scope), cursor

@@ -11,8 +11,9 @@ import orjson
 from sqlalchemy import Uuid, and_, bindparam, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.auth.models import Device, DeviceStatus
+from tournee.auth.models import Account, Device, DeviceStatus
 from tournee.auth.revoked import orders
+from tournee.auth.standings import require_account
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import now
 from tournee.kernel.errors import Refused
@@ -88,16 +89,20 @@ class LockedDevice:
 
 
 async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app: str | None) -> LockedDevice:
-    """The device's own row, locked: two pushes of one device follow each other."""
-    of = {"of_organisation": actor.organisation_id, "of_device": device_id}
+    """Lock and return the device's own row: two pushes of one device follow each other.
+
+    Its account is read with it: who was disabled a moment ago writes nothing.
+    """
+    of = {"of_organisation": actor.organisation_id, "of_device": device_id, "of_account": actor.id}
     row: Any = (await session.execute(_LOCKED, of)).one_or_none()
     if row is None:
         await check_device(session, actor, device_id)
         first = {"organisation_id": actor.organisation_id, "device_id": device_id, "account_id": actor.id}
         await session.execute(_FIRST, {**first, "last_seen_at": now()})
         row = (await session.execute(_LOCKED, of)).one()
-    account_id, next_number, last_number, used, seq, epoch, owner, status, surrender = row
+    account_id, next_number, last_number, used, seq, epoch, owner, status, surrender, *account = row
     _require(actor, device_id, owner, status, surrender)
+    require_account(actor, *account)
     if account_id != actor.id:
         raise DeviceMismatch
     numbers = frozenset(orjson.loads(used)) if used else frozenset[int]()
@@ -121,15 +126,18 @@ _OWN = and_(
     _STATE.c.device_id == bindparam("of_device"),
 )
 _ENROLLED = and_(Device.organisation_id == DeviceState.organisation_id, Device.id == DeviceState.device_id)
+_PUSHING = and_(Account.organisation_id == DeviceState.organisation_id, Account.id == bindparam("of_account"))
 _LOCKED = (
     select(
         *(DeviceState.account_id, DeviceState.next_number),
         *(DeviceState.last_number, DeviceState.used_numbers),
         *(Head.seq, Head.epoch),
         *(Device.account_id, Device.status, Device.surrender),
+        *(Account.status, Account.role),
     )
     .join(Head, Head.organisation_id == DeviceState.organisation_id)
     .outerjoin(Device, _ENROLLED)
+    .outerjoin(Account, _PUSHING)
     .where(_OWN)
     .with_for_update(of=DeviceState, key_share=True)
 )

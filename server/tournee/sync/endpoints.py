@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tournee.auth.middleware import surrender_token, unauthenticated
+from tournee.auth.middleware import refused, surrender_token, unauthenticated
 from tournee.auth.revoked import KnownDevice, recognise
-from tournee.auth.tokens import Tokens
+from tournee.auth.tokens import TokenRefused, Tokens
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
@@ -80,7 +80,7 @@ class Sync:
             raise DeviceMismatch
         if not device.surrender:
             raise DeviceRevoked
-        async with self.lanes.pushes.turn(device.actor.id):
+        async with self.lanes.pushes.turn(device.actor.key):
             async with self.kernel.database.reading(device.actor.organisation_id) as session:
                 epoch = await present_epoch(session, device.actor.organisation_id)
             if _epoch(body) not in (None, epoch):
@@ -94,7 +94,7 @@ class Sync:
         body = await _body(request)
         device_id, operations, app = _envelope(body)
         schema = _schema(body)
-        async with self.lanes.pushes.turn(actor.id):
+        async with self.lanes.pushes.turn(actor.key):
             epoch = _epoch(body)
             answer = await push(
                 self.kernel, self.commands, actor, device_id, operations, app, schema, epoch=epoch
@@ -152,6 +152,8 @@ async def _answered(answer: Awaitable[Response]) -> Response:
     except Refused as refusal:
         status = 403 if isinstance(refusal, DeviceRevoked | DeviceMismatch) else 400
         return _json(orjson.dumps(_error(refusal)).decode(), status)
+    except TokenRefused as refusal:
+        return refused(refusal)
 
 
 async def _body(request: Request) -> dict[str, Any]:

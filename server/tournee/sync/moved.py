@@ -123,9 +123,10 @@ def recent_page(
         return None
     # The office shares its pages.
     key = (cursor.seq, cursor.id, tuple(entities), limit)
-    if key not in recent.made:
-        recent.made[key] = _page(recent, _all_moved(recent, entities, cursor), limit)
-    page: Page = recent.made[key]
+    page: Page | None = recent.made.get(key)
+    if page is None:
+        page = _page(recent, _all_moved(recent, entities, cursor), limit)
+        recent.keep(key, page)
     return page
 
 
@@ -142,7 +143,8 @@ def _nothing(recent: Recent) -> Page:
     """What most are told at each move of the head, made once for all of them."""
     page: Page | None = recent.made.get(_NOTHING)
     if page is None:
-        page = recent.made[_NOTHING] = Page("", Cursor(recent.head.epoch, recent.head.seq), more=False)
+        page = Page("", Cursor(recent.head.epoch, recent.head.seq), more=False)
+        recent.keep(_NOTHING, page)
     return page
 
 

@@ -74,7 +74,7 @@ class Feed:
             if page is not None:
                 return page
         first = cursor is None or cursor.snapshot
-        async with (self.lanes.snapshots if first else self.lanes.pulls).turn(actor.id):
+        async with (self.lanes.snapshots if first else self.lanes.pulls).turn(actor.key):
             return await self._read(actor, cursor, limit)
 
     async def _read(self, actor: Actor, cursor: Cursor | None, limit: int) -> Page:

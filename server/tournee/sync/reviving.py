@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select, union_all
 
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.organisations import actor_of
+from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import GoesOn, Kernel
 from tournee.kernel.errors import Refused
@@ -117,7 +118,7 @@ async def _revive(
         try:
             answer = await push(kernel, commands, actor, actor.device_id, [], patience=patience, absent=True)
             made |= answer.made
-        except Refused as refusal:
+        except (Refused, TokenRefused) as refusal:
             structlog.get_logger().info("parked_work_stays", device=str(actor.device_id), code=refusal.code)
         except Exception:  # noqa: BLE001 - it waits on; whoever made its parent has nothing to do with it
             structlog.get_logger().exception("parked_work_failed", device=str(actor.device_id))
@@ -139,7 +140,7 @@ async def _whose(kernel: Kernel, organisation_id: UUID, waits: ColumnElement[boo
         .join(DeviceState, same_device)
         .join(Account, account)
         .where(ParkedOperation.organisation_id == organisation_id, waits)
-        .where(Account.status == AccountStatus.ACTIVE, Account.deleted.is_(False))
+        .where(Account.status == AccountStatus.ACTIVE)
         .distinct()
     )
     async with kernel.database.reading(organisation_id) as session:

@@ -56,7 +56,7 @@ class Stream:
         text = given.decode("latin-1") or query.get("cursor")
         device_id = device_of(query, actor)
         await self.door.enter(actor, device_id)
-        async with self.lane.turn(actor.id):
+        async with self.lane.turn(actor.key):
             await send(_START)
             gone = asyncio.ensure_future(_disconnected(receive))
             try:

@@ -16,16 +16,19 @@ import structlog
 
 from tournee.kernel.database import Database
 from tournee.kernel.heads import Heads
+from tournee.kernel.publishing import ADMISSIONS, CHANGES
 
-_CHANNEL = "tournee"
 _RECONNECT_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
+# Those heard of longest ago are forgotten; who waits for one of them learns of it by looking again.
+_MOST_ORGANISATIONS = 10_000
 
 
 class Wake:
     """Knows the newest seq heard of for each organisation and wakes who waits for a newer one.
 
     With `look`, one look at what happened comes first, so that a thousand who wake find it in memory.
+    `ask_anew` is called with each organisation in which accounts or devices changed.
     """
 
     def __init__(
@@ -33,30 +36,45 @@ class Wake:
         database: Database,
         heads: Heads | None = None,
         look: Callable[[UUID], Awaitable[object]] | None = None,
+        ask_anew: Callable[[UUID], None] | None = None,
     ) -> None:
         self._database = database
         self._heads = heads or Heads(database)
         self._look = look
+        self._ask_anew = ask_anew
         self._looking: dict[UUID, asyncio.Task[None]] = {}
         self._newest: dict[UUID, int] = {}
         self._waiting: dict[UUID, set[asyncio.Future[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.closing = asyncio.Event()
 
-    def heard(self, organisation_id: UUID, seq: int) -> None:
+    def heard(self, organisation_id: UUID, seq: int, admits: bool = False) -> None:
+        """Take note of a commit; `admits`: it changed who may come in."""
+        if admits:
+            self.heard_of_admissions(organisation_id)
         if seq > self._newest.get(organisation_id, 0):
-            self._newest[organisation_id] = seq
+            self._note(organisation_id, seq)
             if self._look is None or not self._waiting.get(organisation_id):
                 self._ring(organisation_id)
             elif organisation_id not in self._looking:
                 looking = self._look_and_ring(organisation_id, self._look)
                 self._looking[organisation_id] = asyncio.get_running_loop().create_task(looking)
 
+    def _note(self, organisation_id: UUID, seq: int) -> None:
+        self._newest.pop(organisation_id, None)
+        if len(self._newest) >= _MOST_ORGANISATIONS:
+            del self._newest[next(iter(self._newest))]
+        self._newest[organisation_id] = seq
+
+    def heard_of_admissions(self, organisation_id: UUID) -> None:
+        if self._ask_anew is not None:
+            self._ask_anew(organisation_id)
+
     async def _look_and_ring(self, organisation_id: UUID, look: Callable[[UUID], Awaitable[object]]) -> None:
         seq = -1
         try:
-            while seq < self._newest[organisation_id]:
-                seq = self._newest[organisation_id]
+            while seq < (newest := self._newest.get(organisation_id, seq)):
+                seq = newest
                 # Whoever is woken finds out for themselves that the database is gone.
                 with contextlib.suppress(Exception):
                     await look(organisation_id)
@@ -93,6 +111,8 @@ class Wake:
         finally:
             timer.cancel()
             waiting.discard(waiter)
+            if not waiting and self._waiting.get(organisation_id) is waiting:
+                del self._waiting[organisation_id]
             if gone is not None:
                 gone.remove_done_callback(leave)
         newest = self._newest.get(organisation_id, 0)
@@ -143,10 +163,13 @@ class Wake:
     async def _listen_once(self) -> None:
         url = self._database.plain_url
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            await connection.execute(f"LISTEN {_CHANNEL}")
+            await connection.execute(f"LISTEN {CHANGES}; LISTEN {ADMISSIONS}")
             async for notice in connection.notifies():
                 organisation, _, seq = notice.payload.partition(":")
-                self.heard(UUID(organisation), int(seq))
+                if notice.channel == ADMISSIONS:
+                    self.heard_of_admissions(UUID(organisation))
+                else:
+                    self.heard(UUID(organisation), int(seq))
 
 
 def _let_go(waiter: asyncio.Future[None]) -> None:

@@ -240,7 +240,6 @@ def _portal(organisation_id: UUID, accounts: Collection[UUID]) -> list[Select[*t
         Account.id.in_(accounts),
         Account.role == Role.CUSTOMER_PORTAL,
         Account.status == AccountStatus.ACTIVE,
-        Account.deleted.is_(False),
     )
     questions = [select(Account.id, Account.customer_id).where(open_portal)]
     models: tuple[Any, ...] = (Site, WorkOrder, Appointment)

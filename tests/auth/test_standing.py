@@ -1,0 +1,251 @@
+"""Who may come in, and how soon a change of that counts: at once where it was made, everywhere in moments."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+from starlette.applications import Starlette
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.api.serving import served
+from tests.api.test_subscriptions import hear, say
+from tests.auth.conftest import PASSWORD, Form
+from tests.house import House
+from tournee.api import sockets
+from tournee.auth import authenticate, standings
+from tournee.auth.standings import Standing, Standings
+from tournee.kernel.actor import Actor
+from tournee.kernel.database import Database, new_id
+
+Bearer = Callable[[Actor], dict[str, str]]
+
+
+@dataclass
+class Office:
+    """A manager who acts through the server itself, so that it knows at once."""
+
+    client: httpx2.AsyncClient
+    headers: dict[str, str]
+
+    async def __call__(self, command: str, **input: Any) -> None:
+        kind = command[0].upper() + command[1:]
+        query = f"mutation($i:{kind}Input!){{{command}(input:$i){{__typename ...on Refusal{{code}}}}}}"
+        body = {"query": query, "variables": {"i": {key: str(value) for key, value in input.items()}}}
+        answer = (await self.client.post("/graphql", json=body, headers=self.headers)).json()
+        assert "code" not in answer["data"][command], answer
+
+
+@pytest_asyncio.fixture
+async def office(client: httpx2.AsyncClient, house: House, bearer: Bearer) -> Office:
+    return Office(client, bearer(await house.account("MANAGER")))
+
+
+def refused(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+async def test_a_password_that_a_manager_sets_ends_access_tokens_at_once(
+    office: Office, technician: Actor, email: str, sign_in: Form, whoami: Form
+) -> None:
+    token = (await sign_in(email, device=uuid4())).json()["access_token"]
+    assert (await whoami(token)).status_code == 200
+    await office("setPassword", accountId=technician.id, password="quite another")
+    assert refused(await whoami(token)) == (401, "UNAUTHENTICATED")
+    fresh = (await sign_in(email, "quite another")).json()["access_token"]
+    assert (await whoami(fresh)).status_code == 200
+
+
+async def test_an_account_that_is_enabled_again_works_with_a_fresh_token_at_once(
+    office: Office, technician: Actor, email: str, sign_in: Form, whoami: Form
+) -> None:
+    old = (await sign_in(email)).json()["access_token"]
+    assert (await whoami(old)).status_code == 200
+    await office("disableAccount", accountId=technician.id)
+    assert refused(await whoami(old)) == (401, "UNAUTHENTICATED")
+    await office("enableAccount", accountId=technician.id)
+    fresh = (await sign_in(email)).json()["access_token"]
+    assert (await whoami(fresh)).status_code == 200
+    assert refused(await whoami(old)) == (401, "UNAUTHENTICATED")
+
+
+async def test_a_refusal_is_asked_anew_each_time(
+    app: Starlette, house: House, technician: Actor, whoami: Form
+) -> None:
+    """As for a token of another process, which hears of the change a moment later."""
+    token = app.state.tokens.issue(technician)
+    await house.run("disableAccount", accountId=technician.id)
+    assert refused(await whoami(token)) == (401, "UNAUTHENTICATED")
+    await house.run("enableAccount", accountId=technician.id)
+    assert (await whoami(token)).status_code == 200
+
+
+async def test_a_change_made_by_another_process_is_heard_of(
+    app: Starlette, house: House, technician: Actor, whoami: Form
+) -> None:
+    if house.database.is_sqlite:
+        pytest.skip("SQLite has one process.")
+    app.state.authenticator.believed_seconds = 60.0
+    token = app.state.tokens.issue(technician)
+    assert (await whoami(token)).status_code == 200
+    await house.run("disableAccount", accountId=technician.id)
+    async with asyncio.timeout(5):
+        while (await whoami(token)).status_code == 200:
+            pass
+
+
+async def test_a_session_that_ended_ends_its_access_token_and_no_other(
+    app: Starlette, house: House, technician: Actor, email: str, sign_in: Form, whoami: Form
+) -> None:
+    app.state.authenticator.believed_seconds = 0.0
+    tokens = [(await sign_in(email)).json()["access_token"] for _ in range(2)]
+    here = await app.state.authenticator.authenticate(tokens[0])
+    await house.run("signOut", here)
+    assert refused(await whoami(tokens[0])) == (401, "UNAUTHENTICATED")
+    assert (await whoami(tokens[1])).status_code == 200
+
+
+async def test_a_changed_password_leaves_the_session_that_changed_it(
+    office: Office, technician: Actor, email: str, sign_in: Form, renew: Form, whoami: Form
+) -> None:
+    own, other = await sign_in(email), await sign_in(email)
+    office.headers = {"Authorization": f"Bearer {own.json()['access_token']}"}
+    await office("changePassword", currentPassword=PASSWORD, newPassword="quite another")
+    assert (await whoami(own.json()["access_token"])).status_code == 200
+    assert refused(await whoami(other.json()["access_token"])) == (401, "UNAUTHENTICATED")
+    assert ((await renew(own)).status_code, (await renew(other)).status_code) == (200, 400)
+
+
+async def test_a_stolen_refresh_token_that_came_back_ends_the_access_tokens_too(
+    app: Starlette, technician: Actor, email: str, sign_in: Form, renew: Form, whoami: Form
+) -> None:
+    app.state.authenticator.believed_seconds = 0.0
+    first = await sign_in(email)
+    second = await renew(first)
+    third = await renew(second)
+    assert (await whoami(third.json()["access_token"])).status_code == 200
+    assert (await renew(first)).status_code == 400
+    for answer in (first, second, third):
+        assert refused(await whoami(answer.json()["access_token"])) == (401, "UNAUTHENTICATED")
+
+
+@pytest_asyncio.fixture
+async def socket_of(
+    app: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[[str], Awaitable[Any]]]:
+    """Open a socket with a token; it is connected."""
+    monkeypatch.setattr(sockets, "CHECK_SECONDS", 0.02)
+    async with served(app) as address:
+
+        async def opened(token: str) -> Any:
+            socket = await connect(f"ws://{address}", subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
+            await say(socket, type="connection_init", payload={"Authorization": f"Bearer {token}"})
+            assert (await hear(socket))["type"] == "connection_ack"
+            return socket
+
+        yield opened
+
+
+async def test_a_password_that_a_manager_sets_closes_open_sockets(
+    house: House,
+    technician: Actor,
+    email: str,
+    sign_in: Form,
+    socket_of: Callable[[str], Awaitable[Any]],
+) -> None:
+    socket = await socket_of((await sign_in(email)).json()["access_token"])
+    await house.run("setPassword", accountId=technician.id, password="quite another")
+    with pytest.raises(ConnectionClosed):
+        await hear(socket)
+    assert (socket.close_code, socket.close_reason) == (4401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [("disableAccount", "UNAUTHENTICATED"), ("updateAccount", "TOKEN_EXPIRED")],
+)
+async def test_a_push_reads_how_its_account_stands(
+    app: Starlette,
+    house: House,
+    technician: Actor,
+    email: str,
+    sign_in: Form,
+    client: httpx2.AsyncClient,
+    change: str,
+    code: str,
+) -> None:
+    """Even while this process still believes what it asked before."""
+    device = uuid4()
+    token = (await sign_in(email, device=device)).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"device": str(device), "schema": 1, "operations": []}
+    assert (await client.post("/sync/push", json=body, headers=headers)).status_code == 200
+    app.state.authenticator.believed_seconds = 60.0
+    app.state.authenticator.ask_anew = lambda _organisation: None
+    app.state.wake._ask_anew = None
+    await house.run(change, accountId=technician.id, **({} if "disable" in change else {"role": "AUDITOR"}))
+    assert refused(await client.post("/sync/push", json=body, headers=headers)) == (401, code)
+
+
+# -- what is kept in memory ------------------------------------------------------------------------
+
+
+async def test_what_is_remembered_of_tokens_accounts_and_organisations_is_bounded(
+    app: Starlette, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authenticate, "_MOST", 2)
+    monkeypatch.setattr(authenticate, "_MOST_ORGANISATIONS", 2)
+    known = app.state.authenticator
+    for actor in [await house.account("AUDITOR") for _ in range(4)]:
+        await known.authenticate(app.state.tokens.issue(actor))
+        known.ask_anew(new_id())
+    assert (len(known._verified), len(known._known), len(known._changed_at)) == (2, 2, 2)
+
+
+async def test_what_was_asked_before_a_change_is_not_believed(app: Starlette, house: House) -> None:
+    """Also where the answer comes after the news of the change: it was read before."""
+    actor = await house.account("AUDITOR")
+    known, token = app.state.authenticator, app.state.tokens.issue(actor)
+    asked: list[UUID] = []
+    now = known._standings.now
+
+    async def late(who: Actor) -> Standing:
+        asked.append(who.id)
+        standing: Standing = await now(who)
+        known.ask_anew(who.organisation_id)
+        return standing
+
+    known._standings = SimpleNamespace(now=late)
+    for _ in range(3):
+        await known.authenticate(token)
+    assert len(asked) == 3
+
+
+async def test_a_crowd_of_one_organisation_keeps_no_other_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standings, "_AT_ONCE", 2)
+    crowd, other = new_id(), new_id()
+    answered: list[UUID] = []
+    asking = Standings(database)
+
+    async def read(organisation_id: UUID, actors: Any) -> list[Standing]:
+        answered.append(organisation_id)
+        return [Standing(None, time.monotonic(), None, 0) for _ in actors]
+
+    monkeypatch.setattr(asking, "_read", read)
+
+    def actor(organisation_id: UUID) -> Any:
+        return SimpleNamespace(organisation_id=organisation_id)
+
+    await asyncio.gather(*(asking.now(actor(crowd)) for _ in range(6)), asking.now(actor(other)))
+    assert answered == [crowd, other, crowd, crowd]
