@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import shutil
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from tests.importing.running import ELEVATORS, SAMPLE
@@ -53,11 +58,28 @@ FILE = "No,Company,When\n1,Demo,2025-01-01\n"
         (
             (
                 'system = "b"\n[columns.When]\nparse = "date"\nformats = ["%Y"]\n'
-                '[[record]]\nentity = "Site"\nkey = "{No}"\nfields.customerId = { constant = "x" }\n'
+                '[[record]]\nentity = "Site"\nkey = "{No}"\n'
+                'fields.customerId = { entity = "Customer", key = "{No}" }\n'
                 'fields.name = "No"\nfields.latitude = "When"'
             ),
             ["record 'Site'.fields.latitude", "takes a number", "'When' is read as date"],
         ),
+        (
+            RECORD + 'fields.kind = { constant = "FIRM" }',
+            ["fields.kind", "'FIRM' is none of", "'ORGANISATION'"],
+        ),
+        (RECORD + "fields.email = { constant = 5 }", ["fields.email", "5 is no text"]),
+        (
+            RECORD.replace("fields.name", "fields.kind = 'No'\nfields.name")
+            + "[columns.No]\nchoices = { 1 = 'FIRM' }",
+            ["columns.No.choices", "record 'Customer'.fields.kind", "'FIRM' is none of"],
+        ),
+        (
+            RECORD.replace("Customer", "Site") + 'fields.customerId = { entity = "Customer", key = "{No}" }\n'
+            'fields.timeZone = { constant = "Mars/Crater" }',
+            ["record 'Site'.fields.timeZone", "'Mars/Crater'", "time zone"],
+        ),
+        (RECORD + "[columns.Nr]\nmatches = '.'", ["nothing reads [columns.Nr]"]),
         (RECORD + 'fields.email = { items = [{ grade = "No" }] }', ["takes no list of entries"]),
     ],
 )
@@ -102,3 +124,75 @@ def test_the_mapping_of_the_elevators_fits_its_sample() -> None:
     mapping = load_mapping(ELEVATORS)
     header = SAMPLE.read_text("utf-8").splitlines()[0].split(",")
     assert mapping.used_columns() <= set(header)
+
+
+async def run(
+    tmp_path: Path, database_url: str, text: str, mapping: str = RECORD, **options: Any
+) -> tuple[int, list[Any]]:
+    """Import a text from the outside; the exit code, and the report unless there is none."""
+    (tmp_path / "mapping.toml").write_text(mapping, "utf-8")
+    (tmp_path / "file.csv").write_text(text, "utf-8")
+    report = tmp_path / "report.jsonl"
+    given = Options(
+        tmp_path / "file.csv",
+        tmp_path / "mapping.toml",
+        create_organisation="Codes",
+        report=report,
+        **options,
+    )
+    code = await asyncio.to_thread(import_file, database_url, given, io.StringIO())
+    lines = report.read_bytes().splitlines() if report.exists() else []
+    return code, [orjson.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("text", "strict", "code", "words"),
+    [
+        ("No,Company\n1,Demo\n", True, 0, ""),
+        ("No,Company\n", False, 1, "Nothing was imported"),
+        ("No,Company\n1,\n2,Demo\n", False, 1, "1 lines or records were not imported"),
+        ("No,Company\n1,Demo,more\n2,Demo\n", False, 1, "1 lines or records were not imported"),
+        # The last cell swallows the rest of the file, and the number of cells is right.
+        ('No,Company\n1,Demo\n2,"Open\n3,Lost\n', False, 1, "1 lines or records were not imported"),
+        ("No,Company,Mail\n1,Demo,x\n", False, 0, ""),
+        ("No,Company,Mail\n1,Demo,x\n", True, 1, "--strict allows none"),
+    ],
+)
+async def test_the_exit_code_says_whether_all_of_the_file_is_imported(
+    tmp_path: Path,
+    sqlite_template: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    strict: bool,
+    code: int,
+    words: str,
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "codes.db")
+    mapping = RECORD
+    if "Mail" in text:
+        mapping += 'fields.email = "Mail"\n[columns.Mail]\nmatches = ".+@.+"\n'
+    ended, report = await run(tmp_path, f"sqlite:///{tmp_path}/codes.db", text, mapping, strict=strict)
+    assert (ended, words in capsys.readouterr().err) == (code, True)
+    if "Open" in text:
+        assert [(one["line"], "never closed, and runs to line 4" in one["reason"]) for one in report] == [
+            (3, True)
+        ]
+
+
+async def test_a_refused_run_leaves_no_report_of_an_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "report.jsonl").write_text('{"line": 1}\n')
+    ended = await run(tmp_path, f"sqlite:///{tmp_path}/untouched.db", FILE, RECORD.replace("Company", "Firm"))
+    assert ended == (2, [])
+
+
+@pytest.mark.parametrize("name", ["file.csv", "mapping.toml"])
+def test_the_report_overwrites_nothing_that_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "file.csv").write_text(FILE)
+    (tmp_path / "mapping.toml").write_text(RECORD)
+    before = (tmp_path / name).read_bytes()
+    options = Options(tmp_path / "file.csv", tmp_path / "mapping.toml", report=tmp_path / "." / name)
+    assert import_file(f"sqlite:///{tmp_path}/untouched.db", options) == 2
+    assert "name another file" in capsys.readouterr().err
+    assert (tmp_path / name).read_bytes() == before

@@ -26,6 +26,7 @@ def import_(
     ] = None,
     dry_run: Annotated[bool, typer.Option(help="Check and report, write nothing.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only so many lines.")] = None,
+    strict: Annotated[bool, typer.Option(help="End with 1 if there is anything in the report.")] = False,
 ) -> None:
     """Import a file of customers, sites, contacts, assets, readings or past audits."""
     from tournee.importing.command import Options, import_file  # noqa: PLC0415 - brings in every domain
@@ -33,5 +34,7 @@ def import_(
     settings = shared.settings()
     shared.migrate(settings.database_url)
     chosen = shipped.mapping(mapping)
-    options = Options(file, chosen, organisation, create_organisation, account, report, dry_run, limit)
+    options = Options(
+        file, chosen, organisation, create_organisation, account, report, dry_run, limit, strict
+    )
     raise typer.Exit(import_file(settings.database_url, options))

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.organisations import actor_of, found_organisation, importer_of
@@ -41,6 +42,10 @@ class UnusableAccount(ValueError):
     """There is no such organisation or account to import as."""
 
 
+class UnusableReport(ValueError):
+    """The report cannot be written where it should be."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What the command line says."""
@@ -53,23 +58,55 @@ class Options:
     report: Path | None = None
     dry_run: bool = False
     limit: int | None = None
+    strict: bool = False
     batch: int = _BATCH
 
 
 def import_file(database_url: str, options: Options, out: TextIO | None = None) -> int:
-    """Import a file; 0 when it was read to its end, 2 when file, mapping or account cannot be used."""
+    """Import a file. Returns 0 when all of it is in the database, 1 when the report says what is not (with
+    `strict`, when it says anything), and 2 when the file, the mapping or the account cannot be used."""
     # An import makes many objects and few cycles; looking for them as often as a server does takes
     # a tenth of its time.
     gc.set_threshold(100_000, 5, 5)
     try:
-        asyncio.run(_import(database_url, options, out or sys.stdout))
-    except (UnusableMapping, UnusableFile, UnusableAccount) as problem:
+        clear_report(options)
+        tally = asyncio.run(_import(database_url, options, out or sys.stdout))
+    except (UnusableMapping, UnusableFile, UnusableAccount, UnusableReport) as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
-    return 0
+    except (InterfaceError, OperationalError) as problem:
+        why = str(problem.orig).strip().partition("\n")[0]
+        sys.stderr.write(f"The database failed: {why}. What is imported stays; start the import again.\n")
+        return 2
+    wrong = _shortfall(tally, strict=options.strict)
+    sys.stderr.write(f"{wrong}\n" if wrong else "")
+    return 1 if wrong else 0
 
 
-async def _import(database_url: str, options: Options, out: TextIO) -> None:
+def clear_report(options: Options) -> None:
+    """Remove an earlier run's report, so that nobody takes it for this one's; raises UnusableReport."""
+    report = report_path(options)
+    for own in (options.file, options.mapping):
+        if report.resolve() == own.resolve():
+            raise UnusableReport(f"--report: {report} is what is to be read; name another file")
+    try:
+        report.unlink(missing_ok=True)
+    except OSError as error:
+        raise UnusableReport(f"--report: {report} cannot be written: {error.strerror}") from None
+
+
+def _shortfall(tally: Tally, *, strict: bool) -> str | None:
+    """Why this import is no success, if it is none."""
+    if not tally.recorded:
+        return "Nothing was imported."
+    if tally.lost:
+        return f"{tally.lost:,} lines or records were not imported; the report says why."
+    if strict and tally.reasons.total():
+        return f"There are {tally.reasons.total():,} remarks in the report, and --strict allows none."
+    return None
+
+
+async def _import(database_url: str, options: Options, out: TextIO) -> Tally:
     mapping = load_mapping(options.mapping)
     # The mapping first, without an organisation: its mistakes should not found one.
     _planner(mapping, options, UUID(int=0))
@@ -86,6 +123,7 @@ async def _import(database_url: str, options: Options, out: TextIO) -> None:
     out.write(f"The report is in {report_path(options)}.\n")
     if options.dry_run:
         out.write("This was a dry run: nothing was written.\n")
+    return tally
 
 
 def report_path(options: Options) -> Path:
@@ -107,7 +145,7 @@ async def run_import(kernel: Kernel, actor: Actor, mapping: Mapping, options: Op
     progress = Progress(sys.stderr, options.file.stat().st_size)
     with (
         _looked_ahead(planner, mapping, options),
-        report_path(options).open("wb") as file,
+        _report_file(options) as file,
         open_lines(options.file, mapping) as (lines, counted),
     ):
         report = Report(file, tally)
@@ -119,9 +157,18 @@ async def run_import(kernel: Kernel, actor: Actor, mapping: Mapping, options: Op
             report.add([problem for plan in plans for problem in plan.problems] + written.problems)
             tally.add(plans, written)
             progress.show(tally, counted.read_bytes)
+        if options.limit is None:
+            report.add(planner.unseen_columns())
     if tally.changed and not options.dry_run:
         await kernel.database.analyse()
     return tally
+
+
+def _report_file(options: Options) -> IO[bytes]:
+    try:
+        return report_path(options).open("wb")
+    except OSError as error:
+        raise UnusableReport(f"--report: {report_path(options)}: {error.strerror}") from None
 
 
 @contextmanager

@@ -50,6 +50,11 @@ class Tally:
         self.reasons[kind] += 1
 
     @property
+    def recorded(self) -> bool:
+        """Whether a record of the file is in the database now."""
+        return any(count and outcome != "refused" for (_, outcome), count in self.counts.items())
+
+    @property
     def changed(self) -> bool:
         return any(count and outcome in ("created", "updated") for (_, outcome), count in self.counts.items())
 

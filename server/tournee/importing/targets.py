@@ -7,7 +7,7 @@ import enum
 import types
 import typing
 from collections.abc import Mapping as Dictionary
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin
@@ -18,7 +18,7 @@ from sqlalchemy import UniqueConstraint
 from tournee.kernel.command import Command
 from tournee.kernel.database import BY_TABLE, Entity
 from tournee.kernel.fields import camel, fields
-from tournee.kernel.inputs import Unset
+from tournee.kernel.inputs import Unset, parse_value
 
 Commands = Dictionary[str, Command[Any, Any]]
 
@@ -58,7 +58,12 @@ class Kind:
     type: Any
     listed: bool = False
     nullable: bool = False
-    entity: type[Entity] | None = None
+    # As the command's input declares it.
+    annotation: Any = field(default=str, compare=False)
+
+    def check(self, value: Any) -> None:
+        """Raise Invalid unless the field takes this value."""
+        parse_value(self.annotation, value)
 
     @property
     def items(self) -> dict[str, Input] | None:
@@ -90,6 +95,10 @@ class Input:
 
 
 def _kind(annotation: Any) -> Kind:
+    return dataclasses.replace(_bare_kind(annotation), annotation=annotation)
+
+
+def _bare_kind(annotation: Any) -> Kind:
     nullable = False
     while True:
         origin = get_origin(annotation)
@@ -100,7 +109,7 @@ def _kind(annotation: Any) -> Kind:
             nullable = nullable or type(None) in parts
             annotation = next(part for part in parts if part is not type(None))
         elif origin is list:
-            return Kind(_kind(get_args(annotation)[0]).type, listed=True, nullable=nullable)
+            return Kind(_bare_kind(get_args(annotation)[0]).type, listed=True, nullable=nullable)
         else:
             return Kind(annotation, nullable=nullable)
 
@@ -109,13 +118,13 @@ def inputs(input_type: type[Any]) -> dict[str, Input]:
     """The fields of an input type by their wire names."""
     hints = typing.get_type_hints(input_type, include_extras=True)
     return {
-        camel(field.name): Input(
-            field.name,
-            camel(field.name),
-            _kind(hints[field.name]),
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+        camel(one.name): Input(
+            one.name,
+            camel(one.name),
+            _kind(hints[one.name]),
+            one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING,
         )
-        for field in dataclasses.fields(input_type)
+        for one in dataclasses.fields(input_type)
     }
 
 
@@ -143,7 +152,7 @@ class Target:
     def updatable(self) -> frozenset[str]:
         if self.update is None:
             return frozenset()
-        names = frozenset(field.name for field in dataclasses.fields(self.update.input))
+        names = frozenset(one.name for one in dataclasses.fields(self.update.input))
         return names - _FIXED.get(self.entity, frozenset())
 
     @cached_property
@@ -163,9 +172,7 @@ def target_of(entity: str, commands: Commands) -> Target:
     create = commands[_CREATING[entity]]
     known = inputs(create.input)
     placing, places = _PLACING.get(entity, (None, ()))
-    references = {
-        field.name: BY_TABLE[field.references] for field in fields(create.output) if field.references
-    }
+    references = {one.name: BY_TABLE[one.references] for one in fields(create.output) if one.references}
     return Target(
         entity,
         create.output,

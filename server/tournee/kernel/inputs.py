@@ -65,6 +65,13 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 TEXT_LIMIT = 20_000
+_CONFIG = ConfigDict(
+    extra="forbid",
+    alias_generator=camel,
+    strict=True,
+    hide_input_in_errors=True,
+    regex_engine="rust-regex",
+)
 Integer = Annotated[int, pydantic.Field(ge=-(2**31), le=2**31 - 1)]
 Real = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Time = Annotated[AwareDatetime, AfterValidator(_utc)]
@@ -89,6 +96,16 @@ def parse_many(kind: type[InputT], payloads: Sequence[Any]) -> list[InputT]:
     """What `parse` gives for each, at a fraction of the cost; raises Invalid if any of them is wrong."""
     many: Any = list[kind]  # type: ignore[valid-type]
     return [_build(kind, values) for values in _validated(_adapter(many), payloads)]
+
+
+def parse_value(annotation: Any, value: Any) -> Any:
+    """A value from JSON as an input's field of this annotation takes it; raises Invalid."""
+    return _validated(_value_adapter(annotation), value)
+
+
+@cache
+def _value_adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(_strict(annotation), config=_CONFIG)
 
 
 def _validated(adapter: TypeAdapter[Any], payload: Any) -> Any:
@@ -122,13 +139,7 @@ def _shape(kind: Any) -> Any:
         shape = _strict(hints[field.name])
         definitions[field.name] = shape if required else NotRequired[shape]
     made = _typed_dict(kind.__name__, definitions)
-    made.__pydantic_config__ = ConfigDict(
-        extra="forbid",
-        alias_generator=camel,
-        strict=True,
-        hide_input_in_errors=True,
-        regex_engine="rust-regex",
-    )
+    made.__pydantic_config__ = _CONFIG
     return made
 
 

@@ -25,7 +25,7 @@ class FieldSource(Part):
     """Where a field's value comes from: exactly one of these. A bare text names a column."""
 
     column: str | None = None
-    constant: str | int | float | bool | None = None
+    constant: str | int | float | bool | list[str] | None = None
     template: Template | None = None
     join: list[FieldFrom] | None = None
     separator: str = " "
@@ -108,4 +108,16 @@ def with_inner(top: Iterable[FieldSource]) -> list[FieldSource]:
         source = pending.pop(0)
         found.append(source)
         pending += source.inner()
+    return found
+
+
+def inner_columns(top: Iterable[FieldSource]) -> set[str]:
+    """The columns that belong to the objects of a list within the line."""
+    found: set[str] = set()
+    for source in with_inner(top):
+        if source.fields is not None:
+            inside = with_inner(source.fields.sources.values())
+            found |= {name for one in inside for name in one.columns()}
+            found |= {condition.column for condition in source.fields.when}
+            found |= inner_columns(source.fields.sources.values())
     return found

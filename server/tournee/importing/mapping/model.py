@@ -10,7 +10,7 @@ import pydantic
 from pydantic import Field, model_validator
 
 from tournee.importing.mapping.columns import Column, Part, Skip, Source, template_columns
-from tournee.importing.mapping.fields import Record, with_inner
+from tournee.importing.mapping.fields import Record, inner_columns, with_inner
 
 
 class UnusableMapping(ValueError):
@@ -39,8 +39,20 @@ class Mapping(Part):
             seen.add(record.label)
         return self
 
+    @model_validator(mode="after")
+    def _columns_are_read(self) -> Mapping:
+        read = self._named()
+        for name, column in self.columns.items():
+            if name not in read and column.on_bad != "report-line":
+                raise ValueError(f"nothing reads [columns.{name}]; is the name right?")
+        return self
+
     def used_columns(self) -> set[str]:
         """The columns of the file that this mapping reads."""
+        return {self.origin(name) for name in self._named(inside=False)}
+
+    def _named(self, *, inside: bool = True) -> set[str]:
+        """The names by which it reads columns; `inside` also those of the objects in a list."""
         used = {condition.column for skip in self.skip for condition in skip.when}
         used |= {self.source.group_by} if self.source.group_by else set()
         for record in self.record:
@@ -48,8 +60,8 @@ class Mapping(Part):
             used |= set(template_columns(record.key))
             for source in with_inner(record.fields.values()):
                 used |= source.columns()
-        used |= {name for name, column in self.columns.items() if column.expected}
-        return {self.origin(name) for name in used}
+            used |= inner_columns(record.fields.values()) if inside else set()
+        return used | {name for name, column in self.columns.items() if column.expected}
 
     def origin(self, name: str) -> str:
         column = self.columns.get(name)

@@ -13,8 +13,10 @@ from tournee.importing.mapping.fields import Entry, FieldSource, with_inner
 from tournee.importing.mapping.model import Mapping, UnusableMapping
 from tournee.importing.planning.cells import as_text
 from tournee.importing.planning.conditions import all_hold
+from tournee.importing.planning.plain_words import in_plain_words
 from tournee.importing.planning.values import Values
 from tournee.importing.targets import Input, Kind, is_text, record_id
+from tournee.kernel.errors import Invalid
 
 Getter = Callable[[Values], Any]
 # None where the entry is not there.
@@ -45,8 +47,7 @@ class Compiler:
         if source.column is not None:
             return self._column(source.column, kind, place)
         if source.constant is not None:
-            constant = source.constant
-            return lambda values: constant
+            return _constant(source.constant, kind, place)
         if source.template is not None:
             template = source.template
             return lambda values: values.filled_template(template)
@@ -64,11 +65,18 @@ class Compiler:
         parse = self.mapping.columns.get(name, Column()).parse
         if not kind.takes(parse):
             raise UnusableMapping(f"{place}: takes {kind.words}, but the column {name!r} is read as {parse}")
+        self._check_choices(name, kind, place)
         if is_text(kind) or kind.type in (date, datetime):
             return _text_of(name)
         if kind.listed:
             return lambda values: None if (value := values.value(name)) is None else [as_text(value)]
         return lambda values: values.value(name)
+
+    def _check_choices(self, name: str, kind: Kind, place: str) -> None:
+        """What a choice leads to must be something the field takes."""
+        column = self.mapping.columns.get(name, Column())
+        for choice in (column.choices or {}).values() if column.parse == "text" and is_text(kind) else ():
+            _constant(choice, kind, f"columns.{name}.choices, for {place}")
 
     def _join(self, source: FieldSource, place: str) -> Getter:
         text = Kind(str)
@@ -153,6 +161,14 @@ class Compiler:
             for name, source in sources.items()
         ]
         return lambda values: {name: value for name, get in getters if (value := get(values)) is not None}
+
+
+def _constant(constant: Any, kind: Kind, place: str) -> Getter:
+    try:
+        kind.check(constant)
+    except Invalid as refusal:
+        raise UnusableMapping(f"{place}: {constant!r} {in_plain_words(refusal.message, '')}") from None
+    return lambda values: constant
 
 
 def _has_any(columns: list[str]) -> Callable[[Values], bool]:

@@ -75,6 +75,7 @@ class Planner:
         self.first = [name for name, column in columns if column.on_bad == "report-line"]
         self.expected = [name for name, column in columns if column.expected]
         self.places: Places | None = None
+        self._unseen = mapping.used_columns()
         self._last_said: dict[UUID, int] = {}
 
     @property
@@ -115,6 +116,11 @@ class Planner:
             if limit is not None and count >= limit:
                 return
 
+    def unseen_columns(self) -> list[Problem]:
+        """The columns that the mapping names and that no line of the file has: a name is wrong somewhere."""
+        reason = "is in no line of the file"
+        return [Problem(0, "", "", name, "", reason, WITHOUT_FIELD) for name in sorted(self._unseen)]
+
     def _groups(self, lines: Iterable[Line]) -> Iterator[Group]:
         if self.mapping.source.group_by is None:
             return alone(lines)
@@ -135,6 +141,8 @@ class Planner:
     def _plan(self, group: Group) -> Plan:
         plan = Plan(group.lines, sum(line.size for line in group))
         refused = self._refused(group)
+        if self._unseen:
+            self._unseen.difference_update(*(line.cells for line in group))
         if refused is None:
             several = [Values(self.readers, line, plan.problems) for line in group]
             self._plan_values(plan, several[0], several)

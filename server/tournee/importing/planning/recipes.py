@@ -12,6 +12,9 @@ from tournee.importing.planning.compiling import Compiler, Getter
 from tournee.importing.planning.conditions import Test, all_hold
 from tournee.importing.planning.values import Values
 from tournee.importing.targets import Commands, Kind, Target, importable, target_of
+from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import apply_defaults
+from tournee.kernel.inputs import parse_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,7 @@ def recipe_of(record: Record, mapping: Mapping, compiler: Compiler, commands: Co
     together = {name for group in record.together for name in group}
     if unknown := sorted(together - sources.keys()):
         raise UnusableMapping(f"{place}.together: {unknown[0]!r} is no field of this record")
+    _check_constants(sources, target, place)
     required = frozenset(name for name in sources if sources[name].required or offered[name].required)
     lists = frozenset(name for name in sources if offered[name].kind.items is not None)
     return Recipe(
@@ -75,6 +79,26 @@ def recipe_of(record: Record, mapping: Mapping, compiler: Compiler, commands: Co
         bool(lists),
         _unit_of(record, mapping, compiler),
     )
+
+
+def _check_constants(sources: dict[str, FieldSource], target: Target, place: str) -> None:
+    """Let the entity's own rules look at what is the same in every line, such as a time zone."""
+    constants = {
+        name: parse_value(target.inputs[name].kind.annotation, source.constant)
+        for name, source in sources.items()
+        if source.constant is not None and name in target.inputs
+    }
+    own = {target.inputs[name].name: value for name, value in constants.items()}
+    row = target.model(**{name: value for name, value in own.items() if hasattr(target.model, name)})
+    apply_defaults(row)
+    try:
+        row.check()
+    except Invalid as refusal:
+        if refusal.field in constants:
+            wrong = sources[refusal.field].constant
+            raise UnusableMapping(f"{place}.fields.{refusal.field}: {wrong!r}: {refusal.message}") from None
+    except (AttributeError, TypeError):
+        pass  # The rules also look at fields that only a line can fill.
 
 
 def _columns(sources: dict[str, FieldSource], mapping: Mapping) -> dict[str, str]:
