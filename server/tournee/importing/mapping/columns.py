@@ -96,7 +96,9 @@ class Column(Part):
     """How one column is read. `from` reads another column once more, in another way.
 
     In this order: `null` values are no value, `clean` and `rewrite` tidy up, `refuse` and `matches`
-    find what is wrong, `choices` and `parse` give the value, `minimum` and `maximum` bound it.
+    find what is wrong, `choices` and `parse` give the value, `minimum` and `maximum` bound it. A number
+    is converted into `unit` from the unit behind it, in `unit_column`, or else `given_in`; `fold` says
+    which of two instants is meant by a local time at which clocks were set.
     """
 
     origin: str | None = pydantic.Field(default=None, alias="from")
@@ -109,7 +111,11 @@ class Column(Part):
     parse: Parse = "text"
     formats: list[str] = []
     zone: Annotated[str, AfterValidator(_zone)] | None = None
+    fold: Literal["earlier", "later"] | None = None
     decimal: Literal[".", ","] = "."
+    unit: str | None = None
+    given_in: str | None = None
+    unit_column: str | None = None
     true: list[str] = ["true", "yes", "1"]
     false: list[str] = ["false", "no", "0"]
     minimum: float | str | None = None
@@ -121,6 +127,10 @@ class Column(Part):
     def _fits_together(self) -> Column:
         if self.parse == "date" and not self.formats:
             raise ValueError("a date needs `formats`, such as ['%Y-%m-%d']")
+        if self.unit is not None and self.parse != "number":
+            raise ValueError("only numbers have a unit: say parse = 'number'")
+        if self.unit is None and (self.given_in or self.unit_column):
+            raise ValueError("say with `unit` into what it is to be converted")
         bounds = [bound for bound in (self.minimum, self.maximum) if bound is not None]
         kind = (int, float) if self.parse in ("integer", "number") else str
         if bounds and self.parse in ("text", "boolean"):

@@ -61,7 +61,9 @@ class Mapping(Part):
             for source in with_inner(record.fields.values()):
                 used |= source.columns()
             used |= inner_columns(record.fields.values()) if inside else set()
-        return used | {name for name, column in self.columns.items() if column.expected}
+        used |= {name for name, column in self.columns.items() if column.expected}
+        units = {self.columns[name].unit_column for name in used & self.columns.keys()}
+        return used | {name for name in units if name is not None}
 
     def origin(self, name: str) -> str:
         column = self.columns.get(name)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from tournee.importing.mapping.columns import Column
+from tournee.importing.planning.bad_cell import BadCell
+from tournee.importing.planning.moments import date_of, in_utc, time_of
+from tournee.importing.planning.units import converted
 
 Value = str | int | float | bool | date | datetime | None
 # Texts of so many characters at most, so many of each column.
 _REMEMBERED, _SHORT = 5_000, 200
-
-
-class BadCell(ValueError):
-    """What is wrong with a value."""
 
 
 _CLEANING: dict[str, Callable[[str], str]] = {
@@ -26,6 +25,8 @@ _CLEANING: dict[str, Callable[[str], str]] = {
     "upper": str.upper,
     "lower": str.lower,
 }
+# A number and what stands behind it.
+_SPLIT = re.compile(r"([+-]?[0-9.,]*(?:[eE][+-]?[0-9]+)?)(.*)", re.DOTALL)
 _UNREADABLE = re.compile("[\udc80-\udcff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -41,6 +42,8 @@ class CellReader:
         self.refusing = [(re.compile(refuse.matches), refuse.reason) for refuse in column.refuse]
         self.matching = re.compile(column.matches) if column.matches is not None else None
         self.bounds = (self._bound(column.minimum), self._bound(column.maximum))
+        # The column that names the unit of each value.
+        self.unit_column = column.unit_column
         self._known: dict[str, tuple[Value, str | None]] = {}
 
     def _bound(self, bound: float | str | None) -> Any:
@@ -48,38 +51,44 @@ class CellReader:
             return bound
         if self.column.parse == "date":
             return date.fromisoformat(bound)
-        return _aware(self.column, datetime.fromisoformat(bound))
+        return in_utc(self.column, datetime.fromisoformat(bound))
 
-    def read(self, raw: Any) -> tuple[Value, str | None]:
-        """The value and what is wrong; at least one of them is None."""
+    def read(self, raw: Any, unit: str | None = None) -> tuple[Value, str | None]:
+        """The value and what is wrong; at least one of them is None. `unit` is what the value is in."""
         try:
             text = raw if type(raw) is str else _text_of(raw)
         except BadCell as problem:
             return None, str(problem)
-        known = self._known.get(text)
+        asked = text if unit is None else f"{text}\n{unit}"
+        known = self._known.get(asked)
         if known is None:
             try:
-                known = (self._value(text), None)
+                known = (self._value(text, unit), None)
             except BadCell as problem:
                 known = (None, str(problem))
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            if len(text) <= _SHORT:
-                self._known[text] = known
+            if len(asked) <= _SHORT:
+                self._known[asked] = known
         return known
 
-    def _value(self, text: str) -> Value:
+    def _value(self, text: str, unit: str | None) -> Value:
         if text.strip() in self.null:
             return None
         if _UNREADABLE.search(text):
-            raise BadCell("holds bytes that are not valid in the file's encoding")
+            raise BadCell(
+                "holds bytes that are not valid in the file's encoding; the mapping can name another"
+            )
         if _CONTROL.search(text):
             raise BadCell("holds control characters")
         text = self._tidy(text)
         if text in self.null:
             return None
         self._refuse(text)
-        return self._bounded(_PARSING[self.column.parse](self.column, self._chosen(text)))
+        text = self._chosen(text)
+        if self.column.unit is None:
+            return self._bounded(_PARSING[self.column.parse](self.column, text))
+        return self._bounded(_in_unit(self.column, text, unit))
 
     def _tidy(self, text: str) -> str:
         for clean in self.cleaning:
@@ -121,7 +130,22 @@ def _number(column: Column, text: str) -> float:
         text = text.replace(",", ".") if "." not in text else ""
     if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text) is None:
         raise BadCell("is no number")
-    return float(text)
+    number = float(text)
+    if not math.isfinite(number):
+        raise BadCell("is too large a number")
+    return number
+
+
+def _in_unit(column: Column, text: str, unit: str | None) -> float:
+    """The number in the column's unit. Its own stands behind it, in another column, or in the mapping."""
+    found = _SPLIT.match(text)
+    number, behind = (found[1], found[2].strip()) if found else ("", text)
+    given = behind or unit or column.given_in
+    if given is None:
+        raise BadCell("names no unit, and the mapping does not say which it is in")
+    if behind and unit and behind != unit:
+        raise BadCell(f"names another unit than its column, {unit}")
+    return converted(_number(column, number), given, column.unit or given)
 
 
 def _boolean(column: Column, text: str) -> bool:
@@ -132,43 +156,13 @@ def _boolean(column: Column, text: str) -> bool:
     raise BadCell("is neither yes nor no")
 
 
-def _date(column: Column, text: str) -> date:
-    return _moment(column, text, "is no date").date()
-
-
-def _time(column: Column, text: str) -> datetime:
-    return _aware(column, _moment(column, text, "is no time"))
-
-
-def _moment(column: Column, text: str, otherwise: str) -> datetime:
-    for form in column.formats:
-        try:
-            return datetime.strptime(text, form)  # noqa: DTZ007 - the zone is the mapping's to say
-        except ValueError:
-            continue
-    if not column.formats:
-        try:
-            return datetime.fromisoformat(text)
-        except ValueError:
-            pass
-    raise BadCell(otherwise)
-
-
-def _aware(column: Column, moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        if column.zone is None:
-            raise BadCell("is a time without a zone, and the mapping names none")
-        moment = moment.replace(tzinfo=ZoneInfo(column.zone))
-    return moment.astimezone(UTC)
-
-
 _PARSING: dict[str, Callable[[Column, str], Any]] = {
     "text": lambda _column, text: text,
     "integer": _integer,
     "number": _number,
     "boolean": _boolean,
-    "date": _date,
-    "time": _time,
+    "date": date_of,
+    "time": time_of,
 }
 
 

@@ -124,7 +124,10 @@ def _unit_of(record: Record, mapping: Mapping, compiler: Compiler) -> Getter | N
     if record.entity != "Reading":
         return None
     source = record.fields.get("unit")
-    meter = record.fields.get("meterId")
+    meter, value = record.fields.get("meterId"), record.fields.get("value")
+    converted = mapping.columns.get((value and value.column) or "")
+    if source is None and converted is not None and converted.unit is not None:
+        source = FieldSource(constant=converted.unit)
     if source is None and meter is not None:
         source = next((one.fields.get("unit") for one in mapping.record if one.label == meter.record), None)
     return None if source is None else compiler.getter(source, Kind(str), f"record {record.label!r}.unit")

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from tournee.importing.mapping.columns import Column, template_columns
-from tournee.importing.mapping.model import Mapping
+from tournee.importing.mapping.model import Mapping, UnusableMapping
 from tournee.importing.planning.cells import CellReader, Value, as_text
 from tournee.importing.sources.lines import MOST_ENTRIES, Line, TooMuch, flat
 
@@ -55,7 +55,10 @@ class Readers:
         return known
 
     def _reader(self, name: str, column: Column) -> tuple[CellReader, str]:
-        return CellReader(column, self.mapping.source.null), self.mapping.origin(name)
+        try:
+            return CellReader(column, self.mapping.source.null), self.mapping.origin(name)
+        except ValueError as error:
+            raise UnusableMapping(f"columns.{name}: minimum or maximum: {error}") from None
 
 
 class Values:
@@ -111,12 +114,17 @@ class Values:
                 self.bad.add(name)
         else:
             raw = self.cells.get(origin)
-            value, problem = reader.read(raw)
+            unit = None if reader.unit_column is None else self._unit(reader.unit_column)
+            value, problem = reader.read(raw, unit)
             if problem is not None:
                 self.bad.add(name)
                 self.note(origin, raw, problem)
         self._read[name] = value
         return value
+
+    def _unit(self, column: str) -> str | None:
+        value = self.value(column)
+        return None if value is None else as_text(value)
 
     def raw(self, name: str) -> Any:
         origin = self.readers[name][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from tournee.importing.planning.bad_cell import BadCell
 from tournee.importing.planning.planner import Plan, Planned
+from tournee.importing.planning.units import converted
 from tournee.importing.planning.values import FIRST_KEPT, WITHOUT_RECORD, Problem
 from tournee.importing.writing.stores import DryRun, Live, Store
 from tournee.kernel.actor import Actor
@@ -119,6 +122,16 @@ class Writer:
         return written
 
     async def _put(self, store: Store, written: Written, planned: Planned) -> None:
+        try:
+            planned = _as_its_meter_counts(store, planned)
+        except BadCell as problem:
+            reason = f"value {problem}"
+            column = planned.recipe.column("value")
+            written.problems.append(
+                _problem(planned, column, _shown(planned.do.value), reason, WITHOUT_RECORD)
+            )
+            written.counts[planned.recipe.label, "refused"] += 1
+            return
         said = written.said.get(planned.id, self.said.get(hash(planned.id), 0))
         row = store.row(planned.id)
         if row is None:
@@ -179,6 +192,15 @@ class Writer:
             await store.change(planned, target.update, able)
             done = "updated"
         return done
+
+
+def _as_its_meter_counts(store: Store, planned: Planned) -> Planned:
+    """A reading in the unit of its meter; raises BadCell where that cannot be said."""
+    meter = None if planned.unit is None else store.row(planned.do.meter_id)
+    if meter is None or planned.unit is None or meter.unit == planned.unit:
+        return planned
+    value = converted(planned.do.value, planned.unit, meter.unit)
+    return dataclasses.replace(planned, do=dataclasses.replace(planned.do, value=value))
 
 
 def _given(do: Any, name: str) -> Any:

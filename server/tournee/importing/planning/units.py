@@ -1,0 +1,58 @@
+"""Converting numbers from one unit into another."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import cache, lru_cache
+from typing import Any
+
+from tournee.importing.planning.bad_cell import BadCell
+
+# Names with at most one small exponent each. Everything else the unit library would calculate, at any cost.
+_NAME = r"(?:[°µμ]?[^\W\d_]+|[%‰])(?:(?:\^|\*\*)?-?\d|[²³])?"
+_UNIT = re.compile(rf"{_NAME}(?:\s*[/*·]\s*{_NAME}){{0,4}}")
+_LONGEST = 30
+# Differs from country to country.
+_SEVERAL = frozenset({"ton", "tons", "gal", "gallon", "gallons", "hp", "cup", "cups", "barrel", "barrels"})
+
+
+def converted(value: float, given: str, wanted: str) -> float:
+    """The value in the unit that is wanted; raises BadCell where that cannot be said for certain."""
+    if given == wanted:
+        return value
+    made, target = _unit(given), _unit(wanted)
+    try:
+        return float(_registry().Quantity(Decimal(str(value)), made).to(target).magnitude)
+    except _registry_errors():
+        raise BadCell(f"is in {given}, which cannot be converted into {wanted}") from None
+
+
+@lru_cache(maxsize=1_000)
+def _unit(text: str) -> Any:
+    import pint  # noqa: PLC0415 - reads its definitions for a second, which few files need
+
+    if text in _SEVERAL:
+        raise BadCell(f"is in {text}, which is not the same everywhere; the mapping can name it exactly")
+    if len(text) > _LONGEST or _UNIT.fullmatch(text) is None:
+        raise BadCell(f"is in {text[:_LONGEST]!r}, which is no unit that is known here")
+    # People write m3.
+    for spelling in (text, re.sub(r"(?<=[^\W\d_])(?=\d)", "^", text)):
+        try:
+            return _registry().parse_units(spelling)
+        except (pint.PintError, ValueError, AttributeError, TypeError):
+            continue
+    raise BadCell(f"is in {text}, which is no unit that is known here")
+
+
+def _registry_errors() -> tuple[type[Exception], ...]:
+    import pint  # noqa: PLC0415 - the same
+
+    return pint.PintError, ArithmeticError, ValueError
+
+
+@cache
+def _registry() -> Any:
+    import pint  # noqa: PLC0415 - the same
+
+    return pint.UnitRegistry(non_int_type=Decimal, cache_folder=None)
