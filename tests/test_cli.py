@@ -148,6 +148,9 @@ def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_th
         with httpx2.stream("GET", f"{url}/sync/stream", headers=headers, timeout=30) as stream:
             lines = stream.iter_lines()
             assert next(lines) == ": connected"
+            written = [path for path in (tmp_path / "var").rglob("*") if path.is_file()]
+            assert {path.name for path in written} >= {"tournee.db", "tournee.db-wal", "keys.json"}
+            assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
             with under_load(url, headers) as callers:
                 started = time.monotonic()
                 process.send_signal(signal.SIGTERM)

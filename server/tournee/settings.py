@@ -156,6 +156,11 @@ class Settings(BaseSettings):
         return self.database_url.startswith("sqlite")
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the file in the server's folder, because nobody named another."""
+        return "database_url" not in self.model_fields_set
+
+    @property
     def is_demo(self) -> bool:
         """Whether the demo's accounts are let in: asked for, and only this machine can call."""
         return self.demo and is_loopback(self.host)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tournee.web.listening import BACKLOG, KEEP_ALIVE, serve
+from tournee.web.listening import BACKLOG, KEEP_ALIVE, bind, serve
 
 
 async def _nothing(_request: Request) -> Response:
@@ -21,7 +21,6 @@ if __name__ == "__main__":
     serve(
         uvicorn.Config(
             app,
-            port=int(os.environ["PORT"]),
             loop="uvloop",
             http="httptools",
             access_log=False,
@@ -29,5 +28,6 @@ if __name__ == "__main__":
             server_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE,
-        )
+        ),
+        bind("127.0.0.1", int(os.environ["PORT"])),
     )

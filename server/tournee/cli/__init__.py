@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from tournee.cli import database, importing, keys, people, schema, serving, settings
 
+
+def keep_private(context: typer.Context) -> None:
+    """Let nobody but the server's user read what any command writes: data, keys, reports, backups."""
+    before = os.umask(0o077)
+    context.call_on_close(lambda: os.umask(before))
+
+
 main = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Tournée, a backend for service operations."
+    no_args_is_help=True,
+    add_completion=False,
+    help="Tournée, a backend for service operations.",
+    callback=keep_private,
 )
 
 main.command()(serving.run)

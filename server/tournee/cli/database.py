@@ -9,7 +9,10 @@ from tournee.cli import shared
 
 def migrate() -> None:
     """Bring the database to the newest schema."""
-    shared.migrate(shared.settings().database_url)
+    settings = shared.settings()
+    if settings.is_embedded:
+        shared.prepare(settings)
+    shared.migrate(settings.database_url)
 
 
 def restored() -> None:

@@ -32,6 +32,8 @@ def import_(
     from tournee.importing.command import Options, import_file  # noqa: PLC0415 - brings in every domain
 
     settings = shared.settings()
+    if settings.is_embedded:
+        shared.prepare(settings)
     shared.migrate(settings.database_url)
     chosen = shipped.mapping(mapping)
     options = Options(

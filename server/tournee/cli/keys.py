@@ -9,4 +9,7 @@ def rotate_keys() -> None:
     """Sign access tokens with a new key from now on; those signed before stay good."""
     from tournee.auth.keys import KeyRing  # noqa: PLC0415
 
-    KeyRing(shared.settings().directory).rotate()
+    keys = KeyRing(shared.settings().directory)
+    if not keys.file.is_file():
+        shared.fail(f"TOURNEE_DIRECTORY: there are no keys at {keys.file}: `tournee run` makes the first.", 2)
+    keys.rotate()

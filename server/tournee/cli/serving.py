@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +19,7 @@ from tournee.cli import shared
 from tournee.kernel.demo import ORGANISATIONS
 from tournee.settings import Settings, is_loopback
 from tournee.web.connections import Connection
-from tournee.web.listening import BACKLOG, KEEP_ALIVE, serve
+from tournee.web.listening import BACKLOG, KEEP_ALIVE, bind, serve
 
 # Requests that are still running when we are told to stop get this long.
 _GRACE_SECONDS = 20
@@ -26,11 +28,14 @@ _GRACE_SECONDS = 20
 def run() -> None:
     """Migrate and serve; on loopback with a database of its own this is a demo, unless TOURNEE_DEMO=0."""
     settings = shared.settings()
+    shared.prepare(settings)
+    # Before anything is written: another server may be running here.
+    bound = _bind(settings)
     shared.migrate(settings.database_url)
     settings = _completed(settings)
     _seed(settings)
     _count_across_processes(settings)
-    print(_welcome(settings), flush=True)
+    print(_welcome(settings, bound.getsockname()[1]), flush=True)
     config = uvicorn.Config(
         "tournee.app:create",
         factory=True,
@@ -50,7 +55,21 @@ def run() -> None:
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     with suppress(KeyboardInterrupt):
-        serve(config)
+        serve(config, bound)
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """Return a socket at the address, or exit with one line about why there is none."""
+    try:
+        return bind(settings.host, settings.port)
+    except OSError as problem:
+        if problem.errno == errno.EADDRINUSE:
+            shared.fail(
+                f"PORT: {settings.port} is in use: choose another, such as PORT={settings.port + 1}.", 2
+            )
+        if problem.errno == errno.EACCES:
+            shared.fail(f"PORT: {settings.port} is not open to this user: choose one from 1024 up.", 2)
+        shared.fail(f"TOURNEE_HOST: {settings.host} is no address of this machine: {problem.strerror}.", 2)
 
 
 def _completed(settings: Settings) -> Settings:
@@ -73,8 +92,7 @@ def _completed(settings: Settings) -> Settings:
 
 def _is_for_the_demo(settings: Settings, organisations: frozenset[UUID]) -> bool:
     """Return whether to be a demo unasked: nobody named the database, and it holds nothing of their own."""
-    is_embedded = "database_url" not in settings.model_fields_set
-    return is_embedded and is_loopback(settings.host) and organisations <= ORGANISATIONS
+    return settings.is_embedded and is_loopback(settings.host) and organisations <= ORGANISATIONS
 
 
 def _remarks(settings: Settings, organisations: frozenset[UUID]) -> Iterator[str]:
@@ -129,11 +147,11 @@ def _count_across_processes(settings: Settings) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(directory).resolve())
 
 
-def _welcome(settings: Settings) -> str:
+def _welcome(settings: Settings, port: int) -> str:
     from tournee.demo import PASSWORD, emails  # noqa: PLC0415
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    line = f"Tournée on http://{host}:{settings.port}"
+    line = f"Tournée on http://{host}:{port}"
     if settings.is_demo:
         line += f" · demo accounts {', '.join(emails())} · password {PASSWORD}"
     return line

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -18,7 +20,7 @@ from tournee.kernel.database import Database
 from tournee.kernel.errors import Refused
 from tournee.settings import Settings, UnusableSetting, read_settings
 
-__all__ = ["Kernel", "fail", "migrate", "perform", "settings"]
+__all__ = ["Kernel", "fail", "migrate", "perform", "prepare", "settings"]
 
 ResultT = TypeVar("ResultT")
 
@@ -35,6 +37,37 @@ def settings() -> Settings:
         return read_settings()
     except UnusableSetting as problem:
         fail(str(problem), 2)
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folder of the server's files where there is none, and say so; let nobody else read them."""
+    directory = settings.directory
+    try:
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+            print(f"Made {directory.resolve()} for the server's files (TOURNEE_DIRECTORY).", file=sys.stderr)
+        elif "directory" not in settings.model_fields_set:
+            # It is called what we call it. One that somebody named may hold more than ours.
+            _close_to_others(directory)
+        _close_database(settings)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as problem:
+        fail(f"TOURNEE_DIRECTORY: {directory} cannot be written: {problem.strerror}.", 2)
+
+
+def _close_database(settings: Settings) -> None:
+    """Older versions left the file as the system makes it, readable by everybody."""
+    database = make_url(settings.database_url).database if settings.is_sqlite else None
+    if database:
+        for file in (Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm")):
+            _close_to_others(file)
+
+
+def _close_to_others(path: Path) -> None:
+    found = path.stat() if path.exists() else None
+    if found is not None and found.st_uid == os.getuid() and found.st_mode & 0o077:
+        path.chmod(found.st_mode & 0o700)
 
 
 def migrate(database_url: str) -> None:

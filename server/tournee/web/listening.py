@@ -28,10 +28,23 @@ BACKLOG = 4096
 KEEP_ALIVE = 75
 
 
-def serve(config: uvicorn.Config) -> None:
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket at this address, on which nobody listens yet."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    bound.set_inheritable(True)
+    return bound
+
+
+def serve(config: uvicorn.Config, bound: socket.socket) -> None:
     """Until told to stop."""
     _take_as_many_as_allowed()
-    sockets = listeners(config.bind_socket())
+    sockets = listeners(bound)
     own(sockets[:1])
     if config.workers > 1:
         _Workers(config, sockets).run()
