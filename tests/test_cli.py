@@ -160,7 +160,9 @@ def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_th
     with running(tmp_path) as (_, url, _):
         # The token of before: keys and data are still there.
         assert customers(url, headers) == before + 1 + sum(caller.written for caller in callers)
-    for text in (tmp_path / "log").read_text().splitlines():
+    made, *logged = (tmp_path / "log").read_text().splitlines()
+    assert made.startswith("Made ")
+    for text in logged:
         assert json.loads(text)["level"] in ("info", "warning"), text
 
 

@@ -227,7 +227,8 @@ async def test_the_pages_name_every_account_and_load_nothing_from_elsewhere(tmp_
     for path in ("/", "/graphql"):
         page = await get(app, path)
         assert page.status_code == 200
-        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+        (policy,) = page.headers.get_list("Content-Security-Policy")
+        assert policy.startswith("default-src 'none'; script-src 'self';")
         assert all(email in page.text for email in demo.emails())
         assert "//" not in page.text.replace("</", "")
         for part in page.text.split('"'):
@@ -236,9 +237,18 @@ async def test_the_pages_name_every_account_and_load_nothing_from_elsewhere(tmp_
 
 
 @pytest.mark.parametrize("changed", [{"demo": False}, {"host": "0.0.0.0"}, {"host": "demo.example"}], ids=str)
-async def test_there_are_no_demo_pages_without_the_demo_or_beyond_this_machine(
+async def test_without_the_demo_the_pages_name_no_account_and_the_editor_asks_to_sign_in(
     tmp_path: Path, changed: dict[str, object]
 ) -> None:
     app = served(tmp_path, **changed)
-    assert (await get(app, "/")).status_code == 404
-    assert (await get(app, "/graphql")).status_code == 401
+    home, editor = await get(app, "/"), await get(app, "/graphql")
+    for page in (home, editor):
+        assert page.status_code == 200
+        assert not any(email in page.text for email in demo.emails())
+        assert "data-password" not in page.text
+        assert "$" not in page.text
+    assert all(name in home.text for name in ('href="/graphql"', "docs/operating.md", "schema/sync.md"))
+    assert 'name="password" type="password"' in editor.text
+    async with client_of(app) as client:
+        answer = await client.post("/graphql", json={"query": "{ me { id } }"})
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tournee import migrations
+from tournee import shipped
 from tournee.cli.settings import with_settings
 from tournee.settings import Settings, UnusableSetting, read_settings
 
@@ -34,6 +34,8 @@ from tournee.settings import Settings, UnusableSetting, read_settings
         ("TOURNEE_HOSTS", "api.example.org:443"),
         ("TOURNEE_HOSTS", "api.*.org"),
         ("TOURNEE_HORIZON_DAYS", "90 days"),
+        ("TOURNEE_METRICS_TOKEN", "secret"),
+        ("TOURNEE_METRICS_TOKEN", "secret with a space"),
         ("TOURNEE_OPERATIONS_DAYS", "1e3"),
         ("TOURNEE_PARKED_DAYS", "30.5"),
         ("DATABASE_URL", "mysql://demo:secret@db/demo"),
@@ -100,7 +102,7 @@ def test_settings_stay_as_they_were_read() -> None:
 
 
 def test_the_page_for_operators_holds_every_setting() -> None:
-    page = (migrations.ROOT / "docs" / "operating.md").read_text("utf-8")
+    page = (shipped.folder("docs") / "operating.md").read_text("utf-8")
     assert page == with_settings(page), "run `make schema` and commit docs/operating.md"
     assert all(field.description for field in Settings.model_fields.values())
 

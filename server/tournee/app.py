@@ -49,6 +49,7 @@ from tournee.web.admission import AdmissionMiddleware
 from tournee.web.bodies import BodyMiddleware, DrainMiddleware
 from tournee.web.health import health_routes
 from tournee.web.hosts import HostMiddleware
+from tournee.web.metrics import metrics_route
 from tournee.web.middleware import RequestMiddleware
 from tournee.web.pages import ide_first, page_routes
 from tournee.web.stopping import at_the_signal_to_stop
@@ -156,9 +157,10 @@ def _routes(parts: Parts) -> list[BaseRoute]:
         *_sync(parts).routes(),
         *Endpoints(Sessions(parts.kernel, parts.tokens), parts.lanes).routes(),
         *health_routes(parts.database),
+        metrics_route(parts.settings.metrics_token),
         contract_route(sync_contract(parts.settings.horizon_days)),
         *_graphql(parts),
-        *(page_routes() if parts.settings.is_demo else ()),
+        *page_routes(demo=parts.settings.is_demo),
     ]
 
 
@@ -172,7 +174,7 @@ def _sync(parts: Parts) -> Sync:
 
 def _graphql(parts: Parts) -> list[BaseRoute]:
     served = graphql_app(parts.kernel, parts.settings, parts.wake, parts.feed)
-    served = ide_first(served) if parts.settings.is_demo else served
+    served = ide_first(served, demo=parts.settings.is_demo)
     return [Route("/graphql", served), WebSocketRoute("/graphql", served)]
 
 

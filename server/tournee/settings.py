@@ -57,6 +57,12 @@ def _host(host: str) -> str:
     return host
 
 
+def _token(token: str) -> str:
+    if token and not re.fullmatch(r"[!-~]{16,}", token):
+        raise _should_be("at least 16 characters of ASCII without a space")
+    return token
+
+
 def is_loopback(host: str) -> bool:
     """Return whether the name or address always means the machine that it is said on."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -123,6 +129,14 @@ class Settings(BaseSettings):
         description=(
             "Host names that the server answers under, such as `api.example.org` or `*.example.org`; "
             "by default under every one. Probes of `/healthz` and `/readyz` need none."
+        ),
+    )
+    metrics_token: Annotated[str, AfterValidator(_token)] = Field(
+        "",
+        repr=False,
+        description=(
+            "What a scraper of `/metrics` sends as `Authorization: Bearer TOKEN`. Where it is not set, "
+            "`/metrics` answers this machine only."
         ),
     )
     demo: bool = Field(

@@ -98,7 +98,7 @@ async def test_a_demo_answers_under_no_other_name(tmp_path: Path, hosts: tuple[s
     app = server(tmp_path, **DEMO)
     assert await status(app, *hosts) == 421
     assert await status(app, *hosts, path="/graphql", kind="websocket") == 421
-    assert await status(app, *hosts, path="/metrics") == 421
+    assert await status(app, *hosts, path="/metrics") == 403
     assert await status(app, *hosts, path="/healthz") == 200
 
 

@@ -11,11 +11,10 @@ from starlette.routing import Route
 from tournee.answers import Json, coded
 from tournee.kernel.database import Database
 from tournee.migrations import is_current
-from tournee.web.metrics import metrics
 
 
 def health_routes(database: Database) -> list[Route]:
-    """`/healthz`, `/readyz` and `/metrics`."""
+    """`/healthz` and `/readyz`."""
 
     async def healthz(_request: Request) -> Response:
         """The process answers; says nothing of the database."""
@@ -33,4 +32,4 @@ def health_routes(database: Database) -> list[Route]:
             return coded(503, "MIGRATIONS_PENDING", "The database is not at the newest migration.")
         return Json({"status": "ready"})
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]

@@ -15,7 +15,8 @@ from tournee.answers import answer_instead, coded
 from tournee.settings import Settings, is_loopback
 
 # Load balancers probe by address, or with no name at all, and learn nothing that a stranger may not know.
-_UNDER_ANY_NAME = frozenset({"/healthz", "/readyz"})
+# Metrics are read by address too, and have a guard of their own.
+_UNDER_ANY_NAME = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+?)\.?(:[0-9]*)?")
 _BY_PROXIES = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
@@ -30,7 +31,7 @@ class HostMiddleware:
         self._is_meant: Callable[[Scope], bool] = _every
         self._message = "This server does not go by the name in `Host`."
         if settings.is_demo:
-            self._is_meant = _is_of_this_machine
+            self._is_meant = is_of_this_machine
             self._message = (
                 "This is a demo for the machine that it runs on: call it there, as `localhost`. "
                 "With TOURNEE_DEMO=0 it is a server for others."
@@ -65,7 +66,7 @@ class _Names:
         return host in self._whole or host.endswith(self._below)
 
 
-def _is_of_this_machine(scope: Scope) -> bool:
+def is_of_this_machine(scope: Scope) -> bool:
     """Return whether name and caller are local, and whomever a proxy here says that it speaks for."""
     caller = scope.get("client")
     return (

@@ -6,6 +6,7 @@ command line sets before it starts them; whichever is asked adds all of them up.
 
 from __future__ import annotations
 
+import hmac
 import os
 from functools import cache
 
@@ -20,6 +21,10 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+
+from tournee.answers import coded
+from tournee.web.hosts import is_of_this_machine
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -51,8 +56,24 @@ def _histogram(route: str, method: str) -> Histogram:
     return _seconds.labels(route, method)
 
 
-async def metrics(_request: Request) -> Response:
-    """All metrics in Prometheus's text format."""
+def metrics_route(token: str) -> Route:
+    """`/metrics`: for those who know the token; where none was set, for this machine."""
+
+    async def metrics(request: Request) -> Response:
+        given = request.headers.get("authorization", "").partition(" ")
+        if token and not hmac.compare_digest(given[2].strip().encode(), token.encode()):
+            challenge = {"WWW-Authenticate": "Bearer"}
+            return coded(401, "UNAUTHENTICATED", "Send the token of the metrics.", headers=challenge)
+        if not token and not is_of_this_machine(request.scope):
+            message = "Metrics are for this machine only, as long as TOURNEE_METRICS_TOKEN is not set."
+            return coded(403, "FORBIDDEN", message)
+        return _printed()
+
+    return Route("/metrics", metrics)
+
+
+def _printed() -> Response:
+    """Return all metrics in Prometheus's text format."""
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -34,8 +34,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.is_stream = _is_stream(message)
-            headers = [*message["headers"], (b"x-request-id", self._id.encode())]
-            message = {**message, "headers": headers}
+            message = {**message, "headers": _hardened(message["headers"], self._id)}
         return self._send(message)
 
 
@@ -72,6 +71,8 @@ class RequestMiddleware:
         async def noting_send(message: Message) -> None:
             nonlocal answered
             answered = True
+            if message["type"] == "websocket.http.response.start":
+                message = {**message, "headers": _hardened(message["headers"], scope["request_id"])}
             await send(message)
 
         try:
@@ -113,6 +114,21 @@ class RequestMiddleware:
             milliseconds=round(seconds * 1000, 1),
             account=str(actor.id) if actor else None,
         )
+
+
+_Headers = Iterable[tuple[bytes, bytes]]
+
+# What a browser may make of an answer: nothing, unless a page of ours allows itself more.
+_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_NO_GUESSING = (b"x-content-type-options", b"nosniff")
+
+
+def _hardened(headers: _Headers, id: str) -> _Headers:
+    """Return the headers of an answer with the id of its request, and what keeps browsers in bounds."""
+    headers = [*headers, (b"x-request-id", id.encode())]
+    names = {name for name, _ in headers}
+    headers += [header for header in (_POLICY, _NO_GUESSING) if header[0] not in names]
+    return headers
 
 
 # Asked every few seconds by machines.

@@ -1,4 +1,4 @@
-"""The two pages of the demo: what is here, and a GraphQL editor that is signed in already."""
+"""Two pages: what is here, and a GraphQL editor. In the demo it is signed in already, elsewhere it asks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 _SEES: dict[str, str] = {
@@ -40,25 +39,21 @@ _SEES: dict[str, str] = {
 }
 
 
-def page_routes() -> list[BaseRoute]:
+def page_routes(*, demo: bool) -> list[BaseRoute]:
     """`/` and the files that both pages need."""
+
+    async def home_page(_request: Request) -> Response:
+        return _page("home.html" if demo else "server.html")
+
     return [Route("/", home_page), Mount("/assets", StaticFiles(directory=_STATIC))]
 
 
-async def home_page(_request: Request) -> Response:
-    return HTMLResponse(_page("home.html"), headers=_HEADERS)
-
-
-async def ide_page(_request: Request) -> Response:
-    return HTMLResponse(_page("ide.html"), headers=_HEADERS)
-
-
-def ide_first(graphql: ASGIApp) -> ASGIApp:
+def ide_first(graphql: ASGIApp, *, demo: bool) -> ASGIApp:
     """Show a browser that opens `/graphql` the editor; everything else is GraphQL."""
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _is_browser(Request(scope)):
-            await (await ide_page(Request(scope)))(scope, receive, send)
+            await _page("ide.html", _DEMO if demo else _SIGN_IN)(scope, receive, send)
         else:
             await graphql(scope, receive, send)
 
@@ -83,13 +78,30 @@ def _is_browser(request: Request) -> bool:
     )
 
 
+def _page(name: str, who: str = "") -> Response:
+    return HTMLResponse(_text(name, who), headers=_HEADERS)
+
+
+# How the editor learns who asks.
+_DEMO = """<label>signed in as <select id="account" data-password="$password">
+$options
+</select></label>"""
+_SIGN_IN = """<form id="sign-in">
+<input name="username" type="email" placeholder="email" autocomplete="username" required>
+<input name="password" type="password" placeholder="password" autocomplete="current-password" required>
+<button>sign in</button>
+</form>
+<span id="signed-in" hidden>signed in as <b></b> <button type="button">sign out</button></span>"""
+
+
 @cache
-def _page(name: str) -> str:
+def _text(name: str, who: str) -> str:
     accounts = [
         *((f"{account}@demo.example", label, _SEES[account]) for account, _, label in ACCOUNTS),
         (OTHER_MANAGER, "Other Manager", "a second organisation: nothing of the first"),
     ]
-    return Template((_STATIC / name).read_text("utf-8")).substitute(
+    page = (_STATIC / name).read_text("utf-8").replace("$who", who)
+    return Template(page).substitute(
         version=escape(__version__),
         password=escape(PASSWORD),
         buttons="\n".join(_button(*account) for account in accounts),

@@ -3,7 +3,7 @@
 for (const button of document.querySelectorAll("[data-account]")) {
   button.addEventListener("click", async () => {
     try {
-      await session.signIn(button.dataset.account);
+      await session.signIn(button.dataset.account, document.body.dataset.password);
       location.assign("/graphql");
     } catch (error) {
       document.getElementById("trouble").textContent = error.message;

@@ -1,6 +1,8 @@
 "use strict";
 
 const accounts = document.getElementById("account");
+const signIn = document.getElementById("sign-in");
+const signedIn = document.getElementById("signed-in");
 const trouble = document.getElementById("trouble");
 
 const fetcher = GraphiQL.createFetcher({
@@ -21,18 +23,61 @@ const example = `# Ctrl-Enter runs the query, Ctrl-Space shows what is possible.
 }
 `;
 
-async function start() {
-  const account = session.account || "dispatcher@demo.example";
-  if (!session.token) await session.signIn(account);
-  accounts.value = account;
-  ReactDOM.createRoot(document.getElementById("editor")).render(
-    React.createElement(GraphiQL, { fetcher, defaultQuery: example, isHeadersEditorEnabled: false }),
-  );
+const editor = ReactDOM.createRoot(document.getElementById("editor"));
+
+function show() {
+  editor.render(React.createElement(GraphiQL, { fetcher, defaultQuery: example, isHeadersEditorEnabled: false }));
 }
 
-accounts.addEventListener("change", () => {
-  trouble.textContent = "";
-  session.signIn(accounts.value).catch((error) => { trouble.textContent = error.message; });
-});
+/* Show what somebody sees who is signed in, or is not. */
+function tell() {
+  signIn.hidden = Boolean(session.token);
+  signedIn.hidden = !session.token;
+  signedIn.querySelector("b").textContent = session.account;
+}
 
-start().catch((error) => { trouble.textContent = error.message; });
+function complain(error) {
+  trouble.textContent = error.message;
+}
+
+async function startDemo() {
+  const pick = (account) => session.signIn(account, accounts.dataset.password);
+  session.renew = () => pick(session.account || "dispatcher@demo.example");
+  accounts.addEventListener("change", () => {
+    trouble.textContent = "";
+    pick(accounts.value).catch(complain);
+  });
+  if (!session.token) await session.renew();
+  accounts.value = session.account;
+  show();
+}
+
+function startServer() {
+  session.renew = async () => {
+    session.signOut();
+    tell();
+    throw new Error("Sign in first.");
+  };
+  signIn.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    trouble.textContent = "";
+    try {
+      await session.signIn(signIn.username.value, signIn.password.value);
+      signIn.password.value = "";
+      tell();
+      show();
+    } catch (error) {
+      complain(error);
+    }
+  });
+  signedIn.querySelector("button").addEventListener("click", () => {
+    session.signOut();
+    location.reload();
+  });
+  tell();
+  if (session.token) show();
+  else document.getElementById("editor").textContent = "Sign in to ask.";
+}
+
+if (accounts) startDemo().catch(complain);
+else startServer();
