@@ -45,6 +45,7 @@ from tournee.sync.reading import Pull
 from tournee.sync.reviving import reviving
 from tournee.sync.stream import Stream
 from tournee.sync.wake import Wake
+from tournee.web.addresses import AddressMiddleware
 from tournee.web.admission import AdmissionMiddleware
 from tournee.web.bodies import BodyMiddleware, DrainMiddleware
 from tournee.web.health import health_routes
@@ -117,6 +118,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=_routes(parts),
         middleware=[
+            Middleware(AddressMiddleware, trusted=settings.trusted_proxies),
             # Around all that may answer early.
             Middleware(DrainMiddleware, most=4 * settings.body_limit),
             Middleware(RequestMiddleware),

@@ -13,15 +13,20 @@ import structlog
 
 # The request on whose behalf something is logged.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+# The address of the client who sent it.
+CLIENT: ContextVar[str | None] = ContextVar("client", default=None)
 
 _LEVELS = {"warn": "warning", "exception": "error"}
 
 
 def _complete(_logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """In which request it was, how grave it is, and when: one step, as each request is logged."""
+    """Add in which request it was and whose, how grave it is, and when: one step for every line."""
     id = REQUEST_ID.get()
     if id is not None:
         event.setdefault("request_id", id)
+    client = CLIENT.get()
+    if client is not None:
+        event.setdefault("client", client)
     event["level"] = _LEVELS.get(method, method)
     event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return event

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,6 +63,13 @@ def _token(token: str) -> str:
     return token
 
 
+def _network(network: str) -> str:
+    try:
+        return str(ip_network(network))
+    except ValueError:
+        raise _should_be("an address or network such as 10.0.0.7 or 10.0.0.0/8") from None
+
+
 def is_loopback(host: str) -> bool:
     """Return whether the name or address always means the machine that it is said on."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -87,6 +94,7 @@ _MOST = 2**31 - 1
 _Positive = Annotated[int, Field(ge=1, le=_MOST)]
 _Days = Annotated[int, Field(ge=0, le=_MOST)]
 _Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_split)]
+_Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_split)]
 _Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -137,6 +145,14 @@ class Settings(BaseSettings):
         description=(
             "What a scraper of `/metrics` sends as `Authorization: Bearer TOKEN`. Where it is not set, "
             "`/metrics` answers this machine only."
+        ),
+    )
+    trusted_proxies: _Networks = Field(
+        (),
+        description=(
+            "Addresses or networks of the proxies in front of the server, such as `10.0.0.0/8`. Only "
+            "they are believed about the client's address (`X-Forwarded-For` or `Forwarded`), by which "
+            "sign-ins are limited and logged."
         ),
     )
     demo: bool = Field(

@@ -50,6 +50,8 @@ def run() -> None:
         log_config=None,
         log_level="warning",
         server_header=False,
+        # The server reads these headers itself: web/addresses.py.
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE_SECONDS,
