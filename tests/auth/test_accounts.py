@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+import asyncio
+from collections import Counter
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 
 from tests.house import House
-from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, TransitionNotAllowed
+from tournee.auth import attempts, commands
+from tournee.auth.attempts import TooManyAttempts
+from tournee.auth.commands import DevicesLimit
+from tournee.kernel.actor import Actor
+from tournee.kernel.errors import (
+    Blocked,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Refused,
+    TransitionNotAllowed,
+)
 from tournee.kernel.log import Member, Record
 
 
@@ -20,11 +35,27 @@ async def scopes_of(house: House, account_id: object) -> set[object]:
         return set(found)
 
 
-async def test_an_email_is_one_account_on_the_whole_server_in_any_case(house: House, email: str) -> None:
+async def test_an_email_is_one_account_of_an_organisation_in_any_case(house: House, email: str) -> None:
     await house.run("createAccount", email=email, name="Demo", role="AUDITOR")
+    second = await house.account("AUDITOR")
+    again = f" {email.upper()} "
+    for refused in (
+        house.run("createAccount", email=again, name="Demo", role="AUDITOR"),
+        house.run("updateAccount", accountId=second.id, email=again),
+    ):
+        with pytest.raises(Conflict) as refusal:
+            await refused
+        assert refusal.value.field == "email"
     other = await House(house.database).found()
-    with pytest.raises(Conflict):
-        await other.run("createAccount", email=f" {email.upper()} ", name="Demo", role="AUDITOR")
+    await other.run("createAccount", email=again, name="Demo", role="AUDITOR")
+
+
+async def test_one_email_given_twice_at_once_makes_one_account(house: House, email: str) -> None:
+    made = await asyncio.gather(
+        *(house.run("createAccount", email=email, name="Demo", role="AUDITOR") for _ in range(3)),
+        return_exceptions=True,
+    )
+    assert sorted(type(one).__name__ for one in made) == ["Account", "Conflict", "Conflict"]
 
 
 @pytest.mark.parametrize("wrong", ["", "demo", "@demo.example", "a@", "a@b@c", "a b@demo.example"])
@@ -120,3 +151,62 @@ async def test_a_device_is_revoked_once_and_wiped_by_its_owner_only(house: House
     with pytest.raises(NotFound):
         await house.run("confirmWipe", other, deviceId=device.id)
     assert (await house.run("confirmWipe", technician, deviceId=device.id)).status == "WIPED"
+
+
+async def test_guesses_at_ones_own_password_are_limited_even_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token alone must not do: it may be a thief's."""
+    technician = await house.account("TECHNICIAN", password="first password")
+    colleague = await house.account("TECHNICIAN", password="first password")
+
+    async def change(current: str, whose: Actor = technician) -> Any:
+        return await house.run("changePassword", whose, currentPassword=current, newPassword="another word")
+
+    made = await asyncio.gather(*(change("guess") for _ in range(15)), return_exceptions=True)
+    told = Counter(one.code for one in made if isinstance(one, Refused))
+    assert told == {"INVALID": 10, "TOO_MANY_ATTEMPTS": 5}
+    with pytest.raises(TooManyAttempts) as refusal:
+        await change("first password")
+    assert refusal.value.details is not None
+    assert 0 < refusal.value.details["retryAfter"] <= 301
+    await change("first password", colleague)
+    later = attempts.monotonic() + attempts.WINDOW
+    monkeypatch.setattr(attempts, "monotonic", lambda: later)
+    await change("first password")
+
+
+async def test_a_namesake_of_another_organisation_may_guess_for_itself(house: House) -> None:
+    technician = await house.account("TECHNICIAN", password="first password")
+    other = await House(house.database).found()
+    namesake = await other.account("TECHNICIAN", id=technician.id, password="first password")
+    for _ in range(11):
+        with pytest.raises((Invalid, TooManyAttempts)):
+            await other.run("changePassword", namesake, currentPassword="guess", newPassword="another word")
+    words = {"currentPassword": "first password", "newPassword": "another word"}
+    await house.run("changePassword", technician, **words)
+
+
+async def test_an_account_has_so_many_devices_and_those_it_has_go_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "MOST_DEVICES", 3)
+    monkeypatch.setattr(commands, "MOST_DEVICES_EVER", 5)
+    technician, colleague = await house.account("TECHNICIAN"), await house.account("TECHNICIAN")
+
+    async def enrol(id: UUID | None = None, who: Actor = technician) -> Any:
+        return (await house.run("enrolDevice", who, id=id or uuid4(), name="Demo tablet")).id
+
+    made = await asyncio.gather(*(enrol() for _ in range(6)), return_exceptions=True)
+    devices = [one for one in made if not isinstance(one, BaseException)]
+    assert (len(devices), sum(isinstance(one, DevicesLimit) for one in made)) == (3, 3)
+    assert await enrol(devices[0]) == devices[0]
+    await enrol(who=colleague)
+    for device in devices[:2]:
+        await house.run("revokeDevice", deviceId=device)
+    for _ in range(2):
+        await enrol()
+    for device in devices[2:]:
+        await house.run("confirmWipe", technician, deviceId=device)
+    with pytest.raises(DevicesLimit):
+        await enrol()

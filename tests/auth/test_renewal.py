@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 
 from tests.auth.conftest import PASSWORD, Form
 from tests.house import House
+from tournee.auth import sessions
 from tournee.auth.models import RefreshToken
 from tournee.auth.standings import Standings
 from tournee.kernel.actor import Actor
@@ -190,3 +192,42 @@ async def test_renewals_and_a_disabling_at_the_same_time_break_nothing(
     await house.run("enableAccount", accountId=technician.id)
     for answer in (first, *(answer for answer in answers if answer.status_code == 200)):
         assert (await renew(answer)).status_code == 400
+
+
+async def test_only_a_revoked_device_is_told_to_wipe(
+    house: House, technician: Actor, first: httpx2.Response, renew: Form
+) -> None:
+    """Whatever else refuses its token, an enrolled device keeps its copy and its outbox."""
+    await house.run("disableAccount", accountId=technician.id)
+    async with house.writing() as session:
+        own = RefreshToken.account_id == technician.id
+        await session.execute(update(RefreshToken).where(own).values(revoked_at=None))
+        await session.commit()
+    refused = await renew(first)
+    assert (refused.status_code, refused.json().keys()) == (400, {"error", "error_description"})
+    assert refused.json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize("device", [None, uuid4()])
+@pytest.mark.parametrize("change", ["setPassword", "disableAccount"])
+async def test_a_sign_in_that_is_overtaken_by_the_end_of_all_sessions_is_refused(
+    house: House,
+    technician: Actor,
+    email: str,
+    sign_in: Form,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    device: UUID | None,
+) -> None:
+    compare = sessions.match
+
+    async def slowly(*arguments: Any) -> Any:
+        found = await compare(*arguments)
+        words = {"password": "quite another"} if change == "setPassword" else {}
+        await house.run(change, accountId=technician.id, **words)
+        return found
+
+    monkeypatch.setattr(sessions, "match", slowly)
+    answer = await sign_in(email, **({} if device is None else {"device": device}))
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    assert "refresh_token" not in answer.json()

@@ -73,9 +73,44 @@ async def test_a_form_that_cannot_be_answered_is_refused_as_oauth_has_it(
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_only_a_form_is_understood(client: httpx2.AsyncClient) -> None:
-    answer = await client.post("/auth/token", json={"grant_type": "password"})
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("path", ["/auth/token", "/auth/wiped"])
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("application/json", b'{"grant_type": "password"}'),
+        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="grant_type"'),
+        ("multipart/form-data", b"grant_type=password"),
+        ("", b"grant_type=password"),
+        (FORM, b""),
+        (FORM, b"&".join(b"field%d=1" % number for number in range(21))),
+        (FORM, b"grant_type=password&username=%ff&password=x"),
+        (FORM, b"grant_type=password&username=\xff&password=x"),
+        (FORM, "grant_type=password&username=ä&password=x".encode("utf-16")),
+        (FORM, b"grant_type=password&username=%ed%a0%80&password=x"),
+        (FORM, b"grant_type=password&username=a&password=" + b"%20" * 20_000),
+        (FORM, b"grant_type=refresh_token&refresh_token=a&refresh_token=b"),
+    ],
+    ids=range(12),
+)
+async def test_a_form_that_is_malformed_is_refused_as_oauth_has_it(
+    client: httpx2.AsyncClient, path: str, kind: str, content: bytes
+) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    answer = await client.post(path, content=content, headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert answer.json()["error_description"]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_form_may_have_twenty_parameters(
+    client: httpx2.AsyncClient, technician: Actor, email: str
+) -> None:
+    form = {"grant_type": "password", "username": email, "password": PASSWORD}
+    form |= {f"field{number}": "" for number in range(17)}
+    assert (await client.post("/auth/token", data=form)).status_code == 200
 
 
 async def test_a_parameter_given_twice_is_refused(client: httpx2.AsyncClient) -> None:
@@ -95,11 +130,11 @@ async def test_a_stale_token_in_the_header_does_not_stand_in_the_way(
 async def test_after_ten_failures_a_name_must_wait(
     technician: Actor, email: str, sign_in: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def no(_password: str, _hash: str | None) -> bool:
-        return False
+    async def no(_password: str, hashes: list[str | None]) -> list[bool]:
+        return [False for _ in hashes]
 
     with monkeypatch.context() as quick:
-        quick.setattr("tournee.auth.sessions.is_password", no)
+        quick.setattr("tournee.auth.matching.which_fit", no)
         for _ in range(10):
             assert (await sign_in(email, "guess")).status_code == 400
     waiting = await sign_in(email)
@@ -110,12 +145,12 @@ async def test_after_ten_failures_a_name_must_wait(
 async def test_guesses_made_at_once_are_no_more_than_guesses_made_in_turn(
     technician: Actor, email: str, sign_in: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def slow_no(_password: str, _hash: str | None) -> bool:
+    async def slow_no(_password: str, hashes: list[str | None]) -> list[bool]:
         await asyncio.sleep(0.05)
-        return False
+        return [False for _ in hashes]
 
     with monkeypatch.context() as quick:
-        quick.setattr("tournee.auth.sessions.is_password", slow_no)
+        quick.setattr("tournee.auth.matching.which_fit", slow_no)
         answers = await asyncio.gather(*(sign_in(email, "guess") for _ in range(25)))
     assert sorted(answer.status_code for answer in answers) == [400] * 10 + [429] * 15
 
@@ -176,15 +211,15 @@ async def test_passwords_are_compared_a_few_at_a_time(
 ) -> None:
     comparing = most = 0
 
-    async def slow_yes(_password: str, _hash: str | None) -> bool:
+    async def slow_yes(_password: str, hashes: list[str | None]) -> list[bool]:
         nonlocal comparing, most
         comparing += 1
         most = max(most, comparing)
         await asyncio.sleep(0.01)
         comparing -= 1
-        return True
+        return [True for _ in hashes]
 
-    monkeypatch.setattr("tournee.auth.sessions.is_password", slow_yes)
+    monkeypatch.setattr("tournee.auth.matching.which_fit", slow_yes)
     answers = await asyncio.gather(*(sign_in(email) for _ in range(60)))
     assert most == passwords.AT_ONCE
     told = Counter(answer.status_code for answer in answers)

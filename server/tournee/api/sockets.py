@@ -20,6 +20,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from tournee.api.documents import is_subscription
 from tournee.api.errors import overloaded
 from tournee.api.limits import MOST_CHARACTERS
+from tournee.auth.middleware import log_refused
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import AccountKey
 from tournee.kernel.lanes import Lanes, Overloaded, Turn
@@ -137,6 +138,7 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             await self._turn_away(refusal)
 
     async def _turn_away(self, refusal: TokenRefused) -> None:
+        log_refused(refusal)
         # After 4403 clients connect again and again.
         with contextlib.suppress(RuntimeError):
             await self.websocket.close(4401, refusal.code)

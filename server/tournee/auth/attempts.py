@@ -1,4 +1,4 @@
-"""Failed sign-ins, counted for a while, so that nobody tries passwords by the thousand.
+"""Tries at a password, counted for a while, so that nobody guesses by the thousand.
 
 In the memory of each process: a guesser gets as many tries as there are processes, which is still
 few, and no table is written by strangers.
@@ -7,47 +7,95 @@ few, and no table is written by strangers.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
+from collections.abc import Callable
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from time import monotonic
+from typing import Generic, TypeVar
+
+from tournee.kernel.errors import Refused
 
 WINDOW = 300.0
-_ALLOWED_BY_NAME = 10
-_ALLOWED_BY_ADDRESS = 100
+BY_NAME = 10
+BY_ADDRESS = 100
 _MOST = 50_000
 
+KeyT = TypeVar("KeyT")
 
-class Attempts:
-    """Counts failures by account and address together, and by address alone."""
 
-    def __init__(self) -> None:
-        self._failures: dict[tuple[str, str], deque[float]] = {}
+class TooManyAttempts(Refused):
+    """Too many wrong passwords; wait before you try again."""
 
-    def wait(self, name: str, address: str) -> int:
-        """Seconds until the next try is let through, 0 for at once."""
-        return max(
-            self._wait((name, address), _ALLOWED_BY_NAME), self._wait(("", address), _ALLOWED_BY_ADDRESS)
-        )
+    code = "TOO_MANY_ATTEMPTS"
 
-    def begin(self, name: str, address: str) -> float:
+    def __init__(self, seconds: int) -> None:
+        super().__init__(details={"retryAfter": seconds})
+
+
+class Attempts(Generic[KeyT]):
+    """Counts failed tries by key: `allowed` of them in WINDOW seconds, then the key must wait."""
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed = allowed
+        self._failures: dict[KeyT, deque[float]] = {}
+
+    def wait(self, key: KeyT) -> int:
+        """Return how many seconds there are until the next try, 0 for none."""
+        failures = self._failures.get(key)
+        if failures is None or len(failures) < self.allowed:
+            return 0
+        left = failures[0] + WINDOW - monotonic()
+        return int(left) + 1 if left > 0 else 0
+
+    def begin(self, key: KeyT) -> float:
         """Count a try as failed before its outcome is known, or many at once would all be let through."""
-        at = time.monotonic()
-        for key, allowed in (((name, address), _ALLOWED_BY_NAME), (("", address), _ALLOWED_BY_ADDRESS)):
-            failures = self._failures.pop(key, None) or deque(maxlen=allowed)
-            failures.append(at)
-            if len(self._failures) >= _MOST:
-                del self._failures[next(iter(self._failures))]
-            self._failures[key] = failures
+        at = monotonic()
+        failures = self._failures.pop(key, None) or deque(maxlen=self.allowed)
+        failures.append(at)
+        if len(self._failures) >= _MOST:
+            del self._failures[next(iter(self._failures))]
+        self._failures[key] = failures
         return at
 
-    def succeeded(self, name: str, address: str, at: float) -> None:
-        """Forget the try that began then, and what this name's owner mistyped before it."""
-        self._failures.pop((name, address), None)
-        with contextlib.suppress(KeyError, ValueError):
-            self._failures["", address].remove(at)
-
-    def _wait(self, key: tuple[str, str], allowed: int) -> int:
+    def succeeded(self, key: KeyT, at: float) -> None:
+        """Forget the try that began then, and no other: who knows one password may be guessing another."""
         failures = self._failures.get(key)
-        if failures is None or len(failures) < allowed:
-            return 0
-        left = failures[0] + WINDOW - time.monotonic()
-        return int(left) + 1 if left > 0 else 0
+        if failures is None:
+            return
+        with contextlib.suppress(ValueError):
+            failures.remove(at)
+        if not failures:
+            del self._failures[key]
+
+
+class SignIns:
+    """Counts sign-ins by e-mail and address together, and by address alone."""
+
+    def __init__(self) -> None:
+        self._by_name: Attempts[tuple[str, str]] = Attempts(BY_NAME)
+        self._by_address: Attempts[str] = Attempts(BY_ADDRESS)
+
+    def wait(self, name: str, address: str) -> int:
+        """Return how many seconds there are until the next try, 0 for none."""
+        network = network_of(address)
+        return max(self._by_name.wait((name, network)), self._by_address.wait(network))
+
+    def begin(self, name: str, address: str) -> Callable[[], None]:
+        """Count a try; call what is returned once it has succeeded."""
+        network = network_of(address)
+        by_name, by_address = self._by_name.begin((name, network)), self._by_address.begin(network)
+
+        def succeeded() -> None:
+            self._by_name.succeeded((name, network), by_name)
+            self._by_address.succeeded(network, by_address)
+
+        return succeeded
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one client: an address, of IPv6 the network of 64 bits that one client gets."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    return str(IPv6Network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address

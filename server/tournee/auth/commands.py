@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, false, not_, or_, select, update
+import structlog
+from sqlalchemy import ColumnElement, false, func, not_, or_, select, update
 
+from tournee.auth.attempts import BY_NAME, Attempts, TooManyAttempts
+from tournee.auth.matching import salt_for
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.passwords import LONGEST, is_password, new_password
 from tournee.auth.roles import Role
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import AccountKey, Actor, Scope
 from tournee.kernel.command import command
 from tournee.kernel.database import BY_TABLE, now
-from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound
+from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, Refused
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.plain import edits
+from tournee.kernel.rules import is_held_by_another, obeying
 from tournee.kernel.transaction import Transaction
+
+# Guesses at one's own password, by organisation and account: of somebody with a token that is not theirs.
+GUESSES: Attempts[AccountKey] = Attempts(BY_NAME)
+
+# Of one account. Those that were revoked or wiped stay on record, and count towards the second.
+MOST_DEVICES = 50
+MOST_DEVICES_EVER = 1_000
 
 Name = Annotated[str, Limits(length=200)]
 Password = Annotated[str, Limits(length=LONGEST)]
@@ -34,7 +45,7 @@ class CreateAccount:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.ACCOUNTS_WRITE)
+@command(Scope.ACCOUNTS_WRITE, logged=True)
 async def create_account(tx: Transaction, actor: Actor, do: CreateAccount) -> Account:
     """Add an account; without a password it cannot sign in yet."""
     await tx.find_optional(BY_TABLE["customer"], do.customer_id, "customerId")
@@ -46,12 +57,24 @@ async def create_account(tx: Transaction, actor: Actor, do: CreateAccount) -> Ac
         customer_id=do.customer_id,
         language=do.language,
     )
+    await tx.add(account)
+    await _unique_email(tx, account)
     if do.password is not None:
-        account.set_password(await new_password(do.password, "password"), now())
-    return await tx.add(account)
+        await _set_password(tx, account, do.password, "password")
+    return account
 
 
-update_account = edits(Account, Scope.ACCOUNTS_WRITE)
+async def _unique_email(tx: Transaction, account: Account) -> None:
+    if await is_held_by_another(tx, account, Account.email == account.email):
+        raise Conflict("Another account of this organisation has this e-mail.", "email")
+
+
+async def _set_password(tx: Transaction, account: Account, password: str, field: str) -> None:
+    salt = await salt_for(tx.database, account.email)
+    account.set_password(await new_password(password, field, salt), now())
+
+
+update_account = replace(obeying(edits(Account, Scope.ACCOUNTS_WRITE), _unique_email), logged=True)
 
 
 @dataclass(frozen=True)
@@ -60,11 +83,11 @@ class SetPassword:
     password: Password
 
 
-@command(Scope.ACCOUNTS_WRITE)
+@command(Scope.ACCOUNTS_WRITE, logged=True)
 async def set_password(tx: Transaction, actor: Actor, do: SetPassword) -> Account:
     """Give an account a new password; whoever is signed in as it must sign in again."""
     account = await tx.find(Account, do.account_id, "accountId")
-    account.set_password(await new_password(do.password, "password"), now())
+    await _set_password(tx, account, do.password, "password")
     await _end_sessions(tx, RefreshToken.account_id == account.id)
     return account
 
@@ -75,13 +98,18 @@ class ChangePassword:
     new_password: Password
 
 
-@command(Scope.ACCOUNT_SELF)
+@command(Scope.ACCOUNT_SELF, logged=True)
 async def change_password(tx: Transaction, actor: Actor, do: ChangePassword) -> Account:
     """Change your own password; every other session ends and must sign in again."""
+    if wait := GUESSES.wait(actor.key):
+        raise TooManyAttempts(wait)
+    began = GUESSES.begin(actor.key)
     account = await _own_account(tx)
     if not await is_password(do.current_password, account.password_hash):
+        structlog.get_logger().info("password_not_changed", account=str(actor.id))
         raise Invalid("This is not your present password.", "currentPassword")
-    account.set_password(await new_password(do.new_password, "newPassword"), now())
+    GUESSES.succeeded(actor.key, began)
+    await _set_password(tx, account, do.new_password, "newPassword")
     await _end_sessions(tx, RefreshToken.account_id == account.id, not_(_here(actor)))
     return account
 
@@ -94,7 +122,7 @@ class DisableAccount:
     account_id: UUID
 
 
-@command(Scope.ACCOUNTS_WRITE)
+@command(Scope.ACCOUNTS_WRITE, logged=True)
 async def disable_account(tx: Transaction, actor: Actor, do: DisableAccount) -> Account:
     """Shut an account out: it can neither sign in nor renew, and holds no records any more."""
     if do.account_id == actor.id:
@@ -110,7 +138,7 @@ class EnableAccount:
     account_id: UUID
 
 
-@command(Scope.ACCOUNTS_WRITE)
+@command(Scope.ACCOUNTS_WRITE, logged=True)
 async def enable_account(tx: Transaction, actor: Actor, do: EnableAccount) -> Account:
     """Let a disabled account sign in again."""
     account = await tx.find(Account, do.account_id, "accountId")
@@ -132,6 +160,7 @@ async def enrol_device(tx: Transaction, actor: Actor, do: EnrolDevice) -> Device
     named = {key: value for key, value in vars(do).items() if value is not UNSET and key != "id"}
     device = next(iter(await tx.all(select(Device).where(Device.id == do.id))), None)
     if device is None:
+        await _require_room(tx, actor)
         values = {"name": "Unnamed device", **named}
         return await tx.add(Device(id=do.id, account_id=actor.id, enrolled_at=now(), **values))
     if device.account_id != actor.id:
@@ -143,13 +172,36 @@ async def enrol_device(tx: Transaction, actor: Actor, do: EnrolDevice) -> Device
     return device
 
 
+class DevicesLimit(Refused):
+    """This account has too many devices; ask a manager to revoke those that are no longer used."""
+
+    code = "DEVICES_LIMIT"
+
+
+async def _require_room(tx: Transaction, actor: Actor) -> None:
+    """Raise DevicesLimit unless the account may have one device more."""
+    # Locked, so that devices which enrol at the same time count each other.
+    await tx.session.execute(
+        select(Account.id)
+        .where(Account.organisation_id == tx.organisation_id, Account.id == actor.id)
+        .with_for_update(key_share=True)
+    )
+    enrolled = func.count().filter(Device.status == DeviceStatus.ENROLLED)
+    of_account = (Device.organisation_id == tx.organisation_id, Device.account_id == actor.id)
+    ever, now_enrolled = (
+        await tx.session.execute(select(func.count(), enrolled).select_from(Device).where(*of_account))
+    ).one()
+    if now_enrolled >= MOST_DEVICES or ever >= MOST_DEVICES_EVER:
+        raise DevicesLimit
+
+
 @dataclass(frozen=True)
 class RevokeDevice:
     device_id: UUID
     surrender: bool = False
 
 
-@command(Scope.DEVICES_WRITE)
+@command(Scope.DEVICES_WRITE, logged=True)
 async def revoke_device(tx: Transaction, actor: Actor, do: RevokeDevice) -> Device:
     """Shut out a device: it must erase its copy; with `surrender` it may first hand in its queued work."""
     device = await tx.find(Device, do.device_id, "deviceId")
@@ -164,7 +216,7 @@ class ConfirmWipe:
     device_id: UUID
 
 
-@command(Scope.ACCOUNT_SELF)
+@command(Scope.ACCOUNT_SELF, logged=True)
 async def confirm_wipe(tx: Transaction, actor: Actor, do: ConfirmWipe) -> Device:
     """Say that your device has erased its copy."""
     mine = select(Device).where(Device.id == do.device_id, Device.account_id == actor.id)
@@ -182,7 +234,7 @@ class SignOut:
     everywhere: bool = False
 
 
-@command(Scope.ACCOUNT_SELF)
+@command(Scope.ACCOUNT_SELF, logged=True)
 async def sign_out(tx: Transaction, actor: Actor, do: SignOut) -> Account:
     """End your session on this device, or everywhere; access tokens of it end within seconds."""
     account = await _own_account(tx)

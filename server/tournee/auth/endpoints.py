@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID
 
-from starlette.datastructures import UploadFile
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tournee.answers import Json
-from tournee.auth.attempts import Attempts
+from tournee.auth.attempts import SignIns
 from tournee.auth.commands import EnrolDevice
 from tournee.auth.passwords import LONGEST
 from tournee.auth.sessions import Grant, GrantRefused, Sessions
+from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Refused
 from tournee.kernel.inputs import UNSET, Unset
 from tournee.kernel.lanes import Lanes
 
 PATHS = frozenset({"/auth/token", "/auth/wiped", "/.well-known/jwks.json"})
+
+# What a client sends is a few hundred bytes; a password may be long, and its signs may be escaped.
+_LONGEST_FORM = 32 * 1024
+_MOST_FIELDS = 20
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -40,7 +46,7 @@ class Endpoints:
     def __init__(self, sessions: Sessions, lanes: Lanes) -> None:
         self.sessions = sessions
         self.lanes = lanes
-        self.attempts = Attempts()
+        self.attempts = SignIns()
 
     def routes(self) -> list[Route]:
         return [
@@ -51,6 +57,7 @@ class Endpoints:
 
     async def token(self, request: Request) -> Response:
         """Tokens for a password or for a refresh token."""
+        kind = None
         try:
             form = await _form(request)
             kind = _field(form, "grant_type")
@@ -61,13 +68,14 @@ class Endpoints:
         except _BadRequest as refusal:
             return _error(refusal.error, refusal.description)
         except GrantRefused as refusal:
-            return _error("invalid_grant", refusal.description, refusal.code, **refusal.details)
+            structlog.get_logger().info("sign_in_refused", by=kind, code=refusal.code)
+            return _error(refusal.error, refusal.description, refusal.code, **refusal.details)
         return _error("unsupported_grant_type", "Use password or refresh_token.")
 
     async def _by_password(self, request: Request, form: Mapping[str, str]) -> Response:
         name = _field(form, "username").strip().lower()
         password = _field(form, "password")
-        device = _device(form)
+        device, organisation_id = _device(form), _uuid(form, "organisation")
         address = request.client.host if request.client else ""
         if wait := self.attempts.wait(name, address):
             return _slow_down(wait)
@@ -75,9 +83,16 @@ class Endpoints:
             # Those before us in line may have failed meanwhile.
             if wait := self.attempts.wait(name, address):
                 return _slow_down(wait)
-            began = self.attempts.begin(name, address)
-            grant = await self.sessions.sign_in(name, password, device)
-        self.attempts.succeeded(name, address, began)
+            succeeded = self.attempts.begin(name, address)
+            try:
+                grant = await self.sessions.sign_in(name, password, device, organisation_id)
+            except GrantRefused as refusal:
+                if refusal.proved:
+                    succeeded()
+                raise
+        if grant.proved:
+            succeeded()
+        structlog.get_logger().info("signed_in", **_who(grant.actor))
         return self._granted(grant)
 
     async def _by_refresh_token(self, token: str) -> Response:
@@ -110,7 +125,13 @@ class Endpoints:
         return Json(self.sessions.tokens.ring.published(), headers={"Cache-Control": "max-age=300"})
 
 
+def _who(actor: Actor) -> dict[str, str | None]:
+    device = None if actor.device_id is None else str(actor.device_id)
+    return {"organisation": str(actor.organisation_id), "account": str(actor.id), "device": device}
+
+
 def _slow_down(seconds: int) -> Response:
+    structlog.get_logger().info("sign_in_refused", by="password", code="SLOW_DOWN")
     body = {"error": "slow_down", "error_description": "Too many failed sign-ins; wait."}
     return Json(body, 429, headers={**_NO_STORE, "Retry-After": str(seconds)})
 
@@ -119,15 +140,24 @@ async def _form(request: Request) -> Mapping[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise _BadRequest("invalid_request", "Send application/x-www-form-urlencoded.")
-    form = await request.form(max_fields=20)
-    if len(form.multi_items()) != len(form):
+    body = await request.body()
+    if len(body) > _LONGEST_FORM:
+        raise _BadRequest("invalid_request", f"A form has at most {_LONGEST_FORM} bytes.")
+    try:
+        text = body.decode()
+        fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        description = f"Send at most {_MOST_FIELDS} parameters, encoded in UTF-8."
+        raise _BadRequest("invalid_request", description) from None
+    form = dict(fields)
+    if len(form) != len(fields):
         raise _BadRequest("invalid_request", "A parameter is given twice.")
-    return {key: value for key, value in form.items() if not isinstance(value, UploadFile)}
+    return form
 
 
 def _field(form: Mapping[str, str], name: str) -> str:
     value = form.get(name, "")
-    if not value or len(value) > LONGEST or "\x00" in value or not _is_text(value):
+    if not value or len(value) > LONGEST or "\x00" in value:
         raise _BadRequest("invalid_request", f"{name} is missing or cannot be read.")
     return value
 
@@ -136,17 +166,19 @@ def _optional(form: Mapping[str, str], name: str, length: int) -> str | Unset:
     return _field(form, name)[:length] if form.get(name, "").strip() else UNSET
 
 
-def _is_text(value: str) -> bool:
-    return not any("\ud800" <= sign <= "\udfff" for sign in value)
+def _uuid(form: Mapping[str, str], name: str) -> UUID | None:
+    if not form.get(name):
+        return None
+    try:
+        return UUID(_field(form, name))
+    except ValueError:
+        raise _BadRequest("invalid_request", f"{name} is not a UUID.") from None
 
 
 def _device(form: Mapping[str, str]) -> EnrolDevice | None:
-    if not form.get("device"):
+    id = _uuid(form, "device")
+    if id is None:
         return None
-    try:
-        id = UUID(_field(form, "device"))
-    except ValueError:
-        raise _BadRequest("invalid_request", "device is no UUID.") from None
     return EnrolDevice(
         id,
         name=_optional(form, "device_name", 200),

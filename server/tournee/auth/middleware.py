@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tournee.answers import Json, answer_instead, coded
@@ -68,10 +69,16 @@ def surrender_token(scope: Scope) -> str | None:
 
 def refused(refusal: TokenRefused) -> Json:
     """401, or 403 for a device that must erase its copy: renewing its token would not help."""
+    log_refused(refusal)
     if refusal.code == "DEVICE_REVOKED":
         return coded(403, refusal.code, refusal.message, **refusal.details)
     challenge = f'Bearer error="invalid_token", error_description="{refusal.message}"'
     return coded(401, refusal.code, refusal.message, headers={"WWW-Authenticate": challenge})
+
+
+def log_refused(refusal: TokenRefused) -> None:
+    """Log that a token let nobody in; every line names the client's address."""
+    structlog.get_logger().info("token_refused", code=refusal.code)
 
 
 def unauthenticated() -> Json:

@@ -54,15 +54,15 @@ DEVICE_MOVES = Machine(
 
 
 class Account(Entity):
-    """Somebody who signs in. The email names the account on the whole server."""
+    """Somebody who signs in. The e-mail names the account within its organisation."""
 
     __tablename__ = "account"
-    __table_args__ = (UniqueConstraint("email"),)
+    __table_args__ = (UniqueConstraint("organisation_id", "email"), Index("ix_account_email", "email"))
     reads = Scope.ACCOUNTS_READ
     admits = True
     decider = Role.MANAGER
 
-    email: Mapped[str] = column(200, description="Unique on this server; kept in lower case.")
+    email: Mapped[str] = column(200, description="Unique within the organisation; kept in lower case.")
     name: Mapped[str] = column(200)
     role: Mapped[Role] = column()
     status: Mapped[AccountStatus] = column(merge=Merge.STATE_MACHINE, default=AccountStatus.ACTIVE)

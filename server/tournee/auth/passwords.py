@@ -1,23 +1,32 @@
-"""Passwords: argon2, off the event loop, and a wrong name as slow as a wrong password."""
+"""Passwords: argon2, off the event loop, and a wrong name as slow as a wrong password.
+
+The accounts of one e-mail, in several organisations, share the salt: one computation compares a password
+with all of them, so that a sign-in takes as long for none, one or many.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hmac
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import InvalidHashError
+from argon2.low_level import hash_secret
 
 from tournee.kernel.errors import Invalid
 
 SHORTEST = 8
 LONGEST = 500
+# Computations for one sign-in. More than one only where an account has changed its e-mail since.
+MOST_SALTS = 4
 
 ResultT = TypeVar("ResultT")
 
@@ -47,26 +56,62 @@ def _nobodys_hash() -> str:
     return _hasher.hash("nobody's password")
 
 
-async def hash_password(password: str) -> str:
+async def hash_password(password: str, salt: bytes | None = None) -> str:
     """The argon2 hash; takes its time on purpose, in a thread."""
-    return await _aside(_hasher.hash, password)
+    return await _aside(partial(_hasher.hash, password, salt=salt))
 
 
-async def new_password(password: str, field: str) -> str:
+async def new_password(password: str, field: str, salt: bytes | None = None) -> str:
     """The hash of a password somebody chose; a short one is refused."""
     if len(password) < SHORTEST:
         raise Invalid(f"A password has at least {SHORTEST} characters.", field)
-    return await hash_password(password)
+    return await hash_password(password, salt)
 
 
 async def is_password(password: str, password_hash: str | None) -> bool:
-    """Whether it is the password; with no hash to compare, False after the same time."""
-    return await _aside(_verify, password[:LONGEST], password_hash)
+    """Return whether it is the password; with no hash to compare, False after the same time."""
+    return (await which_fit(password, [password_hash]))[0]
 
 
-def _verify(password: str, password_hash: str | None) -> bool:
+async def which_fit(password: str, hashes: Sequence[str | None]) -> list[bool]:
+    """Return for each hash whether it is the password's; for none, an empty list after the same time."""
+    return await _aside(_fitting, password[:LONGEST], hashes)
+
+
+def _fitting(password: str, hashes: Sequence[str | None]) -> list[bool]:
+    """All hashes that begin alike, up to the salt, are compared by one computation."""
+    alike = {_beginning(one): one for one in hashes if one is not None}
+    examples = list(alike.items())[:MOST_SALTS] or [("", _nobodys_hash())]
+    made = {beginning: _hash_like(example, password) for beginning, example in examples}
+    return [
+        one is not None and hmac.compare_digest(made.get(_beginning(one), "").encode(), one.encode())
+        for one in hashes
+    ]
+
+
+def _beginning(password_hash: str) -> str:
+    """Its parameters and its salt."""
+    return password_hash.rpartition("$")[0]
+
+
+def salt_of(password_hash: str) -> bytes:
+    salt = password_hash.split("$")[-2]
+    return base64.b64decode(salt + "=" * (-len(salt) % 4))
+
+
+def _hash_like(example: str, password: str) -> str:
+    """The hash with the parameters and the salt of another; nothing where that is none."""
     try:
-        _hasher.verify(password_hash or _nobodys_hash(), password)
-    except (VerificationError, InvalidHashError):
-        return False
-    return password_hash is not None
+        known = extract_parameters(example)
+    except InvalidHashError:
+        return ""
+    return hash_secret(
+        password.encode(),
+        salt_of(example),
+        time_cost=known.time_cost,
+        memory_cost=known.memory_cost,
+        parallelism=known.parallelism,
+        hash_len=known.hash_len,
+        type=known.type,
+        version=known.version,
+    ).decode()

@@ -17,14 +17,15 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.auth.commands import ConfirmWipe, EnrolDevice, confirm_wipe, enrol_device
+from tournee.auth.commands import ConfirmWipe, DevicesLimit, EnrolDevice, confirm_wipe, enrol_device
+from tournee.auth.matching import match
 from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus, RefreshToken
 from tournee.auth.organisations import actor_of
-from tournee.auth.passwords import is_password
 from tournee.auth.revoked import hashed, orders, recognise
 from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
@@ -39,7 +40,13 @@ _REMEMBERED = timedelta(days=30)
 
 
 class GrantRefused(Exception):
-    """No token is given; `code` is there where a device must do more than ask for the password."""
+    """No token is given; `code` is there where a client must do more than ask for the password.
+
+    `proved`: the password was right, so this was no guess.
+    """
+
+    error = "invalid_grant"
+    proved = False
 
     def __init__(self, description: str, code: str | None = None, **details: Any) -> None:
         self.description = description
@@ -48,16 +55,26 @@ class GrantRefused(Exception):
         super().__init__(description)
 
 
+class OrganisationNeeded(GrantRefused):
+    """The password fits accounts of several organisations: a required parameter is missing."""
+
+    error = "invalid_request"
+
+
 _WRONG = "The email or the password is wrong."
+_WHICH = "Several organisations have this account: send `organisation` with the id of one of them."
 _UNUSABLE = "This refresh token cannot be used; sign in again."
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a client gets."""
+    """What a client gets, and who that is. `proved`: the password was right for every account it was
+    compared with."""
 
+    actor: Actor
     access_token: str
     refresh_token: str
+    proved: bool = True
 
 
 class Sessions:
@@ -67,34 +84,58 @@ class Sessions:
         self.kernel = kernel
         self.tokens = tokens
 
-    async def sign_in(self, email: str, password: str, device: EnrolDevice | None) -> Grant:
+    async def sign_in(
+        self, email: str, password: str, device: EnrolDevice | None, organisation_id: UUID | None = None
+    ) -> Grant:
         """By password; the device that is named is enrolled. Raises GrantRefused."""
-        account = await self._account(email)
-        known = account if account is not None and account.status is AccountStatus.ACTIVE else None
-        if not await is_password(password, known.password_hash if known else None) or known is None:
+        found = await match(self.kernel.database, self.tokens, email, password, organisation_id)
+        if not found.accounts:
             raise GrantRefused(_WRONG)
+        try:
+            if len(found.accounts) > 1:
+                raise OrganisationNeeded(_WHICH, "ORGANISATION_NEEDED", organisations=found.organisations())
+            ((account, _),) = found.accounts
+            return await self._admit(account, device, proved=found.proved)
+        except GrantRefused as refusal:
+            refusal.proved = found.proved
+            raise
+
+    async def _admit(self, known: Account, device: EnrolDevice | None, *, proved: bool) -> Grant:
         family = new_id()
         actor = actor_of(known.organisation_id, known.id, known.role, device.id if device else None, family)
         if device is None:
             async with self.kernel.database.writing(actor.organisation_id) as session:
-                refresh = await self._add(session, actor)
+                refresh = await self._begin(session, known, actor)
                 await session.commit()
         else:
-            refresh = await self._enrol(device, actor)
-        return Grant(self.tokens.issue(actor), refresh)
+            refresh = await self._enrol(device, known, actor)
+        return Grant(actor, self.tokens.issue(actor), refresh, proved)
 
-    async def _account(self, email: str) -> Account | None:
-        async with self.kernel.database.reading(ACROSS) as session:
-            found: Account | None = await session.scalar(
-                select(Account).where(Account.email == email.strip().lower())
+    async def _begin(self, session: AsyncSession, known: Account, actor: Actor) -> str:
+        """Store the first refresh token of a session; not where the account has changed since it was read.
+
+        Comparing a password takes a while. Whoever ends the sessions meanwhile, by a new password or by
+        disabling the account, must not miss this one.
+        """
+        unchanged = await session.scalar(
+            select(Account.id)
+            .where(
+                Account.organisation_id == known.organisation_id,
+                Account.id == known.id,
+                Account.password_hash == known.password_hash,
+                Account.status == AccountStatus.ACTIVE,
             )
-        return found if found is not None and self.tokens.admits(found.organisation_id) else None
+            .with_for_update(key_share=True)
+        )
+        if unchanged is None:
+            raise GrantRefused(_WRONG)
+        return await self._add(session, actor)
 
-    async def _enrol(self, device: EnrolDevice, actor: Actor) -> str:
+    async def _enrol(self, device: EnrolDevice, known: Account, actor: Actor) -> str:
         given: list[str] = []
 
         async def work(tx: Transaction) -> Device:
-            given[:] = [await self._add(tx.session, actor)]
+            given[:] = [await self._begin(tx.session, known, actor)]
             operation = Operation(enrol_device.name, now(), device_id=device.id)
             return await enrol_device.run(tx, device, operation)
 
@@ -102,6 +143,8 @@ class Sessions:
             await self.kernel.transact(actor, work)
         except Blocked as refusal:
             raise await self._farewell(actor, refusal) from None
+        except DevicesLimit as refusal:
+            raise GrantRefused(refusal.message, refusal.code) from None
         except Refused as refusal:
             raise GrantRefused(refusal.message, "DEVICE_MISMATCH") from None
         return given[0]
@@ -121,7 +164,7 @@ class Sessions:
             actor, refresh = await self._renew(token)
         except GrantRefused as refusal:
             raise await self._explained(token, refusal) from None
-        return Grant(self.tokens.issue(actor), refresh)
+        return Grant(actor, self.tokens.issue(actor), refresh)
 
     async def _renew(self, token: str) -> tuple[Actor, str]:
         whose = await self._whose(token)

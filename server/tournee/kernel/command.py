@@ -50,7 +50,8 @@ COMMANDS_BY_NAME: dict[str, Command[Any, Any]] = {}
 @dataclass(frozen=True)
 class Command(Generic[InputT, EntityT]):
     """One thing people do. `offline`: devices may queue it. `fact`: it tells what happened in the
-    field, and is accepted even where the office has changed the plan meanwhile."""
+    field, and is accepted even where the office has changed the plan meanwhile. `logged`: it changes who may
+    do what, so that whoever reads the server's log finds it there, with the client's address."""
 
     name: str
     scope: str
@@ -60,6 +61,7 @@ class Command(Generic[InputT, EntityT]):
     description: str
     offline: bool = False
     fact: bool = False
+    logged: bool = False
 
     def __post_init__(self) -> None:
         COMMANDS_BY_NAME[self.name] = self
@@ -86,7 +88,7 @@ class Command(Generic[InputT, EntityT]):
 
 
 def command(
-    scope: str, *, offline: bool = False, fact: bool = False
+    scope: str, *, offline: bool = False, fact: bool = False, logged: bool = False
 ) -> Callable[[Callable[[Transaction, Actor, InputT], Awaitable[EntityT]]], Command[InputT, EntityT]]:
     """Make a command of a function `(tx, actor, do: Input) -> Entity`; its name becomes camelCase."""
 
@@ -105,6 +107,7 @@ def command(
             description=(function.__doc__ or "").strip(),
             offline=offline,
             fact=fact,
+            logged=logged,
         )
 
     return decorate
@@ -133,7 +136,11 @@ class Kernel:
             operation = Operation(what.name, occurred_at or now(), device_id=actor.device_id)
             return await what.run(tx, do, operation)
 
-        return await self.transact(actor, once)
+        made = await self.transact(actor, once)
+        if what.logged:
+            by = {"organisation": str(actor.organisation_id), "account": str(actor.id)}
+            structlog.get_logger().info("carried_out", command=what.name, record=str(made.id), **by)
+        return made
 
     async def transact(self, actor: Actor, work: Callable[[Transaction], Awaitable[ResultT]]) -> ResultT:
         """Run `work` and commit; again from the start after a deadlock or serialization failure."""

@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Uuid, and_, bindparam, select, text, update
+from sqlalchemy import Uuid, and_, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.auth.commands import MOST_DEVICES_EVER, DevicesLimit
 from tournee.auth.models import Account, Device, DeviceStatus
 from tournee.auth.revoked import orders
 from tournee.auth.standings import require_account
@@ -97,6 +98,7 @@ async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app:
     row: Any = (await session.execute(_LOCKED, of)).one_or_none()
     if row is None:
         await check_device(session, actor, device_id)
+        await _require_room(session, actor)
         first = {"organisation_id": actor.organisation_id, "device_id": device_id, "account_id": actor.id}
         await session.execute(_FIRST, {**first, "last_seen_at": now()})
         row = (await session.execute(_LOCKED, of)).one()
@@ -108,6 +110,16 @@ async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app:
     numbers = frozenset(orjson.loads(used)) if used else frozenset[int]()
     own = (actor.organisation_id, device_id, next_number, last_number)
     return LockedDevice(*own, app, seq, epoch, numbers)
+
+
+async def _require_room(session: AsyncSession, actor: Actor) -> None:
+    """Raise DevicesLimit where the account has pushed from too many devices: anybody can make up another."""
+    of_account = (
+        DeviceState.organisation_id == actor.organisation_id,
+        DeviceState.account_id == actor.id,
+    )
+    if (await session.scalar(select(func.count()).where(*of_account)) or 0) >= MOST_DEVICES_EVER:
+        raise DevicesLimit
 
 
 _FIRST = text(

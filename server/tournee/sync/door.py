@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from tournee.answers import coded
 from tournee.auth.authenticate import Authenticator
-from tournee.auth.middleware import refused, unauthenticated
+from tournee.auth.middleware import log_refused, refused, unauthenticated
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database
@@ -86,6 +86,8 @@ async def send_json(send: Send, body: bytes) -> None:
 
 def error_of(refusal: Refused | TokenRefused) -> str:
     """As an event of a stream tells it."""
+    if isinstance(refusal, TokenRefused):
+        log_refused(refusal)
     field = refusal.field if isinstance(refusal, Refused) else None
     told = {"code": refusal.code, "message": refusal.message, "field": field, **_details(refusal)}
     return orjson.dumps({"error": told}).decode()

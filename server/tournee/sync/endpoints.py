@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tournee.auth.commands import DevicesLimit
 from tournee.auth.middleware import refused, surrender_token, unauthenticated
 from tournee.auth.revoked import KnownDevice, recognise
 from tournee.auth.tokens import TokenRefused, Tokens
@@ -150,7 +151,7 @@ async def _answered(answer: Awaitable[Response]) -> Response:
     try:
         return await answer
     except Refused as refusal:
-        status = 403 if isinstance(refusal, DeviceRevoked | DeviceMismatch) else 400
+        status = 403 if isinstance(refusal, DeviceRevoked | DeviceMismatch | DevicesLimit) else 400
         return _json(orjson.dumps(_error(refusal)).decode(), status)
     except TokenRefused as refusal:
         return refused(refusal)

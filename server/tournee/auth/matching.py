@@ -1,0 +1,61 @@
+"""Which accounts an e-mail and a password stand for: one e-mail may have one in each organisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.auth.models import Account, AccountStatus
+from tournee.auth.passwords import salt_of, which_fit
+from tournee.auth.tokens import Tokens
+from tournee.kernel.database import Database, Organisation
+from tournee.kernel.engines import ACROSS
+
+# More accounts of one e-mail than anybody has; those beyond are found with their organisation only.
+_MOST_ACCOUNTS = 50
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The active accounts that the password fits. `proved`: it fits each account that was asked about."""
+
+    accounts: tuple[tuple[Account, str], ...]
+    proved: bool
+
+    def organisations(self) -> list[dict[str, Any]]:
+        return [{"id": account.organisation_id, "name": name} for account, name in self.accounts]
+
+
+async def match(
+    database: Database, tokens: Tokens, email: str, password: str, organisation_id: UUID | None
+) -> Matching:
+    """Compare the password with the accounts of this e-mail, or with that of one organisation.
+
+    It takes as long whether there are none, one or several.
+    """
+    active = select(Account, Organisation.name).where(
+        Account.email == email.strip().lower(),
+        Account.status == AccountStatus.ACTIVE,
+        Organisation.id == Account.organisation_id,
+    )
+    if organisation_id is not None:
+        active = active.where(Account.organisation_id == organisation_id)
+    async with database.reading(ACROSS) as session:
+        rows = await session.execute(active.order_by(Account.created_at, Account.id).limit(_MOST_ACCOUNTS))
+        asked = [(account, name) for account, name in rows if tokens.admits(account.organisation_id)]
+    fits = await which_fit(password, [account.password_hash for account, _ in asked])
+    found = tuple(one for one, fit in zip(asked, fits, strict=True) if fit)
+    return Matching(found, proved=bool(found) and all(fits))
+
+
+async def salt_for(database: Database, email: str) -> bytes | None:
+    """Return the salt of the passwords of this e-mail, in whichever organisation; None before the first."""
+    known = select(Account.password_hash).where(
+        Account.email == email.strip().lower(), Account.password_hash.is_not(None)
+    )
+    async with database.reading(ACROSS) as session:
+        password_hash = await session.scalar(known.order_by(Account.created_at, Account.id).limit(1))
+    return None if password_hash is None else salt_of(password_hash)

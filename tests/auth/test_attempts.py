@@ -1,0 +1,97 @@
+"""Failed tries: so many in a while, counted before their outcome is known, within bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tournee.auth import attempts
+from tournee.auth.attempts import BY_ADDRESS, BY_NAME, WINDOW, Attempts, SignIns
+
+
+class Clock:
+    """A clock that stands where the test puts it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(attempts, "monotonic", made)
+    return made
+
+
+def test_the_next_try_waits_until_the_first_has_left_the_window(clock: Clock) -> None:
+    counted: Attempts[str] = Attempts(3)
+    for _ in range(3):
+        assert counted.wait("a") == 0
+        counted.begin("a")
+        clock.now += 10.0
+    assert (counted.wait("a"), counted.wait("b")) == (WINDOW - 30 + 1, 0)
+    clock.now = 1_000.0 + WINDOW - 0.5
+    assert counted.wait("a") == 1
+    clock.now = 1_000.0 + WINDOW
+    assert counted.wait("a") == 0
+    counted.begin("a")
+    assert counted.wait("a") == 11
+
+
+def test_a_try_that_succeeded_is_forgotten_and_no_other(clock: Clock) -> None:
+    """Somebody who has an account of this e-mail elsewhere must not win new guesses by signing in."""
+    counted: Attempts[str] = Attempts(3)
+    counted.begin("a")
+    for _ in range(5):
+        clock.now += 1.0
+        counted.succeeded("a", counted.begin("a"))
+    assert counted.wait("a") == 0
+    for _ in range(2):
+        clock.now += 1.0
+        counted.begin("a")
+    assert counted.wait("a") > 0
+    counted.succeeded("b", 0.0)
+
+
+def test_what_is_kept_of_keys_is_bounded_and_the_oldest_goes(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "_MOST", 3)
+    counted: Attempts[str] = Attempts(1)
+    for key in ("a", "b", "c", "a", "d"):
+        counted.begin(key)
+    assert [key for key in "abcd" if counted.wait(key)] == ["a", "c", "d"]
+    for key in "acd":
+        counted.succeeded(key, clock.now)
+    assert not counted._failures
+
+
+def test_a_name_waits_at_one_address_and_an_address_for_every_name(clock: Clock) -> None:
+    counted = SignIns()
+    for _ in range(BY_NAME):
+        assert counted.wait("a", "192.0.2.1") == 0
+        counted.begin("a", "192.0.2.1")
+    assert counted.wait("a", "192.0.2.1") > 0
+    assert counted.wait("a", "192.0.2.2") == counted.wait("b", "192.0.2.1") == 0
+    for number in range(BY_ADDRESS - BY_NAME):
+        assert counted.wait("b", "192.0.2.1") == 0
+        counted.begin(str(number), "192.0.2.1")
+    assert counted.wait("b", "192.0.2.1") > 0
+    assert counted.wait("b", "192.0.2.2") == 0
+
+
+def test_a_sign_in_that_succeeded_counts_nowhere(clock: Clock) -> None:
+    counted = SignIns()
+    for _ in range(BY_ADDRESS + 1):
+        counted.begin("a", "192.0.2.1")()
+    assert counted.wait("a", "192.0.2.1") == 0
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_client(clock: Clock) -> None:
+    counted = SignIns()
+    for number in range(BY_NAME):
+        counted.begin("a", f"2001:db8:1:2:{number}::1")
+    assert counted.wait("a", "2001:db8:1:2:ffff::1") > 0
+    assert counted.wait("a", "2001:db8:1:3::1") == counted.wait("a", "unix socket") == 0
