@@ -33,10 +33,11 @@ class AddressMiddleware:
         self._trusted = [ip_network(one, strict=False) for one in trusted]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            address, port = scope.get("client") or ("", 0)
+        # Nobody is named where the server listens on a socket of the file system.
+        if scope["type"] in ("http", "websocket") and scope.get("client") is not None:
+            address, port = scope["client"]
             found = self._address(address, scope["headers"])
-            CLIENT.set(found or None)
+            CLIENT.set(found)
             scope["client"] = (found, port if found == address else 0)
         await self.app(scope, receive, send)
 
