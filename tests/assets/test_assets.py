@@ -221,6 +221,30 @@ async def test_a_thing_of_the_company_goes_from_hand_to_hand(house: House) -> No
     assert await seen(house, Asset, second) == set()
 
 
+async def test_a_thing_of_the_company_at_a_customers_site_stays_the_companys(house: House) -> None:
+    place = await site(house)
+    tool = await house.run("createAsset", name="Dryer", ownership="COMPANY", kind="TOOL")
+    moved = await house.run("moveAsset", assetId=tool.id, siteId=place.id)
+    assert (moved.ownership, moved.site_id, moved.customer_id) == (Ownership.COMPANY, place.id, None)
+
+
+async def test_an_asset_moves_to_no_site_of_another_customer_than_the_one_named(house: House) -> None:
+    here, there = await site(house), await site(house)
+    asset = await house.run("createAsset", name="Demo boiler", siteId=here.id)
+    with pytest.raises(Invalid, match="another customer"):
+        await house.run("moveAsset", assetId=asset.id, siteId=there.id, customerId=here.customer_id)
+    with pytest.raises(Invalid, match="another customer"):
+        await house.run("createAsset", name="Pump", siteId=there.id, customerId=here.customer_id)
+
+
+async def test_an_asset_is_installed_on_a_day_or_on_none(house: House) -> None:
+    place = await site(house)
+    for given, day in (({"installedOn": date(2026, 3, 1)}, date(2026, 3, 1)), ({}, None)):
+        asset = await house.run("createAsset", name="Demo boiler", siteId=place.id, status="PLANNED")
+        installed = await house.run("installAsset", assetId=asset.id, **given)
+        assert (installed.status, installed.installed_on) == (AssetStatus.INSTALLED, day)
+
+
 async def test_a_customers_asset_cannot_go_nowhere_or_into_our_hands(house: House) -> None:
     place = await site(house)
     person, _ = await technician(house)

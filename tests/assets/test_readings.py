@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Engine, event
 
 from tests.assets.test_assets import grant, head, offline, revoke, site
 from tests.house import House
@@ -14,6 +17,21 @@ from tests.people.test_technicians import seen, technician
 from tournee.assets.models import Meter, Reading, ReadingSource
 from tournee.kernel.conflict import ConflictKind
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
+
+
+@asynccontextmanager
+async def statements() -> AsyncIterator[list[str]]:
+    """What is asked of the database meanwhile."""
+    sent: list[str] = []
+
+    def note(*told: Any) -> None:
+        sent.append(told[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 async def meter_at(house: House, site_id: UUID, **given: Any) -> Meter:
@@ -155,3 +173,45 @@ async def test_a_reading_on_an_asset_retired_meanwhile_is_kept_and_told(house: H
     assert operation.conflict.record_id == meter.asset_id
     _, later = await offline(house, actor, await head(house), "recordReading", **read(meter, 2, 8))
     assert later.conflict is None
+
+
+async def test_a_counter_that_stands_still_is_plausible(house: House) -> None:
+    meter = await meter_at(house, (await site(house)).id)
+    first = await house.run("recordReading", **read(meter, 1, 100))
+    same = await house.run("recordReading", **read(meter, 2, 100))
+    assert await flags(house, first, same) == [False, False]
+
+
+async def test_two_readings_of_one_moment_do_not_contradict_each_other(house: House) -> None:
+    meter = await meter_at(house, (await site(house)).id)
+    high = await house.run("recordReading", **read(meter, 1, 100))
+    low = await house.run("recordReading", **read(meter, 1, 90))
+    assert await flags(house, high, low) == [False, False]
+
+
+async def test_a_corrected_reading_makes_no_other_implausible(house: House) -> None:
+    meter = await meter_at(house, (await site(house)).id)
+    wrong = await house.run("recordReading", **read(meter, 1, 1000))
+    await house.run("recordReading", **read(meter, 1, 100, correctsId=wrong.id))
+    later = await house.run("recordReading", **read(meter, 2, 110))
+    assert await flags(house, later) == [False]
+
+
+async def test_a_reading_on_an_asset_that_only_changed_meanwhile_tells_nobody(house: House) -> None:
+    here = await site(house)
+    _, actor = await technician(house)
+    meter = await meter_at(house, here.id)
+    await grant(house, actor, here.id)
+    base = await head(house)
+    await house.run("takeAssetOutOfService", assetId=meter.asset_id)
+    _, operation = await offline(house, actor, base, "recordReading", **read(meter, 1, 7))
+    assert operation.conflict is None
+
+
+async def test_a_reading_on_a_retired_asset_asks_of_it_only_for_a_device(house: House) -> None:
+    """Who reads online sees what they read from; an import of many asks nothing for each."""
+    meter = await meter_at(house, (await site(house)).id)
+    await house.run("retireAsset", assetId=meter.asset_id)
+    async with statements() as sent:
+        await house.run("recordReading", **read(meter, 1, 7))
+    assert not [text for text in sent if "FROM asset" in text]
