@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -40,9 +39,8 @@ class Ahead:
         """Ask with one statement which of these values nobody holds in this column, for `claim`."""
         asked = set(values)
         for chunk in chunks(list(asked)):
-            model: Any = column.class_
-            held = select(column).where(model.organisation_id == self.organisation_id, column.in_(chunk))
-            asked.difference_update(await self.session.scalars(held))
+            held = picked(column, chunk, self.organisation_id, column, is_sqlite=self.is_sqlite)
+            asked.difference_update(await self.session.scalars(*held))
         self._unclaimed.update((column, value) for value in asked)
 
     def claim(self, column: InstrumentedAttribute[ValueT], value: ValueT) -> bool:

@@ -127,10 +127,10 @@ def among(of: Any, ids: Iterable[UUID], *, is_sqlite: bool) -> ColumnElement[boo
 
 
 def picked(
-    key: Any, ids: Iterable[UUID], organisation_id: UUID, *columns: Any, is_sqlite: bool
+    key: Any, ids: Iterable[Any], organisation_id: UUID, *columns: Any, is_sqlite: bool
 ) -> tuple[Executable, dict[str, Any]]:
     """The statement, and its parameters, that reads these columns of an organisation's rows whose `key` is
-    one of many ids.
+    one of many ids or texts.
 
     PostgreSQL looks each id up by itself: of a table that has grown since it last counted, it takes
     an organisation's share for a handful of rows, and would read them all and compare each with each id.
@@ -138,22 +138,28 @@ def picked(
     if is_sqlite:
         own = select(*columns).where(key.class_.organisation_id == organisation_id)
         return own.where(key.in_(list(ids))), {}
-    return _picking(key, columns), {"ids": list(ids), "organisation_id": organisation_id}
+    asked = list(ids)
+    if isinstance(key.type, String):
+        return _picking(key, columns), {"ids": _texts(asked), "organisation_id": organisation_id}
+    return _picking(key, columns), {"ids": asked, "organisation_id": organisation_id}
 
 
 @cache
 def _picking(key: Any, columns: tuple[Any, ...]) -> Executable:
     """Made once: making it of expressions takes longer than the database takes to answer."""
     names = [_quoted(one.key) for one in columns]
+    own = ", ".join(f"own.{name}" for name in names)
     table = _quoted(key.class_.__tablename__)
+    is_text = isinstance(key.type, String)
+    asked, kind = (_SPLIT.format(":ids"), TEXT()) if is_text else (":ids", _Ids())
     # OFFSET keeps the planner from making one query of the two.
     return (
         text(
-            f"SELECT {', '.join(f'own.{name}' for name in names)} FROM unnest(:ids) AS asked(id) JOIN LATERAL"  # noqa: S608 - names of columns
+            f"SELECT {own} FROM unnest({asked}) AS asked(id) JOIN LATERAL"  # noqa: S608 - names of columns
             f" (SELECT {', '.join(names)} FROM {table} WHERE organisation_id = :organisation_id"
             f" AND {_quoted(key.key)} = asked.id OFFSET 0) AS own ON true"
         )
-        .bindparams(bindparam("ids", type_=_Ids()), bindparam("organisation_id", type_=Uuid()))
+        .bindparams(bindparam("ids", type_=kind), bindparam("organisation_id", type_=Uuid()))
         .columns(*(column(one.key, one.type) for one in columns))
     )
 

@@ -268,7 +268,7 @@ def apply_defaults(row: Entity) -> None:
     held = vars(row)
     for name, default in _defaults(type(row)):
         if held.get(name) is None:
-            setattr(row, name, default.arg(None) if default.is_callable else default.arg)
+            held[name] = default.arg(None) if default.is_callable else default.arg
 
 
 @cache

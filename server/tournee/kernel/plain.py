@@ -71,7 +71,10 @@ def creates(
     async def create(tx: Transaction, actor: Actor, do: Any) -> EntityT:
         values = {k: v for k, v in vars(do).items() if v is not UNSET}
         await _check_references(tx, model, values)
-        return await tx.add(model(**values))
+        row = model()
+        # Past the instrumented attributes: nothing listens to those of a new row.
+        vars(row).update(values)
+        return await tx.add(row)
 
     text = description or f"Add a {_words(model)}."
     return Command(name, scope, input_type, model, create, text, offline=offline, fact=fact)

@@ -130,8 +130,8 @@ class Transaction(Finding):
             raise Invalid("This id is in use.", "id")
         else:
             self.notes.awaited.add(row.id)
-        row.created_at = now()
-        row.deleted = False
+        # Past the instrumented attributes, which take ten times as long.
+        vars(row).update(created_at=now(), deleted=False)
         apply_defaults(row)
         self.notes.new.add(row.id)
         self._authorised.add(row.id)

@@ -58,10 +58,12 @@ class Live:
         """With the rows that the plans speak of, read and locked by one statement a table."""
         store = cls(tx)
         needed = _needed(plans)
+        # Most of what a first import speaks of is new: of the rest alone rows are read.
+        taken = await tx.ahead.reserve(id for ids in needed.values() for id in ids)
         for model in sorted(needed, key=lambda model: model.__name__):
-            store.rows.update(await tx.preload(model, needed[model]))
+            if known := needed[model] & taken:
+                store.rows.update(await tx.preload(model, known))
         await store._reserve_keys(plans)
-        await tx.ahead.reserve(id for ids in needed.values() for id in ids if id not in store.rows)
         return store
 
     async def _reserve_keys(self, plans: Iterable[Plan]) -> None:
