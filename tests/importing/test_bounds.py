@@ -86,4 +86,4 @@ def test_long_texts_are_read_but_not_remembered() -> None:
     reader = CellReader(Column(), [])
     assert reader.read("x" * 100_000) == ("x" * 100_000, None)
     assert reader.read("short") == ("short", None)
-    assert list(reader._known) == ["short"]
+    assert list(reader.known) == ["short"]

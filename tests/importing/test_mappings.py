@@ -79,7 +79,6 @@ FILE = "No,Company,When\n1,Demo,2025-01-01\n"
             'fields.timeZone = { constant = "Mars/Crater" }',
             ["record 'Site'.fields.timeZone", "'Mars/Crater'", "time zone"],
         ),
-        (RECORD + "[columns.Nr]\nmatches = '.'", ["nothing reads [columns.Nr]"]),
         (RECORD + 'fields.email = { items = [{ grade = "No" }] }', ["takes no list of entries"]),
     ],
 )
@@ -196,3 +195,14 @@ def test_the_report_overwrites_nothing_that_is_read(
     assert import_file(f"sqlite:///{tmp_path}/untouched.db", options) == 2
     assert "name another file" in capsys.readouterr().err
     assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(("strict", "code"), [(False, 0), (True, 2)])
+async def test_rules_for_a_column_that_nothing_reads_are_noticed(
+    tmp_path: Path, sqlite_template: Path, capsys: pytest.CaptureFixture[str], strict: bool, code: int
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "codes.db")
+    mapping = RECORD + "[columns.Nr]\nmatches = '.'\n"
+    ended, _ = await run(tmp_path, f"sqlite:///{tmp_path}/codes.db", FILE, mapping, strict=strict)
+    assert ended == code
+    assert "nothing reads [columns.Nr]" in capsys.readouterr().err

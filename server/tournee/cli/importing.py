@@ -12,7 +12,7 @@ from tournee.cli import shared
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV or JSON lines, plain or gzip.")],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON or an Excel workbook; text also as gzip.")],
     mapping: Annotated[Path, typer.Option(help="Says which column becomes which field: docs/importing.md.")],
     organisation: Annotated[
         str | None, typer.Option(help="Its name or id; needed if there are several.")
@@ -28,7 +28,7 @@ def import_(
     limit: Annotated[int | None, typer.Option(min=1, help="Read only so many lines.")] = None,
     strict: Annotated[bool, typer.Option(help="End with 1 if there is anything in the report.")] = False,
 ) -> None:
-    """Import a file of customers, sites, contacts, assets, readings or past audits."""
+    """Import a file of customers, sites, assets, readings, past audits and more, by a mapping."""
     from tournee.importing.command import Options, import_file  # noqa: PLC0415 - brings in every domain
 
     settings = shared.settings()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TextIO
@@ -108,6 +108,11 @@ def _shortfall(tally: Tally, *, strict: bool) -> str | None:
 
 async def _import(database_url: str, options: Options, out: TextIO) -> Tally:
     mapping = load_mapping(options.mapping)
+    for name in mapping.unread_columns():
+        problem = f"{options.mapping}: nothing reads [columns.{name}]; is the name right?"
+        if options.strict:
+            raise UnusableMapping(problem)
+        sys.stderr.write(f"{problem}\n")
     # The mapping first, without an organisation: its mistakes should not found one.
     _planner(mapping, options, UUID(int=0))
     with open_lines(options.file, mapping):
@@ -150,13 +155,16 @@ async def run_import(kernel: Kernel, actor: Actor, mapping: Mapping, options: Op
     ):
         report = Report(file, tally)
         batches = _batches(planner.plans(lines, options.limit), options.batch)
-        for number, plans in enumerate(batches, 1):
-            written = await writer.write(plans)
-            if number in _GROWN and not options.dry_run:
-                await kernel.database.analyse()
-            report.add([problem for plan in plans for problem in plan.problems] + written.problems)
-            tally.add(plans, written)
-            progress.show(tally, counted.read_bytes)
+        number = 0
+        async with aclosing(_planned_ahead(batches)) as ahead:
+            async for plans in ahead:
+                number += 1
+                written = await writer.write(plans)
+                if number in _GROWN and not options.dry_run:
+                    await kernel.database.analyse()
+                report.add([problem for plan in plans for problem in plan.problems] + written.problems)
+                tally.add(plans, written)
+                progress.show(tally, counted.read_bytes)
         if options.limit is None:
             report.add(planner.unseen_columns())
     if tally.changed and not options.dry_run:
@@ -181,6 +189,18 @@ def _looked_ahead(planner: Planner, mapping: Mapping, options: Options) -> Itera
         with open_lines(options.file, mapping) as (lines, _):
             planner.look_ahead(lines, places)
         yield
+
+
+async def _planned_ahead(batches: Iterator[list[Plan]]) -> AsyncGenerator[list[Plan]]:
+    """Plan the next batch, in a thread of its own, while the database writes this one."""
+    coming = asyncio.create_task(asyncio.to_thread(next, batches, None))
+    try:
+        while (plans := await coming) is not None:
+            coming = asyncio.create_task(asyncio.to_thread(next, batches, None))
+            yield plans
+    finally:
+        # The file must not be closed under it.
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 def _batches(plans: Iterable[Plan], most: int) -> Iterator[list[Plan]]:

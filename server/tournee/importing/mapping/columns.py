@@ -64,7 +64,7 @@ def template_columns(text: str) -> tuple[str, ...]:
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Template = Annotated[str, AfterValidator(_template)]
 Rewriting = Annotated[list[str], pydantic.Field(min_length=2, max_length=2), AfterValidator(_rewriting)]
-Rule = Literal["trim", "collapse", "strip-zero-decimals", "upper", "lower"]
+Rule = Literal["trim", "collapse", "strip-zero-decimals", "upper", "lower", "title"]
 Parse = Literal["text", "integer", "number", "date", "time", "boolean"]
 
 
@@ -75,14 +75,18 @@ class Part(BaseModel):
 
 
 class Source(Part):
-    """How the file is written. `header` names the columns of a file that has no header line."""
+    """How the file is written. `header` names the columns of a file that has no header line; what stands
+    above `header_line` is passed over. `records` is where the list lies in a JSON document."""
 
-    format: Literal["csv", "jsonl"] | None = None
+    format: Literal["csv", "jsonl", "json", "geojson", "xlsx"] | None = None
     encoding: Annotated[str, AfterValidator(_encoding)] | None = None
     delimiter: Annotated[str, pydantic.Field(min_length=1, max_length=1)] = ","
     header: list[str] | None = None
+    header_line: Annotated[int, pydantic.Field(ge=1, le=1000)] = 1
     null: list[str] = []
     group_by: str | None = None
+    records: str | None = None
+    sheet: str | None = None
 
 
 class Refuse(Part):
@@ -156,7 +160,8 @@ class Condition(Part):
 
 
 class Skip(Part):
-    """Lines to leave out, and why; all the conditions must hold."""
+    """Lines to leave out, and why: all of `when` must hold, and none of `unless`."""
 
     reason: str
     when: Annotated[list[Condition], pydantic.Field(min_length=1)]
+    unless: list[Condition] = []

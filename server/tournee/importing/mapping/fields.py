@@ -9,16 +9,22 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tournee.importing.mapping.columns import Condition, Part, Template, template_columns
 
+_SOURCES = (
+    *("column", "constant", "template", "join", "split", "texts"),
+    *("record", "entity", "items", "each", "each_line"),
+)
+
 
 def _short(value: Any) -> Any:
     return {"column": value} if isinstance(value, str) else value
 
 
 def _entry(value: Any) -> Any:
-    """`when` stands among the fields of an entry; no field of an input is called so."""
+    """`when` and `unless` stand among the fields of an entry; no field of an input is called so."""
     if not isinstance(value, dict) or "sources" in value:
         return value
-    return {"when": value.get("when", []), "sources": {k: v for k, v in value.items() if k != "when"}}
+    own = {name: value[name] for name in ("when", "unless") if name in value}
+    return {**own, "sources": {k: v for k, v in value.items() if k not in own}}
 
 
 class FieldSource(Part):
@@ -28,7 +34,8 @@ class FieldSource(Part):
     constant: str | int | float | bool | list[str] | None = None
     template: Template | None = None
     join: list[FieldFrom] | None = None
-    separator: str = " "
+    split: str | None = None
+    separator: str | None = None
     record: str | None = None
     entity: str | None = None
     key: Template | None = None
@@ -42,10 +49,8 @@ class FieldSource(Part):
 
     @model_validator(mode="after")
     def _one_source(self) -> FieldSource:
-        sources = ("column", "constant", "template", "join", "record", "entity", "texts", "items", "each")
-        given = [name for name in (*sources, "each_line") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of {', '.join((*sources, 'each_line'))}")
+        if sum(getattr(self, name) is not None for name in _SOURCES) != 1:
+            raise ValueError(f"give exactly one of {', '.join(_SOURCES)}")
         if (self.entity is None) != (self.key is None):
             raise ValueError("`entity` and `key` go together")
         if (self.each is None) != (self.fields is None):
@@ -65,11 +70,11 @@ class FieldSource(Part):
 
     def columns(self) -> set[str]:
         """The columns that this source itself names."""
-        named = {name for name in (self.column, self.each) if name is not None}
+        named = {name for name in (self.column, self.each, self.split) if name is not None}
         for template in (self.template, self.key):
             named |= set(template_columns(template)) if template is not None else set()
         for entry in self.entries():
-            named |= {condition.column for condition in entry.when}
+            named |= {condition.column for condition in (*entry.when, *entry.unless)}
         return named
 
 
@@ -77,6 +82,7 @@ class Entry(Part):
     """One entry of a list, such as a finding. Without `when` it is there if one of its columns is filled."""
 
     when: list[Condition] = Field(default=[])
+    unless: list[Condition] = Field(default=[])
     sources: dict[str, FieldFrom]
 
 
@@ -85,12 +91,17 @@ EntryFrom = Annotated[Entry, BeforeValidator(_entry)]
 
 
 class Record(Part):
-    """One record that a line yields. `together` names fields that are given all or not at all."""
+    """One record that a line yields, or one for every entry of the list in column `each`.
+
+    `together` names fields that are given all or not at all.
+    """
 
     entity: str
     name: str = ""
     key: Template
+    each: str | None = None
     when: list[Condition] = Field(default=[])
+    unless: list[Condition] = Field(default=[])
     together: list[list[str]] = Field(default=[])
     existing: Literal["update", "keep"] = "update"
     fields: dict[str, FieldFrom]
@@ -118,6 +129,6 @@ def inner_columns(top: Iterable[FieldSource]) -> set[str]:
         if source.fields is not None:
             inside = with_inner(source.fields.sources.values())
             found |= {name for one in inside for name in one.columns()}
-            found |= {condition.column for condition in source.fields.when}
+            found |= {one.column for one in (*source.fields.when, *source.fields.unless)}
             found |= inner_columns(source.fields.sources.values())
     return found

@@ -39,24 +39,25 @@ class Mapping(Part):
             seen.add(record.label)
         return self
 
-    @model_validator(mode="after")
-    def _columns_are_read(self) -> Mapping:
+    def unread_columns(self) -> list[str]:
+        """The column sections that no record reads: their names may be wrong."""
         read = self._named()
-        for name, column in self.columns.items():
-            if name not in read and column.on_bad != "report-line":
-                raise ValueError(f"nothing reads [columns.{name}]; is the name right?")
-        return self
+        rules = self.columns.items()
+        return [name for name, column in rules if name not in read and column.on_bad != "report-line"]
 
     def used_columns(self) -> set[str]:
-        """The columns of the file that this mapping reads."""
-        return {self.origin(name) for name in self._named(inside=False)}
+        """The columns of the file that this mapping reads, without those of lists in a line."""
+        lists = tuple(f"{record.each}." for record in self.record if record.each is not None)
+        names = {self.origin(name) for name in self._named(inside=False)}
+        return {name for name in names if not name.startswith(lists or "\n")}
 
     def _named(self, *, inside: bool = True) -> set[str]:
         """The names by which it reads columns; `inside` also those of the objects in a list."""
-        used = {condition.column for skip in self.skip for condition in skip.when}
+        used = {condition.column for skip in self.skip for condition in (*skip.when, *skip.unless)}
         used |= {self.source.group_by} if self.source.group_by else set()
         for record in self.record:
-            used |= {condition.column for condition in record.when}
+            used |= {condition.column for condition in (*record.when, *record.unless)}
+            used |= {record.each} if record.each is not None else set()
             used |= set(template_columns(record.key))
             for source in with_inner(record.fields.values()):
                 used |= source.columns()

@@ -18,12 +18,22 @@ Value = str | int | float | bool | date | datetime | None
 _REMEMBERED, _SHORT = 5_000, 200
 
 
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+
+
+def _title(word: str) -> str:
+    """O'NEILL is O'Neill, and DON'T is Don't."""
+    head, mark, tail = word[:1].upper(), word[1:2], word[1:].lower()
+    return head + (mark + word[2:3].upper() + word[3:].lower() if mark in ("'", "’") else tail)
+
+
 _CLEANING: dict[str, Callable[[str], str]] = {
     "trim": str.strip,
     "collapse": lambda text: " ".join(text.split()),
     "strip-zero-decimals": lambda text: re.sub(r"^([+-]?\d+)\.0+$", r"\1", text),
     "upper": str.upper,
     "lower": str.lower,
+    "title": lambda text: _WORD.sub(lambda word: _title(word[0]), text),
 }
 # A number and what stands behind it.
 _SPLIT = re.compile(r"([+-]?[0-9.,]*(?:[eE][+-]?[0-9]+)?)(.*)", re.DOTALL)
@@ -44,7 +54,7 @@ class CellReader:
         self.bounds = (self._bound(column.minimum), self._bound(column.maximum))
         # The column that names the unit of each value.
         self.unit_column = column.unit_column
-        self._known: dict[str, tuple[Value, str | None]] = {}
+        self.known: dict[str, tuple[Value, str | None]] = {}
 
     def _bound(self, bound: float | str | None) -> Any:
         if not isinstance(bound, str):
@@ -55,22 +65,36 @@ class CellReader:
 
     def read(self, raw: Any, unit: str | None = None) -> tuple[Value, str | None]:
         """The value and what is wrong; at least one of them is None. `unit` is what the value is in."""
+        if isinstance(raw, date):
+            return self._read_moment(raw)
         try:
             text = raw if type(raw) is str else _text_of(raw)
         except BadCell as problem:
             return None, str(problem)
         asked = text if unit is None else f"{text}\n{unit}"
-        known = self._known.get(asked)
+        known = self.known.get(asked)
         if known is None:
             try:
                 known = (self._value(text, unit), None)
             except BadCell as problem:
                 known = (None, str(problem))
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
             if len(asked) <= _SHORT:
-                self._known[asked] = known
+                self.known[asked] = known
         return known
+
+    def _read_moment(self, raw: date) -> tuple[Value, str | None]:
+        """A workbook has days and times that are no texts."""
+        try:
+            if self.column.parse == "date":
+                return self._bounded(raw.date() if isinstance(raw, datetime) else raw), None
+            if self.column.parse == "time":
+                moment = raw if isinstance(raw, datetime) else datetime(raw.year, raw.month, raw.day)  # noqa: DTZ001
+                return self._bounded(in_utc(self.column, moment)), None
+        except BadCell as problem:
+            return None, str(problem)
+        return self.read(raw.isoformat())
 
     def _value(self, text: str, unit: str | None) -> Value:
         if text.strip() in self.null:
@@ -179,6 +203,8 @@ def _text_of(raw: Any) -> str:
 
 def as_text(value: Value) -> str:
     """A value for a text field."""
+    if type(value) is str:
+        return value
     if isinstance(value, datetime | date):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, bool):

@@ -46,6 +46,8 @@ class Compiler:
     def _own(self, source: FieldSource, kind: Kind, place: str) -> Getter:
         if source.column is not None:
             return self._column(source.column, kind, place)
+        if source.split is not None:
+            return _split(source.split, kind, source.separator or ",", place)
         if source.constant is not None:
             return _constant(source.constant, kind, place)
         if source.template is not None:
@@ -53,6 +55,9 @@ class Compiler:
             return lambda values: values.filled_template(template)
         if source.join is not None:
             return self._join(source, place)
+        return self._of_records_or_lists(source, kind, place)
+
+    def _of_records_or_lists(self, source: FieldSource, kind: Kind, place: str) -> Getter:
         if source.record is not None:
             return _reference(source.record)
         if source.entity is not None:
@@ -66,10 +71,10 @@ class Compiler:
         if not kind.takes(parse):
             raise UnusableMapping(f"{place}: takes {kind.words}, but the column {name!r} is read as {parse}")
         self._check_choices(name, kind, place)
+        if kind.listed:
+            return _split(name, kind, None, place)
         if is_text(kind) or kind.type in (date, datetime):
             return _text_of(name)
-        if kind.listed:
-            return lambda values: None if (value := values.value(name)) is None else [as_text(value)]
         return lambda values: values.value(name)
 
     def _check_choices(self, name: str, kind: Kind, place: str) -> None:
@@ -81,7 +86,7 @@ class Compiler:
     def _join(self, source: FieldSource, place: str) -> Getter:
         text = Kind(str)
         parts = [self.getter(part, text, f"{place}.join") for part in source.join or []]
-        separator = source.separator
+        separator = " " if source.separator is None else source.separator
 
         def join(values: Values) -> str | None:
             found = [value for get in parts if (value := get(values)) is not None]
@@ -128,8 +133,8 @@ class Compiler:
     def _entry(self, entry: Entry, known: dict[str, Input], place: str) -> EntryGetter:
         """A function that gives an entry, or None where its `when` or its empty columns say there is none."""
         get = self.payload(entry.sources, known, place)
-        if entry.when:
-            is_there = all_hold(entry.when, bad_counts=True)
+        if entry.when or entry.unless:
+            is_there = all_hold(entry.when, entry.unless, bad_counts=True)
         else:
             columns = sorted(self.columns(entry.sources.values()))
             is_there = _has_any(columns)
@@ -171,6 +176,27 @@ def _constant(constant: Any, kind: Kind, place: str) -> Getter:
     return lambda values: constant
 
 
+def _split(name: str, kind: Kind, separator: str | None, place: str) -> Getter:
+    """A list from one column: of the texts between the separators, or as JSON has it."""
+    if not kind.listed:
+        raise UnusableMapping(f"{place}: takes {kind.words}, no list")
+
+    def split(values: Values) -> list[str] | None:
+        raw = values.raw(name)
+        if isinstance(raw, list):
+            parts = [str(one) for one in raw if isinstance(one, str | int | float)]
+            if len(parts) < len(raw):
+                values.note(name, raw, "is a list of other things than texts")
+                return None
+        else:
+            value = values.value(name)
+            text = "" if value is None else as_text(value)
+            parts = [text] if separator is None else text.split(separator)
+        return list(dict.fromkeys(part.strip() for part in parts if part.strip())) or None
+
+    return split
+
+
 def _has_any(columns: list[str]) -> Callable[[Values], bool]:
     """Whether a line holds something in one of these columns; where there are none, always."""
     if not columns:
@@ -191,8 +217,4 @@ def _filled(entries: Iterator[dict[str, Any] | None]) -> list[dict[str, Any]] | 
 
 
 def _reference(label: str) -> Getter:
-    def get(values: Values) -> str | None:
-        id = values.id_of(label)
-        return None if id is None else str(id)
-
-    return get
+    return lambda values: values.id_of(label)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from tournee.importing.mapping.columns import Condition
 from tournee.importing.planning.values import Values
@@ -12,12 +12,14 @@ Test = Callable[[Values], bool]
 
 
 def all_hold(
-    when: Iterable[Condition], unless: Iterable[Condition] = (), *, bad_counts: bool = False
+    when: Sequence[Condition], unless: Sequence[Condition] = (), *, bad_counts: bool = False
 ) -> Test:
     """Whether all of `when` hold and none of `unless` does.
 
     `bad_counts`: a column that cannot be understood is filled. A list entry is not left out for that.
     """
+    if not when and not unless:
+        return _always
     wanted = [_test(condition, bad_counts) for condition in when]
     unwanted = [_test(condition, bad_counts) for condition in unless]
 
@@ -25,9 +27,16 @@ def all_hold(
         for one in wanted:
             if not one(values):
                 return False
-        return not any(one(values) for one in unwanted)
+        for one in unwanted:  # noqa: SIM110 - a generator for each line costs more than the test
+            if one(values):
+                return False
+        return True
 
     return test
+
+
+def _always(_values: Values) -> bool:
+    return True
 
 
 def _test(condition: Condition, bad_counts: bool) -> Test:

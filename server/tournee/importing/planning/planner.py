@@ -31,7 +31,7 @@ from tournee.importing.targets import Commands, importable, record_id
 from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid
 
-_REMEMBERED = 20_000
+_REMEMBERED = 4_000
 _BESIDE = "a line beside it cannot be read and may belong to it"
 _GROUP = "group"
 
@@ -70,13 +70,14 @@ class Planner:
         self.readers = Readers(mapping)
         compiler = Compiler(mapping, organisation_id, frozenset(importable(commands)))
         self.recipes = [recipe_of(record, mapping, compiler, commands) for record in mapping.record]
-        self.skips = [(skip.reason, all_hold(skip.when)) for skip in mapping.skip]
+        self.skips = [(skip.reason, all_hold(skip.when, skip.unless)) for skip in mapping.skip]
         columns = mapping.columns.items()
         self.first = [name for name, column in columns if column.on_bad == "report-line"]
         self.expected = [name for name, column in columns if column.expected]
         self.places: Places | None = None
         self._unseen = mapping.used_columns()
-        self._last_said: dict[UUID, int] = {}
+        # What was last said of a record: lines that say the same again need not be looked at.
+        self._last_said: dict[tuple[str, str], tuple[UUID, str, dict[str, Any], str | None]] = {}
 
     @property
     def looks_ahead(self) -> bool:
@@ -172,18 +173,36 @@ class Planner:
 
     def _plan_values(self, plan: Plan, values: Values, several: list[Values]) -> None:
         values.lines = several
-        for reason, test in self.skips:
-            if test(values):
-                plan.skipped = reason
-                plan.problems.append(Problem(values.line.number, "", "", "", "", reason, SKIPPED))
-                return
+        plan.skipped = next((reason for reason, test in self.skips if test(values)), None)
+        if plan.skipped is not None:
+            plan.problems.append(Problem(values.line.number, "", "", "", "", plan.skipped, SKIPPED))
+            return
         if any(self._spoils(line) for line in several):
             return
         for name in self.expected:
             if not values.is_filled(name):
                 values.note(self.mapping.origin(name), "", "is empty")
+        scopes: dict[str, list[Values]] = {"": [values]}
         for recipe in self.recipes:
-            self._plan_record(plan, values, recipe)
+            for one in scopes[""] if recipe.record.each is None else self._entries(plan, recipe, scopes):
+                self._plan_record(plan, one, recipe)
+
+    def _entries(self, plan: Plan, recipe: Recipe, scopes: dict[str, list[Values]]) -> list[Values]:
+        """The entries of the record's list; a list within another belongs to the entries of that one."""
+        each = recipe.record.each or ""
+        if each not in scopes:
+            around = max(
+                (known for known in scopes if f"{each}.".startswith(f"{known}.")), key=len, default=""
+            )
+            scopes[each] = []
+            for values in scopes[around]:
+                values.label, values.key = recipe.label, ""
+                try:
+                    scopes[each] += values.spread(each)
+                except NotImportable as problem:
+                    line, reason = values.line.number, str(problem)
+                    plan.problems.append(Problem(line, recipe.label, "", each, "", reason, WITHOUT_RECORD))
+        return scopes[each]
 
     def _spoils(self, values: Values) -> bool:
         """Whether a column is bad for which the mapping gives up the whole line."""
@@ -208,15 +227,19 @@ class Planner:
             reason, line = str(problem), values.line.number
             plan.problems.append(Problem(line, label, values.key, "", "", reason, WITHOUT_RECORD))
             return
-        id = record_id(self.organisation_id, self.mapping.system, recipe.record.entity, key)
-        values.ids[label] = id
+        last = self._last_said.get((label, key))
+        if last is None:
+            id = record_id(self.organisation_id, self.mapping.system, recipe.record.entity, key)
+            text = str(id)
+        else:
+            id, text = last[:2]
+        values.ids[label] = text
         plan.needed.append((recipe.target.model, id))
-        said = hash(orjson.dumps((payload, unit), option=orjson.OPT_SORT_KEYS))
-        if self._last_said.get(id) == said:
+        if last is not None and last[2:] == (payload, unit):
             return
         if len(self._last_said) >= _REMEMBERED:
             self._last_said.clear()
-        self._last_said[id] = said
+        self._last_said[label, key] = id, text, payload, unit
         self._add(plan, values, recipe, id, payload, unit)
 
     def _payload(self, values: Values, recipe: Recipe) -> tuple[str, dict[str, Any]]:
@@ -245,9 +268,10 @@ class Planner:
             values.failed.add(recipe.label)
             return
         plan.records.append(Planned(values.line.number, recipe, id, values.key, do, unit))
+        held = vars(do)
         for name, model in recipe.target.references.items():
-            referred = getattr(do, name)
-            if isinstance(referred, UUID):
+            referred = held[name]
+            if type(referred) is UUID:
                 plan.needed.append((model, referred))
 
     def _checked(self, plan: Plan, values: Values, recipe: Recipe, id: UUID, payload: dict[str, Any]) -> Any:

@@ -69,7 +69,7 @@ def recipe_of(record: Record, mapping: Mapping, compiler: Compiler, commands: Co
         record,
         target,
         get,
-        all_hold(record.when),
+        all_hold(record.when, record.unless),
         required,
         # A list of entries is whole or not at all: a part of it would be taken for the whole.
         required | lists,

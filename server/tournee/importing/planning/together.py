@@ -65,7 +65,7 @@ class Places:
 
     def __init__(self) -> None:
         # SQLite's name for a database that is its own temporary file, gone when it is closed.
-        self.file = sqlite3.connect("")
+        self.file = sqlite3.connect("", check_same_thread=False)
         self.file.execute(f"PRAGMA cache_size = -{_CACHE_KILOBYTES}")
         self.file.execute("PRAGMA synchronous = OFF")
         self.file.execute(

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from tournee.importing.mapping.columns import Column, template_columns
 from tournee.importing.mapping.model import Mapping, UnusableMapping
@@ -47,6 +46,7 @@ class Readers:
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
         self._known = {name: self._reader(name, column) for name, column in mapping.columns.items()}
+        self.get = self._known.get
 
     def __getitem__(self, name: str) -> tuple[CellReader, str]:
         known = self._known.get(name)
@@ -96,7 +96,7 @@ class Values:
         self.outer = outer
         # All lines of the group, this one included.
         self.lines: list[Values] = []
-        self.ids: dict[str, UUID | None] = {}
+        self.ids: dict[str, str | None] = {}
         self.failed: set[str] = set()
         # Columns that hold something which cannot be understood.
         self.bad: set[str] = set()
@@ -107,15 +107,19 @@ class Values:
     def value(self, name: str) -> Value:
         if name in self._read:
             return self._read[name]
-        reader, origin = self.readers[name]
+        reader, origin = self.readers.get(name) or self.readers[name]
         if self.outer is not None and origin not in self.cells:
             value = self.outer.value(name)
             if name in self.outer.bad:
                 self.bad.add(name)
         else:
             raw = self.cells.get(origin)
-            unit = None if reader.unit_column is None else self._unit(reader.unit_column)
-            value, problem = reader.read(raw, unit)
+            # Most cells were read before, and a call for each is what reading a line costs.
+            known = reader.known.get(raw) if type(raw) is str and reader.unit_column is None else None
+            if known is None:
+                unit = None if reader.unit_column is None else self._unit(reader.unit_column)
+                known = reader.read(raw, unit)
+            value, problem = known
             if problem is not None:
                 self.bad.add(name)
                 self.note(origin, raw, problem)
@@ -143,12 +147,15 @@ class Values:
 
     def filled_template(self, template: str) -> str | None:
         """The template with its columns' values; None if one of them has none."""
+        names = template_columns(template)
         found = {}
-        for name in template_columns(template):
+        for name in names:
             value = self.value(name)
             if value is None:
                 return None
             found[name] = value
+        if len(names) == 1 and len(template) == len(names[0]) + 2:
+            return as_text(found[names[0]])
         # Not str.format: a column may be called anything.
         return _BRACES.sub(lambda part: part[0][0] if part[1] is None else as_text(found[part[1]]), template)
 
@@ -184,7 +191,7 @@ class Values:
         values.label, values.key = self.label, self.key
         return values
 
-    def id_of(self, label: str) -> UUID | None:
+    def id_of(self, label: str) -> str | None:
         """The record of this name that the line yields; raises NotImportable if it failed."""
         if label in self.failed:
             raise NotImportable(f"its {label} was not imported")

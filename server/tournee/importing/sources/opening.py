@@ -11,12 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from tournee.importing.mapping.model import Mapping
+from tournee.importing.sources.documents import json_records
 from tournee.importing.sources.encodings import encoding_of
 from tournee.importing.sources.lines import Line, UnusableFile
 from tournee.importing.sources.texts import csv_lines, json_lines
-from tournee.importing.sources.unpacking import HEAD, Counted, require_text, unpacked
+from tournee.importing.sources.unpacking import HEAD, Counted, is_workbook, require_text, unpacked
+from tournee.importing.sources.workbooks import workbook_rows
 
-_BY_NAME = {".jsonl": "jsonl", ".ndjson": "jsonl"}
+_BY_NAME = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".geojson": "geojson",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+}
 
 
 @contextmanager
@@ -39,11 +48,33 @@ def open_lines(path: Path, mapping: Mapping) -> Iterator[tuple[Iterator[Line], C
 def _lines(path: Path, plain: io.BufferedReader[Any], mapping: Mapping) -> Iterator[Line]:
     source = mapping.source
     head = plain.peek(HEAD)
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    form = source.format or ("xlsx" if is_workbook(head) else _BY_NAME.get(suffix, "csv"))
+    if form == "xlsx":
+        return _workbook(path, head, mapping)
     require_text(path, head)
     encoding = encoding_of(path, head, source.encoding)
+    if form in ("json", "geojson") and not (form == "json" and _is_a_line(source.records, head)):
+        return json_records(
+            path, plain, encoding, source.records or ("features" if form == "geojson" else None)
+        )
     # Bytes that are no text stay recognisable, so that only their cell is lost.
     text = io.TextIOWrapper(plain, encoding=encoding, errors="surrogateescape", newline="")
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    if (source.format or _BY_NAME.get(suffix, "csv")) == "jsonl":
+    if form in ("jsonl", "json"):
         return json_lines(text)
     return csv_lines(path, text, source, mapping.used_columns())
+
+
+def _workbook(path: Path, head: bytes, mapping: Mapping) -> Iterator[Line]:
+    if not is_workbook(head):
+        require_text(path, head)
+        raise UnusableFile(f"{path}: this is no Excel workbook (.xlsx)")
+    if path.name.lower().endswith(".gz"):
+        raise UnusableFile(f"{path}: a workbook is compressed already: unpack the gzip file")
+    return workbook_rows(path, mapping.source, mapping.used_columns())
+
+
+def _is_a_line(records: str | None, head: bytes) -> bool:
+    """Whether a file called JSON holds an object a line, as many do."""
+    first = head.lstrip().partition(b"\n")[0].strip()
+    return records is None and first.startswith(b"{") and first.endswith(b"}")

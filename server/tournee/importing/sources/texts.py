@@ -61,6 +61,10 @@ def csv_lines(path: Path, text: IO[str], source: Source, used: set[str]) -> Iter
     reader = csv.reader(lines, delimiter=source.delimiter)
     header = source.header
     try:
+        for _ in range(source.header_line - 1):
+            lines.begin()
+            next(lines, "")
+        lines.begin()
         header = header or [name.strip() for name in next(reader, [])]
     except (TooLong, csv.Error):
         raise UnusableFile(f"{path}: the header line cannot be read") from None

@@ -1,0 +1,89 @@
+"""Files that are one JSON document: an array of records, or the features of GeoJSON; read as they come."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import ijson
+
+from tournee.importing.sources.lines import MOST_CHARACTERS, Line, TooMuch, UnusableFile, flat
+
+_CHUNK = 64_000
+_RAW = 300
+
+
+def json_records(path: Path, plain: IO[bytes], encoding: str, place: str | None) -> Iterator[Line]:
+    """The objects of the list at `place`, such as `data.items`; otherwise of the list that the file is.
+
+    A record's number is its place in the list. What one record takes in memory is bounded.
+    """
+    found = ijson.sendable_list()
+    prefix = "item" if place is None else f"{place}.item"
+    reader = ijson.items_coro(found, prefix)
+    number = waiting = 0
+    for chunk in _in_utf8(plain, encoding):
+        _send(path, reader, chunk, number)
+        waiting = 0 if found else waiting + len(chunk)
+        if waiting > 2 * MOST_CHARACTERS:
+            raise UnusableFile(
+                f"{path}: what follows record {number} is longer than any record may be. If the list"
+                ' of records is in another place, say records = "…" under [source]'
+            )
+        for value in found:
+            number += 1
+            yield _record(number, value)
+        del found[:]
+    try:
+        reader.close()
+    except ijson.JSONError as error:
+        raise UnusableFile(f"{path}: the file ends within record {number + 1}: {_words(error)}") from None
+    if not number:
+        where = "the file is no list" if place is None else f"there is no list at {place}"
+        raise UnusableFile(f'{path}: {where}, or an empty one; say records = "…" under [source]')
+
+
+def _send(path: Path, reader: Any, chunk: bytes, number: int) -> None:
+    try:
+        reader.send(chunk)
+    except ijson.JSONError as error:
+        raise UnusableFile(f"{path}: after record {number} it is no JSON: {_words(error)}") from None
+
+
+def _words(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _record(number: int, value: Any) -> Line:
+    if not isinstance(value, dict):
+        return Line(number, {}, "is no JSON object", str(value)[:_RAW] if not isinstance(value, list) else "")
+    try:
+        cells = flat(value)
+    except TooMuch as problem:
+        return Line(number, {}, str(problem))
+    # A point names its longitude first.
+    point = value.get("geometry")
+    if (
+        isinstance(point, dict)
+        and point.get("type") == "Point"
+        and isinstance(point.get("coordinates"), list)
+    ):
+        cells |= dict(zip(("geometry.longitude", "geometry.latitude"), point["coordinates"], strict=False))
+    return Line(number, cells, size=_size(cells))
+
+
+def _size(cells: dict[str, Any]) -> int:
+    return sum(len(name) + (len(cell) if isinstance(cell, str) else 20) for name, cell in cells.items())
+
+
+def _in_utf8(plain: IO[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    while chunk := plain.read(_CHUNK):
+        text = decoder.decode(chunk)
+        if text:
+            yield text.encode()
+    rest = decoder.decode(b"", final=True)
+    if rest:
+        yield rest.encode()
