@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import tournee.app  # noqa: F401 - so that every refusal is defined
+from tournee.api import filters, limits
 from tournee.auth.roles import SCOPES, Role
 from tournee.kernel.actor import Scope
 from tournee.kernel.errors import refusal_codes
@@ -17,6 +18,30 @@ def test_every_refusal_is_documented_with_what_a_client_does() -> None:
     text = (ROOT / "schema" / "refusals.md").read_text().split("\n## ")[0]
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE))
     assert documented == set(refusal_codes())
+
+
+def test_every_code_of_the_api_is_documented() -> None:
+    text = (ROOT / "schema" / "refusals.md").read_text()
+    documented = set(re.findall(r"`([A-Z_]{4,})`", text))
+    sources = [file.read_text() for file in (ROOT / "server" / "tournee" / "api").glob("*.py")]
+    calls = r'(?:coded|BadRequest)\([^()]*?"([A-Z_]{4,})"|code(?:": | = )"([A-Z_]{4,})"|return "([A-Z_]+)"'
+    used = {name for source in sources for found in re.findall(calls, source) for name in found if name}
+    assert {"LIMIT_EXCEEDED", "GRAPHQL_PARSE_FAILED", "NOT_ACCEPTABLE", "INTROSPECTION_OFF"} <= used
+    assert used <= documented, used - documented
+
+
+def test_the_limits_of_a_document_are_written_down() -> None:
+    text = (ROOT / "schema" / "refusals.md").read_text().replace("\n", " ")
+    for most, what in (
+        (limits.MOST_CHARACTERS, "characters"), (limits.MOST_TOKENS, "tokens of document"),
+        (limits.MOST_FIELDS, "fields"),
+        (limits.MOST_NESTING, "levels of nesting"), (limits.MOST_ALIASES, "aliases"),
+        (limits.MOST_DIRECTIVES, "directives"), (limits.MOST_VARIABLES, "variables"),
+        (limits.MOST_VALUES, "values"), (filters.MOST_CONDITIONS, "conditions"),
+    ):  # fmt: skip
+        assert f"{most:,} {what}" in text, what
+    assert limits.MOST_BYTES == 1024 * 1024
+    assert f"{limits.MOST_DEPTH} levels of depth" in text
 
 
 def test_the_table_of_scopes_says_what_each_role_holds() -> None:

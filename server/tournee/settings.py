@@ -163,6 +163,14 @@ class Settings(BaseSettings):
             "`tournee run` on loopback is a demo, unless the database holds organisations of your own."
         ),
     )
+    introspection: bool = Field(
+        default_factory=lambda others: others["demo"] and is_loopback(others["host"]),
+        description="`1` lets GraphQL describe its schema. Only the demo does by default.",
+    )
+    suggestions: bool = Field(
+        default_factory=lambda others: others["demo"] and is_loopback(others["host"]),
+        description="`1` lets GraphQL guess what a wrong name meant. Only the demo does by default.",
+    )
     issuer: str = Field("tournee", description="`iss` of access tokens: the name of this server.")
     audience: str = Field("tournee", description="`aud` of access tokens: whom they are for.")
     access_token_seconds: _Positive = Field(900, description="Seconds until an access token expires.")

@@ -39,9 +39,9 @@ class Door:
         await self.app(scope, receive, send)
 
 
-def door(house: House, wake: Wake | None = None) -> Door:
+def door(house: House, wake: Wake | None = None, **settings: Any) -> Door:
     """The endpoint, with `manager` and `technician` as tokens of people of the house."""
-    app = graphql_app(house.kernel, Settings(heartbeat_seconds=0.2), wake)
+    app = graphql_app(house.kernel, Settings(heartbeat_seconds=0.2, **settings), wake)
     return Door(
         house, app, {role: house.actor(role.upper()) for role in ("manager", "dispatcher", "technician")}
     )

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.api.ask import answer, ask, give_scope
 from tests.api.serving import Door, door, served
 from tests.house import House
-from tournee.api import sockets
+from tournee.api import documents, sockets
 from tournee.sync.wake import Wake
 
 CHANGES = """subscription ($since: String, $entities: [String!]) {
@@ -166,7 +166,8 @@ GARBAGE = [
     "[]", "null", "5", '"x"', "{", "{}", '{"type":5}', '{"type":"nothing"}', '{"type":"subscribe"}',
     '{"type":"subscribe","id":"1","payload":[]}', '{"type":"subscribe","id":"1","payload":{"query":5}}',
     '{"type":"subscribe","id":1,"payload":{"query":"{me{id}}"}}', '{"type":"complete"}',
-    '{"type":"ping","payload":5}',
+    '{"type":"ping","payload":5}', '{"type":"' + "ü" * 5000 + '"}',
+    '{"type":"subscribe","id":"' + "a" * 65 + '","payload":{"query":"{me{id}}"}}',
     '{"type":"subscribe","id":"1","payload":{"query":"{me{id}}","variables":[]}}', b"binary",
 ]  # fmt: skip
 
@@ -190,7 +191,7 @@ NO_JSON = [
     QUERY + '"variables":{"f":' + "9" * 5000 + "}}}",
     '{"type":"subscribe","id":"\\ud800","payload":{"query":"{me{id}}"}}',
     "[" * 100_000,
-    '{"type":"subscribe","id":"1","payload":{"query":"{me{id}}' + " " * 100_000 + '"}}',
+    '{"type":"ping"}' + " " * (1024 * 1024),
 ]
 
 
@@ -201,6 +202,54 @@ async def test_a_message_is_read_as_strictly_as_a_body(house: House, garbage: st
         with pytest.raises(ConnectionClosed):
             await hear(socket)
         assert socket.close_code == 4400
+
+
+async def test_what_is_refused_on_a_socket_has_a_code_and_ends_nothing_else(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "MOST_OPERATIONS", 1)
+    refused = {
+        "{": "GRAPHQL_PARSE_FAILED",
+        "{" + "a" * 5_000 + "}": "LIMIT_EXCEEDED",
+        "{me{id}}" + " " * 30_000: "LIMIT_EXCEEDED",
+        "{nothing}": "GRAPHQL_VALIDATION_FAILED",
+        "{me{" + "id " * 1001 + "}}": "LIMIT_EXCEEDED",
+        "{__schema{queryType{name}}}": "INTROSPECTION_OFF",
+        "{accounts{nodes{id}}}": "FORBIDDEN",
+        "subscription{nothing}": "GRAPHQL_VALIDATION_FAILED",
+        "subscription($since:String){changes(since:$since){seq}}": "GRAPHQL_VALIDATION_FAILED",
+    }
+    async with served(door(house)) as address, connected(address, "dispatcher") as socket:
+        for number, (query, code) in enumerate(refused.items()):
+            payload = {"query": query, "variables": {"since": 5}}
+            await say(socket, type="subscribe", id=str(number), payload=payload)
+            message = await hear(socket)
+            found = [error["extensions"]["code"] for error in message["payload"]]
+            assert (message["id"], message["type"], found[0]) == (str(number), "error", code)
+        await subscribe(socket, id="one")
+        await subscribe(socket, id="two")
+        message = await hear(socket)
+        [error] = message["payload"]
+        assert (message["id"], message["type"]) == ("two", "error")
+        assert error["extensions"]["code"] == "TOO_MANY_AT_ONCE"
+        await say(socket, type="complete", id="one")
+        await say(socket, type="subscribe", id="three", payload={"query": "{me{role}}"})
+        assert (await hear(socket))["payload"] == {"data": {"me": {"role": "DISPATCHER"}}}
+
+
+async def test_what_breaks_before_an_operation_runs_is_masked_on_a_socket_too(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("the password is demo")
+
+    monkeypatch.setattr(documents.Prepared, "refusals", broken)
+    async with served(door(house)) as address, connected(address) as socket:
+        await say(socket, type="subscribe", id="1", payload={"query": "{me{role}}"})
+        message = await hear(socket)
+        [error] = message["payload"]
+        assert (message["type"], error["extensions"]["code"]) == ("error", "INTERNAL")
+        assert "password" not in str(error)
 
 
 async def test_an_operation_that_is_not_in_the_document_is_said_to_be_missing(house: House) -> None:

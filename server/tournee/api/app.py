@@ -22,6 +22,7 @@ from strawberry.types.graphql import OperationType
 from tournee.api.context import Context
 from tournee.api.documents import is_subscription
 from tournee.api.errors import NO_OPERATION, coded
+from tournee.api.limits import MOST_BYTES
 from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, preferred, read
 from tournee.api.schema import schema
 from tournee.api.sockets import Socket, TextAdapter, token_check
@@ -54,17 +55,21 @@ class Endpoint(GraphQL[None, None]):
         self, kernel: Kernel, settings: Settings, wake: Wake | None, feed: Feed | None = None
     ) -> None:
         # Tokens never come by themselves, as cookies would, so any page may connect with one it has.
+        served = schema()
         super().__init__(
-            schema(),
+            served,
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             allowed_origins=("*",),
         )
+        self.core = served._schema  # noqa: SLF001 - Strawberry offers no other way to it
         self.kernel = kernel
         self.wake = wake
         self.feed = feed or Feed(kernel.database, tuple(ENTITIES.values()))
         self.heartbeat_seconds = settings.heartbeat_seconds
         self.horizon_days = settings.horizon_days
+        self.introspection = settings.introspection
+        self.suggestions = settings.suggestions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,10 +95,14 @@ class Endpoint(GraphQL[None, None]):
             self.wake,
             scope.get("request_id") or str(new_id()),
             horizon_days=self.horizon_days,
+            introspection=self.introspection,
+            suggestions=self.suggestions,
         )
 
     def decode_json(self, data: str | bytes) -> object:
-        """A message of a WebSocket, read as strictly as the body of a request."""
+        """Read a message of a WebSocket as strictly as the body of a request."""
+        if len(data) > MOST_BYTES:
+            raise orjson.JSONDecodeError("too long", "", 0)
         return orjson.loads(data)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> None:
@@ -145,7 +154,7 @@ class Endpoint(GraphQL[None, None]):
         )
         lanes, account = self.feed.lanes, request.scope["actor"].key
         places = [lanes.streams.turn(account)]
-        if not is_subscription(asked.query, asked.operation_name):
+        if not is_subscription(self.core, asked.query, asked.operation_name, context):
             places.append(lanes.queries.turn(account))
         return _Events(_events(source, self.heartbeat_seconds), places)
 

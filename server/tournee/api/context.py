@@ -36,6 +36,8 @@ class Context:
     request_id: str = field(default_factory=lambda: str(new_id()))
     authorise: Callable[[], Awaitable[None]] = _nothing_to_check
     horizon_days: int = HORIZON_DAYS
+    introspection: bool = True
+    suggestions: bool = True
 
     def __post_init__(self) -> None:
         self.load = Load(self.kernel.database, self.actor)

@@ -1,78 +1,164 @@
-"""What is worked out once for each document: parsed, held against the limits, validated, and the
-scopes that each of its operations needs."""
+"""What is worked out for each document before it runs: parsed, held against the limits, validated, and
+what each of its operations needs."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, OperationType, get_operation_ast, parse
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    get_operation_ast,
+    parse,
+    specified_rules,
+    validate,
+)
 from strawberry.extensions import SchemaExtension
-from strawberry.schema.schema import validate_document
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from tournee.api import introspection, limits, suggestions
 from tournee.api.context import Context
-from tournee.api.errors import coded
-from tournee.api.limits import MOST_NESTING, MOST_TOKENS, exceeded, nested_too_deeply
+from tournee.api.errors import MOST_ERRORS, NO_OPERATION, coded, present
 from tournee.api.scopes import required_scopes
 
-# Longer documents are worked out anew each time: nobody sends them often.
-_LONGEST_KEPT = 20_000
+__all__ = ["Preparation", "Prepared", "is_subscription", "prepare", "suggestions"]
+
+_RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+
+# A document of one letter in two takes 300 bytes of memory for each of them.
+_MOST_KEPT = 250_000
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A document without its variables. `document` None: it could not be parsed."""
+    """A document without its variables. Without `document` it is refused, whoever sends it."""
 
     document: DocumentNode | None
     errors: list[GraphQLError] = field(default_factory=list)
-    scopes: dict[str | None, frozenset[str]] = field(default_factory=dict)
+    sizes: Mapping[str | None, limits.Size] = field(default_factory=dict)
+    described: Mapping[str | None, introspection.Asked] = field(default_factory=dict)
+    scopes: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
 
-    def ambiguous(self, operation: str | None) -> list[GraphQLError]:
-        if operation is not None or len(self.scopes) < 2:
+    def refusals(
+        self, operation: str | None, variables: Mapping[str, Any], context: Context
+    ) -> list[GraphQLError]:
+        """Return the errors for which an operation does not run."""
+        return (
+            self._ambiguous(operation)
+            or self._missing(self._name(operation), context)
+            or self._undescribed(self._name(operation), context)
+            or limits.exceeded_by(variables, self.sizes.get(self._name(operation), limits.Size()))
+        )
+
+    def asks_about_schema_alone(self, operation: str | None) -> bool:
+        asked = self.described.get(self._name(operation))
+        return asked is not None and asked.alone and asked.values > 0
+
+    def _name(self, operation: str | None) -> str | None:
+        return next(iter(self.sizes), None) if operation is None else operation
+
+    def _ambiguous(self, operation: str | None) -> list[GraphQLError]:
+        if operation is not None or len(self.sizes) < 2:
             return []
         return [coded("Name the operation: the document has several.", "GRAPHQL_VALIDATION_FAILED")]
 
-    def missing(self, operation: str | None, context: Context) -> list[GraphQLError]:
+    def _missing(self, operation: str | None, context: Context) -> list[GraphQLError]:
         """An error for each scope that the actor lacks."""
         needed = self.scopes.get(operation, frozenset())
         lacking = sorted(scope for scope in needed if not context.actor.may(scope))
         return [coded(f"This needs the scope {scope}.", "FORBIDDEN", scope=scope) for scope in lacking]
 
+    def _undescribed(self, operation: str | None, context: Context) -> list[GraphQLError]:
+        asked = self.described.get(operation)
+        return [introspection.OFF] if asked and asked.values and not context.introspection else []
 
-def prepare(schema: Any, text: str, rules: tuple[Any, ...]) -> Prepared:
-    """The document worked out, from memory where it was seen before."""
-    worked_out = _prepare.__wrapped__ if len(text) > _LONGEST_KEPT else _prepare
-    prepared: Prepared = worked_out(schema, text, rules)
+
+class _Memory:
+    """Documents that were worked out, as many as fit; those used last stay."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.hits = 0
+        self._held = 0
+        self._documents: OrderedDict[Any, Prepared] = OrderedDict()
+
+    def clear(self) -> None:
+        self._documents.clear()
+        self._held = self.hits = 0
+
+    def get(self, key: tuple[GraphQLSchema, str, bool]) -> Prepared | None:
+        if key not in self._documents:
+            return None
+        self.hits += 1
+        self._documents.move_to_end(key)
+        return self._documents[key]
+
+    def keep(self, key: tuple[GraphQLSchema, str, bool], prepared: Prepared) -> None:
+        self._documents[key] = prepared
+        self._held += len(key[1])
+        while self._held > self.most:
+            (_, text, _), _ = self._documents.popitem(last=False)
+            self._held -= len(text)
+
+
+memory = _Memory(_MOST_KEPT)
+
+
+def prepare(schema: GraphQLSchema, text: str, hide_suggestions: bool = False) -> Prepared:
+    """Work a document out, or take it from memory where it was seen before."""
+    key = schema, text, hide_suggestions
+    prepared = memory.get(key)
+    if prepared is None:
+        prepared = _prepare(schema, text, hide_suggestions)
+        memory.keep(key, prepared)
     return prepared
 
 
-@lru_cache(maxsize=512)
-def _prepare(schema: Any, text: str, rules: tuple[Any, ...]) -> Prepared:
+def _prepare(schema: GraphQLSchema, text: str, hide_suggestions: bool) -> Prepared:
+    """Each step costs little because those before it limit what it gets."""
+    if len(text) > limits.MOST_CHARACTERS:
+        return _refused([limits.too_much(limits.TOO_LONG)])
     try:
-        document = parse(text, max_tokens=MOST_TOKENS)
-    except GraphQLError:
-        return Prepared(None)
-    errors = exceeded(document) or validate_document(schema, document, rules)
-    return Prepared(document, errors, {} if errors else required_scopes(schema, document))
+        document = parse(text, max_tokens=limits.MOST_TOKENS)
+    except GraphQLError as error:
+        return _refused([error])
+    sizes = limits.sizes(document)
+    if not sizes:
+        return _refused([coded(NO_OPERATION, "BAD_REQUEST")])
+    if errors := limits.exceeded(document, sizes.values()):
+        return _refused(errors)
+    described = introspection.asked(schema, document)
+    if errors := [error for one in described.values() for error in one.exceeded(schema)]:
+        return _refused(errors)
+    if errors := validate(schema, document, _RULES, MOST_ERRORS - 1, hide_suggestions):
+        return _refused(errors)
+    return Prepared(document, [], sizes, described, required_scopes(schema, document))
 
 
-def is_subscription(text: str, operation: str | None) -> bool:
+def _refused(errors: list[GraphQLError]) -> Prepared:
+    """Keep what is answered, not the document that the errors point into."""
+    return Prepared(None, present(errors))
+
+
+def is_subscription(schema: GraphQLSchema, text: str, operation: str | None, context: Context) -> bool:
     """Whether this operation of the document is one; what cannot be read is none."""
-    if "subscription" not in text:
-        return False
-    try:
-        found = get_operation_ast(parse(text, max_tokens=MOST_TOKENS), operation)
-    except GraphQLError:
-        return False
+    document = prepare(schema, text, not context.suggestions).document
+    found = None if document is None else get_operation_ast(document, operation)
     return found is not None and found.operation is OperationType.SUBSCRIPTION
 
 
-def _check_variables(variables: Any) -> list[GraphQLError]:
-    if not nested_too_deeply(variables):
-        return []
-    return [coded(f"Variables are nested at most {MOST_NESTING} levels deep.", "LIMIT_EXCEEDED")]
+class DocumentRefused(Exception):
+    """Nothing of a document is run."""
+
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        super().__init__("refused")
+        self.errors = errors
 
 
 class Preparation(SchemaExtension):
@@ -80,22 +166,33 @@ class Preparation(SchemaExtension):
 
     async def on_operation(self) -> AsyncIterator[None]:
         execution = self.execution_context
-        execution.parse_options = {"max_tokens": MOST_TOKENS}
         context: Context = execution.context.copy()
         execution.context = context
-        if isinstance(execution.query, str):
-            schema = execution.schema._schema  # noqa: SLF001 - Strawberry offers no other way to it
-            prepared = prepare(schema, execution.query, execution.validation_rules)
-            execution.graphql_document = prepared.document
-            if prepared.document is not None:
-                named = execution._provided_operation_name  # noqa: SLF001 - else the first is taken for it
-                execution.pre_execution_errors = (
-                    prepared.errors
-                    or prepared.ambiguous(named)
-                    or prepared.missing(execution.operation_name, context)
-                    or _check_variables(execution.variables)
-                )
+        self.prepared = Prepared(None)
+        if execution.query:
+            self._prepare(context)
         try:
             yield
         finally:
             await context.load.close()
+
+    def _prepare(self, context: Context) -> None:
+        execution = self.execution_context
+        schema = execution.schema._schema  # noqa: SLF001 - Strawberry offers no other way to it
+        self.prepared = prepared = prepare(schema, execution.query or "", not context.suggestions)
+        if prepared.document is None:
+            raise DocumentRefused(prepared.errors)
+        execution.graphql_document = prepared.document
+        named = execution._provided_operation_name  # noqa: SLF001 - else the first is taken for it
+        # An empty list says that validation is done with.
+        execution.pre_execution_errors = prepared.refusals(named, execution.variables or {}, context)
+
+    async def on_execute(self) -> AsyncIterator[None]:
+        execution = self.execution_context
+        name = execution.operation_name
+        document = self.prepared.document
+        if document is not None and self.prepared.asks_about_schema_alone(name):
+            schema = execution.schema._schema  # noqa: SLF001 - as above
+            text = execution.query or ""
+            execution.result = await introspection.answer(schema, document, text, name, execution.variables)
+        yield

@@ -17,6 +17,11 @@ OVERLOADED = "Too many ask at once; come back later."
 HIDDEN = "Something went wrong on our side."
 NO_OPERATION = "The document has no such operation."
 
+# However much is wrong, and whatever stands in what is wrong, an answer stays small.
+MOST_ERRORS = 5
+MOST_MESSAGE = 300
+MOST_LOCATIONS = 3
+
 
 class Rejected(Exception):
     """The question itself is at fault; shown to the client with its code."""
@@ -53,9 +58,9 @@ def _come_back(cause: Overloaded) -> dict[str, Any]:
     return {"code": code, "retryAfter": cause.retry_after}
 
 
-def present(errors: Sequence[GraphQLError], request_id: str) -> list[GraphQLError]:
-    """The errors as they may leave the server; what is not expected is logged and masked."""
-    return [_present(error, request_id) for error in errors]
+def present(errors: Sequence[GraphQLError], request_id: str = "") -> list[GraphQLError]:
+    """Return the first errors as they may leave the server; an unexpected one is logged and masked."""
+    return [_present(error, request_id) for error in errors[:MOST_ERRORS]]
 
 
 def _present(error: GraphQLError, request_id: str) -> GraphQLError:
@@ -75,7 +80,7 @@ def _present(error: GraphQLError, request_id: str) -> GraphQLError:
         structlog.get_logger().error("graphql_failed", request_id=request_id, path=error.path, exc_info=cause)
         return _again(error, HIDDEN, {"code": "INTERNAL", "id": request_id})
     if error.extensions and "code" in error.extensions:
-        return error
+        return _again(error, error.message, error.extensions)
     return _again(error, error.message, {**(error.extensions or {}), "code": _kind(error)})
 
 
@@ -94,6 +99,6 @@ def _kind(error: GraphQLError) -> str:
 
 
 def _again(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:
-    return GraphQLError(
-        message, error.nodes, error.source, error.positions, error.path, extensions=extensions
-    )
+    positions = None if error.positions is None else list(error.positions)[:MOST_LOCATIONS]
+    short = message if len(message) <= MOST_MESSAGE else f"{message[:MOST_MESSAGE]}…"
+    return GraphQLError(short, None, error.source, positions, error.path, extensions=extensions)

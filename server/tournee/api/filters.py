@@ -97,18 +97,36 @@ def order_type(model: Any) -> Any:
 
 def where(model: type[Any], entity: Any, given: Mapping[str, Any] | None) -> ColumnElement[bool]:
     """The condition that a filter stands for. `entity` is the model or an alias of it."""
-    budget = [MOST_CONDITIONS]
     columns = {field.wire: (field.type, getattr(entity, field.name)) for field in comparable(model)}
     derived = {name: (kind, made(entity)) for name, (kind, made) in DERIVED.get(model, {}).items()}
-    return _where(columns | derived, given or {}, budget)
+    return _where(columns | derived, given or {}, _Budget())
+
+
+class _Budget:
+    """What one filter may still hold. An empty condition counts: it becomes SQL too."""
+
+    def __init__(self) -> None:
+        self.conditions = MOST_CONDITIONS
+        self.values = MOST_VALUES
+
+    def spend(self, conditions: int) -> None:
+        self.conditions -= conditions
+        if self.conditions < 0:
+            raise LimitExceeded(f"A filter holds at most {MOST_CONDITIONS} conditions.")
+
+    def spend_values(self, values: int) -> None:
+        self.values -= values
+        if self.values < 0:
+            raise LimitExceeded(f"The lists of a filter hold at most {MOST_VALUES} values.")
 
 
 def _where(
-    named: Mapping[str, tuple[Any, Any]], given: Mapping[str, Any], budget: list[int]
+    named: Mapping[str, tuple[Any, Any]], given: Mapping[str, Any], budget: _Budget
 ) -> ColumnElement[bool]:
     parts: list[ColumnElement[bool]] = [true()]
     for name, value in given.items():
-        _spend(budget)
+        # A condition without an operator counts as one, and so does a list without a condition.
+        budget.spend(max(1, len(value or ())))
         if value is None:
             continue
         if name == "and":
@@ -118,7 +136,8 @@ def _where(
         elif name == "not":
             parts.append(_where(named, value, budget).is_not(True))
         else:
-            parts += [_condition(*named[name], *one) for one in value.items() if _spend(budget)]
+            kind, column = named[name]
+            parts += [_condition(kind, column, *one, budget=budget) for one in value.items()]
     return and_(*parts)
 
 
@@ -134,19 +153,11 @@ def named_in(given: Mapping[str, Any]) -> set[str]:
     return found
 
 
-def _spend(budget: list[int]) -> bool:
-    budget[0] -= 1
-    if budget[0] < 0:
-        raise LimitExceeded(f"A filter holds at most {MOST_CONDITIONS} conditions.")
-    return True
-
-
-def _condition(kind: Any, column: Any, operator: str, value: Any) -> ColumnElement[bool]:
+def _condition(kind: Any, column: Any, operator: str, value: Any, *, budget: _Budget) -> ColumnElement[bool]:
     if value is None:
         nothing: ColumnElement[bool] = column.is_(None)
         return {"eq": nothing, "ne": ~nothing}.get(operator, true())
-    if isinstance(value, list) and len(value) > MOST_VALUES:
-        raise LimitExceeded(f"A condition holds at most {MOST_VALUES} values.")
+    budget.spend_values(len(value) if isinstance(value, list) else 0)
     for one in value if isinstance(value, list) else (value,):
         if isinstance(one, str) and "\x00" in one:
             raise Rejected("A NUL character is in no text.")

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 
-from tournee.api.limits import MOST_CHARACTERS
+from tournee.api.limits import MOST_BYTES, MOST_CHARACTERS, TOO_LONG
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
@@ -67,8 +67,7 @@ def asked(given: Any) -> Asked:
     if not isinstance(query, str) or not query:
         raise BadRequest(400, "BAD_REQUEST", "`query` is the text of a GraphQL document.")
     if len(query) > MOST_CHARACTERS:
-        message = f"A document has at most {MOST_CHARACTERS} characters; send long values as variables."
-        raise BadRequest(413, "LIMIT_EXCEEDED", message)
+        raise BadRequest(413, "LIMIT_EXCEEDED", TOO_LONG)
     for name, kind in (("variables", dict), ("extensions", dict), ("operationName", str)):
         if not isinstance(given.get(name), (kind, type(None))):
             what = "an object" if kind is dict else "text"
@@ -77,6 +76,9 @@ def asked(given: Any) -> Asked:
 
 
 def _json(text: bytes) -> Any:
+    if len(text) > MOST_BYTES:
+        message = f"A request has at most {MOST_BYTES} bytes; hand in much work through /sync/push."
+        raise BadRequest(413, "LIMIT_EXCEEDED", message)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

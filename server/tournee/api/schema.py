@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Iterable
 from functools import cache
 from typing import Any
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
 from strawberry.utils.aio import aclosing
 
 from tournee.api import assets, conflicts, customers, devices, people, procedures, quality, stock, work
 from tournee.api.changes import change_fields, declare_changes
 from tournee.api.connections import add_fields, object_type
 from tournee.api.contract import contract_field
-from tournee.api.documents import Preparation
-from tournee.api.errors import present
+from tournee.api.documents import DocumentRefused, Preparation
+from tournee.api.errors import MOST_ERRORS, present
 from tournee.api.history import complete_changes, history_fields
 from tournee.api.me import me_field
 from tournee.api.mutations import mutation_fields
@@ -53,15 +57,35 @@ class Schema(strawberry.Schema):
 
 
 async def _stream(source: Any, request_id: str) -> AsyncGenerator[Any, None]:
-    async with aclosing(source):
-        async for result in source:
-            yield _presented(result, request_id)
+    try:
+        async with aclosing(source):
+            async for result in source:
+                yield _presented(result, request_id)
+    except Exception as error:  # noqa: BLE001 - a stream has no other place for what stops it
+        failed = GraphQLError(str(error), original_error=error)
+        yield _presented(PreExecutionError(data=None, errors=[failed]), request_id)
 
 
 def _presented(result: Any, request_id: str) -> Any:
     if result.errors:
-        result.errors = present(result.errors, request_id)
+        refused = result.errors[0].original_error
+        errors = refused.errors if isinstance(refused, DocumentRefused) else result.errors
+        result.errors = present(errors, request_id)
     return result
+
+
+class Executor(StrawberryGraphQLCoreExecutionContext):
+    """Graphql-core's, which says no more about variables than may be said about a document."""
+
+    @classmethod
+    def build(cls, *args: Any, **options: Any) -> Any:
+        given = _BUILD.bind(*args, **options)
+        hidden = not given.arguments["context_value"].suggestions
+        given.arguments.update(max_coercion_errors=MOST_ERRORS - 1, hide_suggestions=hidden)
+        return super().build(*given.args, **given.kwargs)
+
+
+_BUILD = inspect.signature(StrawberryGraphQLCoreExecutionContext.build)
 
 
 def build(
@@ -94,6 +118,7 @@ def build(
         types=list(nodes.types.values()),
         config=StrawberryConfig(scalar_map=SCALARS),
         extensions=[Preparation],
+        execution_context_class=Executor,
     )
 
 

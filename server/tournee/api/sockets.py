@@ -18,13 +18,19 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 )
 
 from tournee.api.documents import is_subscription
-from tournee.api.errors import overloaded
-from tournee.api.limits import MOST_CHARACTERS
+from tournee.api.errors import coded, overloaded
 from tournee.auth.middleware import log_refused
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import AccountKey
 from tournee.kernel.lanes import Lanes, Overloaded, Turn
 from tournee.kernel.tail import Tail
+
+# Operations that one connection may have under way, and how long the names may be that it gives them.
+MOST_OPERATIONS = 100
+MOST_ID = 64
+
+# A reason for closing that is longer breaks the protocol.
+_MOST_REASON = 120
 
 # How long a token that ran out or was taken back may still be used on an open connection. All
 # connections share one look at the log, and ask how an account stands only where it has changed.
@@ -84,6 +90,22 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             return
         await super().handle_message(message)
 
+    async def handle_invalid_message(self, error_message: str) -> None:
+        await super().handle_invalid_message(error_message.encode()[:_MOST_REASON].decode(errors="ignore"))
+
+    async def handle_subscribe(self, message: Any) -> None:
+        id = message["id"]
+        if (
+            self.connection_acknowledged
+            and id not in self.operations
+            and len(self.operations) >= MOST_OPERATIONS
+        ):
+            text = f"A connection has at most {MOST_OPERATIONS} operations under way; end one first."
+            errors = [coded(text, "TOO_MANY_AT_ONCE").formatted]
+            await self.send_message({"id": id, "type": "error", "payload": errors})
+            return
+        await super().handle_subscribe(message)
+
     async def handle_connection_init(self, message: Any) -> None:
         if not self.connection_init_received:
             scope = self.websocket.ws.scope  # type: ignore[attr-defined]
@@ -120,7 +142,8 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         """What is answered once takes a turn, as it does over HTTP; what goes on has the socket's place."""
-        if is_subscription(operation.query, operation.operation_name):
+        core = self.view.core  # type: ignore[attr-defined]
+        if is_subscription(core, operation.query, operation.operation_name, self.context):
             await super().run_operation(operation)
             return
         try:
@@ -157,13 +180,13 @@ def _well_formed(message: Any) -> bool:
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         return False
     kind, payload = message["type"], message.get("payload")
-    if kind in ("subscribe", "complete") and not (isinstance(message.get("id"), str) and message["id"]):
+    id = message.get("id")
+    if kind in ("subscribe", "complete") and not (isinstance(id, str) and 0 < len(id) <= MOST_ID):
         return False
     if kind == "subscribe":
         return (
             isinstance(payload, dict)
             and isinstance(payload.get("query"), str)
-            and len(payload["query"]) <= MOST_CHARACTERS
             and isinstance(payload.get("variables"), (dict, type(None)))
             and isinstance(payload.get("operationName"), (str, type(None)))
         )

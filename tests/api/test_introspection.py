@@ -1,0 +1,148 @@
+"""What may be asked about the schema itself, and how much of it at once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from graphql import execute_sync, get_introspection_query, parse
+
+from tests.api.ask import answer, ask
+from tests.api.serving import door
+from tests.house import House
+from tournee.api import introspection
+from tournee.api.schema import schema
+
+FULL = get_introspection_query(
+    specified_by_url=True,
+    directive_is_repeatable=True,
+    schema_description=True,
+    input_value_deprecation=True,
+    one_of=True,
+)
+
+
+@pytest.fixture(scope="module")
+def database_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """SQLite alone: nothing here reads rows."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('described') / 'tournee.db')}"
+
+
+def client(house: House, **settings: bool) -> httpx2.AsyncClient:
+    transport = httpx2.ASGITransport(app=door(house, **settings))
+    headers = {"authorization": "Bearer manager"}
+    return httpx2.AsyncClient(transport=transport, base_url="http://demo", headers=headers)
+
+
+@pytest.mark.parametrize("query", [get_introspection_query(), get_introspection_query(type_depth=12), FULL])
+async def test_the_queries_that_tools_send_are_answered_in_full(house: House, query: str) -> None:
+    described = (await ask(house, query))["__schema"]
+    assert {one["name"] for one in described["types"]} == set(schema()._schema.type_map)
+
+
+async def test_the_same_question_is_answered_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def execute(*args: Any, **options: Any) -> Any:
+        asked.append(args)
+        return execute_sync(*args, **options)
+
+    monkeypatch.setattr(introspection, "execute_sync", execute)
+    introspection._ANSWERS.clear()
+    for _ in range(3):
+        for name in "ab":
+            await ask(house, f"query {name}{{__schema{{queryType{{name}}}}}}")
+    assert len(asked) == 2
+    # Not more than a few are kept, each for its variables.
+    query = 'query($d:Boolean){__type(name:"Query"){fields(includeDeprecated:$d){name}}}'
+    for deprecated in (True, False, True):
+        await ask(house, query, d=deprecated)
+    assert (len(asked), len(introspection._ANSWERS)) == (4, introspection._KEPT)
+
+
+async def test_others_are_served_while_the_schema_is_described(house: House) -> None:
+    introspection._ANSWERS.clear()
+    asking = asyncio.create_task(ask(house, FULL))
+    turns = 0
+    while not asking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 50, "the loop stood still"
+    await asking
+
+
+async def test_a_server_that_does_not_describe_itself_says_so(house: House) -> None:
+    async with client(house, introspection=False) as caller:
+        for query in ("{__schema{queryType{name}}}", '{me{id} ...{__type(name:"Query"){name}}}', FULL):
+            found = await caller.post("/graphql", json={"query": query})
+            [error] = found.json()["errors"]
+            assert (error["extensions"]["code"], found.json().get("data")) == ("INTROSPECTION_OFF", None)
+        named = await caller.post("/graphql", json={"query": "{__typename me{__typename}}"})
+        assert named.json() == {"data": {"__typename": "Query", "me": {"__typename": "Me"}}}
+    async with client(house, introspection=True) as caller:
+        found = await caller.post("/graphql", json={"query": FULL})
+        assert found.json()["data"]["__schema"]["queryType"]["name"] == "Query"
+
+
+@pytest.mark.parametrize(
+    ("query", "codes"),
+    [
+        ("{me{role} __schema{queryType{name}}}", []),
+        ('{me{role} __type(name:"Query"){fields{name}}}', []),
+        ("{me{role} ...{__schema{types{name}}}}", []),
+        ("{me{role} __schema{types{name kind}}}", ["LIMIT_EXCEEDED"]),
+        ("{me{role} ...F} fragment F on Query{__schema{types{name kind}}}", ["LIMIT_EXCEEDED"]),
+        ("query A{__schema{types{name kind}}}", []),
+        ("query A{__schema{types{fields{type{fields{name}}}}}}", ["LIMIT_EXCEEDED"]),
+        ("query A{__schema{types{inputFields{type{ofType{inputFields{type{name}}}}}}}}", ["LIMIT_EXCEEDED"]),
+    ],
+)
+async def test_beside_other_fields_only_a_little_is_described(
+    house: House, query: str, codes: list[str]
+) -> None:
+    assert (await answer(house, query)).codes == codes
+
+
+def values(data: Any) -> int:
+    """How many values an answer holds, each field of an object one."""
+    if isinstance(data, dict):
+        return len(data) + sum(map(values, data.values()))
+    return sum(map(values, data)) if isinstance(data, list) else 0
+
+
+_TYPE = "kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name}}}}"
+MEASURED = [
+    FULL,
+    "{__schema{types{name}}}",
+    f"{{__schema{{directives{{name args{{name type{{{_TYPE}}}}}}}}}}}",
+    "{__schema{queryType{name fields{name args{name}}}}}",
+    f"{{__schema{{mutationType{{fields{{args{{type{{{_TYPE}}}}}}}}}}}}}",
+    '{__type(name:"Node"){possibleTypes{name interfaces{name}}}}',
+    '{__type(name:"Query"){fields{type{fields{name}}}}}',
+    '{__type(name:"CustomerFilter"){inputFields{name type{inputFields{name}}}}}',
+    "{__schema{types{enumValues{name} interfaces{possibleTypes{name}}}}}",
+    "{__schema{types{...A ...A}}} fragment A on __Type{a:name fields{...B}} fragment B on __Field{name}",
+]
+
+
+@pytest.mark.parametrize("query", MEASURED)
+def test_an_answer_is_never_larger_than_what_was_counted(query: str) -> None:
+    core = schema()._schema
+    document = parse(query)
+    [counted] = introspection.asked(core, document).values()
+    assert counted.alone
+    result = execute_sync(core, document)
+    assert not result.errors
+    assert values(result.data) <= counted.values * 1.0001
+
+
+def test_the_count_is_near_the_truth_where_all_types_are_asked_for() -> None:
+    core = schema()._schema
+    query = "{__schema{types{name fields{name args{name}} inputFields{name} enumValues{name}}}}"
+    [counted] = introspection.asked(core, parse(query)).values()
+    # Lists of names without deprecated ones; interfaces are listed with their fields.
+    assert values(execute_sync(core, parse(query)).data) > counted.values * 0.9
