@@ -30,6 +30,9 @@ from tournee.settings import Settings, UnusableSetting, read_settings
         ("TOURNEE_HEARTBEAT_SECONDS", "soon"),
         ("TOURNEE_WEB_ORIGINS", "https://app.example.org/"),
         ("TOURNEE_WEB_ORIGINS", "app.example.org"),
+        # A browser sends lower case, and would never match.
+        ("TOURNEE_WEB_ORIGINS", "https://App.example.org"),
+        ("TOURNEE_HOSTS", "API.example.org"),
         ("TOURNEE_HOSTS", "https://api.example.org"),
         ("TOURNEE_HOSTS", "api.example.org:443"),
         ("TOURNEE_HOSTS", "api.*.org"),
@@ -108,6 +111,30 @@ def test_the_page_for_operators_holds_every_setting() -> None:
     page = (shipped.folder("docs") / "operating.md").read_text("utf-8")
     assert page == with_settings(page), "run `make schema` and commit docs/operating.md"
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "least"),
+    [
+        ("PORT", "port", 0),
+        ("TOURNEE_HORIZON_DAYS", "horizon_days", 0),
+        ("TOURNEE_OPERATIONS_DAYS", "operations_days", 0),
+        ("TOURNEE_PARKED_DAYS", "parked_days", 0),
+        ("TOURNEE_BODY_LIMIT", "body_limit", 1),
+        ("TOURNEE_ACCESS_TOKEN_SECONDS", "access_token_seconds", 1),
+        ("TOURNEE_REFRESH_TOKEN_DAYS", "refresh_token_days", 1),
+        ("TOURNEE_WORKERS", "workers", 1),
+        ("TOURNEE_HEARTBEAT_SECONDS", "heartbeat_seconds", 0.001),
+    ],
+)
+def test_a_number_has_a_least_and_a_greatest_value(name: str, field: str, least: float) -> None:
+    most = 65535 if name == "PORT" else 2**31 - 1
+    base = {"DATABASE_URL": "postgresql://db/x"}
+    for value in (least, most):
+        assert getattr(read_settings(base | {name: str(value)}), field) == value
+    for value in (0 if least == 0.001 else least - 1, most + 1):
+        with pytest.raises(UnusableSetting, match=f"^{name}: "):
+            read_settings(base | {name: str(value)})
 
 
 @pytest.mark.parametrize(("value", "on"), [("1", True), ("Yes", True), ("off", False), ("0", False)])

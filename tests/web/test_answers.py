@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
+from structlog.testing import capture_logs
 
 from tournee.app import create_app
 from tournee.settings import Settings
@@ -113,3 +114,38 @@ async def test_with_a_token_metrics_are_for_who_knows_it_from_anywhere(tmp_path:
             answer = await client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
             assert answer.status_code == 200
             assert "tournee_http_requests" in answer.text
+
+
+async def test_a_browser_gets_the_editor_and_everything_else_graphql(tmp_path: Path) -> None:
+    html = {"Accept": "text/html,application/xhtml+xml"}
+    async with calling(server(tmp_path)) as client:
+        for method, path, headers, status in (
+            ("GET", "/graphql", html, 200),
+            ("HEAD", "/graphql", html, 200),
+            ("GET", "/graphql?query={me{id}}", html, 401),
+            ("GET", "/graphql", {"Accept": "*/*"}, 401),
+            ("POST", "/graphql", html, 401),
+        ):
+            answer = await client.request(method, path, headers=headers)
+            assert (answer.status_code, method, path) == (status, method, path)
+            assert answer.headers["Content-Type"].startswith("text/html") is (status == 200)
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/.well-known/jwks.json"])
+async def test_a_stale_token_does_not_stand_in_the_way_where_none_is_needed(
+    tmp_path: Path, path: str
+) -> None:
+    async with calling(server(tmp_path)) as client:
+        assert (await client.get(path, headers={"Authorization": "Bearer stale"})).status_code == 200
+
+
+async def test_probes_are_logged_only_when_they_fail(tmp_path: Path) -> None:
+    async with calling(server(tmp_path)) as client:
+        with capture_logs() as quiet:
+            await client.get("/healthz")
+            await client.get("/metrics")
+        with capture_logs() as loud:
+            await client.post("/healthz")
+            await client.get("/metrics", headers={"Host": "elsewhere.example"})
+    assert quiet == []
+    assert [(line["route"], line["status"]) for line in loud] == [("/healthz", 405), ("/metrics", 403)]

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,18 +17,23 @@ from starlette.types import Receive, Scope, Send
 from tournee.web.connections import Connection, Patience
 
 SHORT = Patience(head=0.4, head_bytes=4096, body=1.5, bytes_a_second=1000, pause=0.4, linger=0.3)
-LARGE = 64 * 1024 * 1024
+# More than the system keeps for a client that does not read.
+LARGE = 16 * 1024 * 1024
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], Any]
 
 
 class App:
-    """Reads the body, after a while at `/late`; answers at `/large` with more than fits anywhere."""
+    """Reads the body, after a while at `/late`; answers at `/large` with more than fits anywhere.
+
+    At `/begun` it begins its answer, and goes on when it is told to.
+    """
 
     def __init__(self) -> None:
         self.disconnected = asyncio.Event()
         self.answered = asyncio.Event()
+        self.may_go_on = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/late":
@@ -43,18 +49,20 @@ class App:
         body = b"x" * LARGE if scope["path"] == "/large" else str(length).encode()
         headers = [(b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if scope["path"] == "/begun":
+            await self.may_go_on.wait()
         # More than a piece, so that the second waits until the first has gone.
         await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body"})
         self.answered.set()
 
 
-class Short(Connection):
-    patience = SHORT
-
-
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[uvicorn.Server]:
+async def serving(app: App, patience: Patience = SHORT) -> AsyncIterator[uvicorn.Server]:
+    class Short(Connection):
+        pass
+
+    Short.patience = patience
     config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", http=Short)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
@@ -213,6 +221,17 @@ async def test_an_answer_that_is_not_read_is_given_up(connect: Connect, app: App
         await answer(reader)
 
 
+async def test_an_answer_that_is_read_slowly_arrives(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(head("/large"))
+    await reader.readuntil(b"\r\n\r\n")
+    left = LARGE
+    async with asyncio.timeout(20):
+        while left:
+            left -= len(await reader.readexactly(min(left, LARGE // 16)))
+            await asyncio.sleep(SHORT.pause / 5)
+
+
 async def test_what_is_not_http_is_refused_with_a_code(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(b"\x16\x03\x01\r\n\r\n")
@@ -238,6 +257,51 @@ async def test_a_server_that_stops_answers_what_is_about_to_come(app: App) -> No
             assert await reader.read() == b""
         for writer in (to_waiting, to_busy, to_new):
             writer.close()
+
+
+async def stopped(server: uvicorn.Server) -> None:
+    """Tell the server to stop, and wait until it has told its connections."""
+    server.should_exit = True
+    while not all(connection._stopping for connection in server.server_state.connections):  # noqa: ASYNC110 - the same
+        await asyncio.sleep(0.01)
+
+
+async def test_an_answer_that_had_begun_when_the_server_stopped_is_followed_by_one_more(app: App) -> None:
+    """It has promised already that the connection stays."""
+    async with serving(app) as server:
+        reader, writer = await connected(server)
+        writer.write(head("/begun"))
+        await reader.readuntil(b"\r\n\r\n")
+        await stopped(server)
+        app.may_go_on.set()
+        assert await reader.readexactly(1) == b"0"
+        writer.write(head(length=1) + b"a")
+        status, headers, body = await answer(reader)
+        assert (status, headers["connection"], body) == (200, "close", b"1")
+        writer.close()
+
+
+async def test_a_request_half_here_when_the_server_stops_is_answered(app: App) -> None:
+    async with serving(app, replace(SHORT, head=10)) as server:
+        reader, writer = await connected(server)
+        writer.write(head(length=1)[:-4])
+        await asyncio.sleep(0.05)
+        await stopped(server)
+        await asyncio.sleep(SHORT.linger + 0.05)
+        writer.write(head(length=1)[-4:] + b"a")
+        assert (await answer(reader))[::2] == (200, b"1")
+        writer.close()
+
+
+async def test_no_socket_opens_on_a_server_that_stops(app: App) -> None:
+    async with serving(app) as server:
+        reader, writer = await connected(server)
+        await asyncio.sleep(0.05)
+        await stopped(server)
+        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+        writer.write(head("/", 0, *upgrade, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="))
+        assert await refusal(reader) == (503, "OVERLOADED")
+        writer.close()
 
 
 async def test_a_server_that_stops_ends_connections_on_which_nothing_comes(app: App) -> None:

@@ -151,7 +151,7 @@ class Connection(HttpToolsProtocol):
         if cycle is not None:
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.close()
+        self._say_goodbye()
 
     # Writing the answer
 
@@ -208,9 +208,14 @@ class Connection(HttpToolsProtocol):
         self.loop.call_later(self.patience.linger, self._part)
 
     def _part(self) -> None:
-        """Say that nothing follows, and let the client close."""
+        """Close a connection on which nothing is under way."""
         comes = self._begun and self._reads is not None
-        if comes or self._under_way() is not None or self.transport.is_closing() or self._parted:
+        if not comes and self._under_way() is None:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """Say that nothing follows, and pass over what still comes: it would reset the connection."""
+        if self._parted or self.transport.is_closing():
             return
         self._parted = True
         self.transport.write_eof()
