@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
+import httpx2
 import pytest
 
+from tests.test_cli import free_port
 from tournee.web import stopping
 from tournee.web.stopping import at_the_signal_to_stop, begin_no_connections, own
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -75,3 +83,54 @@ async def test_streams_end_at_the_signal_and_the_server_hears_of_it_a_moment_lat
         assert signal.getsignal(signal.SIGTERM) is handle
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class Caller(threading.Thread):
+    """Calls until no connection is let in; notes whatever else goes wrong."""
+
+    def __init__(self, url: str, *, keeps: bool) -> None:
+        super().__init__()
+        self.url, self.keeps = url, keeps
+        self.answers = 0
+        self.wrong: list[str] = []
+
+    def run(self) -> None:
+        kept = httpx2.Limits(max_keepalive_connections=1 if self.keeps else 0)
+        with httpx2.Client(limits=kept, timeout=60) as client:
+            while not self.wrong:
+                try:
+                    answer = client.post(self.url, content=b"x" * 500)
+                except httpx2.ConnectError:
+                    return
+                except httpx2.TransportError as error:
+                    self.wrong.append(repr(error))
+                    return
+                if (answer.status_code, answer.text) != (200, "500"):
+                    self.wrong.append(answer.text)
+                self.answers += 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_stops_under_load_answers_whomever_it_lets_in(workers: int) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    process = subprocess.Popen([sys.executable, "-m", "tests.web.small", str(port), str(workers)], cwd=ROOT)
+    callers = [Caller(url, keeps=keeps) for keeps in (True, False) * 3]
+    try:
+        for _ in range(600):
+            with suppress(httpx2.TransportError):
+                httpx2.post(url, content=b"x", timeout=60)
+                break
+            time.sleep(0.1)
+        for caller in callers:
+            caller.start()
+        while any(caller.answers < 5 and not caller.wrong for caller in callers):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait(10)
+        for caller in callers:
+            caller.join(60)
+    assert [caller.wrong for caller in callers] == [[]] * len(callers)
