@@ -13,7 +13,7 @@ from tournee.importing.command import _batches
 from tournee.importing.mapping.columns import Column
 from tournee.importing.mapping.model import Mapping
 from tournee.importing.planning.cells import CellReader
-from tournee.importing.planning.planner import Plan
+from tournee.importing.planning.plan import Plan
 from tournee.importing.planning.together import neighbours
 from tournee.importing.sources.lines import MOST_CHARACTERS, MOST_ENTRIES, Line
 from tournee.importing.sources.opening import open_lines

@@ -112,6 +112,13 @@ def test_a_json_array_is_read_record_by_record(tmp_path: Path) -> None:
     assert (third.number, str(third.cells["No"])) == (3, "2.50")
 
 
+def test_a_record_of_a_document_says_how_large_it_is(tmp_path: Path) -> None:
+    """Batches are cut by it."""
+    records = [{"No": 1, "list": ["x" * 100] * 5_000}, {"No": 2}]
+    (tmp_path / "a.json").write_bytes(orjson.dumps(records))
+    assert sum(line.size for line in read(tmp_path / "a.json")) > 400_000
+
+
 def test_a_list_deep_in_a_document_is_named(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_bytes(

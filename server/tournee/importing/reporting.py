@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import orjson
 
-from tournee.importing.planning.planner import Plan
+from tournee.importing.planning.plan import Plan
 from tournee.importing.planning.values import LOST, SKIPPED, Problem
 from tournee.importing.writing.writer import Written
 

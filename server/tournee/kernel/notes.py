@@ -11,7 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.database import Entity, UnloggedWrite, WriteSession
-from tournee.kernel.fields import camel, check_texts, fields, values
+from tournee.kernel.fields import by_wire_name, camel, check_texts, fields, values
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
 
@@ -78,7 +78,7 @@ class Notes:
                         operation_id=operation.id,
                         occurred_at=operation.occurred_at,
                         before=None if before is None else _by_wire_name(before),
-                        after=_by_wire_name(after),
+                        after=by_wire_name(row, after) if before is None else _by_wire_name(after),
                     )
                 )
         self.flushed.clear()

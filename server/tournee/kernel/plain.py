@@ -16,7 +16,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
 from tournee.kernel.database import BY_TABLE, Entity
 from tournee.kernel.errors import Invalid
-from tournee.kernel.fields import Field, camel, fields
+from tournee.kernel.fields import Field, camel, fields, new_row
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge, yields_to_changes
 from tournee.kernel.transaction import Transaction
@@ -71,10 +71,7 @@ def creates(
     async def create(tx: Transaction, actor: Actor, do: Any) -> EntityT:
         values = {k: v for k, v in vars(do).items() if v is not UNSET}
         await _check_references(tx, model, values)
-        row = model()
-        # Past the instrumented attributes: nothing listens to those of a new row.
-        vars(row).update(values)
-        return await tx.add(row)
+        return await tx.add(new_row(model, values))
 
     text = description or f"Add a {_words(model)}."
     return Command(name, scope, input_type, model, create, text, offline=offline, fact=fact)

@@ -9,8 +9,8 @@ from datetime import date, datetime
 from typing import Any
 
 from tournee.importing.mapping.columns import Column
-from tournee.importing.planning.bad_cell import BadCell
 from tournee.importing.planning.moments import date_of, in_utc, time_of
+from tournee.importing.planning.plain_words import BadCell
 from tournee.importing.planning.units import converted
 
 Value = str | int | float | bool | date | datetime | None

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from tournee.importing.mapping.columns import Column
-from tournee.importing.planning.bad_cell import BadCell
+from tournee.importing.planning.plain_words import BadCell
 
 # Python also reads weeks and days of the year, of which "12" or a part number is none.
 _CALENDAR = re.compile(r"\d{4}-?\d\d-?\d\d([T ].+)?")

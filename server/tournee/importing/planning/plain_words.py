@@ -1,8 +1,13 @@
-"""What is wrong with a field, in the words of people who look at columns."""
+"""What is wrong with a value or a field, in the words of people who look at columns."""
 
 from __future__ import annotations
 
 import re
+
+
+class BadCell(ValueError):
+    """What is wrong with a value."""
+
 
 # What the input's checks say, and what it means to somebody who looks at a file.
 _MEANINGS = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from tournee.importing.planning.cells import as_text
 from tournee.importing.planning.compiling import Compiler
 from tournee.importing.planning.conditions import all_hold
 from tournee.importing.planning.plain_words import in_plain_words
+from tournee.importing.planning.plan import Plan, Planned
 from tournee.importing.planning.recipes import Recipe, recipe_of
 from tournee.importing.planning.together import Group, Places, alone, neighbours
 from tournee.importing.planning.values import (
@@ -28,37 +28,11 @@ from tournee.importing.planning.values import (
 )
 from tournee.importing.sources.lines import MOST_ENTRIES, Line
 from tournee.importing.targets import Commands, importable, record_id
-from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid
 
 _REMEMBERED = 4_000
 _BESIDE = "a line beside it cannot be read and may belong to it"
 _GROUP = "group"
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A record that a line speaks of: the input of the command that would create it. `unit` is that of a
-    reading, where the file names one."""
-
-    line: int
-    recipe: Recipe
-    id: UUID
-    key: str
-    do: Any
-    unit: str | None = None
-
-
-@dataclass
-class Plan:
-    """What one line, or one group of lines, yields. `needed` are rows it refers to or speaks of."""
-
-    lines: int
-    size: int = 0
-    records: list[Planned] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    needed: list[tuple[type[Entity], UUID]] = field(default_factory=list)
-    skipped: str | None = None
 
 
 class Planner:
@@ -247,6 +221,8 @@ class Planner:
         if key is None:
             raise NotImportable(f"its key {recipe.record.key} has no value")
         values.key = key
+        for line in values.lines[1:]:
+            line.label, line.key = recipe.label, key
         places = self.places.where(recipe.record.entity, key) if recipe.whole and self.places else None
         if places is not None:
             raise NotImportable(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
-from tournee.importing.planning.bad_cell import BadCell
+from tournee.importing.planning.plain_words import BadCell
 
 # Names with at most one small exponent each. Everything else the unit library would calculate, at any cost.
 _NAME = r"(?:[°µμ]?[^\W\d_]+|[%‰])(?:(?:\^|\*\*)?-?\d|[²³])?"

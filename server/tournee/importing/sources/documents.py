@@ -26,15 +26,16 @@ def json_records(path: Path, plain: IO[bytes], encoding: str, place: str | None)
     number = waiting = 0
     for chunk in _in_utf8(plain, encoding):
         _send(path, reader, chunk, number)
-        waiting = 0 if found else waiting + len(chunk)
-        if waiting > 2 * MOST_CHARACTERS:
+        waiting += len(chunk)
+        if not found and waiting > 2 * MOST_CHARACTERS:
             raise UnusableFile(
                 f"{path}: what follows record {number} is longer than any record may be. If the list"
                 ' of records is in another place, say records = "…" under [source]'
             )
         for value in found:
             number += 1
-            yield _record(number, value)
+            yield _record(number, value, waiting // len(found))
+        waiting = 0 if found else waiting
         del found[:]
     try:
         reader.close()
@@ -56,7 +57,7 @@ def _words(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _record(number: int, value: Any) -> Line:
+def _record(number: int, value: Any, size: int) -> Line:
     if not isinstance(value, dict):
         return Line(number, {}, "is no JSON object", str(value)[:_RAW] if not isinstance(value, list) else "")
     try:
@@ -71,11 +72,7 @@ def _record(number: int, value: Any) -> Line:
         and isinstance(point.get("coordinates"), list)
     ):
         cells |= dict(zip(("geometry.longitude", "geometry.latitude"), point["coordinates"], strict=False))
-    return Line(number, cells, size=_size(cells))
-
-
-def _size(cells: dict[str, Any]) -> int:
-    return sum(len(name) + (len(cell) if isinstance(cell, str) else 20) for name, cell in cells.items())
+    return Line(number, cells, size=size)
 
 
 def _in_utf8(plain: IO[bytes], encoding: str) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.importing.planning.planner import Plan, Planned
+from tournee.importing.planning.plan import Plan, Planned
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
 from tournee.kernel.database import Entity, now

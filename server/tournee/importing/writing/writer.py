@@ -12,8 +12,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from tournee.importing.planning.bad_cell import BadCell
-from tournee.importing.planning.planner import Plan, Planned
+from tournee.importing.planning.plain_words import BadCell
+from tournee.importing.planning.plan import Plan, Planned
 from tournee.importing.planning.units import converted
 from tournee.importing.planning.values import FIRST_KEPT, WITHOUT_RECORD, Problem
 from tournee.importing.writing.stores import DryRun, Live, Store

@@ -12,6 +12,7 @@ from tournee.customers.models import Site
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
 from tournee.kernel.errors import Invalid
+from tournee.kernel.fields import new_row
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.transaction import Transaction
 from tournee.quality.commands.planning import is_no_double, is_of_the_sites_customer
@@ -58,7 +59,7 @@ async def record_past_audit(tx: Transaction, actor: Actor, do: RecordPastAudit) 
     await tx.find_optional(Site, do.site_id, "siteId")
     await tx.find_optional(QualityStandard, do.standard_id, "standardId")
     values = {name: value for name, value in vars(do).items() if value is not UNSET and name != "findings"}
-    audit = Audit(**values, completed_at=do.performed_at)
+    audit = new_row(Audit, {**values, "completed_at": do.performed_at})
     if asset is not None and audit.site_id is None:
         audit.site_id = asset.site_id
     closed = all(finding.status is FindingStatus.CLOSED for finding in do.findings)
