@@ -334,6 +334,24 @@ async def test_a_wrong_password_is_refused(open_device: Open, store: Store, fiel
         await open_device(store).sign_in(field.email, "another password")
 
 
+async def test_a_person_of_two_organisations_says_once_which(
+    open_device: Open, store: Store, field: Field, house: House
+) -> None:
+    other = await House(house.database).found()
+    await other.account("MANAGER", email=field.email, password=PASSWORD)
+    device = open_device(store)
+    with pytest.raises(SignInRefused) as refused:
+        await device.sign_in(field.email, PASSWORD)
+    assert refused.value.code == "ORGANISATION_NEEDED"
+    ids = {one["id"] for one in refused.value.organisations}
+    assert ids == {str(house.organisation_id), str(other.organisation_id)}
+    await device.sign_in(field.email, PASSWORD, house.organisation_id)
+    device.sign_out()
+    await device.sign_in(field.email, PASSWORD)
+    await device.pull()
+    assert store.database.get("account").startswith(str(house.organisation_id))
+
+
 IN_THE_FIELD = ("note", "asset", "travel")
 ACTIONS = (*IN_THE_FIELD, "note", "edit", "phone", "visit", "reassign", *["exchange"] * 3)
 

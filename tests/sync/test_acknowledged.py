@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from tests.house import House
 from tests.sync.device import TestDevice
+from tournee.auth.commands import DevicesLimit
 from tournee.kernel.database import new_id
 from tournee.sync import acknowledged
 from tournee.sync.acknowledged import Acknowledged
@@ -55,3 +56,16 @@ async def test_what_is_noted_between_two_writes_is_bounded(
         noted.note(person, device, seq)
     assert [one["acknowledged_seq"] for one in noted._noted.values()] == [4, 1]
     await noted.close()
+
+
+async def test_an_account_pushes_from_so_many_devices_and_those_it_has_go_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tournee.sync.devices.MOST_DEVICES_EVER", 2)
+    devices = [TestDevice(house, "MANAGER") for _ in range(3)]
+    for device in devices[:2]:
+        await device.do("createCustomer", name="Demo")
+    with pytest.raises(DevicesLimit):
+        await devices[2].do("createCustomer", name="Demo")
+    assert (await devices[0].do("createCustomer", name="Demo")).status == "applied"
+    await TestDevice(house, "DISPATCHER").do("createCustomer", name="Demo")

@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NoReturn, Self, TypeVar
 from uuid import UUID
 
@@ -88,9 +89,13 @@ class Device:
         if self._owns_http:
             await self._http.aclose()
 
-    async def sign_in(self, username: str, password: str) -> None:
-        """Sign a person in on this device, once; later calls renew themselves."""
-        await self._unless_revoked(lambda: self._link.sign_in(username, password), patient=False)
+    async def sign_in(self, username: str, password: str, organisation: str | UUID | None = None) -> None:
+        """Sign a person in on this device, once; later calls renew themselves.
+
+        `organisation` is the id of one, needed where the e-mail and password fit accounts of several.
+        """
+        signing_in = partial(self._link.sign_in, username, password, organisation)
+        await self._unless_revoked(signing_in, patient=False)
 
     def sign_out(self) -> None:
         """Forget the tokens; rows and unsent work stay."""

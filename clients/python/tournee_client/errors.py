@@ -5,6 +5,8 @@ A refused operation is no error: see `Device.rejections`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 
 class TourneeError(Exception):
     """Root of everything this package raises on purpose."""
@@ -19,11 +21,17 @@ class Offline(TourneeError):
 
 
 class SignInRefused(TourneeError):
-    """The server does not accept who we say we are; the person has to sign in (again)."""
+    """The server does not accept who we say we are; the person has to sign in (again).
 
-    def __init__(self, code: str, message: str | None = None) -> None:
+    With code `ORGANISATION_NEEDED`, `organisations` lists those to choose from, each with `id` and `name`.
+    """
+
+    def __init__(
+        self, code: str, message: str | None = None, organisations: Sequence[Mapping[str, str]] = ()
+    ) -> None:
         super().__init__(message or code)
         self.code = code
+        self.organisations = tuple(organisations)
 
 
 class Revoked(TourneeError):

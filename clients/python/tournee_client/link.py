@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from uuid import UUID
 
 import httpx2
 
@@ -46,13 +47,23 @@ class Link:
         self._granting = asyncio.Lock()
         self.clock_skew: timedelta | None = None
 
-    async def sign_in(self, username: str, password: str) -> None:
+    async def sign_in(self, username: str, password: str, organisation: str | UUID | None = None) -> None:
         """Exchange a password for tokens that belong to this device."""
         self._same_server()
         self._same_person(username)
         async with self._granting:
             form = {"grant_type": "password", "username": username, "password": password}
-            await self._grant({**form, "device": self._store.device, "device_name": self._name})
+            form |= {"device": self._store.device, "device_name": self._name}
+            try:
+                await self._grant(
+                    form if organisation is None else {**form, "organisation": str(organisation)}
+                )
+            except SignInRefused as refused:
+                # The store is one organisation's; a person who signs in again need not choose again.
+                known = (self._store.database.get("account") or "").partition("/")[0]
+                if known not in {one.get("id") for one in refused.organisations}:
+                    raise
+                await self._grant({**form, "organisation": known})
         self._store.database.put("user", username)
         self._store.database.put("server", self._base)
 
@@ -97,7 +108,7 @@ class Link:
                 self._store.database.put("refresh_token", said["refresh_token"])
             _stay(said)
             body = _json(response, dict)
-            raise SignInRefused(str(body.get("error", "invalid_grant")), body.get("error_description"))
+            raise _refusal(body)
         body = _json(_checked(response, self._clock), dict)
         access, refresh = body.get("access_token"), body.get("refresh_token")
         if not isinstance(access, str):
@@ -212,6 +223,15 @@ class Link:
             self.clock_skew = sent + (self._clock() - sent) / 2 - (date + timedelta(seconds=0.5))
         except (TypeError, ValueError):
             return
+
+
+def _refusal(body: Mapping[str, Any]) -> SignInRefused:
+    error, message = str(body.get("error", "invalid_grant")), body.get("error_description")
+    if body.get("code") != "ORGANISATION_NEEDED":
+        return SignInRefused(error, message)
+    named = body.get("organisations")
+    organisations = [one for one in named if isinstance(one, dict)] if isinstance(named, list) else []
+    return SignInRefused("ORGANISATION_NEEDED", message, organisations)
 
 
 def _account(access: str) -> str | None:
