@@ -24,8 +24,11 @@ from tests.house import House
 from tournee.api import sockets
 from tournee.auth import authenticate, standings
 from tournee.auth.standings import Standing, Standings
+from tournee.auth.tokens import TokenRefused
+from tournee.catalogue import COMMANDS
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database, new_id
+from tournee.kernel.tail import Tail
 
 Bearer = Callable[[Actor], dict[str, str]]
 
@@ -249,3 +252,27 @@ async def test_a_crowd_of_one_organisation_keeps_no_other_waiting(
 
     await asyncio.gather(*(asking.now(actor(crowd)) for _ in range(6)), asking.now(actor(other)))
     assert answered == [crowd, other, crowd, crowd]
+
+
+async def test_streams_learn_that_a_session_has_ended_though_the_log_says_nothing(
+    app: Starlette, house: House, technician: Actor, email: str, sign_in: Form, renew: Form, tail: Tail
+) -> None:
+    known = app.state.authenticator
+
+    async def go_on(answer: httpx2.Response) -> None:
+        actor = known.tokens.verify(answer.json()["access_token"]).actor
+        await known.require(actor, await tail.now(house.organisation_id))
+
+    ended, stolen = await sign_in(email), await sign_in(email)
+    used = await renew(await renew(stolen))
+    for answer in (ended, used):
+        await go_on(answer)
+    sign_out = COMMANDS["signOut"]
+    here = known.tokens.verify(ended.json()["access_token"]).actor
+    await app.state.kernel.perform(here, sign_out, sign_out.parse({}))
+    with pytest.raises(TokenRefused):
+        await go_on(ended)
+    await go_on(used)
+    assert (await renew(stolen)).status_code == 400
+    with pytest.raises(TokenRefused):
+        await go_on(used)

@@ -60,11 +60,12 @@ class Authenticator:
         """Raise TokenRefused unless account and device still stand as of this head.
 
         They change by commands only, which move the head: what was found at one seq holds until
-        the account or the device is among what changed.
+        the account or the device is among what changed. Sessions end without it, and are announced.
         """
         standing = self._known.get(_key(actor))
         if (
             standing is None
+            or standing.asked_at <= self._changed_at.get(actor.organisation_id, 0.0)
             or standing.epoch != recent.head.epoch
             or recent.changed(actor.id, standing.seq)
             or recent.changed(actor.device_id, standing.seq)

@@ -259,6 +259,7 @@ def _here(actor: Actor) -> ColumnElement[bool]:
 
 
 async def _end_sessions(tx: Transaction, *which: ColumnElement[bool]) -> None:
+    tx.admits = True
     await tx.session.execute(
         update(RefreshToken)
         .where(RefreshToken.organisation_id == tx.organisation_id, RefreshToken.revoked_at.is_(None), *which)

@@ -33,6 +33,7 @@ from tournee.kernel.command import Kernel
 from tournee.kernel.database import new_id, now
 from tournee.kernel.engines import ACROSS
 from tournee.kernel.errors import Blocked, Refused
+from tournee.kernel.publishing import notify_of_admissions
 from tournee.kernel.transaction import Operation, Transaction
 
 # How long a used token is remembered, to recognise it when it comes back.
@@ -53,6 +54,10 @@ class GrantRefused(Exception):
         self.code = code
         self.details = details
         super().__init__(description)
+
+
+class _FamilyEnded(GrantRefused):
+    """A used token came back: all that descend from its sign-in are void."""
 
 
 class OrganisationNeeded(GrantRefused):
@@ -171,9 +176,11 @@ class Sessions:
         async with self.kernel.database.writing(whose.organisation_id) as session:
             try:
                 renewed = await self._rotate(session, whose)
-            except GrantRefused:
-                # It may have ended the family, and that must stand.
+            except _FamilyEnded:
+                # That must stand.
+                await notify_of_admissions(self.kernel.database, session, whose.organisation_id)
                 await session.commit()
+                self.kernel.database.announce(whose.organisation_id, 0, admits=True)
                 raise
             await session.commit()
         return renewed
@@ -279,4 +286,4 @@ async def _replace_successor(session: AsyncSession, token: RefreshToken) -> None
         .values(revoked_at=now())
         .execution_options(synchronize_session=False)
     )
-    raise GrantRefused(_UNUSABLE)
+    raise _FamilyEnded(_UNUSABLE)

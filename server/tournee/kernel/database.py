@@ -248,7 +248,7 @@ class Database:
         return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=False)
 
     def announce(self, organisation_id: UUID, seq: int, admits: bool = False) -> None:
-        """Call the listeners; `admits`: the commit changed who may come in."""
+        """Call the listeners; `admits`: the commit changed who may come in, if only that with a seq of 0."""
         for listener in self.listeners:
             listener(organisation_id, seq, admits)
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import insert_many, update_many
 from tournee.kernel.clocks import Clock
-from tournee.kernel.database import Entity, now
+from tournee.kernel.database import Database, Entity, now
 from tournee.kernel.fields import document
 from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
 from tournee.kernel.notes import scopes_of
@@ -87,9 +88,7 @@ async def publish(tx: Transaction, behind: Behind) -> int:
         await _write_records(tx, rows[start : start + _PORTION], behind)
     await behind.send(_write_members(tx, last))
     if not tx.database.is_sqlite:
-        await behind.send(_notify(tx, CHANGES, f"{tx.organisation_id}:{last}"))
-        if any(one.row.admits for one in rows):
-            await behind.send(_notify(tx, ADMISSIONS, str(tx.organisation_id)))
+        await behind.send(_notify(tx.session, CHANGES, f"{tx.organisation_id}:{last}"))
     return last
 
 
@@ -107,9 +106,15 @@ async def _take_head(tx: Transaction) -> int:
     return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())
 
 
-async def _notify(tx: Transaction, channel: str, message: str) -> None:
+async def notify_of_admissions(database: Database, session: AsyncSession, organisation_id: UUID) -> None:
+    """Let other processes know, once this commits, that it changed who may come in."""
+    if not database.is_sqlite:
+        await _notify(session, ADMISSIONS, str(organisation_id))
+
+
+async def _notify(session: AsyncSession, channel: str, message: str) -> None:
     told = {"channel": channel, "message": message}
-    await tx.session.execute(text("SELECT pg_notify(:channel, :message)"), told)
+    await session.execute(text("SELECT pg_notify(:channel, :message)"), told)
 
 
 def _rows(entries: Iterable[Entry]) -> list[_Written]:

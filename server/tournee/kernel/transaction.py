@@ -25,7 +25,7 @@ from tournee.kernel.finding import Finding
 from tournee.kernel.log import Entry
 from tournee.kernel.numbering import give_numbers, to_be_numbered
 from tournee.kernel.operation import Operation
-from tournee.kernel.publishing import publish
+from tournee.kernel.publishing import notify_of_admissions, publish
 from tournee.kernel.visibility import MembershipRules, visible, was_visible
 
 __all__ = ["Operation", "Transaction"]
@@ -45,6 +45,8 @@ class Transaction(Finding):
         self.before_commit: Callable[[Sequence[Entry], Behind], Awaitable[None]] | None = None
         # Makes ready what is wanted after the commit, while the database still writes.
         self.meanwhile: Callable[[], None] | None = None
+        # Whether this changes who may come in, also where no row of the log says so.
+        self.admits = False
         # The wire form of what was written, once it is.
         self.documents: dict[Entity, str] = {}
 
@@ -276,9 +278,12 @@ class Transaction(Finding):
                 self.meanwhile()
         # They may hold this in memory, as closures do.
         self.before_commit = self.meanwhile = None
+        admits = self.admits or any(entry.row.admits for entry in self.entries)
+        if admits:
+            await notify_of_admissions(self.database, self.session, self.organisation_id)
         await self.session.commit()
-        if last is not None:
-            self.database.announce(self.organisation_id, last, any(row.admits for row in self.documents))
+        if last is not None or admits:
+            self.database.announce(self.organisation_id, last or 0, admits)
         return last
 
     # -- savepoints ------------------------------------------------------------------------------
