@@ -11,7 +11,7 @@ import enum
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, false, or_
 from tournee.api.errors import InvalidCursor, LimitExceeded
 from tournee.kernel.fields import Field, fields, wire_value
 from tournee.kernel.log import Change
+from tournee.kernel.times import read_date, read_time
 
 MOST_KEYS = 5
 
@@ -133,11 +134,4 @@ def _value(field: Field, value: Any) -> Any:
     return value
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise InvalidCursor
-    return moment.astimezone(UTC)
-
-
-_READ: dict[Any, Any] = {datetime: _moment, date: date.fromisoformat}
+_READ: dict[Any, Any] = {datetime: read_time, date: read_date}

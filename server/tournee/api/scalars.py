@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, NewType, Optional, get_args, get_origin
 from uuid import UUID
 
@@ -15,31 +15,23 @@ from strawberry.scalars import JSON
 
 from tournee.kernel.fields import Field, wire_time
 from tournee.kernel.log import Seq
+from tournee.kernel.times import read_date, read_time
 
 Long = NewType("Long", int)
 
 
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise GraphQLError(f"{name} is given as text.")
-    return value
-
-
 def _parse_time(value: Any) -> datetime:
     try:
-        time = datetime.fromisoformat(_text(value, "A DateTime"))
-        if time.tzinfo is not None:
-            return time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise GraphQLError("A DateTime is ISO 8601 with an offset, such as 2026-11-23T09:12:00Z.")
+        return read_time(value)
+    except ValueError:
+        raise GraphQLError("A DateTime is RFC 3339 with an offset, such as 2026-11-23T09:12:00Z.") from None
 
 
 def _parse_date(value: Any) -> date:
     try:
-        return date.fromisoformat(_text(value, "A Date"))
+        return read_date(value)
     except ValueError:
-        raise GraphQLError("A Date is ISO 8601, such as 2026-11-23.") from None
+        raise GraphQLError("A Date is a day such as 2026-11-23.") from None
 
 
 def _parse_long(value: Any) -> int:
@@ -51,13 +43,13 @@ def _parse_long(value: Any) -> int:
 SCALARS: dict[object, Any] = {
     datetime: strawberry.scalar(
         name="DateTime",
-        description="A moment: ISO 8601 with an offset; answers are in UTC and end in `Z`.",
+        description="A moment: RFC 3339 with an offset; answers are in UTC and end in `Z`.",
         serialize=wire_time,
         parse_value=_parse_time,
     ),
     date: strawberry.scalar(
         name="Date",
-        description="A day, as ISO 8601: `2026-11-23`.",
+        description="A day, as RFC 3339 writes it: `2026-11-23`.",
         serialize=date.isoformat,
         parse_value=_parse_date,
     ),

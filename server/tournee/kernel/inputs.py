@@ -11,17 +11,18 @@ import enum
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Any, Final, NotRequired, TypeVar, get_args, get_origin
 
 import orjson
 import pydantic
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, PlainValidator, StringConstraints, TypeAdapter
 from typing_extensions import TypedDict
 
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import camel
+from tournee.kernel.times import read_date, read_time
 
 InputT = TypeVar("InputT")
 
@@ -39,13 +40,6 @@ def _clean(text: str) -> str:
     if "\x00" in text:
         raise ValueError("a NUL character is not allowed")
     return text
-
-
-def _utc(time: datetime) -> datetime:
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("lies outside the years 1 to 9999") from None
 
 
 _DEEPEST = 50
@@ -74,7 +68,8 @@ _CONFIG = ConfigDict(
 )
 Integer = Annotated[int, pydantic.Field(ge=-(2**31), le=2**31 - 1)]
 Real = Annotated[float, pydantic.Field(allow_inf_nan=False)]
-Time = Annotated[AwareDatetime, AfterValidator(_utc)]
+Time = Annotated[datetime, PlainValidator(read_time)]
+Day = Annotated[date, PlainValidator(read_date)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +138,7 @@ def _shape(kind: Any) -> Any:
     return made
 
 
-_SCALARS: dict[Any, Any] = {int: Integer, float: Real, datetime: Time}
+_SCALARS: dict[Any, Any] = {int: Integer, float: Real, datetime: Time, date: Day}
 
 
 def _strict(annotation: Any) -> Any:

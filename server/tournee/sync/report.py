@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
+
+from tournee.kernel.times import read_time
 
 _GREATEST = 2**53 - 1
 _SAID = frozenset({"app", "schema", "queue", "clockSkew"})
@@ -69,7 +71,6 @@ def _number(value: Any, greatest: int = _GREATEST, *, negative: bool = False) ->
 
 def _time(value: Any) -> datetime | None:
     try:
-        time = datetime.fromisoformat(value)
-        return time.astimezone(UTC) if time.tzinfo is not None else None
-    except (TypeError, ValueError, OverflowError):
+        return read_time(value)
+    except ValueError:
         return None

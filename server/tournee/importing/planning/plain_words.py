@@ -26,8 +26,8 @@ _MEANINGS = (
     (r"Input should be a valid list.*", "is no list"),
     (r"Input should be a valid UUID.*", "is no id of a record"),
     (r"Input should be a valid dictionary.*", "is no set of texts"),
-    (r"Input should be a valid datetime.*", "is no time"),
-    (r"Input should be a valid date.*", "is no date"),
+    (r"should be a time in RFC 3339.*", "is no time"),
+    (r"should be a day.*", "is no date"),
     (r"Field required", "is required and has no value"),
 )
 _KNOWN = tuple((re.compile(pattern), meaning) for pattern, meaning in _MEANINGS)
