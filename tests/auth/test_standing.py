@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -214,6 +214,23 @@ async def test_what_is_remembered_of_tokens_accounts_and_organisations_is_bounde
         await known.authenticate(app.state.tokens.issue(actor))
         known.ask_anew(new_id())
     assert (len(known._verified), len(known._known), len(known._changed_at)) == (2, 2, 2)
+
+
+async def test_namesakes_of_two_organisations_are_remembered_apart(app: Starlette, house: House) -> None:
+    """Also where their tokens name no session, which would tell them apart."""
+    known, other = app.state.authenticator, await House(house.database).found()
+    mine, device = await house.account("AUDITOR"), new_id()
+    theirs = await other.account("AUDITOR", id=mine.id)
+    tokens = [app.state.tokens.issue(replace(actor, device_id=device)) for actor in (mine, theirs)]
+    for of, actor in ((house, mine), (other, theirs)):
+        await of.run("enrolDevice", actor, id=device)
+    await other.run("disableAccount", accountId=theirs.id)
+    for _ in range(2):
+        assert (await known.authenticate(tokens[0])).organisation_id == house.organisation_id
+        with pytest.raises(TokenRefused):
+            await known.authenticate(tokens[1])
+    mine_key, their_key = known._known
+    assert (mine_key[0], their_key[0]) == (mine.key, theirs.key)
 
 
 async def test_what_was_asked_before_a_change_is_not_believed(app: Starlette, house: House) -> None:
