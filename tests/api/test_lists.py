@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -247,3 +248,43 @@ async def test_too_much_of_a_filter_is_refused(house: House) -> None:
     for _ in range(500):
         deep = {"not": deep}
     assert (await answer(house, PAGE, filter=deep)).codes == ["LIMIT_EXCEEDED"]
+
+
+def _nested(levels: int) -> Any:
+    inner: Any = {"name": {"contains": "a"}}
+    for _ in range(levels):
+        inner = {"not": inner}
+    return inner
+
+
+# Filters of n of something; each is answered at the limit and refused one past it.
+EDGES: dict[str, tuple[Callable[[int], Any], int]] = {
+    "empty conditions": (lambda n: {"or": [{}] * n}, 100),
+    "conditions without an operator": (lambda n: {"and": [{"name": {}}] * 49, "or": [{}] * (n - 98)}, 100),
+    "operators": (
+        lambda n: {"or": [{"name": {"eq": "a"}}] * 49, "name": dict(_TWO if n == 100 else _THREE)},
+        100,
+    ),
+    "members of a list": (lambda n: {"name": {"in": ["a"] * n}}, 1000),
+    "members of two lists": (lambda n: {"name": {"in": ["a"] * 600, "notIn": ["b"] * (n - 600)}}, 1000),
+    "letters": (lambda n: {"name": {"contains": "a" * n}}, 1000),
+    "letters at the beginning": (lambda n: {"name": {"startsWith": "a" * n}}, 1000),
+}
+_TWO = {"contains": "a", "ne": "b"}
+_THREE = {**_TWO, "eq": "c"}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+async def test_a_filter_is_answered_at_its_limit_and_refused_one_past_it(house: House, edge: str) -> None:
+    made, most = EDGES[edge]
+    assert (await answer(house, PAGE, filter=made(most))).codes == []
+    assert (await answer(house, PAGE, filter=made(most + 1))).codes == ["LIMIT_EXCEEDED"]
+
+
+async def test_a_list_is_ordered_by_five_fields_and_not_by_six(house: House) -> None:
+    assert (await answer(house, PAGE, orderBy=[{"name": "ASC"}] * 5)).codes == []
+    assert (await answer(house, PAGE, orderBy=[{"name": "ASC"}] * 6)).codes == ["LIMIT_EXCEEDED"]
+
+
+async def test_conditions_as_deep_as_may_be_are_sql_that_both_databases_read(house: House) -> None:
+    assert (await answer(house, PAGE, filter=_nested(30))).codes == []

@@ -11,6 +11,7 @@ from tests.bench.bootstrap import bootstrap
 from tests.bench.figures import Figure
 from tests.bench.growth import pull_growth
 from tests.bench.herd import herd
+from tests.bench.hostile import hostile
 from tests.bench.idle import idle
 from tests.bench.importing import import_rate
 from tests.bench.push import push_rates
@@ -24,6 +25,7 @@ BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     ("bootstrap_vs_rxdb_ratio",): bootstrap,
     ("pull_idle_vs_noop_ratio",): idle,
     ("stream_1000_p99_ms", "stream_memory_kb_each"): streams,
+    ("hostile_document_worst_ms", "hostile_healthz_worst_ms", "hostile_answered_worst_ms"): hostile,
     ("herd_10000_other", "herd_10000_told_to_wait"): herd,
     ("push_vs_raw_ratio", "push_vs_pouchdb_ratio", "push_operations_per_s"): push_rates,
 }
