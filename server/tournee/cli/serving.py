@@ -82,16 +82,17 @@ def _bind(settings: Settings) -> socket.socket:
 def _completed(settings: Settings) -> Settings:
     """Return the settings with what is decided here where the environment leaves it open.
 
-    Written into the environment too, from which each worker reads them again.
+    It is written into the environment, from which each worker reads it, and what follows from it by default.
     """
     organisations = asyncio.run(_organisations(settings))
     chosen = {
         "log_format": "console" if sys.stderr.isatty() else "json",
         "demo": _is_for_the_demo(settings, organisations),
     }
-    chosen = {name: value for name, value in chosen.items() if name not in settings.model_fields_set}
-    os.environ.update({f"TOURNEE_{name.upper()}": str(value) for name, value in chosen.items()})
-    settings = settings.model_copy(update=chosen)
+    for name, value in chosen.items():
+        if name not in settings.model_fields_set:
+            os.environ[f"TOURNEE_{name.upper()}"] = str(value)
+    settings = shared.settings()
     for line in _remarks(settings, organisations):
         print(line, file=sys.stderr)
     return settings
