@@ -129,7 +129,7 @@ DIRT = [
     ("DV_MANUFACTURER", "#1152", "no manufacturer's name"),
     ("DV_MANUFACTURER", "PRIVATE RESIDENCE", "an owner"),
     ("Device Status", "W", "whose business"),
-    ("DV_CAPACITY_LBS", "0.0", "is not between"),
+    ("DV_CAPACITY_LBS", "0.0", "is less than 20"),
 ]
 
 

@@ -136,10 +136,16 @@ class CellReader:
             raise BadCell("is none of the values the mapping knows")
         return choices[text]
 
+    def _outside(self) -> str:
+        least, most = self.column.minimum, self.column.maximum
+        if least is None:
+            return f"is more than {most}"
+        return f"is less than {least}" if most is None else f"is not between {least} and {most}"
+
     def _bounded(self, value: Any) -> Value:
         least, most = self.bounds
         if (least is not None and value < least) or (most is not None and value > most):
-            raise BadCell(f"is not between {self.column.minimum} and {self.column.maximum}")
+            raise BadCell(self._outside())
         return value  # type: ignore[no-any-return]
 
 
