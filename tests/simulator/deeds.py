@@ -172,7 +172,12 @@ class Deeds:
         seen = sight(self.company.chronicle.rows, device.account)
         for deed in self.all.values():
             if deed.device == device.id and deed.outcome is None:
-                deed.hidden = deed.hidden or deed.target not in seen
+                deed.hidden = deed.hidden or self._is_out_of_sight(deed, seen)
+
+    def _is_out_of_sight(self, deed: Deed, seen: dict[str, Document]) -> bool:
+        """Whether any record it is about is there and hidden: a part names its order beside its place."""
+        named = {id for id in named_records(deed) if self.company.chronicle.of_record[id]}
+        return not {deed.target, *named} <= seen.keys()
 
     def _check_accepted(self, deed: Deed, outcome: Document) -> None:
         entries = self.company.chronicle.of_operation[deed.id]

@@ -40,7 +40,7 @@ class Deed:
     parents: tuple[str, ...] = ()
     # In which form the app that made it wrote the input.
     schema: int = 2
-    # Whether its target was out of sight at any time at which it may have been decided.
+    # Whether a record it is about was out of sight at any time at which it may have been decided.
     hidden: bool = False
     # Whether its device has forgotten it, as decided, before a backup was restored that knows nothing of it.
     forgotten: bool = False
