@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select
 
+from tests.house import House
+from tests.simulator.stage import eye_of
 from tournee.kernel.database import Base
 
 
@@ -46,3 +49,23 @@ class SavedRows:
     def _end(self, connection: Connection) -> None:
         on_sqlite = connection.dialect.name == "sqlite"
         connection.exec_driver_sql("COMMIT" if on_sqlite else "SET session_replication_role = DEFAULT")
+
+
+def saved(house: House) -> SavedRows:
+    """All rows of this organisation."""
+    eye = eye_of(house.database.url)
+    rows = SavedRows(eye, [house.organisation_id])
+    eye.dispose()
+    return rows
+
+
+async def put_back(rows: SavedRows, house: House) -> None:
+    """Make the organisation what it was; whoever listens is told nothing."""
+
+    def restore() -> None:
+        eye = eye_of(house.database.url)
+        rows.restore(eye)
+        eye.dispose()
+
+    # A server that is to end may still be writing.
+    await asyncio.to_thread(restore)

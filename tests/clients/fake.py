@@ -112,7 +112,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
         self.pushes.append(operations)
         outcomes = [self._outcome(operation) for operation in operations]
         self.numbers |= {operation["number"] for operation in operations}
-        number = max((operation["number"] for operation in operations), default=0) + 1
+        number = max(self.numbers, default=0) + 1
         return httpx2.Response(
             200,
             json={

@@ -18,13 +18,12 @@ import pytest_asyncio
 from sqlalchemy import select
 from starlette.applications import Starlette
 
-from tests.backups import SavedRows
+from tests.backups import SavedRows, put_back, saved
 from tests.house import House, wire
-from tests.simulator.stage import eye_of
 from tests.work.world import World, at
 from tournee.app import create_app
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database
+from tournee.kernel.log import Change
 from tournee.settings import Settings
 from tournee.sync.models import ParkedOperation
 from tournee.sync.restored import begin_anew
@@ -488,28 +487,12 @@ async def test_a_gap_that_was_left_when_the_app_was_closed_is_named_too(
     assert again.pending() == []
 
 
-def saved(house: House) -> SavedRows:
-    eye = eye_of(house.database.url)
-    rows = SavedRows(eye, [house.organisation_id])
-    eye.dispose()
-    return rows
-
-
 @asynccontextmanager
-async def restored(
-    backup: SavedRows, database: Database, directory: Path
-) -> AsyncIterator[StreamingASGITransport]:
+async def restored(backup: SavedRows, house: House, directory: Path) -> AsyncIterator[StreamingASGITransport]:
     """The server that is started on what the backup has."""
-
-    def put_back() -> None:
-        eye = eye_of(database.url)
-        backup.restore(eye)
-        eye.dispose()
-
-    # The server that is to end may still be writing.
-    await asyncio.to_thread(put_back)
-    await begin_anew(database)
-    server = create_app(Settings(database_url=database.url, directory=directory))
+    await put_back(backup, house)
+    await begin_anew(house.database)
+    server = create_app(Settings(database_url=house.database.url, directory=directory))
     async with server.router.lifespan_context(server):
         yield StreamingASGITransport(server)
 
@@ -531,7 +514,7 @@ async def test_work_that_a_restored_backup_lacks_is_carried_out_again_in_its_ord
     done = [await step(device, command, visit, minutes) for command, minutes in steps]
     await device.sync()
     assert (device.store.server_row("Appointment", visit) or {})["status"] == "COMPLETED"
-    async with restored(backup, house.database, tmp_path) as network.inner:
+    async with restored(backup, house, tmp_path) as network.inner:
         new = await step(device, "arriveOnSite", other, 90)
         outcomes = (await device.sync()).outcomes
         assert [outcome.status for outcome in outcomes] == ["duplicate"] + ["applied"] * 5
@@ -539,6 +522,78 @@ async def test_work_that_a_restored_backup_lacks_is_carried_out_again_in_its_ord
         shown = device.store.server_row("Appointment", visit) or {}
         assert (shown["status"], shown["workMinutes"]) == ("COMPLETED", 55)
         await agree(device, open_device, field.email, tmp_path)
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["with new work", "with nothing new"])
+async def test_work_that_a_server_lost_without_a_new_epoch_is_carried_out_again(
+    device: Device, field: Field, house: House, open_device: Open, tmp_path: Path, goes_on: bool
+) -> None:
+    """The server runs on while its database falls back by some seconds, as with a replica that lagged."""
+    visit, other = await field.visit(), await field.visit()
+    first = await step(device, "startTravel", visit, 0)
+    await device.sync()
+    backup = saved(house)
+    lost = [await step(device, *did) for did in (("arriveOnSite", visit, 20), ("startWork", visit, 25))]
+    assert [outcome.status for outcome in (await device.sync()).outcomes] == ["applied"] * 2
+    await put_back(backup, house)
+    # Others go on meanwhile, and get the numbers of what is lost.
+    for minutes in range(9):
+        await house.run("updateAppointment", appointmentId=other, instructions=f"Ring {minutes} times")
+    new = [await step(device, "completeAppointment", visit, 75)] if goes_on else []
+    outcomes = (await device.sync()).outcomes
+    decided = [outcome.id for outcome in outcomes if outcome.final]
+    assert decided == [*lost, *new]
+    assert device.pending() == []
+    shown = device.store.server_row("Appointment", visit) or {}
+    assert shown["status"] == ("COMPLETED" if goes_on else "IN_PROGRESS")
+    for operation in (first, *lost, *new):
+        assert await steps_of(house, operation) == 1
+    await agree(device, open_device, field.email, tmp_path)
+
+
+async def steps_of(house: House, operation: str) -> int:
+    """How many steps of a visit the log has from an operation."""
+    async with house.reading() as session:
+        own = (Change.organisation_id == house.organisation_id, Change.operation_id == UUID(operation))
+        steps = select(Change.seq).where(*own, Change.entity == "AppointmentEvent")
+        return len(list(await session.scalars(steps)))
+
+
+async def test_an_edit_made_in_sight_of_what_is_lost_hides_no_change_of_others(
+    device: Device, field: Field, house: House
+) -> None:
+    """Its base is a number that the log has again, for another change."""
+    visit = await field.visit()
+    await device.sync()
+    order = (device.get("Appointment", visit) or {})["workOrderId"]
+    backup = saved(house)
+    for turn in range(3):
+        await house.run("updateWorkOrder", workOrderId=order, symptom=f"Lost {turn}")
+    await device.pull()
+    await put_back(backup, house)
+    for turn in range(3):
+        await house.run("updateWorkOrder", workOrderId=order, symptom=f"Office {turn}")
+    await device.do("updateWorkOrder", {"workOrderId": order, "symptom": "Device"})
+    (outcome,) = (await device.sync()).outcomes
+    assert (outcome.status, outcome.conflict is None) == ("merged", False)
+
+
+async def test_work_on_a_visit_that_went_from_the_screen_is_a_fact(
+    device: Device, field: Field, house: House
+) -> None:
+    """The visit is open, pulls in the background take it away, and then the person sets out."""
+    visit = await field.visit()
+    await device.sync()
+    gone = {"appointmentId": visit, "technicianId": field.technician_id}
+    await house.run("unassignTechnician", **gone)
+    for _ in range(2):
+        await device.pull()
+        await house.run("createSkill", name=f"Skill {uuid4()}")
+    await device.pull()
+    assert device.get("Appointment", visit) is None
+    await step(device, "startTravel", visit, 0)
+    (outcome,) = (await device.sync()).outcomes
+    assert (outcome.status, outcome.code) == ("merged", None)
 
 
 async def test_a_revoked_device_hands_in_for_a_decision_what_a_restored_backup_lacks(
@@ -554,7 +609,7 @@ async def test_a_revoked_device_hands_in_for_a_decision_what_a_restored_backup_l
     backup = saved(house)
     lost = await step(device, "startTravel", visit, 0)
     await device.sync()
-    async with restored(backup, house.database, tmp_path) as network.inner:
+    async with restored(backup, house, tmp_path) as network.inner:
         new = await step(device, "arriveOnSite", visit, 20)
         await house.run("revokeDevice", deviceId=device.store.device, surrender=True)
         with pytest.raises(Revoked):

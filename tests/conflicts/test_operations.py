@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.conflicts.clashes import Clashes
+from tests.work.world import at
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact
@@ -17,6 +18,7 @@ from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.errors import Blocked, NotFound
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.push import push
+from tournee.work.models import AppointmentEvent, Note
 
 
 async def test_what_was_refused_is_done_as_its_authors_once_nothing_stands_against_it(
@@ -44,6 +46,27 @@ async def test_what_is_refused_again_stays_open(clashes: Clashes) -> None:
     await clashes.resolve(conflict, "DISMISS", note="Demo: a test.")
     await clashes.device.pull()
     assert clashes.on_device(conflict.id)["note"] == "Demo: a test."
+
+
+async def test_what_went_from_sight_is_done_because_who_decides_sees_it(clashes: Clashes) -> None:
+    """The device names a base at which the visit had left its copy already, and gives no other."""
+    other = await clashes.world.technician()
+    await clashes.office("reassignAppointment", appointmentId=clashes.visit.id, technicianId=other.id)
+    await clashes.device.pull()
+    steps = [
+        await clashes.device.do("startTravel", appointmentId=clashes.visit.id, at=at(0)),
+        await clashes.device.do("addNote", workOrderId=clashes.order.id, text="Demo"),
+        await clashes.device.do("updateAsset", assetId=clashes.asset.id, notes="Demo"),
+    ]
+    assert [(outcome.status, outcome.code) for outcome in steps] == [("rejected", "NOT_FOUND")] * 3
+    for conflict in await clashes.world.conflicts():
+        await clashes.resolve(conflict, "RETRY")
+        assert (await clashes.read(conflict)).resolution == "RETRY"
+    (event,) = await clashes.world.rows(AppointmentEvent, to_status="EN_ROUTE")
+    assert (event.appointment_id, event.accepted_as) == (clashes.visit.id, "FACT")
+    (note,) = await clashes.world.rows(Note, text="Demo")
+    assert note.work_order_id == clashes.order.id
+    assert (await clashes.read(clashes.asset)).notes == "Demo"
 
 
 async def quarantined(clashes: Clashes) -> tuple[Conflict, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A first pull: today's work ahead of the rest, progress that ends at its total, nothing missed."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -134,4 +135,4 @@ async def test_a_page_can_be_fetched_again(house: House) -> None:
     await house.run("createCustomer", name=f"Demo Hotel {new_id()}")
     again = await device.feed.pull(device.actor, first.cursor, 4)
     assert once.text == again.text
-    assert once.cursor == again.cursor
+    assert replace(once.cursor, mark=None) == replace(again.cursor, mark=None)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 
-_VERSION = 2
+_VERSION = 3
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -21,7 +21,9 @@ CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, unit TEXT, command TEXT NOT NULL,
     input TEXT NOT NULL, base INTEGER NOT NULL, occurred_at TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'pending', tries INTEGER NOT NULL DEFAULT 0,
-    schema INTEGER NOT NULL DEFAULT 2);
+    schema INTEGER NOT NULL DEFAULT 2, mark TEXT);
+CREATE TABLE IF NOT EXISTS gone (
+    id TEXT PRIMARY KEY, base INTEGER NOT NULL, mark TEXT);
 CREATE TABLE IF NOT EXISTS effect (
     number INTEGER NOT NULL, position INTEGER NOT NULL, operation TEXT NOT NULL, entity TEXT NOT NULL,
     id TEXT NOT NULL, patch TEXT, creates INTEGER NOT NULL, settled INTEGER,
@@ -32,11 +34,12 @@ CREATE TABLE IF NOT EXISTS outcome (
     id TEXT PRIMARY KEY, number INTEGER NOT NULL, unit TEXT, command TEXT NOT NULL, input TEXT NOT NULL,
     base INTEGER NOT NULL, occurred_at TEXT NOT NULL, tries INTEGER NOT NULL,
     status TEXT NOT NULL, seq INTEGER, code TEXT, message TEXT, fields TEXT NOT NULL, conflict TEXT,
-    schema INTEGER NOT NULL DEFAULT 2);
+    schema INTEGER NOT NULL DEFAULT 2, mark TEXT);
 """
-# Not in a store of version 1: what that kept was of the schema that it wrote.
-_WITH_SCHEMA = ("outbox", "outcome")
-_ALL = ("meta", "row", "fresh", "outbox", "effect", "outcome")
+# Not in a store of version 1, of which all was of the schema that it wrote, or of version 2.
+_LATER = {"schema": "INTEGER NOT NULL DEFAULT 2", "mark": "TEXT"}
+_WITH_LATER = ("outbox", "outcome")
+_ALL = ("meta", "row", "fresh", "gone", "outbox", "effect", "outcome")
 
 
 class Database:
@@ -59,10 +62,10 @@ class Database:
                 raise RuntimeError("the store was written by a newer version of this package")
             for statement in _TABLES.split(";"):
                 self.execute(statement)
-            for table in _WITH_SCHEMA:
+            for table in _WITH_LATER:
                 columns = {row[1] for row in self.execute(f"PRAGMA table_info({table})")}
-                if "schema" not in columns:
-                    self.execute(f"ALTER TABLE {table} ADD COLUMN schema INTEGER NOT NULL DEFAULT 2")
+                for name in _LATER.keys() - columns:
+                    self.execute(f"ALTER TABLE {table} ADD COLUMN {name} {_LATER[name]}")
             self.execute(f"PRAGMA user_version = {_VERSION}")
 
     def close(self) -> None:

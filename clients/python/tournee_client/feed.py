@@ -39,8 +39,7 @@ class Feed:
         """Take in pages until there are no more."""
         async with self._turn:
             settled = self._store.outbox.settled()
-            if self._store.next_cursor is None and self._store.has_rows() and not self._store.renewing:
-                # These rows came with outcomes; only a new copy tells whether they are still to be seen.
+            if self._store.doubtful:
                 self._store.renew()
             changes: list[Change] = []
             more = True

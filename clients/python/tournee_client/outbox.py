@@ -6,25 +6,26 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice, pairwise, takewhile
+from operator import itemgetter
 from typing import Any
 
 from tournee_client.database import Database
 from tournee_client.effects import Effect
 from tournee_client.wire import SCHEMA, Answer, Document, Outcome, dumps
 
-_READ = "SELECT number, id, unit, command, input, base, occurred_at, tries, schema, state FROM outbox "
+_READ = "SELECT number, id, unit, command, input, base, occurred_at, tries, schema, state, mark FROM outbox "
 _ALL = _READ + "ORDER BY number"
 _BATCH = _READ + "WHERE state = ? AND number > ? ORDER BY number LIMIT ?"
 _UNIT = _READ + "WHERE state = ? AND unit = ? ORDER BY number"
 _ADD = """
-INSERT INTO outbox (number, id, unit, command, input, base, occurred_at, schema)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO outbox (number, id, unit, command, input, base, mark, occurred_at, schema)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _REMEMBER = """
 INSERT OR REPLACE INTO outcome
-    (id, number, unit, command, input, base, occurred_at, tries, schema,
+    (id, number, unit, command, input, base, occurred_at, tries, schema, mark,
      status, seq, code, message, fields, conflict)
-SELECT id, number, unit, command, input, base, occurred_at, tries, schema, ?, ?, ?, ?, ?, ?
+SELECT id, number, unit, command, input, base, occurred_at, tries, schema, mark, ?, ?, ?, ?, ?, ?
   FROM outbox WHERE id = ?
 """
 # What stands at the server, as far as it has not lost it; no part of a unit by itself.
@@ -32,17 +33,30 @@ _AGAIN = """
 WITH newest AS (
     SELECT number, unit FROM outcome
      WHERE code IS NULL AND status NOT IN ('parked', 'surrendered') AND occurred_at BETWEEN ? AND ?
+       AND number >= ?
      ORDER BY number DESC LIMIT ?)
-INSERT OR IGNORE INTO outbox (number, id, unit, command, input, base, occurred_at, tries, schema)
-SELECT number, id, unit, command, input, base, occurred_at, tries, schema FROM outcome
+INSERT OR IGNORE INTO outbox (number, id, unit, command, input, base, occurred_at, tries, schema, mark)
+SELECT number, id, unit, command, input, base, occurred_at, tries, schema, mark FROM outcome
  WHERE number IN (SELECT number FROM newest)
    AND (unit IS NULL OR unit NOT IN (
         SELECT unit FROM outcome WHERE unit IS NOT NULL AND number NOT IN (SELECT number FROM newest)))
 """
+# Decided, as this device was told, and not queued again.
+_DECIDED = """
+SELECT 1 FROM outcome
+ WHERE number BETWEEN ? AND ? AND code IS NULL AND status NOT IN ('parked', 'surrendered')
+   AND occurred_at BETWEEN ? AND ? AND id NOT IN (SELECT id FROM outbox) LIMIT 1
+"""
+# The checkpoint before a record went that the input names.
+_BEFORE = """
+SELECT base, mark FROM gone WHERE id IN (SELECT value FROM json_tree(?) WHERE type = 'text')
+ ORDER BY base LIMIT 1
+"""
 _MOST_AGAIN = 5000
+_LAST = 2**53
 _SAID = "SELECT id, status, seq, code, message, fields, conflict FROM outcome WHERE id = ?"
 _REFUSED = """
-SELECT number, id, unit, command, input, base, occurred_at, tries, schema, status,
+SELECT number, id, unit, command, input, base, occurred_at, tries, schema, status, mark,
        id, status, seq, code, message, fields, conflict
   FROM outcome WHERE status <> 'applied' ORDER BY number
 """
@@ -73,6 +87,7 @@ class Operation:
     tries: int
     schema: int = SCHEMA
     state: str = "pending"
+    mark: str | None = None
 
     def wire(self) -> Document:
         """Return it as an entry of a push."""
@@ -106,13 +121,20 @@ class Outbox:
         """Number the drafts and keep them, all or none."""
         with self._database.transaction():
             first = self._database.number("next_number") or 1
-            base = self._database.number("seen")
             for number, draft in enumerate(drafts, first):
-                did = (draft.command, dumps(draft.input), base, draft.occurred_at, SCHEMA)
+                values = dumps(draft.input)
+                did = (draft.command, values, *self._base(values), draft.occurred_at, SCHEMA)
                 self._execute(_ADD, (number, draft.id, unit, *did))
                 self._add_effects(number, draft)
                 self._database.put("next_number", str(number + 1))
                 self._database.put("last_id", max(draft.id, self._database.get("last_id") or ""))
+
+    def _base(self, values: str) -> tuple[int, str | None]:
+        """When this device last saw the records that an input names: a row may have gone from the copy while
+        a person had it on the screen."""
+        seen = self._database.number("seen"), self._database.get("seen_mark")
+        before = self._execute(_BEFORE, (values,)).fetchone()
+        return min(seen, before, key=itemgetter(0)) if before else seen
 
     def _add_effects(self, number: int, draft: Draft) -> None:
         for position, effect in enumerate(draft.effects):
@@ -184,12 +206,17 @@ class Outbox:
             self._database.put("next_number", str(answer.next_number))
         return len(answered)
 
-    def hand_in_again(self, since: str, until: str) -> None:
+    def knows_more(self, expected: int, since: str, until: str) -> bool:
+        """Return whether the server waits for a number, or for any, that it has accepted already."""
+        last = expected or _LAST
+        return self._execute(_DECIDED, (expected, last, since, until)).fetchone() is not None
+
+    def hand_in_again(self, since: str, until: str, first: int = 0) -> None:
         """Queue once more, in its place before what is new, what the server had accepted of what was done
-        between the two times; the newest 5,000."""
+        between the two times, from a number on; the newest 5,000."""
         with self._database.transaction():
             self._execute("UPDATE outbox SET state = 'pending'")
-            self._execute(_AGAIN, (since, until, _MOST_AGAIN))
+            self._execute(_AGAIN, (since, until, first, _MOST_AGAIN))
 
     def _remember(self, outcome: Outcome) -> None:
         conflict = None if outcome.conflict is None else dumps(outcome.conflict)
@@ -239,7 +266,7 @@ class Outbox:
 
     def rejections(self) -> list[Rejection]:
         """Return every operation that was not carried out, oldest first."""
-        read = [Rejection(_operation(row), _outcome(row[10:])) for row in self._execute(_REFUSED)]
+        read = [Rejection(_operation(row), _outcome(row[11:])) for row in self._execute(_REFUSED)]
         return [rejection for rejection in read if rejection.outcome.refused]
 
 
@@ -251,8 +278,10 @@ def units(batch: Sequence[Operation]) -> list[list[Operation]]:
 
 
 def _operation(row: Sequence[Any]) -> Operation:
-    number, id, unit, command, values, base, occurred_at, tries, schema, state = row[:10]
-    return Operation(number, id, unit, command, json.loads(values), base, occurred_at, tries, schema, state)
+    number, id, unit, command, values, base, occurred_at, tries, schema, state, mark = row[:11]
+    return Operation(
+        number, id, unit, command, json.loads(values), base, occurred_at, tries, schema, state, mark
+    )
 
 
 def _outcome(row: Sequence[Any]) -> Outcome:

@@ -20,6 +20,9 @@ BATCH = 500
 # How old a backup may be. Well below the 400 days for which the server knows what it was handed in.
 _AGAIN = timedelta(days=60)
 
+# In one go: of which nobody restores that many.
+_LOSSES = 5
+
 _SET_ASIDE = {400: "UNREADABLE", 413: "TOO_LARGE"}
 
 
@@ -53,17 +56,18 @@ class Push:
     async def _empty(self, send: _Send) -> list[Outcome]:
         async with self._turn:
             outcomes: list[Outcome] = []
-            while True:
+            for _ in range(_LOSSES):
                 try:
                     await self._hand_in_all(send, outcomes)
                 except _HistoryLost:
                     # What was accepted is queued again, before all that is new.
                     continue
                 return outcomes
+            raise ProtocolError("the history is lost again and again")
 
     async def _hand_in_all(self, send: _Send, outcomes: list[Outcome]) -> None:
         if self._store.wonders:
-            await self._send([], send)
+            await self._send([], {}, send)
         while batch := self._store.outbox.batch("pending", BATCH):
             outcomes += await self._hand_in(batch, send)
         outcomes += await self._ask_again(send)
@@ -83,7 +87,7 @@ class Push:
         closed = False
         while names := self._store.outbox.missing(self._expected, BATCH):
             waited = self._expected
-            await self._send([{"number": number} for number in names], send)
+            await self._send([{"number": number} for number in names], {}, send)
             if self._expected <= waited:
                 break
             closed = True
@@ -92,26 +96,28 @@ class Push:
     async def _hand_in(self, batch: Sequence[Operation], send: _Send) -> list[Outcome]:
         self._store.outbox.tried(batch)
         try:
-            answer = await self._send([operation.wire() for operation in batch], send, batch[0].schema)
+            answer = await self._send(*_entries(batch), send, batch[0].schema)
         except ProtocolError as error:
             if error.status not in _SET_ASIDE:
                 raise
             return await self._isolate(batch, _SET_ASIDE[error.status], send)
         return self._settle(batch, answer)
 
-    async def _send(self, operations: Sequence[Document], send: _Send, schema: int = SCHEMA) -> Answer:
+    async def _send(
+        self, operations: Sequence[Document], marks: Document, send: _Send, schema: int = SCHEMA
+    ) -> Answer:
         body = {**self._report.document(), "device": self._store.device, "operations": operations}
-        body["schema"] = schema
+        body |= {"schema": schema, "marks": marks}
         known = self._store.epoch
         if known is not None:
             body["epoch"] = known
         answer = Answer.parse(await send(body))
         now = self._clock()
         # A clock that was ahead once must not bring back what the server has long forgotten it knows.
-        self._store.heard(answer, instant(now - _AGAIN), instant(now + timedelta(days=1)))
-        if answer.resync:
-            if answer.epoch in (None, known):
-                raise ProtocolError("the history is lost and the epoch the same")
+        lost = self._store.heard(answer, instant(now - _AGAIN), instant(now + timedelta(days=1)))
+        if answer.resync and answer.epoch in (None, known):
+            raise ProtocolError("the history is lost and the epoch the same")
+        if answer.resync or lost:
             raise _HistoryLost
         self._expected = answer.next_number
         return answer
@@ -134,7 +140,7 @@ class Push:
     async def _set_aside(self, unit: Sequence[Operation], code: str, send: _Send) -> list[Outcome]:
         """Hand in a name for each number, which the server refuses: for a missing number it would wait."""
         names = [op.wire() | {"command": f"{op.command}:{code}", "input": {}} for op in unit]
-        answer = await self._send(names, send, unit[0].schema)
+        answer = await self._send(names, {}, send, unit[0].schema)
         refused = [
             replace(outcome, status="quarantined", code=code, message="The server cannot read this.")
             if outcome.refused
@@ -142,3 +148,9 @@ class Push:
             for outcome in answer.outcomes
         ]
         return self._settle(unit, replace(answer, outcomes=tuple(refused)))
+
+
+def _entries(batch: Sequence[Operation]) -> tuple[list[Document], Document]:
+    """Return the operations as they are sent, and the marks of their bases."""
+    marks = {str(operation.base): operation.mark for operation in batch if operation.mark is not None}
+    return [operation.wire() for operation in batch], marks

@@ -28,6 +28,11 @@ UNION ALL
 SELECT row.entity, row.id, ?, NULL FROM row LEFT JOIN fresh USING (entity, id) WHERE fresh.id IS NULL
 """
 
+_FORGET_GONE = """
+DELETE FROM gone WHERE rowid <= (SELECT rowid FROM gone ORDER BY rowid DESC LIMIT 1 OFFSET ?)
+"""
+_MOST_GONE = 10_000
+
 
 class Store:
     """One device's memory, in one file (or `":memory:"`)."""
@@ -66,15 +71,22 @@ class Store:
         """The cursor to pull with: the new copy's while one is being fetched."""
         return self.database.get("fresh_cursor") if self.renewing else self.cursor
 
-    def has_rows(self) -> bool:
-        """Whether the local copy holds anything."""
+    @property
+    def doubtful(self) -> bool:
+        """Whether only a new copy tells what stands: rows came with outcomes alone, or history is lost."""
+        if self.database.get("doubtful") is not None:
+            return True
+        return self.next_cursor is None and not self.renewing and self._has_rows()
+
+    def _has_rows(self) -> bool:
         return self.database.execute("SELECT 1 FROM row LIMIT 1").fetchone() is not None
 
     def renew(self) -> None:
         """Begin a new copy from nothing; the present one stays in use."""
         with self.database.transaction():
             self.database.execute("DELETE FROM fresh")
-            self._put({"renewing": "1", "fresh_cursor": None, "fresh_seen": None})
+            forget = dict.fromkeys(("fresh_cursor", "fresh_seen", "fresh_mark", "doubtful"))
+            self._put({"renewing": "1", **forget})
 
     def apply(self, page: Page, settled: Iterable[str] = ()) -> list[Change]:
         """Take in a pulled page and its cursor together; return what changed in the copy in use."""
@@ -82,29 +94,37 @@ class Store:
             return self.follow(page, settled)
         with self.database.transaction():
             self._write("fresh", page.changes)
-            seen = max(self.database.number("fresh_seen"), page.checkpoint or 0)
-            self._put({"fresh_cursor": page.cursor, "fresh_seen": str(seen)})
+            self._put({"fresh_cursor": page.cursor})
+            self._see(page, "fresh_seen", "fresh_mark")
             return [] if page.more else self._swap(settled)
 
     def follow(self, page: Page, settled: Iterable[str] = ()) -> list[Change]:
         """Take in what happened since the present copy's cursor, also while a new copy is being fetched."""
         with self.database.transaction():
             self._write("row", page.changes)
-            seen = max(self.database.number("seen"), page.checkpoint or 0)
-            self._put({"cursor": page.cursor, "seen": str(seen)})
+            self._put({"cursor": page.cursor})
+            self._see(page, "seen", "seen_mark")
             if not page.more:
-                self.outbox.pulled(seen, settled)
+                self.outbox.pulled(self.database.number("seen"), settled)
         return list(page.changes)
+
+    def _see(self, page: Page, seen: str, mark: str) -> None:
+        """Keep the greatest checkpoint, with the mark that came with it."""
+        if page.checkpoint is not None and page.checkpoint >= self.database.number(seen):
+            self._put({seen: str(page.checkpoint), mark: page.mark})
 
     def _swap(self, settled: Iterable[str]) -> list[Change]:
         seen, cursor = self.database.number("fresh_seen"), self.database.get("fresh_cursor")
+        mark = self.database.get("fresh_mark")
         found = self.database.execute(_DIFFERENCE, (seen,)).fetchall()
+        for _entity, id, _seq, text in found:
+            self._note_gone(id, gone=text is None)
         self.database.execute("DELETE FROM row")
         self.database.execute("INSERT INTO row SELECT * FROM fresh")
         self.database.execute("DELETE FROM fresh")
         # `seen` may fall: the server may have been restored from a backup.
-        forget = dict.fromkeys(("renewing", "fresh_cursor", "fresh_seen"))
-        self._put({"cursor": cursor, "seen": str(seen), **forget})
+        forget = dict.fromkeys(("renewing", "fresh_cursor", "fresh_seen", "fresh_mark"))
+        self._put({"cursor": cursor, "seen": str(seen), "seen_mark": mark, **forget})
         self.outbox.pulled(seen, settled)
         return [
             Change(seq, entity, id, None if text is None else json.loads(text))
@@ -118,11 +138,22 @@ class Store:
     def _write(self, table: str, changes: Iterable[Change]) -> None:
         for change in changes:
             key = (change.entity, change.id)
+            if table == "row":
+                self._note_gone(change.id, gone=change.record is None)
             if change.record is None:
                 self.database.execute(_REMOVE[table], key)
             else:
                 values = (*key, change.seq, dumps({"id": change.id, **change.record}))
                 self.database.execute(_PUT[table], values)
+
+    def _note_gone(self, id: str, *, gone: bool) -> None:
+        """Remember as of when a row that goes was last seen; forget it where the row is there again."""
+        if not gone:
+            self.database.execute("DELETE FROM gone WHERE id = ?", (id,))
+            return
+        values = (id, self.database.number("seen"), self.database.get("seen_mark"))
+        self.database.execute("INSERT OR IGNORE INTO gone VALUES (?, ?, ?)", values)
+        self.database.execute(_FORGET_GONE, (_MOST_GONE,))
 
     @property
     def epoch(self) -> str | None:
@@ -138,15 +169,25 @@ class Store:
         """A copy is begun from nothing: no cursor tells whether a backup was restored, the next push does."""
         self.database.put("wonders", "1")
 
-    def heard(self, answer: Answer, since: str, until: str) -> None:
-        """Keep the epoch; where the history is lost, hand in again what was done between the two times."""
-        if answer.epoch is None or (answer.epoch == self.epoch and not self.wonders):
-            return
+    def heard(self, answer: Answer, since: str, until: str) -> bool:
+        """Keep the epoch; where the history is lost, hand in again what was done between the two times.
+
+        Return whether the server lost its newest within the epoch: then it waits for a number, or does not
+        know of any, that it had accepted.
+        """
         with self.database.transaction():
-            if answer.resync and answer.epoch != self.epoch:
+            same = answer.epoch is not None and answer.epoch == self.epoch and not answer.resync
+            # Who surrenders is told no number.
+            lost = same and self.leaving is None and self.outbox.knows_more(answer.next_number, since, until)
+            if lost:
+                self.outbox.hand_in_again(since, until, answer.next_number)
+                # The copy may hold what never happened.
+                self.database.put("doubtful", "1")
+            elif answer.resync and answer.epoch not in (None, self.epoch):
                 self.outbox.hand_in_again(since, until)
-            self.database.put("epoch", answer.epoch)
-            self.database.put("wonders", None)
+            if answer.epoch is not None and (answer.epoch != self.epoch or self.wonders):
+                self._put({"epoch": answer.epoch, "wonders": None})
+        return lost
 
     def settle(self, batch: Sequence[Operation], answer: Answer) -> int:
         """Take in the answer to a push; return how many operations of the batch it answered."""

@@ -55,7 +55,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Page:
-    """A piece of the feed and the place after it; `checkpoint` is the seq as of which all rows then stand."""
+    """A piece of the feed and the place after it; `checkpoint` is the seq as of which all rows then stand,
+    `mark` tells it from the same number of another history."""
 
     changes: tuple[Change, ...]
     cursor: str | None
@@ -63,6 +64,7 @@ class Page:
     resync: bool
     progress: Progress | None = None
     checkpoint: int | None = None
+    mark: str | None = None
 
     @classmethod
     def parse(cls, body: Any, event_id: str | None = None) -> Page:
@@ -77,6 +79,7 @@ class Page:
                 bool(body.get("resync")),
                 Progress.parse(body.get("progress")),
                 None if checkpoint is None else int(checkpoint),
+                body.get("mark"),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"unreadable page: {error!r}") from error

@@ -23,6 +23,7 @@ from tournee.api.nodes import Nodes
 from tournee.api.queries import listing
 from tournee.api.scalars import Long, optional
 from tournee.kernel.actor import Scope
+from tournee.kernel.heads import Mark
 from tournee.kernel.log import Change, Record
 from tournee.kernel.withheld import without
 from tournee.sync.cursor import MAX_ID, Cursor
@@ -50,7 +51,7 @@ class Seen:
 
 
 def encode(cursor: Cursor) -> str:
-    parts = [cursor.epoch.hex, cursor.seq, cursor.id.hex]
+    parts = [cursor.epoch.hex, cursor.seq, cursor.id.hex, *(cursor.mark or ())]
     return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
 
@@ -58,10 +59,10 @@ def decode(text: str) -> Cursor:
     """Raises InvalidCursor. A cursor is only a position: nothing is seen by it that could not be."""
     try:
         parts = orjson.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
-        epoch, seq, id = parts
-        if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq < 2**53:
+        epoch, seq, id, *mark = parts
+        if any(type(number) is not int or not 0 <= number < 2**53 for number in (seq, *mark)):
             raise InvalidCursor
-        return Cursor(UUID(hex=epoch), seq, UUID(hex=id))
+        return Cursor(UUID(hex=epoch), seq, UUID(hex=id), mark=Mark(*mark) if mark else None)
     except (ValueError, TypeError, AttributeError):
         raise InvalidCursor from None
 
@@ -70,7 +71,12 @@ async def _cursor(root: Any, info: Info) -> str:
     """Subscribe with this as `since` to get what came after."""
     if isinstance(root, Seen):
         return encode(root.place)
-    return encode(Cursor(await info.context.load.epoch(), root.seq, MAX_ID))
+    return encode(after_change(await info.context.load.epoch(), root))
+
+
+def after_change(epoch: UUID, change: Change) -> Cursor:
+    """Past a change of the log, which tells nothing of what came later."""
+    return Cursor(epoch, change.seq, MAX_ID, mark=Mark.of(change.seq, change.recorded_at))
 
 
 def _removed(root: Any) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import and_, case, select
 from strawberry.types.field import StrawberryField
 
-from tournee.api.changes import Seen, decode
+from tournee.api.changes import Seen, after_change, decode
 from tournee.api.context import Context, Info
 from tournee.api.load import readable
 from tournee.api.mapping import argument, make_field
@@ -17,9 +18,10 @@ from tournee.api.nodes import Nodes
 from tournee.api.scalars import optional
 from tournee.kernel.actor import Scope
 from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.heads import is_there, read_head
 from tournee.kernel.lanes import Overloaded
-from tournee.kernel.log import Change, Head, Record
-from tournee.sync.cursor import MAX_ID, Cursor
+from tournee.kernel.log import Change, Record
+from tournee.sync.cursor import Cursor
 from tournee.sync.messages import SEQ_LIMIT
 
 _PAGE = 500
@@ -72,14 +74,9 @@ async def _wait(context: Context, seq: int, seconds: float = _LOOK_AGAIN_SECONDS
 
 async def _head(context: Context) -> Cursor:
     if context.feed.tail is not None:
-        head = await context.feed.tail.heads.now(context.actor.organisation_id)
-        return Cursor(head.epoch, head.seq)
+        return Cursor.at(await context.feed.tail.heads.now(context.actor.organisation_id))
     async with context.kernel.database.reading(context.actor.organisation_id) as session:
-        row = await session.execute(
-            select(Head.epoch, Head.seq).where(Head.organisation_id == context.actor.organisation_id)
-        )
-        epoch, seq = row.one()
-        return Cursor(epoch, seq)
+        return Cursor.at(await read_head(session, context.actor.organisation_id))
 
 
 async def _is_quiet(context: Context, place: Cursor) -> bool:
@@ -96,10 +93,10 @@ async def _office(context: Context, place: Cursor) -> tuple[Sequence[Seen], Curs
         context.feed.lanes.queries.turn(actor.key),
         context.kernel.database.reading(actor.organisation_id) as session,
     ):
-        head = (
-            await session.execute(select(Head).where(Head.organisation_id == actor.organisation_id))
-        ).scalar_one()
+        head = await read_head(session, actor.organisation_id)
         if place.epoch != head.epoch or not head.floor <= place.seq <= head.seq:
+            raise ResyncNeeded
+        if not await is_there(session, actor.organisation_id, place.mark, head):
             raise ResyncNeeded
         document = case((Record.deleted.is_(True), None), else_=Record.document)
         rows = await session.execute(
@@ -111,7 +108,7 @@ async def _office(context: Context, place: Cursor) -> tuple[Sequence[Seen], Curs
         )
         seen = [_seen(change, text, head.epoch) for change, text in rows]
     more = len(seen) == _PAGE
-    return seen, seen[-1].place if more else Cursor(head.epoch, head.seq), more
+    return seen, seen[-1].place if more else Cursor.at(head), more
 
 
 _PLACE = ("organisation_id", "seq", "entity", "id")
@@ -120,14 +117,14 @@ _LOGGED = [column.key for column in Change.__mapper__.column_attrs if column.key
 
 def _seen(change: Change, document: str | None, epoch: Any) -> Seen:
     logged = {name: getattr(change, name) for name in _LOGGED}
-    return Seen(change.seq, change.entity, change.id, Cursor(epoch, change.seq, MAX_ID), document, **logged)
+    return Seen(change.seq, change.entity, change.id, after_change(epoch, change), document, **logged)
 
 
 async def _own(context: Context, place: Cursor) -> tuple[Sequence[Seen], Cursor, bool]:
     """The records that moved for this person, as the sync feed gives them."""
     page = await context.feed.pull(context.actor, place, _PAGE)
     seen = [
-        Seen(one.seq, one.entity, one.id, Cursor(place.epoch, one.seq, one.id), one.document)
+        Seen(one.seq, one.entity, one.id, replace(page.cursor, seq=one.seq, id=one.id), one.document)
         for one in page.changes
     ]
     return seen, page.cursor, page.more

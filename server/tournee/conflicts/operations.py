@@ -33,14 +33,15 @@ def against_retrying(situation: Situation) -> list[str]:
 
 async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
     """Do it now, as the device's account, with the base and the time of the device; refused again, the
-    conflict stays open."""
+    conflict stays open. It may name a record that has left the account's sight: who decides sees it."""
     conflict = situation.conflict
     queue = await _queue(tx, conflict)
     owners = await tx.all(select(Account).where(Account.id == conflict.actor_id))
     if not owners or not queue:
         raise Blocked("There is nothing left to be done.", "resolution")
+    decider, device = tx.actor, _device(conflict)
     async with tx.acting(actor_of(tx.organisation_id, owners[0].id, owners[0].role, conflict.device_id)):
-        decided = [(one, await carry_out(tx, one, _device(conflict).id)) for one in queue]
+        decided = [(one, await carry_out(tx, one, device.id, decider)) for one in queue]
     if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
         await settle(tx, _device(conflict), decided)
     else:

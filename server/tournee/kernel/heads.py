@@ -5,25 +5,90 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import select
+from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.database import Database
 from tournee.kernel.engines import ACROSS, session_options
-from tournee.kernel.log import Head
+from tournee.kernel.log import Change, Head
 
-_QUESTION = "SELECT organisation_id, epoch, seq, floor FROM head WHERE organisation_id = ANY(%s)"
+_QUESTION = """
+SELECT head.organisation_id, epoch, head.seq, floor, recorded_at
+  FROM head LEFT JOIN change ON change.organisation_id = head.organisation_id AND change.seq = head.seq
+ WHERE head.organisation_id = ANY(%s)
+"""
+
+_MICROSECOND = timedelta(microseconds=1)
+_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Mark(NamedTuple):
+    """A number of the log and when its change was recorded, in microseconds; 0 where it has no change.
+
+    A database that comes back without its newest seconds gives their numbers anew, to changes that are
+    recorded later: whoever remembers the mark can tell.
+    """
+
+    seq: int
+    recorded: int
+
+    @staticmethod
+    def of(seq: int, recorded_at: datetime | None) -> Mark:
+        return Mark(seq, 0 if recorded_at is None else (recorded_at - _SINCE) // _MICROSECOND)
+
+    @staticmethod
+    def read(text: object) -> Mark | None:
+        """A mark as a device gives it back; None where it is none."""
+        parts = text.split(".") if isinstance(text, str) and text.isascii() else []
+        if len(parts) != len(Mark._fields) or not all(one.isdigit() and len(one) < 18 for one in parts):
+            return None
+        return Mark(*map(int, parts))
+
+    def __str__(self) -> str:
+        return f"{self.seq}.{self.recorded}"
 
 
 class HeadNow(NamedTuple):
-    """The row `head` of an organisation at some moment."""
+    """The row `head` of an organisation at some moment, and when its change was recorded."""
 
     epoch: UUID
     seq: int
     floor: int
+    recorded: int = 0
+
+    @property
+    def mark(self) -> Mark:
+        return Mark(self.seq, self.recorded)
+
+    @staticmethod
+    def of(epoch: UUID, seq: int, floor: int, recorded_at: datetime | None) -> HeadNow:
+        return HeadNow(epoch, seq, floor, Mark.of(seq, recorded_at).recorded)
+
+
+_LAST: Any = and_(Change.organisation_id == Head.organisation_id, Change.seq == Head.seq)
+_HEADS = select(Head.epoch, Head.seq, Head.floor, Change.recorded_at).outerjoin(Change, _LAST)
+
+
+async def read_head(session: AsyncSession, organisation_id: UUID) -> HeadNow:
+    """The head as this transaction sees it."""
+    row = await session.execute(_HEADS.where(Head.organisation_id == organisation_id))
+    return HeadNow.of(*row.one())
+
+
+async def is_there(session: AsyncSession, organisation_id: UUID, mark: Mark | None, head: HeadNow) -> bool:
+    """Whether the log still has the change that the mark names. Where nobody marked any, it may."""
+    if mark is None or mark == head.mark:
+        return True
+    if mark.seq >= head.seq:
+        return False
+    own = Change.organisation_id == organisation_id
+    recorded_at = await session.scalar(select(Change.recorded_at).where(own, Change.seq == mark.seq))
+    return Mark.of(mark.seq, recorded_at) == mark
 
 
 class Heads:
@@ -38,7 +103,7 @@ class Heads:
         self._waiting: dict[UUID, list[asyncio.Future[HeadNow]]] = {}
         self._asking: asyncio.Task[None] | None = None
         # Kept as long as its connection: making a cursor costs as much as asking.
-        self._cursor: psycopg.AsyncCursor[tuple[UUID, UUID, int, int]] | None = None
+        self._cursor: psycopg.AsyncCursor[tuple[UUID, UUID, int, int, datetime | None]] | None = None
 
     def now(self, organisation_id: UUID) -> asyncio.Future[HeadNow]:
         """The head as it stands at some moment after this call."""
@@ -62,10 +127,10 @@ class Heads:
     async def _read(self, organisations: Collection[UUID]) -> dict[UUID, HeadNow]:
         if not self._database.is_sqlite:
             return await self._read_postgresql(list(organisations))
-        columns = select(Head.organisation_id, Head.epoch, Head.seq, Head.floor)
+        wanted = _HEADS.add_columns(Head.organisation_id).where(Head.organisation_id.in_(organisations))
         async with self._database.reading(ACROSS) as session:
-            rows = await session.execute(columns.where(Head.organisation_id.in_(organisations)))
-            return {id: HeadNow(epoch, seq, floor) for id, epoch, seq, floor in rows}
+            rows = await session.execute(wanted)
+            return {id: HeadNow.of(epoch, seq, floor, at) for epoch, seq, floor, at, id in rows}
 
     async def _read_postgresql(self, organisations: list[UUID]) -> dict[UUID, HeadNow]:
         fresh = self._cursor is None or self._cursor.connection.closed
@@ -78,9 +143,9 @@ class Heads:
                 raise
             # The connection was lost while nobody asked; whether the server is there the next one tells.
             return await self._read_postgresql(organisations)
-        return {id: HeadNow(epoch, seq, floor) for id, epoch, seq, floor in rows}
+        return {id: HeadNow.of(epoch, seq, floor, at) for id, epoch, seq, floor, at in rows}
 
-    async def _connected(self) -> psycopg.AsyncCursor[tuple[UUID, UUID, int, int]]:
+    async def _connected(self) -> psycopg.AsyncCursor[tuple[UUID, UUID, int, int, datetime | None]]:
         if self._cursor is None or self._cursor.connection.closed:
             connection = await psycopg.AsyncConnection.connect(
                 self._database.plain_url, autocommit=True, options=session_options(ACROSS)

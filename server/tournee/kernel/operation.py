@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from tournee.kernel.actor import Actor
     from tournee.kernel.conflict import Conflict
     from tournee.kernel.database import Entity
 
@@ -29,9 +30,13 @@ class Operation:
     id: UUID | None = None
     device_id: UUID | None = None
     base: int | None = None
+    # Whether the device named one of a history that is lost.
+    base_unknown: bool = False
     fact: bool = False
     # What it changes is the decision of a conflict.
     deciding: bool = False
+    # Who lets an operation be done that was refused: it may name what they see.
+    decider: Actor | None = None
     merged: bool = False
     lost: list[str] = field(default_factory=list)
     kept: bool = False

@@ -19,12 +19,13 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.database import Database
-from tournee.kernel.heads import HeadNow, Heads
-from tournee.kernel.log import Edge, Head, Member, Record
+from tournee.kernel.heads import HeadNow, Heads, Mark, is_there, read_head
+from tournee.kernel.log import Change, Edge, Member, Record
 
 # What is remembered of one organisation at most; beyond it the older half is forgotten.
 MOST_RECORDS = 1_000
 MOST_MOVES = 50_000
+MOST_MARKS = 5_000
 _MOST_ORGANISATIONS = 100
 _MOST_MADE = 100
 
@@ -60,6 +61,8 @@ class Recent:
     moves: dict[UUID, dict[UUID, Move]] = field(default_factory=dict)
     # Accounts that got or lost a scope: what is theirs cannot be told from what moved.
     regrouped: dict[UUID, int] = field(default_factory=dict)
+    # When the changes were recorded, by their numbers.
+    marks: dict[int, int] = field(default_factory=dict)
     # What readers made of this, kept until the head moves again.
     made: dict[Any, Any] = field(default_factory=dict)
 
@@ -68,11 +71,20 @@ class Recent:
         return seq >= self.since and self.regrouped.get(account_id, -1) <= seq
 
     def changed(self, record_id: UUID | None, seq: int) -> bool:
-        """Whether the record may have changed after `seq`."""
+        """Whether the record may have changed after `seq`, or since a history that had come further."""
         if record_id is None:
             return False
         moved = self.records.get(record_id)
-        return seq < self.since or (moved is not None and moved.seq > seq)
+        return not self.since <= seq <= self.head.seq or (moved is not None and moved.seq > seq)
+
+    def has(self, mark: Mark | None) -> bool | None:
+        """Whether the log has the marked change; None where only the database can tell."""
+        if mark is None or mark == self.head.mark:
+            return True
+        if mark.seq >= self.head.seq:
+            return False
+        recorded = self.marks.get(mark.seq)
+        return None if recorded is None else recorded == mark.recorded
 
     def note(self, account_id: UUID, record_id: UUID, move: Move) -> None:
         """A record may move in several scopes of an account: the latest is its place, one open is enough."""
@@ -84,6 +96,9 @@ class Recent:
 
     def join(self, later: Recent) -> None:
         """Add what happened after this; no more than may be remembered."""
+        self.marks |= {self.head.seq: self.head.recorded} | later.marks
+        if len(self.marks) > MOST_MARKS:
+            self.marks = dict(sorted(self.marks.items())[MOST_MARKS // 2 :])
         self.head = later.head
         _append(self.records, later.records)
         self.regrouped |= later.regrouped
@@ -132,10 +147,15 @@ class Tail:
 
     async def now(self, organisation_id: UUID) -> Recent:
         """What happened lately, up to a head not older than this call."""
+        known = self._recent.get(organisation_id)
+        before = None if known is None else known.head
         head = await self.heads.now(organisation_id)
+        if before is not None and head.epoch == before.epoch and not _continues(before, head):
+            # The database came back without its newest seconds.
+            self._recent[organisation_id] = _anew(before, head)
         while True:
             recent = self._recent.get(organisation_id)
-            if recent is not None and recent.head.epoch == head.epoch and recent.head.seq >= head.seq:
+            if recent is not None and recent.head.epoch == head.epoch and _continues(head, recent.head):
                 if recent.head.seq == head.seq:
                     recent.head = head
                 return recent
@@ -163,12 +183,14 @@ class Tail:
     async def _advance(self, organisation_id: UUID) -> None:
         known = self._recent.get(organisation_id)
         async with self._database.reading(organisation_id) as session:
-            head = await _head(session, organisation_id)
-            if known is None or known.head.epoch != head.epoch or known.head.seq > head.seq:
-                known = Recent(head, max(head.floor, head.seq - MOST_RECORDS))
-                after = known.since
-            else:
-                after = known.head.seq
+            head = await read_head(session, organisation_id)
+            if known is not None and not (
+                known.head.epoch == head.epoch
+                and await is_there(session, organisation_id, known.head.mark, head)
+            ):
+                known = _anew(known.head, head)
+            known = known or Recent(head, max(head.floor, head.seq - MOST_RECORDS))
+            after = known.since if known.head is head else known.head.seq
             found = await _read(session, organisation_id, after, head)
         if found is None:
             known = Recent(head, head.seq)
@@ -180,11 +202,15 @@ class Tail:
             self._recent.popitem(last=False)
 
 
-async def _head(session: AsyncSession, organisation_id: UUID) -> HeadNow:
-    row = await session.execute(
-        select(Head.epoch, Head.seq, Head.floor).where(Head.organisation_id == organisation_id)
-    )
-    return HeadNow(*row.one())
+def _continues(one: HeadNow, later: HeadNow) -> bool:
+    """Whether the later head may be of the same history."""
+    return later.seq > one.seq or later.mark == one.mark
+
+
+def _anew(lost: HeadNow, head: HeadNow) -> Recent:
+    """A memory without what was lost. Whoever knows something as of a number that both histories gave asks
+    the database."""
+    return Recent(head, max(lost.seq, head.seq) + 1)
 
 
 async def _read(session: AsyncSession, organisation_id: UUID, after: int, head: HeadNow) -> Recent | None:
@@ -198,6 +224,11 @@ async def _read(session: AsyncSession, organisation_id: UUID, after: int, head: 
     columns = select(Record.id, Record.entity, Record.seq, Record.deleted, Record.document)
     for id, entity, seq, deleted, document in await session.execute(columns.where(in_range)):
         found.records[id] = Moved(seq, entity, id, None if deleted else document)
+    recorded = select(Change.seq, Change.recorded_at).where(
+        Change.organisation_id == organisation_id, Change.seq > after, Change.seq <= head.seq
+    )
+    for seq, recorded_at in await session.execute(recorded):
+        found.marks[seq] = Mark.of(seq, recorded_at).recorded
     # An edge moves only with its record, and every open edge of a record moves with it.
     moves = await session.execute(
         select(Member.account_id, Edge.record_id, Edge.seq, Edge.open)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, or_, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import instance_state
 
@@ -81,6 +81,8 @@ class Transaction(Finding):
         sees = (
             was_visible(model, self.actor, operation.base) if operation.fact else visible(model, self.actor)
         )
+        if operation.decider is not None:
+            sees = or_(sees, visible(model, operation.decider))
         row = await self._find(model, id, sees, field, to_change=to_change)
         if not operation.fact:
             self._authorised.add(id)

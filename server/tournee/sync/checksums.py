@@ -19,7 +19,8 @@ from sqlalchemy import Text, and_, cast, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.actor import Actor
-from tournee.kernel.log import Edge, Head, Member, Record
+from tournee.kernel.heads import is_there, read_head
+from tournee.kernel.log import Edge, Member, Record
 from tournee.kernel.withheld import without
 from tournee.sync.cursor import MAX_ID, MIN_ID, Cursor
 from tournee.sync.moved import held, moved_rows
@@ -86,12 +87,12 @@ class Copy:
 
     async def is_current(self, cursor: Cursor) -> bool:
         """3. Whether nothing moved for the actor after this cursor. Raises nothing: else it pulls first."""
-        own = Head.organisation_id == self.actor.organisation_id
-        row = await self.session.execute(select(Head.epoch, Head.seq, Head.floor).where(own))
-        epoch, seq, floor = row.one()
-        if cursor.snapshot or cursor.epoch != epoch or not floor <= cursor.seq <= seq:
+        head = await read_head(self.session, self.actor.organisation_id)
+        if cursor.snapshot or cursor.epoch != head.epoch or not head.floor <= cursor.seq <= head.seq:
             return False
-        if (cursor.seq, cursor.id) == (seq, MAX_ID):
+        if not await is_there(self.session, self.actor.organisation_id, cursor.mark, head):
+            return False
+        if (cursor.seq, cursor.id) == (head.seq, MAX_ID):
             return True
         return await write(self.session, moved_rows(self.actor, self.entities, cursor, 1), 1) is None
 

@@ -16,6 +16,7 @@ import orjson
 
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.heads import HeadNow, Mark
 
 # Sorts after every id: "all of this seq".
 MAX_ID = UUID(int=2**128 - 1)
@@ -35,7 +36,11 @@ class Phase(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """In the feed: past `(seq, id)`. In a snapshot, which is pinned at `seq`: past the row `id` of
-    `scope`, with `done` of `total` rows sent."""
+    `scope`, with `done` of `total` rows sent.
+
+    `mark` is the newest change that any page up to here may show: where the log has another one in its
+    place, the copy holds what never happened. Cursors that were given out before there were marks have none.
+    """
 
     epoch: UUID
     seq: int
@@ -44,6 +49,12 @@ class Cursor:
     scope: UUID = MIN_ID
     done: int = 0
     total: int = 0
+    mark: Mark | None = None
+
+    @staticmethod
+    def at(head: HeadNow) -> Cursor:
+        """Past all that the log holds."""
+        return Cursor(head.epoch, head.seq, mark=head.mark)
 
     @property
     def snapshot(self) -> bool:
@@ -77,6 +88,8 @@ class CursorCodec:
         parts: list[Any] = [*owner, cursor.epoch.hex, cursor.seq, cursor.id.hex, cursor.phase.value]
         if cursor.snapshot:
             parts += [cursor.scope.hex, cursor.done, cursor.total]
+        if cursor.mark is not None:
+            parts += cursor.mark
         body = orjson.dumps(parts)
         return base64.urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
 
@@ -101,7 +114,8 @@ class CursorCodec:
         signature, body = raw[:16], raw[16:]
         if not hmac.compare_digest(signature, self._sign(body)):
             raise ResyncNeeded
-        organisation, account, seen, epoch, seq, id, phase, *snapshot = orjson.loads(body)
-        scope, done, total = snapshot or (MIN_ID.hex, 0, 0)
-        place = Cursor(UUID(hex=epoch), seq, UUID(hex=id), Phase(phase), UUID(hex=scope), done, total)
+        organisation, account, seen, epoch, seq, id, phase, *more = orjson.loads(body)
+        scope, done, total = more[:3] if len(more) > len(Mark._fields) else (MIN_ID.hex, 0, 0)
+        mark = Mark(*more[-2:]) if len(more) in (2, 5) else None
+        place = Cursor(UUID(hex=epoch), seq, UUID(hex=id), Phase(phase), UUID(hex=scope), done, total, mark)
         return UUID(hex=organisation), UUID(hex=account), seen, place

@@ -155,6 +155,7 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
         id=pushed.id,
         device_id=batch.device.device_id,
         base=pushed.base,
+        base_unknown=pushed.base_unknown,
         overtaken_in=_overtaking(batch, pushed),
     )
     row = await ready.command.run(batch.tx, ready.do, operation)

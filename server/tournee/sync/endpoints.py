@@ -23,6 +23,7 @@ from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
 from tournee.kernel.lanes import Lanes
 from tournee.kernel.log import present_epoch
+from tournee.sync.bases import read_marks
 from tournee.sync.checking import Checking
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked
 from tournee.sync.door import read_uuid
@@ -86,7 +87,7 @@ class Sync:
                 epoch = await present_epoch(session, device.actor.organisation_id)
             if _epoch(body) not in (None, epoch):
                 return _push_answer([], Answer([], 0, None, [], epoch=epoch, resync=True))
-            outcomes = await surrender(self.kernel, device, operations, _schema(body))
+            outcomes = await surrender(self.kernel, device, operations, _schema(body), read_marks(body))
         bodies = [outcome.message_body({}) for outcome in outcomes]
         return _push_answer(bodies, Answer(outcomes, 0, None, bodies, epoch=epoch))
 
@@ -96,9 +97,10 @@ class Sync:
         device_id, operations, app = _envelope(body)
         schema = _schema(body)
         async with self.lanes.pushes.turn(actor.key):
-            epoch = _epoch(body)
             answer = await push(
-                self.kernel, self.commands, actor, device_id, operations, app, schema, epoch=epoch
+                *(self.kernel, self.commands, actor, device_id, operations, app, schema),
+                epoch=_epoch(body),
+                marks=read_marks(body),
             )
         self.pulls.acknowledged.note(actor, device_id, None, Report.read(body))
         # What others have waited for concerns others, so the answer need not wait for it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -30,9 +30,9 @@ class Incoming:
         """Whether there was something, and no number can be told of any of it."""
         return bool(self.slots) and not self.operations and not self.settled
 
-    def founded(self, head: int) -> Incoming:
-        """With no base that the server cannot have given."""
-        return replace(self, operations=[operation.founded(head) for operation in self.operations])
+    def founded(self, head: int, lost: Collection[int]) -> Incoming:
+        """With no base that the server cannot have given, or gave in a history that is lost."""
+        return replace(self, operations=[operation.founded(head, lost) for operation in self.operations])
 
 
 def read_slots(raw: Sequence[Any], schema: int) -> list[Outcome | PushedOperation]:

@@ -6,7 +6,7 @@ One malformed operation is that operation's problem: it gets an outcome, the oth
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -54,9 +54,12 @@ class PushedOperation:
         """Whether the base that was sent says nothing."""
         return self.base != self.raw.get("base")
 
-    def founded(self, head: int) -> PushedOperation:
-        """Without a base beyond the head: the server never gave it, or lost the history that it is of."""
-        return self.unfounded() if self.base is not None and self.base > head else self
+    def founded(self, head: int, lost: Collection[int] = ()) -> PushedOperation:
+        """Without a base that says nothing: beyond the head the server never gave it, or lost the history
+        that it is of."""
+        if self.base is None or (self.base <= head and self.base not in lost):
+            return self
+        return self.unfounded()
 
     def unfounded(self) -> PushedOperation:
         """As if the device had seen nothing: then no clash with what others did stays hidden."""

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import and_, case, exists, func, or_, select, union_all
 
 from tournee.kernel.actor import Actor
+from tournee.kernel.heads import HeadNow
 from tournee.kernel.log import Edge, Member, Record
 from tournee.kernel.tail import Recent
 from tournee.sync.cursor import MAX_ID, Cursor
@@ -113,7 +114,7 @@ def recent_page(
 ) -> Page | None:
     """The page after the cursor out of memory; None where what is remembered does not reach so far."""
     if cursor.seq == recent.head.seq and cursor.id == MAX_ID:
-        return Page("", cursor, more=False)
+        return Page("", marked(cursor, recent.head), more=False)
     known = cursor.seq if cursor.id == MAX_ID else cursor.seq - 1
     if not actor.sees_all:
         if not recent.knows(actor.id, known):
@@ -134,16 +135,22 @@ def _page(recent: Recent, moved: list[PulledChange], limit: int) -> Page:
     if not moved:
         return _nothing(recent)
     if len(moved) <= limit:
-        return Page(text_of(moved), Cursor(recent.head.epoch, recent.head.seq), more=False)
+        return Page(text_of(moved), Cursor.at(recent.head), more=False)
     last = moved[limit - 1]
-    return Page(text_of(moved[:limit]), Cursor(recent.head.epoch, last.seq, last.id), more=True)
+    after = Cursor(recent.head.epoch, last.seq, last.id, mark=recent.head.mark)
+    return Page(text_of(moved[:limit]), after, more=True)
+
+
+def marked(cursor: Cursor, head: HeadNow) -> Cursor:
+    """The cursor of somebody for whom nothing moved: as it came, but for one from before there were marks."""
+    return cursor if cursor.mark is not None else Cursor.at(head)
 
 
 def _nothing(recent: Recent) -> Page:
     """What most are told at each move of the head, made once for all of them."""
     page: Page | None = recent.made.get(_NOTHING)
     if page is None:
-        page = Page("", Cursor(recent.head.epoch, recent.head.seq), more=False)
+        page = Page("", Cursor.at(recent.head), more=False)
         recent.keep(_NOTHING, page)
     return page
 

@@ -78,9 +78,13 @@ class Page:
         told = "" if progress is None else f',"progress":{{"done":{progress.done},"total":{progress.total}}}'
         more = "true" if self.more else "false"
         checkpoint = self.checkpoint
+        mark = self.cursor.mark
+        stands = (
+            "null" if checkpoint is None else f'{checkpoint},"mark":"{mark}"' if mark else f"{checkpoint}"
+        )
         return (
             f'{{"changes":[{self.text}],"cursor":"{cursor}",'
-            f'"checkpoint":{"null" if checkpoint is None else checkpoint},'
+            f'"checkpoint":{stands},'
             f'"more":{more},"resync":false{told}}}'
         )
 

@@ -11,14 +11,14 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.bulk import among
 from tournee.kernel.database import Database, Entity
 from tournee.kernel.errors import ResyncNeeded
-from tournee.kernel.heads import HeadNow
+from tournee.kernel.heads import HeadNow, is_there, read_head
 from tournee.kernel.lanes import Lanes
-from tournee.kernel.log import Edge, Head, Member, Record
+from tournee.kernel.log import Edge, Member, Record
 from tournee.kernel.tail import Recent, Tail
 from tournee.kernel.withheld import shown, withheld
 from tournee.sync.cursor import MAX_ID, MIN_ID, Cursor, Phase
 from tournee.sync.messages import as_record
-from tournee.sync.moved import held, moved_rows, recent_page
+from tournee.sync.moved import held, marked, moved_rows, recent_page
 from tournee.sync.page import Page, write
 from tournee.sync.snapshot import Snapshot, Urgent
 
@@ -69,8 +69,9 @@ class Feed:
         limit = max(1, min(limit, GREATEST_LIMIT))
         if cursor is not None and not cursor.snapshot and self.tail is not None:
             recent = recent or await self.tail.now(actor.organisation_id)
-            _require_continuable(cursor, recent.head)
-            page = recent_page(recent, actor, self.readable(actor), cursor, limit)
+            known = recent.has(cursor.mark)
+            _require_continuable(cursor, recent.head, is_there=known is not False)
+            page = recent_page(recent, actor, self.readable(actor), cursor, limit) if known else None
             if page is not None:
                 return page
         first = cursor is None or cursor.snapshot
@@ -79,26 +80,25 @@ class Feed:
 
     async def _read(self, actor: Actor, cursor: Cursor | None, limit: int) -> Page:
         async with self.database.reading(actor.organisation_id) as session:
-            question = select(Head.epoch, Head.seq, Head.floor)
-            row = await session.execute(question.where(Head.organisation_id == actor.organisation_id))
-            head = HeadNow(*row.one())
+            head = await read_head(session, actor.organisation_id)
             if cursor is None:
                 cursor = Cursor(head.epoch, head.seq, MIN_ID, Phase.URGENT)
-            _require_continuable(cursor, head)
+            known = await is_there(session, actor.organisation_id, cursor.mark, head)
+            _require_continuable(cursor, head, is_there=known)
             entities = self.readable(actor)
             if cursor.snapshot:
-                return await Snapshot(session, actor, entities, self.urgent).page(cursor, head.seq, limit)
+                return await Snapshot(session, actor, entities, self.urgent).page(cursor, head, limit)
             if cursor.seq == head.seq and cursor.id == MAX_ID:
-                return Page("", cursor, more=False)
+                return Page("", marked(cursor, head), more=False)
             written = await write(session, moved_rows(actor, entities, cursor, limit + 1), limit)
             if written and written.more:
-                return Page(written.text, Cursor(head.epoch, *written.place()), more=True)
-            return Page(written.text if written else "", Cursor(head.epoch, head.seq), more=False)
+                return Page(written.text, Cursor(head.epoch, *written.place(), mark=head.mark), more=True)
+            return Page(written.text if written else "", Cursor.at(head), more=False)
 
 
-def _require_continuable(cursor: Cursor, head: HeadNow) -> None:
-    """1. Not one that is too old, of another epoch, or ahead of a restored backup."""
-    if cursor.epoch != head.epoch or not head.floor <= cursor.seq <= head.seq:
+def _require_continuable(cursor: Cursor, head: HeadNow, *, is_there: bool) -> None:
+    """1. Not one that is too old, of another epoch, or of a history of which the newest was lost."""
+    if cursor.epoch != head.epoch or not head.floor <= cursor.seq <= head.seq or not is_there:
         raise ResyncNeeded
 
 

@@ -6,10 +6,11 @@ with a savepoint around each unit, so that what is refused leaves nothing and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +21,11 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.behind import Behind
 from tournee.kernel.command import Kernel, is_transient
 from tournee.kernel.errors import SchemaTooNew
+from tournee.kernel.heads import Mark
 from tournee.kernel.log import head_seq, present_epoch
 from tournee.kernel.transaction import Transaction
 from tournee.sync import deciding
+from tournee.sync.bases import lost_bases
 from tournee.sync.batch import Batch, Carefulness, Commands
 from tournee.sync.deciding import StartOver
 from tournee.sync.devices import LockedDevice, check_device, lock_device, release_device
@@ -68,9 +71,11 @@ async def push(
     *,
     epoch: UUID | None = None,
     absent: bool = False,
+    marks: Mapping[int, Mark] = MappingProxyType({}),
 ) -> Answer:
     """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake.
 
+    `marks` are those of the bases that operations name.
     What waits since before `patience` goes on without what it waits for, or is refused. A device that
     says of which `epoch` its last answer was is told where that is over. `absent`: the device itself
     says nothing, only what it left here goes on.
@@ -89,7 +94,8 @@ async def push(
                     return Answer([], device.head, None, [], epoch=device.epoch, resync=True)
                 device.absent = absent
                 batch = Batch(commands, tx, device, careful, {*incoming.settled, *device.used}, patience)
-                return await _carry_out(batch, incoming.founded(device.head))
+                lost = await lost_bases(session, actor.organisation_id, marks)
+                return await _carry_out(batch, incoming.founded(device.head, lost))
         except StartOver:
             pass
         except DBAPIError as error:

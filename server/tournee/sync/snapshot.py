@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from tournee.kernel.actor import Actor
+from tournee.kernel.heads import HeadNow
 from tournee.kernel.log import Edge, Member, Record
 from tournee.sync.cursor import MIN_ID, Cursor, Phase
 from tournee.sync.page import Page, Progress, Rows, Written, write, write_placed
@@ -42,8 +43,12 @@ class Snapshot:
         self.entities = entities
         self.urgent = urgent
 
-    async def page(self, cursor: Cursor, head: int, limit: int) -> Page:
-        """The rows after the cursor, and the cursor to go on with; after the last one it is the feed's."""
+    async def page(self, cursor: Cursor, head: HeadNow, limit: int) -> Page:
+        """The rows after the cursor, and the cursor to go on with; after the last one it is the feed's.
+
+        Rows come as they stand now, not as they stood at the pinned seq.
+        """
+        cursor = replace(cursor, mark=head.mark)
         first = await self._first() if cursor.phase is Phase.URGENT else []
         if not cursor.total:
             all_rows = await self._count(None)
@@ -62,7 +67,7 @@ class Snapshot:
         if cursor.phase is Phase.URGENT:
             rest = replace(cursor, phase=Phase.SNAPSHOT, scope=MIN_ID, id=MIN_ID)
             return Page(text, rest, True, progress)
-        return Page(text, Cursor(cursor.epoch, cursor.seq), head > cursor.seq, progress)
+        return Page(text, Cursor(cursor.epoch, cursor.seq, mark=head.mark), head.seq > cursor.seq, progress)
 
     async def _first(self) -> Sequence[UUID]:
         if self.urgent is None or self.actor.sees_all:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -24,8 +25,10 @@ from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import now
 from tournee.kernel.errors import Invalid, OperationReused
+from tournee.kernel.heads import Mark
 from tournee.kernel.log import head_seq
 from tournee.kernel.transaction import Operation, Transaction
+from tournee.sync.bases import lost_bases
 from tournee.sync.incoming import read_slots, units
 from tournee.sync.messages import Outcome, PushedOperation, read_operation, rejected
 from tournee.sync.models import ParkedOperation, Receipt
@@ -39,7 +42,11 @@ _COMMAND = "surrenderWork"
 
 
 async def surrender(
-    kernel: Kernel, device: KnownDevice, raw: Sequence[Any], schema: int = OPERATION_SCHEMA
+    kernel: Kernel,
+    device: KnownDevice,
+    raw: Sequence[Any],
+    schema: int = OPERATION_SCHEMA,
+    marks: Mapping[int, Mark] = MappingProxyType({}),
 ) -> list[Outcome]:
     """4. Keep what a revoked device hands in; each outcome says only that it is known."""
     slots = read_slots(raw, schema)
@@ -52,7 +59,8 @@ async def surrender(
                 raise Invalid("This device has nothing to hand in.", "device")
             known = await _known(tx, fresh.values())
             head = await head_seq(tx.session, tx.organisation_id)
-            kept = [operation.founded(head) for operation in fresh.values() if operation.id not in known]
+            lost = await lost_bases(tx.session, tx.organisation_id, marks)
+            kept = [one.founded(head, lost) for one in fresh.values() if one.id not in known]
             await _quarantine(tx, row, kept)
             row.surrendered_at = now()
             contents = {id: operation.payload_hash for id, operation in fresh.items()} | known

@@ -42,7 +42,7 @@ async def accept_surrendered_work(tx: Transaction, actor: Actor, do: AcceptSurre
         raise Blocked(f"Decide first what was done before: number {before[0]} of this device.", "conflictId")
     (owner,) = await tx.all(select(Account).where(Account.id == device.account_id))
     async with tx.acting(actor_of(tx.organisation_id, owner.id, owner.role, device.id)):
-        decided = [(operation, await carry_out(tx, operation, device.id)) for operation in mine]
+        decided = [(operation, await carry_out(tx, operation, device.id, actor)) for operation in mine]
     await settle(tx, device, decided)
     _close(conflict, actor, Resolution.TAKE_MINE, do.note)
     return conflict
@@ -83,8 +83,11 @@ def _named(conflict: Conflict, queue: Sequence[PushedOperation]) -> list[PushedO
     return [operation for operation in queue if operation.id in ids]
 
 
-async def carry_out(tx: Transaction, pushed: PushedOperation, device_id: UUID) -> Outcome:
-    """As a push does it, with the base and the time of the device."""
+async def carry_out(
+    tx: Transaction, pushed: PushedOperation, device_id: UUID, decider: Actor | None = None
+) -> Outcome:
+    """Do it as a push does, with the base and the time of the device. It may name what its person sees, or
+    the decider."""
     command = COMMANDS_BY_NAME.get(pushed.command)
     if command is None:
         raise UnknownCommand(f"There is no command {pushed.command[:80]!r}.", "command")
@@ -96,6 +99,8 @@ async def carry_out(tx: Transaction, pushed: PushedOperation, device_id: UUID) -
         id=pushed.id,
         device_id=device_id,
         base=pushed.base,
+        base_unknown=pushed.base_unknown,
+        decider=decider,
         overtaken_in=overtaking(tx, device_id, pushed),
     )
     row = await command.run(tx, command.parse(pushed.input), operation)

@@ -148,8 +148,9 @@ class Wake:
                 if isinstance(head, BaseException):
                     continue
                 if head.seq < self._newest.get(organisation_id, 0):
-                    # The database was restored from a backup.
+                    # The database came back without its newest: whoever listens has seen what is lost.
                     self._newest[organisation_id] = head.seq
+                    self._ring(organisation_id)
                 self.heard(organisation_id, head.seq)
 
     async def _listen(self) -> None:

@@ -117,7 +117,8 @@ async def take_step(
     allowed = before in only_from and APPOINTMENT.can(before, step.to)
     changed = "status" in await tx.changed_since_base(appointment)
     if not (changed or allowed or joins):
-        changed = await was_lost(tx.session, tx.organisation_id, tx.current.base)
+        base = tx.current.base
+        changed = tx.current.base_unknown or await was_lost(tx.session, tx.organisation_id, base)
     ruling = _judge(before, step.to, allowed=allowed, assigned=assigned, joins=joins, changed=changed)
     step = Step(**{**vars(step), "technician_id": own})
     if ruling is Ruling.STEP or (ruling is Ruling.FACT and _follows_fact(before, step.to)):

@@ -1,0 +1,169 @@
+"""The database came back without its newest seconds and nobody said so: no new epoch, and the numbers of
+what is lost are given anew. Whoever has seen what is lost is told to begin anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from tests.backups import SavedRows, put_back, saved
+from tests.house import House
+from tests.sync.device import TestDevice
+from tournee.api.changes import decode, encode
+from tournee.kernel.database import new_id
+from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.tail import Tail
+from tournee.sync.checksums import Copy
+from tournee.sync.cursor import Cursor, CursorCodec
+from tournee.sync.pull import Feed
+
+
+@dataclass
+class Office:
+    """What is done in one history or the other: as many changes, of the same record."""
+
+    house: House
+    customer: object
+    before: SavedRows
+
+    async def write(self, word: str, times: int = 1) -> None:
+        for turn in range(times):
+            await self.house.run("updateCustomer", customerId=self.customer, phone=f"{word} {turn}")
+
+    async def lose(self) -> None:
+        await put_back(self.before, self.house)
+
+
+async def begun(house: House) -> Office:
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    return Office(house, customer.id, saved(house))
+
+
+async def resyncs(feed: Feed, device: TestDevice, cursor: Cursor | None) -> bool:
+    try:
+        await feed.pull(device.actor, cursor, 1)
+    except ResyncNeeded:
+        return True
+    return False
+
+
+# How many changes follow the loss of two: fewer, as many, more.
+LATER = [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("later", LATER)
+async def test_a_cursor_of_what_is_lost_asks_for_a_new_start(house: House, tail: Tail, later: int) -> None:
+    """Whether the server remembers the log's end from before, was started since, or has no such memory."""
+    office = await begun(house)
+    remembering, forgetful = TestDevice(house, "MANAGER", tail=tail), TestDevice(house, "MANAGER")
+    await remembering.pull()
+    kept = remembering.cursor
+    await office.write("lost", 2)
+    await remembering.pull()
+    await office.lose()
+    await office.write("after", later)
+    fresh = TestDevice(house, "MANAGER", tail=Tail(house.database, tail.heads))
+    await fresh.pull()
+    for feed in (fresh.feed, forgetful.feed, remembering.feed):
+        assert await resyncs(feed, remembering, remembering.cursor)
+        assert not await resyncs(feed, remembering, kept)
+    await remembering.pull()
+    assert remembering.rows == await remembering.fresh()
+
+
+async def test_a_cursor_before_what_is_lost_hears_what_came_instead(house: House, tail: Tail) -> None:
+    office = await begun(house)
+    device, other = (TestDevice(house, "MANAGER", tail=tail) for _ in range(2))
+    await device.pull()
+    await office.write("lost", 2)
+    await other.pull()
+    await office.lose()
+    await office.write("after", 3)
+    await device.pull()
+    assert device.rows == await device.fresh()
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_a_page_knows_of_all_that_stood_when_it_was_read(house: House, limit: int) -> None:
+    """A first pull, or one of what changed, may be in the midst of it: a row that changes meanwhile has no
+    place in its page any more, and after the loss it has."""
+    office = await begun(house)
+    for number in range(3):
+        await house.run("createCustomer", name=f"Demo Bakery {number}")
+    office.before = saved(house)
+    whole, part, old = (TestDevice(house, "MANAGER") for _ in range(3))
+    await old.pull(limit=2, pages=1)
+    await whole.pull(limit=2, pages=1)
+    assert old.cursor == whole.cursor
+    await office.write("lost")
+    await whole.pull(limit=limit, pages=1)
+    await part.pull(limit=limit, pages=1)
+    behind = replace(Cursor.at(await head(house)), seq=1, mark=None)
+    page = await part.feed.pull(part.actor, behind, limit)
+    assert page.more
+    await office.lose()
+    await office.write("after")
+    for cursor in (whole.cursor, part.cursor, page.cursor):
+        assert await resyncs(part.feed, part, cursor)
+    assert not await resyncs(old.feed, old, old.cursor)
+
+
+async def head(house: House):  # type: ignore[no-untyped-def]
+    from tournee.kernel.heads import read_head
+
+    async with house.reading() as session:
+        return await read_head(session, house.organisation_id)
+
+
+async def test_a_copy_of_what_is_lost_is_not_current(house: House) -> None:
+    office = await begun(house)
+    device = TestDevice(house, "MANAGER")
+    await office.write("lost")
+    await device.pull()
+    await office.lose()
+    await office.write("after")
+    assert device.cursor is not None
+    async with house.reading() as session:
+        copy = Copy(session, device.actor, device.feed.readable(device.actor))
+        assert not await copy.is_current(device.cursor)
+        assert await copy.is_current(Cursor.at(await head(house)))
+
+
+async def test_cursors_from_before_there_were_marks_are_accepted_and_get_one(
+    house: House, tail: Tail
+) -> None:
+    await begun(house)
+    device = TestDevice(house, "MANAGER", tail=tail)
+    await device.pull()
+    assert device.cursor is not None
+    assert device.cursor.mark is not None
+    codec = CursorCodec(b"k" * 32)
+    old = codec.decode(codec.encode(replace(device.cursor, mark=None), device.actor), device.actor)
+    assert old == replace(device.cursor, mark=None)
+    for feed in (device.feed, TestDevice(house, "MANAGER").feed):
+        assert (await feed.pull(device.actor, old)).cursor == device.cursor
+    snapshot = (await device.feed.pull(device.actor, None, 1)).cursor
+    for cursor in (snapshot, replace(snapshot, mark=None), device.cursor):
+        assert codec.decode(codec.encode(cursor, device.actor), device.actor) == cursor
+        await device.feed.pull(device.actor, cursor)
+
+
+async def test_a_subscriptions_cursor_keeps_its_mark(house: House) -> None:
+    await begun(house)
+    here = Cursor.at(await head(house))
+    assert decode(encode(here)) == here
+    old = replace(here, mark=None)
+    assert decode(encode(old)) == old
+
+
+async def test_who_was_let_in_in_a_history_that_is_lost_is_asked_for_again(house: House, tail: Tail) -> None:
+    """What somebody knows of a record as of a number says nothing where another change has that number."""
+    office = await begun(house)
+    await office.write("lost", 2)
+    known = (await tail.now(house.organisation_id)).head.seq
+    await office.lose()
+    await house.run("createSkill", name=str(new_id()))
+    assert (await tail.now(house.organisation_id)).changed(new_id(), known)
+    await office.write("after", 2)
+    assert (await tail.now(house.organisation_id)).changed(new_id(), known - 1)
