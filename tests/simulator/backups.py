@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # The last digit of those in which it happens.
 SEEDS = (8, 9)
+# Those in which a replica that lagged takes over, by what they leave of 20.
+FALLING_BACK = 11
 
 
 class Backup:
@@ -35,7 +37,8 @@ class Backups:
     def __init__(self, simulation: Simulation, seed: int) -> None:
         self.dice = random.Random(f"backups {seed}")
         self.simulation = simulation
-        self.happens = seed % 10 in SEEDS
+        self.falls_back = seed % 20 == FALLING_BACK
+        self.happens = seed % 10 in SEEDS or self.falls_back
         self.last: Backup | None = None
 
     async def step(self) -> None:
@@ -45,7 +48,7 @@ class Backups:
         if choice < 0.06 or self.last is None:
             self._take()
         elif choice < 0.09:
-            await self._restore(self.last)
+            await (self._fall_back if self.falls_back else self._restore)(self.last)
 
     def _take(self) -> None:
         for company in self.simulation.judge.companies:
@@ -69,3 +72,12 @@ class Backups:
             for device in company.devices():
                 device.resync()
         self.simulation.note(f"a backup is restored, {lost} deeds are lost")
+
+    async def _fall_back(self, backup: Backup) -> None:
+        """The servers run on over a database that is what it was: no new epoch, and numbers given anew."""
+        stage = self.simulation.stage
+        # What is recorded from now on is recorded later.
+        self.simulation.begin_restoring()
+        backup.rows.restore(stage.eye)
+        lost = self.simulation.judge.fell_back(backup.leaps)
+        self.simulation.note(f"a replica takes over, {lost} deeds are lost")

@@ -48,6 +48,8 @@ class Chronicle:
         self._dense = dense
         # Numbers that are left out after one, because a backup may lack them.
         self.leaps: Counter[int] = Counter()
+        # Marks of numbers that were lost and are given anew, with the last number before them.
+        self.lost_marks: dict[str, int] = {}
         self.seq = 0
         self.entries: list[Entry] = []
         self.rows: dict[str, dict[str, Document]] = defaultdict(dict)
@@ -106,8 +108,10 @@ class Chronicle:
         """Where the head is to stand."""
         return self.seq + self.leaps[self.seq]
 
-    def lost(self, seq: int) -> int | None:
+    def lost(self, seq: int, mark: str | None) -> int | None:
         """The last number before the history that was lost, where this is a number of that."""
+        if mark in self.lost_marks:
+            return self.lost_marks[mark]
         return next((last for last, leap in self.leaps.items() if last < seq < last + leap), None)
 
     def stood(self, id: str, at: int) -> Document:

@@ -25,6 +25,9 @@ class Given:
     role: str
     epoch: UUID
     seq: int
+    # Of whom, and where the log stood.
+    mark: str
+    top: int
 
 
 class Cursors:
@@ -32,6 +35,13 @@ class Cursors:
 
     def __init__(self) -> None:
         self._given: dict[str, Given] = {}
+        self._lost: set[str] = set()
+
+    def lose(self, company: Company, last: int) -> None:
+        """What was given when the log had come further holds no more."""
+        given = self._given.items()
+        self._lost |= {text for text, one in given if one.mark == company.mark and one.top > last}
+        self._lost |= company.chronicle.lost_marks.keys()
 
     def check(self, request: Request, page: Document, company: Company) -> None:
         """A page, or the answer that there is none for this cursor."""
@@ -39,6 +49,9 @@ class Cursors:
         epoch, floor = _head(company)
         known = self._given.get(request.query.get("cursor", ""))
         holds = known is None or ((known.role, known.epoch) == (role, epoch) and known.seq >= floor)
+        # Also what was accepted of a device whose copy may not have it yet.
+        lost = {request.query.get("cursor"), request.query.get("mark")} & self._lost
+        holds = holds and not (known is not None and lost)
         # Whoever listens all the time is told from memory what a cursor would be too old to ask for.
         listens = request.path == "/sync/stream" and not page["resync"]
         require(
@@ -51,7 +64,7 @@ class Cursors:
             return
         changes = page["changes"]
         seq = changes[-1]["seq"] if page["checkpoint"] is None else page["checkpoint"]
-        self._given[page["cursor"]] = Given(role, epoch, seq)
+        self._given[page["cursor"]] = Given(role, epoch, seq, company.mark, company.chronicle.top)
         require(
             len(changes) <= int(request.query["limit"]), "a page is no longer than asked for", len(changes)
         )

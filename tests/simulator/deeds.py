@@ -45,6 +45,8 @@ class Deeds:
         self.waited: set[str] = set()
         # Whether what still waits goes on without what it waits for.
         self.is_overdue = False
+        # Whether the newest was lost and the numbers went on as if nothing had happened.
+        self.fell_back = False
         self._made_by: dict[str, str] = {}
         # What the office decided about those that had no effect.
         self.settled: dict[str, str] = {}

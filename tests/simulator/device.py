@@ -48,6 +48,8 @@ class Deed:
     undone: bool = False
     # Whether it was handed in by its device when that was revoked.
     surrendered: bool = False
+    # That of its base, as the server gave it.
+    mark: str | None = None
     # What every device is told, by whoever asks first.
     outcome: Document | None = None
 
@@ -102,6 +104,10 @@ class Device(ABC):
     @abstractmethod
     def pending(self) -> list[Deed]:
         """What was done here and not decided yet, in the order it was done."""
+
+    def marks(self) -> list[str | None]:
+        """What it names to the server as seen and accepted."""
+        return []
 
     def kept(self) -> list[Deed]:
         """What it is able to hand in, or to hand in once more when its cursor holds no more."""

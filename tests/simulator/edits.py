@@ -96,7 +96,8 @@ def _overtaken(chronicle: Chronicle, deed: Deed, name: str, last: Entry | None) 
     """Whether somebody else wrote the field between what the device showed and now."""
     if deed.seen is None or last is None or last.device == deed.device:
         return False
-    if chronicle.lost(deed.base or 0) is not None and last.seq <= (deed.base or 0):
+    before = chronicle.lost(deed.base or 0, deed.mark)
+    if before is not None and last.seq <= before:
         return False  # What it showed came after that, and is lost.
     return bool(last.after[name] != deed.seen.get(name))
 
@@ -118,7 +119,9 @@ def _check_field(
     mine, held = deed.input[name], last.after[name] if last else None
     lost = _overtaken(chronicle, deed, name, last) and held != mine
     require(disputed or not lost, "nobody's change is overwritten in silence", f"{name}, {held}: {deed}")
-    unseen = last is not None and last.device != deed.device and last.seq > (deed.base or 0)
+    # A base that is lost counts as 0.
+    base = 0 if deed.mark in chronicle.lost_marks else deed.base or 0
+    unseen = last is not None and last.device != deed.device and last.seq > base
     require(unseen or not disputed, "one's own earlier change is no conflict", f"{name} of {deed}")
     # A row that came with a page of an unfinished pull is newer than the base says: so the server asks.
     stays = _POLICIES[deed.command][name] in _STAY and (lost or (unseen and disputed))

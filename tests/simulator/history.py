@@ -38,7 +38,7 @@ def forget_history(deeds: Deeds, receipts: set[str], parked: set[str]) -> int:
 def follows_lost_history(deeds: Deeds, deed: Deed) -> bool:
     """Whether it rests on what is lost: a record, a sight of it, what it was then, or an earlier deed."""
     chronicle = deeds.company.chronicle
-    if not +chronicle.leaps:
+    if not +chronicle.leaps and not deeds.fell_back:
         return False
     about = {deed.target or "", *named_records(deed)}
     if deed.undone and any(
@@ -46,7 +46,7 @@ def follows_lost_history(deeds: Deeds, deed: Deed) -> bool:
     ):
         # Handed in again after what came after it.
         return True
-    last = chronicle.lost(deed.base or 0)
+    last = chronicle.lost(deed.base or 0, deed.mark)
     if any(not chronicle.of_record[id] for id in about) or (last is not None and deed.hidden):
         return True
     if last is not None and deed.command in STEPS:

@@ -60,21 +60,41 @@ class Judge:
             deeds = self.deeds[company.mark]
             deeds.waited |= {id for id, deed in deeds.all.items() if deed.outcome is None}
 
+    def fell_back(self, leaps: dict[str, Counter[int]]) -> int:
+        """The database lost its newest, and goes on from there as if nothing had happened."""
+        lost = self._lose(leaps)
+        for company in self.companies:
+            deeds, last = self.deeds[company.mark], company.chronicle.top
+            deeds.fell_back = True
+            given = [deed.mark for deed in deeds.all.values()]
+            given += [mark for one in company.devices() for mark in one.marks()]
+            gone = {mark: last for mark in given if mark is not None and int(mark.split(".")[0]) > last}
+            company.chronicle.lost_marks = gone | company.chronicle.lost_marks
+            self._cursors.lose(company, last)
+        self.counts["fallen back"] += 1
+        return lost
+
     def lost_history(self, leaps: dict[str, Counter[int]]) -> int:
         """A backup takes the place of the database, in which the newest is missing. How many deeds are lost."""
+        lost = self._lose(leaps)
+        self.counts["backups without the newest"] += 1
+        self.restored()
+        return lost
+
+    def _lose(self, leaps: dict[str, Counter[int]]) -> int:
         lost = 0
         for company in self.companies:
             self._highest[company.mark] = company.chronicle.top
+            marks = company.chronicle.lost_marks
             company.chronicle = Chronicle(company.stage.eye, company.id)
             company.chronicle.leaps = Counter(leaps[company.mark])
+            company.chronicle.lost_marks = marks
             company.chronicle.read()
             for device in company.devices():
                 device.revoked = company.chronicle.rows["Device"][device.id]["status"] != "ENROLLED"
             deeds = self.deeds[company.mark]
             lost += forget_history(deeds, {*receipts_of(deeds)}, {*still_parked(deeds)})
-        self.counts["backups without the newest"] += 1
         self.counts["lost with them"] += lost
-        self.restored()
         return lost
 
     def did(self, company: Company, deeds: list[Deed]) -> None:

@@ -20,6 +20,7 @@ from tournee.conflicts import operations
 from tournee.kernel import (
     clocks,
     finding,
+    heads,
     horizon,
     merge,
     operation,
@@ -142,5 +143,6 @@ MUTANTS = (
     Mutant("a stream goes on where the log is now", stream, "events", "cursor = self.cursors.decode(text, actor) if text else None",
            "cursor = (await self.feed.pull(actor, None)).cursor if text else None", stream.Stream),
     Mutant("a stream outlives its device", door, "enter", "if self.authenticator is not None:", "if False:", door.Door),
+    Mutant("a cursor holds though what it showed is lost", heads, "is_there", "mark is None or", "True or", pull),
     Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or", transaction),
 )  # fmt: skip

@@ -24,6 +24,9 @@ class NativeDevice(Device):
         self._rows: dict[str, Document] = {}
         self._cursor: str | None = None
         self._base = 0
+        # Of the base, and of what was accepted last and is not in the copy yet.
+        self.mark: str | None = None
+        self.pushed_mark: str | None = None
         self._number = 0
         # Until the server knows at which number we begin, requests go one at a time.
         self._answered = False
@@ -42,6 +45,9 @@ class NativeDevice(Device):
     @property
     def wonders(self) -> bool:
         return self._wonders and self._epoch is not None
+
+    def marks(self) -> list[str | None]:
+        return [self.mark, self.pushed_mark]
 
     def rows(self) -> dict[str, Document]:
         return self._rows
@@ -67,7 +73,7 @@ class NativeDevice(Device):
         return Deed(
             self.new_id(), self._number, self.id, self.account, draft.command, draft.input, self._base,
             self.now(), unit, draft.target, self._rows.get(draft.target or ""), draft.binding, draft.parents,
-            self.schema,
+            self.schema, mark=self.mark,
         )  # fmt: skip
 
     async def push(self, network: Network) -> None:
@@ -75,12 +81,14 @@ class NativeDevice(Device):
         hasty = self._answered and not network.perfect and self._dice.random() < 0.4
         size = self._dice.choice([1, 2, 3]) if hasty else 500
         if self.wonders:
-            await self._hand_in(network, [], self.schema, [])
+            answer = await self._hand_in(network, [], self.schema, [])
+            if answer is not None and not answer.body.get("resync"):
+                self._hands_in_again(answer.body)
         batches = _batches(self._outbox, size)
         for batch in batches if self._answered else batches[:1]:
             operations = [deed.wire() for deed in batch]
             answer = await self._hand_in(network, operations, batch[0].schema, batch)
-            if answer is not None and answer.body.get("resync"):
+            if answer is None or answer.body.get("resync") or self._hands_in_again(answer.body):
                 return
             while answer is not None and (gap := self._gap(answer.body["nextNumber"])):
                 answer = await self._hand_in(network, gap, self.schema, [])
@@ -89,6 +97,7 @@ class NativeDevice(Device):
         self, network: Network, operations: list[Document], schema: int, batch: list[Deed]
     ) -> Answer | None:
         body = {"device": self.id, "app": "simulated/1", "schema": schema, "operations": operations}
+        body["marks"] = {str(deed.base): deed.mark for deed in batch if deed.mark is not None}
         if self._epoch is not None:
             body["epoch"] = self._epoch
         answer = await network.send(
@@ -98,6 +107,18 @@ class NativeDevice(Device):
             return None
         self._settle(answer)
         return answer
+
+    def _hands_in_again(self, body: Document) -> bool:
+        """Whether the server waits for something that it had accepted, or knows of nothing that it had."""
+        expected = body["nextNumber"]
+        known = [deed for deed in self._decided if deed not in self._outbox and body["epoch"] == self._epoch]
+        lost = [deed for deed in known if deed.number >= (expected or 0)]
+        if not any(expected in (None, deed.number) for deed in lost):
+            return False
+        self._outbox = sorted([*lost, *self._outbox], key=lambda deed: deed.number)
+        self._decided = [deed for deed in self._decided if deed not in lost]
+        self._forget()
+        return True
 
     def _gap(self, expected: int | None) -> list[Document]:
         """The numbers the server waits for, under which there is nothing here, though there is beyond them."""
@@ -110,6 +131,7 @@ class NativeDevice(Device):
             self._decided, self._answered = [], False
         else:
             self._answered = True
+            self.pushed_mark = answer.body["mark"] if answer.body["outcomes"] else self.pushed_mark
         if self.keeps:
             self._epoch, self._wonders = answer.body["epoch"], False
         said = {outcome["id"]: outcome for outcome in answer.body["outcomes"]}
@@ -141,6 +163,8 @@ class NativeDevice(Device):
         query = {"limit": str(self._dice.choice([1, 2, 3, 5, 9, 30, 500, 500]))}
         if self._cursor is not None:
             query["cursor"] = self._cursor
+            if self.pushed_mark is not None:
+                query["mark"] = self.pushed_mark
         elif self._rows:
             # Rows without a cursor: the app died in between. From nothing means from nothing.
             self._forget()
@@ -162,16 +186,17 @@ class NativeDevice(Device):
             return
         self._cursor = page["cursor"]
         if page["checkpoint"] is not None:
-            self._base = page["checkpoint"]
+            self._base, self.mark = page["checkpoint"], page["mark"]
         self.complete = not page["more"]
         if self.complete:
-            self._recent, self.whole = [], True
+            self._recent, self.whole, self.pushed_mark = [], True, None
 
     def crash(self) -> None:
         """Everything is in the store; what was asked for and not answered is forgotten."""
 
     def _forget(self) -> None:
         self._rows, self._cursor, self._base, self.whole = {}, None, 0, False
+        self.mark = self.pushed_mark = None
 
     def _repeat(self) -> None:
         if self.repeats:

@@ -45,6 +45,7 @@ CAUGHT_BY = {
     "a stream outlives its device": 26,
     "what is retried leaves no receipt": 16,
     "what is dismissed is not given up": 16,
+    "a cursor holds though what it showed is lost": 51,
 }
 SHOWN = [mutant for mutant in MUTANTS if mutant.what in CAUGHT_BY]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -292,3 +292,48 @@ async def test_an_answer_that_comes_late_leaves_the_later_one_whole(house: House
     assert (remark.text, remark.not_applicable, remark.reason) == ("final", False, None)
     assert wire(remark.answered_at) == LATER
     assert sorted(photo.files) == sorted(photos)
+
+
+def falling() -> UUID:
+    """An id of version 7 that sorts before every one of today."""
+    return UUID(int=uuid4().int % 2**76 | 0x7 << 76 | 0b10 << 62)
+
+
+@pytest.mark.parametrize("new_id_of", [uuid4, falling], ids=["of version 4", "that fall"])
+async def test_a_phone_that_was_restored_loses_no_edit_whatever_its_ids(
+    reception: Reception, new_id_of: Callable[[], UUID]
+) -> None:
+    """It gives the numbers anew that it had given since its backup."""
+    device, number = reception.device, reception.device.number
+    for turn in range(12):
+        (outcome,) = await device.push(reception.edit(phone=f"before {turn}") | {"id": str(uuid4())})
+        assert outcome.status == "applied"
+    device.number = number
+    for turn in range(12):
+        edit = reception.edit(phone=f"restored {turn}") | {"id": str(new_id_of())}
+        (outcome,) = await device.push(edit)
+        assert (outcome.status, outcome.conflict) == ("applied", None)
+        assert (await reception.now())[0] == f"restored {turn}"
+
+
+async def test_ids_of_version_4_have_no_order(reception: Reception) -> None:
+    """What waited for its parent comes late by its number, whichever of the ids is greater."""
+    for turn in range(4):
+        site, low, high = new_id(), UUID(int=0x4 << 76 | 0b10 << 62 | turn), uuid4()
+        first, second = (high, low) if turn % 2 else (low, high)
+        late = reception.edit(siteId=site, phone=f"first {turn}") | {"id": str(first)}
+        await reception.device.push(late, reception.edit(phone=f"second {turn}") | {"id": str(second)})
+        made = {"id": site, "customerId": reception.customer, "name": "Demo House"}
+        await reception.device.push(reception.device.operation("createSite", **made))
+        assert await reception.now() == (f"second {turn}", None, site)
+
+
+async def test_what_waited_since_before_a_phone_was_restored_is_late(reception: Reception) -> None:
+    """Its number was used again after it was handed in, which proves nothing about it."""
+    device, number = reception.device, reception.device.number
+    await device.push(reception.edit(siteId=reception.site, phone="waits"), reception.edit(phone="second"))
+    device.number = number
+    restored = [reception.edit(phone="third") | {"id": str(uuid4())} for _ in range(2)]
+    await device.push(*restored)
+    await device.push(reception.made())
+    assert await reception.now() == ("third", None, reception.site)

@@ -77,6 +77,31 @@ async def test_what_waits_for_a_record_holds_up_nothing_else(house: House, devic
     assert [outcome.status for outcome in outcomes] == ["parked", "applied"]
 
 
+@pytest.mark.parametrize("made", [new_id, uuid4], ids=["version 7", "version 4"])
+async def test_a_child_before_its_parent_in_one_push_is_answered_with_what_became_of_it(
+    house: House, device: TestDevice, made: Callable[[], UUID]
+) -> None:
+    customer, site = made(), made()
+    family = [
+        device.operation("createContact", customerId=customer, siteId=site, name="Demo Reception"),
+        device.operation("createSite", id=site, customerId=customer, name="Demo House"),
+        device.operation("createCustomer", id=customer, name="Demo Hotel"),
+    ]
+    outcomes = await device.push(*family)
+    assert [(outcome.status, outcome.code) for outcome in outcomes] == [("applied", None)] * 3
+    assert await rows(house, ParkedOperation) == []
+    assert [one.status for one in await device.push(*family)] == ["duplicate"] * 3
+
+
+async def test_a_child_whose_parent_of_the_same_push_is_refused_waits_for_what_is_decided(
+    house: House, device: TestDevice
+) -> None:
+    customer = uuid4()
+    refused = device.operation("createCustomer", id=customer, name="")
+    outcomes = await device.push(child(device, customer), refused)
+    assert [outcome.status for outcome in outcomes] == ["parked", "rejected"]
+
+
 async def test_grandchildren_follow_in_one_go(house: House, device: TestDevice) -> None:
     customer, site = new_id(), new_id()
     await device.push(device.operation("createContact", customerId=customer, siteId=site, name="Demo"))

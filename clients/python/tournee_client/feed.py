@@ -57,6 +57,8 @@ class Feed:
             if cursor is None:
                 self._store.wonder()
             query = self._report.query() | ({} if cursor is None else {"cursor": cursor})
+            if self._store.pushed_mark is not None:
+                query["mark"] = self._store.pushed_mark
             page = Page.parse(await self._link.call("GET", "/sync/pull", patient, params=query))
             if page.resync and cursor is not None:
                 self._store.renew()

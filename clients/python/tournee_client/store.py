@@ -72,6 +72,11 @@ class Store:
         return self.database.get("fresh_cursor") if self.renewing else self.cursor
 
     @property
+    def pushed_mark(self) -> str | None:
+        """The mark of the last push's answer, until the copy holds what it brought."""
+        return self.database.get("pushed_mark")
+
+    @property
     def doubtful(self) -> bool:
         """Whether only a new copy tells what stands: rows came with outcomes alone, or history is lost."""
         if self.database.get("doubtful") is not None:
@@ -85,7 +90,7 @@ class Store:
         """Begin a new copy from nothing; the present one stays in use."""
         with self.database.transaction():
             self.database.execute("DELETE FROM fresh")
-            forget = dict.fromkeys(("fresh_cursor", "fresh_seen", "fresh_mark", "doubtful"))
+            forget = dict.fromkeys(("fresh_cursor", "fresh_seen", "fresh_mark", "doubtful", "pushed_mark"))
             self._put({"renewing": "1", **forget})
 
     def apply(self, page: Page, settled: Iterable[str] = ()) -> list[Change]:
@@ -105,6 +110,7 @@ class Store:
             self._put({"cursor": page.cursor})
             self._see(page, "seen", "seen_mark")
             if not page.more:
+                self.database.put("pushed_mark", None)
                 self.outbox.pulled(self.database.number("seen"), settled)
         return list(page.changes)
 
@@ -193,6 +199,8 @@ class Store:
         """Take in the answer to a push; return how many operations of the batch it answered."""
         with self.database.transaction():
             answered = self.outbox.settle(batch, answer)
+            # A copy that lacks what was accepted is one of another history.
+            self.database.put("pushed_mark", answer.mark)
             first_sent = {operation.id for operation in batch if operation.tries == 0}
             for outcome in answer.outcomes:
                 # The record of a repeated operation may be older than what was pulled since, and would stay.

@@ -143,6 +143,7 @@ class Answer:
     next_number: int
     epoch: str | None = None
     resync: bool = False
+    mark: str | None = None
 
     @classmethod
     def parse(cls, body: Any) -> Answer:
@@ -150,7 +151,8 @@ class Answer:
         try:
             outcomes = tuple(Outcome.parse(outcome) for outcome in body["outcomes"])
             checkpoint, number = int(body.get("checkpoint") or 0), int(body.get("nextNumber") or 0)
-            return cls(outcomes, checkpoint, number, body.get("epoch"), bool(body.get("resync")))
+            epoch, resync = body.get("epoch"), bool(body.get("resync"))
+            return cls(outcomes, checkpoint, number, epoch, resync, body.get("mark"))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"unreadable answer to a push: {error!r}") from error
 

@@ -57,6 +57,16 @@ class Notes:
         """Whether the running command has changed nothing so far."""
         return not self.flushed and not any(instance_state(row).modified for row in self.handed)
 
+    def is_as_before(self) -> bool:
+        """Whether the running command, which its rules refused, leaves each row as earlier ones noted it."""
+        touched = self.flushed | {row for row in self.handed if instance_state(row).modified}
+        return not any(self._differs(row) for row in touched)
+
+    def _differs(self, row: Entity) -> bool:
+        """Whether the row is not as it was last noted: commands before this one may have changed it."""
+        seen = self._seen.get(row)
+        return seen is None or bool(self._changes(row, seen))
+
     def take(self, operation: Operation, actor_id: UUID) -> None:
         """Compare each row that the command touched with what was last noted of it."""
         touched = {row for row in self.handed if instance_state(row).modified}

@@ -15,6 +15,7 @@ from tournee.kernel.bulk import insert_many, update_many
 from tournee.kernel.clocks import Clock
 from tournee.kernel.database import Database, Entity, now
 from tournee.kernel.fields import document
+from tournee.kernel.heads import Mark
 from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
 from tournee.kernel.notes import scopes_of
 
@@ -57,9 +58,9 @@ class _Written:
         }
 
 
-async def publish(tx: Transaction, behind: Behind) -> int:
+async def publish(tx: Transaction, behind: Behind) -> Mark:
     """Number the transaction's changes and write them, with what it has to write before it commits;
-    returns the head's new seq.
+    returns the head's new mark.
 
     The head row is taken last, by a statement of its own: after it only log, record, edge and
     member rows are written, so that seq order is commit order and no writer can deadlock here.
@@ -82,14 +83,15 @@ async def publish(tx: Transaction, behind: Behind) -> int:
     if tx.before_commit is not None:
         await tx.before_commit(tx.entries, behind)
     changes = [entry.values() for entry in tx.entries]
-    same = {"organisation_id": tx.organisation_id, "recorded_at": now()}
+    recorded_at = now()
+    same = {"organisation_id": tx.organisation_id, "recorded_at": recorded_at}
     await behind.send(insert_many(tx.session, _CHANGE, changes, same))
     for start in range(0, len(rows), _PORTION):
         await _write_records(tx, rows[start : start + _PORTION], behind)
     await behind.send(_write_members(tx, last))
     if not tx.database.is_sqlite:
         await behind.send(_notify(tx.session, CHANGES, f"{tx.organisation_id}:{last}"))
-    return last
+    return Mark.of(last, recorded_at)
 
 
 # Made once: what is made of expressions each time takes as long as the database takes for it.

@@ -202,6 +202,13 @@ class Tail:
             self._recent.popitem(last=False)
 
 
+async def _marks(session: AsyncSession, organisation_id: UUID, after: int, head: HeadNow) -> dict[int, int]:
+    recorded = select(Change.seq, Change.recorded_at).where(
+        Change.organisation_id == organisation_id, Change.seq > after, Change.seq <= head.seq
+    )
+    return {seq: Mark.of(seq, at).recorded for seq, at in await session.execute(recorded)}
+
+
 def _continues(one: HeadNow, later: HeadNow) -> bool:
     """Whether the later head may be of the same history."""
     return later.seq > one.seq or later.mark == one.mark
@@ -224,11 +231,7 @@ async def _read(session: AsyncSession, organisation_id: UUID, after: int, head: 
     columns = select(Record.id, Record.entity, Record.seq, Record.deleted, Record.document)
     for id, entity, seq, deleted, document in await session.execute(columns.where(in_range)):
         found.records[id] = Moved(seq, entity, id, None if deleted else document)
-    recorded = select(Change.seq, Change.recorded_at).where(
-        Change.organisation_id == organisation_id, Change.seq > after, Change.seq <= head.seq
-    )
-    for seq, recorded_at in await session.execute(recorded):
-        found.marks[seq] = Mark.of(seq, recorded_at).recorded
+    found.marks = await _marks(session, organisation_id, after, head)
     # An edge moves only with its record, and every open edge of a record moves with it.
     moves = await session.execute(
         select(Member.account_id, Edge.record_id, Edge.seq, Edge.open)

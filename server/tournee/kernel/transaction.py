@@ -22,6 +22,7 @@ from tournee.kernel.database import Database, Entity, new_id, now
 from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.fields import apply_defaults, present
 from tournee.kernel.finding import Finding
+from tournee.kernel.heads import Mark
 from tournee.kernel.log import Entry
 from tournee.kernel.numbering import give_numbers, to_be_numbered
 from tournee.kernel.operation import Operation
@@ -258,8 +259,8 @@ class Transaction(Finding):
         if not self.database.is_sqlite:
             await self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
 
-    async def commit(self) -> int | None:
-        """Write the log and commit; returns the seq of the last change, None if nothing changed."""
+    async def commit(self) -> Mark | None:
+        """Write the log and commit; returns the mark of the last change, None if nothing changed."""
         async with Behind() as behind:
             await self._flush_behind(behind)
             self.notes.require_complete()
@@ -285,7 +286,7 @@ class Transaction(Finding):
             await notify_of_admissions(self.database, self.session, self.organisation_id)
         await self.session.commit()
         if last is not None or admits:
-            self.database.announce(self.organisation_id, last or 0, admits)
+            self.database.announce(self.organisation_id, 0 if last is None else last.seq, admits)
         return last
 
     # -- savepoints ------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ class Batch:
     parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
     # Under an id of this push, what another device waits with.
     elsewhere: dict[UUID, ParkedOperation] = field(default_factory=dict)
+    # The records that operations of this push are to make.
+    makes: set[UUID] = field(default_factory=set)
     ready: dict[UUID, Ready | Refused] = field(default_factory=dict)
     decided: list[tuple[PushedOperation, Outcome]] = field(default_factory=list)
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
@@ -97,6 +99,7 @@ class Batch:
             self.receipts = {receipt.operation_id: receipt for receipt in await found}
         if self.receipts:
             named = self._named([one for one in operations if one.id not in self.receipts])
+        self.makes = named[0]
         await self._look_ahead(*named)
 
     async def _look_ahead(self, made: set[UUID], named: Mapping[type[Entity], set[UUID]]) -> None:

@@ -8,7 +8,14 @@ import structlog
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tournee.kernel.command import is_transient
-from tournee.kernel.errors import Conflict, OperationReused, ParentRefused, Refused, UnitRefused
+from tournee.kernel.errors import (
+    Conflict,
+    OperationReused,
+    ParentRefused,
+    Refused,
+    TransitionNotAllowed,
+    UnitRefused,
+)
 from tournee.kernel.transaction import Operation
 from tournee.sync.batch import Batch
 from tournee.sync.following import stopped_before
@@ -17,6 +24,7 @@ from tournee.sync.messages import Outcome, PushedOperation, rejected
 from tournee.sync.models import FOLLOWS
 from tournee.sync.overtaking import Overtaking, overtaking
 from tournee.sync.parking import keep_waiting, missing_parent, operations, still_waiting
+from tournee.sync.repeating import meaning_of, repeated
 
 
 class StartOver(Exception):
@@ -158,7 +166,13 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
         base_unknown=pushed.base_unknown,
         overtaken_in=_overtaking(batch, pushed),
     )
-    row = await ready.command.run(batch.tx, ready.do, operation)
+    try:
+        row = await ready.command.run(batch.tx, ready.do, operation)
+    except TransitionNotAllowed:
+        again = await repeated(batch, ready, pushed)
+        if again is None:
+            raise
+        return again
     return Outcome(
         id=pushed.id,
         status=operation.status,
@@ -167,6 +181,7 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
         entity=type(row).__name__,
         record_id=row.id,
         unmoved=operation.unmoved,
+        meaning=meaning_of(ready.command, ready.do),
     )
 
 
@@ -174,7 +189,9 @@ def _overtaking(batch: Batch, pushed: PushedOperation) -> Overtaking | None:
     """What asks for that which its device did after it, where it comes late."""
     if pushed.number >= batch.device.last_number:
         return None
-    return overtaking(batch.tx, batch.device.device_id, pushed, batch.decided)
+    parked = batch.parked.get(pushed.id)
+    came_at = parked.received_at if parked is not None else None
+    return overtaking(batch.tx, batch.device.device_id, pushed, batch.decided, came_at)
 
 
 def _refused(

@@ -123,7 +123,13 @@ class Sync:
 
 
 def _push_answer(bodies: Sequence[str], answer: Answer, background: BackgroundTask | None = None) -> Response:
-    said = {"checkpoint": answer.checkpoint, "nextNumber": answer.next_number, "epoch": answer.epoch}
+    said: dict[str, Any] = {
+        "checkpoint": answer.checkpoint,
+        "nextNumber": answer.next_number,
+        "epoch": answer.epoch,
+    }
+    if answer.mark is not None:
+        said["mark"] = str(answer.mark)
     if answer.resync:
         said["resync"] = True
     body = f'{{"outcomes":[{",".join(bodies)}],{orjson.dumps(said).decode()[1:]}'

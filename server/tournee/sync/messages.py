@@ -145,9 +145,12 @@ class Outcome:
     record_id: UUID | None = None
     # For the receipt alone: by record, the fields that were named and left as they stood.
     unmoved: dict[str, list[str]] = field(default_factory=dict)
+    # As well: what a fact says, to tell that it is said again.
+    meaning: str | None = None
 
     def stored(self) -> str:
-        kept = {name: value for name, value in vars(self).items() if value and name != "unmoved"}
+        apart = ("unmoved", "meaning")
+        kept = {name: value for name, value in vars(self).items() if value and name not in apart}
         return orjson.dumps(kept).decode()
 
     @staticmethod

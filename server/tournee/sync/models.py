@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, Uuid, false, text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, Uuid, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.kernel.database import Base, UTCDateTime, now
-from tournee.kernel.log import only_where
 
 
 class DeviceState(Base):
@@ -54,15 +53,11 @@ class Receipt(Base):
     outcome: Mapped[str] = mapped_column(Text)
     # By record, the fields it named that it left as they stood, as JSON: the log does not tell of them.
     unmoved: Mapped[str | None] = mapped_column(Text)
+    # Of a fact, the hash of what it says, whenever it was said.
+    meaning: Mapped[str | None] = mapped_column(String(64))
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
-    __table_args__ = (
-        Index(
-            "ix_receipt_unmoved",
-            *("organisation_id", "device_id", "number"),
-            **only_where(text("unmoved IS NOT NULL")),
-        ),
-    )
+    __table_args__ = (Index("ix_receipt_device", "organisation_id", "device_id", "number"),)
 
 
 class GivenUpRecord(Base):

@@ -1,13 +1,15 @@
 """What is done late, after it waited or was decided by somebody, takes back nothing that its device did
 after it.
 
-What was later the device's numbers say, and not its clock; where its operation ids, which rise as well,
-say otherwise (a device that was itself restored from a backup gives its numbers anew), nothing was.
+What was later the device's numbers say, and not its clock. A device that was itself restored from a
+backup gives its numbers anew: where it had used the number before, under another id, nothing is late. Ids
+of version 7, which rise, tell as well; others have no order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +24,8 @@ from tournee.kernel.transaction import Transaction
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import Receipt
 
+_IN_ORDER = 7
+
 Overtaking = Callable[[Entity], Awaitable[set[str]]]
 
 
@@ -30,11 +34,15 @@ def overtaking(
     device_id: UUID,
     operation: PushedOperation,
     unwritten: Sequence[tuple[PushedOperation, Outcome]] = (),
+    came_at: datetime | None = None,
 ) -> Overtaking:
     """Asks of which fields of a record, by wire name, later operations of the device have spoken: those they
-    changed, and those they named and left as they stood. `unwritten` have no receipt yet."""
+    changed, and those they named and left as they stood. `unwritten` have no receipt yet. `came_at` is when
+    the operation was handed in, unless it was just now."""
 
     async def overtaken_in(row: Entity) -> set[str]:
+        if await _number_was_used(tx, device_id, operation, came_at):
+            return set()
         here = {one.id: told for one, told in unwritten if _is_later(one.id, one.number, operation)}
         entries = [one for one in tx.entries if one.row is row and one.operation_id in here]
         found = {name for entry in entries for name in _changed(row, entry.before, entry.after)}
@@ -54,8 +62,24 @@ def overtaking(
     return overtaken_in
 
 
+async def _number_was_used(
+    tx: Transaction, device_id: UUID, operation: PushedOperation, came_at: datetime | None
+) -> bool:
+    """Whether the device had used the number for something else before it handed this in."""
+    used = select(Receipt.operation_id, Receipt.received_at).where(
+        Receipt.organisation_id == tx.organisation_id,
+        Receipt.device_id == device_id,
+        Receipt.number == operation.number,
+    )
+    with tx.session.no_autoflush:
+        received: dict[UUID, datetime] = dict((await tx.session.execute(used)).all())
+    came_at = received.pop(operation.id, came_at)
+    return any(came_at is None or at < came_at for at in received.values())
+
+
 def _is_later(id: UUID, number: int, operation: PushedOperation) -> bool:
-    return number > operation.number and id > operation.id
+    rise = id.version == operation.id.version == _IN_ORDER
+    return number > operation.number and (id > operation.id or not rise)
 
 
 async def _later(tx: Transaction, operation: PushedOperation, ids: Iterable[UUID]) -> set[UUID]:

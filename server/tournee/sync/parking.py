@@ -102,14 +102,15 @@ def still_waiting(operation: PushedOperation, reason: str, batch: Batch) -> Outc
 async def missing_parent(batch: Batch, operation: PushedOperation, refusal: BaseException) -> UUID | None:
     """The record that the operation was refused for, if a device may still be about to hand it in.
 
-    Only the form of the id and what this device had in its sight count: a record that is there and
-    hidden is answered like one that is nowhere.
+    Only the form of the id, what this push makes and what this device had in its sight count: a record
+    that is there and hidden is answered like one that is nowhere.
     """
     ready, actor = batch.read(operation), batch.tx.actor
     if not isinstance(refusal, NotFound) or not isinstance(ready, Ready):
         return None
     for name, model, id in references(ready.command, ready.do):
-        if camel(name) == refusal.field and id.version == _MADE_BY_DEVICES and actor.may(model.reads):
+        may_come = id.version == _MADE_BY_DEVICES or id in batch.makes
+        if camel(name) == refusal.field and may_come and actor.may(model.reads):
             with batch.tx.session.no_autoflush:
                 return None if await batch.tx.session.scalar(ever_visible(actor, id)) else id
     return None

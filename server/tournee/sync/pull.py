@@ -11,7 +11,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.bulk import among
 from tournee.kernel.database import Database, Entity
 from tournee.kernel.errors import ResyncNeeded
-from tournee.kernel.heads import HeadNow, is_there, read_head
+from tournee.kernel.heads import HeadNow, Mark, is_there, read_head
 from tournee.kernel.lanes import Lanes
 from tournee.kernel.log import Edge, Member, Record
 from tournee.kernel.tail import Recent, Tail
@@ -50,6 +50,15 @@ class Feed:
             known = [entity.__name__ for entity in self.entities if actor.may(entity.reads)]
             self._readable[actor.scopes] = known
         return known
+
+    async def require(self, actor: Actor, mark: Mark | None, recent: Recent) -> None:
+        """Raise ResyncNeeded where the log lacks a change that somebody was told of."""
+        known = recent.has(mark)
+        if known is None:
+            async with self.database.reading(actor.organisation_id) as session:
+                known = await is_there(session, actor.organisation_id, mark, recent.head)
+        if not known:
+            raise ResyncNeeded
 
     async def pull(
         self, actor: Actor, cursor: Cursor | None, limit: int = DEFAULT_LIMIT, recent: Recent | None = None

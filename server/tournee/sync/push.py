@@ -21,7 +21,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.behind import Behind
 from tournee.kernel.command import Kernel, is_transient
 from tournee.kernel.errors import SchemaTooNew
-from tournee.kernel.heads import Mark
+from tournee.kernel.heads import Mark, read_head
 from tournee.kernel.log import head_seq, present_epoch
 from tournee.kernel.transaction import Transaction
 from tournee.sync import deciding
@@ -56,6 +56,7 @@ class Answer:
     waits_for: frozenset[UUID] = frozenset()
     began_at: int = 0
     epoch: UUID | None = None
+    mark: Mark | None = None
     resync: bool = False
 
 
@@ -195,6 +196,6 @@ async def _commit(batch: Batch, incoming: Incoming) -> Answer:
     (answer,) = answers
     if last is None:
         async with tx.database.reading(tx.organisation_id) as session:
-            last = await head_seq(session, tx.organisation_id)
-    answer.checkpoint = last
+            last = (await read_head(session, tx.organisation_id)).mark
+    answer.checkpoint, answer.mark = last.seq, last
     return answer

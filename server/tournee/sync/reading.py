@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.heads import Mark
 from tournee.sync.acknowledged import Acknowledged
 from tournee.sync.cursor import Cursor, CursorCodec
 from tournee.sync.door import Door, Query, Read, device_of, limit_of, send_json
@@ -50,6 +51,8 @@ class Pull:
         try:
             # Of two places the earlier: who goes on without two steps hears all after it again.
             cursor = self.cursors.decode(earlier(text), actor) if text else None
+            if cursor is not None:
+                await self.feed.require(actor, Mark.read(query.get("mark")), recent)
             if query.get("removals") == MODE:
                 empty = report.queue_length == 0
                 page, given = await self.removals.pull(actor, device_id, text, limit, empty=empty)

@@ -42,6 +42,7 @@ async def write_receipts(
                 "seq": outcome.seq,
                 "outcome": outcome.stored(),
                 "unmoved": dump(outcome.unmoved) if outcome.unmoved else None,
+                "meaning": outcome.meaning,
             }
         )
     same = {

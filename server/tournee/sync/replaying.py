@@ -14,7 +14,7 @@ from tournee.sync.given_up import given_up_among
 from tournee.sync.incoming import units
 from tournee.sync.messages import PushedOperation
 from tournee.sync.models import ParkedOperation
-from tournee.sync.parking import operations
+from tournee.sync.parking import operations, waiting_now
 
 
 async def replay(batch: Batch) -> None:
@@ -26,7 +26,10 @@ async def replay(batch: Batch) -> None:
     for unit in released(batch):
         await _again(batch, unit)
     await after_gaps(batch)
-    await _children(batch, [one for one in waiting if one.reason == "PARENT"])
+    # Also what has begun to wait in this push: its parent may have come after it.
+    now = (waiting_now(batch, id) for id in {**batch.parked, **batch.to_park} if id not in batch.receipts)
+    children = [one for one in now if one is not None and one.reason == "PARENT"]
+    await _children(batch, sorted(children, key=lambda one: one.number))
 
 
 async def after_gaps(batch: Batch, before: int | None = None) -> None:
