@@ -29,12 +29,21 @@ def _is_base(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 17
 
 
-async def lost_bases(session: AsyncSession, organisation_id: UUID, marks: Mapping[int, Mark]) -> set[int]:
-    """The bases whose mark is not in the log, or not any more."""
+async def lost_bases(
+    session: AsyncSession, organisation_id: UUID, marks: Mapping[int, Mark], head: int
+) -> set[int]:
+    """The bases whose number another change has by now, or is still to get.
+
+    A number that a restored backup leapt over is nobody's: such a base stands for the backup's last change.
+    """
     if not marks:
         return set()
     named = {mark.seq for mark in marks.values()}
     own = Change.organisation_id == organisation_id
     rows = await session.execute(select(Change.seq, Change.recorded_at).where(own, Change.seq.in_(named)))
     there = {mark.seq: mark for mark in (Mark.of(seq, recorded_at) for seq, recorded_at in rows)}
-    return {base for base, mark in marks.items() if there.get(mark.seq, Mark(mark.seq, 0)) != mark}
+    return {
+        base
+        for base, mark in marks.items()
+        if (there[mark.seq] != mark if mark.seq in there else mark.seq > head)
+    }

@@ -95,7 +95,7 @@ async def push(
                     return Answer([], device.head, None, [], epoch=device.epoch, resync=True)
                 device.absent = absent
                 batch = Batch(commands, tx, device, careful, {*incoming.settled, *device.used}, patience)
-                lost = await lost_bases(session, actor.organisation_id, marks)
+                lost = await lost_bases(session, actor.organisation_id, marks, device.head)
                 return await _carry_out(batch, incoming.founded(device.head, lost))
         except StartOver:
             pass

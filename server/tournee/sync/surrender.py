@@ -59,7 +59,7 @@ async def surrender(
                 raise Invalid("This device has nothing to hand in.", "device")
             known = await _known(tx, fresh.values())
             head = await head_seq(tx.session, tx.organisation_id)
-            lost = await lost_bases(tx.session, tx.organisation_id, marks)
+            lost = await lost_bases(tx.session, tx.organisation_id, marks, head)
             kept = [one.founded(head, lost) for one in fresh.values() if one.id not in known]
             await _quarantine(tx, row, kept)
             row.surrendered_at = now()
