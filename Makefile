@@ -21,7 +21,7 @@ run: $(VENV)/.run ## Migrate, add the demo organisation and serve (PORT, DATABAS
 	@$(BIN)/tournee run
 
 .PHONY: demo
-demo: $(VENV)/.dev ## Play a technician's offline day against the server at TOURNEE_URL, or one of its own
+demo: $(VENV)/.dev ## Play a technician's offline day against the server at TOURNEE_URL or PORT, or one of its own
 	@PYTHONPATH=clients/python $(BIN)/python -m examples.offline_day
 
 .PHONY: migrate

@@ -52,12 +52,21 @@ def test_without_the_server_that_was_named_the_demo_fails() -> None:
     assert "nothing answers at http://127.0.0.1:9" in played.stdout
 
 
+def test_the_demo_plays_against_the_server_on_the_port_of_make_run(
+    running: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TOURNEE_URL", raising=False)
+    monkeypatch.setenv("PORT", running.rpartition(":")[2])
+    with serving.serving(tmp_path) as base_url:
+        assert base_url == running
+
+
 def test_where_nothing_listens_the_demo_brings_its_own_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TOURNEE_URL", raising=False)
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.setattr(serving, "USUAL", "http://127.0.0.1:9")
+    monkeypatch.setenv("PORT", "9")
     with serving.serving(tmp_path) as base_url:
         assert serving._answers(base_url)
         assert (tmp_path / "server" / "tournee.db").exists()

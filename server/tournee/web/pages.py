@@ -8,13 +8,15 @@ from pathlib import Path
 from string import Template
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tournee import __version__
+from tournee.auth.roles import Role
 from tournee.demo import ACCOUNTS, OTHER_MANAGER, PASSWORD
+from tournee.shipped import folder
 
 _STATIC = Path(__file__).parent / "static"
 # The editor writes styles into the page and needs its fonts inline; scripts come from us alone.
@@ -45,7 +47,30 @@ def page_routes(*, demo: bool) -> list[BaseRoute]:
     async def home_page(_request: Request) -> Response:
         return _page("home.html" if demo else "server.html")
 
-    return [Route("/", home_page), Mount("/assets", StaticFiles(directory=_STATIC))]
+    return [
+        Route("/", home_page),
+        Route("/assets/documents.json", documents),
+        Mount("/assets", StaticFiles(directory=_STATIC)),
+    ]
+
+
+async def documents(_request: Request) -> Response:
+    """Return what the editor's tabs begin with: a query for each role, and those of our own clients."""
+    return JSONResponse({"starters": starters(), "operations": operations()}, headers=_HEADERS)
+
+
+@cache
+def starters() -> dict[str, str]:
+    """Return the first query of each role."""
+    files = Path(__file__).parent / "starters"
+    return {role.value: (files / f"{role.lower()}.graphql").read_text("utf-8") for role in Role}
+
+
+@cache
+def operations() -> list[str]:
+    """Return the documents of `schema/operations`, the queries first."""
+    texts = [file.read_text("utf-8") for file in sorted((folder("schema") / "operations").glob("*.graphql"))]
+    return sorted(texts, key=lambda text: "\nquery " not in f"\n{text}")
 
 
 def ide_first(graphql: ASGIApp, *, demo: bool) -> ASGIApp:

@@ -1,4 +1,7 @@
-"""A server to play against: one that runs already, else one for as long as the day takes."""
+"""A server to play against: the one that runs already, else one for as long as the day takes.
+
+The one that runs is at TOURNEE_URL, or on this machine at PORT as for `make run`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from pathlib import Path
 
 import httpx2
 
-USUAL = "http://127.0.0.1:8000"
 _PATIENCE_SECONDS = 90
 
 
@@ -25,12 +27,13 @@ class NoServer(Exception):
 def serving(directory: Path) -> Iterator[str]:
     """The address of a server with the demo organisation."""
     named = os.environ.get("TOURNEE_URL")
-    if _answers(named or USUAL):
-        yield named or USUAL
+    expected = named or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+    if _answers(expected):
+        yield expected
     elif named:
-        raise NoServer(f"nothing answers at {named}")
+        raise NoServer(f"TOURNEE_URL: nothing answers at {named}")
     else:
-        print(f"Nothing listens at {USUAL}; a server is started for the time of the demo.")
+        print(f"Nothing listens at {expected}; a server is started for the time of the demo.")
         with own_server(directory) as base_url:
             yield base_url
 
@@ -52,7 +55,10 @@ def own_server(directory: Path) -> Iterator[str]:
     with log.open("wb") as output:
         program = [str(Path(sys.executable).with_name("tournee")), "run"]
         process = subprocess.Popen(  # noqa: S603 - our own server
-            program, env={**os.environ, "TOURNEE_DEMO": "1", **ours}, stdout=output, stderr=output
+            program,
+            env={**os.environ, "TOURNEE_DEMO": "1", "TOURNEE_DEMO_SIZE": "small", **ours},
+            stdout=output,
+            stderr=output,
         )
         try:
             _wait(process, base_url, log)

@@ -13,20 +13,44 @@ const fetcher = GraphiQL.createFetcher({
   wsConnectionParams: { get Authorization() { return `Bearer ${session.token}`; } },
 });
 
-const example = `# Ctrl-Enter runs the query, Ctrl-Space shows what is possible.
-{
-  me { role organisation { name } }
-  customers(first: 5) {
-    totalCount
-    nodes { id name status }
-  }
-}
-`;
-
 const editor = ReactDOM.createRoot(document.getElementById("editor"));
 
-function show() {
-  editor.render(React.createElement(GraphiQL, { fetcher, defaultQuery: example, isHeadersEditorEnabled: false }));
+/* What each account left in its tabs, for itself. */
+function storageOf(account) {
+  const named = (key) => `${account} ${key}`;
+  return {
+    getItem: (key) => localStorage.getItem(named(key)),
+    setItem: (key, value) => localStorage.setItem(named(key), value),
+    removeItem: (key) => localStorage.removeItem(named(key)),
+    clear: () => localStorage.clear(),
+    get length() { return localStorage.length; },
+  };
+}
+
+async function json(url, options) {
+  return (await session.fetch(url, options)).json();
+}
+
+/* What a document asks for that can be filled in: the day of today. */
+function variablesOf(query) {
+  if (!/\$from: DateTime!, \$to: DateTime!/.test(query)) return undefined;
+  const day = new Date().toISOString().slice(0, 10);
+  return JSON.stringify({ from: `${day}T00:00:00Z`, to: `${day}T23:59:59Z` }, null, 2);
+}
+
+/* The first tab fits the role; the others are what our own clients ask. */
+async function show() {
+  const body = JSON.stringify({ query: "{ me { role } }" });
+  const headers = { "Content-Type": "application/json" };
+  const [documents, answer] = await Promise.all([
+    json("/assets/documents.json"), json("/graphql", { method: "POST", headers, body }),
+  ]);
+  const first = documents.starters[answer.data.me.role];
+  const tabs = [first, ...documents.operations].map((query) => ({ query, variables: variablesOf(query) }));
+  editor.render(React.createElement(GraphiQL, {
+    fetcher, storage: storageOf(session.account), defaultQuery: first, defaultTabs: tabs,
+    isHeadersEditorEnabled: false,
+  }));
 }
 
 /* Show what somebody sees who is signed in, or is not. */
@@ -45,11 +69,12 @@ async function startDemo() {
   session.renew = () => pick(session.account || "dispatcher@demo.example");
   accounts.addEventListener("change", () => {
     trouble.textContent = "";
-    pick(accounts.value).catch(complain);
+    /* The editor keeps its tabs for as long as the page lives. */
+    pick(accounts.value).then(() => location.reload()).catch(complain);
   });
   if (!session.token) await session.renew();
   accounts.value = session.account;
-  show();
+  await show();
 }
 
 function startServer() {
@@ -65,7 +90,7 @@ function startServer() {
       await session.signIn(signIn.username.value, signIn.password.value);
       signIn.password.value = "";
       tell();
-      show();
+      await show();
     } catch (error) {
       complain(error);
     }
@@ -75,7 +100,7 @@ function startServer() {
     location.reload();
   });
   tell();
-  if (session.token) show();
+  if (session.token) show().catch(complain);
   else document.getElementById("editor").textContent = "Sign in to ask.";
 }
 
