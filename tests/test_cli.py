@@ -38,6 +38,7 @@ def running(
         **{name: value for name, value in os.environ.items() if not name.startswith("TOURNEE_")},
         "PORT": str(port),
         "TOURNEE_DIRECTORY": str(directory / "var"),
+        "TOURNEE_DEMO_SIZE": "small",
         **({"DATABASE_URL": database_url} if database_url else {}),
         **more,
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,14 +21,22 @@ from tests import migrate
 from tests.house import House
 from tournee import demo
 from tournee.app import create_app
+from tournee.assets.models import Asset, Reading
 from tournee.catalogue import MEMBERSHIPS
 from tournee.cli import serving
+from tournee.customers.models import Customer
+from tournee.demo import large, rounds
 from tournee.kernel.command import Kernel
+from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import Database, Organisation
 from tournee.kernel.demo import demo_id
 from tournee.kernel.engines import ACROSS
 from tournee.kernel.log import Change
+from tournee.people.models import Technician
+from tournee.procedures.models import ChecklistRun
+from tournee.quality.models import AuditFinding
 from tournee.settings import Settings, read_settings
+from tournee.work.models import Appointment
 
 TODAY = date(2026, 11, 23)
 
@@ -252,3 +261,89 @@ async def test_without_the_demo_the_pages_name_no_account_and_the_editor_asks_to
     async with client_of(app) as client:
         answer = await client.post("/graphql", json={"query": "{ me { id } }"})
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")
+
+
+async def test_the_editor_begins_with_a_query_that_fits_the_account_and_with_what_our_clients_ask(
+    kernel: Kernel, client: httpx2.AsyncClient
+) -> None:
+    await demo.seed(kernel, TODAY)
+    begin = (await client.get("/assets/documents.json")).json()
+    kept = Path(__file__).parent.parent / "schema" / "operations"
+    assert sorted(begin["operations"]) == sorted(file.read_text() for file in kept.glob("*.graphql"))
+    for account, role, _ in demo.ACCOUNTS:
+        form = {
+            "grant_type": "password",
+            "username": f"{account}@demo.example",
+            "password": demo.PASSWORD,
+        }
+        token = (await client.post("/auth/token", data=form)).json()["access_token"]
+        asked = {"query": begin["starters"][role.value]}
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = (await client.post("/graphql", json=asked, headers=headers)).json()
+        assert "errors" not in answer
+        # Not one list is empty, but for what the small demo has none of.
+        empty = [name for name, found in answer["data"].items() if found.get("nodes") == []]
+        assert set(empty) <= {"conflicts", "devices"}, (account, empty)
+
+
+@pytest.mark.parametrize("day", range(7))
+def test_the_large_demo_is_the_same_for_a_day_and_as_large_on_each(day: int) -> None:
+    today = TODAY + timedelta(days=day)
+    made = list(large.operations(today))
+    assert made == list(large.operations(today))
+    counts = Counter(command for _, command, _ in made)
+    assert 570 <= counts["createAppointment"] <= 640
+    assert counts["completeAppointment"] >= 100
+    assert counts["completeChecklistRun"] >= 40
+    assert counts["recordReading"] >= 60
+    assert counts["addAuditFinding"] + counts["recordPastAudit"] >= 30
+    seen = ("Customer", "Site", "Contact", "Technician", "Asset", "WorkOrder", "Audit")
+    added = [values for _, command, values in made if command.removeprefix("create") in seen]
+    titles = [next(values[key] for key in ("name", "summary", "title") if key in values) for values in added]
+    assert all(title.startswith("Demo ") for title in titles)
+    ids = [values["id"] for _, _, values in made if "id" in values]
+    assert len(ids) == len(set(ids))
+
+
+async def test_the_large_demo_goes_through_the_commands_and_leaves_conflicts_to_decide(
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a few visits a day only, and on SQLite only: the whole takes seconds."""
+    monkeypatch.setattr(rounds, "_A_DAY", dict.fromkeys(rounds._A_DAY, 2))
+    shutil.copy(sqlite_template, tmp_path / "demo.db")
+    database = Database(f"sqlite:///{tmp_path}/demo.db")
+    try:
+        await demo.seed(Kernel(database, MEMBERSHIPS), TODAY, large=True)
+        await demo.seed(Kernel(database, MEMBERSHIPS), TODAY, large=True)
+        of_demo = demo_id("organisation/demo")
+        async with database.reading(of_demo) as session:
+
+            async def number(model: Any, *conditions: Any) -> int:
+                own = select(func.count()).where(model.organisation_id == of_demo, *conditions)
+                return await session.scalar(own) or 0
+
+            assert await number(Technician) == 12
+            assert await number(Customer) == 150
+            assert 390 <= await number(Asset) <= 410
+            assert await number(Appointment) == 8 + 3 + 2 * 5 * len(rounds._A_DAY)
+            for status, least in (
+                ("COMPLETED", 20),
+                ("CANCELED", 1),
+                ("CANNOT_COMPLETE", 1),
+                ("SCHEDULED", 40),
+            ):
+                assert await number(Appointment, Appointment.status == status) >= least
+            assert await number(ChecklistRun, ChecklistRun.status == "COMPLETED") >= 5
+            assert await number(Reading, Reading.appointment_id.is_not(None)) >= 10
+            assert await number(AuditFinding) >= 40
+            kinds = Counter(await session.scalars(select(Conflict.kind)))
+        assert kinds == Counter(
+            [
+                ConflictKind.VISIT_ON_CANCELED_APPOINTMENT,
+                ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT,
+                ConflictKind.FIELD_CHANGED_BY_BOTH,
+                ConflictKind.OPERATION_REJECTED,
+            ]
+        )
+    finally:
+        await database.close()

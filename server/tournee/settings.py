@@ -171,6 +171,13 @@ class Settings(BaseSettings):
         default_factory=lambda others: others["demo"] and is_loopback(others["host"]),
         description="`1` lets GraphQL guess what a wrong name meant. Only the demo does by default.",
     )
+    demo_size: Literal["large", "small"] = Field(
+        "large",
+        description=(
+            "How much the demo organisation holds when it is added: `large` has ten weeks of a dozen "
+            "technicians' work, `small` a row or two of everything, in a second."
+        ),
+    )
     issuer: str = Field("tournee", description="`iss` of access tokens: the name of this server.")
     audience: str = Field("tournee", description="`aud` of access tokens: whom they are for.")
     access_token_seconds: _Positive = Field(900, description="Seconds until an access token expires.")

@@ -20,7 +20,9 @@ async def require_accounts(tx: Transaction, named: Mapping[str, UUID | None]) ->
 
     Whoever names an account need not be allowed to read it: dispatchers and auditors are not.
     """
-    ids = {id for id in named.values() if id is not None}
+    # Those that this transaction adds may not be in the table yet.
+    added = {row.id for row in tx.session.new if isinstance(row, Account)}
+    ids = {id for id in named.values() if id is not None} - added
     if not ids:
         return
     own = select(Account.id).where(Account.organisation_id == tx.organisation_id, Account.id.in_(ids))
@@ -28,7 +30,7 @@ async def require_accounts(tx: Transaction, named: Mapping[str, UUID | None]) ->
     with tx.session.no_autoflush:
         known = set(await tx.session.scalars(own))
     for field, id in named.items():
-        if id is not None and id not in known:
+        if id in ids and id not in known:
             raise NotFound("There is no such Account.", field)
 
 

@@ -138,7 +138,8 @@ def _seed(settings: Settings) -> None:
     async def add() -> None:
         database = Database(settings.database_url)
         try:
-            await seed(Kernel(database, MEMBERSHIPS), datetime.now(UTC).date())
+            today = datetime.now(UTC).date()
+            await seed(Kernel(database, MEMBERSHIPS), today, large=settings.demo_size == "large")
         finally:
             await database.close()
 

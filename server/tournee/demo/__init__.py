@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from tournee.auth.organisations import actor_of, found, organisation_exists
 from tournee.auth.passwords import hash_password
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS
+from tournee.demo import clashes
+from tournee.demo import large as more
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Entity, now
@@ -58,16 +61,22 @@ def emails() -> list[str]:
     return [*(f"{name}@demo.example" for name, _, _ in ACCOUNTS), OTHER_MANAGER]
 
 
-async def seed(kernel: Kernel, today: date) -> None:
-    """Add both organisations; one that exists is left alone. All of one or nothing."""
+async def seed(kernel: Kernel, today: date, *, large: bool = False) -> None:
+    """Add both organisations; one that exists is left alone. All of one or nothing.
+
+    The small demo has a row or two of everything; `large` adds enough to look at.
+    """
     both = (demo_id("organisation/demo"), demo_id("organisation/other"))
     if all([await organisation_exists(kernel.database, id) for id in both]):
         return
     # One hash for all: making nine takes longer than everything else here.
     password_hash = await hash_password(PASSWORD)
+    operations = chain(_demo(today), more.operations(today)) if large else _demo(today)
     await _seed(
-        kernel, demo_id("organisation/demo"), "Demo Service", _demo(today), "account/manager", password_hash
+        kernel, demo_id("organisation/demo"), "Demo Service", operations, "account/manager", password_hash
     )
+    if large:
+        await clashes.play(kernel, today)
     await _seed(
         kernel,
         demo_id("organisation/other"),
@@ -88,6 +97,7 @@ async def _seed(
 
     async def work(tx: Transaction) -> Entity:
         await found(tx.session, id, name)
+        await tx.ahead.reserve(UUID(payload["id"]) for _, _, payload in todo if "id" in payload)
         done = [
             await _perform(tx, _actor(id, Role(role), manager), command, payload, password_hash)
             for role, command, payload in todo
@@ -118,7 +128,8 @@ async def _perform(
     if isinstance(done, Account):
         # The password is too short for the command, as it should be.
         async with tx.running(Operation("setPassword", now())):
-            done.set_password(password_hash, now())
+            account = await tx.find(Account, done.id)
+            account.set_password(password_hash, now())
     return done
 
 
