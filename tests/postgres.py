@@ -31,7 +31,14 @@ synchronous_commit = off
 
 @contextmanager
 def postgres(durable: bool) -> Iterator[str]:
-    """Start a PostgreSQL, yield the SQLAlchemy URL of its first database, stop it and delete it.
+    """The URL of `postgres_server`."""
+    with postgres_server(durable) as (url, _):
+        yield url
+
+
+@contextmanager
+def postgres_server(durable: bool) -> Iterator[tuple[str, PostgresServer]]:
+    """Start a PostgreSQL, yield the SQLAlchemy URL of its first database and the server, delete it.
 
     `durable=True` writes to disk at each commit as a real server does: for measurements.
     `durable=False` does not, and is faster: for tests.
@@ -51,7 +58,7 @@ def postgres(durable: bool) -> Iterator[str]:
                 configuration.write(SETTINGS if durable else SETTINGS + FORGETFUL)
             server.start()
             stack.callback(server.cleanup)
-        yield _first_database(server.get_uri(driver="psycopg"))
+        yield _first_database(server.get_uri(driver="psycopg")), server
 
 
 def create_database(server: str, name: str, template: str | None = None) -> str:

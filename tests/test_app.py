@@ -63,7 +63,7 @@ async def test_not_ready_without_a_database(tmp_path: Path) -> None:
     settings = Settings(database_url="postgresql://nobody@127.0.0.1:1/none", directory=tmp_path)
     async with caller(create_app(settings)) as client:
         answer = await client.get("/readyz")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "DATABASE_UNREACHABLE")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "DATABASE_AWAY")
 
 
 @pytest.mark.skipif(not migrations.newest(), reason="there is no migration yet")

@@ -18,6 +18,7 @@ from tests.simulator.stock import move_stock
 from tests.simulator.world import ITEMS, Company
 from tournee.catalogue import COMMANDS
 from tournee.kernel.errors import Refused
+from tournee.kernel.outages import Outage
 
 CRASHES = 0.06
 MUTATIONS = 0.2
@@ -54,7 +55,7 @@ class Office:
             return f"{name} {refusal.code}"
         except Bug:
             return f"{name} hit a bug"
-        except (Died, asyncio.CancelledError, DBAPIError):
+        except (Died, asyncio.CancelledError, DBAPIError, Outage):
             if TRAPS.sprung is None:
                 raise
             self.network.faults[f"{TRAPS.sprung[1]} {TRAPS.sprung[0]}"] += 1

@@ -1,11 +1,15 @@
 """Too many at once: pushes get through behind nobody, everybody else is told when to come back."""
 
 import asyncio
+import errno
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 import httpx2
+import psycopg
+import psycopg.errors
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -18,6 +22,7 @@ from tests.refusals import refusal
 from tournee.auth.tokens import Verified
 from tournee.kernel.actor import Actor
 from tournee.kernel.lanes import Lane, Overloaded
+from tournee.kernel.outages import TooManyAtOnce
 from tournee.web.middleware import RequestMiddleware
 
 Bearer = Callable[[Actor], dict[str, str]]
@@ -135,7 +140,7 @@ async def test_one_account_cannot_take_all_turns() -> None:
     async with lane.turn(greedy), lane.turn(greedy):
         with pytest.raises(Overloaded) as refused:
             await lane.turn(greedy).__aenter__()
-        assert refused.value.greedy
+        assert isinstance(refused.value, TooManyAtOnce)
         async with lane.turn((greedy[0], uuid4())), lane.turn((uuid4(), greedy[1])):
             pass
     async with lane.turn(greedy):
@@ -191,15 +196,48 @@ async def test_the_more_were_told_to_come_back_the_later_the_next_one_is() -> No
     await second
 
 
+def of_sqlite(code: int) -> OperationalError:
+    cause = sqlite3.OperationalError("as SQLite says it")
+    cause.sqlite_errorcode = code
+    return OperationalError("", {}, cause)
+
+
+def of_postgresql(cause: type[psycopg.Error]) -> OperationalError:
+    return OperationalError("", {}, cause("as PostgreSQL says it"))
+
+
 @pytest.mark.parametrize(
-    "error", [PoolTimeout("no connection"), OperationalError("", {}, Exception("database is locked"))]
+    ("error", "code"),
+    [
+        (PoolTimeout("no connection"), "OVERLOADED"),
+        (of_sqlite(sqlite3.SQLITE_BUSY), "OVERLOADED"),
+        (of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), "OVERLOADED"),
+        (of_sqlite(sqlite3.SQLITE_FULL), "STORAGE_FULL"),
+        (of_sqlite(sqlite3.SQLITE_IOERR_SHMSIZE), "STORAGE_FULL"),
+        (of_sqlite(sqlite3.SQLITE_READONLY_DBMOVED), "STORAGE_READ_ONLY"),
+        (of_sqlite(sqlite3.SQLITE_CANTOPEN), "DATABASE_AWAY"),
+        (OSError(errno.ENOSPC, "no space left"), "STORAGE_FULL"),
+        (psycopg.OperationalError("connection refused"), "DATABASE_AWAY"),
+        (of_postgresql(psycopg.errors.AdminShutdown), "DATABASE_AWAY"),
+        (of_postgresql(psycopg.errors.CannotConnectNow), "DATABASE_AWAY"),
+        (of_postgresql(psycopg.errors.ConnectionFailure), "DATABASE_AWAY"),
+        (of_postgresql(psycopg.errors.TooManyConnections), "OVERLOADED"),
+        (of_postgresql(psycopg.errors.DiskFull), "STORAGE_FULL"),
+        (of_postgresql(psycopg.errors.QueryCanceled), "INTERNAL"),
+        (of_sqlite(sqlite3.SQLITE_ERROR), "INTERNAL"),
+        (psycopg.ProgrammingError("a bug"), "INTERNAL"),
+    ],
 )
-async def test_a_database_that_is_overrun_is_no_error_of_ours(error: Exception) -> None:
+async def test_an_outage_of_the_database_has_its_own_code(error: Exception, code: str) -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
     transport = httpx2.ASGITransport(RequestMiddleware(broken))
     async with httpx2.AsyncClient(transport=transport, base_url="http://server") as caller:
         answer = await caller.get("/sync/pull")
-    assert refusal(answer) == (503, "OVERLOADED")
-    assert int(answer.headers["Retry-After"]) >= 2
+    assert answer.json()["error"]["code"] == code
+    if code == "INTERNAL":
+        assert answer.status_code == 500
+    else:
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) >= 2

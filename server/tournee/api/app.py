@@ -30,6 +30,7 @@ from tournee.catalogue import ENTITIES
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import new_id
 from tournee.kernel.lanes import Turn
+from tournee.kernel.outages import MOMENT, DatabaseAway
 from tournee.settings import Settings
 from tournee.sync.pull import Feed
 from tournee.sync.wake import Wake
@@ -126,13 +127,7 @@ class Endpoint(GraphQL[None, None]):
     async def _one(self, request: Request, asked: Asked, allowed: set[OperationType], media: str) -> Response:
         try:
             async with self.feed.lanes.queries.turn(request.scope["actor"].key):
-                result = await self.schema.execute(
-                    asked.query,
-                    variable_values=asked.variables,
-                    operation_name=asked.operation_name,
-                    context_value=self.context_for(request.scope),
-                    allowed_operation_types=allowed,
-                )
+                result = await self._execute(request, asked, allowed)
         except (CannotGetOperationTypeError, MissingQueryError):
             raise BadRequest(400, "BAD_REQUEST", NO_OPERATION) from None
         except InvalidOperationTypeError as error:
@@ -141,6 +136,24 @@ class Endpoint(GraphQL[None, None]):
         if media == GRAPHQL and (codes := _request_errors(result)):
             status = 403 if "FORBIDDEN" in codes else 400
         return _json(_body(result), status, media)
+
+    async def _execute(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Any:
+        result = await self._once(request, asked, allowed)
+        if any((error.extensions or {}).get("code") == DatabaseAway.code for error in result.errors or ()):
+            await asyncio.sleep(MOMENT)
+            # A mutation was tried again where that was safe (Kernel.transact).
+            with contextlib.suppress(InvalidOperationTypeError):
+                return await self._once(request, asked, {_QUERY})
+        return result
+
+    async def _once(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Any:
+        return await self.schema.execute(
+            asked.query,
+            variable_values=asked.variables,
+            operation_name=asked.operation_name,
+            context_value=self.context_for(request.scope),
+            allowed_operation_types=allowed,
+        )
 
     async def _stream(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Response:
         context = self.context_for(request.scope)

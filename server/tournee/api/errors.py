@@ -11,9 +11,8 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.errors import Refused
-from tournee.kernel.lanes import Overloaded
+from tournee.kernel.outages import Outage, outage_of
 
-OVERLOADED = "Too many ask at once; come back later."
 HIDDEN = "Something went wrong on our side."
 NO_OPERATION = "The document has no such operation."
 
@@ -48,14 +47,13 @@ def coded(message: str, code: str, **extensions: Any) -> GraphQLError:
     return GraphQLError(message, extensions={"code": code, **extensions})
 
 
-def overloaded(cause: Overloaded) -> GraphQLError:
-    """What an operation is told for which there is no turn."""
-    return GraphQLError(OVERLOADED, extensions=_come_back(cause))
+def come_back(cause: Outage) -> GraphQLError:
+    """Return the error of an operation that cannot be served now."""
+    return GraphQLError(cause.message, extensions=_come_back(cause))
 
 
-def _come_back(cause: Overloaded) -> dict[str, Any]:
-    code = "TOO_MANY_AT_ONCE" if cause.greedy else "OVERLOADED"
-    return {"code": code, "retryAfter": cause.retry_after}
+def _come_back(cause: Outage) -> dict[str, Any]:
+    return {"code": cause.code, "retryAfter": cause.retry_after}
 
 
 def present(errors: Sequence[GraphQLError], request_id: str = "") -> list[GraphQLError]:
@@ -74,14 +72,21 @@ def _present(error: GraphQLError, request_id: str) -> GraphQLError:
         return _again(error, NO_OPERATION, {"code": "BAD_REQUEST"})
     if isinstance(cause, InvalidOperationTypeError):
         return _again(error, error.message, {"code": "METHOD_NOT_ALLOWED"})
-    if isinstance(cause, Overloaded):
-        return _again(error, OVERLOADED, _come_back(cause))
+    if (outage := outage_of(cause)) is not None:
+        _log(outage, cause)
+        return _again(error, outage.message, _come_back(outage))
     if cause is not None:
         structlog.get_logger().error("graphql_failed", request_id=request_id, path=error.path, exc_info=cause)
         return _again(error, HIDDEN, {"code": "INTERNAL", "id": request_id})
     if error.extensions and "code" in error.extensions:
         return _again(error, error.message, error.extensions)
     return _again(error, error.message, {**(error.extensions or {}), "code": _kind(error)})
+
+
+def _log(outage: Outage, cause: BaseException | None) -> None:
+    """A lane that is full is no news; a database that is away is."""
+    if outage is not cause:
+        structlog.get_logger().warning("outage", code=outage.code, error=repr(cause)[:300])
 
 
 def _cause(error: GraphQLError) -> BaseException | None:

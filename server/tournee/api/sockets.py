@@ -18,11 +18,12 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 )
 
 from tournee.api.documents import is_subscription
-from tournee.api.errors import coded, overloaded
+from tournee.api.errors import coded, come_back
 from tournee.auth.middleware import log_refused
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import AccountKey
-from tournee.kernel.lanes import Lanes, Overloaded, Turn
+from tournee.kernel.lanes import Lanes, Turn
+from tournee.kernel.outages import Overloaded, outage_of
 from tournee.kernel.tail import Tail
 
 # Operations that one connection may have under way, and how long the names may be that it gives them.
@@ -115,8 +116,11 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             except TokenRefused as refusal:
                 await self._turn_away(refusal)
                 return
-            except Overloaded as overloaded:
-                await self.websocket.close(1013, f"OVERLOADED; come back in {overloaded.retry_after} s")
+            except Exception as error:
+                outage = outage_of(error)
+                if outage is None:
+                    raise
+                await self.websocket.close(1013, f"{outage.code}; come back in {outage.retry_after} s")
                 return
             self.context = self.view.context_for(scope)  # type: ignore[attr-defined]
             self.watch = asyncio.create_task(self._watch(check))
@@ -150,13 +154,13 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             async with self._lanes.queries.turn(self.context.actor.key):
                 await super().run_operation(operation)
         except Overloaded as cause:
-            await operation.send_initial_errors([overloaded(cause)])
+            await operation.send_initial_errors([come_back(cause)])
 
     async def _watch(self, check: Callable[[], Awaitable[None]]) -> None:
         try:
             while True:
                 await asyncio.sleep(CHECK_SECONDS)
-                await check()
+                await _unless_away(check)
         except TokenRefused as refusal:
             await self._turn_away(refusal)
 
@@ -191,3 +195,12 @@ def _well_formed(message: Any) -> bool:
             and isinstance(payload.get("operationName"), (str, type(None)))
         )
     return isinstance(payload, (dict, type(None)))
+
+
+async def _unless_away(check: Callable[[], Awaitable[None]]) -> None:
+    """Check who holds the socket; while the database is away nothing can be checked, nor read."""
+    try:
+        await check()
+    except Exception as error:
+        if outage_of(error) is None:
+            raise

@@ -19,8 +19,8 @@ from tournee.api.scalars import optional
 from tournee.kernel.actor import Scope
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.heads import is_there, read_head
-from tournee.kernel.lanes import Overloaded
 from tournee.kernel.log import Change, Record
+from tournee.kernel.outages import outage_of
 from tournee.sync.cursor import Cursor
 from tournee.sync.messages import SEQ_LIMIT
 
@@ -51,11 +51,14 @@ async def _changes(
     place = await _head(context) if since is None else decode(since)
     look = _office if context.actor.sees_all else _own
     while not context.closing:
-        await context.authorise()
         try:
+            await context.authorise()
             seen, place, more = await look(context, place)
-        except Overloaded as overloaded:
-            await _wait(context, SEQ_LIMIT, overloaded.retry_after)
+        except Exception as error:
+            outage = outage_of(error)
+            if outage is None:
+                raise
+            await _wait(context, SEQ_LIMIT, outage.retry_after)
             continue
         for change in seen:
             if entities is None or change.entity in entities:

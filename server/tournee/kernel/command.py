@@ -26,6 +26,7 @@ from tournee.kernel.database import Database, Entity, now
 from tournee.kernel.errors import Conflict
 from tournee.kernel.fields import camel
 from tournee.kernel.inputs import parse
+from tournee.kernel.outages import DatabaseAway, OutcomeUnknown, outage_of
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.kernel.visibility import MembershipRules
 
@@ -143,8 +144,9 @@ class Kernel:
         return made
 
     async def transact(self, actor: Actor, work: Callable[[Transaction], Awaitable[ResultT]]) -> ResultT:
-        """Run `work` and commit; again from the start after a deadlock or serialization failure."""
+        """Run `work` and commit; again from the start where that may help and certainly nothing was kept."""
         for attempt in range(1, _ATTEMPTS + 1):
+            tx: Transaction | None = None
             try:
                 async with self.database.writing(actor.organisation_id) as session:
                     tx = Transaction(self.database, session, actor, self.rules)
@@ -154,10 +156,11 @@ class Kernel:
                 if not is_transient(error):
                     raise Conflict("This clashes with a record that exists already.") from error
             except DBAPIError as error:
-                if not is_transient(error) or attempt == _ATTEMPTS:
+                _require_known(tx, error)
+                if not passes(error) or attempt == _ATTEMPTS:
                     raise
                 structlog.get_logger().info("transaction_retried", attempt=attempt)
-                await asyncio.sleep(_pause(attempt))
+                await asyncio.sleep(pause(attempt))
             else:
                 if self.goes_on is not None and tx.notes.awaited:
                     await self.goes_on(self, actor.organisation_id, tx.notes.awaited)
@@ -165,10 +168,26 @@ class Kernel:
         raise AssertionError("unreachable")
 
 
-def _pause(attempt: int) -> float:
+def pause(attempt: int) -> float:
     """Return the seconds to wait: at random, so that those who met do not meet again."""
     return random.uniform(0, _FIRST_PAUSE * 2**attempt)  # noqa: S311 - no secret hangs on it
 
 
 def is_transient(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) in _TRANSIENT
+
+
+def passes(error: DBAPIError) -> bool:
+    """Whether the same transaction may succeed if it is tried again."""
+    return is_transient(error) or _is_away(error)
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Whether the connection to the database was lost, or none could be made."""
+    return isinstance(outage_of(error), DatabaseAway)
+
+
+def _require_known(tx: Transaction | None, error: DBAPIError) -> None:
+    """Raise OutcomeUnknown if the connection was lost during the commit: it may have succeeded."""
+    if tx is not None and tx.is_committing and _is_away(error):
+        raise OutcomeUnknown from error

@@ -34,6 +34,7 @@ from sqlalchemy.types import JSON
 from tournee.kernel.engines import ACROSS, Across, open_postgresql, open_sqlite, outside_transactions, serving
 from tournee.kernel.fields import Merge, column, constrain_references
 from tournee.kernel.numbering import Numbers
+from tournee.kernel.outages import StorageFull, StorageReadOnly, outage_of
 
 
 def now() -> datetime:
@@ -187,6 +188,8 @@ class Database:
         self.listeners: list[Callable[[UUID, int, bool], None]] = []
         # SQLite has one writer; queueing here is fair, its busy handler is not.
         self._turn = asyncio.Lock() if self.is_sqlite else None
+        # Since a write met a full or read-only disk, until a trial succeeds.
+        self.cannot_store = False
 
     @asynccontextmanager
     async def reading(self, organisation_id: UUID | Across) -> AsyncIterator[AsyncSession]:
@@ -209,6 +212,10 @@ class Database:
                 engine, expire_on_commit=False, sync_session_class=WriteSession
             ) as session:
                 yield session
+        except Exception as error:
+            if isinstance(outage_of(error), StorageFull | StorageReadOnly):
+                self.cannot_store = True
+            raise
         finally:
             if self._turn is not None:
                 self._turn.release()

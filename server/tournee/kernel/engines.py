@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
+import psycopg
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -86,10 +87,12 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
     The policies on the tables compare with it (migrations/row_security.py). It ends with the
     transaction, so a connection goes back to the pool without one, and then shows no row at all.
     """
+    overflow = pool_size // 2
+    most = pool_size + overflow + 1
     engine = create_async_engine(
         async_url(url),
         pool_size=pool_size,
-        max_overflow=pool_size // 2,
+        max_overflow=overflow,
         pool_timeout=POOL_SECONDS,
         connect_args={"options": _SESSION, "autocommit": True},
         **_DISCREET,
@@ -102,11 +105,29 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
         if options.get("tournee_outside"):
             return
         statement = _begin(options)
-        driver: Any = connection.connection
-        # Two statements in one go cannot be prepared, which the driver would do at the fifth.
-        driver.run_async(lambda real: real.execute(statement, prepare=False))
+        # All that lie in the pool may have been lost there, as after a restart of PostgreSQL. Nothing was
+        # done on them yet, so the transaction begins on the next, and at last on a new one.
+        for _ in range(most):
+            if _began(connection, statement):
+                return
+        raise psycopg.OperationalError("every connection is lost as soon as it is made")
 
     return engine
+
+
+def _began(connection: Connection, statement: str) -> bool:
+    """Begin the transaction; False if the connection turns out to be lost, which is then given up."""
+    # A new one where the last was given up.
+    driver: Any = connection.connection
+    try:
+        # Two statements in one go cannot be prepared, which the driver would do at the fifth.
+        driver.run_async(lambda real: real.execute(statement, prepare=False))
+    except psycopg.OperationalError as error:
+        if not driver.driver_connection.closed:
+            raise
+        connection.invalidate(error)
+        return False
+    return True
 
 
 def session_options(organisation_id: UUID | Across) -> str:

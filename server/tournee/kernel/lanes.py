@@ -15,21 +15,13 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from tournee.kernel.actor import AccountKey
+from tournee.kernel.outages import Overloaded, TooManyAtOnce
 
 # However many came before.
 _LONGEST_SECONDS = 300.0
 
 # The weight of the latest turn in the pace.
 _LATEST = 0.05
-
-
-class Overloaded(Exception):
-    """Come back after so many seconds. `greedy`: it is this client that asks for too much at once."""
-
-    def __init__(self, retry_after: int, greedy: bool = False) -> None:
-        self.retry_after = retry_after
-        self.greedy = greedy
-        super().__init__(f"come back in {retry_after} s")
 
 
 class Lane:
@@ -65,7 +57,7 @@ class Lane:
 
     def overloaded(self, greedy: bool = False) -> Overloaded:
         spread = random.randint(*self.back_after)  # noqa: S311 - to spread them, no secret
-        return Overloaded(spread if greedy else spread + round(self._behind()), greedy)
+        return TooManyAtOnce(spread) if greedy else Overloaded(spread + round(self._behind()))
 
     def _behind(self) -> float:
         """Seconds that those before need."""

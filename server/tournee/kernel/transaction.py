@@ -48,6 +48,8 @@ class Transaction(Finding):
         self.meanwhile: Callable[[], None] | None = None
         # Whether this changes who may come in, also where no row of the log says so.
         self.admits = False
+        # From here on nobody but the database knows whether it was committed.
+        self.is_committing = False
         # The wire form of what was written, once it is.
         self.documents: dict[Entity, str] = {}
 
@@ -284,6 +286,7 @@ class Transaction(Finding):
         admits = self.admits or any(entry.row.admits for entry in self.entries)
         if admits:
             await notify_of_admissions(self.database, self.session, self.organisation_id)
+        self.is_committing = True
         await self.session.commit()
         if last is not None or admits:
             self.database.announce(self.organisation_id, 0 if last is None else last.seq, admits)

@@ -17,6 +17,7 @@ from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database
 from tournee.kernel.errors import Invalid, Refused
+from tournee.kernel.outages import reading_again
 from tournee.kernel.tail import Recent, Tail
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked, check_device
 
@@ -61,8 +62,9 @@ class Read:
         if actor is None:
             await unauthenticated()(scope, receive, send)
             return
+        query = _query(scope["query_string"].decode("latin-1"))
         try:
-            await self.answer(actor, _query(scope["query_string"].decode("latin-1")), scope, receive, send)
+            await reading_again(lambda: self.answer(actor, query, scope, receive, send))
         except TokenRefused as refusal:
             await refused(refusal)(scope, receive, send)
         except Refused as refusal:

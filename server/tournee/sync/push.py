@@ -6,6 +6,7 @@ with a savepoint around each unit, so that what is refused leaves nothing and th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.behind import Behind
-from tournee.kernel.command import Kernel, is_transient
+from tournee.kernel.command import Kernel, passes, pause
 from tournee.kernel.errors import SchemaTooNew
 from tournee.kernel.heads import Mark, read_head
 from tournee.kernel.log import head_seq, present_epoch
@@ -100,9 +101,13 @@ async def push(
         except StartOver:
             pass
         except DBAPIError as error:
-            if attempt == _ATTEMPTS or (careful.everywhere and not is_transient(error)):
+            # A commit whose answer was lost shows in the receipts when it is tried again.
+            again = passes(error)
+            if attempt == _ATTEMPTS or (careful.everywhere and not again):
                 raise
-            careful.everywhere = careful.everywhere or not is_transient(error)
+            careful.everywhere = careful.everywhere or not again
+            if again:
+                await asyncio.sleep(pause(attempt))
             attempt += 1
 
 

@@ -18,10 +18,12 @@ from starlette.types import Receive, Scope, Send
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Refused, ResyncNeeded
-from tournee.kernel.lanes import Lane, Overloaded
-from tournee.sync.cursor import CursorCodec
+from tournee.kernel.lanes import Lane
+from tournee.kernel.outages import outage_of
+from tournee.sync.cursor import Cursor, CursorCodec
 from tournee.sync.door import Door, Query, Read, device_of, error_of
 from tournee.sync.messages import SEQ_LIMIT
+from tournee.sync.page import Page
 from tournee.sync.pull import Feed
 from tournee.sync.reading import RESYNC, event
 from tournee.sync.wake import Wake
@@ -83,12 +85,9 @@ class Stream:
             heard: int | None = None
             while not self._over(gone):
                 _require_time(expires)
-                recent = await self.door.enter(actor, device_id, heard)
+                page = await self._page(actor, device_id, cursor, heard, gone)
                 heard = None
-                try:
-                    page = await self.feed.pull(actor, cursor, recent=recent)
-                except Overloaded as overloaded:
-                    await self.wake.wait(actor.organisation_id, SEQ_LIMIT, overloaded.retry_after, gone)
+                if page is None:
                     continue
                 quiet = time.monotonic() - quiet_since >= self.heartbeat_seconds
                 cursor = page.cursor
@@ -105,6 +104,25 @@ class Stream:
             yield f"event: changes\ndata: {RESYNC}\n\n"
         except (TokenRefused, Refused) as refusal:
             yield f"event: closed\ndata: {error_of(refusal)}\n\n"
+
+    async def _page(
+        self,
+        actor: Actor,
+        device_id: UUID | None,
+        cursor: Cursor | None,
+        heard: int | None,
+        gone: asyncio.Future[None] | None,
+    ) -> Page | None:
+        """The next page; None after an outage has been waited out, with the stream kept open."""
+        try:
+            recent = await self.door.enter(actor, device_id, heard)
+            return await self.feed.pull(actor, cursor, recent=recent)
+        except Exception as error:
+            outage = outage_of(error)
+            if outage is None:
+                raise
+            await self.wake.wait(actor.organisation_id, SEQ_LIMIT, outage.retry_after, gone)
+            return None
 
     def _over(self, gone: asyncio.Future[None] | None) -> bool:
         return self.wake.closing.is_set() or (gone is not None and gone.done())

@@ -157,8 +157,8 @@ class Wake:
         while True:
             try:
                 await self._listen_once()
-            except (psycopg.Error, OSError):
-                structlog.get_logger().warning("wake_listener_lost", exc_info=True)
+            except (psycopg.Error, OSError) as error:
+                structlog.get_logger().warning("wake_listener_lost", error=repr(error)[:300])
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:

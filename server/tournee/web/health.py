@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
@@ -10,7 +11,10 @@ from starlette.routing import Route
 
 from tournee.answers import Json, coded
 from tournee.kernel.database import Database
+from tournee.kernel.outages import DatabaseAway, outage_of
+from tournee.kernel.storage import why_not_stored
 from tournee.migrations import is_current
+from tournee.web.overload import come_back
 
 
 def health_routes(database: Database) -> list[Route]:
@@ -21,15 +25,18 @@ def health_routes(database: Database) -> list[Route]:
         return Json({"status": "alive"})
 
     async def readyz(_request: Request) -> Response:
-        """The database answers and is at our newest migration."""
+        """The database answers, is at our newest migration, and has space where it lately had none."""
         try:
             async with database.connecting() as connection:
                 current = await connection.run_sync(is_current)
-        except (SQLAlchemyError, OSError) as error:
-            structlog.get_logger().warning("database_unreachable", error=repr(error))
-            return coded(503, "DATABASE_UNREACHABLE", "The database cannot be reached.")
+        except (SQLAlchemyError, psycopg.Error, OSError) as error:
+            structlog.get_logger().warning("not_ready", error=repr(error)[:300])
+            return come_back(outage_of(error) or DatabaseAway())
         if not current:
             return coded(503, "MIGRATIONS_PENDING", "The database is not at the newest migration.")
+        if (outage := await why_not_stored(database)) is not None:
+            structlog.get_logger().warning("not_ready", code=outage.code)
+            return come_back(outage)
         return Json({"status": "ready"})
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]

@@ -12,9 +12,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tournee.answers import answer_instead, coded
+from tournee.kernel.outages import outage_of
 from tournee.logs import REQUEST_ID
 from tournee.web.metrics import count
-from tournee.web.overload import come_back, overload_of
+from tournee.web.overload import come_back
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
 
@@ -78,18 +79,20 @@ class RequestMiddleware:
         try:
             await self.app(scope, receive, noting_send)
         except Exception as error:
-            overloaded = overload_of(error)
-            if overloaded is None or answered:
+            outage = outage_of(error)
+            if outage is None or answered:
                 raise
-            await answer_instead(come_back(overloaded), scope, receive, send, close=1013)
+            await answer_instead(come_back(outage), scope, receive, send, close=1013)
 
     async def _mask(self, error: Exception, scope: Scope, receive: Receive, answer: _Answer) -> None:
         if isinstance(error, ClientDisconnect):
             self.log.info("client_disconnected")
             return
-        overloaded = overload_of(error)
-        if overloaded is not None and not answer.status:
-            await come_back(overloaded)(scope, receive, answer.send)
+        outage = outage_of(error)
+        if outage is not None and not answer.status:
+            if outage is not error:
+                self.log.warning("outage", code=outage.code, path=scope["path"], error=repr(error)[:300])
+            await come_back(outage)(scope, receive, answer.send)
             return
         self.log.error("request_failed", method=scope["method"], path=scope["path"], exc_info=error)
         if answer.status:

@@ -27,6 +27,7 @@ from tournee.catalogue import COMMANDS, MEMBERSHIPS
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database, new_id, now
 from tournee.kernel.errors import Refused
+from tournee.kernel.outages import Outage
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.push import push
 
@@ -122,7 +123,7 @@ class Writer:
             written = {entry.seq: str(entry.row.id) for entry in tx.entries}
         except Refused:
             pass
-        except (DBAPIError, psycopg.Error):
+        except (DBAPIError, psycopg.Error, Outage):
             self.journal.give_up(number)
             return
         self.journal.hear(number, written)

@@ -1,0 +1,146 @@
+"""What passes by itself: the database is away, nothing can be stored, too many ask at once.
+
+Each of them tells the client when to come back. Errors of the drivers are recognised here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, TypeVar
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+
+class Outage(Exception):
+    """The request is not served now; come back after so many seconds."""
+
+    code: ClassVar[str]
+    message: ClassVar[str]
+
+    def __init__(self, retry_after: int | None = None) -> None:
+        # Different for each client, so that they do not all come back at once.
+        self.retry_after = random.randint(2, 10) if retry_after is None else retry_after  # noqa: S311
+        super().__init__(f"{self.message} ({self.retry_after} s)")
+
+
+class Overloaded(Outage):
+    """Too many at once for the lanes or the pool."""
+
+    code = "OVERLOADED"
+    message = "Too many ask at once; come back later."
+
+
+class TooManyAtOnce(Overloaded):
+    """It is this client that asks for too much at once."""
+
+    code = "TOO_MANY_AT_ONCE"
+    message = "You ask for too much at once; come back later."
+
+
+class DatabaseAway(Outage):
+    """The database does not answer, or is starting, ending or recovering."""
+
+    code = "DATABASE_AWAY"
+    message = "The database is away; come back later."
+
+
+class StorageFull(Outage):
+    """The database's disk is full."""
+
+    code = "STORAGE_FULL"
+    message = "The server has no space left; nothing of this was kept. Come back later."
+
+
+class StorageReadOnly(Outage):
+    """The database can be read but not written."""
+
+    code = "STORAGE_READ_ONLY"
+    message = "The server can read but not write; nothing of this was kept. Come back later."
+
+
+class OutcomeUnknown(Outage):
+    """The connection was lost while a transaction was being committed."""
+
+    code = "OUTCOME_UNKNOWN"
+    message = (
+        "The database went away while this was being saved: it may have been kept or not."
+        " Look whether it was before you send it again."
+    )
+
+
+ResultT = TypeVar("ResultT")
+
+# Long enough for a connection that was ended to be made again.
+MOMENT = 0.3
+
+
+async def reading_again(read: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """Read, and once more a moment later where the database went away meanwhile: reading changes nothing."""
+    try:
+        return await read()
+    except Exception as error:
+        if not isinstance(outage_of(error), DatabaseAway):
+            raise
+    await asyncio.sleep(random.uniform(MOMENT, 2 * MOMENT))  # noqa: S311
+    return await read()
+
+
+# SQLSTATE classes of a server that is not there, or is going down or coming up.
+_AWAY = ("08", "57P")
+_DISK_FULL = "53100"
+_RESOURCES = "53"
+
+# Writing into a full disk fails in the file, or in the index of the log beside it.
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE})
+_ANY_KIND = 0xFF
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def outage_of(error: BaseException | None) -> Outage | None:
+    """Return the outage that this error comes from, or None if it is a bug or a refusal."""
+    if isinstance(error, Outage):
+        return error
+    if isinstance(error, PoolTimeout):
+        return Overloaded()
+    if isinstance(error, OSError):
+        return StorageFull() if error.errno in _NO_SPACE else None
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.Error):
+        kind = _of_postgresql(cause)
+    elif isinstance(cause, sqlite3.Error):
+        kind = _of_sqlite(cause)
+    else:
+        return None
+    return None if kind is None else kind()
+
+
+def _of_postgresql(cause: psycopg.Error) -> type[Outage] | None:
+    state = cause.sqlstate
+    if state is None:
+        # The driver itself: it could not connect, or lost the connection.
+        return DatabaseAway if isinstance(cause, psycopg.OperationalError) else None
+    if state.startswith(_AWAY):
+        return DatabaseAway
+    if state == _DISK_FULL:
+        return StorageFull
+    return Overloaded if state.startswith(_RESOURCES) else None
+
+
+def _of_sqlite(cause: sqlite3.Error) -> type[Outage] | None:
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    if code in _FULL:
+        return StorageFull
+    kinds = {
+        sqlite3.SQLITE_READONLY: StorageReadOnly,
+        sqlite3.SQLITE_CANTOPEN: DatabaseAway,
+        sqlite3.SQLITE_BUSY: Overloaded,
+    }
+    return kinds.get(code & _ANY_KIND)
