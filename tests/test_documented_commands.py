@@ -44,7 +44,7 @@ def problem(arguments: list[str]) -> str | None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_documented_commands_exist(page: Path) -> None:
-    text = page.read_text("utf-8") if page.exists() else ""
+    text = page.read_text("utf-8")
     wrong = {" ".join(line): said for line in command_lines(text) if (said := problem(line)) is not None}
     assert wrong == {}
 
