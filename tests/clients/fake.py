@@ -22,6 +22,9 @@ class FakeServer(httpx2.AsyncBaseTransport):
         self.pulls: list[str | None] = []
         self.missing: set[str] = set()
         self.too_large: set[str] = set()
+        self.most_operations = 1000
+        self.most_bytes = 8 * 1024 * 1024
+        self.sizes: list[int] = []
         self.numbers: set[int] = set()
         self.page = 100
         self.epoch = 1
@@ -83,7 +86,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
             self.reports.append(
                 {key: value for key, value in json.loads(body).items() if key != "operations"}
             )
-            return self._push(json.loads(body))
+            return self._bounded_push(body)
         if request.url.path == "/sync/pull":
             self.reports.append(dict(request.url.params))
             page = self._pull(request.url.params.get("cursor"))
@@ -101,6 +104,15 @@ class FakeServer(httpx2.AsyncBaseTransport):
         self.access_token, self.refresh_token = f"a{self.tokens_given}", f"r{self.tokens_given}"
         tokens = {"access_token": self.access_token, "refresh_token": self.refresh_token}
         return httpx2.Response(200, json={**tokens, "token_type": "Bearer", "expires_in": 300})
+
+    def _bounded_push(self, body: bytes) -> httpx2.Response:
+        self.sizes.append(len(body))
+        if len(body) > self.most_bytes:
+            return httpx2.Response(413, json={"error": {"code": "TOO_LARGE"}})
+        said = json.loads(body)
+        if len(said["operations"]) > self.most_operations:
+            return httpx2.Response(400, json={"error": {"code": "INVALID", "field": "operations"}})
+        return self._push(said)
 
     def _push(self, body: Document) -> httpx2.Response:
         if body.get("epoch", self.history) != self.history:
@@ -133,7 +145,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
         return outcome
 
     def _run(self, command: str, values: Document) -> Document:
-        if command.endswith(":TOO_LARGE"):
+        if command.endswith((":TOO_LARGE", ":UNREADABLE")):
             return {"status": "rejected", "code": "UNKNOWN_COMMAND"}
         if values.get("siteId") in self.missing:
             return {"status": "parked", "message": "waiting for the site"}
@@ -165,7 +177,13 @@ class FakeServer(httpx2.AsyncBaseTransport):
         page, more = due[: self.page], len(due) > self.page
         place = page[-1]["seq"] if more else self.head
         cursor = f"{self.epoch}:{place}:{pinned if more else place}"
-        return {"changes": page, "cursor": cursor, "checkpoint": place, "more": more, "resync": False}
+        return {
+            "changes": page,
+            "cursor": cursor,
+            "checkpoint": None if more else place,
+            "more": more,
+            "resync": False,
+        }
 
     def announce(self, since: str | None) -> None:
         """Send on the stream what a pull would bring."""

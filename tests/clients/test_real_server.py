@@ -18,6 +18,7 @@ import pytest_asyncio
 from sqlalchemy import select
 from starlette.applications import Starlette
 
+from tests.api.serving import listening
 from tests.backups import SavedRows, put_back, saved
 from tests.house import House, wire
 from tests.work.world import World, at
@@ -28,6 +29,7 @@ from tournee.settings import Settings
 from tournee.sync.models import ParkedOperation
 from tournee.sync.restored import begin_anew
 from tournee_client import Device, Offline, Revoked, SignInRefused, Store, new_id
+from tournee_client import push as pushing
 from tournee_client.testing import Fault, FlakyTransport, StreamingASGITransport
 
 PASSWORD = "a long password"
@@ -635,3 +637,33 @@ async def test_what_was_queued_under_an_older_app_is_handed_in_as_that_wrote_it(
     assert [(op.id, op.schema) for op in device.pending()] == [(old, 1), (new, 2)]
     assert [(one.id, one.status) for one in await device.push()] == [(old, "applied"), (new, "applied")]
     assert device.pending() == device.rejections() == []
+
+
+@pytest.mark.parametrize("most", [pushing.BATCH_BYTES, 10**9], ids=["cut by bytes", "cut by count alone"])
+async def test_more_than_a_request_holds_is_handed_in_over_a_real_socket(
+    app: Starlette, store: Store, field: Field, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Cut by count alone the first request is over the limit: its refusal has to arrive."""
+    monkeypatch.setattr(pushing, "BATCH_BYTES", most)
+    visit = await field.visit()
+    statuses = []
+
+    async def note(response: httpx2.Response) -> None:
+        if response.request.url.path == "/sync/push":
+            statuses.append(response.status_code)
+
+    hooks: Any = {"response": [note]}
+    async with (
+        listening(app) as host,
+        httpx2.AsyncClient(event_hooks=hooks, timeout=120.0) as http,
+        Device(f"http://{host}", store, http) as device,
+    ):
+        await device.sign_in(field.email, PASSWORD)
+        await device.pull()
+        texts = {"appointmentId": visit, "text": "ä" * 9000, "at": at(0)}
+        done = [await device.do("addNote", texts | {"id": new_id()}) for _ in range(500)]
+        outcomes = await device.push()
+    assert [(outcome.id, outcome.status) for outcome in outcomes] == [(id, "applied") for id in done]
+    assert device.pending() == device.rejections() == []
+    expected = [413, 200, 200] if most == 10**9 else [200] * 5
+    assert statuses == expected

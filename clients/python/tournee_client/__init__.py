@@ -2,7 +2,7 @@
 
 from tournee_client.device import Device, Synced
 from tournee_client.effects import Effect
-from tournee_client.errors import Offline, ProtocolError, Revoked, SignInRefused, TourneeError
+from tournee_client.errors import Offline, ProtocolError, Revoked, SignInRefused, TooLarge, TourneeError
 from tournee_client.ids import new_id, uuid7
 from tournee_client.outbox import Operation, Rejection
 from tournee_client.retry import Backoff
@@ -25,6 +25,7 @@ __all__ = [
     "SignInRefused",
     "Store",
     "Synced",
+    "TooLarge",
     "TourneeError",
     "new_id",
     "uuid7",

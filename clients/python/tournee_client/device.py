@@ -118,11 +118,12 @@ class Device:
         """Record an operation, to be handed in later, and return its id.
 
         Effects not given are derived for plain `createX` and `updateX`; inside `unit()` it joins that unit.
+        Raises `TooLarge` for what the server could never take.
         """
         if self.store.leaving is not None:
             raise Revoked
         values = plain(dict(input))
-        presumed = derive(command, values) if effects is None else tuple(effects)
+        presumed = derive(command, values) if effects is None else tuple(map(Effect.plain, effects))
         draft = Draft(new_id(), command, values, instant(occurred_at or self._clock()), presumed)
         opened = _open.get()
         if opened is not None and opened.device is self and unit in (None, opened.id):
@@ -136,6 +137,7 @@ class Device:
         """Group the operations done inside: kept, and later applied, all or none.
 
         They are recorded when the block ends: nobody can hand in one half, and an exception discards them.
+        More than 1,000 operations, or 8 MB, do not fit into one request: that raises `TooLarge` at the end.
         """
         unit = _Unit(self, new_id())
         token = _open.set(unit)
@@ -212,7 +214,10 @@ class Device:
         return self.store.all(entity, **equals)
 
     def pending(self) -> list[Operation]:
-        """Return what the server has not decided; `parked` means it knows of it and waits for something."""
+        """Return what the server has not decided; `parked` means it knows of it and waits for something.
+
+        `TOO_LARGE` and `UNREADABLE` mean that the server cannot take it: it will be among `rejections`.
+        """
         return self.store.outbox.operations()
 
     def outcome(self, operation: str | UUID) -> Outcome | None:

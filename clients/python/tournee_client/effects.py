@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tournee_client.wire import Document
+from tournee_client.wire import Document, plain
 
 _CONVENTION = re.compile(r"(create|update)([A-Z]\w*)")
 
@@ -19,6 +19,10 @@ class Effect:
     id: str
     patch: Document | None
     creates: bool = False
+
+    def plain(self) -> Effect:
+        """Return it as it can be kept."""
+        return self if self.patch is None else replace(self, patch=plain(self.patch))
 
 
 def derive(command: str, values: Document) -> tuple[Effect, ...]:

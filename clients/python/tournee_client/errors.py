@@ -45,6 +45,10 @@ class Revoked(TourneeError):
         self.surrender = surrender
 
 
+class TooLarge(TourneeError):
+    """One operation, or one unit, is more than the server takes in one request; nothing of it was kept."""
+
+
 class ProtocolError(TourneeError):
     """The server answered something the protocol does not know."""
 

@@ -18,6 +18,7 @@ from tournee_client.retry import Backoff
 from tournee_client.store import Store
 from tournee_client.wire import Page
 
+JSON = {"Content-Type": "application/json"}
 _BUSY = frozenset({408, 425, 429})
 _ONCE = Backoff(attempts=1)
 # Longer than the server's heartbeat: silence means that the connection is dead.
@@ -128,12 +129,14 @@ class Link:
         if account is not None:
             self._store.database.put("account", account)
 
-    async def surrender(self, body: Any, patient: bool) -> Any:
+    async def surrender(self, body: bytes, patient: bool) -> Any:
         """Hand in work as a revoked device, which has no access any more."""
         header = {"Authorization": f"Surrender {self._store.database.get('refresh_token')}"}
 
         async def hand_in() -> Any:
-            request = self._http.build_request("POST", f"{self._base}/sync/push", json=body, headers=header)
+            request = self._http.build_request(
+                "POST", f"{self._base}/sync/push", content=body, headers=header | JSON
+            )
             response = await self._send(request)
             if response.status_code in (401, 403):
                 _stay(_said(response))

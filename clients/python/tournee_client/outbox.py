@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby, islice, pairwise, takewhile
+from itertools import chain, groupby, islice, pairwise
 from operator import itemgetter
 from typing import Any
 
 from tournee_client.database import Database
 from tournee_client.effects import Effect
+from tournee_client.errors import TooLarge
 from tournee_client.wire import SCHEMA, Answer, Document, Outcome, dumps
 
 _READ = "SELECT number, id, unit, command, input, base, occurred_at, tries, schema, state, mark FROM outbox "
 _ALL = _READ + "ORDER BY number"
 _BATCH = _READ + "WHERE state = ? AND number > ? ORDER BY number LIMIT ?"
 _UNIT = _READ + "WHERE state = ? AND unit = ? ORDER BY number"
+_SAME_UNIT = _READ + "WHERE unit = ?"
+_ASIDE = _READ + "WHERE state NOT IN ('pending', 'parked') ORDER BY number LIMIT ?"
 _ADD = """
 INSERT INTO outbox (number, id, unit, command, input, base, mark, occurred_at, schema)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -28,11 +31,11 @@ INSERT OR REPLACE INTO outcome
 SELECT id, number, unit, command, input, base, occurred_at, tries, schema, mark, ?, ?, ?, ?, ?, ?
   FROM outbox WHERE id = ?
 """
-# What stands at the server, as far as it has not lost it; no part of a unit by itself.
+# What the server may have lost; no part of a unit by itself.
 _AGAIN = """
 WITH newest AS (
     SELECT number, unit FROM outcome
-     WHERE code IS NULL AND status NOT IN ('parked', 'surrendered') AND occurred_at BETWEEN ? AND ?
+     WHERE code IS NULL AND status <> 'parked' AND occurred_at BETWEEN ? AND ?
        AND number >= ?
      ORDER BY number DESC LIMIT ?)
 INSERT OR IGNORE INTO outbox (number, id, unit, command, input, base, occurred_at, tries, schema, mark)
@@ -54,6 +57,9 @@ SELECT base, mark FROM gone WHERE id IN (SELECT value FROM json_tree(?) WHERE ty
 """
 _MOST_AGAIN = 5000
 _LAST = 2**53
+# What a server takes in one request at most; its limit is 8 MiB, of which the rest of the body has some.
+UNIT = 1000
+UNIT_BYTES = 8_000_000
 _SAID = "SELECT id, status, seq, code, message, fields, conflict FROM outcome WHERE id = ?"
 _REFUSED = """
 SELECT number, id, unit, command, input, base, occurred_at, tries, schema, status, mark,
@@ -101,6 +107,11 @@ class Operation:
             document["unit"] = self.unit
         return document | {"base": self.base, "occurredAt": self.occurred_at}
 
+    @property
+    def size(self) -> int:
+        """How many bytes it takes in a push."""
+        return len(dumps(self.wire()).encode()) + 1
+
 
 @dataclass(frozen=True)
 class Rejection:
@@ -118,16 +129,27 @@ class Outbox:
         self._execute = database.execute
 
     def add(self, drafts: Iterable[Draft], unit: str | None) -> None:
-        """Number the drafts and keep them, all or none."""
+        """Number the drafts and keep them, all or none; raise TooLarge for what could never be handed in."""
         with self._database.transaction():
             first = self._database.number("next_number") or 1
+            together = [] if unit is None else self._select(_SAME_UNIT, unit)
             for number, draft in enumerate(drafts, first):
-                values = dumps(draft.input)
-                did = (draft.command, values, *self._base(values), draft.occurred_at, SCHEMA)
-                self._execute(_ADD, (number, draft.id, unit, *did))
+                did = self._numbered(number, draft, unit)
+                self._add(did)
+                together.append(did)
                 self._add_effects(number, draft)
                 self._database.put("next_number", str(number + 1))
                 self._database.put("last_id", max(draft.id, self._database.get("last_id") or ""))
+            _check_size(together)
+
+    def _numbered(self, number: int, draft: Draft, unit: str | None) -> Operation:
+        base, mark = self._base(dumps(draft.input))
+        said = (draft.command, draft.input, base, draft.occurred_at)
+        return Operation(number, draft.id, unit, *said, tries=0, mark=mark)
+
+    def _add(self, did: Operation) -> None:
+        what = (did.number, did.id, did.unit, did.command, dumps(did.input))
+        self._execute(_ADD, (*what, did.base, did.mark, did.occurred_at, SCHEMA))
 
     def _base(self, values: str) -> tuple[int, str | None]:
         """When this device last saw the records that an input names: a row may have gone from the copy while
@@ -171,18 +193,41 @@ class Outbox:
         ).fetchone()
         return {"length": count} if oldest is None else {"length": count, "oldestAt": oldest}
 
-    def batch(self, state: str, limit: int, after: int = 0) -> list[Operation]:
-        """Return the next operations to hand in, of one schema and never a part of a unit."""
-        found = self._select(_BATCH, state, after, limit)
-        batch = [*takewhile(lambda operation: operation.schema == found[0].schema, found)]
-        # What was done under another app goes by itself; a unit was done at once.
-        if len(batch) < limit or batch[-1].unit is None:
+    def batch(self, state: str, limit: int, most: int, after: int = 0) -> list[Operation]:
+        """Return the next operations to hand in: of one schema, in whole units, so many and so many bytes."""
+        batch: list[Operation] = []
+        size = 0
+        for operation in self._each(_BATCH, state, after, limit + 1):
+            size += operation.size
+            # What was done under another app goes by itself.
+            if batch and operation.schema != batch[0].schema:
+                return batch
+            if batch and (len(batch) == limit or size > most):
+                return self._without_a_part(batch, operation)
+            batch.append(operation)
+        return batch
+
+    def _without_a_part(self, batch: list[Operation], following: Operation) -> list[Operation]:
+        if following.unit is None or following.unit != batch[-1].unit:
             return batch
-        whole = [operation for operation in batch if operation.unit != batch[-1].unit]
-        return whole or self._select(_UNIT, state, batch[-1].unit)
+        whole = [operation for operation in batch if operation.unit != following.unit]
+        return whole or self._select(_UNIT, following.state, following.unit)
+
+    def aside(self, limit: int) -> list[Operation]:
+        """Return what the server could not take, and does not know yet that it will not come."""
+        return self._select(_ASIDE, limit)
+
+    def set_aside(self, operations: Sequence[Operation], code: str) -> None:
+        """Keep what the server cannot take out of its way, with the reason."""
+        with self._database.transaction():
+            for operation in operations:
+                self._execute("UPDATE outbox SET state = ? WHERE id = ?", (code, operation.id))
 
     def _select(self, statement: str, *values: object) -> list[Operation]:
-        return [_operation(row) for row in self._execute(statement, values)]
+        return list(self._each(statement, *values))
+
+    def _each(self, statement: str, *values: object) -> Iterator[Operation]:
+        return map(_operation, self._execute(statement, values))
 
     def tried(self, batch: Sequence[Operation]) -> None:
         """Count an attempt to hand these in."""
@@ -200,7 +245,8 @@ class Outbox:
             if outcome.final:
                 self._close(outcome, outcome.seq or answer.checkpoint)
             else:
-                self._execute("UPDATE outbox SET state = 'parked' WHERE id = ?", (outcome.id,))
+                waits = "UPDATE outbox SET state = 'parked' WHERE id = ? AND state = 'pending'"
+                self._execute(waits, (outcome.id,))
         # A store restored from a backup counts on from where the server is, not from where the backup was.
         if answer.next_number > self._database.number("next_number"):
             self._database.put("next_number", str(answer.next_number))
@@ -275,6 +321,15 @@ def units(batch: Sequence[Operation]) -> list[list[Operation]]:
     return [
         list(together) for _, together in groupby(batch, key=lambda operation: operation.unit or operation.id)
     ]
+
+
+def _check_size(together: Sequence[Operation]) -> None:
+    size = sum(operation.size for operation in together)
+    if len(together) > UNIT or size > UNIT_BYTES:
+        raise TooLarge(
+            f"{len(together)} operations of {size} bytes do not fit into one request, which takes {UNIT} of"
+            f" {UNIT_BYTES} bytes; do it in smaller parts"
+        )
 
 
 def _operation(row: Sequence[Any]) -> Operation:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from tournee_client.errors import ProtocolError
-from tournee_client.link import Link
+from tournee_client.link import JSON, Link
 from tournee_client.outbox import Operation, units
 from tournee_client.report import Report
 from tournee_client.store import Store
-from tournee_client.wire import SCHEMA, Answer, Document, Outcome, instant
+from tournee_client.wire import SCHEMA, Answer, Document, Outcome, dumps, instant
 
 BATCH = 500
+BATCH_BYTES = 2_000_000
 
 # How old a backup may be. Well below the 400 days for which the server knows what it was handed in.
 _AGAIN = timedelta(days=60)
@@ -24,9 +25,13 @@ _AGAIN = timedelta(days=60)
 _LOSSES = 5
 
 _SET_ASIDE = {400: "UNREADABLE", 413: "TOO_LARGE"}
+_MESSAGES = {
+    "UNREADABLE": "The server cannot read this.",
+    "TOO_LARGE": "This is more than the server takes at once; do it again in smaller parts.",
+}
 
 
-_Send = Callable[[Document], Awaitable[Any]]
+_Send = Callable[[bytes], Awaitable[Any]]
 
 
 class _HistoryLost(Exception):
@@ -44,13 +49,18 @@ class Push:
         self._turn = asyncio.Lock()
         # The number that the server waits for, as far as it has said.
         self._expected = 0
+        # What a revoked device hands in is decided later, so a unit may be handed in in parts.
+        self._splits_units = False
 
     async def run(self, patient: bool) -> list[Outcome]:
         """Hand in all that is pending, then ask again for what is parked."""
-        return await self._empty(lambda body: self._link.call("POST", "/sync/push", patient, json=body))
+        return await self._empty(
+            lambda body: self._link.call("POST", "/sync/push", patient, content=body, headers=JSON)
+        )
 
     async def surrender(self, patient: bool) -> list[Outcome]:
         """Hand it in as a revoked device, for a supervisor to decide."""
+        self._splits_units = True
         return await self._empty(lambda body: self._link.surrender(body, patient))
 
     async def _empty(self, send: _Send) -> list[Outcome]:
@@ -68,7 +78,8 @@ class Push:
     async def _hand_in_all(self, send: _Send, outcomes: list[Outcome]) -> None:
         if self._store.wonders:
             await self._send([], {}, send)
-        while batch := self._store.outbox.batch("pending", BATCH):
+        outcomes += await self._name_aside(send)
+        while batch := self._store.outbox.batch("pending", BATCH, BATCH_BYTES):
             outcomes += await self._hand_in(batch, send)
         outcomes += await self._ask_again(send)
         if await self._close_gaps(send):
@@ -77,7 +88,7 @@ class Push:
     async def _ask_again(self, send: _Send) -> list[Outcome]:
         outcomes: list[Outcome] = []
         after = 0
-        while batch := self._store.outbox.batch("parked", BATCH, after):
+        while batch := self._store.outbox.batch("parked", BATCH, BATCH_BYTES, after):
             outcomes += await self._hand_in(batch, send)
             after = max(operation.number for operation in batch)
         return outcomes
@@ -111,7 +122,8 @@ class Push:
         known = self._store.epoch
         if known is not None:
             body["epoch"] = known
-        answer = Answer.parse(await send(body))
+        # As it is kept: what cannot be read of it is the server's to refuse, and set aside then.
+        answer = Answer.parse(await send(dumps(body).encode()))
         now = self._clock()
         # A clock that was ahead once must not bring back what the server has long forgotten it knows.
         lost = self._store.heard(answer, instant(now - _AGAIN), instant(now + timedelta(days=1)))
@@ -129,25 +141,35 @@ class Push:
 
     async def _isolate(self, batch: Sequence[Operation], code: str, send: _Send) -> list[Outcome]:
         """Find by halves the unit the server cannot read, and set it aside: it must not hold up the rest."""
-        together = units(batch)
+        together = [[operation] for operation in batch] if self._splits_units else units(batch)
         if len(together) == 1:
-            return await self._set_aside(batch, code, send)
+            self._store.outbox.set_aside(batch, code)
+            return await self._name_aside(send)
         middle = len(together) // 2
         first = [operation for unit in together[:middle] for operation in unit]
         second = [operation for unit in together[middle:] for operation in unit]
         return await self._hand_in(first, send) + await self._hand_in(second, send)
 
-    async def _set_aside(self, unit: Sequence[Operation], code: str, send: _Send) -> list[Outcome]:
-        """Hand in a name for each number, which the server refuses: for a missing number it would wait."""
-        names = [op.wire() | {"command": f"{op.command}:{code}", "input": {}} for op in unit]
-        answer = await self._send(names, {}, send, unit[0].schema)
-        refused = [
-            replace(outcome, status="quarantined", code=code, message="The server cannot read this.")
-            if outcome.refused
-            else outcome
-            for outcome in answer.outcomes
-        ]
-        return self._settle(unit, replace(answer, outcomes=tuple(refused)))
+    async def _name_aside(self, send: _Send) -> list[Outcome]:
+        """Hand in a name for what was set aside, in pieces: for a missing number the server would wait."""
+        outcomes: list[Outcome] = []
+        while aside := self._store.outbox.aside(BATCH):
+            named = [op for op in aside if op.schema == aside[0].schema]
+            names = [op.wire() | {"command": f"{op.command}:{op.state}", "input": {}} for op in named]
+            answer = await self._send(names, {}, send, named[0].schema)
+            said = {op.id: op.state for op in named}
+            told = replace(answer, outcomes=tuple(_set_aside(one, said) for one in answer.outcomes))
+            outcomes += self._settle(named, told)
+            if not any(outcome.final for outcome in told.outcomes):
+                break
+        return outcomes
+
+
+def _set_aside(outcome: Outcome, said: Mapping[str, str]) -> Outcome:
+    code = said.get(outcome.id)
+    if code is None or not outcome.refused:
+        return outcome
+    return replace(outcome, status="quarantined", code=code, message=_MESSAGES[code])
 
 
 def _entries(batch: Sequence[Operation]) -> tuple[list[Document], Document]:

@@ -107,7 +107,7 @@ class Store:
         """Take in what happened since the present copy's cursor, also while a new copy is being fetched."""
         with self.database.transaction():
             self._write("row", page.changes)
-            self._put({"cursor": page.cursor})
+            self._put({"cursor": page.cursor, "partial": "1" if page.more else None})
             self._see(page, "seen", "seen_mark")
             if not page.more:
                 self.database.put("pushed_mark", None)
@@ -129,7 +129,7 @@ class Store:
         self.database.execute("INSERT INTO row SELECT * FROM fresh")
         self.database.execute("DELETE FROM fresh")
         # `seen` may fall: the server may have been restored from a backup.
-        forget = dict.fromkeys(("renewing", "fresh_cursor", "fresh_seen", "fresh_mark"))
+        forget = dict.fromkeys(("renewing", "fresh_cursor", "fresh_seen", "fresh_mark", "partial"))
         self._put({"cursor": cursor, "seen": str(seen), "seen_mark": mark, **forget})
         self.outbox.pulled(seen, settled)
         return [
@@ -209,8 +209,11 @@ class Store:
         return answered
 
     def _take_record(self, outcome: Outcome, seq: int) -> None:
+        """Take the record that came with an outcome, unless what was pulled is newer or will be."""
         record = dict(outcome.record or {})
-        if not record or seq <= self.database.number("seen"):
+        # Between two pages some rows are newer than `seen`, and what was removed would come back for good.
+        is_between = self.database.get("partial") is not None
+        if not record or is_between or seq <= self.database.number("seen"):
             return
         entity, id, removed = record.pop("entity"), record["id"], record.pop("removed", False)
         self._write("row", [Change(seq, entity, id, None if removed else record)])

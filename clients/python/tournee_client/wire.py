@@ -163,9 +163,21 @@ def dumps(value: Any) -> str:
 
 
 def plain(value: Document) -> Document:
-    """Return the value as it will be after travelling as JSON."""
-    document: Document = json.loads(dumps(value))
+    """Return the value as it will be after travelling as JSON; raise ValueError for NaN and infinity."""
+    text = json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)
+    document: Document = _mended(json.loads(text))
     return document
+
+
+def _mended(value: Any) -> Any:
+    """Replace what no text holds: half an emoji, which a length limit left over, and NUL."""
+    if isinstance(value, str):
+        return (
+            value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
+        )
+    if isinstance(value, dict):
+        return {_mended(key): _mended(one) for key, one in value.items()}
+    return [_mended(one) for one in value] if isinstance(value, list) else value
 
 
 def instant(moment: datetime) -> str:
