@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -12,6 +12,7 @@ class Refused(Exception):
     code: ClassVar[str] = "REFUSED"
     message: str
     field: str | None
+    fields: tuple[str, ...]
     details: Mapping[str, Any] | None
 
     def __init__(
@@ -20,9 +21,12 @@ class Refused(Exception):
         field: str | None = None,
         *,
         details: Mapping[str, Any] | None = None,
+        fields: Sequence[str] = (),
     ) -> None:
+        """`fields` are all that are wrong, where it is more than one; `field` is the first of them."""
         self.message = message or (self.__doc__ or "").strip().splitlines()[0]
         self.field = field
+        self.fields = tuple(fields) or (() if field is None else (field,))
         self.details = details
         super().__init__(self.message)
 

@@ -6,6 +6,7 @@ else than null. Lengths and ranges are those the database can hold.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import enum
 import types
@@ -18,6 +19,7 @@ from typing import Annotated, Any, Final, NotRequired, TypeVar, get_args, get_or
 import orjson
 import pydantic
 from pydantic import AfterValidator, ConfigDict, PlainValidator, StringConstraints, TypeAdapter
+from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
 from tournee.kernel.errors import Invalid
@@ -82,7 +84,7 @@ class Limits:
 
 
 def parse(kind: type[InputT], payload: Any) -> InputT:
-    """An input dataclass from decoded JSON; raises Invalid naming the first field that is wrong."""
+    """An input dataclass from decoded JSON; raises Invalid naming the fields that are wrong."""
     made: InputT = _build(kind, _validated(_adapter(typing.cast(Any, kind)), payload))
     return made
 
@@ -107,11 +109,53 @@ def _validated(adapter: TypeAdapter[Any], payload: Any) -> Any:
     try:
         return adapter.validate_json(orjson.dumps(payload, option=orjson.OPT_PASSTHROUGH_SUBCLASS))
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        path = ".".join(str(part) for part in first["loc"]) or None
-        raise Invalid(f"{path}: {first['msg']}" if path else first["msg"], path) from None
+        wrong = error.errors(include_url=False, include_context=False)
     except (TypeError, ValueError, orjson.JSONEncodeError):
         raise Invalid("The input holds characters that are not valid Unicode.") from None
+    whole = [detail for detail in wrong if _is_whole(detail)]
+    if whole:
+        return _validated(adapter, _with_whole_numbers(payload, whole))
+    raise _invalid(wrong)
+
+
+# Beyond it a double does not tell which whole number was meant.
+_EXACT = 2**53
+
+
+def _is_whole(detail: ErrorDetails) -> bool:
+    """Tell whether a double was sent for a whole number, as some writers of JSON do: `5.0` is 5."""
+    value = detail["input"]
+    return (
+        detail["type"] == "int_type"
+        and isinstance(value, float)
+        and value.is_integer()
+        and abs(value) <= _EXACT
+    )
+
+
+def _with_whole_numbers(payload: Any, whole: Sequence[ErrorDetails]) -> Any:
+    """Return a copy: what was sent stays as it was sent."""
+    changed = copy.deepcopy(payload)
+    for detail in whole:
+        *way, last = detail["loc"]
+        holder = changed
+        for part in way:
+            holder = holder[part]
+        holder[last] = int(detail["input"])
+    return changed
+
+
+_MOST_NAMED = 20
+_LONGEST_NAME = 200
+
+
+def _invalid(wrong: Sequence[ErrorDetails]) -> Invalid:
+    """Name every wrong field once, as far as an answer has room."""
+    messages = {".".join(map(str, one["loc"]))[:_LONGEST_NAME]: one["msg"] for one in reversed(wrong)}
+    named = list(reversed(messages.items()))[:_MOST_NAMED]
+    text = "; ".join(f"{path}: {message}" if path else message for path, message in named)
+    fields = [path for path, _ in named if path]
+    return Invalid(text, fields[0] if fields else None, fields=fields)
 
 
 @cache

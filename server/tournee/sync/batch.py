@@ -23,7 +23,8 @@ from tournee.kernel.transaction import Transaction
 from tournee.sync.devices import LockedDevice
 from tournee.sync.given_up import given_up_among
 from tournee.sync.messages import Outcome, PushedOperation
-from tournee.sync.models import STOPPED, ParkedOperation, Receipt
+from tournee.sync.models import STOPPED, DeviceState, ParkedOperation, Receipt
+from tournee.sync.upcasts import OPERATION_SCHEMA
 
 Commands = Mapping[str, Command[Any, Any]]
 
@@ -50,8 +51,9 @@ class Batch:
     patience: datetime | None = None
     receipts: dict[UUID, Row[Any]] = field(default_factory=dict)
     parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
-    # Under an id of this push, what another device waits with.
+    # Under an id of this push, what another device waits with; and the devices of this person among them.
     elsewhere: dict[UUID, ParkedOperation] = field(default_factory=dict)
+    own_devices: set[UUID] = field(default_factory=set)
     # The records that operations of this push are to make.
     makes: set[UUID] = field(default_factory=set)
     ready: dict[UUID, Ready | Refused] = field(default_factory=dict)
@@ -68,6 +70,9 @@ class Batch:
     # Units that somebody in the office must hear of.
     refused: list[list[tuple[PushedOperation, Outcome]]] = field(default_factory=list)
     quarantined: list[list[PushedOperation]] = field(default_factory=list)
+    # What nobody can carry out as it was sent.
+    of_no_use: list[tuple[dict[str, Any], Outcome]] = field(default_factory=list)
+    schema: int = OPERATION_SCHEMA
 
     async def load(self, operations: Sequence[PushedOperation]) -> None:
         """2. What is known of these operations: receipts, and what waits of this device."""
@@ -84,7 +89,7 @@ class Batch:
             )
             .order_by(ParkedOperation.number)
         )
-        told = (Receipt.operation_id, Receipt.device_id, Receipt.payload_hash, Receipt.outcome)
+        told = (Receipt.operation_id, Receipt.account_id, Receipt.payload_hash, Receipt.outcome)
         known = picked(Receipt.operation_id, ids, device.organisation_id, *told, is_sqlite=is_sqlite)
         async with Behind() as behind:
             asked = await behind.send(session.scalars(waiting))
@@ -97,10 +102,22 @@ class Batch:
             # Mostly none of them is known.
             named = self._named(operations)
             self.receipts = {receipt.operation_id: receipt for receipt in await found}
+        if self.elsewhere:
+            await self._find_own_devices()
         if self.receipts:
             named = self._named([one for one in operations if one.id not in self.receipts])
         self.makes = named[0]
         await self._look_ahead(*named)
+
+    async def _find_own_devices(self) -> None:
+        found = await self.tx.session.scalars(
+            select(DeviceState.device_id).where(
+                DeviceState.organisation_id == self.device.organisation_id,
+                DeviceState.account_id == self.tx.actor.id,
+                DeviceState.device_id.in_({one.device_id for one in self.elsewhere.values()}),
+            )
+        )
+        self.own_devices = set(found)
 
     async def _look_ahead(self, made: set[UUID], named: Mapping[type[Entity], set[UUID]]) -> None:
         """Read and lock with one statement an entity all rows that operations name."""

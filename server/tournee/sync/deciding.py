@@ -20,7 +20,7 @@ from tournee.kernel.transaction import Operation
 from tournee.sync.batch import Batch
 from tournee.sync.following import stopped_before
 from tournee.sync.given_up import id_in
-from tournee.sync.messages import Outcome, PushedOperation, rejected
+from tournee.sync.messages import Outcome, PushedOperation, rejected, waiting
 from tournee.sync.models import FOLLOWS
 from tournee.sync.overtaking import Overtaking, overtaking
 from tournee.sync.parking import keep_waiting, missing_parent, operations, still_waiting
@@ -53,28 +53,45 @@ async def run_unit(batch: Batch, unit: list[PushedOperation], *, broken: bool) -
 
 
 def _known(batch: Batch, operation: PushedOperation) -> bool:
-    """3. A receipt decides: same content, same outcome; other content under the same id is refused."""
+    """3. A receipt decides: same content, same outcome; other content under the same id is refused.
+
+    A person may go on with a copied outbox on another device: what the first has handed in is known.
+    """
     if operation.id in batch.outcomes:
         return True
     if not (batch.receipts or batch.parked or batch.elsewhere):
         return False
     receipt = batch.receipts.get(operation.id)
     if receipt is not None:
-        same = receipt.payload_hash == operation.payload_hash and receipt.device_id == batch.device.device_id
-        batch.outcomes[operation.id] = (
-            Outcome.repeated(receipt.outcome) if same else rejected(str(operation.id), OperationReused())
-        )
+        reused = _reused(operation, receipt.payload_hash, is_own=receipt.account_id == batch.tx.actor.id)
+        batch.outcomes[operation.id] = reused or Outcome.repeated(receipt.outcome)
         return True
-    parked = batch.parked.get(operation.id)
-    if operation.id in batch.elsewhere or (
-        parked is not None and operations([parked])[0].payload_hash != operation.payload_hash
-    ):
-        batch.outcomes[operation.id] = rejected(str(operation.id), OperationReused())
+    elsewhere = batch.elsewhere.get(operation.id)
+    parked = elsewhere or batch.parked.get(operation.id)
+    if parked is None:
+        return False
+    is_own = elsewhere is None or parked.device_id in batch.own_devices
+    reused = _reused(operation, operations([parked])[0].payload_hash, is_own=is_own)
+    if reused is not None:
+        batch.outcomes[operation.id] = reused
         return True
-    if parked is not None and parked.reason != "GAP":
+    if elsewhere is not None:
+        batch.outcomes[operation.id] = waiting(operation, "another device of yours, which handed it in")
+        return True
+    if parked.reason != "GAP":
         batch.outcomes[operation.id] = still_waiting(operation, parked.reason, batch)
         return True
     return False
+
+
+def _reused(operation: PushedOperation, payload_hash: str, *, is_own: bool) -> Outcome | None:
+    if payload_hash != operation.payload_hash:
+        return rejected(str(operation.id), OperationReused())
+    if not is_own:
+        return rejected(
+            str(operation.id), OperationReused("This operation was received from another account.")
+        )
+    return None
 
 
 async def decide(batch: Batch, unit: list[PushedOperation]) -> None:

@@ -25,6 +25,7 @@ from tournee.kernel.lanes import Lanes
 from tournee.kernel.log import present_epoch
 from tournee.sync.bases import read_marks
 from tournee.sync.checking import Checking
+from tournee.sync.decoding import decode
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked
 from tournee.sync.door import read_uuid
 from tournee.sync.messages import OPERATIONS_LIMIT
@@ -167,7 +168,7 @@ async def _answered(answer: Awaitable[Response]) -> Response:
 
 async def _body(request: Request) -> dict[str, Any]:
     try:
-        body = orjson.loads(await request.body())
+        body = decode(await request.body())
     except orjson.JSONDecodeError:
         raise Invalid("The body is not valid JSON in UTF-8.") from None
     if not isinstance(body, dict):
@@ -200,4 +201,6 @@ def _epoch(body: dict[str, Any]) -> UUID | None:
 def _schema(body: dict[str, Any]) -> int:
     """Of the operations; an app that does not say so that it can be read is one of the first."""
     schema = body.get("schema")
+    if isinstance(schema, float) and schema.is_integer():
+        schema = int(schema)
     return schema if type(schema) is int and schema > 0 else 1

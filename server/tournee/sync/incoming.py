@@ -24,6 +24,9 @@ class Incoming:
     broken: frozenset[UUID]
     # Those that could not be read: the operation's id, where that can be, and the record it was to make.
     malformed: tuple[tuple[UUID | None, UUID], ...]
+    # What came in each place, as it was sent, and the schema it is of.
+    raw: Sequence[Any]
+    schema: int
 
     @property
     def is_nameless(self) -> bool:
@@ -65,6 +68,8 @@ def read_batch(raw: Sequence[Any], schema: int) -> Incoming:
         settled=frozenset(_numbers(raw) - carried_out),
         broken=frozenset(_units(unread)),
         malformed=tuple(_to_make(malformed)),
+        raw=raw,
+        schema=schema,
     )
 
 
@@ -91,7 +96,9 @@ def _numbers(raw: Sequence[Any]) -> set[int]:
 
 def _number(item: Any) -> int | None:
     number = item.get("number") if isinstance(item, dict) else None
-    return number if type(number) is int and 1 <= number <= SEQ_LIMIT else None
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 1 <= number <= SEQ_LIMIT:
+        return None
+    return int(number) if number == int(number) else None
 
 
 def _units(raw: Iterable[Any]) -> set[UUID]:

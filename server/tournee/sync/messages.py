@@ -66,9 +66,9 @@ class PushedOperation:
         return replace(self, base=0)
 
 
-def _payload_hash(raw: dict[str, Any]) -> str:
+def _payload_hash(raw: dict[str, Any], base: int | None) -> str:
     """Of what the operation means: where it stands in a batch is left out."""
-    meaning = {key: raw.get(key) for key in ("command", "input", "unit", "base", "occurredAt")}
+    meaning = {key: raw.get(key) for key in ("command", "input", "unit", "occurredAt")} | {"base": base}
     try:
         return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()
     except orjson.JSONEncodeError:
@@ -119,7 +119,7 @@ def _read(raw: dict[str, Any], schema: int, envelope: _Envelope) -> PushedOperat
         occurred_at=envelope.occurred_at,
         unit=envelope.unit,
         base=envelope.base,
-        payload_hash=_payload_hash(raw),
+        payload_hash=_payload_hash(raw, envelope.base),
         schema=schema,
         raw=raw,
     )
@@ -191,8 +191,7 @@ class Outcome:
 
 
 def rejected(id: str | None, refusal: Refused) -> Outcome:
-    fields = [refusal.field] if refusal.field else []
-    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=fields)
+    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=list(refusal.fields))
 
 
 def waiting(operation: PushedOperation, for_what: str, code: str | None = None) -> Outcome:

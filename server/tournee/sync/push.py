@@ -7,7 +7,7 @@ with a savepoint around each unit, so that what is refused leaves nothing and th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from tournee.kernel.actor import Actor
 from tournee.kernel.behind import Behind
 from tournee.kernel.command import Kernel, passes, pause
-from tournee.kernel.errors import SchemaTooNew
+from tournee.kernel.errors import OperationReused, SchemaTooNew
 from tournee.kernel.heads import Mark, read_head
 from tournee.kernel.log import head_seq, present_epoch
 from tournee.kernel.transaction import Transaction
@@ -157,8 +157,21 @@ async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
         await deciding.run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
     batch.pass_settled()
     batch.lose(incoming.malformed)
+    batch.of_no_use, batch.schema = list(_of_no_use(batch, incoming)), incoming.schema
     await replay(batch)
     return await _commit(batch, incoming)
+
+
+def _of_no_use(batch: Batch, incoming: Incoming) -> Iterable[tuple[dict[str, Any], Outcome]]:
+    """What cannot be read, or bears the id of another operation. Its device forgets it.
+
+    An object that is a number alone was sent to say that nothing comes under it.
+    """
+    for sent, slot in zip(incoming.raw, incoming.slots, strict=True):
+        outcome = slot if isinstance(slot, Outcome) else batch.outcomes[slot.id]
+        is_reused = outcome.code == OperationReused.code
+        if isinstance(sent, dict) and sent.keys() != {"number"} and (outcome is slot or is_reused):
+            yield sent, outcome
 
 
 def _answer(batch: Batch, incoming: Incoming) -> Answer:

@@ -34,7 +34,7 @@ from tournee.sync.messages import Outcome, PushedOperation, read_operation, reje
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.parking import operations as operations_of
 from tournee.sync.receipts import write_receipts
-from tournee.sync.telling import named, of_no_use, shown_unit
+from tournee.sync.telling import Sender, named, show, shown_unit
 from tournee.sync.upcasts import OPERATION_SCHEMA
 
 SURRENDERED = "SURRENDERED"
@@ -67,27 +67,12 @@ async def surrender(
             outcomes = [
                 slot if isinstance(slot, Outcome) else _acknowledged(slot, contents) for slot in slots
             ]
-            await _show_rejected(tx, row, zip(raw, outcomes, strict=True), schema)
+            # What cannot be kept as an operation is nowhere else once the device is wiped.
+            refused = [said for said in zip(raw, outcomes, strict=True) if said[1].status == "rejected"]
+            await show(tx, Sender(row.id, row.account_id, Role.MANAGER), refused, schema)
         return outcomes
 
     return await kernel.transact(device.actor, work)
-
-
-async def _show_rejected(
-    tx: Transaction, device: Device, said: Iterable[tuple[Any, Outcome]], schema: int
-) -> None:
-    """What cannot be kept as an operation is nowhere else once the device is wiped."""
-    entries: dict[UUID, Conflict] = {}
-    for sent, outcome in said:
-        if outcome.status == "rejected":
-            entry = of_no_use(device, sent, outcome, schema)
-            entries[entry.id] = entry
-            outcome.conflict = str(entry.id)
-    known = await tx.session.scalars(
-        select(Conflict.id).where(Conflict.organisation_id == tx.organisation_id, Conflict.id.in_(entries))
-    )
-    for id in entries.keys() - set(known):
-        await tx.add(entries[id])
 
 
 def _acknowledged(operation: PushedOperation, known: Mapping[UUID, str]) -> Outcome:

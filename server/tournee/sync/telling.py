@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -16,6 +17,7 @@ from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.database import new_id, now
 from tournee.kernel.errors import Unfinished
 from tournee.kernel.operation import Operation
+from tournee.kernel.transaction import Transaction
 from tournee.sync.batch import Batch
 from tournee.sync.following import followers
 from tournee.sync.given_up import give_up, id_in
@@ -34,7 +36,7 @@ async def tell(batch: Batch) -> None:
     await _remind(batch)
     waiting = followers(batch)
     fresh = [one for one in waiting if one.operation_id in batch.to_park]
-    if not (batch.refused or batch.quarantined or fresh or batch.lost):
+    if not (batch.refused or batch.quarantined or fresh or batch.lost or batch.of_no_use):
         return
     operation = Operation(_COMMAND, now(), device_id=batch.device.device_id)
     async with batch.tx.running(operation):
@@ -42,6 +44,12 @@ async def tell(batch: Batch) -> None:
             entry = await batch.tx.add(_refused(batch, refused))
             for _, outcome in refused:
                 outcome.conflict = str(entry.id)
+        await show(
+            batch.tx,
+            Sender(batch.device.device_id, batch.tx.actor.id, Role.DISPATCHER),
+            batch.of_no_use,
+            batch.schema,
+        )
         refused_for_good = {id_in(one.input) for unit in batch.refused for one, _ in unit}
         await give_up(batch.tx, (refused_for_good & batch.will_not_come) | batch.lost)
         await _name_followers(batch, fresh)
@@ -136,9 +144,36 @@ def _entry(
     )
 
 
-def of_no_use(device: Device, sent: Any, outcome: Outcome, schema: int) -> Conflict:
-    """An operation that nobody can carry out as it was sent, of a device that forgets it for good. Sent
-    again it is the same entry."""
+@dataclass(frozen=True)
+class Sender:
+    """Whose device forgets what it sent, and who is to see it."""
+
+    device_id: UUID
+    account_id: UUID
+    role: Role
+
+
+async def show(tx: Transaction, sender: Sender, rejected: Iterable[tuple[Any, Outcome]], schema: int) -> None:
+    """Enter what nobody can carry out as it was sent, and name the entry in its outcome."""
+    entries: dict[UUID, Conflict] = {}
+    for sent, outcome in rejected:
+        entry = _of_no_use(sender, sent, outcome, schema)
+        entries[entry.id] = entry
+        outcome.conflict = str(entry.id)
+    if not entries:
+        return
+    with tx.session.no_autoflush:
+        known = await tx.session.scalars(
+            select(Conflict.id).where(
+                Conflict.organisation_id == tx.organisation_id, Conflict.id.in_(entries)
+            )
+        )
+    for id in entries.keys() - set(known):
+        await tx.add(entries[id])
+
+
+def _of_no_use(sender: Sender, sent: Any, outcome: Outcome, schema: int) -> Conflict:
+    """Sent again it is the same entry."""
     try:
         text, whole = orjson.dumps(sent, option=orjson.OPT_SORT_KEYS), isinstance(sent, dict)
     except orjson.JSONEncodeError:
@@ -148,14 +183,14 @@ def of_no_use(device: Device, sent: Any, outcome: Outcome, schema: int) -> Confl
     shown: dict[str, Any] = sent if whole and len(text) <= _LONGEST else short
     command = shown.get("command")
     return Conflict(
-        id=uuid5(device.id, hashlib.sha256(text).hexdigest()),
+        id=uuid5(sender.device_id, hashlib.sha256(text).hexdigest()),
         kind=ConflictKind.OPERATION_REJECTED,
-        role=Role.MANAGER,
+        role=sender.role,
         entity=Device.__name__,
-        record_id=device.id,
+        record_id=sender.device_id,
         command=named(command if isinstance(command, str) else ""),
-        actor_id=device.account_id,
-        device_id=device.id,
+        actor_id=sender.account_id,
+        device_id=sender.device_id,
         occurred_at=now(),
         base={},
         mine={"operations": [_clean(shown)], "schema": schema, "final": True},

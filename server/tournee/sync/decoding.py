@@ -1,0 +1,30 @@
+"""JSON as devices write it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+_HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+# Half of a pair; an even number of backslashes before it are characters of their own.
+_LONE = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(?:" + _HIGH + rb"(?!" + _LOW + rb")|(?<!" + _HIGH + rb")" + _LOW + rb")"
+)
+
+
+def decode(body: bytes) -> Any:
+    r"""Decode JSON; raises orjson.JSONDecodeError.
+
+    Half an emoji, written as `\ud83d`, becomes U+FFFD: apps that cut texts at a length leave it behind,
+    and it must cost no more than itself.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        mended = _LONE.sub(rb"\1\\ufffd", body)
+        if mended == body:
+            raise
+        return orjson.loads(mended)

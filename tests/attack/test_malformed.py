@@ -1,0 +1,137 @@
+"""What cannot be carried out as it was sent is in the inbox; what only looks odd is carried out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.attack.test_bad_input import Desk, code, desk  # noqa: F401 - a fixture
+from tournee.kernel.conflict import Conflict
+from tournee.kernel.database import new_id
+
+NOTE = "Demo: gas leak found"
+
+
+async def inbox(desk: Desk) -> list[Conflict]:  # noqa: F811
+    async with desk.house.reading() as session:
+        own = Conflict.organisation_id == desk.house.organisation_id
+        return list(await session.scalars(select(Conflict).where(own).order_by(Conflict.id)))
+
+
+MALFORMED: list[tuple[dict[str, Any], list[str]]] = [
+    ({"occurredAt": "2026-11-28T10:00:00"}, ["occurredAt"]),
+    ({"base": 5.5}, ["base"]),
+    ({"number": 17.5}, ["number"]),
+    ({"number": True}, ["number"]),
+    ({"id": "x", "unit": 7, "occurredAt": "now"}, ["id", "occurredAt", "unit"]),
+    ({"command": ..., "occurredAt": ...}, ["command", "occurredAt"]),
+    ({"surplus": 1, "base": "5"}, ["base", "surplus"]),
+]
+
+
+@pytest.mark.parametrize(("changed", "fields"), MALFORMED, ids=range(len(MALFORMED)))
+async def test_a_malformed_operation_is_in_the_inbox_and_says_all_that_is_wrong(
+    desk: Desk,  # noqa: F811
+    changed: dict[str, Any],
+    fields: list[str],
+) -> None:
+    sent = desk.operation(input={"name": NOTE}, **changed)
+    conflicts = []
+    for _ in range(2):
+        (outcome,) = await desk.push(sent)
+        assert (outcome["status"], outcome["code"], sorted(outcome["fields"])) == (
+            "rejected", "INVALID", fields
+        )  # fmt: skip
+        assert all(f"{field}: " in outcome["message"] for field in fields)
+        conflicts.append(outcome["conflict"])
+    (entry,) = await inbox(desk)
+    assert conflicts == [str(entry.id)] * 2, "sent again it is the same entry"
+    assert (entry.kind, entry.role, entry.theirs["code"]) == ("OPERATION_REJECTED", "DISPATCHER", "INVALID")
+    assert entry.mine["operations"] == [sent]
+    assert entry.mine["final"] is True, "it can be done anew only"
+    # Whatever it was, nobody waits for its number.
+    assert (await desk.push(desk.operation(number=30)))[0]["status"] in ("applied", "parked")
+
+
+@pytest.mark.parametrize("text", ["a\x00b", {"name": [1]}, 7])
+async def test_an_input_that_no_command_takes_is_in_the_inbox(desk: Desk, text: Any) -> None:  # noqa: F811
+    (outcome,) = await desk.push(desk.operation(input={"name": text, "kind": "ROCKET", "phone": NOTE}))
+    assert (outcome["status"], outcome["code"]) == ("rejected", "INVALID")
+    assert sorted(outcome["fields"]) == ["kind", "name"]
+    (entry,) = await inbox(desk)
+    assert str(entry.id) == outcome["conflict"]
+    assert entry.mine["operations"][0]["input"]["phone"] == NOTE
+
+
+async def test_an_operation_with_the_id_of_another_is_in_the_inbox(desk: Desk) -> None:  # noqa: F811
+    one = desk.operation()
+    again = one | {"input": {"name": NOTE}, "number": desk.operation()["number"]}
+    for _ in range(2):
+        outcomes = await desk.push(one, again)
+        assert [outcome["code"] for outcome in outcomes] == [None, "OPERATION_REUSED"]
+    later = one | {"input": {"name": "Demo later"}}
+    assert [outcome["code"] for outcome in await desk.push(later)] == ["OPERATION_REUSED"]
+    assert [entry.mine["operations"] for entry in await inbox(desk)] == [[again], [later]]
+
+
+async def test_what_is_no_operation_or_says_that_there_is_none_makes_no_entry(desk: Desk) -> None:  # noqa: F811
+    await desk.push(desk.operation())
+    outcomes = await desk.push({"number": desk.operation()["number"]}, 7, "x", None, [])
+    assert {outcome["code"] for outcome in outcomes} == {"INVALID"}
+    assert await inbox(desk) == []
+
+
+async def test_a_whole_double_is_a_whole_number(desk: Desk) -> None:  # noqa: F811
+    """Some writers of JSON know doubles alone."""
+    site = str(new_id())
+    made = desk.operation(
+        command="createSite", input={"id": site, "customerId": str(new_id()), "name": "Demo"}
+    )
+    customer = desk.operation(input={"id": made["input"]["customerId"], "name": "Demo"})
+    for operation in (customer, made):
+        operation["base"] = 0.0
+    customer["number"], made["number"] = 1.0, 2.0
+    visit = {"latitude": 52, "longitude": 13.0}
+    made["input"] |= visit
+    body = {"device": desk.device, "schema": 2.0, "operations": [customer, made]}
+    answer = await desk.send(json.dumps(body))
+    assert [one["status"] for one in answer.json()["outcomes"]] == ["applied", "applied"]
+    assert answer.json()["nextNumber"] == 3
+    # The same, as another writer writes it.
+    outcomes = await desk.push(customer | {"number": 1, "base": 0}, made | {"number": 2, "base": 0}, schema=2)
+    assert [one["status"] for one in outcomes] == ["duplicate", "duplicate"]
+    assert await inbox(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        (r"gas leak \ud83d", "gas leak �"),
+        (r"\udd25 \ud83d\udd25", "� \N{FIRE}"),
+        (r"\ud83d\uD83D\uDD25", "�\N{FIRE}"),
+        (r"\\ud83d \\\ud83d", r"\ud83d " + "\\�"),
+    ],
+    ids=range(4),
+)
+async def test_half_an_emoji_costs_no_more_than_itself(desk: Desk, written: str, kept: str) -> None:  # noqa: F811
+    body = json.dumps({"device": desk.device, "operations": [desk.operation(input={"name": "NAME"})]})
+    answer = await desk.send(body.replace("NAME", written))
+    (outcome,) = answer.json()["outcomes"]
+    assert (outcome["status"], outcome["record"]["name"]) == ("applied", kept)
+
+
+async def test_half_an_emoji_elsewhere_is_refused_with_a_code(desk: Desk) -> None:  # noqa: F811
+    made = (
+        '{"query": "mutation M($n: String!) { createCustomer(input: {name: $n}) { __typename ... on Refusal'
+    )
+    made += ' { code } } }", "variables": {"n": "\\ud800"}}'
+    asked = '{"query": "query Q($n: String!) { customers(filter: {name: {contains: $n}}) { nodes { id } } }",'
+    asked += ' "variables": {"n": "\\ud800"}}'
+    headers = desk.headers | {"Content-Type": "application/json"}
+    answers = [await desk.client.post("/graphql", content=body, headers=headers) for body in (made, asked)]
+    assert [answer.status_code < 500 for answer in answers] == [True, True]
+    assert not any("INTERNAL" in answer.text for answer in answers), [one.text for one in answers]
+    assert await desk.customers() == 0
