@@ -1,6 +1,10 @@
 """A copy that is not what it should be is found out and put right, part by part."""
 
+import hashlib
+import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +16,14 @@ from tournee_client.verify import Repaired, row_sum
 
 Open = Callable[[Store], Device]
 
+PROTOCOL = Path(__file__).parents[2] / "schema" / "sync.md"
+
 RECORDS: list[dict[str, Any]] = [
     {},
     {"id": "0", "name": 'Zürich \u2028 \u0001 "\\\n\t\x7f 🛗', "none": None, "yes": True},
     {"b": 1, "a": -0.0, "c": 12.5, "d": 1e-7, "e": 1e21, "f": 3.0, "g": 2**53, "h": -(2**53 - 1)},
     {"nested": [{"z": 1, "a": [1.5, []]}, {}], "é": 1, "z": 2, "Z": 3},
+    {"\uff5e": 1, "\U0001f525": 2, "/": "/"},
 ]
 
 
@@ -33,6 +40,19 @@ def test_a_rows_sum_is_what_the_protocol_says() -> None:
 
 
 VECTOR = "86000bab1e987f1d"
+
+
+def test_the_example_of_the_protocol_is_written_and_summed_as_it_says() -> None:
+    """Names come out of order there, and a number as a double, as a server may send them."""
+    section = PROTOCOL.read_text("utf-8").partition("### How JSON is written")[2]
+    record = section.partition("```json\n")[2].partition("```")[0]
+    written = section.partition("```text\n")[2].partition("\n```")[0]
+    total = re.search(r"its sum, of `(\w+)`, .* is `([0-9a-f]{16})`", section)
+    assert total is not None
+    assert hashlib.sha256(f"{total[1]}\n{written}".encode()).hexdigest()[:16] == total[2]
+    for reckon in (row_sum, server_sum):
+        assert f"{reckon(total[1], json.loads(record)):016x}" == total[2]
+        assert f"{reckon(total[1], json.loads(record) | {'tags': None}):016x}" != total[2]
 
 
 async def test_a_damaged_copy_is_repaired_without_a_new_one(

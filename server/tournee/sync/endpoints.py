@@ -28,7 +28,7 @@ from tournee.sync.checking import Checking
 from tournee.sync.decoding import decode
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked
 from tournee.sync.door import read_uuid
-from tournee.sync.messages import OPERATIONS_LIMIT
+from tournee.sync.messages import OPERATIONS_LIMIT, SEQ_LIMIT
 from tournee.sync.pull import records_now
 from tournee.sync.push import Answer, push
 from tournee.sync.reading import Pull
@@ -201,6 +201,6 @@ def _epoch(body: dict[str, Any]) -> UUID | None:
 def _schema(body: dict[str, Any]) -> int:
     """Of the operations; an app that does not say so that it can be read is one of the first."""
     schema = body.get("schema")
-    if isinstance(schema, float) and schema.is_integer():
+    if isinstance(schema, float) and schema.is_integer() and schema <= SEQ_LIMIT:
         schema = int(schema)
     return schema if type(schema) is int and schema > 0 else 1
