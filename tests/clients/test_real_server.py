@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
 from pathlib import Path
@@ -284,7 +284,7 @@ async def test_a_token_that_ran_out_is_renewed_on_the_way(
     tokens = app.state.tokens
     device = open_device(store)
     with monkeypatch.context() as patched:
-        patched.setattr(tokens, "settings", replace(tokens.settings, access_token_seconds=-60))
+        patched.setattr(tokens, "settings", tokens.settings.model_copy(update={"access_token_seconds": -60}))
         await device.sign_in(field.email, PASSWORD)
     visit = await field.visit()
     network.history.clear()
@@ -307,7 +307,7 @@ async def test_a_stream_goes_on_when_its_token_has_run_out(
     tokens = app.state.tokens
     started_again = open_device(store)
     with monkeypatch.context() as patched:
-        patched.setattr(tokens, "settings", replace(tokens.settings, access_token_seconds=1))
+        patched.setattr(tokens, "settings", tokens.settings.model_copy(update={"access_token_seconds": 1}))
         await started_again.pull()
     network.history.clear()
     async with aclosing(started_again.stream()) as heard:

@@ -171,7 +171,9 @@ async def test_a_token_that_runs_out_ends_what_was_opened_with_it(
 ) -> None:
     actor, _ = await site.technician()
     with monkeypatch.context() as patched:
-        patched.setattr(site.tokens, "settings", replace(site.tokens.settings, access_token_seconds=2))
+        patched.setattr(
+            site.tokens, "settings", site.tokens.settings.model_copy(update={"access_token_seconds": 2})
+        )
         doomed = site.doomed(actor)
     expired = await end(doomed, lambda: asyncio.sleep(1))
     assert (expired[0], expired[1]["code"], expired[2]) == (
