@@ -21,6 +21,7 @@ from tournee.api.inputs import input_type
 from tournee.api.keyset import OrderDirection
 from tournee.api.scalars import Long, enumeration, optional, parse_id
 from tournee.kernel.fields import Field, fields
+from tournee.kernel.folding import fold, folded
 from tournee.kernel.log import Change
 
 MOST_CONDITIONS = 100
@@ -189,6 +190,6 @@ _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "lte": lambda column, value: column <= value,
     "gt": lambda column, value: column > value,
     "gte": lambda column, value: column >= value,
-    "contains": lambda column, value: column.icontains(value, autoescape=True),
-    "startsWith": lambda column, value: column.istartswith(value, autoescape=True),
+    "contains": lambda column, value: folded(column).contains(fold(value), autoescape=True),
+    "startsWith": lambda column, value: folded(column).startswith(fold(value), autoescape=True),
 }

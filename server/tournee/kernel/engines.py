@@ -13,6 +13,8 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from tournee.kernel.folding import SQLITE_FOLD, fold
+
 
 class Across(Enum):
     """In place of one organisation."""
@@ -67,6 +69,7 @@ def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
+        connection.create_function(SQLITE_FOLD, 1, fold, deterministic=True)
         cursor = connection.cursor()
         for pragma in (*_PRAGMAS, f"cache_size={-1024 * cache_megabytes}"):
             cursor.execute(f"PRAGMA {pragma}")
