@@ -156,7 +156,7 @@ async def list_accounts(
     database: Database, only: Named | None = None, email: str | None = None
 ) -> list[KnownAccount]:
     """Accounts by organisation and e-mail, all of them unless an organisation or e-mail is named."""
-    wanted = select(Account).where(Account.deleted.is_(False))
+    wanted = select(Account)
     if email is not None:
         wanted = wanted.where(Account.email == email.strip().lower())
     organisations = {one.id: one for one in ([only] if only else await every_organisation(database))}
