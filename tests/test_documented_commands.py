@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from typer import Exit
 
 from tournee.cli import main
 
@@ -37,6 +38,9 @@ def problem(arguments: list[str]) -> str | None:
             context = typer.Context(command, parent=context, info_name=name)
         if arguments and "…" not in arguments:
             command.make_context(str(context.info_name), [*arguments], parent=context.parent)
+    except Exit as shown:
+        # `--help`, and what else ends by printing something.
+        return None if shown.exit_code == 0 else f"Exit: {shown.exit_code}"
     except Exception as error:  # noqa: BLE001 - whatever it is, the document is wrong
         return f"{type(error).__name__}: {error}"
     return None
