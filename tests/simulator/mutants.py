@@ -94,7 +94,7 @@ _APART = """
         await write_receipts(batch, tx.entries, behind)
     await tx.session.commit()
 """
-_HEAD = "Cursor(cursor.epoch, cursor.seq), head > cursor.seq, progress"
+_HEAD = "Cursor(cursor.epoch, cursor.seq, mark=head.mark), head.seq > cursor.seq, progress"
 _GRANT = "branch(Member.from_seq, held, Edge.open.is_(True), Edge.seq <= Member.from_seq),"
 _LOSS = "branch(Member.to_seq, lost, or_(Edge.open.is_(True), Edge.seq > Member.to_seq)),"
 _NOWHERE = "branch(Edge.seq, held, Edge.seq < 0),"
@@ -111,9 +111,9 @@ MUTANTS = (
     Mutant("what went from one scope goes though another holds it", moved, "_scoped_rows",
            "Edge.record_id == page.c.record_id,",
            "Edge.record_id == page.c.record_id, or_(Edge.seq == page.c.position, Member.from_seq == page.c.position),"),
-    Mutant("a page ends at a bare seq", pull, "_read", "Cursor(head.epoch, *written.place())",
-           "Cursor(head.epoch, written.place()[0])", pull.Feed),
-    Mutant("the snapshot is not pinned", snapshot, "page", _HEAD, "Cursor(cursor.epoch, head), False, progress",
+    Mutant("a page ends at a bare seq", pull, "_read", "Cursor(head.epoch, *written.place(), mark=head.mark)",
+           "Cursor(head.epoch, written.place()[0], mark=head.mark)", pull.Feed),
+    Mutant("the snapshot is not pinned", snapshot, "page", _HEAD, "Cursor(cursor.epoch, head.seq, mark=head.mark), False, progress",
            snapshot.Snapshot),
     Mutant("a merge does not look at the base", finding, "changed_since_base", "operation.base is None", "True",
            finding.Finding),

@@ -16,6 +16,7 @@ from tests.simulator.device import KIND
 from tournee.catalogue import ENTITIES, urgent_scopes
 from tournee.kernel.actor import Actor
 from tournee.kernel.database import Database
+from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.heads import Heads
 from tournee.kernel.lanes import Overloaded
 from tournee.kernel.tail import Tail
@@ -80,6 +81,7 @@ class Puller:
     chains: list[list[Step]] = field(default_factory=lambda: [[]])
     copies: list[Copy] = field(default_factory=list)
     lost: int = 0
+    resyncs: int = 0
 
     async def pull_until(self, quiet: asyncio.Event) -> None:
         # However slow the machine is, each has something to say.
@@ -104,6 +106,11 @@ class Puller:
                 page = await server.feed.pull(self.actor, before, self.dice.choice(self.sizes))
             except (DBAPIError, psycopg.Error, Overloaded):
                 self.lost += 1
+                continue
+            except ResyncNeeded:
+                # A server that breaks its order may notice that a change is not the one it showed.
+                self.resyncs += 1
+                self._begin_anew()
                 continue
             if self.dice.random() < 0.05:
                 self.lost += 1  # The answer is; the same cursor is used once more.

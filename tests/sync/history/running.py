@@ -184,5 +184,6 @@ def _count(counts: Counter[str], log: Log, pullers: list[Puller], journals: list
     counts["transactions with an unknown end"] = sum(journal.lost() for journal in journals)
     counts["pages"] = sum(len(chain) for puller in pullers for chain in puller.chains)
     counts["completed pulls"] = sum(len(puller.copies) for puller in pullers)
+    counts["resyncs"] = sum(puller.resyncs for puller in pullers)
     counts["answers lost"] = sum(puller.lost for puller in pullers)
     counts["writers"] = len(journals)

@@ -35,6 +35,7 @@ async def test_what_pullers_see_of_concurrent_writers_that_die_is_the_log(
     size = Size(WRITES, kills=1 + WRITES // 20, terminations=0.2)
     observed = await observe(postgresql, tmp_path, size)
     assert not observed.broken, observed.broken[:5]
+    assert observed.counts["resyncs"] == 0
     assert observed.counts["kills"]
     assert observed.counts["terminations"]
     assert observed.counts["completed pulls"] > 20
