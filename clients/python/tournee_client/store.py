@@ -183,7 +183,7 @@ class Store:
         """
         with self.database.transaction():
             same = answer.epoch is not None and answer.epoch == self.epoch and not answer.resync
-            # Who surrenders is told no number.
+            # A surrendering device receives no next number.
             lost = same and self.leaving is None and self.outbox.knows_more(answer.next_number, since, until)
             if lost:
                 self.outbox.hand_in_again(since, until, answer.next_number)

@@ -37,7 +37,7 @@ _MOST_KEPT = 250_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """A document without its variables. Without `document` it is refused, whoever sends it."""
+    """A document without its variables. Without `document` it is always refused."""
 
     document: DocumentNode | None
     errors: list[GraphQLError] = field(default_factory=list)

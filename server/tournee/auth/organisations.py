@@ -51,7 +51,7 @@ _NAMES: Final = {"operator": "Operator", "import": "Import"}
 
 
 def operator_of(organisation_id: UUID) -> Actor:
-    """Whoever runs `tournee` on the server itself, where no account is signed in."""
+    """The person who runs `tournee` on the server itself, where no account is signed in."""
     return _nobody(organisation_id, "operator")
 
 

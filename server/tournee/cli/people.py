@@ -78,7 +78,7 @@ def add_account(
 def reset_password(
     email: _Email, organisation: _Organisation = None, password_stdin: _PasswordStdin = False
 ) -> None:
-    """Give an account a new password and print it once; whoever is signed in with it must sign in again."""
+    """Give an account a new password and print it once; its sessions end."""
     password = _password(password_stdin)
 
     async def reset(kernel: shared.Kernel) -> str:

@@ -21,10 +21,10 @@ from tournee.settings import Settings, is_loopback
 from tournee.web.connections import Connection
 from tournee.web.listening import BACKLOG, KEEP_ALIVE, bind, serve
 
-# Requests that are still running when we are told to stop get this long.
+# Seconds that running requests get after the signal to stop.
 _GRACE_SECONDS = 20
 
-# A worker that says nothing for so long is ended, with all that it is answering. On a busy machine one that
+# A worker that is silent for so long is ended, with all that it is answering. On a busy machine one that
 # starts may need more than uvicorn's five seconds for its first word, and would be ended again and again.
 _HEALTHCHECK_SECONDS = 30
 
