@@ -55,6 +55,8 @@ class Server:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TOURNEE_")},
             "DATABASE_URL": self.database_url,
+            "TOURNEE_DEMO": "1",
+            "TOURNEE_DEMO_SIZE": "small",
             "TOURNEE_DIRECTORY": str(self.directory),
             "TOURNEE_WORKERS": "1" if self.kind == "sqlite" else "2",
             "PORT": str(self.port),
