@@ -4,6 +4,9 @@
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
+# Every process starts a second sooner where compiled modules are kept; some machines turn that off.
+export PYTHONDONTWRITEBYTECODE :=
+
 VENV := .venv
 BIN := $(VENV)/bin
 UV ?= uv

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from sqlalchemy import select
@@ -31,13 +33,20 @@ async def keep_house(kernel: Kernel, settings: Settings, closing: asyncio.Event)
     """Once at the start and then every hour, until the server closes."""
     warned = False
     while not closing.is_set():
-        try:
+        with _logged():
             warned = warned or await _warn_of_power(kernel)
-            await once(kernel, settings)
-        except Exception:  # noqa: BLE001 - tomorrow's round must happen whatever broke today's
-            structlog.get_logger().exception("housekeeping_failed")
+            await _round(kernel, settings, closing)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), EVERY_SECONDS)
+
+
+@contextlib.contextmanager
+def _logged(**about: object) -> Iterator[None]:
+    """Log what breaks, and go on: the next step and the next round must happen all the same."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - see above
+        structlog.get_logger().exception("housekeeping_failed", **about)
 
 
 async def _warn_of_power(kernel: Kernel) -> bool:
@@ -49,20 +58,28 @@ async def _warn_of_power(kernel: Kernel) -> bool:
     return True
 
 
-async def once(kernel: Kernel, settings: Settings) -> None:
+async def _round(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> None:
+    """Keep house for each organisation in turn. A server that closes waits for one of them, not for all."""
     async with kernel.database.reading(ACROSS) as session:
         organisations = list(await session.scalars(select(Organisation.id)))
     for organisation_id in organisations:
-        await move_windows(kernel, organisation_id)
-        await rescue_stranded(kernel, organisation_id)
-        await raise_floor(kernel.database, organisation_id, now() - timedelta(days=settings.horizon_days))
-        # A fact that arrives late may name what its device saw back then.
-        accepted_since = now() - timedelta(days=settings.operations_days)
-        await forget(kernel.database, organisation_id, accepted_since)
-        await purge_receipts(kernel.database, organisation_id, accepted_since)
-        await purge_given_up(kernel.database, organisation_id, accepted_since)
-        patience = now() - timedelta(days=settings.parked_days)
-        await revive_waiting(kernel, COMMANDS_BY_NAME, organisation_id, patience)
+        if closing.is_set():
+            return
+        with _logged(organisation=str(organisation_id)):
+            await _keep(kernel, settings, organisation_id)
     if kernel.database.is_sqlite:
         # PostgreSQL sees to this by itself.
         await kernel.database.analyse()
+
+
+async def _keep(kernel: Kernel, settings: Settings, organisation_id: UUID) -> None:
+    await move_windows(kernel, organisation_id)
+    await rescue_stranded(kernel, organisation_id)
+    await raise_floor(kernel.database, organisation_id, now() - timedelta(days=settings.horizon_days))
+    # A fact that arrives late may name what its device saw back then.
+    accepted_since = now() - timedelta(days=settings.operations_days)
+    await forget(kernel.database, organisation_id, accepted_since)
+    await purge_receipts(kernel.database, organisation_id, accepted_since)
+    await purge_given_up(kernel.database, organisation_id, accepted_since)
+    patience = now() - timedelta(days=settings.parked_days)
+    await revive_waiting(kernel, COMMANDS_BY_NAME, organisation_id, patience)
