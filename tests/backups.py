@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Engine, Table, delete, insert, select
 
 from tests.house import House
 from tests.simulator.stage import eye_of
-from tournee.kernel.database import Base
+from tournee.kernel.database import Base, Database
+from tournee.kernel.engines import ACROSS
+from tournee.kernel.horizon import begin_epochs
 
 
 class SavedRows:
@@ -57,6 +59,14 @@ def saved(house: House) -> SavedRows:
     rows = SavedRows(eye, [house.organisation_id])
     eye.dispose()
     return rows
+
+
+async def new_epochs(database: Database) -> int:
+    """Give every organisation a new epoch, and forget nothing that devices said."""
+    async with database.writing(ACROSS) as session:
+        organisations = await begin_epochs(session)
+        await session.commit()
+    return organisations
 
 
 async def put_back(rows: SavedRows, house: House) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tests.backups import new_epochs
 from tests.simulator.backups import Backups
 from tests.simulator.clock import Clock, running
 from tests.simulator.crashes import TRAPS
@@ -25,7 +26,7 @@ from tests.simulator.trace import Trace
 from tests.simulator.violations import Violation, require
 from tests.simulator.world import Company
 from tournee.catalogue import COMMANDS
-from tournee.kernel.horizon import begin_epochs, raise_floor
+from tournee.kernel.horizon import raise_floor
 from tournee.people.jobs import move_windows
 from tournee.sync.reviving import revive_waiting
 
@@ -186,7 +187,7 @@ class Simulation:
     async def _restore_backup(self) -> None:
         """One in which nothing is missing; every copy begins anew all the same."""
         self.begin_restoring()
-        await begin_epochs(self.stage.database)
+        await new_epochs(self.stage.database)
         self.stage.forget()
         self.judge.restored()
         for company in self.judge.companies:

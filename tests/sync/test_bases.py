@@ -10,13 +10,14 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select, update
 
+from tests.backups import new_epochs
 from tests.house import House
 from tests.sync.device import TestDevice
 from tests.sync.test_horizon import technician, visit
 from tournee.customers.models import Customer
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.database import new_id, now
-from tournee.kernel.horizon import begin_epochs, raise_floor
+from tournee.kernel.horizon import raise_floor
 from tournee.kernel.log import Head
 from tournee.sync.restored import begin_anew
 
@@ -178,7 +179,7 @@ async def test_numbers_decided_in_a_history_that_was_lost_are_waited_for_by_nobo
 
 async def test_the_numbers_that_a_backup_lacks_move_no_horizon(house: House) -> None:
     await house.run("createSkill", name="Lifts")
-    await begin_epochs(house.database)
+    await new_epochs(house.database)
     last = await house.run("createSkill", name="Doors")
     (change,) = await house.changes(last.id)
     yesterday, tomorrow = now() - timedelta(days=1), now() + timedelta(days=1)

@@ -6,12 +6,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
+from tests.backups import new_epochs
 from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.api.changes import decode, encode
 from tournee.kernel.database import new_id, now
 from tournee.kernel.errors import ResyncNeeded
-from tournee.kernel.horizon import begin_epochs, forget, raise_floor
+from tournee.kernel.horizon import forget, raise_floor
 from tournee.kernel.log import Edge, Head, Member
 from tournee.kernel.tail import Tail
 from tournee.sync.cursor import Cursor
@@ -114,7 +115,7 @@ async def test_after_a_restored_backup_every_cursor_resyncs_and_work_is_still_re
     await known.pull(limit=1, pages=1)
     assert known.cursor is not None
     assert known.cursor.snapshot
-    assert await begin_epochs(house.database) >= 1
+    assert await new_epochs(house.database) >= 1
     for device in (manager, known):
         with pytest.raises(ResyncNeeded):
             await device.feed.pull(device.actor, device.cursor)

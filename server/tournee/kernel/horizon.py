@@ -13,7 +13,6 @@ from sqlalchemy import Delete, case, delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.database import Database, now
-from tournee.kernel.engines import ACROSS
 from tournee.kernel.log import Change, Edge, Head, Member, head_seq
 
 # Rows in one transaction: nobody waits long for what is being removed.
@@ -99,7 +98,7 @@ async def was_lost(session: AsyncSession, organisation_id: UUID, seq: int | None
     return seq is not None and bool(after > seq + 1)
 
 
-async def begin_epochs(database: Database) -> int:
+async def begin_epochs(session: AsyncSession) -> int:
     """Give every organisation a new epoch: each cursor given out before is told to resync.
 
     Numbers go on far beyond those of the history that was lost: a `base` of a device that saw it names
@@ -109,10 +108,8 @@ async def begin_epochs(database: Database) -> int:
     today = int(now().timestamp() * 1_000_000)
     # Unless the clock has been set back.
     onward = case((Head.seq < today, today), else_=Head.seq + LOST)
-    async with database.writing(ACROSS) as session:
-        organisations = list(await session.scalars(select(Head.organisation_id)))
-        for organisation_id in organisations:
-            own = Head.organisation_id == organisation_id
-            await session.execute(update(Head).where(own).values(epoch=uuid4(), seq=onward))
-        await session.commit()
+    organisations = list(await session.scalars(select(Head.organisation_id)))
+    for organisation_id in organisations:
+        own = Head.organisation_id == organisation_id
+        await session.execute(update(Head).where(own).values(epoch=uuid4(), seq=onward))
     return len(organisations)
