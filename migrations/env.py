@@ -19,10 +19,8 @@ from sqlalchemy import (
 
 import tournee.catalogue  # noqa: F401  # brings in every domain, so that the metadata is complete
 from tournee.kernel.database import Base
+from tournee.migrations import LOCK
 from tournee.settings import read_settings
-
-# Servers that start together migrate together; any constant does, as long as all of them use it.
-MIGRATION_LOCK = 0x70757265
 
 
 def sync_url() -> URL:
@@ -77,7 +75,7 @@ def migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         if not is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             # A migration moves the rows of every organisation.
             connection.execute(text("SET LOCAL tournee.organisation = '*'"))
         context.run_migrations()

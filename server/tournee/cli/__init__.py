@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from tournee.cli import database, importing, keys, people, schema, serving, settings
+from tournee.cli import backups, database, importing, keys, people, schema, serving, settings
 
 
 def keep_private(context: typer.Context) -> None:
@@ -27,6 +27,8 @@ main.command()(database.migrate)
 main.command()(schema.schema)
 main.command()(settings.settings)
 main.command()(keys.rotate_keys)
+main.command()(backups.backup)
+main.command()(backups.restore)
 main.command()(database.restored)
 main.command(name="import")(importing.import_)
 main.add_typer(people.organisation, name="organisation")

@@ -20,7 +20,7 @@ from tournee.kernel.database import Database
 from tournee.kernel.errors import Refused
 from tournee.settings import Settings, UnusableSetting, read_settings
 
-__all__ = ["Kernel", "fail", "migrate", "perform", "prepare", "settings"]
+__all__ = ["Kernel", "fail", "migrate", "perform", "prepare", "require_file", "settings"]
 
 ResultT = TypeVar("ResultT")
 
@@ -87,7 +87,7 @@ def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:
     from tournee.sync.reviving import reviving  # noqa: PLC0415
 
     url = settings().database_url
-    _require_file(url)
+    require_file(url)
 
     async def do() -> ResultT:
         database = Database(url)
@@ -108,7 +108,7 @@ def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:
         _fail_to_open(problem)
 
 
-def _require_file(url: str) -> None:
+def require_file(url: str) -> None:
     """Opening a SQLite database that is not there would make an empty one."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():

@@ -12,6 +12,9 @@ from sqlalchemy import Connection
 
 from tournee.shipped import folder
 
+# Servers that start together migrate together; any constant does, as long as all of them use it.
+LOCK = 0x70757265
+
 
 def configuration(url: str) -> Config:
     """Alembic's configuration for this database, wherever we were started from."""
@@ -25,6 +28,19 @@ def configuration(url: str) -> Config:
 def migrate(url: str) -> None:
     """Bring the database to the newest schema."""
     command.upgrade(configuration(url), "head")
+
+
+def migrate_on(connection: Connection) -> None:
+    """Bring the database of this connection to the newest schema, within its transaction."""
+    config = configuration("")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def is_known(revision: str) -> bool:
+    """Return whether this version can bring a database at the revision to the newest schema."""
+    script = ScriptDirectory.from_config(configuration(""))
+    return any(known.revision == revision for known in script.walk_revisions())
 
 
 @cache

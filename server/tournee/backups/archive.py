@@ -1,0 +1,150 @@
+"""The file of a backup: a manifest and the database."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Literal
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from tournee import __version__
+from tournee.kernel.database import Organisation, now
+
+_MANIFEST = "manifest.json"
+_LARGEST_MANIFEST = 1_000_000
+
+_NOT_OURS = {
+    b"PGDMP": "was made by pg_dump: restore it with pg_restore, then run `tournee restored`",
+    b"SQLite format 3\x00": (
+        "is a SQLite database: copy it to where DATABASE_URL says, then run `tournee restored`"
+    ),
+}
+
+
+class BackupFailed(Exception):
+    """Why nothing was saved or restored, in one line."""
+
+
+class Kind(StrEnum):
+    """Which database it is a backup of."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+    def __str__(self) -> str:
+        return "SQLite" if self is Kind.SQLITE else "PostgreSQL"
+
+    @property
+    def member(self) -> str:
+        return "tournee.db" if self is Kind.SQLITE else "tournee.dump"
+
+    @property
+    def compression(self) -> int:
+        """Return how the database is packed: pg_dump compresses by itself."""
+        return ZIP_DEFLATED if self is Kind.SQLITE else ZIP_STORED
+
+
+class Manifest(BaseModel):
+    """What a backup holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    kind: Kind
+    server: str = __version__
+    revision: str
+    # PostgreSQL's name for where the tables are.
+    namespace: str | None = None
+    saved_at: AwareDatetime = Field(default_factory=now)
+    tables: dict[str, int]
+
+    @property
+    def organisations(self) -> int:
+        return self.tables.get(Organisation.__tablename__, 0)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.organisations:,} organisations, {sum(self.tables.values()):,} rows "
+            f"in {len(self.tables)} tables"
+        )
+
+    def compare(self, found: Mapping[str, int]) -> None:
+        """Raise where other rows were found than were saved."""
+        for table in sorted(self.tables.keys() | found.keys()):
+            saved, there = self.tables.get(table), found.get(table)
+            if saved != there:
+                raise BackupFailed(
+                    f"The rows of {table} do not match: {saved} were to be saved, {there} are there."
+                )
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A backup that can be read."""
+
+    file: Path
+    manifest: Manifest
+
+    @contextmanager
+    def database(self) -> Iterator[IO[bytes]]:
+        """Yield the database; reading its last byte checks them all."""
+        name = self.manifest.kind.member
+        with _intact(self.file), ZipFile(self.file) as archive, archive.open(name) as member:
+            yield member
+
+
+@contextmanager
+def writing(file: Path, manifest: Manifest) -> Iterator[IO[bytes]]:
+    """Yield what the database is to be written into."""
+    with ZipFile(file, "w", manifest.kind.compression, compresslevel=1) as archive:
+        archive.writestr(_MANIFEST, manifest.model_dump_json(indent=2))
+        with archive.open(manifest.kind.member, "w", force_zip64=True) as member:
+            yield member
+
+
+def read(file: Path) -> Archive:
+    """Return the backup in this file, or raise what the file is instead."""
+    if not file.exists():
+        raise BackupFailed(f"{file} does not exist.")
+    if not file.is_file():
+        raise BackupFailed(f"{file} is a {'folder' if file.is_dir() else 'device'}, no file.")
+    with file.open("rb") as opened:
+        start = opened.read(16)
+    if not start:
+        raise BackupFailed(f"{file} is empty.")
+    for magic, what in _NOT_OURS.items():
+        if start.startswith(magic):
+            raise BackupFailed(f"{file} {what}.")
+    if not start.startswith(b"PK\x03\x04"):
+        raise BackupFailed(f"{file} is no backup that `tournee backup` made.")
+    return Archive(file, _manifest(file))
+
+
+def _manifest(file: Path) -> Manifest:
+    with _intact(file), ZipFile(file) as archive:
+        names = archive.namelist()
+        encrypted = any(member.flag_bits & 1 for member in archive.infolist())
+        if encrypted or _MANIFEST not in names or archive.getinfo(_MANIFEST).file_size > _LARGEST_MANIFEST:
+            raise BackupFailed(f"{file} is no backup that `tournee backup` made.")
+        text = archive.read(_MANIFEST)
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError:
+        raise BackupFailed(f"{file} was made by another version of `tournee backup`.") from None
+    if manifest.kind.member not in names:
+        raise BackupFailed(f"{file} is damaged: it lacks {manifest.kind.member}.")
+    return manifest
+
+
+@contextmanager
+def _intact(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (BadZipFile, EOFError, zlib.error, NotImplementedError) as problem:
+        raise BackupFailed(f"{file} is damaged or incomplete: {problem}") from problem

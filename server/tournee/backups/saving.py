@@ -1,0 +1,63 @@
+"""`save` and `restore`: a database to a file, and back."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+import tournee.catalogue  # noqa: F401 - brings in every table
+from tournee import migrations
+from tournee.backups import archive, files, postgresql, sqlite
+from tournee.backups.archive import Archive, BackupFailed, Kind, Manifest
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of a backup."""
+
+    manifest: Manifest
+    organisations: int
+
+
+def save(url: str, target: Path) -> Manifest:
+    """Write a backup of the database to a new file, once it was read again and found whole."""
+    if os.path.lexists(target):
+        raise BackupFailed(f"{target} exists already: name a new file.")
+    with files.aside(target) as part:
+        on_sqlite = _kind(url) is Kind.SQLITE
+        manifest = sqlite.save(_file(url), part) if on_sqlite else postgresql.save(url, part)
+        _check(archive.read(part))
+        files.appear(part, target)
+    return manifest
+
+
+def _check(saved: Archive) -> None:
+    (sqlite if saved.manifest.kind is Kind.SQLITE else postgresql).check(saved)
+
+
+def restore(url: str, file: Path, replaces: bool = False) -> Restored:
+    """Make the database what the backup holds, at the newest schema, and let devices begin anew."""
+    saved = archive.read(file)
+    manifest = saved.manifest
+    if manifest.kind is not _kind(url):
+        raise BackupFailed(f"{file} is a backup of {manifest.kind}, and DATABASE_URL names {_kind(url)}.")
+    if not migrations.is_known(manifest.revision):
+        raise BackupFailed(
+            f"{file} was made by a newer server, {manifest.server}: restore it with that version."
+        )
+    if manifest.kind is Kind.SQLITE:
+        organisations = sqlite.restore(saved, _file(url), replaces)
+    else:
+        organisations = postgresql.restore(saved, url, replaces)
+    return Restored(manifest, organisations)
+
+
+def _kind(url: str) -> Kind:
+    return Kind(make_url(url).get_backend_name())
+
+
+def _file(url: str) -> Path:
+    return Path(make_url(url).database or "")

@@ -1,0 +1,141 @@
+"""A SQLite database: copied by SQLite itself, also while a server writes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from tournee import migrations
+from tournee.backups import archive, files
+from tournee.backups.archive import Archive, BackupFailed, Kind, Manifest
+from tournee.kernel.database import Database, Organisation
+from tournee.kernel.folding import SQLITE_FOLD, fold
+from tournee.sync.restored import begin_anew
+
+_CHUNK = 1 << 20
+_TABLES = r"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'"
+
+
+def save(file: Path, part: Path) -> Manifest:
+    """Write a backup of the database in `file` into `part`."""
+    with files.aside(part) as copy:
+        manifest = _copy(file, copy)
+        with copy.open("rb") as source, archive.writing(part, manifest) as member:
+            shutil.copyfileobj(source, member, _CHUNK)
+    return manifest
+
+
+def _copy(file: Path, copy: Path) -> Manifest:
+    """Copy what the database holds at one moment, and count it at the same."""
+    with _opened(file) as source, _opened(copy) as target:
+        source.execute("BEGIN")
+        manifest = Manifest(kind=Kind.SQLITE, revision=_revision(source, file), tables=_count(source))
+        source.backup(target)
+        # One file, with nothing beside it.
+        target.execute("PRAGMA journal_mode=DELETE")
+    return manifest
+
+
+def check(saved: Archive) -> None:
+    """Unpack what was saved, and raise unless it is a sound database with the same rows."""
+    with files.aside(saved.file) as copy:
+        _unpack(saved, copy)
+
+
+def _unpack(saved: Archive, copy: Path) -> None:
+    with saved.database() as member, copy.open("wb") as target:
+        shutil.copyfileobj(member, target, _CHUNK)
+    try:
+        with _opened(copy) as database:
+            (said,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+            if said != "ok":
+                raise BackupFailed(f"{saved.file} is damaged: {said}")
+            saved.manifest.compare(_count(database))
+    except sqlite3.DatabaseError as problem:
+        raise BackupFailed(f"{saved.file} is damaged: {problem}") from problem
+
+
+def restore(saved: Archive, file: Path, replaces: bool) -> int:
+    """Put the backup where the database belongs; return for how many organisations devices begin anew."""
+    if file.exists():
+        _require_room(file, replaces)
+    with files.aside(file) as part:
+        _unpack(saved, part)
+        organisations = asyncio.run(_make_current(part))
+        if file.exists():
+            _require_room(file, replaces)
+            files.replace(part, file)
+        else:
+            files.appear(part, file)
+    return organisations
+
+
+async def _make_current(part: Path) -> int:
+    url = URL.create("sqlite", database=str(part)).render_as_string()
+    migrations.migrate(url)
+    database = Database(url)
+    try:
+        organisations = await begin_anew(database)
+        await database.analyse()
+    finally:
+        await database.close()
+    with _opened(part) as opened:
+        opened.execute("PRAGMA journal_mode=DELETE")
+    return organisations
+
+
+def _require_room(file: Path, replaces: bool) -> None:
+    """Raise where there is something to lose, or a server runs; afterwards nothing lies beside the file."""
+    try:
+        with _opened(file) as database:
+            if not replaces and _holds_data(database):
+                raise BackupFailed(
+                    f"The database {file} holds data: to lose all of it for the backup's, say --replace."
+                )
+            # Refused while anybody else has it open.
+            database.execute("PRAGMA busy_timeout=0")
+            database.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.OperationalError as problem:
+        if problem.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+        raise BackupFailed(f"The database {file} is in use: stop the server first.") from None
+    except sqlite3.DatabaseError as problem:
+        raise BackupFailed(f"{file} is no SQLite database ({problem}): move it away first.") from problem
+
+
+def _holds_data(database: sqlite3.Connection) -> bool:
+    """Return whether there is more than the empty tables of a server that was never used."""
+    tables = _count(database)
+    return bool(tables) and tables.get(Organisation.__tablename__) != 0
+
+
+def _revision(database: sqlite3.Connection, file: Path) -> str:
+    try:
+        ((revision,),) = database.execute("SELECT version_num FROM alembic_version").fetchall()
+    except (sqlite3.OperationalError, ValueError):
+        raise BackupFailed(
+            f"DATABASE_URL: the database {file} has no tables of Tournée: there is nothing to save."
+        ) from None
+    return str(revision)
+
+
+def _count(database: sqlite3.Connection) -> dict[str, int]:
+    names = [str(name) for (name,) in database.execute(_TABLES)]
+    quoted = {name: name.replace('"', '""') for name in names}
+    counting = {name: f'SELECT count(*) FROM "{quoted[name]}"' for name in names}  # noqa: S608
+    return {name: int(database.execute(statement).fetchone()[0]) for name, statement in counting.items()}
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database that exists; transactions are the caller's."""
+    url = f"{file.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(url, timeout=30, isolation_level=None, uri=True)) as database:
+        database.create_function(SQLITE_FOLD, 1, fold, deterministic=True)
+        yield database
