@@ -7,11 +7,12 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,12 +21,13 @@ from zipfile import ZipFile
 import psycopg
 import pytest
 import pytest_asyncio
-from sqlalchemy import select, text
+from sqlalchemy import make_url, select, text
 
 from tests import migrate
 from tests.house import House
 from tests.operating.terminal import Terminal
 from tests.postgres import libpq
+from tournee.backups import postgresql, sqlite
 from tournee.kernel.database import Base, Database, Organisation, now
 from tournee.kernel.engines import ACROSS
 from tournee.kernel.errors import NotFound
@@ -165,6 +167,35 @@ async def test_backup_of_an_older_version_is_migrated(
     assert (done.code, done.error) == (0, "")
     migrate.check(empty_url)
     assert (await contents(empty_url))["organisation"][0].startswith(f"(UUID('{organisation}')")
+
+
+def add_organisation(url: str) -> None:
+    """As another process would, and committed."""
+    values = f"'{uuid4().hex}', 'Added meanwhile', '{now():%Y-%m-%d %H:%M:%S}'"
+    statement = f"INSERT INTO organisation (id, name, created_at) VALUES ({values})"
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+            connection.execute(statement)
+    else:
+        superuser = make_url(url).set(username="postgres").render_as_string(hide_password=False)
+        with psycopg.connect(libpq(superuser), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+def test_rows_are_counted_and_saved_at_one_moment(
+    tournee: Terminal, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, counting = (sqlite, "_count") if tournee.url.startswith("sqlite") else (postgresql, "_manifest")
+    count = getattr(kind, counting)
+
+    def counted_before_others_write(*given: Any) -> Any:
+        found = count(*given)
+        add_organisation(tournee.url)
+        return found
+
+    monkeypatch.setattr(kind, counting, counted_before_others_write)
+    done = tournee("backup", str(tmp_path / "backup.zip"))
+    assert (done.code, done.error) == (0, "")
 
 
 @pytest.fixture

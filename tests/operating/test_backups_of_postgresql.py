@@ -58,12 +58,15 @@ def test_missing_or_older_tool_is_named(
     fake("pg_dump", "", 'echo "pg_dump (PostgreSQL) 9.6.24"')
     line = tournee.refused("backup", file)
     assert line.startswith(
-        f"{tmp_path}/bin/pg_dump is of version 9, older than the server: install the client tools"
+        f"{tmp_path}/bin/pg_dump is of version 9, which is too old: install the client tools"
     )
     fake("pg_dump", "", "exit 1")
     assert "pg_dump does not say its version" in tournee.refused("backup", file)
     fake("pg_dump", 'echo "pg_dump: error: no wish" >&2; exit 1')
     assert tournee.refused("backup", file) == "pg_dump: error: no wish"
+    fake("pg_restore", "", 'echo "pg_restore (PostgreSQL) 9.6.24"')
+    fake("pg_dump", 'exec "$real" "$@"')
+    assert "pg_restore is of version 9, which is too old" in tournee.refused("backup", file)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert tournee.refused("backup", file).startswith("pg_dump is not on the PATH: install the client tools")
     assert list(tmp_path.iterdir()) == [tmp_path / "bin"]

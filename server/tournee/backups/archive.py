@@ -59,8 +59,9 @@ class Manifest(BaseModel):
     kind: Kind
     server: str = __version__
     revision: str
-    # PostgreSQL's name for where the tables are.
-    namespace: str | None = None
+    # PostgreSQL's name for where the tables are, and which pg_dump saved them.
+    namespace: str = ""
+    pg_dump: int = 0
     saved_at: AwareDatetime = Field(default_factory=now)
     tables: dict[str, int]
 

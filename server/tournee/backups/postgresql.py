@@ -60,15 +60,15 @@ def save(url: str, part: Path) -> Manifest:
     """Write a backup of the database into `part`: counted and dumped from the same snapshot."""
     with _snapshot(url) as (connection, snapshot):
         pg_dump = tools.find("pg_dump", connection.info.server_version // 10_000)
-        manifest = _manifest(connection)
+        manifest = _manifest(connection, pg_dump.version)
         command = [
-            pg_dump,
+            pg_dump.path,
             f"--dbname={_without_secrets(connection)}",
             "--format=custom",
             # Row-level security holds the server's role; as ours it shows that role all organisations.
             "--enable-row-security",
             f"--snapshot={snapshot}",
-            f"--schema={_pattern(str(manifest.namespace))}",
+            f"--schema={_pattern(manifest.namespace)}",
             "--no-password",
         ]
         with (
@@ -94,8 +94,7 @@ def _plain(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def _manifest(connection: psycopg.Connection[Any]) -> Manifest:
-    namespace = _one(connection, "SELECT current_schema()")
+def _manifest(connection: psycopg.Connection[Any], pg_dump: int) -> Manifest:
     names = [str(name) for (name,) in connection.execute(_TABLES)]
     if "alembic_version" not in names:
         raise BackupFailed("DATABASE_URL: the database has no tables of Tournée: there is nothing to save.")
@@ -108,7 +107,10 @@ def _manifest(connection: psycopg.Connection[Any]) -> Manifest:
     revision = _one(connection, "SELECT version_num FROM alembic_version")
     counting = sql.SQL("SELECT count(*) FROM {}")
     tables = {name: int(_one(connection, counting.format(sql.Identifier(name)))) for name in names}
-    return Manifest(kind=Kind.POSTGRESQL, revision=str(revision), namespace=namespace, tables=tables)
+    namespace = _one(connection, "SELECT current_schema()")
+    return Manifest(
+        kind=Kind.POSTGRESQL, revision=revision, namespace=namespace, pg_dump=pg_dump, tables=tables
+    )
 
 
 def _one(connection: psycopg.Connection[Any], question: Any) -> Any:
@@ -136,7 +138,7 @@ def _pattern(name: str) -> str:
 def _script(saved: Archive) -> Iterator[IO[bytes]]:
     """Yield the SQL that makes the database anew; its tables belong to whoever runs it."""
     command = [
-        tools.find("pg_restore"),
+        tools.find("pg_restore", saved.manifest.pg_dump).path,
         "--file=-",
         f"--schema={saved.manifest.namespace}",
         "--no-owner",

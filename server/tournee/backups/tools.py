@@ -9,28 +9,35 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Thread
-from typing import IO
+from typing import IO, NamedTuple
 
 from tournee.backups.archive import BackupFailed
 
 _CHUNK = 1 << 20
 
 
-def find(name: str, server: int | None = None) -> str:
-    """Return where the tool is; it must not be older than the server, of this major version."""
+class Tool(NamedTuple):
+    """A program of PostgreSQL's, and its major version."""
+
+    path: str
+    version: int
+
+
+def find(name: str, oldest: int) -> Tool:
+    """Return the tool on the PATH, which must not be older than this major version."""
     path = shutil.which(name)
-    wanted = f"the client tools of PostgreSQL {server or ''}".rstrip()
+    wanted = f"the client tools of PostgreSQL {oldest}"
     if path is None:
         raise BackupFailed(f"{name} is not on the PATH: install {wanted}.")
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
     version = re.search(r"\) (\d+)", said)
     if version is None:
         raise BackupFailed(f"{path} does not say its version: install {wanted}.")
-    if server is not None and int(version[1]) < server:
+    if int(version[1]) < oldest:
         raise BackupFailed(
-            f"{path} is of version {version[1]}, older than the server: install {wanted}, first on the PATH."
+            f"{path} is of version {version[1]}, which is too old: install {wanted}, first on the PATH."
         )
-    return path
+    return Tool(path, int(version[1]))
 
 
 @contextmanager
