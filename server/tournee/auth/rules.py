@@ -21,7 +21,7 @@ async def require_accounts(tx: Transaction, named: Mapping[str, UUID | None]) ->
     Whoever names an account need not be allowed to read it: dispatchers and auditors are not.
     """
     # Those that this transaction adds may not be in the table yet.
-    added = {row.id for row in tx.session.new if isinstance(row, Account)}
+    added = {row.id for row in tx.pending() if isinstance(row, Account)}
     ids = {id for id in named.values() if id is not None} - added
     if not ids:
         return

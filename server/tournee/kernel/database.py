@@ -167,7 +167,29 @@ def _refuse_unlogged_statement(state: ORMExecuteState) -> None:
 
 
 class WriteSession(Session):
-    """Session of a command; refuses to write an entity while no command runs."""
+    """Session of a command; refuses to write an entity while no command runs.
+
+    New entities wait beside it until something is flushed. Most are written by the commit, and taking them
+    into the unit of work first costs more than writing them.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.waiting: list[Entity] = []
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something is still to be written."""
+        return bool(self.waiting or self.new or self.dirty)
+
+    def take_up(self) -> None:
+        """Take what waits into the unit of work."""
+        waiting, self.waiting = self.waiting, []
+        self.add_all(waiting)
+
+    def flush(self, objects: Any = None) -> None:
+        self.take_up()
+        super().flush(objects)
 
 
 event.listen(WriteSession, "before_flush", _refuse_unlogged_flush)

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any, TypeVar, get_args, get_origin
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, String, Uuid
+from sqlalchemy import JSON, ForeignKeyConstraint, Index, String, Uuid
 from sqlalchemy.orm import MappedColumn, mapped_column
 from sqlalchemy.orm.attributes import instance_state
 
@@ -203,9 +203,9 @@ def _needed_texts(model: type[Any]) -> tuple[Field, ...]:
 
 
 def check_texts(row: Entity, changed: Mapping[str, Any]) -> None:
-    """Raise Invalid where a text that is needed says nothing from now on."""
+    """Raise Invalid where a text that is needed says nothing from now on; `changed` is by wire name."""
     for field in _needed_texts(type(row)):
-        if field.name in changed and not (changed[field.name] or "").strip():
+        if field.wire in changed and not (changed[field.wire] or "").strip():
             raise Invalid("This says nothing.", field.wire)
 
 
@@ -243,7 +243,8 @@ def values(row: Entity) -> dict[str, Any]:
 
 
 @cache
-def _wire_names(model: type[Any]) -> tuple[str, ...]:
+def wire_names(model: type[Any]) -> tuple[str, ...]:
+    """The names of all fields outside, in the order of `fields`."""
     return tuple(field.wire for field in fields(model))
 
 
@@ -258,29 +259,39 @@ def present(row: Entity, names: Collection[str]) -> dict[str, Any]:
     return found | ({"deleted": row.deleted} if "deleted" in names else {})
 
 
-def by_wire_name(row: Entity, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of `values(row)`, all of them and in that order, by the names of their fields outside."""
-    return dict(zip(_wire_names(type(row)), values.values(), strict=True))
-
-
 def document(row: Entity) -> dict[str, Any]:
     """The fields of a row by their wire names; `dump` writes them in their wire form."""
-    return dict(zip(_wire_names(type(row)), values(row).values(), strict=True))
+    kind = type(row)
+    held = values(row) if instance_state(row).expired_attributes else vars(row)
+    return dict(zip(wire_names(kind), map(held.get, _names(kind)), strict=True))
 
 
 def new_row(model: type[ModelT], values: Mapping[str, Any]) -> ModelT:
     """Make a row that is not yet added, past the instrumented attributes, which take ten times as long."""
-    row = model()
+    row: ModelT = typing.cast(Any, model).__mapper__.class_manager.new_instance()
+    vars(row).update(_nothing(typing.cast(Any, model)))
     vars(row).update(values)
     return row
 
 
 def apply_defaults(row: Entity) -> None:
-    """Give a new row its columns' defaults now, not at the flush: rules and the log read them."""
+    """Give a new row its columns' defaults now, not at the flush: rules and the log read them.
+
+    Null as well: where nothing stands, each reading would look for it anew.
+    """
     held = vars(row)
+    for name in _nothing(type(row)).keys() - held.keys():
+        held[name] = None
     for name, default in _defaults(type(row)):
         if held.get(name) is None:
             held[name] = default.arg(None) if default.is_callable else default.arg
+
+
+@cache
+def _nothing(model: type[Any]) -> Mapping[str, None]:
+    """Null for every column but those of JSON, where a null that is given is one of JSON's."""
+    own = model.__mapper__.column_attrs
+    return dict.fromkeys(one.key for one in own if not isinstance(one.columns[0].type, JSON))
 
 
 @cache

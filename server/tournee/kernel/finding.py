@@ -7,6 +7,7 @@ locked FOR SHARE, so that two orders of one customer do not wait for each other.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -19,7 +20,7 @@ from tournee.kernel.ahead import Ahead, chunks
 from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import among
 from tournee.kernel.clocks import Clocks, value_at, value_known
-from tournee.kernel.database import Database, Entity
+from tournee.kernel.database import Database, Entity, WriteSession
 from tournee.kernel.errors import NotFound
 from tournee.kernel.fields import wire_value
 from tournee.kernel.flushing import write_entities
@@ -57,6 +58,15 @@ class Finding:
         if self.operation is None:
             raise RuntimeError("No command is running.")
         return self.operation
+
+    @property
+    def unit_of_work(self) -> WriteSession:
+        return typing.cast(WriteSession, self.session.sync_session)
+
+    def pending(self) -> Iterable[Entity]:
+        """New rows that the database has not been sent yet."""
+        own = self.unit_of_work
+        return (row for row in (*own.waiting, *own.new) if isinstance(row, Entity))
 
     def is_new(self, row: Entity) -> bool:
         return row.id in self.notes.new
@@ -185,10 +195,11 @@ class Finding:
         async with Behind() as behind:
             await self._send_behind(behind)
 
-    async def _send_behind(self, behind: Behind) -> None:
-        own = self.session.sync_session
-        if not self.database.is_sqlite and (own.new or own.dirty):
-            self.notes.flushed |= await write_entities(self.session, self.organisation_id, behind)
-        if own.new or own.dirty:
+    async def _send_behind(self, behind: Behind, *, last: bool = False) -> None:
+        own = self.unit_of_work
+        if not self.database.is_sqlite and own.unsent:
+            sent = await write_entities(self.session, self.organisation_id, behind, last=last)
+            self.notes.flushed |= sent
+        if own.unsent:
             await behind.arrived()
             await self.session.flush()

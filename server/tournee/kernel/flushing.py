@@ -19,29 +19,40 @@ from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.behind import Behind
 from tournee.kernel.bulk import insert_many, update_many
-from tournee.kernel.database import Entity, UTCDateTime, require_command
+from tournee.kernel.database import Entity, UTCDateTime, WriteSession, require_command
 
 # What JSON carries to the database unharmed.
 _PLAIN = (BigInteger, Boolean, Date, Enum, Float, Integer, JSON, String, Uuid, UTCDateTime)
 _KEY = ("id",)
 
 
-async def write_entities(session: AsyncSession, organisation_id: UUID, behind: Behind) -> set[Entity]:
-    """Write the new and changed entities of a session; returns those that were, the last still under way."""
+async def write_entities(
+    session: AsyncSession, organisation_id: UUID, behind: Behind, *, last: bool = False
+) -> set[Entity]:
+    """Write the new and changed entities of a session; returns those that were, the last still under way.
+
+    What the `last` flush before the commit adds, the session need not know: nothing reads it any more.
+    """
     own = session.sync_session
+    assert isinstance(own, WriteSession)
+    waiting: list[Entity] = []
+    if last:
+        waiting = _plain_ones(own.waiting)
+        own.waiting = [row for row in own.waiting if not _columns(type(row))]
+    own.take_up()
     added = _plain_ones(own.new)
     changed = _plain_ones(own.dirty)
-    if not added and not changed:
+    if not waiting and not added and not changed:
         return set()
-    require_command(own, (*added, *changed))
-    await _insert(session, organisation_id, added, behind)
+    require_command(own, (*waiting, *added, *changed))
+    await _insert(session, organisation_id, [*added, *waiting], behind)
     await _update(session, organisation_id, changed, behind)
     # What the unit of work does after its own statements, so that a savepoint can take them back.
     own._register_persistent({instance_state(row) for row in added})  # noqa: SLF001
     states = [instance_state(row) for row in changed]
     InstanceState._commit_all_states(((state, state.dict) for state in states), own.identity_map)  # noqa: SLF001
     own._register_altered(states)  # noqa: SLF001
-    return {*added, *changed}
+    return {*waiting, *added, *changed}
 
 
 def _plain_ones(rows: Iterable[Any]) -> list[Entity]:

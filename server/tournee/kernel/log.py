@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, NewType
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.kernel.database import Base, Entity, UTCDateTime
+from tournee.kernel.fields import wire_names
 
 # A number of the log, where it stands beside others.
 Seq = NewType("Seq", int)
@@ -131,6 +133,8 @@ class Entry:
     before: dict[str, Any] | None
     after: dict[str, Any]
     seq: int = 0
+    # Where it was made already.
+    after_text: str | None = None
 
     def values(self) -> dict[str, Any]:
         """Its row in the log but for what is the same for the whole transaction."""
@@ -142,14 +146,19 @@ class Entry:
             "actor_id": self.actor_id,
             "device_id": self.device_id,
             "operation_id": self.operation_id,
-            "fields": dump(list(self.after)),
+            "fields": dump(list(self.after)) if self.before is not None else _all_fields(type(self.row)),
             "before": None if self.before is None else dump(self.before),
-            "after": dump(self.after),
+            "after": self.after_text or dump(self.after),
             "occurred_at": self.occurred_at,
         }
 
     def stamp(self) -> list[Any]:
         return [self.seq, self.device_id, self.actor_id]
+
+
+@cache
+def _all_fields(model: type[Entity]) -> str:
+    return dump(wire_names(model))
 
 
 def dump(value: Any) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.database import Entity, UnloggedWrite, WriteSession
-from tournee.kernel.fields import by_wire_name, camel, check_texts, fields, values
+from tournee.kernel.fields import camel, check_texts, document, fields, values
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
 
@@ -87,25 +87,25 @@ class Notes:
                         device_id=operation.device_id,
                         operation_id=operation.id,
                         occurred_at=operation.occurred_at,
-                        before=None if before is None else _by_wire_name(before),
-                        after=by_wire_name(row, after) if before is None else _by_wire_name(after),
+                        before=before,
+                        after=after,
                     )
                 )
         self.flushed.clear()
 
     def _entry(self, row: Entity) -> tuple[dict[str, Any] | None, dict[str, Any]] | None:
-        """The values before and after, None before for a new row; None if nothing is different."""
+        """The values before and after by wire name, None before for a new row; None if nothing differs."""
         seen = self._seen.get(row)
         if seen is None:
             if row.id not in self.new:
                 raise UnloggedWrite(f"{type(row).__name__} was changed without being found first.")
             self._seen[row] = vars(row).copy()
-            return None, values(row)
+            return None, document(row)
         after = self._changes(row, seen)
         if not after:
             return None
         self._seen[row] = seen | after
-        return {name: seen.get(name) for name in after}, after
+        return {camel(name): seen.get(name) for name in after}, _by_wire_name(after)
 
     def _changes(self, row: Entity, seen: dict[str, Any]) -> dict[str, Any]:
         state = instance_state(row)

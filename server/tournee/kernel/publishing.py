@@ -45,6 +45,14 @@ class _Written:
     def seq(self) -> int:
         return self.entries[-1].seq
 
+    def make_document(self) -> None:
+        """What the log says of a row that was only created is all its document says."""
+        made = self.entries[0] if len(self.entries) == 1 else None
+        if made is not None and made.before is None:
+            self.document = made.after_text = dump(made.after)
+        else:
+            self.document = dump(document(self.row))
+
     def values(self, clock: Clock) -> dict[str, Any]:
         """Its record as it is from now on; the clock as it was."""
         for entry in self.entries:
@@ -68,7 +76,7 @@ async def publish(tx: Transaction, behind: Behind) -> Mark:
     rows = _rows(tx.entries)
     # Made while the last entities are written, and while the head is not yet held.
     for one in rows:
-        one.document = dump(document(one.row))
+        one.make_document()
     tx.documents = {one.row: one.document for one in rows}
     await behind.arrived()
     await tx.check_references()

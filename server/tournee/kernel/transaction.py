@@ -18,7 +18,7 @@ from sqlalchemy.orm.attributes import instance_state
 from tournee.kernel.actor import Actor
 from tournee.kernel.behind import Behind
 from tournee.kernel.conflict import Conflict, ConflictKind
-from tournee.kernel.database import Database, Entity, new_id, now
+from tournee.kernel.database import Database, Entity, new_id, now, require_command
 from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.fields import apply_defaults, present
 from tournee.kernel.finding import Finding
@@ -130,7 +130,6 @@ class Transaction(Finding):
 
     async def add(self, row: EntityT) -> EntityT:
         """Add a new row. A row of this id that exists already, anywhere, is refused."""
-        row.organisation_id = self.organisation_id
         if vars(row).get("id") is None:
             row.id = new_id()
         elif row.id in self.notes.new or await self.ahead.is_taken(row.id):
@@ -138,13 +137,14 @@ class Transaction(Finding):
         else:
             self.notes.awaited.add(row.id)
         # Past the instrumented attributes, which take ten times as long.
-        vars(row).update(created_at=now(), deleted=False)
+        vars(row).update(organisation_id=self.organisation_id, created_at=now(), deleted=False)
         apply_defaults(row)
+        instance_state(row).modified = True
         self.notes.new.add(row.id)
         self._authorised.add(row.id)
         self._rows[row.id] = row
         self.notes.handed.add(row)
-        self.session.add(row)
+        self.unit_of_work.waiting.append(row)
         return row
 
     def delete(self, row: Entity) -> None:
@@ -249,10 +249,10 @@ class Transaction(Finding):
         async with Behind() as behind:
             await self._flush_behind(behind)
 
-    async def _flush_behind(self, behind: Behind) -> None:
+    async def _flush_behind(self, behind: Behind, *, last: bool = False) -> None:
         self.session.info["command"] = self.session.info.get("command") or "flush"
         try:
-            await self._send_behind(behind)
+            await self._send_behind(behind, last=last)
         finally:
             self.session.info["command"] = self.operation.command if self.operation else None
 
@@ -264,7 +264,7 @@ class Transaction(Finding):
     async def commit(self) -> Mark | None:
         """Write the log and commit; returns the mark of the last change, None if nothing changed."""
         async with Behind() as behind:
-            await self._flush_behind(behind)
+            await self._flush_behind(behind, last=True)
             self.notes.require_complete()
             for row in {entry.row for entry in self.entries}:
                 if instance_state(row).expired_attributes:
@@ -286,6 +286,7 @@ class Transaction(Finding):
         admits = self.admits or any(entry.row.admits for entry in self.entries)
         if admits:
             await notify_of_admissions(self.database, self.session, self.organisation_id)
+        require_command(self.unit_of_work, self.unit_of_work.waiting)
         self.is_committing = True
         await self.session.commit()
         if last is not None or admits:
@@ -306,6 +307,7 @@ class Transaction(Finding):
                 yield
                 await self.flush()
         except BaseException:
+            self.unit_of_work.waiting.clear()
             self.notes.restore(notes)
             self.clocks.restore(clocks)
             self._rows, self._authorised, self._shared = rows, authorised, shared
