@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +18,7 @@ from tournee.importing.command import Options, run_import
 from tournee.importing.mapping import load_mapping
 from tournee.importing.reporting import Tally
 from tournee.importing.targets import record_id
-from tournee.kernel.log import Change, Record
+from tournee.kernel.log import Change, Edge, Record
 
 HERE = Path(__file__).parent
 ELEVATORS = HERE.parent.parent / "mappings" / "nyc_elevators.toml"
@@ -90,6 +92,34 @@ class Importer:
                 for entity, text in rows
                 if (document := orjson.loads(text))
             }
+
+    async def stored(self) -> list[str]:
+        """Log, records and edges of the house; times and what tells one house from another are left out."""
+        columns = {
+            Change: ("entity", "id", "command", "actor_id", "fields", "before", "after"),
+            Record: ("entity", "id", "deleted", "clock", "document"),
+            Edge: ("record_id", "open", "scope"),
+        }
+        ids: dict[str, str] = {str(self.house.actor(self.role).id): "actor"}
+        found: list[str] = []
+        for model, names in columns.items():
+            table: Any = model.__table__
+            statement = select(table.c.seq, *(table.c[name] for name in names)).order_by(table.c.seq)
+            async with self.house.reading() as session:
+                own = table.c.organisation_id == self.house.organisation_id
+                texts = [str(tuple(row)) for row in await session.execute(statement.where(own))]
+            # The log comes first, and names each id in the order of its coming.
+            found += sorted(_UUID.sub(partial(_named, ids), _TIME.sub("T", text)) for text in texts)
+        return found
+
+
+# Of now: those of the register have no fractions.
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def _named(ids: dict[str, str], found: re.Match[str]) -> str:
+    return ids.setdefault(found[0], f"id {len(ids)}")
 
 
 def _without_ids(document: dict[str, Any]) -> dict[str, Any]:

@@ -8,16 +8,21 @@ import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
 from tests.house import House
-from tests.importing.running import SAMPLE, Imported, Importer
+from tests.importing.running import ELEVATORS, SAMPLE, Imported, Importer
 from tests.sync.device import TestDevice
 from tests.work.world import World
 from tournee.assets.models import Asset
+from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer, Site
+from tournee.importing.mapping import load_mapping
+from tournee.importing.planning.planner import Planner
+from tournee.importing.sources.opening import open_lines
 from tournee.kernel.database import Database
 from tournee.quality.models import Audit
 
@@ -79,6 +84,22 @@ async def test_the_batch_makes_no_difference(importer: Importer) -> None:
     other = Importer(await type(importer.house)(importer.house.database).found(), importer.folder)
     await other.elevators(batch=5000)
     assert await importer.documents() == await other.documents()
+
+
+async def test_batch_stores_what_the_same_commands_store_one_at_a_time(importer: Importer) -> None:
+    imported = await importer.elevators(limit=25)
+    assert imported.made("updated") == imported.made("refused") == {}
+    other = Importer(await type(importer.house)(importer.house.database).found(), importer.folder)
+    house, mapping = other.house, load_mapping(ELEVATORS)
+    planner = Planner(mapping, house.organisation_id, COMMANDS)
+    known: set[UUID] = set()
+    with open_lines(SAMPLE, mapping) as (lines, _):
+        for planned in (one for plan in planner.plans(lines, 25) for one in plan.records):
+            if planned.id not in known:
+                known.add(planned.id)
+                await house.kernel.perform(house.actor(), planned.recipe.target.create, planned.do)
+    assert len(known) == sum(imported.made().values()) > 50
+    assert await importer.stored() == await other.stored()
 
 
 async def test_a_dry_run_reports_the_same_and_writes_nothing(importer: Importer) -> None:

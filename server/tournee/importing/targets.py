@@ -9,10 +9,11 @@ import typing
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, get_args, get_origin
-from uuid import UUID, uuid5
+from uuid import UUID
 
+import uuid_utils
 from sqlalchemy import UniqueConstraint
 
 from tournee.kernel.command import Command
@@ -186,8 +187,13 @@ def target_of(entity: str, commands: Commands) -> Target:
 
 
 def record_id(organisation_id: UUID, system: str, entity: str, key: str) -> UUID:
-    """The id of what was imported under this key: the same in every run."""
-    return uuid5(organisation_id, f"{system}\n{entity}\n{key}")
+    """The id of what was imported under this key, a UUIDv5: the same in every run."""
+    return UUID(int=uuid_utils.uuid5(_namespace(organisation_id), f"{system}\n{entity}\n{key}").int)
+
+
+@lru_cache(maxsize=10)
+def _namespace(organisation_id: UUID) -> uuid_utils.UUID:
+    return uuid_utils.UUID(str(organisation_id))
 
 
 def is_text(kind: Kind) -> bool:

@@ -37,7 +37,7 @@ _CLEANING: dict[str, Callable[[str], str]] = {
 }
 # A number and what stands behind it.
 _SPLIT = re.compile(r"([+-]?[0-9.,]*(?:[eE][+-]?[0-9]+)?)(.*)", re.DOTALL)
-_UNREADABLE = re.compile("[\udc80-\udcff]")
+_UNREADABLE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 

@@ -11,7 +11,7 @@ from tournee.importing.planning.values import Problem
 from tournee.kernel.database import Entity
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Planned:
     """A record that a line speaks of: the input of the command that would create it. `unit` is that of a
     reading, where the file names one."""
@@ -24,7 +24,7 @@ class Planned:
     unit: str | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Plan:
     """What one line, or one group of lines, yields. `needed` are rows it refers to or speaks of."""
 

@@ -214,7 +214,7 @@ class Planner:
         if len(self._last_said) >= _REMEMBERED:
             self._last_said.clear()
         self._last_said[label, key] = id, text, payload, unit
-        self._add(plan, values, recipe, id, payload, unit)
+        self._add(plan, values, recipe, id, text, payload, unit)
 
     def _payload(self, values: Values, recipe: Recipe) -> tuple[str, dict[str, Any]]:
         key = values.filled_template(recipe.record.key)
@@ -237,9 +237,16 @@ class Planner:
         return key, payload
 
     def _add(
-        self, plan: Plan, values: Values, recipe: Recipe, id: UUID, payload: dict[str, Any], unit: str | None
+        self,
+        plan: Plan,
+        values: Values,
+        recipe: Recipe,
+        id: UUID,
+        id_text: str,
+        payload: dict[str, Any],
+        unit: str | None,
     ) -> None:
-        do = self._checked(plan, values, recipe, id, payload)
+        do = self._checked(plan, values, recipe, id_text, payload)
         if do is None:
             values.failed.add(recipe.label)
             return
@@ -250,10 +257,10 @@ class Planner:
             if type(referred) is UUID:
                 plan.needed.append((model, referred))
 
-    def _checked(self, plan: Plan, values: Values, recipe: Recipe, id: UUID, payload: dict[str, Any]) -> Any:
+    def _checked(self, plan: Plan, values: Values, recipe: Recipe, id: str, payload: dict[str, Any]) -> Any:
         """The command's input; a field it refuses is reported and left out, if it can be."""
         label, line, key = recipe.label, values.line.number, values.key
-        given: dict[str, Any] = {**payload, "id": str(id)}
+        given: dict[str, Any] = {**payload, "id": id}
         if "externalKey" in recipe.target.inputs:
             given["externalKey"] = key
         while True:

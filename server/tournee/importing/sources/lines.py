@@ -23,7 +23,7 @@ class TooMuch(ValueError):
     """A line holds more than any line may."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """One line: its number in the file, and its cells or what is wrong with it. `raw` is its beginning,
     `size` about how many characters it holds."""

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -33,13 +32,13 @@ _KEPT = "what stood there stays"
 class Written:
     """What became of some plans: counts by (record, outcome), problems, and what they have said.
 
-    `said` has for each record the fields that a line of this run has spoken of, as bits: what a
-    line says first holds, and a later line that says otherwise is reported.
+    `said` has for each record, by the hash of its id, the fields that a line of this run has spoken of, as
+    bits: what a line says first holds, and a later line that says otherwise is reported.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
-    said: dict[UUID, int] = field(default_factory=dict)
+    said: dict[int, int] = field(default_factory=dict)
 
     def add(self, other: Written) -> None:
         self.counts.update(other.counts)
@@ -62,8 +61,7 @@ class Writer:
             written = await self._pretend(self.dry_run, plans)
         else:
             written = await self._write_or_halve(plans)
-        for id, fields in written.said.items():
-            self.said[hash(id)] = fields
+        self.said.update(written.said)
         return written
 
     async def _write_or_halve(self, plans: Sequence[Plan]) -> Written:
@@ -77,7 +75,7 @@ class Writer:
                 return self._given_up(plans[0], error)
         middle = len(plans) // 2
         written = await self._write_or_halve(plans[:middle])
-        self.said.update((hash(id), fields) for id, fields in written.said.items())
+        self.said.update(written.said)
         written.add(await self._write_or_halve(plans[middle:]))
         return written
 
@@ -132,7 +130,8 @@ class Writer:
             )
             written.counts[planned.recipe.label, "refused"] += 1
             return
-        said = written.said.get(planned.id, self.said.get(hash(planned.id), 0))
+        mark = hash(planned.id)
+        said = written.said.get(mark) or self.said.get(mark, 0)
         row = store.row(planned.id)
         if row is None:
             await store.create(planned)
@@ -140,7 +139,7 @@ class Writer:
         else:
             changed, spoken = self._differences(row, written, planned, said)
             outcome = await self._change(store, written, planned, changed) if changed else "unchanged"
-        written.said[planned.id] = said | spoken
+        written.said[mark] = said | spoken
         if outcome != "unchanged" or not said:
             written.counts[planned.recipe.label, outcome] += 1
 
@@ -209,8 +208,12 @@ def _given(do: Any, name: str) -> Any:
 
 
 def _spoken(planned: Planned) -> int:
-    names = enumerate(planned.recipe.names)
-    return sum(1 << bit for bit, name in names if _given(planned.do, name) is not None)
+    held, spoken, bit = vars(planned.do), 0, 1
+    for name in planned.recipe.names:
+        if held[name] is not None and held[name] is not UNSET:
+            spoken |= bit
+        bit <<= 1
+    return spoken
 
 
 def _shown(value: Any) -> str:
