@@ -13,7 +13,6 @@ from typing import IO, TextIO
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.organisations import actor_of, found_organisation, importer_of
@@ -27,7 +26,7 @@ from tournee.importing.reporting import Progress, Report, Tally, summary
 from tournee.importing.sources.lines import UnusableFile
 from tournee.importing.sources.opening import open_lines
 from tournee.importing.writing.stores import DryRun
-from tournee.importing.writing.writer import Writer
+from tournee.importing.writing.writer import Writer, is_of_the_database
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.database import Database, Organisation, new_id
@@ -72,8 +71,10 @@ def import_file(database_url: str, options: Options, out: TextIO | None = None) 
     except (UnusableMapping, UnusableFile, UnusableAccount, UnusableReport) as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
-    except (InterfaceError, OperationalError) as problem:
-        why = str(problem.orig).strip().partition("\n")[0]
+    except Exception as problem:
+        if not is_of_the_database(problem):
+            raise
+        why = str(getattr(problem, "orig", None) or problem.__cause__ or problem).strip().partition("\n")[0]
         sys.stderr.write(f"The database failed: {why}. What is imported stays; start the import again.\n")
         return 2
     wrong = _shortfall(tally, strict=options.strict)

@@ -21,6 +21,7 @@ from tournee.kernel.command import Kernel
 from tournee.kernel.errors import Refused
 from tournee.kernel.fields import camel, wire_value
 from tournee.kernel.inputs import UNSET
+from tournee.kernel.outages import outage_of
 from tournee.kernel.transaction import Transaction
 
 _ABSENT = object()
@@ -46,6 +47,16 @@ class Written:
         self.said.update(other.said)
 
 
+def is_of_the_database(error: BaseException) -> bool:
+    """Whether the database failed, or was lost, and not a line: also where that led to another error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InterfaceError | OperationalError) or outage_of(cause) is not None:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 @dataclass
 class Writer:
     """Writes batches of plans, each in a transaction of its own."""
@@ -68,9 +79,10 @@ class Writer:
         alone = len(plans) == 1
         try:
             return await self.kernel.transact(self.actor, lambda tx: self._attempt(tx, plans, careful=alone))
-        except (InterfaceError, OperationalError):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is one line's, and is reported
+        except Exception as error:
+            if is_of_the_database(error):
+                raise
+            # Whatever else it is, it is one line's, and is reported.
             if alone:
                 return self._given_up(plans[0], error)
         middle = len(plans) // 2
@@ -101,9 +113,9 @@ class Writer:
         try:
             async with tx.savepoint():
                 await self._put(store, written, planned)
-        except (InterfaceError, OperationalError):
-            raise
-        except Exception as error:  # noqa: BLE001 - the same
+        except Exception as error:
+            if is_of_the_database(error):
+                raise
             store.rows.pop(planned.id, None)
             _refused(written, planned, error)
 
