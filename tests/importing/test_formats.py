@@ -81,6 +81,44 @@ def test_what_stands_above_the_header_is_passed_over(tmp_path: Path) -> None:
     assert [line.number for line in read(tmp_path / "a.csv", header_line=2)] == [3]
 
 
+@pytest.mark.parametrize("sheets", [("One",), ("Two &amp; more", "One")])
+async def test_failed_formula_is_reported_and_not_taken_for_an_empty_cell(
+    importer: Importer, sheets: tuple[str, ...]
+) -> None:
+    failed = workbook.Failed
+    rows = [
+        # A sheet may begin anywhere.
+        [None, "No", "Company", "Notes"],
+        [None, 1, "Demo Bakery", failed("#N/A")],
+        [None, failed("#REF!"), "Demo Mill", None],
+        [None, 3, failed("#DIV/0!"), failed("#NAME?")],
+        [None, 4, "Demo Forge", "#N/A"],
+    ]
+    file = workbook.write(importer.folder / "a.xlsx", rows, first=2, sheets=sheets)
+    chosen = importer.folder / "mapping.toml"
+    chosen.write_text(FORMULAS, "utf-8")
+    imported = await importer.file(file, chosen)
+    assert imported.made() == {"Customer": 2}
+    reason = "holds an error of its formula, no value"
+    assert imported.remarks(3) == [("Notes", reason)]
+    assert imported.report[0]["value"] == "#N/A"
+    assert imported.remarks(4) == [("No", reason), ("", "its key {No} has no value")]
+    assert imported.remarks(5)[:2] == [("Company", reason), ("Notes", reason)]
+    # A text that only looks like one is a text.
+    assert (await importer.row(Customer, "4", "x")).notes == "#N/A"
+
+
+FORMULAS = """
+system = "x"
+source.sheet = "One"
+[[record]]
+entity = "Customer"
+key = "{No}"
+fields.name = "Company"
+fields.notes = "Notes"
+"""
+
+
 def test_a_workbook_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     far = workbook.write(tmp_path / "far.xlsx", [["No", "Company"], [1, "Demo"]])
     with zipfile.ZipFile(far) as archive:

@@ -14,6 +14,12 @@ _STYLES = '<xf numFmtId="0"/><xf numFmtId="14"/>'
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 
 
+class Failed(str):
+    """What stands in a cell whose formula failed."""
+
+    __slots__ = ()
+
+
 def write(
     file: Path, rows: Sequence[Sequence[Any]], *, first: int = 1, sheets: Sequence[str] = ("One",)
 ) -> Path:
@@ -45,6 +51,8 @@ def _cell(column: int, row: int, value: Any) -> str:
     place = f'r="{chr(65 + column)}{row}"'
     if value is None:
         return ""
+    if isinstance(value, Failed):
+        return f'<c {place} t="e"><f>VLOOKUP(A1,Z:Z,1)</f><v>{value}</v></c>'
     if isinstance(value, date):
         return f'<c {place} s="1"><v>{(value - date(1899, 12, 30)).days}</v></c>'
     if isinstance(value, str):

@@ -12,6 +12,7 @@ from tournee.importing.mapping.columns import Column
 from tournee.importing.planning.moments import date_of, in_utc, time_of
 from tournee.importing.planning.plain_words import BadCell
 from tournee.importing.planning.units import converted
+from tournee.importing.sources.formula_errors import FormulaError
 
 Value = str | int | float | bool | date | datetime | None
 # Texts of so many characters at most, so many of each column.
@@ -204,6 +205,8 @@ def _text_of(raw: Any) -> str:
         return "true" if raw else "false"
     if isinstance(raw, list):
         raise BadCell("is a list, and one value is wanted")
+    if isinstance(raw, FormulaError):
+        raise BadCell("holds an error of its formula, no value")
     return str(raw)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,24 +12,32 @@ from typing import Any
 import python_calamine
 
 from tournee.importing.mapping.columns import Source
+from tournee.importing.sources.formula_errors import (
+    MOST_ERRORS,
+    Extent,
+    FormulaError,
+    FormulaErrors,
+    part_of_sheet,
+)
 from tournee.importing.sources.lines import Line, UnusableFile, matched
 
 # A sheet takes its whole rectangle in memory, however few of its cells are filled.
 MOST_CELLS = 4_000_000
 MOST_UNPACKED = 200_000_000
 _CHUNK = 256_000
-_CELL = re.compile(rb'<(?:\w+:)?c [^>]*?r="([A-Z]{1,3})([0-9]{1,7})"')
-_SPLIT_AT = 200
 
 
 def workbook_rows(path: Path, source: Source, used: set[str]) -> Iterator[Line]:
     """Raises UnusableFile where it is no workbook, too large, or the header is not the mapping's."""
-    _require_bounded(path)
+    errors = _bounded(path)
     try:
         with python_calamine.CalamineWorkbook.from_path(str(path)) as workbook:
             sheet = _sheet(path, workbook, source.sheet)
             # From the first row on, also where that is empty.
-            rows = enumerate(sheet.iter_rows(), 1)
+            rows: Iterator[tuple[int, list[Any]]] = enumerate(sheet.iter_rows(), 1)
+            own = _errors_of(path, errors, sheet.name)
+            if own and sheet.start is not None:
+                rows = _with_errors(rows, own, sheet.start[1] + 1)
     except (python_calamine.CalamineError, zipfile.BadZipFile) as error:
         raise UnusableFile(f"{path}: the workbook cannot be read: {error}") from None
     first = source.header_line
@@ -64,6 +71,34 @@ def _lines(rows: Iterator[tuple[int, list[Any]]], header: list[str]) -> Iterator
             yield Line(number, cells, size=sum(len(cell) for cell in cells.values() if isinstance(cell, str)))
 
 
+def _errors_of(path: Path, errors: dict[str, FormulaErrors], sheet: str) -> FormulaErrors:
+    if not any(errors.values()):
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        part = part_of_sheet(archive, sheet)
+    if part is None and len(errors) == 1:
+        (part,) = errors
+    if part not in errors:
+        raise UnusableFile(
+            f"{path}: formulas of the workbook failed, and it cannot be said whether they are on the sheet"
+            f" {sheet!r}; save the sheet as CSV"
+        )
+    return errors[part]
+
+
+def _with_errors(
+    rows: Iterator[tuple[int, list[Any]]], errors: FormulaErrors, first_column: int
+) -> Iterator[tuple[int, list[Any]]]:
+    """The rows with what stands in cells whose formula failed."""
+    by_row: dict[int, dict[int, str]] = {}
+    for (number, column), said in errors.items():
+        by_row.setdefault(number, {})[column - first_column] = said
+    for number, row in rows:
+        for place, said in by_row.get(number, {}).items():
+            row[place] = FormulaError(said)
+        yield number, row
+
+
 def _name(cell: Any) -> str:
     return str(_cell(cell)).strip()
 
@@ -79,43 +114,43 @@ def _cell(cell: Any) -> Any:
     return cell
 
 
-def _require_bounded(path: Path) -> None:
-    """Unpack it once, a piece at a time, and count."""
+def _bounded(path: Path) -> dict[str, FormulaErrors]:
+    """Unpack it once, a piece at a time, and count; returns the failed formulas of each sheet's entry."""
+    errors: dict[str, FormulaErrors] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = 0
             for entry in archive.infolist():
-                is_sheet = entry.filename.startswith("xl/worksheets/")
-                unpacked = _count(path, archive, entry, unpacked, is_sheet=is_sheet)
+                extent = Extent() if entry.filename.startswith("xl/worksheets/") else None
+                unpacked = _count(path, archive, entry, unpacked, extent)
+                if extent is not None and entry.filename.endswith(".xml"):
+                    errors[entry.filename] = extent.errors
     except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UnusableFile(f"{path}: the workbook is damaged or locked by a password: {error}") from None
+    return errors
 
 
 def _count(
-    path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, unpacked: int, *, is_sheet: bool
+    path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, unpacked: int, extent: Extent | None
 ) -> int:
-    rows = columns = 0
     with archive.open(entry) as file:
-        rest = b""
         while piece := file.read(_CHUNK):
             unpacked += len(piece)
             if unpacked > MOST_UNPACKED:
                 raise UnusableFile(f"{path}: the workbook unpacks to more than 200 MB; save the sheet as CSV")
-            if is_sheet:
-                text = rest + piece
-                for name, number in _CELL.findall(text):
-                    rows, columns = max(rows, int(number)), max(columns, _column(name))
-                rest = text[-_SPLIT_AT:]
-    if rows * columns > MOST_CELLS:
-        raise UnusableFile(
-            f"{path}: the sheet {entry.filename} reaches to row {rows:,} and column {columns:,}; remove"
-            " what stands far outside of the table, or save the sheet as CSV"
-        )
+            if extent is not None:
+                extent.look_at(piece)
+                _require_small(path, entry.filename, extent)
     return unpacked
 
 
-def _column(name: bytes) -> int:
-    number = 0
-    for letter in name:
-        number = 26 * number + letter - 64
-    return number
+def _require_small(path: Path, part: str, extent: Extent) -> None:
+    if extent.rows * extent.columns > MOST_CELLS:
+        raise UnusableFile(
+            f"{path}: the sheet {part} reaches to row {extent.rows:,} and column {extent.columns:,}; remove"
+            " what stands far outside of the table, or save the sheet as CSV"
+        )
+    if len(extent.errors) > MOST_ERRORS:
+        raise UnusableFile(
+            f"{path}: more than {MOST_ERRORS:,} formulas of the sheet {part} failed; repair them first"
+        )
