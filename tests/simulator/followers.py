@@ -209,6 +209,8 @@ class Followers:
         revoked = follower.device is not None and follower.device.revoked
         changed = account["status"] != "ACTIVE" or account["role"] != follower.role
         require(code == "TOKEN_EXPIRED" or revoked or changed, "nobody is cut off without a reason", event)
+        told = not revoked or code in ("DEVICE_REVOKED", "TOKEN_EXPIRED")
+        require(told, "a revoked device is told to erase its copy", event)
         self.simulation.judge.counts[f"streams closed {code}"] += 1
 
     def _compare(self, follower: Follower) -> None:

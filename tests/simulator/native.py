@@ -88,7 +88,9 @@ class NativeDevice(Device):
         for batch in batches if self._answered else batches[:1]:
             operations = [deed.wire() for deed in batch]
             answer = await self._hand_in(network, operations, batch[0].schema, batch)
-            if answer is None or answer.body.get("resync") or self._hands_in_again(answer.body):
+            if answer is None:
+                continue  # In haste it does not wait to hear of one before it sends the next.
+            if answer.body.get("resync") or self._hands_in_again(answer.body):
                 return
             while answer is not None and (gap := self._gap(answer.body["nextNumber"])):
                 answer = await self._hand_in(network, gap, self.schema, [])

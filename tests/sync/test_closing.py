@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,8 +23,10 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.api.serving import served
 from tests.house import House
+from tournee.auth.models import RefreshToken
 from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
+from tournee.kernel.database import now
 from tournee.settings import Settings
 
 # Far above what it takes, far below what a belief or a token lasts.
@@ -119,9 +122,24 @@ class Site:
         self.address, self.house, self.tokens = address, house, tokens
 
     async def technician(self) -> tuple[Actor, UUID]:
+        """Sign in on a device. Revoking it also ends the session, and only "revoked" tells it to erase."""
         actor = await self.house.account("TECHNICIAN")
         device = await self.house.run("enrolDevice", actor, id=uuid4(), name="Demo tablet")
-        return replace(actor, device_id=device.id), device.id
+        actor = replace(actor, device_id=device.id, session_id=uuid4())
+        issued = {"issued_at": now(), "expires_at": now() + timedelta(days=1)}
+        async with self.house.writing() as session:
+            session.add(
+                RefreshToken(
+                    hash=uuid4().hex,
+                    family_id=actor.session_id,
+                    organisation_id=actor.organisation_id,
+                    account_id=actor.id,
+                    device_id=device.id,
+                    **issued,
+                )
+            )
+            await session.commit()
+        return actor, device.id
 
     def doomed(self, actor: Actor) -> Doomed:
         return Doomed(self.address, self.tokens.issue(actor))
