@@ -37,6 +37,8 @@ def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry], later: Co
     clashes = [entry for entry in entries if entry.entity == "Conflict"]
     # What is written on a closed order is shown to a dispatcher, whoever wrote there before.
     clashes = [one for one in clashes if chronicle.value_at("kind", one) != "RECORD_ON_CLOSED_PARENT"]
+    set_aside = _set_aside(chronicle, deed, clashes, later)
+    clashes = [one for one in clashes if chronicle.value_at("kind", one) != "VALUE_SET_ASIDE"]
     if any(entry.after.get("kind") == "RECORD_DELETED_MEANWHILE" for entry in clashes):
         kept = any(changed.keys() <= entry.after.get("mine", {}).keys() for entry in clashes)
         require(kept, "an edit of what is gone is kept for the office", entries)
@@ -48,7 +50,7 @@ def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry], later: Co
     for name in changed:
         last = _last(chronicle, deed.input[named], name, entries[0].seq)
         held = last.after[name] if last else None
-        if name in _said_since(chronicle, deed, later, entries[0].seq):
+        if name in set_aside or name in _said_since(chronicle, deed, later, entries[0].seq):
             _check_late(deed, name, held, after.get(name, held))
             continue
         if deed.seen is not None and deed.seen.get(name) == deed.input[name]:
@@ -57,6 +59,17 @@ def check_edit(chronicle: Chronicle, deed: Deed, entries: list[Entry], later: Co
             _check_union(chronicle, deed, name, last, after.get(name, held))
         else:
             _check_field(chronicle, deed, name, last, name in disputed, after.get(name, held))
+
+
+def _set_aside(chronicle: Chronicle, deed: Deed, clashes: list[Entry], later: Collection[Deed]) -> set[str]:
+    """The fields of which the inbox says that nobody has to decide: its device has spoken of them since."""
+    kept = [one for one in clashes if chronicle.value_at("kind", one) == "VALUE_SET_ASIDE"]
+    names = {name for one in kept for name in chronicle.value_at("mine", one)}
+    record = EDITS[deed.command]
+    edits = (one for one in later if one.command == deed.command and one.input[record] == deed.input[record])
+    replaced = {name for one in edits for name in one.input}
+    require(names <= replaced, "only what its device has replaced is set aside", f"{names} of {deed}")
+    return names
 
 
 def _last(chronicle: Chronicle, id: str, name: str, before: int) -> Entry | None:

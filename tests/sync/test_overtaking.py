@@ -18,7 +18,7 @@ from tests.sync.device import TestDevice
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Customer
-from tournee.kernel.conflict import Conflict
+from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.database import new_id
 from tournee.procedures.models import ChecklistAnswer
 from tournee.sync.messages import Outcome
@@ -52,6 +52,16 @@ class Reception:
             return row.phone, row.email, row.site_id
 
     async def conflicts(self) -> list[Conflict]:
+        """Return those that somebody decides."""
+        return [one for one in await self._inbox() if one.kind is not ConflictKind.VALUE_SET_ASIDE]
+
+    async def set_aside(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """Return the values that a rule set aside: whose, and what stands."""
+        kept = [one for one in await self._inbox() if one.kind is ConflictKind.VALUE_SET_ASIDE]
+        assert all(one.status is ConflictStatus.RESOLVED and one.resolved_by_id is None for one in kept)
+        return [(str(one.id), one.mine, one.theirs) for one in kept]
+
+    async def _inbox(self) -> list[Conflict]:
         async with self.house.reading() as session:
             own = Conflict.organisation_id == self.house.organisation_id
             return list(await session.scalars(select(Conflict).where(own)))
@@ -96,6 +106,7 @@ async def test_a_child_that_goes_on_keeps_what_its_device_wrote_since(
     assert await reception.conflicts() == []
     (told,) = await reception.device.push(first)
     assert (told.status, list(told.fields)) == ("duplicate", ["phone"])
+    assert await reception.set_aside() == [(told.conflict, {"phone": "first"}, {"phone": "second"})]
 
 
 async def test_what_hit_a_bug_and_is_tried_again_comes_after_nothing_that_was_done_later(
@@ -337,3 +348,42 @@ async def test_what_waited_since_before_a_phone_was_restored_is_late(reception: 
     await device.push(*restored)
     await device.push(reception.made())
     assert await reception.now() == ("third", None, reception.site)
+
+
+@pytest.mark.parametrize("new_id_of", [uuid4, falling], ids=["of version 4", "that fall"])
+async def test_a_restored_phone_is_heard_where_what_had_its_number_still_waits(
+    reception: Reception, new_id_of: Callable[[], UUID]
+) -> None:
+    """There is no receipt yet that could tell."""
+    device, number = reception.device, reception.device.number
+    waiting = reception.edit(siteId=reception.site, phone="first")
+    await device.push(waiting, reception.edit(phone="second"))
+    device.number = number
+    (outcome,) = await device.push(reception.edit(phone="restored") | {"id": str(new_id_of())})
+    assert (outcome.status, outcome.conflict) == ("applied", None)
+    assert (await reception.now())[0] == "restored"
+
+
+@pytest.mark.parametrize("phone", ["second", "0"], ids=["changed", "left as it stood"])
+async def test_what_came_later_by_the_clock_and_earlier_by_its_number_is_in_the_inbox(
+    reception: Reception, phone: str
+) -> None:
+    """Nothing proves that this phone was restored: what had the number could not be read."""
+    device, number = reception.device, reception.device.number
+    malformed = device.operation("addNote") | {"occurredAt": "no time"}
+    await device.push(malformed, reception.edit(phone=phone))
+    device.number = number
+    edit = reception.edit(phone="newest", email="newest@demo.example") | {"id": str(falling())}
+    (outcome,) = await device.push(edit)
+    assert (outcome.status, list(outcome.fields)) == ("merged", ["phone"])
+    assert await reception.now() == (phone, "newest@demo.example", None)
+    conflict = next(one for one in await reception.conflicts() if str(one.id) == outcome.conflict)
+    assert (conflict.kind, conflict.mine, conflict.theirs) == (
+        "FIELD_CHANGED_BY_BOTH",
+        {"phone": "newest"},
+        {"phone": phone},
+    )
+    (again,) = await device.push(edit)
+    assert (again.status, again.conflict) == ("duplicate", outcome.conflict)
+    await reception.house.run("resolveConflict", "MANAGER", conflictId=conflict.id, resolution="TAKE_MINE")
+    assert (await reception.now())[0] == "newest"

@@ -65,6 +65,8 @@ LEGAL: dict[ConflictKind, dict[Resolution, Way]] = {
         _R.ACKNOWLEDGED: _ACKNOWLEDGED,
     },
     ConflictKind.RECORD_ON_REASSIGNED_PARENT: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
+    # Such a conflict is resolved when it is written.
+    ConflictKind.VALUE_SET_ASIDE: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
     ConflictKind.OPERATION_REJECTED: _OPERATION,
     ConflictKind.OPERATION_QUARANTINED: _OPERATION,
     ConflictKind.WORK_SURRENDERED: {

@@ -30,6 +30,8 @@ class ConflictKind(StrEnum):
     OPERATION_REJECTED = "OPERATION_REJECTED"
     OPERATION_QUARANTINED = "OPERATION_QUARANTINED"
     RECORD_ON_REASSIGNED_PARENT = "RECORD_ON_REASSIGNED_PARENT"
+    # Nobody has to decide: a rule settled it, and it is kept for people to read.
+    VALUE_SET_ASIDE = "VALUE_SET_ASIDE"
 
 
 class ConflictStatus(StrEnum):
@@ -107,7 +109,7 @@ class Conflict(Entity):
         if operation_id is not None and str(operation_id) not in known:
             self.operation_ids = [*(self.operation_ids or ()), str(operation_id)]
 
-    def resolve(self, resolution: Resolution, note: str | None, by: UUID, at: datetime) -> None:
+    def resolve(self, resolution: Resolution, note: str | None, by: UUID | None, at: datetime) -> None:
         self.status = ConflictStatus.RESOLVED
         self.resolution, self.note = resolution, note
         self.resolved_by_id, self.resolved_at = by, at

@@ -3,13 +3,15 @@
 Three ways: what the device saw (base), what it sends (mine), what stands (theirs). A field that only
 one of the two changed becomes what that one made of it. Where both did, the field's policy decides;
 what the policy sets aside goes to the conflict inbox, never away. What the same device did after
-this stands, but for policies in which neither is lost: it was done in sight of this.
+this stands, but for policies in which neither is lost: it was done in sight of this. Where the device's own
+times say that it was done before this, somebody is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from sqlalchemy import select
 
@@ -52,7 +54,7 @@ async def merge(tx: Transaction, row: Entity, changes: dict[str, Any], *, togeth
 
 
 async def _not_overtaken(
-    tx: Transaction, row: Entity, changes: dict[str, Any], own_later: set[str], *, together: bool
+    tx: Transaction, row: Entity, changes: dict[str, Any], own_later: dict[str, datetime], *, together: bool
 ) -> dict[str, Any]:
     """Without what the device has said otherwise since; `together`, all of it or nothing."""
     operation = tx.current
@@ -65,9 +67,41 @@ async def _not_overtaken(
     if together and overtaken - quiet:
         overtaken |= {name for name, field in of.items() if field.merge not in _QUIET}
     operation.merged = True
-    operation.lost.extend(of[name].wire for name in changes if name in overtaken - quiet)
+    lost = {name: mine for name, mine in changes.items() if name in overtaken - quiet}
+    operation.lost.extend(of[name].wire for name in lost)
+    if lost:
+        await _keep_overtaken(tx, row, lost, own_later)
     late = {name: await _fold(tx, row, of[name], changes[name]) for name in quiet}
-    return {name: late.get(name, mine) for name, mine in changes.items() if name not in overtaken - quiet}
+    return {name: late.get(name, mine) for name, mine in changes.items() if name not in lost}
+
+
+async def _keep_overtaken(
+    tx: Transaction, row: Entity, lost: dict[str, Any], own_later: dict[str, datetime]
+) -> None:
+    """Keep what a device said before something else by its number. Where it was after that by its clock,
+    somebody decides: a phone that was restored may have lost count."""
+    sides = await _sides(tx, row, lost)
+    at = tx.current.occurred_at
+    if any(own_later.get(name, at) < at for name in sides["mine"]):
+        await tx.conflict(ConflictKind.FIELD_CHANGED_BY_BOTH, row, **sides)
+    else:
+        await tx.set_aside(row, **sides)
+
+
+class _Sides(TypedDict):
+    base: dict[str, Any]
+    mine: dict[str, Any]
+    theirs: dict[str, Any]
+
+
+async def _sides(tx: Transaction, row: Entity, mine: dict[str, Any]) -> _Sides:
+    """Return base, mine and theirs of these fields, as a conflict holds them."""
+    wire = {name: field_named(type(row), name).wire for name in mine}
+    return {
+        "base": {wire[name]: await tx.value_at_base(row, wire[name]) for name in mine},
+        "mine": {wire[name]: wire_value(value) for name, value in mine.items()},
+        "theirs": {wire[name]: wire_value(getattr(row, name)) for name in mine},
+    }
 
 
 async def _fold(tx: Transaction, row: Entity, field: Field, mine: Any) -> Any:
@@ -97,6 +131,8 @@ async def _settle(tx: Transaction, row: Entity, name: str, mine: Any) -> bool:
         tx.current.left_unmoved(row, [field.wire])
     if result != mine:
         tx.current.lost.append(field.wire)
+    if field.merge in _ONE_OF_TWO and result != mine and wire_value(mine) != base:
+        await tx.set_aside(row, **await _sides(tx, row, {name: mine}))
     return True
 
 
@@ -115,21 +151,23 @@ _QUIET: dict[Merge, Callable[[Any, Any, Any], Any]] = {
 }
 
 
+# Of these one value remains, and the other is kept for people to read.
+_ONE_OF_TWO = frozenset({Merge.MAX, Merge.MIN})
+
+
 async def _dispute(tx: Transaction, row: Entity, disputed: dict[str, Any]) -> None:
     operation = tx.current
-    wire = {name: field_named(type(row), name).wire for name in disputed}
-    base = {wire[name]: await tx.value_at_base(row, wire[name]) for name in disputed}
-    theirs = {wire[name]: wire_value(getattr(row, name)) for name in disputed}
-    mine = {wire[name]: wire_value(value) for name, value in disputed.items()}
+    sides = await _sides(tx, row, disputed)
     for name, value in disputed.items():
-        if field_named(type(row), name).merge is Merge.LAST_ARRIVAL:
+        field = field_named(type(row), name)
+        if field.merge is Merge.LAST_ARRIVAL:
             setattr(row, name, value)
             operation.kept = True
         else:
-            operation.lost.append(wire[name])
-            operation.left_unmoved(row, [wire[name]])
-    if not await _bring_up(tx, row, mine, theirs):
-        await tx.conflict(ConflictKind.FIELD_CHANGED_BY_BOTH, row, base=base, mine=mine, theirs=theirs)
+            operation.lost.append(field.wire)
+            operation.left_unmoved(row, [field.wire])
+    if not await _bring_up(tx, row, sides["mine"], sides["theirs"]):
+        await tx.conflict(ConflictKind.FIELD_CHANGED_BY_BOTH, row, **sides)
 
 
 async def _bring_up(tx: Transaction, row: Entity, mine: dict[str, Any], theirs: dict[str, Any]) -> bool:

@@ -41,7 +41,7 @@ class Operation:
     lost: list[str] = field(default_factory=list)
     kept: bool = False
     conflict: Conflict | None = None
-    overtaken_in: Callable[[Entity], Awaitable[set[str]]] | None = None
+    overtaken_in: Callable[[Entity], Awaitable[dict[str, datetime]]] | None = None
     unmoved: dict[str, list[str]] = field(default_factory=dict)
 
     def left_unmoved(self, row: Entity, wire: Iterable[str]) -> None:

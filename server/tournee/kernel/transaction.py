@@ -17,7 +17,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.behind import Behind
-from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.conflict import Conflict, ConflictKind, Resolution
 from tournee.kernel.database import Database, Entity, new_id, now, require_command
 from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.fields import apply_defaults, present
@@ -181,8 +181,19 @@ class Transaction(Finding):
             standing=present(row, mine.keys() | theirs.keys()),
         )
         raised.involve(operation.id)
+        if kind is ConflictKind.VALUE_SET_ASIDE:
+            raised.resolve(Resolution.ACKNOWLEDGED, None, None, now())
         operation.conflict = await self.add(raised)
         return raised
+
+    async def set_aside(
+        self, row: Entity, *, base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]
+    ) -> None:
+        """Keep values that a rule set aside, for people to read: nobody has to decide. The outcome of the
+        operation names the entry, unless it names a conflict that somebody decides."""
+        disputed = self.current.conflict
+        await self.conflict(ConflictKind.VALUE_SET_ASIDE, row, base=base, mine=mine, theirs=theirs)
+        self.current.conflict = disputed or self.current.conflict
 
     async def _other_side(self, row: Entity, theirs: Iterable[str]) -> UUID | None:
         """Who changed one of these fields last, after the device's base."""
