@@ -13,7 +13,7 @@ from tests.simulator.edits import EDITS, check_edit
 from tests.simulator.field import STEPS
 from tests.simulator.history import follows_lost_history
 from tests.simulator.inbox import decisions, named_records, still_parked
-from tests.simulator.reversals import is_rightly_refused
+from tests.simulator.reversals import is_rightly_refused, is_taken_back
 from tests.simulator.sight import sight
 from tests.simulator.violations import require
 from tests.simulator.world import Company
@@ -192,6 +192,7 @@ class Deeds:
         lossless = deed.command in MAKES or deed.command in STEPS
         # The same movement may be told by two operations.
         there = bool(entries) or bool(self.company.chronicle.of_record[deed.input.get("id", "")])
+        there = there or is_taken_back(self.company.chronicle, deed)
         require(there or not lossless, "an accepted operation is in the log", f"{outcome} of {deed}")
 
     def _check_rejected(self, deed: Deed, outcome: Document) -> None:

@@ -88,6 +88,14 @@ def is_rightly_refused(chronicle: Chronicle, deed: Deed) -> bool:
     return wrong["accountId"] != deed.account or derived or bool(others)
 
 
+def is_taken_back(chronicle: Chronicle, deed: Deed) -> bool:
+    """Whether it says again what its device has said: the movement is taken back already."""
+    wrong = deed.input.get("movementId")
+    movements = chronicle.rows["StockMovement"].values()
+    back = (one["id"] for one in movements if wrong is not None and one["reversesId"] == wrong)
+    return any(entry.device == deed.device for id in back for entry in chronicle.of_record[id])
+
+
 def check_reversals(movements: dict[str, Document]) -> int:
     """Each takes back one that is there, whole, and no other does; how many there are."""
     reversals = [row for row in movements.values() if row["reversesId"] is not None]

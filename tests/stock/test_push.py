@@ -261,3 +261,21 @@ async def test_two_devices_that_take_back_the_same_movement_take_it_back_once(
     assert codes == ["CONFLICT", "None"]
     assert await shop.level(van.id) == 5
     await shop.agree()
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one push", "in two"])
+async def test_a_device_that_takes_a_movement_back_twice_has_taken_it_back(
+    shop: Shop, phone: Phones, together: bool
+) -> None:
+    van = await shop.van(filled=5)
+    wrong = await shop.house.run("usePart", van.actor, **shop.used(van, 2))
+    own = phone(van)
+    twice = [own.operation("reverseStockMovement", movementId=wrong.id, id=new_id()) for _ in range(2)]
+    told = await own.push(*twice) if together else [*await own.push(twice[0]), *await own.push(twice[1])]
+    assert [(one["status"], one["code"], one["conflict"]) for one in told] == [("applied", None, None)] * 2
+    other = own.operation("reverseStockMovement", movementId=wrong.id, note="Demo: something else")
+    assert [outcome["code"] for outcome in await own.push(other)] == ["CONFLICT"]
+    (again,) = await own.push(twice[1])
+    assert (again["status"], again["code"]) == ("duplicate", None)
+    assert await shop.level(van.id) == 5
+    await shop.agree()

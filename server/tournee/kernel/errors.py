@@ -55,6 +55,10 @@ class Conflict(Refused):
     code = "CONFLICT"
 
 
+class DoneAlready(Conflict):
+    """This was done before, and is done once. A device that says so again is answered that it is done."""
+
+
 class TransitionNotAllowed(Refused):
     """The record's present status does not allow this step."""
 
@@ -141,5 +145,6 @@ def refusal_codes() -> dict[str, str]:
         kind = pending.pop()
         pending.extend(kind.__subclasses__())
         if kind is not Refused:
-            found[kind.code] = (kind.__doc__ or "").strip().splitlines()[0]
+            # Of a code that a narrower kind shares, the wider one's.
+            found.setdefault(kind.code, (kind.__doc__ or "").strip().splitlines()[0])
     return dict(sorted(found.items()))

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from tournee.kernel.command import is_transient
 from tournee.kernel.errors import (
     Conflict,
+    DoneAlready,
     OperationReused,
     ParentRefused,
     Refused,
@@ -185,7 +186,7 @@ async def _run(batch: Batch, pushed: PushedOperation) -> Outcome:
     )
     try:
         row = await ready.command.run(batch.tx, ready.do, operation)
-    except TransitionNotAllowed:
+    except (TransitionNotAllowed, DoneAlready):
         again = await repeated(batch, ready, pushed)
         if again is None:
             raise

@@ -16,6 +16,8 @@ import orjson
 from sqlalchemy import select
 
 from tournee.kernel.command import Command
+from tournee.kernel.database import Entity
+from tournee.kernel.fields import fields
 from tournee.kernel.references import references
 from tournee.sync.batch import Batch, Ready
 from tournee.sync.messages import Outcome, PushedOperation
@@ -35,7 +37,7 @@ def meaning_of(command: Command[Any, Any], do: Any) -> str | None:
 
 
 async def repeated(batch: Batch, ready: Ready, pushed: PushedOperation) -> Outcome | None:
-    """The outcome of a step that the record's state refuses because this device took it before."""
+    """Return the outcome of a step that is refused because this device took it before."""
     meaning = meaning_of(ready.command, ready.do)
     named = next(((model, id) for _, model, id in references(ready.command, ready.do)), None)
     if meaning is None or named is None or not batch.tx.notes.is_as_before():
@@ -44,7 +46,7 @@ async def repeated(batch: Batch, ready: Ready, pushed: PushedOperation) -> Outco
     happened = any(
         outcome.meaning == meaning and outcome.status in _HAPPENED and one.number < pushed.number
         for one, outcome in batch.decided
-    ) or (await _was_received(batch, meaning, pushed) and await _left_so(batch, id))
+    ) or (await _was_received(batch, meaning, pushed) and await _left_so(batch, model, id))
     return Outcome(str(pushed.id), "applied", entity=model.__name__, record_id=id) if happened else None
 
 
@@ -60,8 +62,10 @@ async def _was_received(batch: Batch, meaning: str, pushed: PushedOperation) -> 
         return await batch.tx.session.scalar(before.limit(1)) is not None
 
 
-async def _left_so(batch: Batch, id: UUID) -> bool:
-    """Whether nobody else has moved the record to another state since."""
+async def _left_so(batch: Batch, model: type[Entity], id: UUID) -> bool:
+    """Return whether nobody else has moved the record to another state since. What has no state stays."""
+    if "status" not in {field.wire for field in fields(model)}:
+        return True
     with batch.tx.session.no_autoflush:
         await batch.tx.clocks.load([id])
     stamp = (batch.tx.clocks.find(id) or {}).get("status")

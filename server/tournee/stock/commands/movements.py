@@ -12,7 +12,7 @@ from sqlalchemy import select
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
 from tournee.kernel.database import BY_TABLE
-from tournee.kernel.errors import Conflict, Forbidden, Invalid
+from tournee.kernel.errors import DoneAlready, Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.transaction import Transaction
 from tournee.stock.booking import lock_places, part_of, record, require_charge, told_before
@@ -178,7 +178,7 @@ async def _reversed_by_nothing_else(tx: Transaction, wrong: StockMovement, id: U
         )
     )
     if earlier not in (None, id):
-        raise Conflict("This movement has been reversed already.", "movementId")
+        raise DoneAlready("This movement has been reversed already.", "movementId")
 
 
 def _opposite(tx: Transaction, wrong: StockMovement, do: ReverseStockMovement) -> StockMovement:
