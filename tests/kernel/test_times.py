@@ -12,7 +12,7 @@ from graphql import GraphQLError
 from tournee.api import scalars
 from tournee.kernel.errors import Invalid
 from tournee.kernel.inputs import parse
-from tournee.kernel.times import read_date, read_time
+from tournee.kernel.times import AHEAD, BEHIND, is_implausible, read_date, read_time
 
 NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
@@ -79,3 +79,22 @@ def test_a_day_is_a_year_a_month_and_a_day(value: Any) -> None:
     assert (refused.value.code, refused.value.field) == ("INVALID", "on")
     with pytest.raises(GraphQLError, match="day"):
         scalars._parse_date(value)
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("off", "implausible", "of_the_past"),
+    [
+        (AHEAD, False, False),
+        (AHEAD + SECOND, True, True),
+        (-BEHIND, False, False),
+        (-BEHIND - SECOND, True, False),
+    ],
+)
+def test_a_time_is_implausible_beyond_its_bounds_and_not_at_them(
+    off: timedelta, implausible: bool, of_the_past: bool
+) -> None:
+    assert is_implausible(NOON + off, NOON) is implausible
+    assert is_implausible(NOON + off, NOON, may_be_old=True) is of_the_past

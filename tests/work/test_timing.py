@@ -10,9 +10,10 @@ import pytest
 
 from tests.work.world import World, at
 from tournee.kernel.database import new_id
+from tournee.kernel.times import AHEAD, BEHIND
 from tournee.work.models import Appointment
 from tournee.work.states import AppointmentStatus as A
-from tournee.work.timing import AHEAD, BEHIND, LONGEST, Moment, is_suspect, local_day, times
+from tournee.work.timing import LONGEST, Moment, is_suspect, local_day, times
 
 SOMEBODY = uuid4()
 

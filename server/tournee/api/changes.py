@@ -25,6 +25,7 @@ from tournee.api.scalars import Long, optional
 from tournee.kernel.actor import Scope
 from tournee.kernel.heads import Mark
 from tournee.kernel.log import Change, Record
+from tournee.kernel.times import is_implausible
 from tournee.kernel.withheld import without
 from tournee.sync.cursor import MAX_ID, Cursor
 
@@ -86,6 +87,13 @@ def _removed(root: Any) -> bool:
     return bool((_parsed(root.after) or {}).get("deleted"))
 
 
+def _clock_suspect(root: Any) -> bool | None:
+    """Whether `occurredAt` cannot be right, compared with `recordedAt`; null where these are."""
+    if root.occurred_at is None:
+        return None
+    return is_implausible(root.occurred_at, root.recorded_at)
+
+
 async def _record(root: Any, info: Info) -> Any:
     """The record as it stands now, as devices get it; null when it is gone."""
     if isinstance(root, Seen):
@@ -138,6 +146,7 @@ _PLAIN = {
 _MADE: dict[str, tuple[Any, Any]] = {
     "cursor": (str, _cursor),
     "removed": (bool, _removed),
+    "clockSuspect": (optional(bool), _clock_suspect),
     "record": (optional(JSON), _record),
     "fields": (optional(list[str]), _fields),
     "before": (optional(JSON), _before),

@@ -108,15 +108,15 @@ class Load:
         epoch: UUID = found[0]
         return epoch
 
-    async def related(self, key: str, id: UUID, fetch: Callable[[list[UUID]], Any]) -> list[Any]:
+    async def related(self, key: str, id: UUID | int, fetch: Callable[[list[Any]], Any]) -> list[Any]:
         """What `fetch` selects for many ids at once, each row led by its id: the rest of this id's rows.
 
-        For computed fields. `key` names the question. The statement itself has to say which
-        organisation's rows it means, and how much of them the actor may see.
+        For computed fields. `key` names the question; an id may be a number of the log. The statement
+        itself has to say which organisation's rows it means, and how much of them the actor may see.
         """
 
-        async def batch(ids: list[UUID]) -> list[list[Any]]:
-            found: dict[UUID, list[Any]] = {}
+        async def batch(ids: list[UUID | int]) -> list[list[Any]]:
+            found: dict[UUID | int, list[Any]] = {}
             for owner, *values in await self.values(fetch(ids)):
                 found.setdefault(owner, []).append(values[0] if len(values) == 1 else tuple(values))
             return [found.get(one, []) for one in ids]
@@ -132,7 +132,7 @@ class Load:
 
     # -- batches ---------------------------------------------------------------------------------
 
-    async def _batched(self, key: Any, fetch: Callable[[list[Any]], Any], id: UUID) -> Any:
+    async def _batched(self, key: Any, fetch: Callable[[list[Any]], Any], id: UUID | int) -> Any:
         if key not in self._loaders:
             self._loaders[key] = DataLoader(fetch, max_batch_size=_BATCH)
         return await self._loaders[key].load(id)

@@ -18,6 +18,7 @@ from strawberry.utils.aio import aclosing
 
 from tournee.api import assets, conflicts, customers, devices, people, procedures, quality, stock, work
 from tournee.api.changes import change_fields, declare_changes
+from tournee.api.clocks import clock_fields
 from tournee.api.connections import add_fields, object_type
 from tournee.api.contract import contract_field
 from tournee.api.documents import DocumentRefused, Preparation
@@ -95,7 +96,7 @@ def build(
     nodes = Nodes(tuple(entities))
     nodes.declare()
     declare_changes(nodes)
-    nodes.complete(extras)
+    nodes.complete((*extras, clock_fields(nodes.entities)))
     complete_changes(nodes)
     query = object_type("Query", "What can be asked.")
     add_fields(

@@ -16,6 +16,7 @@ from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine, Transition
+from tournee.kernel.times import TimeSource
 
 
 class Ownership(StrEnum):
@@ -199,7 +200,7 @@ class Reading(Located, Entity):
     asset_id: Mapped[UUID] = reference("asset", merge=Merge.SERVER_ONLY)
     value: Mapped[float] = column(merge=Merge.LEDGER)
     unit: Mapped[str] = column(20, merge=Merge.SERVER_ONLY, description="The meter's unit at that time.")
-    taken_at: Mapped[datetime] = column(merge=Merge.LEDGER)
+    taken_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.LEDGER)
     taken_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that recorded it.")
     appointment_id: Mapped[UUID | None] = reference(
         "appointment", merge=Merge.LEDGER, description="The visit it was taken on."

@@ -18,6 +18,7 @@ from tournee.kernel.database import Base, Entity, UTCDateTime
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine
+from tournee.kernel.times import TimeSource
 from tournee.kernel.visibility import MembershipRule
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ class Account(Entity):
         "customer", description="Whose portal this is; for CUSTOMER_PORTAL only."
     )
     language: Mapped[str | None] = column(20, description="BCP 47 tag, such as `fr` or `de-CH`.")
-    password_changed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    password_changed_at: Mapped[datetime | None] = column(
+        time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY
+    )
     password_hash: Mapped[str | None] = column(200, private=True)
 
     @validates("email")
@@ -113,18 +116,22 @@ class Device(Entity):
     platform: Mapped[str | None] = column(100)
     app_version: Mapped[str | None] = column(100)
     status: Mapped[DeviceStatus] = column(merge=Merge.STATE_MACHINE, default=DeviceStatus.ENROLLED)
-    enrolled_at: Mapped[datetime] = column(merge=Merge.SERVER_ONLY)
-    revoked_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    enrolled_at: Mapped[datetime] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
+    revoked_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
     surrender: Mapped[bool] = column(
         merge=Merge.SERVER_ONLY,
         default=False,
         description="Whether it may hand in its queued work, for a supervisor, before it erases its copy.",
     )
     surrendered_at: Mapped[datetime | None] = column(
-        merge=Merge.SERVER_ONLY, description="When, revoked, it last handed in queued work."
+        time_source=TimeSource.SERVER,
+        merge=Merge.SERVER_ONLY,
+        description="When, revoked, it last handed in queued work.",
     )
     wiped_at: Mapped[datetime | None] = column(
-        merge=Merge.SERVER_ONLY, description="When it confirmed that its copy is erased."
+        time_source=TimeSource.SERVER,
+        merge=Merge.SERVER_ONLY,
+        description="When it confirmed that its copy is erased.",
     )
 
     def scopes(self) -> Iterable[UUID | None]:

@@ -14,6 +14,7 @@ from tournee.kernel.actor import Scope
 from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.times import TimeSource
 
 
 class CustomerKind(StrEnum):
@@ -154,7 +155,7 @@ class Interaction(Entity):
     direction: Mapped[Direction] = column(merge=Merge.APPEND_ONLY)
     subject: Mapped[str] = column(200, merge=Merge.APPEND_ONLY)
     body: Mapped[str | None] = column(merge=Merge.APPEND_ONLY)
-    occurred_at: Mapped[datetime] = column(merge=Merge.APPEND_ONLY)
+    occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.APPEND_ONLY)
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that wrote it.")
 
     def scopes(self) -> Iterable[UUID | None]:

@@ -52,7 +52,8 @@ COMMANDS_BY_NAME: dict[str, Command[Any, Any]] = {}
 class Command(Generic[InputT, EntityT]):
     """One thing people do. `offline`: devices may queue it. `fact`: it tells what happened in the
     field, and is accepted even where the office has changed the plan meanwhile. `logged`: it changes who may
-    do what, so that whoever reads the server's log finds it there, with the client's address."""
+    do what, so that whoever reads the server's log finds it there, with the client's address. `past`: it
+    records what happened long ago, so that an old time is no sign of a wrong clock."""
 
     name: str
     scope: str
@@ -63,6 +64,7 @@ class Command(Generic[InputT, EntityT]):
     offline: bool = False
     fact: bool = False
     logged: bool = False
+    past: bool = False
 
     def __post_init__(self) -> None:
         COMMANDS_BY_NAME[self.name] = self
@@ -89,7 +91,7 @@ class Command(Generic[InputT, EntityT]):
 
 
 def command(
-    scope: str, *, offline: bool = False, fact: bool = False, logged: bool = False
+    scope: str, *, offline: bool = False, fact: bool = False, logged: bool = False, past: bool = False
 ) -> Callable[[Callable[[Transaction, Actor, InputT], Awaitable[EntityT]]], Command[InputT, EntityT]]:
     """Make a command of a function `(tx, actor, do: Input) -> Entity`; its name becomes camelCase."""
 
@@ -109,6 +111,7 @@ def command(
             offline=offline,
             fact=fact,
             logged=logged,
+            past=past,
         )
 
     return decorate

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped
 from tournee.kernel.actor import Scope
 from tournee.kernel.database import Entity
 from tournee.kernel.fields import Merge, column
+from tournee.kernel.times import TimeSource
 
 
 class ConflictKind(StrEnum):
@@ -82,7 +83,7 @@ class Conflict(Entity):
     their_actor_id: Mapped[UUID | None] = column(
         merge=Merge.SERVER_ONLY, description="Who did `theirs`, where one account did."
     )
-    occurred_at: Mapped[datetime] = column(merge=Merge.SERVER_ONLY)
+    occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
     base: Mapped[dict[str, Any]] = column(merge=Merge.SERVER_ONLY)
     mine: Mapped[dict[str, Any]] = column(merge=Merge.SERVER_ONLY)
     theirs: Mapped[dict[str, Any]] = column(merge=Merge.SERVER_ONLY)
@@ -90,7 +91,7 @@ class Conflict(Entity):
     resolution: Mapped[Resolution | None] = column(merge=Merge.SERVER_ONLY)
     note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
     resolved_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
-    resolved_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    resolved_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
     decided: Mapped[dict[str, Any] | None] = column(merge=Merge.SERVER_ONLY)
     follow_up_id: Mapped[UUID | None] = column(
         merge=Merge.SERVER_ONLY, description="The work order or appointment made to follow up."

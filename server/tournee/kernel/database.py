@@ -35,6 +35,7 @@ from tournee.kernel.engines import ACROSS, Across, open_postgresql, open_sqlite,
 from tournee.kernel.fields import Merge, column, constrain_references
 from tournee.kernel.numbering import Numbers
 from tournee.kernel.outages import StorageFull, StorageReadOnly, outage_of
+from tournee.kernel.times import TimeSource
 
 
 def now() -> datetime:
@@ -109,7 +110,10 @@ class Entity(Base):
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-4)
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)
     created_at: Mapped[datetime] = column(
-        merge=Merge.SERVER_ONLY, description="When the server first received it.", sort_order=-2
+        time_source=TimeSource.SERVER,
+        merge=Merge.SERVER_ONLY,
+        description="When the server first received it.",
+        sort_order=-2,
     )
     deleted: Mapped[bool] = mapped_column(default=False, sort_order=-1)
 

@@ -21,6 +21,7 @@ from sqlalchemy.orm import MappedColumn, mapped_column
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.errors import Invalid
+from tournee.kernel.times import TimeSource
 
 if typing.TYPE_CHECKING:
     from tournee.kernel.database import Entity
@@ -62,6 +63,8 @@ class Field:
     maximum: float | None
     # What a reader needs beside what the record itself needs.
     scope: str | None = None
+    # Of times: every column declares it, and a test requires that.
+    time_source: TimeSource | None = None
 
     @property
     def editable(self) -> bool:
@@ -84,10 +87,11 @@ def column(
     minimum: float | None = None,
     maximum: float | None = None,
     scope: str | None = None,
+    time_source: TimeSource | None = None,
     **options: Any,
 ) -> MappedColumn[Any]:
     """A column with what the house must know of it. `private` columns never leave the server; `scope` is
-    what its readers need beside that of the record."""
+    what its readers need beside that of the record; `time_source` says where its times come from."""
     info = {
         "merge": merge,
         "private": private,
@@ -95,6 +99,7 @@ def column(
         "minimum": minimum,
         "maximum": maximum,
         "scope": scope,
+        "time_source": time_source,
     }
     if limit is None:
         return mapped_column(info=info, **options)
@@ -180,9 +185,16 @@ def _read_fields(model: type[Any]) -> list[Field]:
                 minimum=own.info.get("minimum"),
                 maximum=own.info.get("maximum"),
                 scope=own.info.get("scope"),
+                time_source=own.info.get("time_source"),
             )
         )
     return found
+
+
+@cache
+def device_times(model: Any) -> tuple[Field, ...]:
+    """Return the fields that hold times which a device's clock gave."""
+    return tuple(field for field in fields(model) if field.time_source is TimeSource.DEVICE)
 
 
 @cache

@@ -19,6 +19,7 @@ from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.log import Entry
 from tournee.kernel.state import Machine, Transition
+from tournee.kernel.times import TimeSource
 from tournee.kernel.visibility import MembershipRule
 
 WINDOW_BEHIND = timedelta(days=14)
@@ -150,8 +151,8 @@ class OfTechnician:
 class Timed(OfTechnician):
     """A record about some hours of a technician."""
 
-    starts_at: Mapped[datetime] = column()
-    ends_at: Mapped[datetime] = column()
+    starts_at: Mapped[datetime] = column(time_source=TimeSource.PLAN)
+    ends_at: Mapped[datetime] = column(time_source=TimeSource.PLAN)
 
     def check(self) -> None:
         if self.ends_at <= self.starts_at:
@@ -173,8 +174,12 @@ class TechnicianProfile(OfTechnician, Entity):
     efficiency: Mapped[float] = column(
         default=1.0, minimum=0.1, maximum=10, description="Planned durations are divided by it; 1 is usual."
     )
-    window_from: Mapped[datetime] = column(merge=Merge.SERVER_ONLY, default=lambda: window_starts(now()))
-    window_to: Mapped[datetime] = column(merge=Merge.SERVER_ONLY, default=lambda: window_ends(now()))
+    window_from: Mapped[datetime] = column(
+        time_source=TimeSource.PLAN, merge=Merge.SERVER_ONLY, default=lambda: window_starts(now())
+    )
+    window_to: Mapped[datetime] = column(
+        time_source=TimeSource.PLAN, merge=Merge.SERVER_ONLY, default=lambda: window_ends(now())
+    )
 
     def check(self) -> None:
         if (self.home_latitude is None) != (self.home_longitude is None):
@@ -250,7 +255,7 @@ class Absence(Timed, Entity):
     decided_by_id: Mapped[UUID | None] = column(
         merge=Merge.SERVER_ONLY, description="The account that approved or rejected it."
     )
-    decided_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    decided_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
     decision_note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
 
     def decide(self, to: AbsenceStatus, by: UUID, note: str | None) -> None:

@@ -14,6 +14,7 @@ from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column
 from tournee.kernel.merge import merge
+from tournee.kernel.times import TimeSource
 from tournee.kernel.transaction import Transaction
 from tournee.procedures.accepting import accept
 from tournee.procedures.definition import ChecklistItemInput, Given, ItemResult, judge
@@ -35,7 +36,7 @@ class Answer(Entity):
     not_applicable: Mapped[bool] = column(default=False)
     reason: Mapped[str | None] = column(1000, description="Why the item does not apply.")
     result: Mapped[ItemResult] = column(merge=Merge.SERVER_ONLY, default=ItemResult.NA)
-    answered_at: Mapped[datetime] = column(merge=Merge.SERVER_ONLY)
+    answered_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
     answered_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that answered.")
 
 

@@ -16,6 +16,7 @@ from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine, Transition
+from tournee.kernel.times import TimeSource
 from tournee.procedures.answers import Answer
 from tournee.procedures.definition import Answers, ChecklistItemInput, RunResult, outcome, read, stored
 from tournee.procedures.validation import check_definition
@@ -101,7 +102,7 @@ class ChecklistVersion(Entity):
     number: Mapped[int] = column(merge=Merge.SERVER_ONLY)
     status: Mapped[VersionStatus] = column(merge=Merge.STATE_MACHINE, default=VersionStatus.DRAFT)
     items: Mapped[list[dict[str, Any]]] = column(merge=Merge.SERVER_ONLY, default=list)
-    published_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    published_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
     published_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
 
     def scopes(self) -> Iterable[UUID | None]:
@@ -154,8 +155,8 @@ class ChecklistRun(Entity):
     required: Mapped[bool] = column(default=False, description="The visit cannot be completed without it.")
     status: Mapped[RunStatus] = column(merge=Merge.STATE_MACHINE, default=RunStatus.NEW)
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added it.")
-    started_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
-    completed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    started_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    completed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
     completed_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
     reason: Mapped[str | None] = column(
         1000, merge=Merge.SERVER_ONLY, description="Why it does not apply, or why it was reopened."

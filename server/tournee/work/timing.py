@@ -10,11 +10,8 @@ from itertools import pairwise
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from tournee.kernel.times import AHEAD, is_implausible
 from tournee.work.states import FINISHED, AppointmentStatus
-
-# Beyond these, against our own clock, a device's clock is wrong; weeks offline are not.
-AHEAD = timedelta(days=1)
-BEHIND = timedelta(days=366)
 
 # A step that nothing followed for longer was not going on all that time.
 LONGEST = timedelta(days=7)
@@ -58,11 +55,7 @@ def local_day(at: datetime, time_zone: str | None) -> date:
 
 def is_suspect(at: datetime, received_at: datetime, earlier: Iterable[datetime]) -> bool:
     """Whether the clock that gave `at` cannot have been right; `earlier` came before from the same device."""
-    return (
-        at > received_at + AHEAD
-        or at < received_at - BEHIND
-        or any(at < before <= received_at + AHEAD for before in earlier)
-    )
+    return is_implausible(at, received_at) or any(at < before <= received_at + AHEAD for before in earlier)
 
 
 def times(moments: Iterable[Moment], *, over: bool) -> Times:

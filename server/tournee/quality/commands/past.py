@@ -50,7 +50,7 @@ class RecordPastAudit:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.QUALITY_WRITE, offline=True)
+@command(Scope.QUALITY_WRITE, offline=True, past=True)
 async def record_past_audit(tx: Transaction, actor: Actor, do: RecordPastAudit) -> Audit:
     """Record an audit of the past with its findings; it is closed unless one of them still is not."""
     if not do.external_key.strip():

@@ -14,6 +14,7 @@ from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Transition
+from tournee.kernel.times import TimeSource
 from tournee.procedures.answers import Answer
 from tournee.quality.score import AuditResult, Score
 from tournee.quality.states import (
@@ -57,17 +58,17 @@ class Audit(Entity):
     scope: Mapped[str | None] = column(description="What is looked at, and what is not.")
     criteria: Mapped[str | None] = column(description="What it is held against.")
     conclusion: Mapped[str | None] = column()
-    planned_from: Mapped[datetime | None] = column()
-    planned_to: Mapped[datetime | None] = column()
+    planned_from: Mapped[datetime | None] = column(time_source=TimeSource.PLAN)
+    planned_to: Mapped[datetime | None] = column(time_source=TimeSource.PLAN)
     passing_percent: Mapped[int] = column(default=80, minimum=0, maximum=100)
     status: Mapped[AuditStatus] = column(merge=Merge.STATE_MACHINE, default=AuditStatus.DRAFT)
     reason: Mapped[str | None] = column(
         1000, merge=Merge.SERVER_ONLY, description="Why it was canceled or postponed."
     )
-    performed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
-    reported_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
-    completed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
-    closed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    performed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    reported_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    completed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    closed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
     score: Mapped[float | None] = column(merge=Merge.SERVER_ONLY)
     max_score: Mapped[float | None] = column(merge=Merge.SERVER_ONLY)
     score_percent: Mapped[float | None] = column(
@@ -189,10 +190,10 @@ class AuditFinding(Entity):
     correction: Mapped[str | None] = column(description="What is done about it.")
     due_on: Mapped[date | None] = column()
     status: Mapped[FindingStatus] = column(merge=Merge.STATE_MACHINE, default=FindingStatus.OPEN)
-    found_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
-    corrected_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    found_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    corrected_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
     verified_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
-    closed_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    closed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.audit_id, self.site_id, self.technician_id)

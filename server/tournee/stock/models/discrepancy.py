@@ -15,6 +15,7 @@ from tournee.kernel.actor import Scope
 from tournee.kernel.database import Entity, now
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine, Transition
+from tournee.kernel.times import TimeSource
 from tournee.stock.models.parts import QUANTITY
 
 
@@ -60,7 +61,7 @@ class StockDiscrepancy(Entity):
     settled_by_movement_id: Mapped[UUID | None] = reference("stock_movement", merge=Merge.SERVER_ONLY)
     note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
     resolved_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
-    resolved_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    resolved_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.location_id,)

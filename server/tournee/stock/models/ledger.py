@@ -14,6 +14,7 @@ from tournee.kernel.actor import Scope
 from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.times import TimeSource
 from tournee.stock.models.parts import MOST, QUANTITY, Unit
 
 _MOST_EVER = 2**53 - 1
@@ -33,7 +34,9 @@ class MovementReason(StrEnum):
 class Dated:
     """When something happened, as given and as far as the server can tell; see `stock.order`."""
 
-    occurred_at: Mapped[datetime] = column(merge=Merge.LEDGER, description="By the clock of the device.")
+    occurred_at: Mapped[datetime] = column(
+        time_source=TimeSource.DEVICE, merge=Merge.LEDGER, description="By the clock of the device."
+    )
     account_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who recorded it.")
     device_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
     placed_at: Mapped[datetime] = column(private=True)
@@ -142,7 +145,9 @@ class StockLevel(Entity):
         description=f"{QUANTITY} Below zero means that something was not recorded, or not yet.",
     )
     unit: Mapped[Unit] = column(merge=Merge.SERVER_ONLY, description="The part's.")
-    counted_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY, description="Last.")
+    counted_at: Mapped[datetime | None] = column(
+        time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY, description="Last."
+    )
     discrepancy_id: Mapped[UUID | None] = reference(
         "stock_discrepancy", merge=Merge.SERVER_ONLY, description="The open task about this level."
     )

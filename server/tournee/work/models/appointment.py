@@ -14,6 +14,7 @@ from tournee.kernel.actor import Scope
 from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.times import AHEAD, BEHIND, TimeSource
 from tournee.work.states import APPOINTMENT, PLANNED, AppointmentStatus, refuse
 
 
@@ -62,14 +63,22 @@ class Appointment(Entity):
     summary: Mapped[str] = column(200)
     instructions: Mapped[str | None] = column()
     status: Mapped[AppointmentStatus] = column(merge=Merge.STATE_MACHINE, default=AppointmentStatus.NONE)
-    starts_at: Mapped[datetime | None] = column(merge=Merge.STATE_MACHINE, description="As planned.")
-    ends_at: Mapped[datetime | None] = column(merge=Merge.STATE_MACHINE, description="As planned.")
-    arrival_window_start: Mapped[datetime | None] = column(description="Promised to the customer.")
-    arrival_window_end: Mapped[datetime | None] = column(description="Promised to the customer.")
+    starts_at: Mapped[datetime | None] = column(
+        time_source=TimeSource.PLAN, merge=Merge.STATE_MACHINE, description="As planned."
+    )
+    ends_at: Mapped[datetime | None] = column(
+        time_source=TimeSource.PLAN, merge=Merge.STATE_MACHINE, description="As planned."
+    )
+    arrival_window_start: Mapped[datetime | None] = column(
+        time_source=TimeSource.PLAN, description="Promised to the customer."
+    )
+    arrival_window_end: Mapped[datetime | None] = column(
+        time_source=TimeSource.PLAN, description="Promised to the customer."
+    )
     duration_minutes: Mapped[int | None] = column(minimum=1, maximum=100_000, description="Estimated.")
-    arrived_at: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
-    actual_start: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
-    actual_end: Mapped[datetime | None] = column(merge=Merge.SERVER_ONLY)
+    arrived_at: Mapped[datetime | None] = column(time_source=TimeSource.DERIVED, merge=Merge.SERVER_ONLY)
+    actual_start: Mapped[datetime | None] = column(time_source=TimeSource.DERIVED, merge=Merge.SERVER_ONLY)
+    actual_end: Mapped[datetime | None] = column(time_source=TimeSource.DERIVED, merge=Merge.SERVER_ONLY)
     travel_minutes: Mapped[int] = column(merge=Merge.SERVER_ONLY, default=0)
     work_minutes: Mapped[int] = column(merge=Merge.SERVER_ONLY, default=0)
     break_minutes: Mapped[int] = column(merge=Merge.SERVER_ONLY, default=0)
@@ -146,7 +155,7 @@ class AppointmentEvent(Entity):
         merge=Merge.APPEND_ONLY, description="What the appointment was when the server received it."
     )
     to_status: Mapped[AppointmentStatus] = column(merge=Merge.APPEND_ONLY)
-    occurred_at: Mapped[datetime] = column(merge=Merge.APPEND_ONLY)
+    occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.APPEND_ONLY)
     latitude: Mapped[float | None] = column(merge=Merge.APPEND_ONLY, minimum=-90, maximum=90)
     longitude: Mapped[float | None] = column(merge=Merge.APPEND_ONLY, minimum=-180, maximum=180)
     account_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who reported it.")
@@ -156,7 +165,13 @@ class AppointmentEvent(Entity):
     device_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
     accepted_as: Mapped[AcceptedAs] = column(merge=Merge.SERVER_ONLY, default=AcceptedAs.NORMAL)
     clock_suspect: Mapped[bool] = column(
-        merge=Merge.SERVER_ONLY, default=False, description="The device's clock cannot have been right."
+        merge=Merge.SERVER_ONLY,
+        default=False,
+        description=(
+            "The device's clock cannot have been right: when the server received it, `occurredAt` was more"
+            f" than {AHEAD.days} day ahead or more than {BEHIND.days} days ago, or before an earlier step"
+            " of the same device."
+        ),
     )
     note: Mapped[str | None] = column(2000, merge=Merge.APPEND_ONLY)
 

@@ -14,6 +14,7 @@ from tournee.kernel.actor import Scope
 from tournee.kernel.database import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.times import TimeSource
 
 _STAFF = UUID("6f1f4a52-0d0c-5c39-9a52-0b1f5c3f7a11")
 
@@ -45,7 +46,7 @@ class Note(Entity):
         merge=Merge.APPEND_ONLY, default=False, description="Not for the customer's eyes."
     )
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that wrote it.")
-    occurred_at: Mapped[datetime] = column(merge=Merge.APPEND_ONLY)
+    occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.APPEND_ONLY)
 
     def scopes(self) -> Iterable[UUID | None]:
         on = self.appointment_id or self.work_order_id
@@ -72,8 +73,8 @@ class TimeEntry(Entity):
         "time_entry", merge=Merge.LEDGER, description="The entry that this one stands for instead."
     )
     kind: Mapped[TimeKind] = column(merge=Merge.LEDGER)
-    starts_at: Mapped[datetime] = column(merge=Merge.LEDGER)
-    ends_at: Mapped[datetime] = column(merge=Merge.LEDGER)
+    starts_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.LEDGER)
+    ends_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.LEDGER)
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
     overlaps: Mapped[bool] = column(
         merge=Merge.SERVER_ONLY, default=False, description="It overlapped another of the technician's own."

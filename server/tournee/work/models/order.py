@@ -15,6 +15,7 @@ from tournee.kernel.database import Base, Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.numbering import Numbers
+from tournee.kernel.times import TimeSource
 from tournee.work.states import SET_BY_HAND, WORK_ORDER, AppointmentStatus, WorkOrderStatus, refuse, roll_up
 
 
@@ -71,7 +72,7 @@ class WorkOrder(Entity):
     required_skill_ids: Mapped[list[str]] = column(
         merge=Merge.SET_UNION, default=list, description="Skills that each technician sent must have."
     )
-    due_at: Mapped[datetime | None] = column()
+    due_at: Mapped[datetime | None] = column(time_source=TimeSource.PLAN)
     reported_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added it.")
     symptom: Mapped[str | None] = column(2000)
     cause: Mapped[str | None] = column(2000)

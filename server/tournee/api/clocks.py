@@ -1,0 +1,88 @@
+"""`clockSuspect`: which times in a record cannot have been right when the server received them.
+
+The log knows when that was, field by field, so the flag holds for what was stored before it existed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import select
+
+from tournee.api.context import Info
+from tournee.api.nodes import ComputedField, Extras
+from tournee.kernel.command import COMMANDS_BY_NAME
+from tournee.kernel.database import Entity
+from tournee.kernel.fields import Field, device_times, fields
+from tournee.kernel.log import Change, Record
+from tournee.kernel.times import AHEAD, BEHIND, is_implausible
+
+
+class _Received(NamedTuple):
+    """When the server received a time, and by which command."""
+
+    at: datetime
+    command: str
+
+    def doubts(self, time: datetime) -> bool:
+        command = COMMANDS_BY_NAME.get(self.command)
+        return is_implausible(time, self.at, may_be_old=command is not None and command.past)
+
+
+def clock_fields(entities: Iterable[type[Entity]]) -> Extras:
+    """Return the field for each entity that holds times of devices and does not store the answer."""
+    return Extras(
+        computed=tuple(
+            _field(entity)
+            for entity in entities
+            if device_times(entity) and not any(one.name == "clock_suspect" for one in fields(entity))
+        )
+    )
+
+
+def _field(entity: type[Entity]) -> ComputedField:
+    names = [one.wire for one in device_times(entity)]
+
+    async def resolve(root: Any, info: Info) -> bool:
+        return await _is_suspect(root, info)
+
+    resolve.__doc__ = (
+        f"Whether {' or '.join(f'`{name}`' for name in names)} cannot be right: when the server received it,"
+        f" it was more than {AHEAD.days} day ahead or more than {BEHIND.days} days ago."
+        " The time is stored as it was sent."
+    )
+    return ComputedField(entity, resolve, bool, name="clockSuspect")
+
+
+async def _is_suspect(row: Any, info: Info) -> bool:
+    kind: Any = type(row)
+    times = [(one, getattr(row, one.name)) for one in device_times(kind)]
+    given = [(one, time) for one, time in times if time is not None]
+    received = await asyncio.gather(*(_received(info, row, one) for one, _ in given))
+    return any(one.doubts(time) for one, (_, time) in zip(received, given, strict=True))
+
+
+async def _received(info: Info, row: Entity, field: Field) -> _Received:
+    """Two statements for all rows of a list: their clocks, and the changes that these name."""
+    load, organisation = info.context.load, row.organisation_id
+    [text] = await load.related(
+        "clock of a record",
+        row.id,
+        lambda ids: select(Record.id, Record.clock).where(
+            Record.organisation_id == organisation, Record.id.in_(ids)
+        ),
+    )
+    clock = orjson.loads(text)
+    seq, *_ = clock.get(field.wire, clock["*"])
+    [found] = await load.related(
+        "reception of a change",
+        seq,
+        lambda seqs: select(Change.seq, Change.recorded_at, Change.command).where(
+            Change.organisation_id == organisation, Change.seq.in_(seqs)
+        ),
+    )
+    return _Received(*found)
