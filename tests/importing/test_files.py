@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,6 +13,7 @@ from sqlalchemy import select
 from tests.importing.running import Importer, lines
 from tournee.assets.models import Asset, Meter, Reading
 from tournee.customers.models import Contact, Customer, Site
+from tournee.importing.command import Options, UnusableAccount, find_actor
 from tournee.quality.models import Audit, AuditFinding
 
 CUSTOMERS = """
@@ -506,3 +509,25 @@ async def test_importing_goes_by_the_actors_own_rights(importer: Importer) -> No
     imported = await importer.text(text, CUSTOMERS)
     assert imported.made("refused") == {"Customer": 1}
     assert "customers:write" in imported.report[0]["reason"]
+
+
+async def test_a_named_account_must_be_an_active_one_of_the_organisation(
+    importer: Importer, tmp_path: Path
+) -> None:
+    house = importer.house
+    email = f"{house.organisation_id}@demo.example"
+    disabled = await house.account("DISPATCHER", email=email)
+    options = Options(tmp_path, tmp_path, organisation=str(house.organisation_id), account=email)
+    assert (await find_actor(house.database, options)).id == disabled.id
+    await house.run("disableAccount", accountId=disabled.id)
+    for unusable in (email, "nobody@demo.example"):
+        with pytest.raises(UnusableAccount, match="no active account"):
+            await find_actor(house.database, replace(options, account=unusable))
+
+
+async def test_a_dry_run_reports_what_would_be_refused(importer: Importer) -> None:
+    importer.role = "AUDITOR"
+    text = lines(("No", "Company", "Mail", "Remark"), ("1", "Demo", "", ""))
+    dry = await importer.text(text, CUSTOMERS, dry_run=True)
+    assert (dry.made("refused"), dry.made()) == ({"Customer": 1}, {})
+    assert (dry.report, await importer.count(Customer)) == ((await importer.text(text, CUSTOMERS)).report, 0)

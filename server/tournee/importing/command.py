@@ -144,7 +144,7 @@ def _planner(mapping: Mapping, options: Options, organisation_id: UUID) -> Plann
 async def run_import(kernel: Kernel, actor: Actor, mapping: Mapping, options: Options) -> Tally:
     """Read the file to its end, a batch of lines at a time."""
     planner = _planner(mapping, options, actor.organisation_id)
-    writer = Writer(kernel, actor, DryRun() if options.dry_run else None)
+    writer = Writer(kernel, actor, DryRun(actor) if options.dry_run else None)
     tally = Tally()
     progress = Progress(sys.stderr, options.file.stat().st_size)
     with (

@@ -95,19 +95,22 @@ class Live:
 class DryRun:
     """Nothing is written; what would have been is kept in memory, to compare later lines with it."""
 
+    actor: Actor
     rows: dict[UUID, Any] = field(default_factory=dict)
     taken: set[UUID] = field(default_factory=set)
 
-    async def look(self, session: AsyncSession, actor: Actor, plans: Iterable[Plan]) -> None:
+    async def look(self, session: AsyncSession, plans: Iterable[Plan]) -> None:
         """Read the rows that the plans speak of."""
         for model, ids in _needed(plans).items():
             pending = [id for id in ids if id not in self.rows]
             for start in range(0, len(pending), _CHUNK):
                 chunk = pending[start : start + _CHUNK]
-                found = await session.scalars(select(model).where(model.id.in_(chunk), visible(model, actor)))
+                found = await session.scalars(
+                    select(model).where(model.id.in_(chunk), visible(model, self.actor))
+                )
                 self.rows.update((row.id, SimpleNamespace(**vars(row))) for row in found)
                 known = select(Record.id).where(
-                    Record.organisation_id == actor.organisation_id, Record.id.in_(chunk)
+                    Record.organisation_id == self.actor.organisation_id, Record.id.in_(chunk)
                 )
                 self.taken.update(await session.scalars(known))
 
@@ -115,6 +118,7 @@ class DryRun:
         return self.rows.get(id)
 
     async def create(self, planned: Planned) -> None:
+        self.actor.require(planned.recipe.target.create.scope)
         if planned.id in self.taken:
             raise Invalid("This id is in use.", "id")
         given = {name: value for name, value in vars(planned.do).items() if value is not UNSET}
@@ -124,4 +128,5 @@ class DryRun:
         self.rows[planned.id] = SimpleNamespace(**given)
 
     async def change(self, planned: Planned, command: Command[Any, Any], values: dict[str, Any]) -> None:
+        self.actor.require(command.scope)
         vars(self.rows[planned.id]).update(values)

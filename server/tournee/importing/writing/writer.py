@@ -122,7 +122,7 @@ class Writer:
     async def _pretend(self, store: DryRun, plans: Sequence[Plan]) -> Written:
         written = Written()
         async with self.kernel.database.reading(self.actor.organisation_id) as session:
-            await store.look(session, self.actor, plans)
+            await store.look(session, plans)
         for plan in plans:
             for planned in plan.records:
                 try:
