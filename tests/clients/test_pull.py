@@ -5,6 +5,7 @@ import pytest
 from tests.clients.fake import FakeServer
 from tournee_client import Change, Device, Offline, Page, Store
 from tournee_client.testing import Fault, FlakyTransport
+from tournee_client.wire import Answer, Outcome
 
 
 async def test_an_interrupted_pull_goes_on_where_it_was(
@@ -65,6 +66,23 @@ async def test_a_resync_during_a_resync_begins_again(
     server.write("Customer", "1", None)
     await device.pull()
     assert [customer["id"] for customer in device.all("Customer")] == ["2", "3"]
+
+
+async def test_the_mark_of_a_push_is_kept_until_a_page_that_was_asked_with_it(
+    device: Device, store: Store
+) -> None:
+    """Pages of a stream, and one that was under way meanwhile, may know nothing of that push."""
+    done = await device.do("createCustomer", {"id": "c"})
+    batch = device.pending()
+    store.settle(batch, Answer((Outcome(done, "applied"),), 1, 2, mark="1.5"))
+    whole = Page((), "1:1", more=False, resync=False)
+    store.follow(whole)
+    store.apply(whole)
+    assert store.pushed_mark == "1.5"
+    store.apply(whole, mark="1.5")
+    assert (store.pushed_mark, store.answered_mark) == (None, "1.5")
+    store.settle(batch, Answer((), 1, 2))
+    assert store.answered_mark == "1.5"
 
 
 async def test_a_row_known_only_from_an_outcome_does_not_outlive_the_first_pull(

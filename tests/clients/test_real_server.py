@@ -551,13 +551,70 @@ async def test_work_that_a_server_lost_without_a_new_epoch_is_carried_out_again(
     new = [await step(device, "completeAppointment", visit, 75)] if goes_on else []
     outcomes = (await device.sync()).outcomes
     decided = [outcome.id for outcome in outcomes if outcome.final]
-    assert decided == [*lost, *new]
+    assert decided == [first, *lost, *new]
     assert device.pending() == []
     shown = device.store.server_row("Appointment", visit) or {}
     assert shown["status"] == ("COMPLETED" if goes_on else "IN_PROGRESS")
     for operation in (first, *lost, *new):
         assert await steps_of(house, operation) == 1
     await agree(device, open_device, field.email, tmp_path)
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["with new work", "with nothing new"])
+async def test_a_server_that_knows_nothing_of_a_device_any_more_asks_for_all_of_its_work(
+    device: Device, field: Field, house: House, open_device: Open, tmp_path: Path, goes_on: bool
+) -> None:
+    """All that it had accepted of this device is lost: any number would be its first."""
+    visit = await field.visit()
+    await device.sync()
+    backup = saved(house)
+    lost = [await step(device, "startTravel", visit, 0)]
+    await device.push()
+    await put_back(backup, house)
+    await house.run("createSkill", name="Demo lifts")
+    new = [await step(device, "arriveOnSite", visit, 20)] if goes_on else []
+    outcomes = (await device.sync()).outcomes
+    assert [(outcome.id, outcome.status) for outcome in outcomes] == [(id, "applied") for id in (*lost, *new)]
+    await agree(device, open_device, field.email, tmp_path)
+
+
+async def test_a_revoked_device_hands_in_what_was_accepted_and_then_lost_without_a_new_epoch(
+    device: Device, field: Field, house: House
+) -> None:
+    visit = await field.visit()
+    await device.sync()
+    backup = saved(house)
+    lost = await step(device, "startTravel", visit, 0)
+    await device.push()
+    await put_back(backup, house)
+    await house.run("createSkill", name="Demo lifts")
+    new = await step(device, "arriveOnSite", visit, 20)
+    await house.run("revokeDevice", deviceId=device.store.device, surrender=True)
+    with pytest.raises(Revoked):
+        await device.sync()
+    assert await surrendered(house) == {UUID(lost), UUID(new)}
+
+
+async def surrendered(house: House) -> set[UUID]:
+    """What waits for somebody to decide."""
+    async with house.reading() as session:
+        own = ParkedOperation.organisation_id == house.organisation_id
+        return set(await session.scalars(select(ParkedOperation.operation_id).where(own)))
+
+
+async def test_what_a_restored_backup_has_is_asked_for_once_though_it_takes_several_requests(
+    device: Device, field: Field, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is known there: the device must not take that for a server that knows of nothing."""
+    monkeypatch.setattr(pushing, "BATCH", 2)
+    visit = await field.visit()
+    await device.sync()
+    done = [await device.do("addNote", {"appointmentId": visit, "text": f"Demo {turn}"}) for turn in range(5)]
+    await device.sync()
+    await begin_anew(house.database)
+    outcomes = (await device.sync()).outcomes
+    assert [(outcome.id, outcome.status) for outcome in outcomes] == [(id, "duplicate") for id in done]
+    assert device.pending() == []
 
 
 async def steps_of(house: House, operation: str) -> int:
@@ -623,10 +680,7 @@ async def test_a_revoked_device_hands_in_for_a_decision_what_a_restored_backup_l
         await house.run("revokeDevice", deviceId=device.store.device, surrender=True)
         with pytest.raises(Revoked):
             await device.sync()
-    async with house.reading() as session:
-        own = ParkedOperation.organisation_id == house.organisation_id
-        kept = set(await session.scalars(select(ParkedOperation.operation_id).where(own)))
-    assert kept == {UUID(lost), UUID(new)}
+    assert await surrendered(house) == {UUID(lost), UUID(new)}
 
 
 async def test_what_was_queued_under_an_older_app_is_handed_in_as_that_wrote_it(

@@ -76,6 +76,11 @@ class Backups:
     async def _fall_back(self, backup: Backup) -> None:
         """The servers run on over a database that is what it was: no new epoch, and numbers given anew."""
         stage = self.simulation.stage
+        # In its newest seconds, which are lost, devices have handed in their work.
+        for company in self.simulation.judge.companies:
+            for device in company.devices():
+                if not device.revoked:
+                    await self.simulation.push(company, device)
         # What is recorded from now on is recorded later.
         self.simulation.begin_restoring()
         backup.rows.restore(stage.eye)

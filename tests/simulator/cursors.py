@@ -3,6 +3,7 @@ leads back."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -36,12 +37,32 @@ class Cursors:
     def __init__(self) -> None:
         self._given: dict[str, Given] = {}
         self._lost: set[str] = set()
+        # Of each company, those that came with the answers to pushes, and those that are lost since.
+        self._marks: dict[str, set[str]] = defaultdict(set)
+        self._lost_marks: dict[str, set[str]] = defaultdict(set)
 
     def lose(self, company: Company, last: int) -> None:
         """What was given when the log had come further holds no more."""
         given = self._given.items()
         self._lost |= {text for text, one in given if one.mark == company.mark and one.top > last}
         self._lost |= company.chronicle.lost_marks.keys()
+        self.lose_marks(company, last)
+
+    def lose_marks(self, company: Company, last: int) -> None:
+        marks = self._marks[company.mark]
+        self._lost_marks[company.mark] |= {mark for mark in marks if int(mark.split(".")[0]) > last}
+
+    def answered(self, company: Company, mark: str | None) -> None:
+        """A push was answered with this mark, whether its device has heard it or not."""
+        if mark is not None:
+            self._marks[company.mark].add(mark)
+
+    def is_lost(self, company: Company, mark: str | None) -> bool:
+        if mark is None or mark not in self._lost_marks[company.mark]:
+            return False
+        # A number that no change had is nobody's once a later history has leapt over it.
+        seq, recorded = map(int, mark.split("."))
+        return recorded > 0 or seq > company.chronicle.top
 
     def check(self, request: Request, page: Document, company: Company) -> None:
         """A page, or the answer that there is none for this cursor."""

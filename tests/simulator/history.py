@@ -24,10 +24,12 @@ def forget_history(deeds: Deeds, receipts: set[str], parked: set[str]) -> int:
     chronicle = deeds.company.chronicle
     held = {deed.id for device in deeds.company.devices() for deed in device.kept()}
     for deed in deeds.all.values():
+        # What had no effect has no change in the log by which its device could be told.
+        changed = deed.outcome is None or deed.outcome["seq"] is not None
         if deed.id not in receipts:
             deed.undone = deed.undone or deed.outcome is not None
             deed.outcome, deed.surrendered = None, deed.surrendered and deed.id in parked
-        deed.forgotten = deed.forgotten or deed.id not in held
+        deed.forgotten = deed.forgotten or deed.id not in held or not changed
     deeds.settled = decisions(chronicle, chronicle.entries)
     # Which number comes next each device says anew.
     deeds.numbers.clear()

@@ -77,6 +77,8 @@ class Judge:
     def lost_history(self, leaps: dict[str, Counter[int]]) -> int:
         """A backup takes the place of the database, in which the newest is missing. How many deeds are lost."""
         lost = self._lose(leaps)
+        for company in self.companies:
+            self._cursors.lose_marks(company, company.chronicle.top)
         self.counts["backups without the newest"] += 1
         self.restored()
         return lost
@@ -186,10 +188,12 @@ class Judge:
         device, batch = request.about
         outcomes, epoch = answer.body["outcomes"], request.body.get("epoch")
         is_over = epoch is not None and epoch != answer.body["epoch"]
+        is_over = is_over or self._cursors.is_lost(company, request.body.get("mark"))
+        self._cursors.answered(company, answer.body.get("mark"))
         require(
             answer.body.get("resync", False) == is_over,
             "a device is told that its history is lost, and only then",
-            f"{epoch}: {answer.body}",
+            f"{request.body}: {answer.body}",
         )
         if is_over:
             require(not outcomes, "nothing follows a history that is lost", outcomes)

@@ -27,6 +27,8 @@ class NativeDevice(Device):
         # Of the base, and of what was accepted last and is not in the copy yet.
         self.mark: str | None = None
         self.pushed_mark: str | None = None
+        # Of the last answer to a push, which the next one names.
+        self._answered_mark: str | None = None
         self._number = 0
         # Until the server knows at which number we begin, requests go one at a time.
         self._answered = False
@@ -102,6 +104,8 @@ class NativeDevice(Device):
         body["marks"] = {str(deed.base): deed.mark for deed in batch if deed.mark is not None}
         if self._epoch is not None:
             body["epoch"] = self._epoch
+        if self._answered_mark is not None:
+            body["mark"] = self._answered_mark
         answer = await network.send(
             Request(self.name, "POST", "/sync/push", self.token or "", body=body, about=(self, batch))
         )
@@ -120,6 +124,7 @@ class NativeDevice(Device):
         self._outbox = sorted([*lost, *self._outbox], key=lambda deed: deed.number)
         self._decided = [deed for deed in self._decided if deed not in lost]
         self._forget()
+        self._answered_mark = None
         return True
 
     def _gap(self, expected: int | None) -> list[Document]:
@@ -130,9 +135,12 @@ class NativeDevice(Device):
     def _settle(self, answer: Answer) -> None:
         if answer.body.get("resync"):
             self._outbox = sorted([*self._decided, *self._outbox], key=lambda deed: deed.number)
-            self._decided, self._answered = [], False
+            self._decided, self._answered, self._answered_mark = [], False, None
+            self._repeat()
+            if self._epoch in (None, answer.body["epoch"]):
+                self._forget()
         else:
-            self._answered = True
+            self._answered, self._answered_mark = True, answer.body.get("mark", self._answered_mark)
             self.pushed_mark = answer.body["mark"] if answer.body["outcomes"] else self.pushed_mark
         if self.keeps:
             self._epoch, self._wonders = answer.body["epoch"], False
@@ -161,7 +169,9 @@ class NativeDevice(Device):
                 return
 
     def _ask(self) -> Request:
-        self._wonders = self._wonders or self._cursor is None
+        if self._cursor is None:
+            # Whatever history it is, the copy will be of that.
+            self._wonders, self.pushed_mark = True, None
         query = {"limit": str(self._dice.choice([1, 2, 3, 5, 9, 30, 500, 500]))}
         if self._cursor is not None:
             query["cursor"] = self._cursor
@@ -210,7 +220,7 @@ class NativeDevice(Device):
 
     def wipe(self) -> None:
         self._forget()
-        self._outbox, self._decided, self._epoch = [], [], None
+        self._outbox, self._decided, self._epoch, self._answered_mark = [], [], None, None
 
 
 def _batches(outbox: list[Deed], size: int) -> list[list[Deed]]:

@@ -104,6 +104,8 @@ async def test_what_waited_in_the_backup_keeps_its_place_among_what_is_handed_in
     assert waits["outcomes"][0]["status"] == "parked"
     await begin_anew(house.database)
     anew = await push(operations=[first], epoch=told["epoch"])
+    known = await push(operations=[first], epoch=anew["epoch"])
+    assert (known["outcomes"][0]["status"], known["nextNumber"]) == ("duplicate", 2)
     again = await push(operations=[first, second, third], epoch=anew["epoch"])
     assert [outcome["status"] for outcome in again["outcomes"]] == ["duplicate", "applied", "applied"]
     assert again["outcomes"][2]["record"]["name"] == "B"

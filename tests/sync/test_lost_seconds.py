@@ -4,19 +4,25 @@ what is lost are given anew. Whoever has seen what is lost is told to begin anew
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from tests.backups import SavedRows, put_back, saved
 from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.api.changes import decode, encode
+from tournee.catalogue import COMMANDS
 from tournee.kernel.database import new_id
 from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.heads import Mark, read_head
 from tournee.kernel.tail import Tail
 from tournee.sync.checksums import Copy
 from tournee.sync.cursor import Cursor, CursorCodec
 from tournee.sync.pull import Feed
+from tournee.sync.push import Answer, push
+from tournee.sync.restored import begin_anew
 
 
 @dataclass
@@ -110,10 +116,89 @@ async def test_a_page_knows_of_all_that_stood_when_it_was_read(house: House, lim
 
 
 async def head(house: House):  # type: ignore[no-untyped-def]
-    from tournee.kernel.heads import read_head
-
     async with house.reading() as session:
         return await read_head(session, house.organisation_id)
+
+
+@dataclass
+class Shop:
+    """A device that hands in customers, and names the mark of an answer."""
+
+    device: TestDevice
+
+    async def hand_in(self, *numbers: int, mark: Mark | None = None, **said: Any) -> Answer:
+        operations = []
+        for number in numbers:
+            made = self.device.operation("createCustomer", name=f"Demo {number}")
+            operations.append(made | {"number": number})
+        return await push(
+            *(self.device.house.kernel, COMMANDS, self.device.actor, self.device.id, operations),
+            mark=mark,
+            **said,
+        )
+
+
+@pytest.mark.parametrize("before", [[], [1], [1, 7]], ids=["its first", "a later one", "one that came late"])
+@pytest.mark.parametrize("later", LATER)
+async def test_a_push_after_an_answer_that_is_lost_carries_out_nothing(
+    house: House, before: list[int], later: int
+) -> None:
+    """By the numbers alone nobody would know: any may be the first of a device, and one that was passed by
+    is waited for by nobody."""
+    office = await begun(house)
+    shop = Shop(TestDevice(house, "MANAGER"))
+    for number in before:
+        await shop.hand_in(number)
+    if 7 in before:
+        await push(
+            house.kernel, COMMANDS, shop.device.actor, shop.device.id, [{"number": n} for n in range(2, 7)]
+        )
+    office.before = saved(house)
+    accepted = await shop.hand_in(2)
+    assert [outcome.status for outcome in accepted.outcomes] == ["applied"]
+    assert not (await shop.hand_in(mark=accepted.mark)).resync
+    await office.lose()
+    await office.write("after", later)
+    at = (await head(house)).seq
+    for schema in (2, 99):
+        told = await shop.hand_in(8, mark=accepted.mark, schema=schema)
+        assert (told.resync, told.outcomes, told.next_number) == (True, [], None)
+        assert told.epoch == accepted.epoch
+    assert (await head(house)).seq == at
+    again = await shop.hand_in(2)
+    assert [outcome.status for outcome in again.outcomes] == ["applied"]
+    assert not (await shop.hand_in(mark=again.mark)).resync
+
+
+async def test_an_answer_that_is_lost_is_missed_also_where_a_later_history_leapt_over_its_number(
+    house: House,
+) -> None:
+    """Of a device that names no epoch. A base there stands for what the backup has, but work is missing."""
+    office = await begun(house)
+    shop = Shop(TestDevice(house, "MANAGER"))
+    accepted = await shop.hand_in(1)
+    await office.lose()
+    await begin_anew(house.database)
+    anew = await shop.hand_in()
+    await office.write("after")
+    assert (await shop.hand_in(2, mark=accepted.mark)).resync
+    assert not (await shop.hand_in(mark=anew.mark)).resync
+
+
+async def test_the_mark_of_an_answer_is_looked_up_with_those_of_bases(house: House) -> None:
+    await begun(house)
+    shop = Shop(TestDevice(house, "MANAGER"))
+    told = await shop.hand_in(1)
+    assert told.mark is not None
+    statements: list[str] = []
+    counted = []
+    for number, mark in ((2, None), (3, told.mark)):
+        statements.clear()
+        event.listen(Engine, "before_cursor_execute", note := lambda *a: statements.append(a[2]))
+        await shop.hand_in(number, mark=mark, marks={1: told.mark})
+        event.remove(Engine, "before_cursor_execute", note)
+        counted.append(len(statements))
+    assert counted[0] == counted[1] > 0
 
 
 async def test_a_copy_of_what_is_lost_is_not_current(house: House) -> None:

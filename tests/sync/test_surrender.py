@@ -13,6 +13,7 @@ import pytest_asyncio
 from sqlalchemy import func, select
 from starlette.applications import Starlette
 
+from tests.backups import put_back, saved
 from tests.house import House
 from tests.refusals import refusal
 from tests.sync.device import TestDevice
@@ -55,14 +56,17 @@ class Phone:
         form = {"grant_type": "refresh_token", "refresh_token": token or self.tokens["refresh_token"]}
         return await self.client.post("/auth/token", data=form)
 
-    async def push(self, *operations: Any, **headers: str) -> httpx2.Response:
+    async def push(self, *operations: Any, mark: str | None = None, **headers: str) -> httpx2.Response:
         sent = headers or {"Authorization": f"Bearer {self.tokens['access_token']}"}
         body = {"device": str(self.id), "app": "demo/1", "schema": 1, "operations": list(operations)}
+        body |= {} if mark is None else {"mark": mark}
         return await self.client.post("/sync/push", json=body, headers=sent)
 
-    async def surrender(self, *operations: Any, token: str | None = None) -> httpx2.Response:
+    async def surrender(
+        self, *operations: Any, token: str | None = None, mark: str | None = None
+    ) -> httpx2.Response:
         shown = token or self.tokens["refresh_token"]
-        return await self.push(*operations, Authorization=f"Surrender {shown}")
+        return await self.push(*operations, mark=mark, Authorization=f"Surrender {shown}")
 
     async def wiped(self, token: str | None = None) -> httpx2.Response:
         form = {"refresh_token": token or self.tokens["refresh_token"]}
@@ -172,6 +176,32 @@ async def test_work_that_is_surrendered_again_is_known(phone: Phone) -> None:
     await phone.house.run("acceptSurrenderedWork", conflictId=conflict.id)
     assert (await phone.surrender(done)).json()["outcomes"][0]["status"] == "surrendered"
     assert (await phone.count(Customer), len(await phone.inbox())) == (2, 1)
+
+
+@pytest.mark.parametrize("told", ["accepted", "surrendered"])
+async def test_a_device_that_surrenders_is_told_of_what_was_lost_without_a_new_epoch(
+    phone: Phone, told: str
+) -> None:
+    """What it names may have been carried out, or been taken for a decision."""
+    first, second = (phone.device.operation("createCustomer", name=name) for name in ("A", "B"))
+    backup = saved(phone.house)
+    if told == "surrendered":
+        await phone.revoke(surrender=True)
+        backup = saved(phone.house)
+    hand_in = phone.push if told == "accepted" else phone.surrender
+    answer = (await hand_in(first)).json()
+    assert answer["outcomes"][0]["status"] == ("applied" if told == "accepted" else "surrendered")
+    await put_back(backup, phone.house)
+    await phone.house.run("createSkill", name="Demo lifts")
+    await phone.house.run("createSkill", name="Demo doors")
+    if told == "accepted":
+        await phone.revoke(surrender=True)
+    lost = (await phone.surrender(second, mark=answer["mark"])).json()
+    assert (lost["outcomes"], lost["resync"], lost["epoch"]) == ([], True, answer["epoch"])
+    assert await phone.inbox() == []
+    known = (await phone.surrender(first, second)).json()
+    assert [outcome["status"] for outcome in known["outcomes"]] == ["surrendered"] * 2
+    assert "resync" not in (await phone.surrender(second, mark=known["mark"])).json()
 
 
 async def test_where_it_was_not_allowed_nothing_is_taken(phone: Phone) -> None:

@@ -44,28 +44,30 @@ class Feed:
             changes: list[Change] = []
             more = True
             while more:
-                page = await self._next_page(patient)
-                changes += self._store.apply(page, settled)
+                page, mark = await self._next_page(patient)
+                changes += self._store.apply(page, settled, mark)
                 if page.progress is not None:
                     self._progress(page.progress)
                 more = page.more
             return changes
 
-    async def _next_page(self, patient: bool) -> Page:
+    async def _next_page(self, patient: bool) -> tuple[Page, str | None]:
+        """Return the next page, and the mark of a push that it was asked with."""
         for _ in range(_RESYNCS):
             cursor = self._store.next_cursor
             if cursor is None:
                 self._store.wonder()
             query = self._report.query() | ({} if cursor is None else {"cursor": cursor})
-            if self._store.pushed_mark is not None:
-                query["mark"] = self._store.pushed_mark
+            mark = self._store.pushed_mark
+            if mark is not None:
+                query["mark"] = mark
             page = Page.parse(await self._link.call("GET", "/sync/pull", patient, params=query))
             if page.resync and cursor is not None:
                 self._store.renew()
             elif page.cursor is None or (page.more and page.cursor == cursor):
                 raise ProtocolError("a page that leads nowhere")
             else:
-                return page
+                return page, mark
         raise ProtocolError("the server asks to begin anew again and again")
 
     async def follow(self) -> AsyncGenerator[list[Change]]:

@@ -119,15 +119,17 @@ class Push:
     ) -> Answer:
         body = {**self._report.document(), "device": self._store.device, "operations": operations}
         body |= {"schema": schema, "marks": marks}
-        known = self._store.epoch
+        known, mark = self._store.epoch, self._store.answered_mark
         if known is not None:
             body["epoch"] = known
+        if mark is not None:
+            body["mark"] = mark
         # As it is kept: what cannot be read of it is the server's to refuse, and set aside then.
         answer = Answer.parse(await send(dumps(body).encode()))
         now = self._clock()
         # A clock that was ahead once must not bring back what the server has long forgotten it knows.
         lost = self._store.heard(answer, instant(now - _AGAIN), instant(now + timedelta(days=1)))
-        if answer.resync and answer.epoch in (None, known):
+        if answer.resync and mark is None and answer.epoch in (None, known):
             raise ProtocolError("the history is lost and the epoch the same")
         if answer.resync or lost:
             raise _HistoryLost

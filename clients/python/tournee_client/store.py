@@ -77,6 +77,11 @@ class Store:
         return self.database.get("pushed_mark")
 
     @property
+    def answered_mark(self) -> str | None:
+        """The mark of the last push's answer: while the server has it, nothing of this device is lost."""
+        return self.database.get("answered_mark")
+
+    @property
     def doubtful(self) -> bool:
         """Whether only a new copy tells what stands: rows came with outcomes alone, or history is lost."""
         if self.database.get("doubtful") is not None:
@@ -90,27 +95,31 @@ class Store:
         """Begin a new copy from nothing; the present one stays in use."""
         with self.database.transaction():
             self.database.execute("DELETE FROM fresh")
-            forget = dict.fromkeys(("fresh_cursor", "fresh_seen", "fresh_mark", "doubtful", "pushed_mark"))
+            forget = dict.fromkeys(("fresh_cursor", "fresh_seen", "fresh_mark", "doubtful"))
             self._put({"renewing": "1", **forget})
 
-    def apply(self, page: Page, settled: Iterable[str] = ()) -> list[Change]:
-        """Take in a pulled page and its cursor together; return what changed in the copy in use."""
+    def apply(self, page: Page, settled: Iterable[str] = (), mark: str | None = None) -> list[Change]:
+        """Take in a pulled page and its cursor together; return what changed in the copy in use.
+
+        `mark` is the `pushed_mark` that the page was asked with.
+        """
         if not self.renewing:
-            return self.follow(page, settled)
+            return self.follow(page, settled, mark)
         with self.database.transaction():
             self._write("fresh", page.changes)
             self._put({"fresh_cursor": page.cursor})
             self._see(page, "fresh_seen", "fresh_mark")
             return [] if page.more else self._swap(settled)
 
-    def follow(self, page: Page, settled: Iterable[str] = ()) -> list[Change]:
+    def follow(self, page: Page, settled: Iterable[str] = (), mark: str | None = None) -> list[Change]:
         """Take in what happened since the present copy's cursor, also while a new copy is being fetched."""
         with self.database.transaction():
             self._write("row", page.changes)
             self._put({"cursor": page.cursor, "partial": "1" if page.more else None})
             self._see(page, "seen", "seen_mark")
             if not page.more:
-                self.database.put("pushed_mark", None)
+                if mark == self.pushed_mark:
+                    self.database.put("pushed_mark", None)
                 self.outbox.pulled(self.database.number("seen"), settled)
         return list(page.changes)
 
@@ -173,24 +182,28 @@ class Store:
 
     def wonder(self) -> None:
         """A copy is begun from nothing: no cursor tells whether a backup was restored, the next push does."""
-        self.database.put("wonders", "1")
+        self._put({"wonders": "1", "pushed_mark": None})
 
     def heard(self, answer: Answer, since: str, until: str) -> bool:
         """Keep the epoch; where the history is lost, hand in again what was done between the two times.
 
-        Return whether the server lost its newest within the epoch: then it waits for a number, or does not
-        know of any, that it had accepted.
+        Return whether the server turns out to have lost its newest within the epoch though it did not say so:
+        then it waits for a number, or does not know of any, that it had accepted.
         """
         with self.database.transaction():
-            same = answer.epoch is not None and answer.epoch == self.epoch and not answer.resync
+            same = answer.epoch is not None and answer.epoch == self.epoch
             # A surrendering device receives no next number.
-            lost = same and self.leaving is None and self.outbox.knows_more(answer.next_number, since, until)
-            if lost:
-                self.outbox.hand_in_again(since, until, answer.next_number)
+            asked = same and not answer.resync and self.leaving is None
+            lost = asked and self.outbox.knows_more(answer.next_number, since, until)
+            # Within the epoch a server can say so only of a mark.
+            of_mark = self.answered_mark is not None
+            told = answer.resync and (of_mark or answer.epoch not in (None, self.epoch))
+            if told or lost:
+                self.outbox.hand_in_again(since, until, 0 if told else answer.next_number)
+                self.database.put("answered_mark", None)
+            if same and (told or lost):
                 # The copy may hold what never happened.
                 self.database.put("doubtful", "1")
-            elif answer.resync and answer.epoch not in (None, self.epoch):
-                self.outbox.hand_in_again(since, until)
             if answer.epoch is not None and (answer.epoch != self.epoch or self.wonders):
                 self._put({"epoch": answer.epoch, "wonders": None})
         return lost
@@ -199,8 +212,9 @@ class Store:
         """Take in the answer to a push; return how many operations of the batch it answered."""
         with self.database.transaction():
             answered = self.outbox.settle(batch, answer)
-            # A copy that lacks what was accepted is one of another history.
-            self.database.put("pushed_mark", answer.mark)
+            if answer.mark is not None:
+                # A copy that lacks what was accepted is one of another history.
+                self._put({"pushed_mark": answer.mark, "answered_mark": answer.mark})
             first_sent = {operation.id for operation in batch if operation.tries == 0}
             for outcome in answer.outcomes:
                 # The record of a repeated operation may be older than what was pulled since, and would stay.

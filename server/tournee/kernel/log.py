@@ -110,11 +110,6 @@ class Member(Base):
     )
 
 
-async def present_epoch(session: AsyncSession, organisation_id: UUID) -> UUID | None:
-    """The epoch of an organisation's log, as this transaction sees it."""
-    return await session.scalar(select(Head.epoch).where(Head.organisation_id == organisation_id))
-
-
 async def head_seq(session: AsyncSession, organisation_id: UUID) -> int:
     """Where the log of an organisation stands, as this transaction sees it; 0 where there is none."""
     return await session.scalar(select(Head.seq).where(Head.organisation_id == organisation_id)) or 0

@@ -21,9 +21,9 @@ from tournee.auth.tokens import TokenRefused, Tokens
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
+from tournee.kernel.heads import Mark, read_head
 from tournee.kernel.lanes import Lanes
-from tournee.kernel.log import present_epoch
-from tournee.sync.bases import read_marks
+from tournee.sync.bases import is_over, read_marks
 from tournee.sync.checking import Checking
 from tournee.sync.decoding import decode
 from tournee.sync.devices import DeviceMismatch, DeviceRevoked
@@ -83,14 +83,18 @@ class Sync:
             raise DeviceMismatch
         if not device.surrender:
             raise DeviceRevoked
+        own, reading = device.actor.organisation_id, self.kernel.database.reading
         async with self.lanes.pushes.turn(device.actor.key):
-            async with self.kernel.database.reading(device.actor.organisation_id) as session:
-                epoch = await present_epoch(session, device.actor.organisation_id)
-            if _epoch(body) not in (None, epoch):
-                return _push_answer([], Answer([], 0, None, [], epoch=epoch, resync=True))
+            async with reading(own) as session:
+                head = await read_head(session, own)
+                is_lost = await is_over(session, own, head, _epoch(body), Mark.read(body.get("mark")))
+            if is_lost:
+                return _push_answer([], Answer([], 0, None, [], epoch=head.epoch, resync=True))
             outcomes = await surrender(self.kernel, device, operations, _schema(body), read_marks(body))
+            async with reading(own) as session:
+                head = await read_head(session, own)
         bodies = [outcome.message_body({}) for outcome in outcomes]
-        return _push_answer(bodies, Answer(outcomes, 0, None, bodies, epoch=epoch))
+        return _push_answer(bodies, Answer(outcomes, 0, None, bodies, epoch=head.epoch, mark=head.mark))
 
     async def push(self, request: Request, actor: Actor) -> Response:
         """Carry out what a device did; 200 whatever the business says."""
@@ -101,6 +105,7 @@ class Sync:
             answer = await push(
                 *(self.kernel, self.commands, actor, device_id, operations, app, schema),
                 epoch=_epoch(body),
+                mark=Mark.read(body.get("mark")),
                 marks=read_marks(body),
             )
         self.pulls.acknowledged.note(actor, device_id, None, Report.read(body))

@@ -23,10 +23,9 @@ from tournee.kernel.behind import Behind
 from tournee.kernel.command import Kernel, passes, pause
 from tournee.kernel.errors import OperationReused, SchemaTooNew
 from tournee.kernel.heads import Mark, read_head
-from tournee.kernel.log import head_seq, present_epoch
 from tournee.kernel.transaction import Transaction
 from tournee.sync import deciding
-from tournee.sync.bases import lost_bases
+from tournee.sync.bases import changes_at, is_lost, is_over, lost_bases
 from tournee.sync.batch import Batch, Carefulness, Commands
 from tournee.sync.deciding import StartOver
 from tournee.sync.devices import LockedDevice, check_device, lock_device, release_device
@@ -73,17 +72,18 @@ async def push(
     *,
     epoch: UUID | None = None,
     absent: bool = False,
+    mark: Mark | None = None,
     marks: Mapping[int, Mark] = MappingProxyType({}),
 ) -> Answer:
     """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake.
 
-    `marks` are those of the bases that operations name.
-    What waits since before `patience` goes on without what it waits for, or is refused. A device that
-    says of which `epoch` its last answer was is told where that is over. `absent`: the device itself
-    says nothing, only what it left here goes on.
+    `marks` are those of the bases that operations name. What waits since before `patience` goes on without
+    what it waits for, or is refused. A device that says of which `epoch` its last answer was, and which
+    `mark` came with it, is told where that epoch is over or the log lacks that change. `absent`: the device
+    itself says nothing, only what it left here goes on.
     """
     if schema > OPERATION_SCHEMA:
-        return await _from_the_future(kernel, actor, device_id, raw, epoch)
+        return await _from_the_future(kernel, actor, device_id, raw, epoch, mark)
     read = cache(partial(read_batch, raw, schema))
     careful = Carefulness()
     attempt = 1
@@ -92,12 +92,15 @@ async def push(
             async with kernel.database.writing(actor.organisation_id) as session:
                 tx = Transaction(kernel.database, session, actor, kernel.rules)
                 device, incoming = await _begin(tx, device_id, app, read)
-                if epoch is not None and epoch != device.epoch:
+                named = {one.seq for one in (mark, *marks.values()) if one is not None}
+                there = await changes_at(session, actor.organisation_id, named)
+                if epoch not in (None, device.epoch) or is_lost(mark, there, device.head):
                     return Answer([], device.head, None, [], epoch=device.epoch, resync=True)
                 device.absent = absent
                 batch = Batch(commands, tx, device, careful, {*incoming.settled, *device.used}, patience)
-                lost = await lost_bases(session, actor.organisation_id, marks, device.head)
-                return await _carry_out(batch, incoming.founded(device.head, lost))
+                return await _carry_out(
+                    batch, incoming.founded(device.head, lost_bases(marks, there, device.head))
+                )
         except StartOver:
             pass
         except DBAPIError as error:
@@ -125,20 +128,25 @@ async def _begin(
 
 
 async def _from_the_future(
-    kernel: Kernel, actor: Actor, device_id: UUID, raw: Sequence[Any], epoch: UUID | None
+    kernel: Kernel,
+    actor: Actor,
+    device_id: UUID,
+    raw: Sequence[Any],
+    epoch: UUID | None,
+    mark: Mark | None,
 ) -> Answer:
     """The app is newer than this server: the device keeps its work until the server has caught up."""
     async with kernel.database.reading(actor.organisation_id) as session:
         await check_device(session, actor, device_id)
-        head = await head_seq(session, actor.organisation_id)
-        present = await present_epoch(session, actor.organisation_id)
+        head = await read_head(session, actor.organisation_id)
+        over = await is_over(session, actor.organisation_id, head, epoch, mark)
         number = await session.scalar(
             select(DeviceState.next_number).where(
                 DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id
             )
         )
-    if epoch is not None and epoch != present:
-        return Answer([], head, None, [], epoch=present, resync=True)
+    if over:
+        return Answer([], head.seq, None, [], epoch=head.epoch, resync=True)
     ids = [item.get("id") if isinstance(item, dict) else None for item in raw]
     refusal = SchemaTooNew()
     outcomes = [
@@ -146,7 +154,7 @@ async def _from_the_future(
         for id in ids
     ]
     bodies = [outcome.message_body({}) for outcome in outcomes]
-    return Answer(outcomes, head, number, bodies, epoch=present)
+    return Answer(outcomes, head.seq, number, bodies, epoch=head.epoch)
 
 
 async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
@@ -155,6 +163,9 @@ async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
         await after_gaps(batch, incoming.operations[0].number if incoming.operations else None)
     for unit in units(incoming.operations, batch.is_used):
         await deciding.run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
+    if batch.device.next_number is None and incoming.operations:
+        # All of it was known. The device goes on after that, and must not think that we know of nothing.
+        batch.device.next_number = max(operation.number for operation in incoming.operations) + 1
     batch.pass_settled()
     batch.lose(incoming.malformed)
     batch.of_no_use, batch.schema = list(_of_no_use(batch, incoming)), incoming.schema

@@ -28,7 +28,7 @@ from tournee.kernel.errors import Invalid, OperationReused
 from tournee.kernel.heads import Mark
 from tournee.kernel.log import head_seq
 from tournee.kernel.transaction import Operation, Transaction
-from tournee.sync.bases import lost_bases
+from tournee.sync.bases import changes_at, lost_bases
 from tournee.sync.incoming import read_slots, units
 from tournee.sync.messages import Outcome, PushedOperation, read_operation, rejected
 from tournee.sync.models import ParkedOperation, Receipt
@@ -59,7 +59,8 @@ async def surrender(
                 raise Invalid("This device has nothing to hand in.", "device")
             known = await _known(tx, fresh.values())
             head = await head_seq(tx.session, tx.organisation_id)
-            lost = await lost_bases(tx.session, tx.organisation_id, marks, head)
+            there = await changes_at(tx.session, tx.organisation_id, {mark.seq for mark in marks.values()})
+            lost = lost_bases(marks, there, head)
             kept = [one.founded(head, lost) for one in fresh.values() if one.id not in known]
             await _quarantine(tx, row, kept)
             row.surrendered_at = now()
