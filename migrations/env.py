@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 import tournee.catalogue  # noqa: F401  # brings in every domain, so that the metadata is complete
-from tournee.kernel.database import Base
+from tournee.kernel.entity import Base
 from tournee.migrations import LOCK
 from tournee.settings import read_settings
 

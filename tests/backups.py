@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine, Table, delete, insert, select
 
 from tests.house import House
 from tests.simulator.stage import eye_of
-from tournee.kernel.database import Base, Database
-from tournee.kernel.engines import ACROSS
-from tournee.kernel.horizon import begin_epochs
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
+from tournee.engine.horizon import begin_epochs
+from tournee.kernel.entity import Base
 
 
 class SavedRows:

@@ -13,10 +13,10 @@ from tests import migrate
 from tests.house import House
 from tests.postgres import create_database, drop_database, postgres
 from tournee.auth import passwords
+from tournee.engine.database import Database
+from tournee.engine.heads import Heads
+from tournee.engine.tail import Tail
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database
-from tournee.kernel.heads import Heads
-from tournee.kernel.tail import Tail
 from tournee.settings import Settings
 
 _numbers = itertools.count(1)

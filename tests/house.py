@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.roles import OFFICE, SCOPES, Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
+from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Database, Organisation, new_id, now
+from tournee.kernel.entity import Organisation, new_id, now
 from tournee.kernel.log import Change, Head
-from tournee.sync.reviving import reviving
+from tournee.sync.waiting.reviving import reviving
 
 
 class House:

@@ -26,11 +26,12 @@ from tournee.catalogue import MEMBERSHIPS
 from tournee.cli import serving
 from tournee.customers.models import Customer
 from tournee.demo import large, rounds
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import Conflict, ConflictKind
-from tournee.kernel.database import Database, Organisation
 from tournee.kernel.demo import demo_id
-from tournee.kernel.engines import ACROSS
+from tournee.kernel.entity import Organisation
 from tournee.kernel.log import Change
 from tournee.people.models import Technician
 from tournee.procedures.models import ChecklistRun

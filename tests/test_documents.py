@@ -28,10 +28,11 @@ from tests.test_migrations import connected
 from tests.work.world import World
 from tournee import demo
 from tournee.catalogue import ENTITIES, MEMBERSHIPS
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import ConflictKind
-from tournee.kernel.database import BY_NAME, Database, UTCDateTime, new_id
-from tournee.kernel.engines import ACROSS
+from tournee.kernel.entity import BY_NAME, UTCDateTime, new_id
 from tournee.kernel.fields import camel, document
 from tournee.kernel.log import Change, Edge, Head, Record, dump
 from tournee.migrations.documents import change_fields

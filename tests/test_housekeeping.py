@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 
 from tests.house import House
 from tournee import housekeeping
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Database, Organisation
-from tournee.kernel.engines import ACROSS
+from tournee.kernel.entity import Organisation
 from tournee.settings import Settings
 
 

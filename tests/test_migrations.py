@@ -27,7 +27,7 @@ from sqlalchemy import table as sql_table
 
 from tests import migrate
 from tests.postgres import create_database, drop_database
-from tournee.kernel.database import Base, UTCDateTime
+from tournee.kernel.entity import Base, UTCDateTime
 from tournee.kernel.log import Head, Record
 
 

@@ -29,7 +29,7 @@ from tests.api.serving import listening
 from tests.attack.test_bad_input import Desk, desk  # noqa: F401 - a fixture
 from tests.house import House
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 
 FILE = Path(__file__).parent.parent / "schema" / "sync.openapi.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text())

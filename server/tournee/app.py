@@ -26,25 +26,25 @@ from tournee.auth.middleware import AuthenticationMiddleware
 from tournee.auth.sessions import Sessions
 from tournee.auth.tokens import Tokens
 from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS, sync_contract, urgent_scopes
+from tournee.engine.database import Database
+from tournee.engine.heads import Heads
+from tournee.engine.lanes import Lanes
+from tournee.engine.tail import Tail
 from tournee.housekeeping import keep_house
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Database
-from tournee.kernel.heads import Heads
-from tournee.kernel.lanes import Lanes
-from tournee.kernel.tail import Tail
 from tournee.logs import configure_logs
 from tournee.settings import Settings, read_settings
-from tournee.sync.acknowledged import Acknowledged
-from tournee.sync.checking import Checking
-from tournee.sync.contract_route import contract_route
-from tournee.sync.cursor import CursorCodec
-from tournee.sync.door import Door
-from tournee.sync.endpoints import Sync
-from tournee.sync.pull import Feed
-from tournee.sync.reading import Pull
-from tournee.sync.reviving import reviving
-from tournee.sync.stream import Stream
-from tournee.sync.wake import Wake
+from tournee.sync.devices.acknowledged import Acknowledged
+from tournee.sync.http.checking import Checking
+from tournee.sync.http.contract_route import contract_route
+from tournee.sync.http.door import Door
+from tournee.sync.http.endpoints import Sync
+from tournee.sync.http.pulling import Pull
+from tournee.sync.http.stream import Stream
+from tournee.sync.http.wake import Wake
+from tournee.sync.pull.cursor import CursorCodec
+from tournee.sync.pull.pull import Feed
+from tournee.sync.waiting.reviving import reviving
 from tournee.web.addresses import AddressMiddleware
 from tournee.web.admission import AdmissionMiddleware
 from tournee.web.bodies import BodyMiddleware, DrainMiddleware

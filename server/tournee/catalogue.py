@@ -24,13 +24,13 @@ import tournee.quality.commands
 import tournee.quality.models
 import tournee.stock.commands
 import tournee.stock.models
+import tournee.sync.devices.surrendered
 import tournee.sync.models
-import tournee.sync.surrendered
 import tournee.work.commands
 import tournee.work.models
 from tournee.conflicts.table import LEGAL
 from tournee.kernel.command import Command
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.visibility import MembershipRule, MembershipRules
 from tournee.sync.contract import SyncContract, contract_of
 from tournee.work.today import urgent_scopes
@@ -73,7 +73,7 @@ DOMAINS: tuple[Domain, ...] = (
     Domain("work", tournee.work.models, tournee.work.commands),
     Domain("quality", tournee.quality.models, tournee.quality.commands),
     Domain("conflicts", tournee.kernel.conflict, tournee.conflicts.commands),
-    Domain("devices", tournee.sync.models, tournee.sync.surrendered),
+    Domain("devices", tournee.sync.models, tournee.sync.devices.surrendered),
 )
 
 COMMANDS: dict[str, Command[Any, Any]] = {

@@ -15,16 +15,16 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
+from tournee.engine.engines import ACROSS
+from tournee.engine.horizon import forget, raise_floor
 from tournee.kernel.command import COMMANDS_BY_NAME, Kernel
-from tournee.kernel.database import Organisation, now
-from tournee.kernel.engines import ACROSS
-from tournee.kernel.horizon import forget, raise_floor
+from tournee.kernel.entity import Organisation, now
 from tournee.people.jobs import move_windows
 from tournee.settings import Settings
-from tournee.sync.given_up import purge_given_up
-from tournee.sync.receipts import purge_receipts
-from tournee.sync.reviving import revive_waiting
-from tournee.sync.surrender import rescue_stranded
+from tournee.sync.devices.surrender import rescue_stranded
+from tournee.sync.push.receipts import purge_receipts
+from tournee.sync.waiting.given_up import purge_given_up
+from tournee.sync.waiting.reviving import revive_waiting
 
 EVERY_SECONDS = 3600.0
 

@@ -17,8 +17,8 @@ from tournee.demo import _demo
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.conflict import ConflictKind
-from tournee.kernel.database import Entity, now
 from tournee.kernel.demo import demo_id
+from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Conflict, Refused
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.quality.models import AuditMember

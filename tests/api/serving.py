@@ -15,7 +15,7 @@ from tournee.api.app import graphql_app
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import Actor
 from tournee.settings import Settings
-from tournee.sync.wake import Wake
+from tournee.sync.http.wake import Wake
 
 
 @dataclass

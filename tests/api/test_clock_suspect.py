@@ -16,7 +16,7 @@ from tests.sync.device import TestDevice
 from tests.work.world import World
 from tournee.catalogue import ENTITIES
 from tournee.kernel.conflict import Conflict
-from tournee.kernel.database import Entity, now
+from tournee.kernel.entity import Entity, now
 from tournee.kernel.fields import fields
 from tournee.kernel.log import Change
 from tournee.kernel.times import AHEAD, BEHIND, TimeSource

@@ -19,8 +19,9 @@ from tournee.api.nodes import plural, singular
 from tournee.api.schema import schema
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.engine.database import Database
 from tournee.kernel.command import Command, Kernel
-from tournee.kernel.database import BY_TABLE, Database
+from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.fields import camel, fields
 from tournee.procedures.queries import run_transitions
 from tournee.quality.queries import audit_transitions

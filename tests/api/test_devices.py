@@ -18,9 +18,9 @@ from tests.house import House
 from tests.refusals import refusal
 from tournee.auth.models import Device
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
+from tournee.sync.devices.report import Report
 from tournee.sync.models import DeviceState
-from tournee.sync.report import Report
 
 PASSWORD = "a long password"
 SHOWN = """lastSeenAt app schema acknowledgedSeq behindBy pending queueLength queueOldestAt clockSkew"""

@@ -11,7 +11,7 @@ from tests.api.ask import answer, ask, give_scope, statements
 from tests.house import House
 from tournee.api.load import Load, readable
 from tournee.customers.models import Customer
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 
 NESTED = """
 query ($customers: Int!) {
@@ -120,7 +120,7 @@ async def test_a_list_inside_a_row_counts_only_what_is_visible(house: House) -> 
 
 async def test_a_reader_that_gives_up_does_not_disturb_the_others(house: House) -> None:
     await furnish(house, 1)
-    load = Load(house.database, house.actor())
+    load = Load(house.kernel, house.actor())
     for wait in (0.0, 0.0005, 0.002):
         reading = asyncio.create_task(load.rows(select(Customer)))
         await asyncio.sleep(wait)

@@ -17,7 +17,7 @@ from tests.api.ask import answer, ask, give_scope
 from tests.api.serving import Door, door, served
 from tests.house import House
 from tournee.api import documents, sockets
-from tournee.sync.wake import Wake
+from tournee.sync.http.wake import Wake
 
 CHANGES = """subscription ($since: String, $entities: [String!]) {
   changes(since: $since, entities: $entities) { seq cursor entity id removed command record } }"""

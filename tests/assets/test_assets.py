@@ -17,7 +17,7 @@ from tournee.catalogue import COMMANDS
 from tournee.customers.models import Site
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import ConflictKind
-from tournee.kernel.database import Entity, now
+from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.kernel.log import Change, Head, Member
 from tournee.kernel.transaction import Operation, Transaction

@@ -25,7 +25,7 @@ from tests.house import House
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.fields import camel
 from tournee.kernel.log import Head
 

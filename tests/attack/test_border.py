@@ -21,17 +21,18 @@ from tests.sync.device import TestDevice
 from tournee.api.schema import schema
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.engine.database import Database
+from tournee.engine.tail import Tail
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database, new_id
 from tournee.kernel.demo import demo_id
+from tournee.kernel.entity import new_id
 from tournee.kernel.log import Record
-from tournee.kernel.tail import Tail
-from tournee.sync.cursor import CursorCodec
-from tournee.sync.door import Door
+from tournee.sync.http.door import Door
+from tournee.sync.http.stream import Stream
+from tournee.sync.http.wake import Wake
 from tournee.sync.messages import Outcome
-from tournee.sync.pull import Feed, records_now
-from tournee.sync.stream import Stream
-from tournee.sync.wake import Wake
+from tournee.sync.pull.cursor import CursorCodec
+from tournee.sync.pull.pull import Feed, records_now
 
 _HOUSES: dict[str, tuple[House, House]] = {}
 ROLES = (Role.MANAGER, Role.DISPATCHER, Role.AUDITOR, Role.REPORTING, Role.TECHNICIAN, Role.CUSTOMER_PORTAL)

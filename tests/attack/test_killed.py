@@ -21,8 +21,9 @@ import httpx2
 import pytest_asyncio
 from sqlalchemy import select
 
-from tournee.kernel.database import Database, new_id, now
+from tournee.engine.database import Database
 from tournee.kernel.demo import demo_id
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.log import Change, Head
 from tournee.sync.models import ParkedOperation, Receipt
 

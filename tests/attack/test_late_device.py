@@ -16,7 +16,7 @@ from tests.work.world import World
 from tournee.assets.models import Asset, Reading
 from tournee.customers.models import Contact, Interaction
 from tournee.kernel.conflict import Conflict, ConflictKind
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.log import Change
 from tournee.sync.messages import Outcome
 from tournee.work.models import Appointment, AppointmentEvent, Note, TimeEntry

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from tests.attack.test_bad_input import Desk, code, desk  # noqa: F401 - a fixture
 from tournee.kernel.conflict import Conflict
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 
 NOTE = "Demo: gas leak found"
 

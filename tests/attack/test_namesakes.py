@@ -19,7 +19,7 @@ from tests.api.serving import served
 from tests.api.test_subscriptions import change, hear, say, subscribe
 from tests.house import House
 from tournee.api import sockets
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 
 PASSWORD = "a long password"
 

@@ -16,8 +16,8 @@ from structlog.testing import LogCapture
 import tournee.app
 from tests.auth.conftest import PASSWORD
 from tests.house import House
+from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database
 from tournee.logs import CLIENT
 from tournee.settings import Settings
 

@@ -17,7 +17,7 @@ from tournee.auth import sessions
 from tournee.auth.models import RefreshToken
 from tournee.auth.standings import Standings
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 
 
 @pytest.fixture

@@ -26,9 +26,10 @@ from tournee.auth import authenticate, standings
 from tournee.auth.standings import Standing, Standings
 from tournee.auth.tokens import TokenRefused
 from tournee.catalogue import COMMANDS
+from tournee.engine.database import Database
+from tournee.engine.tail import Tail
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database, new_id
-from tournee.kernel.tail import Tail
+from tournee.kernel.entity import new_id
 
 Bearer = Callable[[Actor], dict[str, str]]
 

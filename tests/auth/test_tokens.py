@@ -19,7 +19,7 @@ from tests.auth.conftest import Form
 from tests.house import House
 from tournee.auth.keys import KeyRing
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 
 
 @pytest.fixture

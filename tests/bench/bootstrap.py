@@ -27,7 +27,7 @@ from tests.bench.figures import Figure
 from tests.bench.organisation import NAME, BenchOrganisation
 from tests.bench.serving import Served, free_port, ours, stop, wait_for
 from tests.postgres import create_database, postgres
-from tournee.kernel.database import Database
+from tournee.engine.database import Database
 
 RECORDS, PAGES, ROUNDS = 10_000, (5_000, 500), 7
 _PACKAGES = ("rxdb-server@15.22", "rxdb@15", "express@4", "cors@2")

@@ -19,11 +19,11 @@ from tests.bench.figures import Figure, compare
 from tests.postgres import create_database, postgres
 from tournee.auth.roles import SCOPES, Role
 from tournee.catalogue import ENTITIES
+from tournee.engine.database import Database
+from tournee.engine.engines import outside_transactions
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database
-from tournee.kernel.engines import outside_transactions
-from tournee.sync.cursor import Cursor
-from tournee.sync.pull import Feed
+from tournee.sync.pull.cursor import Cursor
+from tournee.sync.pull.pull import Feed
 
 CATALOGUE, SCOPES_EACH, RECORDS_EACH = 5_000, 400, 5
 CHANGES = 100

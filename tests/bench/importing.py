@@ -16,10 +16,11 @@ from tests.postgres import create_database, postgres
 from tournee.auth.organisations import actor_of, found_organisation
 from tournee.auth.roles import Role
 from tournee.catalogue import MEMBERSHIPS
+from tournee.engine.database import Database
 from tournee.importing.command import Options, run_import
 from tournee.importing.mapping import load_mapping
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Database, new_id
+from tournee.kernel.entity import new_id
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests" / "importing" / "sample.csv"

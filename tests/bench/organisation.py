@@ -13,10 +13,10 @@ from sqlalchemy import text
 
 from tournee.auth.roles import OFFICE, SCOPES, Role
 from tournee.auth.tokens import Tokens
+from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database
 from tournee.settings import Settings
-from tournee.sync.cursor import Cursor, CursorCodec
+from tournee.sync.pull.cursor import Cursor, CursorCodec
 
 # A record's text without its id: with it about 600 bytes.
 NAME = "x" * 560

@@ -33,8 +33,9 @@ from tests.test_cli import running
 from tournee.auth.organisations import actor_of, found_organisation
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
+from tournee.engine.database import Database
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Database, new_id
+from tournee.kernel.entity import new_id
 from tournee.kernel.log import Head
 from tournee.kernel.transaction import Operation, Transaction
 

@@ -26,8 +26,8 @@ from tournee.app import create_app
 from tournee.kernel.actor import Actor
 from tournee.kernel.log import Change
 from tournee.settings import Settings
+from tournee.sync.devices.restored import begin_anew
 from tournee.sync.models import ParkedOperation
-from tournee.sync.restored import begin_anew
 from tournee_client import Device, Offline, Revoked, SignInRefused, Store, new_id
 from tournee_client import push as pushing
 from tournee_client.testing import Fault, FlakyTransport, StreamingASGITransport

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.clients.test_real_server import PASSWORD, Field, field, network  # noqa: F401 - fixtures
-from tournee.sync.checksums import row_sum as server_sum
+from tournee.sync.pull.checksums import row_sum as server_sum
 from tournee_client import Device, Store
 from tournee_client.verify import Repaired, row_sum
 

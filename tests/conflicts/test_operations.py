@@ -17,7 +17,7 @@ from tournee.customers.models import Contact
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.errors import Blocked, NotFound
 from tournee.sync.models import ParkedOperation, Receipt
-from tournee.sync.push import push
+from tournee.sync.push.push import push
 from tournee.work.models import AppointmentEvent, Note
 
 

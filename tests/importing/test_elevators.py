@@ -20,10 +20,10 @@ from tests.work.world import World
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer, Site
+from tournee.engine.database import Database
 from tournee.importing.mapping import load_mapping
 from tournee.importing.planning.planner import Planner
 from tournee.importing.sources.opening import open_lines
-from tournee.kernel.database import Database
 from tournee.quality.models import Audit
 
 Rows = list[tuple[int, dict[str, str]]]

@@ -12,8 +12,9 @@ from sqlalchemy import func, insert, make_url, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from tests.house import House
-from tournee.kernel.database import Base, Database, Organisation, new_id, now
-from tournee.kernel.engines import ACROSS
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
+from tournee.kernel.entity import Base, Organisation, new_id, now
 from tournee.kernel.log import Head
 
 TABLES = sorted(Base.metadata.tables.values(), key=lambda table: table.name)

@@ -14,7 +14,7 @@ from tests.house import House
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid
 from tournee.kernel.log import Head, Record
 from tournee.kernel.transaction import Operation, Transaction

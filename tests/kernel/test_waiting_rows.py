@@ -10,7 +10,8 @@ from sqlalchemy import select
 from tests.house import House
 from tests.kernel.test_savepoints import transaction
 from tournee.customers.models import Customer
-from tournee.kernel.database import UnloggedWrite, new_id, now
+from tournee.engine.database import UnloggedWrite
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import new_row
 from tournee.kernel.transaction import Operation, Transaction

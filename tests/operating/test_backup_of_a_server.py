@@ -17,7 +17,7 @@ from tests.operating.terminal import Terminal
 from tests.test_cli import running
 from tournee.app import create_app
 from tournee.customers.models import Customer
-from tournee.kernel.database import Database
+from tournee.engine.database import Database
 from tournee.settings import Settings
 from tournee_client import Device, Store
 from tournee_client.testing import StreamingASGITransport

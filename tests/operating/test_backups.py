@@ -28,8 +28,9 @@ from tests.house import House
 from tests.operating.terminal import Terminal
 from tests.postgres import libpq
 from tournee.backups import postgresql, sqlite
-from tournee.kernel.database import Base, Database, Organisation, now
-from tournee.kernel.engines import ACROSS
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
+from tournee.kernel.entity import Base, Organisation, now
 from tournee.kernel.errors import NotFound
 from tournee.kernel.log import Head
 

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, event
 
 from tests.house import House
 from tournee.app import create_app
-from tournee.kernel.database import Database, new_id
+from tournee.engine.database import Database
+from tournee.kernel.entity import new_id
 from tournee.settings import Settings
 
 CREATE = 'mutation { createCustomer(input: {name: "Demo Bakery"}) { __typename } }'

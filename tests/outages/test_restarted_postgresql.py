@@ -24,11 +24,12 @@ from tests.house import House
 from tests.postgres import libpq, postgres_server
 from tournee.app import create_app
 from tournee.auth.models import Account
+from tournee.engine.database import Database, WriteSession
+from tournee.engine.notes import NOTES
 from tournee.importing.command import Options, import_file
 from tournee.kernel import transaction
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database, WriteSession, new_id
-from tournee.kernel.notes import NOTES
+from tournee.kernel.entity import new_id
 from tournee.settings import Settings
 
 PASSWORD = "a long password"

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Entity, now
+from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refused
 from tournee.kernel.log import Change
 from tournee.kernel.visibility import visible

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.log import Head, Member
 from tournee.kernel.visibility import visible
 

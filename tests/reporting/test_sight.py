@@ -15,7 +15,7 @@ from tests.house import House
 from tests.sync.device import TestDevice
 from tests.work.world import World, at
 from tournee.reporting.sight import SightCode
-from tournee.sync.acknowledged import Acknowledged
+from tournee.sync.devices.acknowledged import Acknowledged
 
 DOCUMENT = (Path(__file__).parents[2] / "schema" / "operations" / "why_not_on_device.graphql").read_text()
 

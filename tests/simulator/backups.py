@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.backups import SavedRows
 from tests.simulator.native import NativeDevice
-from tournee.sync.restored import begin_anew
+from tournee.sync.devices.restored import begin_anew
 
 if TYPE_CHECKING:
     from tests.simulator.simulation import Simulation

@@ -15,8 +15,8 @@ import jwt.api_jwt
 
 import tournee.auth.authenticate
 import tournee.auth.standings
-import tournee.kernel.database
-import tournee.sync.stream
+import tournee.kernel.entity
+import tournee.sync.http.stream
 
 BEGINNING = datetime(2026, 3, 2, 7, tzinfo=UTC)
 
@@ -80,14 +80,14 @@ def simulated_time() -> Iterator[None]:
         return _running[-1].new_id() if _running else uuid_utils.compat.uuid7()
 
     replaced: list[tuple[Any, str, Any]] = [
-        (tournee.kernel.database, "uuid_utils", SimpleNamespace(compat=SimpleNamespace(uuid7=new_id))),
+        (tournee.kernel.entity, "uuid_utils", SimpleNamespace(compat=SimpleNamespace(uuid7=new_id))),
         (tournee.auth.authenticate, "time", SimpleNamespace(monotonic=_seconds)),
         (tournee.auth.standings, "time", SimpleNamespace(monotonic=_seconds)),
-        (tournee.sync.stream, "time", SimpleNamespace(monotonic=_seconds, time=_seconds)),
+        (tournee.sync.http.stream, "time", SimpleNamespace(monotonic=_seconds, time=_seconds)),
         (jwt.api_jwt, "datetime", _Time),
     ]
     # The function's code is replaced, not its name: columns hold it as their default.
-    now, code = tournee.kernel.database.now, tournee.kernel.database.now.__code__
+    now, code = tournee.kernel.entity.now, tournee.kernel.entity.now.__code__
     with ExitStack() as stack:
         stack.callback(setattr, now, "__code__", code)
         now.__code__ = _asks_the_clock.__code__

@@ -18,8 +18,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 import tournee.kernel.transaction
+from tournee.engine.database import Database, WriteSession
 from tournee.kernel.command import Command
-from tournee.kernel.database import Database, WriteSession
 
 POINTS = ("before the head", "after the log", "at commit", "after commit")
 KINDS = ("death", "cancellation", "deadlock", "lost connection")

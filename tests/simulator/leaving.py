@@ -13,7 +13,7 @@ from tests.simulator.network import Network, Request
 from tests.simulator.violations import require
 from tournee.auth.models import RefreshToken
 from tournee.auth.revoked import hashed
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession

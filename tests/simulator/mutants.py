@@ -17,33 +17,16 @@ from typing import Any
 from unittest.mock import patch
 
 from tournee.conflicts import operations
-from tournee.kernel import (
-    clocks,
-    finding,
-    heads,
-    horizon,
-    merge,
-    operation,
-    publishing,
-    tail,
-    transaction,
-    visibility,
-)
+from tournee.engine import clocks, heads, horizon, publishing, tail
+from tournee.kernel import finding, merge, operation, transaction, visibility
 from tournee.stock import booking
 from tournee.stock.commands import movements
-from tournee.sync import (
-    deciding,
-    door,
-    endpoints,
-    given_up,
-    moved,
-    pull,
-    push,
-    restored,
-    snapshot,
-    stream,
-    surrender,
-)
+from tournee.sync.devices import restored, surrender
+from tournee.sync.http import door, endpoints, stream
+from tournee.sync.pull import feed as moved
+from tournee.sync.pull import pull, snapshot
+from tournee.sync.push import deciding, push
+from tournee.sync.waiting import given_up
 from tournee.work import facts
 
 
@@ -89,9 +72,9 @@ _TOGETHER = """
 _APART = """
     tx.meanwhile = lambda: answers.append(_answer(batch, incoming))
     last = await tx.commit()
-    from tournee.kernel.behind import Behind
-    async with Behind() as behind:
-        await write_receipts(batch, tx.entries, behind)
+    from tournee.engine.pipelining import Pipeline
+    async with Pipeline() as pipeline:
+        await write_receipts(batch, tx.entries, pipeline)
     await tx.session.commit()
 """
 _HEAD = "Cursor(cursor.epoch, cursor.seq, mark=head.mark), head.seq > cursor.seq, progress"

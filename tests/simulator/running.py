@@ -21,7 +21,7 @@ from tests.simulator.crashes import trapped
 from tests.simulator.inline import without_threads
 from tests.simulator.simulation import Report, simulate
 from tests.simulator.stage import Stage, postgresql_url, sqlite_url, staged
-from tournee.sync import acknowledged
+from tournee.sync.devices import acknowledged
 
 # By the wall clock a server notes how far devices are; whoever is meant to be trapped must not meet that.
 _NEVER = 10**6

@@ -26,9 +26,9 @@ from tests.simulator.trace import Trace
 from tests.simulator.violations import Violation, require
 from tests.simulator.world import Company
 from tournee.catalogue import COMMANDS
-from tournee.kernel.horizon import raise_floor
+from tournee.engine.horizon import raise_floor
 from tournee.people.jobs import move_windows
-from tournee.sync.reviving import revive_waiting
+from tournee.sync.waiting.reviving import revive_waiting
 
 STEPS = 90
 ROUNDS = 6

@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from tests import migrate
 from tests.postgres import create_database, drop_database, postgres
 from tournee.app import create_app
-from tournee.kernel.database import Database
+from tournee.engine.database import Database
 from tournee.settings import Settings
 
 PROCESSES = 2

@@ -19,7 +19,7 @@ from tournee.auth.organisations import actor_of, found_organisation
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.kernel.transaction import Operation, Transaction
 
 ITEMS: list[Document] = [

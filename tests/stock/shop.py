@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.stock.models import StockCount, StockDiscrepancy, StockLevel, StockMovement
 from tournee.stock.order import levels
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.stock.shop import ONE, Shop, Van, ago, at
 from tests.sync.device import TestDevice
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid
 
 

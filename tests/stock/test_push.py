@@ -13,7 +13,7 @@ import pytest
 from tests.stock.shop import ONE, Shop, Van
 from tests.work.world import World
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 
 Bearer = Callable[[Actor], dict[str, str]]
 

@@ -12,7 +12,7 @@ from tests.sync.device import TestDevice
 from tests.work.world import World
 from tournee.auth.roles import SCOPES, Role
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 
 _STOCK = {"Part", "StockLocation", "StockMovement", "StockCount", "StockLevel", "StockDiscrepancy"}
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from tournee.kernel.database import Base, Organisation
+from tournee.kernel.entity import Base, Organisation
 
 # No two accounts of a server may have the same email.
 _HOST = "@demo.example"

@@ -10,14 +10,14 @@ import orjson
 from tests.house import House, wire
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, ENTITIES, urgent_scopes
+from tournee.engine.tail import Tail
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import ResyncNeeded
-from tournee.kernel.tail import Tail
-from tournee.sync.cursor import Cursor
 from tournee.sync.messages import Outcome
-from tournee.sync.pull import Feed
-from tournee.sync.push import Answer, push
+from tournee.sync.pull.cursor import Cursor
+from tournee.sync.pull.pull import Feed
+from tournee.sync.push.push import Answer, push
 
 
 class TestDevice:

@@ -20,8 +20,8 @@ from starlette.types import Receive, Scope, Send
 from tests.house import House
 from tests.refusals import refusal
 from tournee.auth.tokens import Verified
+from tournee.engine.lanes import Lane, Overloaded
 from tournee.kernel.actor import Actor
-from tournee.kernel.lanes import Lane, Overloaded
 from tournee.kernel.outages import TooManyAtOnce
 from tournee.web.middleware import RequestMiddleware
 

@@ -15,11 +15,11 @@ from tests.house import House
 from tests.sync.device import TestDevice
 from tests.sync.test_horizon import technician, visit
 from tournee.customers.models import Customer
+from tournee.engine.horizon import raise_floor
 from tournee.kernel.conflict import Conflict, ConflictKind
-from tournee.kernel.database import new_id, now
-from tournee.kernel.horizon import raise_floor
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.log import Head
-from tournee.sync.restored import begin_anew
+from tournee.sync.devices.restored import begin_anew
 
 GREATEST = 2**53 - 1
 

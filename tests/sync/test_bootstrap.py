@@ -8,10 +8,10 @@ from sqlalchemy import select
 
 from tests.house import House
 from tests.sync.device import TestDevice
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.log import Edge, Member
-from tournee.sync.cursor import CursorCodec, Phase
-from tournee.sync.page import Progress
+from tournee.sync.pull.cursor import CursorCodec, Phase
+from tournee.sync.pull.page import Progress
 
 
 async def visit(house: House, technician_id: UUID, days: int) -> UUID:

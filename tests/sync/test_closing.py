@@ -26,7 +26,7 @@ from tests.house import House
 from tournee.auth.models import RefreshToken
 from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.settings import Settings
 
 # Far above what it takes, far below what a belief or a token lasts.

@@ -19,7 +19,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.fields import NOT_EDITABLE, Merge, fields
 from tournee.kernel.inputs import _adapter
 from tournee.sync.contract import HORIZON_DAYS
-from tournee.sync.contract_route import wire_form
+from tournee.sync.http.contract_route import wire_form
 
 CONTRACT = sync_contract(HORIZON_DAYS)
 FIELD = "{name type isList nullable merge editable values maxLength minimum maximum references description}"

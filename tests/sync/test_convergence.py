@@ -18,9 +18,9 @@ from tournee import demo
 from tournee.auth.organisations import actor_of
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
+from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Database
 from tournee.kernel.demo import demo_id
 from tournee.kernel.log import Change
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.attack.test_bad_input import Bearer, Desk, desk  # noqa: F401 - a fixture
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 
 
 def said(outcomes: list[dict[str, Any]]) -> list[tuple[str, str | None]]:

@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from tests.house import House
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import new_id, now
-from tournee.kernel.log import head_seq
-from tournee.sync.restored import begin_anew
+from tournee.kernel.entity import new_id, now
+from tournee.kernel.head import head_seq
+from tournee.sync.devices.restored import begin_anew
 
 Push = Callable[..., Awaitable[dict[str, Any]]]
 

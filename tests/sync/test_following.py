@@ -16,12 +16,12 @@ from tests.procedures.field import checklist
 from tests.work.world import World, at
 from tournee.catalogue import COMMANDS
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.procedures.models import ChecklistRun
 from tournee.sync.messages import Outcome
 from tournee.sync.models import ParkedOperation
-from tournee.sync.push import Answer, push
-from tournee.sync.reviving import revive_missed, revive_waiting
+from tournee.sync.push.push import Answer, push
+from tournee.sync.waiting.reviving import revive_missed, revive_waiting
 
 
 async def _crash(*_: Any) -> Any:

@@ -15,12 +15,12 @@ from tests.sync.device import TestDevice
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Interaction
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
-from tournee.kernel.database import new_id, now
-from tournee.sync.given_up import purge_given_up
+from tournee.kernel.entity import new_id, now
 from tournee.sync.messages import Outcome
 from tournee.sync.models import GivenUpRecord, ParkedOperation
-from tournee.sync.push import push
-from tournee.sync.reviving import revive_for, revive_missed
+from tournee.sync.push.push import push
+from tournee.sync.waiting.given_up import purge_given_up
+from tournee.sync.waiting.reviving import revive_for, revive_missed
 
 
 async def rows(house: House, model: Any) -> list[Any]:

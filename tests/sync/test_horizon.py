@@ -10,12 +10,12 @@ from tests.backups import new_epochs
 from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.api.changes import decode, encode
-from tournee.kernel.database import new_id, now
+from tournee.engine.horizon import forget, raise_floor
+from tournee.engine.tail import Tail
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import ResyncNeeded
-from tournee.kernel.horizon import forget, raise_floor
 from tournee.kernel.log import Edge, Head, Member
-from tournee.kernel.tail import Tail
-from tournee.sync.cursor import Cursor
+from tournee.sync.pull.cursor import Cursor
 
 
 async def technician(house: House) -> TestDevice:

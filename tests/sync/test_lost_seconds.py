@@ -14,15 +14,15 @@ from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.api.changes import decode, encode
 from tournee.catalogue import COMMANDS
-from tournee.kernel.database import new_id
+from tournee.engine.tail import Tail
+from tournee.kernel.entity import new_id
 from tournee.kernel.errors import ResyncNeeded
-from tournee.kernel.heads import Mark, read_head
-from tournee.kernel.tail import Tail
-from tournee.sync.checksums import Copy
-from tournee.sync.cursor import Cursor, CursorCodec
-from tournee.sync.pull import Feed
-from tournee.sync.push import Answer, push
-from tournee.sync.restored import begin_anew
+from tournee.kernel.head import Mark, read_head
+from tournee.sync.devices.restored import begin_anew
+from tournee.sync.pull.checksums import Copy
+from tournee.sync.pull.cursor import Cursor, CursorCodec
+from tournee.sync.pull.pull import Feed
+from tournee.sync.push.push import Answer, push
 
 
 @dataclass

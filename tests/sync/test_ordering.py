@@ -14,10 +14,10 @@ from tests.sync.device import TestDevice
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
-from tournee.kernel.behind import Behind
-from tournee.kernel.database import now
+from tournee.engine.pipelining import Pipeline
+from tournee.kernel.entity import now
 from tournee.kernel.fields import document
-from tournee.kernel.heads import Mark
+from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Record, dump
 from tournee.kernel.transaction import Operation, Transaction
 
@@ -53,9 +53,9 @@ async def test_a_puller_misses_no_commit_of_sixteen_writers(house: House) -> Non
     assert await missed(house) == set()
 
 
-async def _publish_with_a_sequence(tx: Transaction, behind: Behind) -> Mark:
+async def _publish_with_a_sequence(tx: Transaction, pipeline: Pipeline) -> Mark:
     """What many systems do: take a number, write, commit some time later."""
-    await behind.arrived()
+    await pipeline.arrived()
     for entry in tx.entries:
         entry.seq = (await tx.session.execute(text("SELECT nextval('unsafe_sequence')"))).scalar_one()
     at = now()

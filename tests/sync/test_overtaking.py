@@ -19,11 +19,11 @@ from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 from tournee.procedures.models import ChecklistAnswer
+from tournee.sync.devices.restored import begin_anew
 from tournee.sync.messages import Outcome
-from tournee.sync.push import push
-from tournee.sync.restored import begin_anew
+from tournee.sync.push.push import push
 
 
 class Reception:

@@ -20,14 +20,14 @@ from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.references import named_by
 from tournee.procedures.models import ChecklistRun
-from tournee.sync import parking
 from tournee.sync.messages import Outcome
 from tournee.sync.models import DeviceState, ParkedOperation
-from tournee.sync.push import push
-from tournee.sync.reviving import revive_for, revive_missed, revive_waiting
+from tournee.sync.push.push import push
+from tournee.sync.waiting import parking
+from tournee.sync.waiting.reviving import revive_for, revive_missed, revive_waiting
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.house import House, wire
 from tests.work.world import Technician, World, at
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.work.models import Appointment
 
 

@@ -21,7 +21,7 @@ from tournee.auth.models import Device
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 from tournee.kernel.errors import (
     Blocked,
     Forbidden,
@@ -30,8 +30,8 @@ from tournee.kernel.errors import (
     ResolutionNotAllowed,
     TransitionNotAllowed,
 )
+from tournee.sync.devices.surrender import rescue_stranded
 from tournee.sync.models import ParkedOperation, Receipt
-from tournee.sync.surrender import rescue_stranded
 
 PASSWORD = "a long password"
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tests.house import House
 from tests.sync.device import TestDevice
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 
 
 async def test_a_fact_names_what_came_into_view_after_the_base_and_went_again(house: House) -> None:

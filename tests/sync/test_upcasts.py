@@ -12,13 +12,13 @@ from tests.house import House
 from tests.sync.device import TestDevice
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer, Interaction
-from tournee.kernel.database import now
-from tournee.kernel.horizon import raise_floor
-from tournee.sync import upcasts
+from tournee.engine.horizon import raise_floor
+from tournee.kernel.entity import now
 from tournee.sync.models import Receipt
-from tournee.sync.push import Answer, push
-from tournee.sync.receipts import purge_receipts
-from tournee.sync.upcasts import OPERATION_SCHEMA, STEPS, upcast
+from tournee.sync.push import upcasts
+from tournee.sync.push.push import Answer, push
+from tournee.sync.push.receipts import purge_receipts
+from tournee.sync.push.upcasts import OPERATION_SCHEMA, STEPS, upcast
 
 TALK = {"channel": "PHONE", "direction": "INBOUND", "subject": "Demo", "occurredAt": "2026-01-02T03:04:05Z"}
 

@@ -14,10 +14,10 @@ import pytest
 from tests.house import House
 from tests.sync.device import TestDevice
 from tests.sync.oracle import Oracle
+from tournee.engine.tail import Tail
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.kernel.errors import Refused
-from tournee.kernel.tail import Tail
 
 STEPS = 70
 

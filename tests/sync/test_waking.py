@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.house import House
-from tournee.kernel.tail import Tail
-from tournee.sync.wake import Wake
+from tournee.engine.tail import Tail
+from tournee.sync.http.wake import Wake
 
 
 class Asked(Exception):
@@ -95,7 +95,7 @@ async def test_what_is_remembered_is_not_asked_for_again(
 async def test_what_was_heard_is_bounded_and_waits_end_without_a_trace(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tournee.sync.wake._MOST_ORGANISATIONS", 3)
+    monkeypatch.setattr("tournee.sync.http.wake._MOST_ORGANISATIONS", 3)
     wake = Wake(house.database)
     for _ in range(10):
         wake.heard(uuid4(), 1)

@@ -38,7 +38,7 @@ class FullLane:
     is_full = True
 
     def overloaded(self) -> Exception:
-        from tournee.kernel.lanes import Overloaded
+        from tournee.engine.lanes import Overloaded
 
         return Overloaded(7)
 

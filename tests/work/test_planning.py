@@ -11,7 +11,7 @@ import pytest
 from tests.api.ask import ask
 from tests.sync.device import TestDevice
 from tests.work.world import Technician, World, at
-from tournee.kernel.database import new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.work.guards import transitions
 from tournee.work.models import Appointment, Assignment, WorkOrder

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.work.world import World, at
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 from tournee.kernel.times import AHEAD, BEHIND
 from tournee.work.models import Appointment
 from tournee.work.states import AppointmentStatus as A

@@ -15,8 +15,8 @@ from tests.sync.device import TestDevice
 from tests.work.world import World, at
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import NotFound
-from tournee.sync.checksums import row_sum
-from tournee.sync.pull import records_now
+from tournee.sync.pull.checksums import row_sum
+from tournee.sync.pull.pull import records_now
 from tournee.work.models import Appointment, AppointmentEvent, Assignment
 from tournee.work.models.membership import MEMBERSHIP
 from tournee.work.states import AppointmentStatus as A

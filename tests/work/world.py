@@ -13,7 +13,7 @@ from tests.house import House, wire
 from tournee.catalogue import COMMANDS
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.log import Edge, Head, Member
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.work.models import Appointment, AppointmentEvent, WorkOrder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import orjson
@@ -28,12 +29,11 @@ from tournee.api.schema import schema
 from tournee.api.sockets import Socket, TextAdapter, token_check
 from tournee.catalogue import ENTITIES
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import new_id
-from tournee.kernel.lanes import Turn
+from tournee.kernel.entity import new_id
 from tournee.kernel.outages import MOMENT, DatabaseAway
 from tournee.settings import Settings
-from tournee.sync.pull import Feed
-from tournee.sync.wake import Wake
+from tournee.sync.http.wake import Wake
+from tournee.sync.pull.pull import Feed
 
 _STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 _QUERY, _MUTATION, _SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
@@ -157,7 +157,7 @@ class Endpoint(GraphQL[None, None]):
 
     async def _stream(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Response:
         context = self.context_for(request.scope)
-        context.authorise = token_check(request.scope, self.feed.tail)
+        context.authorise = token_check(request.scope, self.feed)
         source = await self.schema.stream(
             asked.query,
             variable_values=asked.variables,
@@ -175,7 +175,9 @@ class Endpoint(GraphQL[None, None]):
 class _Events(StreamingResponse):
     """Server-sent events, sent while we have these turns."""
 
-    def __init__(self, events: AsyncIterator[bytes], turns: Sequence[Turn]) -> None:
+    def __init__(
+        self, events: AsyncIterator[bytes], turns: Sequence[AbstractAsyncContextManager[None]]
+    ) -> None:
         super().__init__(events, media_type=EVENTS, headers=_STREAM_HEADERS)
         self.turns = turns
 

@@ -13,7 +13,7 @@ from tournee.assets.commands import (
 )
 from tournee.assets.models import Asset, AssetStatus, Meter, Reading
 from tournee.auth.models import Account
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 
 
 def under_warranty(root: Asset) -> bool:

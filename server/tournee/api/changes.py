@@ -23,11 +23,11 @@ from tournee.api.nodes import Nodes
 from tournee.api.queries import listing
 from tournee.api.scalars import Long, optional
 from tournee.kernel.actor import Scope
-from tournee.kernel.heads import Mark
+from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Record
 from tournee.kernel.times import is_implausible
 from tournee.kernel.withheld import without
-from tournee.sync.cursor import MAX_ID, Cursor
+from tournee.sync.pull.cursor import MAX_ID, Cursor
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from tournee.api.context import Info
 from tournee.api.nodes import ComputedField, Extras
 from tournee.kernel.command import COMMANDS_BY_NAME
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Field, device_times, fields
 from tournee.kernel.log import Change, Record
 from tournee.kernel.times import AHEAD, BEHIND, is_implausible

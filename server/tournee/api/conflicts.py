@@ -16,7 +16,7 @@ from tournee.conflicts.deciding import Situation
 from tournee.conflicts.table import AvailableResolution, available_resolutions
 from tournee.kernel.actor import Scope
 from tournee.kernel.conflict import Conflict
-from tournee.kernel.database import BY_NAME, Entity
+from tournee.kernel.entity import BY_NAME, Entity
 from tournee.kernel.fields import present
 
 

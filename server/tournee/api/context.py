@@ -12,10 +12,10 @@ import strawberry
 from tournee.api.load import Load
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import new_id
+from tournee.kernel.entity import new_id
 from tournee.sync.contract import HORIZON_DAYS
-from tournee.sync.pull import Feed
-from tournee.sync.wake import Wake
+from tournee.sync.http.wake import Wake
+from tournee.sync.pull.pull import Feed
 
 
 async def _nothing_to_check() -> None:
@@ -40,7 +40,7 @@ class Context:
     suggestions: bool = True
 
     def __post_init__(self) -> None:
-        self.load = Load(self.kernel.database, self.actor)
+        self.load = Load(self.kernel, self.actor)
 
     def copy(self) -> Context:
         return dataclasses.replace(self)
@@ -53,7 +53,7 @@ class Context:
     async def renew(self) -> None:
         """See what was committed meanwhile: after a mutation, before each event of a subscription."""
         await self.load.close()
-        self.load = Load(self.kernel.database, self.actor)
+        self.load = Load(self.kernel, self.actor)
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

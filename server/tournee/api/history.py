@@ -25,7 +25,7 @@ from tournee.auth.models import Account, Device
 from tournee.auth.organisations import name_without_account
 from tournee.kernel.actor import Scope
 from tournee.kernel.conflict import Conflict
-from tournee.kernel.database import BY_NAME
+from tournee.kernel.entity import BY_NAME
 from tournee.kernel.fields import Merge, fields
 from tournee.kernel.log import Change, Record
 from tournee.sync.models import Receipt

@@ -21,7 +21,8 @@ from tournee.api.errors import LimitExceeded, Rejected
 from tournee.api.filters import where
 from tournee.api.pages import Arguments, Page
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import BY_NAME, Database, Entity
+from tournee.kernel.command import Kernel
+from tournee.kernel.entity import BY_NAME, Entity
 from tournee.kernel.log import Change, Head, Record
 from tournee.kernel.visibility import visible
 from tournee.kernel.withheld import withheld
@@ -46,8 +47,8 @@ def readable(model: type[Any], actor: Actor) -> ColumnElement[bool]:
 class Load:
     """The loaders of one operation; close it when the operation is over."""
 
-    def __init__(self, database: Database, actor: Actor) -> None:
-        self._database = database
+    def __init__(self, kernel: Kernel, actor: Actor) -> None:
+        self._kernel = kernel
         self._actor = actor
         self._stack = AsyncExitStack()
         self._session: AsyncSession | None = None
@@ -202,9 +203,7 @@ class Load:
     async def _execute(self, statement: Select[Any], limit: int) -> list[Any]:
         async with self._turn:
             if self._session is None:
-                self._session = await self._stack.enter_async_context(
-                    self._database.reading(self._actor.organisation_id)
-                )
+                self._session = await self._stack.enter_async_context(self._kernel.reading(self._actor))
             result = await self._session.execute(statement.limit(min(limit, self._left + 1)))
             rows = list(result.all())
         self._left -= len(rows)

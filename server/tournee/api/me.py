@@ -14,7 +14,7 @@ from tournee.api.mapping import make_field
 from tournee.api.scalars import enumeration
 from tournee.auth.roles import Role
 from tournee.kernel.actor import Actor, Scope
-from tournee.kernel.database import Organisation
+from tournee.kernel.entity import Organisation
 
 
 def me_field() -> StrawberryField:

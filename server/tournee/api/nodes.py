@@ -16,7 +16,7 @@ from tournee.api.mapping import Column, Computed, ToMany, ToOne, make_field
 from tournee.api.pages import Arguments, Page
 from tournee.api.scalars import describe, field_type, optional
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import BY_TABLE, Entity
+from tournee.kernel.entity import BY_TABLE, Entity
 from tournee.kernel.fields import camel, fields
 from tournee.kernel.log import Change
 

@@ -15,7 +15,7 @@ from tournee.api.nodes import NODE, Nodes, plural, singular
 from tournee.api.pages import Arguments, Page
 from tournee.api.scalars import optional, parse_id
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 
 
 def query_fields(nodes: Nodes) -> Iterable[StrawberryField]:

@@ -33,7 +33,7 @@ from tournee.api.sight import sight_field
 from tournee.api.subscriptions import subscription_fields
 from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.kernel.command import Command
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 
 EXTRAS: tuple[Extras, ...] = tuple(
     domain.EXTRAS

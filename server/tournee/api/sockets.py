@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import orjson
@@ -22,9 +23,8 @@ from tournee.api.errors import coded, come_back
 from tournee.auth.middleware import log_refused
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import AccountKey
-from tournee.kernel.lanes import Lanes, Turn
 from tournee.kernel.outages import Overloaded, outage_of
-from tournee.kernel.tail import Tail
+from tournee.sync.pull.pull import Feed
 
 # Operations that one connection may have under way, and how long the names may be that it gives them.
 MOST_OPERATIONS = 100
@@ -50,7 +50,7 @@ def token_in(headers: Any) -> str | None:
 
 
 def token_check(
-    scope: Scope, tail: Tail | None = None, token: str | None = None
+    scope: Scope, feed: Feed | None = None, token: str | None = None
 ) -> Callable[[], Awaitable[None]]:
     """Asks again whether the token is good; it raises TokenRefused once it is not."""
     authenticate, require = scope.get("authenticate"), scope.get("require")
@@ -60,8 +60,8 @@ def token_check(
     async def check() -> None:
         if authenticate is not None and known is not None:
             actor = await authenticate(known)
-            if require is not None and tail is not None:
-                await require(actor, await tail.now(actor.organisation_id))
+            if require is not None and feed is not None and feed.tail is not None:
+                await require(actor, await feed.tail.now(actor.organisation_id))
 
     return check
 
@@ -83,7 +83,7 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
     """
 
     watch: asyncio.Task[None] | None = None
-    place: Turn | None = None
+    place: AbstractAsyncContextManager[None] | None = None
 
     async def handle_message(self, message: Any) -> None:
         if not _well_formed(message):
@@ -132,17 +132,17 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             scope["actor"] = await authenticate(token)
         if scope.get("actor") is None:
             raise TokenRefused("UNAUTHENTICATED", "Sign in and send the access token.")
-        return token_check(scope, self.view.feed.tail, token)  # type: ignore[attr-defined]
+        return token_check(scope, self.view.feed, token)  # type: ignore[attr-defined]
 
     async def _take_place(self, account: AccountKey) -> None:
-        place = self._lanes.streams.turn(account)
+        place = self._feed.lanes.streams.turn(account)
         await place.__aenter__()
         self.place = place
 
     @property
-    def _lanes(self) -> Lanes:
-        lanes: Lanes = self.view.feed.lanes  # type: ignore[attr-defined]
-        return lanes
+    def _feed(self) -> Feed:
+        feed: Feed = self.view.feed  # type: ignore[attr-defined]
+        return feed
 
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         """What is answered once takes a turn, as it does over HTTP; what goes on has the socket's place."""
@@ -151,7 +151,7 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             await super().run_operation(operation)
             return
         try:
-            async with self._lanes.queries.turn(self.context.actor.key):
+            async with self._feed.lanes.queries.turn(self.context.actor.key):
                 await super().run_operation(operation)
         except Overloaded as cause:
             await operation.send_initial_errors([come_back(cause)])
@@ -177,7 +177,7 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
                 await self.watch
         await super().shutdown()
         if self.place is not None:
-            await self.place.__aexit__()
+            await self.place.__aexit__(None, None, None)
 
 
 def _well_formed(message: Any) -> bool:

@@ -18,11 +18,11 @@ from tournee.api.nodes import Nodes
 from tournee.api.scalars import optional
 from tournee.kernel.actor import Scope
 from tournee.kernel.errors import ResyncNeeded
-from tournee.kernel.heads import is_there, read_head
+from tournee.kernel.head import is_there, read_head
 from tournee.kernel.log import Change, Record
 from tournee.kernel.outages import outage_of
-from tournee.sync.cursor import Cursor
 from tournee.sync.messages import SEQ_LIMIT
+from tournee.sync.pull.cursor import Cursor
 
 _PAGE = 500
 _LOOK_AGAIN_SECONDS = 1.0

@@ -20,7 +20,7 @@ from tournee.auth.models import Account
 from tournee.auth.roles import Role
 from tournee.customers.models import Site
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.kernel.state import Transition
 from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
 from tournee.procedures.models import ChecklistRun, RunStatus

@@ -16,7 +16,7 @@ from tournee.customers.models import Customer, Site
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import Command, command
 from tournee.kernel.conflict import ConflictKind
-from tournee.kernel.database import BY_TABLE
+from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.errors import Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from tournee.auth.standings import Standing, Standings
 from tournee.auth.tokens import Tokens, Verified
+from tournee.engine.database import Database
+from tournee.engine.tail import Recent
 from tournee.kernel.actor import AccountKey, Actor
-from tournee.kernel.database import Database, now
-from tournee.kernel.tail import Recent
+from tournee.kernel.entity import now
 
 _MOST = 20_000
 _MOST_ORGANISATIONS = 10_000

@@ -16,7 +16,7 @@ from tournee.auth.passwords import LONGEST, is_password, new_password
 from tournee.auth.roles import Role
 from tournee.kernel.actor import AccountKey, Actor, Scope
 from tournee.kernel.command import command
-from tournee.kernel.database import BY_TABLE, now
+from tournee.kernel.entity import BY_TABLE, now
 from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, Refused
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.plain import edits

@@ -17,10 +17,10 @@ from tournee.auth.attempts import SignIns
 from tournee.auth.commands import EnrolDevice
 from tournee.auth.passwords import LONGEST
 from tournee.auth.sessions import Grant, GrantRefused, Sessions
+from tournee.engine.lanes import Lanes
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Refused
 from tournee.kernel.inputs import UNSET, Unset
-from tournee.kernel.lanes import Lanes
 
 PATHS = frozenset({"/auth/token", "/auth/wiped", "/.well-known/jwks.json"})
 

@@ -11,8 +11,9 @@ from sqlalchemy import select
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.passwords import salt_of, which_fit
 from tournee.auth.tokens import Tokens
-from tournee.kernel.database import Database, Organisation
-from tournee.kernel.engines import ACROSS
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
+from tournee.kernel.entity import Organisation
 
 # More accounts of one e-mail than anybody has; those beyond are found with their organisation only.
 _MOST_ACCOUNTS = 50

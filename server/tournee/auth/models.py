@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from tournee.auth.roles import OFFICE, Role
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import Base, Entity, UTCDateTime
+from tournee.kernel.entity import Base, Entity, UTCDateTime
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine

@@ -11,9 +11,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.roles import OFFICE, SCOPES, Role
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database, Organisation, new_id, now
-from tournee.kernel.engines import ACROSS
+from tournee.kernel.entity import Organisation, new_id, now
 from tournee.kernel.log import Head
 
 

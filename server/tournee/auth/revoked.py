@@ -18,9 +18,10 @@ from sqlalchemy.orm import aliased
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.organisations import actor_of
 from tournee.auth.tokens import Tokens
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database, now
-from tournee.kernel.engines import ACROSS
+from tournee.kernel.entity import now
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from tournee.auth.models import Account
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.errors import NotFound
 from tournee.kernel.fields import camel
 from tournee.kernel.rules import Rule

@@ -28,12 +28,12 @@ from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus, Re
 from tournee.auth.organisations import actor_of
 from tournee.auth.revoked import hashed, orders, recognise
 from tournee.auth.tokens import Tokens
+from tournee.engine.engines import ACROSS
+from tournee.engine.publishing import notify_of_admissions
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import new_id, now
-from tournee.kernel.engines import ACROSS
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Blocked, Refused
-from tournee.kernel.publishing import notify_of_admissions
 from tournee.kernel.transaction import Operation, Transaction
 
 # How long a used token is remembered, to recognise it when it comes back.

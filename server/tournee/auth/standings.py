@@ -15,8 +15,8 @@ from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus, Re
 from tournee.auth.revoked import orders
 from tournee.auth.roles import Role
 from tournee.auth.tokens import TokenRefused
+from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database
 from tournee.kernel.log import Head
 
 # What a TokenRefused is made of: its code, its message, and what goes with them.

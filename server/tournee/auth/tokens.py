@@ -13,8 +13,8 @@ from tournee.auth.keys import KeyRing
 from tournee.auth.organisations import actor_of
 from tournee.auth.roles import Role
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
 from tournee.kernel.demo import ORGANISATIONS
+from tournee.kernel.entity import now
 from tournee.settings import Settings
 
 TYPE = "at+jwt"

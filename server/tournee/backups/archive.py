@@ -14,7 +14,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from tournee import __version__
-from tournee.kernel.database import Organisation, now
+from tournee.kernel.entity import Organisation, now
 
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 1_000_000

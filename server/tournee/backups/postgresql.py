@@ -21,9 +21,10 @@ from tournee import migrations
 from tournee.backups import archive, script, tools
 from tournee.backups.archive import Archive, BackupFailed, Kind, Manifest
 from tournee.backups.script import Copy
-from tournee.kernel.database import Base, Database, Organisation
-from tournee.kernel.engines import ACROSS, session_options
-from tournee.sync.restored import begin_anew_in
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS, session_options
+from tournee.kernel.entity import Base, Organisation
+from tournee.sync.devices.restored import begin_anew_in
 
 _CHUNK = 1 << 20
 

@@ -14,9 +14,10 @@ from sqlalchemy.engine import URL
 from tournee import migrations
 from tournee.backups import archive, files
 from tournee.backups.archive import Archive, BackupFailed, Kind, Manifest
-from tournee.kernel.database import Database, Organisation
+from tournee.engine.database import Database
+from tournee.kernel.entity import Organisation
 from tournee.kernel.folding import SQLITE_FOLD, fold
-from tournee.sync.restored import begin_anew
+from tournee.sync.devices.restored import begin_anew
 
 _CHUNK = 1 << 20
 _TABLES = r"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'"

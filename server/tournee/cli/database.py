@@ -21,8 +21,8 @@ def restored() -> None:
     What they hold may be ahead of the backup. Work they hand in again is still recognised.
     Numbers of the log go on where the microseconds since 1970 are, so that none is given twice.
     """
-    from tournee.kernel.database import Database  # noqa: PLC0415
-    from tournee.sync.restored import begin_anew  # noqa: PLC0415
+    from tournee.engine.database import Database  # noqa: PLC0415
+    from tournee.sync.devices.restored import begin_anew  # noqa: PLC0415
 
     async def begin() -> int:
         database = Database(shared.settings().database_url)

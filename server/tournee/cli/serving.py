@@ -116,8 +116,9 @@ def _remarks(settings: Settings, organisations: frozenset[UUID]) -> Iterator[str
 async def _organisations(settings: Settings) -> frozenset[UUID]:
     from sqlalchemy import select  # noqa: PLC0415
 
-    from tournee.kernel.database import Database, Organisation  # noqa: PLC0415 - commands that need none start sooner
-    from tournee.kernel.engines import ACROSS  # noqa: PLC0415
+    from tournee.engine.database import Database  # noqa: PLC0415 - commands that need none start sooner
+    from tournee.engine.engines import ACROSS  # noqa: PLC0415
+    from tournee.kernel.entity import Organisation  # noqa: PLC0415 - commands that need none start sooner
 
     database = Database(settings.database_url)
     try:
@@ -132,8 +133,8 @@ def _seed(settings: Settings) -> None:
 
     from tournee.catalogue import MEMBERSHIPS  # noqa: PLC0415
     from tournee.demo import seed  # noqa: PLC0415
+    from tournee.engine.database import Database  # noqa: PLC0415
     from tournee.kernel.command import Kernel  # noqa: PLC0415
-    from tournee.kernel.database import Database  # noqa: PLC0415
 
     async def add() -> None:
         database = Database(settings.database_url)

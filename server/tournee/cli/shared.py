@@ -15,8 +15,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tournee import migrations
+from tournee.engine.database import Database
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Database
 from tournee.kernel.errors import Refused
 from tournee.settings import Settings, UnusableSetting, read_settings
 
@@ -84,7 +84,7 @@ def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:
     The database must be at the newest schema: a server of another version may be running on it.
     """
     from tournee.catalogue import COMMANDS, MEMBERSHIPS  # noqa: PLC0415 - brings in every domain
-    from tournee.sync.reviving import reviving  # noqa: PLC0415
+    from tournee.sync.waiting.reviving import reviving  # noqa: PLC0415
 
     url = settings().database_url
     require_file(url)

@@ -10,7 +10,7 @@ from tournee.conflicts.table import LEGAL
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
 from tournee.kernel.conflict import Conflict, ConflictStatus
-from tournee.kernel.database import BY_NAME, Entity, new_id, now
+from tournee.kernel.entity import BY_NAME, Entity, new_id, now
 from tournee.kernel.errors import (
     Blocked,
     Forbidden,

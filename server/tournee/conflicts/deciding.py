@@ -12,7 +12,7 @@ from uuid import UUID
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
 from tournee.kernel.conflict import Conflict, Resolution
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.fields import wire_value
 from tournee.kernel.inputs import Limits
 from tournee.kernel.transaction import Transaction

@@ -26,7 +26,7 @@ from tournee.customers.commands import (
 from tournee.customers.models import Contact, Customer, Site
 from tournee.kernel.command import Command
 from tournee.kernel.conflict import Resolution
-from tournee.kernel.database import Entity, now
+from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import camel, present
 from tournee.kernel.transaction import Transaction

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from tournee.conflicts.deciding import FollowUp, ResolveConflict, Situation, against_record, perform
 from tournee.customers.models import Customer, Site
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Blocked
 from tournee.kernel.transaction import Transaction
 from tournee.work.commands import assign_technician, create_appointment, create_work_order

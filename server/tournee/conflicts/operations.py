@@ -13,14 +13,14 @@ from tournee.conflicts.deciding import ResolveConflict, Situation
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.errors import Blocked
 from tournee.kernel.transaction import Transaction
-from tournee.sync.given_up import give_up
+from tournee.sync.devices.surrender import settle
+from tournee.sync.devices.surrendered import carry_out
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation
-from tournee.sync.parking import operations
-from tournee.sync.receipts import complete_receipts
-from tournee.sync.surrender import settle
-from tournee.sync.surrendered import carry_out
-from tournee.sync.telling import shown_to_make
+from tournee.sync.push.inbox import shown_to_make
+from tournee.sync.push.receipts import complete_receipts
+from tournee.sync.waiting.given_up import give_up
+from tournee.sync.waiting.parking import operations
 
 
 def against_retrying(situation: Situation) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tournee.conflicts.deciding import ResolveConflict, Situation, perform
 from tournee.kernel.actor import Scope
 from tournee.kernel.transaction import Transaction
-from tournee.sync.surrendered import accept_surrendered_work, dismiss_surrendered_work
+from tournee.sync.devices.surrendered import accept_surrendered_work, dismiss_surrendered_work
 
 
 def against_accepting(situation: Situation) -> list[str]:

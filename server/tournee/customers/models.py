@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 from sqlalchemy.orm import Mapped
 
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.times import TimeSource

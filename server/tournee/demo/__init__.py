@@ -24,8 +24,8 @@ from tournee.demo import clashes
 from tournee.demo import large as more
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Entity, now
 from tournee.kernel.demo import demo_id
+from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Conflict
 from tournee.kernel.transaction import Operation, Transaction
 

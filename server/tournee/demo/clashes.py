@@ -13,8 +13,8 @@ from tournee.catalogue import COMMANDS
 from tournee.demo.making import Operation, at, id_of
 from tournee.kernel.command import Kernel
 from tournee.kernel.demo import demo_id
-from tournee.kernel.log import head_seq
-from tournee.sync.push import push
+from tournee.kernel.head import head_seq
+from tournee.sync.push.push import push
 from tournee.work.models import Appointment
 
 # Three visits of yesterday that the technician has on the phone: what, and where.

@@ -18,6 +18,8 @@ from tournee.auth.models import Account, AccountStatus
 from tournee.auth.organisations import actor_of, found_organisation, importer_of
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.importing.mapping.model import Mapping, UnusableMapping, load_mapping
 from tournee.importing.planning.plan import Plan
 from tournee.importing.planning.planner import Planner
@@ -29,8 +31,7 @@ from tournee.importing.writing.stores import DryRun
 from tournee.importing.writing.writer import Writer, is_of_the_database
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Database, Organisation, new_id
-from tournee.kernel.engines import ACROSS
+from tournee.kernel.entity import Organisation, new_id
 
 _BATCH = 1000
 _BATCH_CHARACTERS = 4_000_000

@@ -17,7 +17,7 @@ import uuid_utils
 from sqlalchemy import UniqueConstraint
 
 from tournee.kernel.command import Command
-from tournee.kernel.database import BY_TABLE, Entity
+from tournee.kernel.entity import BY_TABLE, Entity
 from tournee.kernel.fields import camel, fields
 from tournee.kernel.inputs import Unset, parse_value
 

@@ -13,6 +13,7 @@ import dataclasses
 import random
 import typing
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -20,9 +21,11 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database, Entity, now
+from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Conflict
 from tournee.kernel.fields import camel
 from tournee.kernel.inputs import parse
@@ -125,6 +128,10 @@ class Kernel:
     rules: MembershipRules
     # Told, after the commit, of records that others may have waited for.
     goes_on: GoesOn | None = None
+
+    def reading(self, actor: Actor) -> AbstractAsyncContextManager[AsyncSession]:
+        """Return a read-only session on one snapshot of the actor's organisation."""
+        return self.database.reading(actor.organisation_id)
 
     async def perform(
         self,

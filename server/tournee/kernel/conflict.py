@@ -12,7 +12,7 @@ from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Merge, column
 from tournee.kernel.times import TimeSource
 

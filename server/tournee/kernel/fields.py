@@ -24,7 +24,7 @@ from tournee.kernel.errors import Invalid
 from tournee.kernel.times import TimeSource
 
 if typing.TYPE_CHECKING:
-    from tournee.kernel.database import Entity
+    from tournee.kernel.entity import Entity
 
 
 class Merge(enum.StrEnum):

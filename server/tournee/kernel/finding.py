@@ -15,16 +15,17 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.engine.ahead import Ahead, chunks
+from tournee.engine.bulk import among
+from tournee.engine.clocks import Clocks, value_at, value_known
+from tournee.engine.database import Database, WriteSession
+from tournee.engine.flushing import write_entities
+from tournee.engine.notes import NOTES, Notes
+from tournee.engine.pipelining import Pipeline
 from tournee.kernel.actor import Actor
-from tournee.kernel.ahead import Ahead, chunks
-from tournee.kernel.behind import Behind
-from tournee.kernel.bulk import among
-from tournee.kernel.clocks import Clocks, value_at, value_known
-from tournee.kernel.database import Database, Entity, WriteSession
+from tournee.kernel.entity import Entity
 from tournee.kernel.errors import NotFound
 from tournee.kernel.fields import wire_value
-from tournee.kernel.flushing import write_entities
-from tournee.kernel.notes import NOTES, Notes
 from tournee.kernel.operation import Operation
 from tournee.kernel.visibility import visible, was_visible
 
@@ -192,14 +193,14 @@ class Finding:
 
     async def _send(self) -> None:
         """Send to the database what commands have changed so far."""
-        async with Behind() as behind:
-            await self._send_behind(behind)
+        async with Pipeline() as pipeline:
+            await self._send_into(pipeline)
 
-    async def _send_behind(self, behind: Behind, *, last: bool = False) -> None:
+    async def _send_into(self, pipeline: Pipeline, *, last: bool = False) -> None:
         own = self.unit_of_work
         if not self.database.is_sqlite and own.unsent:
-            sent = await write_entities(self.session, self.organisation_id, behind, last=last)
+            sent = await write_entities(self.session, self.organisation_id, pipeline, last=last)
             self.notes.flushed |= sent
         if own.unsent:
-            await behind.arrived()
+            await pipeline.arrived()
             await self.session.flush()

@@ -9,11 +9,10 @@ from typing import Any, NewType
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Index, String, Text, Uuid, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import BigInteger, Boolean, Index, String, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tournee.kernel.database import Base, Entity, UTCDateTime
+from tournee.kernel.entity import Base, Entity, UTCDateTime
 from tournee.kernel.fields import wire_names
 
 # A number of the log, where it stands beside others.
@@ -108,11 +107,6 @@ class Member(Base):
         Index("ix_member_from", "organisation_id", "from_seq"),
         Index("ix_member_to", "organisation_id", "to_seq", **only_where(text("to_seq IS NOT NULL"))),
     )
-
-
-async def head_seq(session: AsyncSession, organisation_id: UUID) -> int:
-    """Where the log of an organisation stands, as this transaction sees it; 0 where there is none."""
-    return await session.scalar(select(Head.seq).where(Head.organisation_id == organisation_id)) or 0
 
 
 @dataclass

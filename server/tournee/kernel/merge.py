@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 from sqlalchemy import select
 
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Field, Merge, field_named, present, wire_value
 from tournee.kernel.transaction import Transaction
 

@@ -11,7 +11,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from tournee.kernel.actor import Actor
     from tournee.kernel.conflict import Conflict
-    from tournee.kernel.database import Entity
+    from tournee.kernel.entity import Entity
 
 
 @dataclass

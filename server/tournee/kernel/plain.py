@@ -14,7 +14,7 @@ from uuid import UUID
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
-from tournee.kernel.database import BY_TABLE, Entity
+from tournee.kernel.entity import BY_TABLE, Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Field, camel, fields, new_row
 from tournee.kernel.inputs import UNSET, Limits, Unset

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from tournee.kernel.command import Command
-from tournee.kernel.database import BY_TABLE, Entity
+from tournee.kernel.entity import BY_TABLE, Entity
 from tournee.kernel.fields import fields
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, select
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.transaction import Transaction
 

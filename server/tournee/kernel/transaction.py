@@ -15,18 +15,19 @@ from sqlalchemy import inspect, or_, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import instance_state
 
+from tournee.engine.database import Database, require_command
+from tournee.engine.numbering import give_numbers, to_be_numbered
+from tournee.engine.pipelining import Pipeline
+from tournee.engine.publishing import notify_of_admissions, publish
 from tournee.kernel.actor import Actor
-from tournee.kernel.behind import Behind
 from tournee.kernel.conflict import Conflict, ConflictKind, Resolution
-from tournee.kernel.database import Database, Entity, new_id, now, require_command
+from tournee.kernel.entity import Entity, new_id, now
 from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.fields import apply_defaults, present
 from tournee.kernel.finding import Finding
-from tournee.kernel.heads import Mark
+from tournee.kernel.head import Mark
 from tournee.kernel.log import Entry
-from tournee.kernel.numbering import give_numbers, to_be_numbered
 from tournee.kernel.operation import Operation
-from tournee.kernel.publishing import notify_of_admissions, publish
 from tournee.kernel.visibility import MembershipRules, visible, was_visible
 
 __all__ = ["Operation", "Transaction"]
@@ -43,7 +44,7 @@ class Transaction(Finding):
         super().__init__(database, session, actor)
         self.rules = rules
         # Writes what needs the numbers of the changes.
-        self.before_commit: Callable[[Sequence[Entry], Behind], Awaitable[None]] | None = None
+        self.before_commit: Callable[[Sequence[Entry], Pipeline], Awaitable[None]] | None = None
         # Makes ready what is wanted after the commit, while the database still writes.
         self.meanwhile: Callable[[], None] | None = None
         # Whether this changes who may come in, also where no row of the log says so.
@@ -257,13 +258,13 @@ class Transaction(Finding):
 
     async def flush(self) -> None:
         """Send pending rows to the database, so that what it refuses is refused now."""
-        async with Behind() as behind:
-            await self._flush_behind(behind)
+        async with Pipeline() as pipeline:
+            await self._flush_into(pipeline)
 
-    async def _flush_behind(self, behind: Behind, *, last: bool = False) -> None:
+    async def _flush_into(self, pipeline: Pipeline, *, last: bool = False) -> None:
         self.session.info["command"] = self.session.info.get("command") or "flush"
         try:
-            await self._send_behind(behind, last=last)
+            await self._send_into(pipeline, last=last)
         finally:
             self.session.info["command"] = self.operation.command if self.operation else None
 
@@ -274,22 +275,22 @@ class Transaction(Finding):
 
     async def commit(self) -> Mark | None:
         """Write the log and commit; returns the mark of the last change, None if nothing changed."""
-        async with Behind() as behind:
-            await self._flush_behind(behind, last=True)
+        async with Pipeline() as pipeline:
+            await self._flush_into(pipeline, last=True)
             self.notes.require_complete()
             for row in {entry.row for entry in self.entries}:
                 if instance_state(row).expired_attributes:
-                    await behind.send(self.session.refresh(row))
-                    await behind.arrived()
+                    await pipeline.send(self.session.refresh(row))
+                    await pipeline.arrived()
             made = to_be_numbered(self.entries)
             if made:
                 # Of rows that others hold it waits, and may not hold the numbers meanwhile.
-                await behind.send(self.check_references())
-                await behind.send(give_numbers(self.session, self.organisation_id, made))
-                await behind.arrived()
-            last = await publish(self, behind) if self.entries else None
+                await pipeline.send(self.check_references())
+                await pipeline.send(give_numbers(self.session, self.organisation_id, made))
+                await pipeline.arrived()
+            last = await publish(self, pipeline) if self.entries else None
             if last is None and self.before_commit is not None:
-                await self.before_commit(self.entries, behind)
+                await self.before_commit(self.entries, pipeline)
             if self.meanwhile is not None:
                 self.meanwhile()
         # They may hold this in memory, as closures do.

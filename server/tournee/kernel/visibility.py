@@ -18,7 +18,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.log import Edge, Member, Record
 
 if TYPE_CHECKING:
-    from tournee.kernel.database import Entity
+    from tournee.kernel.entity import Entity
     from tournee.kernel.log import Entry
 
 # Which accounts a transaction's changes concern, and the (account, scope) pairs accounts then hold.

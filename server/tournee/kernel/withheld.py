@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from tournee.kernel.actor import Actor, Scope
-from tournee.kernel.database import BY_NAME
+from tournee.kernel.entity import BY_NAME
 from tournee.kernel.fields import fields
 
 

@@ -56,7 +56,7 @@ def is_current(connection: Connection) -> bool:
     )
 
 
-# Which organisation a transaction serves is said where it begins (kernel/engines.py). Read once for a
+# Which organisation a transaction serves is said where it begins (engine/engines.py). Read once for a
 # statement, not for each row, because of the SELECT around it.
 _SERVED = "(SELECT NULLIF(NULLIF(current_setting('tournee.organisation', true), ''), '*')::uuid)"
 _ACROSS = "(SELECT current_setting('tournee.organisation', true) = '*')"

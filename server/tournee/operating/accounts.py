@@ -17,10 +17,11 @@ from tournee.auth.commands import create_account, disable_account, enable_accoun
 from tournee.auth.models import Account
 from tournee.auth.organisations import Named, every_organisation, found, operator_of
 from tournee.auth.roles import Role
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
-from tournee.kernel.database import Database, new_id, now
-from tournee.kernel.engines import ACROSS
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Conflict as AlreadyExists
 from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.transaction import Operation, Transaction

@@ -10,7 +10,7 @@ from sqlalchemy import and_, select
 
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.people.commands import MoveWindow, move_window
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus, window_starts

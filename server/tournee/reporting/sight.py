@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus
 from tournee.auth.roles import OFFICE, SCOPES
 from tournee.kernel.actor import Actor, Scope
-from tournee.kernel.database import BY_NAME
+from tournee.kernel.entity import BY_NAME
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.kernel.log import Change, Edge, Member, Record, Seq
 from tournee.sync.models import DeviceState

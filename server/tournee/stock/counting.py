@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.kernel.transaction import Transaction
 from tournee.stock.levels import derive, level_of, on_hand
 from tournee.stock.models import MovementReason, StockCount, StockLevel, StockMovement

@@ -18,12 +18,12 @@ from uuid import UUID
 
 from tournee.kernel.command import Command
 from tournee.kernel.conflict import ConflictKind, Resolution
-from tournee.kernel.database import BY_TABLE, Entity
+from tournee.kernel.entity import BY_TABLE, Entity
 from tournee.kernel.fields import Field, Merge, camel, fields
 from tournee.kernel.inputs import Limits, Unset
 from tournee.sync.messages import OPERATIONS_LIMIT
-from tournee.sync.pull import GREATEST_LIMIT
-from tournee.sync.upcasts import OPERATION_SCHEMA
+from tournee.sync.pull.pull import GREATEST_LIMIT
+from tournee.sync.push.upcasts import OPERATION_SCHEMA
 
 # Of the messages of schema/sync.md.
 PROTOCOL = 1

@@ -16,7 +16,7 @@ import orjson
 
 from tournee.kernel.errors import Invalid, Refused
 from tournee.kernel.inputs import Limits, parse, parse_many
-from tournee.sync.upcasts import OPERATION_SCHEMA, upcast
+from tournee.sync.push.upcasts import OPERATION_SCHEMA, upcast
 
 OPERATIONS_LIMIT = 1000
 # What every JSON reader holds exactly.

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, Uuid, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tournee.kernel.database import Base, UTCDateTime, now
+from tournee.kernel.entity import Base, UTCDateTime, now
 
 
 class DeviceState(Base):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tournee.kernel.lanes import Lane
+from tournee.engine.lanes import Lane
 
 
 class AdmissionMiddleware:

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tournee.answers import Json, coded
-from tournee.kernel.database import Database
+from tournee.engine.database import Database
+from tournee.engine.storage import why_not_stored
 from tournee.kernel.outages import DatabaseAway, outage_of
-from tournee.kernel.storage import why_not_stored
 from tournee.migrations import is_current
 from tournee.web.overload import come_back
 

@@ -17,7 +17,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.errors import NotFound
 from tournee.kernel.fields import present, wire_value
-from tournee.kernel.horizon import was_lost
+from tournee.kernel.head import was_lost
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
 from tournee.work.guards import CrewMember, crew_of

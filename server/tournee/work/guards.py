@@ -11,7 +11,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.customers.models import Site
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.kernel.state import Transition
 from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
 from tournee.procedures.models import ChecklistRun

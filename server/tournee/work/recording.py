@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.kernel.errors import NotFound
 from tournee.kernel.transaction import Transaction
 from tournee.work.guards import statuses_of

@@ -10,7 +10,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.people.models import Technician
 from tournee.work.models.appointment import Appointment, Assignment
 from tournee.work.states import OVER, UNDER_WAY

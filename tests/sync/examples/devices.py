@@ -6,9 +6,9 @@ from tournee.auth.models import DeviceStatus
 from tournee.auth.organisations import actor_of
 from tournee.auth.revoked import KnownDevice
 from tournee.auth.roles import Role
-from tournee.kernel.database import new_id, now
 from tournee.kernel.demo import demo_id
-from tournee.sync.surrender import surrender
+from tournee.kernel.entity import new_id, now
+from tournee.sync.devices.surrender import surrender
 
 _DEVICE = demo_id("device/1")
 _BEFORE: list[Step] = [

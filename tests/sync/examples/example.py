@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from tests.house import House
-from tournee.kernel.database import now
 from tournee.kernel.demo import demo_id
+from tournee.kernel.entity import now
 
 NOW = now().replace(microsecond=0)
 TODAY = NOW.date()

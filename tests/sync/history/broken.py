@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.simulator.mutants import MUTANTS, Mutant
-from tournee.kernel import engines, publishing, transaction
+from tournee.engine import engines, publishing
+from tournee.kernel import transaction
 
 _HELD = "    return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())\n"
 # As from a sequence: whoever takes a number holds up nobody, and commits some time later.

@@ -14,15 +14,15 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.simulator.device import KIND
 from tournee.catalogue import ENTITIES, urgent_scopes
+from tournee.engine.database import Database
+from tournee.engine.heads import Heads
+from tournee.engine.lanes import Overloaded
+from tournee.engine.tail import Tail
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database
 from tournee.kernel.errors import ResyncNeeded
-from tournee.kernel.heads import Heads
-from tournee.kernel.lanes import Overloaded
-from tournee.kernel.tail import Tail
-from tournee.sync.cursor import Cursor, CursorCodec
-from tournee.sync.page import Page
-from tournee.sync.pull import Feed
+from tournee.sync.pull.cursor import Cursor, CursorCodec
+from tournee.sync.pull.page import Page
+from tournee.sync.pull.pull import Feed
 
 Document = dict[str, Any]
 _KEY = b"one key for all servers of a house"

@@ -27,7 +27,7 @@ from tests.sync.history.journal import Journal
 from tests.sync.history.pullers import Puller, Server
 from tests.sync.history.scene import Scene, set_up
 from tests.sync.history.writers import PROCESSES, Plan
-from tournee.kernel.database import Database
+from tournee.engine.database import Database
 
 _TERMINATE = """
     SELECT pg_terminate_backend(pid) FROM (

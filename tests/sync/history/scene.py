@@ -11,8 +11,9 @@ from uuid import UUID
 from tests.house import House
 from tournee.auth.organisations import actor_of
 from tournee.auth.roles import Role
+from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import Database, new_id, now
+from tournee.kernel.entity import new_id, now
 
 CUSTOMERS, VISITS = 4, 12
 

@@ -14,9 +14,9 @@ from sqlalchemy import select
 from tests.house import House
 from tests.sync.device import TestDevice
 from tests.sync.history.broken import EARLY
-from tournee.kernel import publishing
+from tournee.engine import publishing
 from tournee.kernel.actor import Actor
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.kernel.log import Member
 
 

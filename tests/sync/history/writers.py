@@ -24,12 +24,13 @@ from tests.sync.history.broken import BROKEN
 from tests.sync.history.journal import Journal
 from tests.sync.history.scene import Scene
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
+from tournee.engine.database import Database
 from tournee.kernel.command import Kernel
-from tournee.kernel.database import Database, new_id, now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Refused
 from tournee.kernel.outages import Outage
 from tournee.kernel.transaction import Operation, Transaction
-from tournee.sync.push import push
+from tournee.sync.push.push import push
 
 PROCESSES, WORKERS = 2, 4
 # One statement in so many takes longer, so that transactions overlap in more ways.

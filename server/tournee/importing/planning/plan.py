@@ -8,7 +8,7 @@ from uuid import UUID
 
 from tournee.importing.planning.recipes import Recipe
 from tournee.importing.planning.values import Problem
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.importing.planning.plan import Plan, Planned
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
-from tournee.kernel.database import Entity, now
+from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.inputs import UNSET
 from tournee.kernel.log import Record

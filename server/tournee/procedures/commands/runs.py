@@ -10,7 +10,7 @@ from uuid import UUID
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
 from tournee.kernel.conflict import ConflictKind
-from tournee.kernel.database import BY_TABLE
+from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.errors import Blocked, Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.transaction import Transaction

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
-from tournee.kernel.database import BY_TABLE, now
+from tournee.kernel.entity import BY_TABLE, now
 from tournee.kernel.errors import Conflict, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.plain import edits

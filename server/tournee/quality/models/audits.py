@@ -10,7 +10,7 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Transition

@@ -9,7 +9,7 @@ from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped
 
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Transition
 from tournee.quality.states import (

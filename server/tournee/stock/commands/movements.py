@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
-from tournee.kernel.database import BY_TABLE
+from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.errors import DoneAlready, Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.transaction import Transaction

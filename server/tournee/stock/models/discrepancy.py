@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped
 
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import Entity, now
+from tournee.kernel.entity import Entity, now
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource

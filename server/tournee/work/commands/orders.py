@@ -14,12 +14,12 @@ from tournee.auth.roles import Role
 from tournee.customers.models import Contact, Customer, Site
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
-from tournee.kernel.database import now
+from tournee.kernel.entity import now
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.kernel.fields import camel
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
-from tournee.kernel.numbering import UNNUMBERED
+from tournee.kernel.numbers import UNNUMBERED
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Skill
 from tournee.work.closed import is_closed, tell_dispatcher

@@ -11,10 +11,10 @@ from sqlalchemy import Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.kernel.actor import Scope
-from tournee.kernel.database import Base, Entity
+from tournee.kernel.entity import Base, Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
-from tournee.kernel.numbering import Numbers
+from tournee.kernel.numbers import Numbers
 from tournee.kernel.times import TimeSource
 from tournee.work.states import SET_BY_HAND, WORK_ORDER, AppointmentStatus, WorkOrderStatus, refuse, roll_up
 

@@ -1,0 +1,59 @@
+"""What a transaction of many commands asks once, so that each command need not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from tournee.engine.bulk import picked
+from tournee.kernel.log import Record
+
+ValueT = TypeVar("ValueT")
+
+
+class Ahead:
+    """Ids and values that are known to be free."""
+
+    def __init__(self, session: AsyncSession, organisation_id: UUID, *, is_sqlite: bool) -> None:
+        self.session = session
+        self.organisation_id = organisation_id
+        self.is_sqlite = is_sqlite
+        self._free: set[UUID] = set()
+        self._unclaimed: set[tuple[Any, Any]] = set()
+
+    async def reserve(self, ids: Iterable[UUID]) -> set[UUID]:
+        """Ask with one statement which of these ids are taken."""
+        asked = set(ids)
+        taken: set[UUID] = set()
+        for chunk in chunks(list(asked)):
+            known = picked(Record.id, chunk, self.organisation_id, Record.id, is_sqlite=self.is_sqlite)
+            taken.update(await self.session.scalars(*known))
+        self._free |= asked - taken
+        return taken
+
+    async def reserve_values(self, column: InstrumentedAttribute[ValueT], values: Iterable[ValueT]) -> None:
+        """Ask with one statement which of these values nobody holds in this column, for `claim`."""
+        asked = set(values)
+        for chunk in chunks(list(asked)):
+            held = picked(column, chunk, self.organisation_id, column, is_sqlite=self.is_sqlite)
+            asked.difference_update(await self.session.scalars(*held))
+        self._unclaimed.update((column, value) for value in asked)
+
+    def claim(self, column: InstrumentedAttribute[ValueT], value: ValueT) -> bool:
+        """Whether the value is known to be free; once, since whoever asks is about to take it."""
+        known = (column, value) in self._unclaimed
+        self._unclaimed.discard((column, value))
+        return known
+
+    async def is_taken(self, id: UUID) -> bool:
+        """Whether a record of this id exists; asked only if `reserve` has not."""
+        return id not in self._free and bool(await self.reserve([id]))
+
+
+def chunks(values: list[ValueT]) -> Iterator[list[ValueT]]:
+    """A statement holds only so many parameters."""
+    return (values[start : start + 10_000] for start in range(0, len(values), 10_000))

@@ -1,0 +1,110 @@
+"""The clocks of records: who last changed which field, and what it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.engine.ahead import chunks
+from tournee.engine.bulk import picked
+from tournee.kernel.entity import Entity
+from tournee.kernel.fields import fields, present
+from tournee.kernel.log import Change, Record
+
+# Of each field: the seq, device and actor of its last change.
+Clock = dict[str, list[Any]]
+# Of each record: its seq, and its clock as it is stored.
+Known = dict[UUID, tuple[int, str]]
+
+
+class Clocks:
+    """The clocks of records whose rows a transaction has locked; they stand still until its commit."""
+
+    def __init__(self, session: AsyncSession, organisation_id: UUID, *, is_sqlite: bool) -> None:
+        self.session = session
+        self.organisation_id = organisation_id
+        self.is_sqlite = is_sqlite
+        # Read when somebody asks: most records have not changed since anyone looked.
+        self._known: Known = {}
+
+    async def load(self, ids: Iterable[UUID]) -> None:
+        """Read those that are not known yet."""
+        for chunk in chunks([id for id in ids if id not in self._known]):
+            told = (Record.id, Record.seq, Record.clock)
+            rows = await self.session.execute(
+                *picked(Record.id, chunk, self.organisation_id, *told, is_sqlite=self.is_sqlite)
+            )
+            self._known.update({id: (seq, clock) for id, seq, clock in rows})
+
+    def forget(self, ids: Iterable[UUID]) -> None:
+        """What was read of records whose rows turned out not to be ours to lock."""
+        for id in ids:
+            self._known.pop(id, None)
+
+    def copy(self) -> Known:
+        """What `restore` takes, for a savepoint."""
+        return dict(self._known)
+
+    def restore(self, kept: Known) -> None:
+        """What was read since is of rows that are locked no longer."""
+        self._known = kept
+
+    def find(self, id: UUID) -> Clock | None:
+        """The clock of a record that was loaded; None where there is none."""
+        known = self._known.get(id)
+        return None if known is None else orjson.loads(known[1])
+
+    def made(self, id: UUID) -> list[Any]:
+        """Seq, device and actor of the creation of a record that was loaded."""
+        made: list[Any] = orjson.loads(self._known[id][1])["*"]
+        return made
+
+    async def changed_by_others(self, row: Entity, base: int, device_id: UUID | None) -> set[str]:
+        """Wire names of the row's fields that another device or person changed after `base`."""
+        if row.id not in self._known:
+            await self.load([row.id])
+        seq, text = self._known.get(row.id, (0, "{}"))
+        if seq <= base:
+            return set()
+        clock, device = orjson.loads(text), str(device_id)
+        theirs = {name for name, (seq, by, _actor) in clock.items() if seq > base and by != device}
+        if "*" in theirs:
+            # Somebody else made the row meanwhile: what was not changed since is theirs as well.
+            theirs |= {field.wire for field in fields(type(row))} - clock.keys()
+        return theirs - {"*"}
+
+
+async def value_at(session: AsyncSession, row: Entity, name: str, base: int, since: Any) -> Any:
+    """The value a field had at a seq, from the log; `since` where it has not changed after it."""
+    changes = await session.execute(
+        select(Change.before)
+        .where(Change.organisation_id == row.organisation_id, Change.id == row.id, Change.seq > base)
+        .order_by(Change.seq)
+    )
+    for (before,) in changes:
+        if before is None:  # It did not exist yet.
+            return None
+        values = orjson.loads(before)
+        if name in values:
+            return values[name]
+    return since
+
+
+async def value_known(
+    session: AsyncSession, row: Entity, name: str, base: int, device_id: UUID | None
+) -> Any:
+    """The value of a field as a device knows it: as it stood at `base`, or as it left it itself since."""
+    changes = await session.execute(
+        select(Change.before, Change.after, Change.device_id)
+        .where(Change.organisation_id == row.organisation_id, Change.id == row.id, Change.seq > base)
+        .order_by(Change.seq)
+    )
+    made = [(orjson.loads(before or "{}"), orjson.loads(after or "{}"), by) for before, after, by in changes]
+    own = [after[name] for _, after, by in made if by == device_id and name in after]
+    others = [before.get(name) for before, after, _ in made if name in after]
+    return own[-1] if own else others[0] if others else present(row, [name])[name]

@@ -1,0 +1,98 @@
+"""Writing the rows a command changed, all of one kind in one statement.
+
+The unit of work sends a statement for each row. What it would write of entities is written here
+instead, and it is told so; whatever else is pending, and everything on SQLite, it writes itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, BigInteger, Boolean, Date, Enum, Float, Integer, String, Table, Uuid
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstanceState
+from sqlalchemy.orm.attributes import instance_state
+
+from tournee.engine.bulk import insert_many, update_many
+from tournee.engine.database import WriteSession, require_command
+from tournee.engine.pipelining import Pipeline
+from tournee.kernel.entity import Entity, UTCDateTime
+
+# What JSON carries to the database unharmed.
+_PLAIN = (BigInteger, Boolean, Date, Enum, Float, Integer, JSON, String, Uuid, UTCDateTime)
+_KEY = ("id",)
+
+
+async def write_entities(
+    session: AsyncSession, organisation_id: UUID, pipeline: Pipeline, *, last: bool = False
+) -> set[Entity]:
+    """Write the new and changed entities of a session; returns those that were, the last still under way.
+
+    What the `last` flush before the commit adds, the session need not know: nothing reads it any more.
+    """
+    own = session.sync_session
+    assert isinstance(own, WriteSession)
+    waiting: list[Entity] = []
+    if last:
+        waiting = _plain_ones(own.waiting)
+        own.waiting = [row for row in own.waiting if not _columns(type(row))]
+    own.take_up()
+    added = _plain_ones(own.new)
+    changed = _plain_ones(own.dirty)
+    if not waiting and not added and not changed:
+        return set()
+    require_command(own, (*waiting, *added, *changed))
+    await _insert(session, organisation_id, [*added, *waiting], pipeline)
+    await _update(session, organisation_id, changed, pipeline)
+    # What the unit of work does after its own statements, so that a savepoint can take them back.
+    own._register_persistent({instance_state(row) for row in added})  # noqa: SLF001
+    states = [instance_state(row) for row in changed]
+    InstanceState._commit_all_states(((state, state.dict) for state in states), own.identity_map)  # noqa: SLF001
+    own._register_altered(states)  # noqa: SLF001
+    return {*waiting, *added, *changed}
+
+
+def _plain_ones(rows: Iterable[Any]) -> list[Entity]:
+    return [row for row in rows if isinstance(row, Entity) and _columns(type(row))]
+
+
+async def _insert(session: AsyncSession, organisation_id: UUID, added: list[Entity], pipeline: Pipeline) -> None:
+    kinds: defaultdict[type[Entity], list[dict[str, Any]]] = defaultdict(list)
+    for row in added:
+        held = vars(row)
+        # Null is what it now is in the database; asking for it must not ask the database.
+        kinds[type(row)].append(
+            {column: held.setdefault(name, None) for name, column in _columns(type(row)).items()}
+        )
+    for kind, rows in kinds.items():
+        await pipeline.send(insert_many(session, kind.__table__, rows, {"organisation_id": organisation_id}))
+
+
+async def _update(
+    session: AsyncSession, organisation_id: UUID, changed: list[Entity], pipeline: Pipeline
+) -> None:
+    kinds: defaultdict[tuple[type[Entity], tuple[str, ...]], list[dict[str, Any]]] = defaultdict(list)
+    for row in changed:
+        kind, held = type(row), vars(row)
+        earlier = instance_state(row).committed_state
+        names = tuple(sorted(name for name, value in earlier.items() if value != held[name]))
+        columns = _columns(kind)
+        if names:
+            kinds[kind, names].append({"id": row.id, **{columns[name]: held[name] for name in names}})
+    for (kind, _names), rows in kinds.items():
+        own = {"organisation_id": organisation_id}
+        await pipeline.send(update_many(session, kind.__table__, _KEY, rows, own))
+
+
+@cache
+def _columns(kind: type[Entity]) -> dict[str, str]:
+    """Attributes and their columns but for the organisation; none where a type is not plain."""
+    table: Table = kind.__table__  # type: ignore[assignment]
+    if not all(isinstance(column.type, _PLAIN) for column in table.columns):
+        return {}
+    attributes = kind.__mapper__.column_attrs
+    return {a.key: a.columns[0].name for a in attributes if a.key != "organisation_id"}

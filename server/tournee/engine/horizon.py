@@ -1,0 +1,108 @@
+"""How far back the feed goes, and what becomes of it after a backup was restored.
+
+The log itself is the audit trail and stays, and so do the tombstones of deleted records. What goes is
+what only pulls and late facts need: closed edges and memberships that ended.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import Delete, case, delete, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.engine.database import Database
+from tournee.kernel.entity import now
+from tournee.kernel.head import head_seq
+from tournee.kernel.log import Change, Edge, Head, Member
+
+# Rows in one transaction: nobody waits long for what is being removed.
+CHUNK = 5_000
+# More than any history that a backup may lack.
+LOST = 1_000_000_000
+
+
+async def raise_floor(database: Database, organisation_id: UUID, oldest: datetime) -> int:
+    """Let the feed begin with what was recorded at `oldest`; a cursor from before is told to resync."""
+    async with database.reading(organisation_id) as session:
+        floor = await seq_before(session, organisation_id, oldest)
+    async with database.writing(organisation_id) as session:
+        head = Head.organisation_id == organisation_id
+        await session.execute(update(Head).where(head, Head.floor < floor).values(floor=floor))
+        floor = (await session.scalar(select(Head.floor).where(head))) or 0
+        await session.commit()
+    return int(floor)
+
+
+async def forget(database: Database, organisation_id: UUID, oldest: datetime) -> int:
+    """Remove what closed or ended before `oldest`, and before the floor; returns how many rows.
+
+    Only what lies strictly below the floor: a cursor may stand in the midst of the floor's own seq.
+    """
+    async with database.reading(organisation_id) as session:
+        head = await session.scalar(select(Head.floor).where(Head.organisation_id == organisation_id))
+        until = min(head or 0, await seq_before(session, organisation_id, oldest))
+    removed = 0
+    for statement in (_closed_edges(organisation_id, until), _ended_members(organisation_id, until)):
+        gone = CHUNK
+        while gone == CHUNK:
+            async with database.writing(organisation_id) as session:
+                result = await session.execute(statement, execution_options={"synchronize_session": False})
+                gone = int(getattr(result, "rowcount", 0))
+                await session.commit()
+            removed += gone
+    return removed
+
+
+def _closed_edges(organisation_id: UUID, until: int) -> Delete:
+    key = (Edge.organisation_id, Edge.scope, Edge.record_id)
+    closed = select(*key).where(
+        Edge.organisation_id == organisation_id, Edge.open.is_(False), Edge.seq < until
+    )
+    return delete(Edge).where(tuple_(*key).in_(closed.limit(CHUNK)))
+
+
+def _ended_members(organisation_id: UUID, until: int) -> Delete:
+    key = (Member.organisation_id, Member.account_id, Member.scope, Member.from_seq)
+    ended = select(*key).where(Member.organisation_id == organisation_id, Member.to_seq < until)
+    return delete(Member).where(tuple_(*key).in_(ended.limit(CHUNK)))
+
+
+async def seq_before(session: AsyncSession, organisation_id: UUID, when: datetime) -> int:
+    """A seq up to which all was recorded before `when`, and nothing after it; 0 if there is none.
+
+    Numbers rise with time, and are dense but for those that a restored backup lacks.
+    """
+    below = 0
+    above = await head_seq(session, organisation_id)
+    while below < above:
+        middle = (below + above + 1) // 2
+        recorded_at = await session.scalar(
+            select(Change.recorded_at)
+            .where(Change.organisation_id == organisation_id, Change.seq <= middle)
+            .order_by(Change.seq.desc())
+            .limit(1)
+        )
+        if recorded_at is None or recorded_at < when:
+            below = middle
+        else:
+            above = middle - 1
+    return int(below)
+
+
+async def begin_epochs(session: AsyncSession) -> int:
+    """Give every organisation a new epoch: each cursor given out before is told to resync.
+
+    Numbers go on far beyond those of the history that was lost: a `base` of a device that saw it names
+    what was there before the backup, and nothing that comes now. They go on where the microseconds since
+    1970 are, so that those of what follows another restoring of the same backup are others still.
+    """
+    today = int(now().timestamp() * 1_000_000)
+    # Unless the clock has been set back.
+    onward = case((Head.seq < today, today), else_=Head.seq + LOST)
+    organisations = list(await session.scalars(select(Head.organisation_id)))
+    for organisation_id in organisations:
+        own = Head.organisation_id == organisation_id
+        await session.execute(update(Head).where(own).values(epoch=uuid4(), seq=onward))
+    return len(organisations)

@@ -1,0 +1,62 @@
+"""Numbers that people call records by: one after the other, without gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
+
+from tournee.engine.bulk import update_many
+from tournee.kernel.fields import camel
+
+if TYPE_CHECKING:
+    from tournee.kernel.entity import Entity
+    from tournee.kernel.log import Entry
+    from tournee.kernel.numbers import Numbers
+
+
+def to_be_numbered(entries: Iterable[Entry]) -> dict[type[Entity], list[Entry]]:
+    """What a transaction has made that carries a number."""
+    made: dict[type[Entity], list[Entry]] = {}
+    for entry in entries:
+        if entry.before is None and type(entry.row).numbers is not None:
+            made.setdefault(type(entry.row), []).append(entry)
+    return made
+
+
+async def give_numbers(
+    session: AsyncSession, organisation_id: UUID, made: dict[type[Entity], list[Entry]]
+) -> None:
+    """Number them, as the last write before the head row is taken.
+
+    Whoever takes a number makes all others wait for theirs until the commit. The rows themselves are
+    the transaction's own: nobody else can hold them, so no writer can deadlock here.
+    """
+    for model in sorted(made, key=lambda model: model.__tablename__):
+        assert model.numbers is not None
+        name, rows = model.numbers.field, []
+        taken = await _take(session, organisation_id, model.numbers, len(made[model]))
+        for entry, number in zip(made[model], taken, strict=True):
+            set_committed_value(entry.row, name, number)
+            entry.after[camel(name)] = number
+            rows.append({"id": entry.row.id, name: number})
+        own: dict[str, Any] = {"organisation_id": organisation_id}
+        await update_many(session, model.__table__, ("id",), rows, own)
+
+
+async def _take(session: AsyncSession, organisation_id: UUID, numbers: Numbers, count: int) -> Iterable[str]:
+    """The next so many."""
+    taken = await session.execute(
+        text(
+            f"INSERT INTO {numbers.counter} (organisation_id, last) VALUES (:organisation_id, :last)"  # noqa: S608
+            f" ON CONFLICT (organisation_id) DO UPDATE SET last = {numbers.counter}.last + :count"
+            " RETURNING last"
+        ).bindparams(bindparam("organisation_id", type_=Uuid)),
+        {"organisation_id": organisation_id, "last": numbers.first + count - 1, "count": count},
+    )
+    last = int(taken.scalar_one())
+    return (f"{numbers.prefix}{number}" for number in range(last - count + 1, last + 1))

@@ -1,0 +1,198 @@
+"""Numbering a transaction's changes and writing them: log, records, edges, members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.engine.bulk import insert_many, update_many
+from tournee.engine.clocks import Clock
+from tournee.engine.database import Database
+from tournee.engine.notes import scopes_of
+from tournee.engine.pipelining import Pipeline
+from tournee.kernel.entity import Entity, now
+from tournee.kernel.fields import document
+from tournee.kernel.head import Mark
+from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
+
+if TYPE_CHECKING:
+    from tournee.kernel.transaction import Transaction
+
+_HEAD: Any = Head.__table__
+_CHANGE: Any = Change.__table__
+_RECORD: Any = Record.__table__
+_EDGE: Any = Edge.__table__
+_PORTION = 250
+
+# Channels of PostgreSQL on which other processes hear of a commit, and of one that changes who may come in.
+CHANGES, ADMISSIONS = "tournee", "tournee_admissions"
+
+
+@dataclass
+class _Written:
+    """A row, and what was done to it."""
+
+    id: UUID
+    row: Entity
+    entries: list[Entry]
+    document: str = ""
+
+    @property
+    def seq(self) -> int:
+        return self.entries[-1].seq
+
+    def make_document(self) -> None:
+        """What the log says of a row that was only created is all its document says."""
+        made = self.entries[0] if len(self.entries) == 1 else None
+        if made is not None and made.before is None:
+            self.document = made.after_text = dump(made.after)
+        else:
+            self.document = dump(document(self.row))
+
+    def values(self, clock: Clock) -> dict[str, Any]:
+        """Its record as it is from now on; the clock as it was."""
+        for entry in self.entries:
+            clock.update(dict.fromkeys(["*"] if entry.before is None else entry.after, entry.stamp()))
+        return {
+            "id": self.id,
+            "seq": self.seq,
+            "deleted": self.row.deleted,
+            "clock": dump(clock),
+            "document": self.document,
+        }
+
+
+async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
+    """Number the transaction's changes and write them, with what it has to write before it commits;
+    returns the head's new mark.
+
+    The head row is taken last, by a statement of its own: after it only log, record, edge and
+    member rows are written, so that seq order is commit order and no writer can deadlock here.
+    """
+    rows = _rows(tx.entries)
+    # Made while the last entities are written, and while the head is not yet held.
+    for one in rows:
+        one.make_document()
+    tx.documents = {one.row: one.document for one in rows}
+    await pipeline.arrived()
+    await tx.check_references()
+    # Their rows are locked by us, so these stand still.
+    await tx.clocks.load([one.id for one in rows if one.id not in tx.notes.new])
+    last = await _take_head(tx)
+    for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
+        entry.seq = number
+    # What takes long to write goes early, what takes long to make goes late: while this process makes
+    # the next, the database writes.
+    await _write_edges(tx, rows, pipeline)
+    if tx.before_commit is not None:
+        await tx.before_commit(tx.entries, pipeline)
+    changes = [entry.values() for entry in tx.entries]
+    recorded_at = now()
+    same = {"organisation_id": tx.organisation_id, "recorded_at": recorded_at}
+    await pipeline.send(insert_many(tx.session, _CHANGE, changes, same))
+    for start in range(0, len(rows), _PORTION):
+        await _write_records(tx, rows[start : start + _PORTION], pipeline)
+    await pipeline.send(_write_members(tx, last))
+    if not tx.database.is_sqlite:
+        await pipeline.send(_notify(tx.session, CHANGES, f"{tx.organisation_id}:{last}"))
+    return Mark.of(last, recorded_at)
+
+
+# Made once: what is made of expressions each time takes as long as the database takes for it.
+_TAKE_HEAD = (
+    update(_HEAD)
+    .where(_HEAD.c.organisation_id == bindparam("of_organisation"))
+    .values(seq=_HEAD.c.seq + bindparam("changes"))
+    .returning(_HEAD.c.seq)
+)
+
+
+async def _take_head(tx: Transaction) -> int:
+    taken = {"of_organisation": tx.organisation_id, "changes": len(tx.entries)}
+    return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())
+
+
+async def notify_of_admissions(database: Database, session: AsyncSession, organisation_id: UUID) -> None:
+    """Let other processes know, once this commits, that it changed who may come in."""
+    if not database.is_sqlite:
+        await _notify(session, ADMISSIONS, str(organisation_id))
+
+
+async def _notify(session: AsyncSession, channel: str, message: str) -> None:
+    told = {"channel": channel, "message": message}
+    await session.execute(text("SELECT pg_notify(:channel, :message)"), told)
+
+
+def _rows(entries: Iterable[Entry]) -> list[_Written]:
+    found: dict[Entity, _Written] = {}
+    for entry in entries:
+        row = entry.row
+        if row in found:
+            found[row].entries.append(entry)
+        else:
+            found[row] = _Written(row.id, row, [entry])
+    return list(found.values())
+
+
+async def _write_records(tx: Transaction, rows: Sequence[_Written], pipeline: Pipeline) -> None:
+    own = {"organisation_id": tx.organisation_id}
+    clocks = [(one, tx.clocks.find(one.id)) for one in rows]
+    changed = [one.values(clock) for one, clock in clocks if clock is not None]
+    await pipeline.send(update_many(tx.session, _RECORD, ("id",), changed, own))
+    added = [{"entity": type(one.row).__name__, **one.values({})} for one, clock in clocks if clock is None]
+    await pipeline.send(insert_many(tx.session, _RECORD, added, own))
+
+
+async def _write_edges(tx: Transaction, rows: Sequence[_Written], pipeline: Pipeline) -> None:
+    """Open, bump and close edges as the rows themselves say."""
+    staying: list[dict[str, Any]] = []
+    opened: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
+    for one in rows:
+        lay, lies = tx.notes.lay_in(one.row), scopes_of(one.row)
+        at = {"record_id": one.id, "seq": one.seq}
+        if lay == lies:
+            staying += [at] if lies else []
+            continue
+        opened += [{"scope": scope, "open": True, **at} for scope in lies if scope not in lay]
+        moved += [{"scope": scope, "open": scope in lies, **at} for scope in lay]
+    own = {"organisation_id": tx.organisation_id}
+    await pipeline.send(update_many(tx.session, _EDGE, ("record_id",), staying, {**own, "open": True}))
+    await pipeline.send(update_many(tx.session, _EDGE, ("scope", "record_id"), moved, own))
+    await pipeline.send(insert_many(tx.session, _EDGE, opened, own, replacing=("seq", "open")))
+
+
+async def _write_members(tx: Transaction, seq: int) -> None:
+    """Recompute who holds what for the accounts this transaction touched.
+
+    Read after the head row was taken: every earlier writer has committed, so the roots are final.
+    """
+    accounts = await tx.rules.touched(tx.session, tx.organisation_id, tx.entries)
+    if not accounts:
+        return
+    wanted = await tx.rules.held(tx.session, tx.organisation_id, accounts)
+    rows = await tx.session.execute(
+        select(Member.account_id, Member.scope, Member.from_seq).where(
+            Member.organisation_id == tx.organisation_id,
+            Member.account_id.in_(accounts),
+            Member.to_seq.is_(None),
+        )
+    )
+    held = {(account, scope): from_seq for account, scope, from_seq in rows}
+    own = {"organisation_id": tx.organisation_id}
+    granted = [
+        {"account_id": account, "scope": scope, "from_seq": seq}
+        for account, scope in sorted(wanted - held.keys())
+    ]
+    await insert_many(tx.session, Member.__table__, granted, own)
+    lost = [
+        {"account_id": account, "scope": scope, "from_seq": since, "to_seq": seq}
+        for (account, scope), since in held.items()
+        if (account, scope) not in wanted
+    ]
+    await update_many(tx.session, Member.__table__, ("account_id", "scope", "from_seq"), lost, own)

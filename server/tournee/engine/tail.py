@@ -1,0 +1,258 @@
+"""The end of each organisation's log, in memory: what moved lately, and for whom.
+
+Most who ask for changes are nearly up to date, and most of what moves is not theirs. Answering each
+of them by index costs as many look-ups as they hold scopes. So each process asks the database once
+for each move of a head, for everybody: which records moved, for which accounts, and whose scopes
+changed. Whoever's cursor lies within what is remembered is answered from it; everybody else, and
+everybody whose own scopes changed since their cursor, asks the database as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.engine.database import Database
+from tournee.engine.heads import Heads
+from tournee.kernel.head import HeadNow, Mark, is_there, read_head
+from tournee.kernel.log import Change, Edge, Member, Record
+
+# What is remembered of one organisation at most; beyond it the older half is forgotten.
+MOST_RECORDS = 1_000
+MOST_MOVES = 50_000
+MOST_MARKS = 5_000
+_MOST_ORGANISATIONS = 100
+_MOST_MADE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A record that changed, as it stood when this was read."""
+
+    seq: int
+    entity: str
+    id: UUID
+    document: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A record moved for one account: where in its feed, and whether the account sees it since."""
+
+    seq: int
+    seen: bool
+
+
+PlacedT = TypeVar("PlacedT", Moved, Move)
+
+
+@dataclass
+class Recent:
+    """What happened in one organisation after `since`, up to its head; the latest stands last."""
+
+    head: HeadNow
+    since: int
+    records: dict[UUID, Moved] = field(default_factory=dict)
+    moves: dict[UUID, dict[UUID, Move]] = field(default_factory=dict)
+    # Accounts that got or lost a scope: what is theirs cannot be told from what moved.
+    regrouped: dict[UUID, int] = field(default_factory=dict)
+    # When the changes were recorded, by their numbers.
+    marks: dict[int, int] = field(default_factory=dict)
+    # What readers made of this, kept until the head moves again.
+    made: dict[Any, Any] = field(default_factory=dict)
+
+    def knows(self, account_id: UUID, seq: int) -> bool:
+        """Whether all that happened to this account after `seq` is here."""
+        return seq >= self.since and self.regrouped.get(account_id, -1) <= seq
+
+    def changed(self, record_id: UUID | None, seq: int) -> bool:
+        """Whether the record may have changed after `seq`, or since a history that had come further."""
+        if record_id is None:
+            return False
+        moved = self.records.get(record_id)
+        return not self.since <= seq <= self.head.seq or (moved is not None and moved.seq > seq)
+
+    def has(self, mark: Mark | None) -> bool | None:
+        """Whether the log has the marked change; None where only the database can tell."""
+        if mark is None or mark == self.head.mark:
+            return True
+        if mark.seq >= self.head.seq:
+            return False
+        recorded = self.marks.get(mark.seq)
+        return None if recorded is None else recorded == mark.recorded
+
+    def note(self, account_id: UUID, record_id: UUID, move: Move) -> None:
+        """A record may move in several scopes of an account: the latest is its place, one open is enough."""
+        own = self.moves.setdefault(account_id, {})
+        other = own.get(record_id)
+        own[record_id] = (
+            Move(max(other.seq, move.seq), other.seen or move.seen) if other is not None else move
+        )
+
+    def join(self, later: Recent) -> None:
+        """Add what happened after this; no more than may be remembered."""
+        self.marks |= {self.head.seq: self.head.recorded} | later.marks
+        if len(self.marks) > MOST_MARKS:
+            self.marks = dict(sorted(self.marks.items())[MOST_MARKS // 2 :])
+        self.head = later.head
+        _append(self.records, later.records)
+        self.regrouped |= later.regrouped
+        for account_id, own in later.moves.items():
+            _append(self.moves.setdefault(account_id, {}), own)
+        self.made.clear()
+        while len(self.records) > MOST_RECORDS or self._moves() > MOST_MOVES:
+            seqs = sorted([*(moved.seq for moved in self.records.values()), *self.regrouped.values()])
+            self._forget(seqs[len(seqs) // 2])
+
+    def _moves(self) -> int:
+        return len(self.regrouped) + sum(map(len, self.moves.values()))
+
+    def keep(self, key: Any, made: Any) -> None:
+        """Keep what a reader made of this; readers choose the keys, so the oldest makes room."""
+        if len(self.made) >= _MOST_MADE:
+            del self.made[next(iter(self.made))]
+        self.made[key] = made
+
+    def _forget(self, seq: int) -> None:
+        """What happened up to there."""
+        self.since = max(self.since, seq)
+        self.records = {id: moved for id, moved in self.records.items() if moved.seq > seq}
+        self.regrouped = {account: at for account, at in self.regrouped.items() if at > seq}
+        for account_id, own in list(self.moves.items()):
+            self.moves[account_id] = {id: move for id, move in own.items() if move.seq > seq}
+            if not self.moves[account_id]:
+                del self.moves[account_id]
+
+
+def _append(known: dict[UUID, PlacedT], later: dict[UUID, PlacedT]) -> None:
+    """What is known already moves to its new place."""
+    for id, placed in sorted(later.items(), key=lambda item: item[1].seq):
+        known.pop(id, None)
+        known[id] = placed
+
+
+class Tail:
+    """What is remembered of every organisation that somebody asks about."""
+
+    def __init__(self, database: Database, heads: Heads) -> None:
+        self._database = database
+        self.heads = heads
+        self._recent: OrderedDict[UUID, Recent] = OrderedDict()
+        self._reading: dict[UUID, asyncio.Task[None]] = {}
+
+    async def now(self, organisation_id: UUID) -> Recent:
+        """What happened lately, up to a head not older than this call."""
+        known = self._recent.get(organisation_id)
+        before = None if known is None else known.head
+        head = await self.heads.now(organisation_id)
+        if before is not None and head.epoch == before.epoch and not _continues(before, head):
+            # The database came back without its newest seconds.
+            self._recent[organisation_id] = _anew(before, head)
+        while True:
+            recent = self._recent.get(organisation_id)
+            if recent is not None and recent.head.epoch == head.epoch and _continues(head, recent.head):
+                if recent.head.seq == head.seq:
+                    recent.head = head
+                return recent
+            await asyncio.shield(self._advancing(organisation_id))
+
+    async def reaching(self, organisation_id: UUID, seq: int) -> Recent:
+        """What happened lately, up to this seq at least: out of memory where it is there already."""
+        recent = self._recent.get(organisation_id)
+        if recent is not None and recent.head.seq >= seq:
+            return recent
+        return await self.now(organisation_id)
+
+    def _advancing(self, organisation_id: UUID) -> asyncio.Task[None]:
+        reading = self._reading.get(organisation_id)
+        if reading is None or reading.done():
+            reading = asyncio.get_running_loop().create_task(self._advance(organisation_id))
+            self._reading[organisation_id] = reading
+            reading.add_done_callback(lambda done: self._read_through(organisation_id, done))
+        return reading
+
+    def _read_through(self, organisation_id: UUID, done: asyncio.Task[None]) -> None:
+        if self._reading.get(organisation_id) is done:
+            del self._reading[organisation_id]
+
+    async def _advance(self, organisation_id: UUID) -> None:
+        known = self._recent.get(organisation_id)
+        async with self._database.reading(organisation_id) as session:
+            head = await read_head(session, organisation_id)
+            if known is not None and not (
+                known.head.epoch == head.epoch
+                and await is_there(session, organisation_id, known.head.mark, head)
+            ):
+                known = _anew(known.head, head)
+            known = known or Recent(head, max(head.floor, head.seq - MOST_RECORDS))
+            after = known.since if known.head is head else known.head.seq
+            found = await _read(session, organisation_id, after, head)
+        if found is None:
+            known = Recent(head, head.seq)
+        else:
+            known.join(found)
+        self._recent[organisation_id] = known
+        self._recent.move_to_end(organisation_id)
+        if len(self._recent) > _MOST_ORGANISATIONS:
+            self._recent.popitem(last=False)
+
+
+async def _marks(session: AsyncSession, organisation_id: UUID, after: int, head: HeadNow) -> dict[int, int]:
+    recorded = select(Change.seq, Change.recorded_at).where(
+        Change.organisation_id == organisation_id, Change.seq > after, Change.seq <= head.seq
+    )
+    return {seq: Mark.of(seq, at).recorded for seq, at in await session.execute(recorded)}
+
+
+def _continues(one: HeadNow, later: HeadNow) -> bool:
+    """Whether the later head may be of the same history."""
+    return later.seq > one.seq or later.mark == one.mark
+
+
+def _anew(lost: HeadNow, head: HeadNow) -> Recent:
+    """A memory without what was lost. Whoever knows something as of a number that both histories gave asks
+    the database."""
+    return Recent(head, max(lost.seq, head.seq) + 1)
+
+
+async def _read(session: AsyncSession, organisation_id: UUID, after: int, head: HeadNow) -> Recent | None:
+    """What happened after `after`, on the session's one snapshot; None if it is more than we remember."""
+    found = Recent(head, after)
+    if head.seq - after > MOST_RECORDS:
+        return None
+    if head.seq == after:
+        return found
+    in_range = and_(Record.organisation_id == organisation_id, Record.seq > after)
+    columns = select(Record.id, Record.entity, Record.seq, Record.deleted, Record.document)
+    for id, entity, seq, deleted, document in await session.execute(columns.where(in_range)):
+        found.records[id] = Moved(seq, entity, id, None if deleted else document)
+    found.marks = await _marks(session, organisation_id, after, head)
+    # An edge moves only with its record, and every open edge of a record moves with it.
+    moves = await session.execute(
+        select(Member.account_id, Edge.record_id, Edge.seq, Edge.open)
+        .select_from(Record)
+        .join(Edge, and_(Edge.organisation_id == Record.organisation_id, Edge.record_id == Record.id))
+        .join(Member, and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope))
+        .where(in_range, Edge.seq > after, Member.to_seq.is_(None))
+        .limit(MOST_MOVES + 1)
+    )
+    rows = moves.all()
+    if len(rows) > MOST_MOVES:
+        return None
+    for account_id, record_id, seq, is_open in rows:
+        found.note(account_id, record_id, Move(seq, is_open))
+    grouped = select(Member.account_id, func.max(func.coalesce(Member.to_seq, Member.from_seq))).where(
+        Member.organisation_id == organisation_id, or_(Member.from_seq > after, Member.to_seq > after)
+    )
+    regrouped = (await session.execute(grouped.group_by(Member.account_id).limit(MOST_MOVES + 1))).all()
+    if len(rows) + len(regrouped) > MOST_MOVES:
+        return None
+    for account_id, seq in regrouped:
+        found.regrouped[account_id] = seq
+    return found

@@ -1,0 +1,137 @@
+"""What a table is made of: the declarative base, the entity, its id and its times."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+import uuid_utils.compat
+from sqlalchemy import (
+    Date,
+    DateTime,
+    Dialect,
+    Enum,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    Uuid,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import JSON
+
+from tournee.kernel.fields import Merge, column, constrain_references
+from tournee.kernel.numbers import Numbers
+from tournee.kernel.times import TimeSource
+
+
+def now() -> datetime:
+    """The server's clock; the only place that reads it."""
+    return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    """A UUIDv7: sorts by time of making, made by whoever creates the row."""
+    return uuid_utils.compat.uuid7()
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Aware times, UTC on both databases; SQLite would hand them back naive."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Every table."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        int: Integer,
+        float: Float,
+        datetime: UTCDateTime,
+        date: Date,
+        UUID: Uuid,
+        enum.Enum: Enum(enum.Enum, native_enum=False, create_constraint=False, length=40),
+        list[str]: JSON,
+        list[dict[str, Any]]: JSON,
+        dict[str, Any]: JSON,
+    }
+
+
+class Entity(Base):
+    """A row that people know: it has a change log, a visibility and a wire form.
+
+    Written by commands only. `reads` is the scope that a reader needs; `scopes()` says, from the
+    row's own columns, in which scopes it lies; a scope is the id of the record it hangs on.
+    `decider` is the role that decides conflicts about it.
+    """
+
+    __abstract__ = True
+    reads: ClassVar[str]
+    # Named by everybody's work and not changed by it: naming such a row locks nothing.
+    shared: ClassVar[bool] = False
+    decider: ClassVar[str] = "DISPATCHER"
+    # A change of such a row may let somebody in or shut them out.
+    admits: ClassVar[bool] = False
+    # Given at the commit.
+    numbers: ClassVar[Numbers | None] = None
+
+    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-4)
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)
+    created_at: Mapped[datetime] = column(
+        time_source=TimeSource.SERVER,
+        merge=Merge.SERVER_ONLY,
+        description="When the server first received it.",
+        sort_order=-2,
+    )
+    deleted: Mapped[bool] = mapped_column(default=False, sort_order=-1)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__tablename__" in cls.__dict__:
+            constrain_references(cls)
+            BY_TABLE[cls.__tablename__] = cls
+            BY_NAME[cls.__name__] = cls
+
+    def scopes(self) -> Iterable[UUID | None]:
+        """The scopes this row lies in, from its own columns; None is passed over."""
+        return ()
+
+    def check(self) -> None:
+        """Raise Invalid where fields contradict each other; called before every write."""
+
+
+BY_TABLE: dict[str, type[Entity]] = {}
+BY_NAME: dict[str, type[Entity]] = {}
+
+
+class Organisation(Base):
+    """A tenant. Nothing points across the border between two of them."""
+
+    __tablename__ = "organisation"
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)

@@ -1,0 +1,176 @@
+"""A device at the protocol's door: is it this account's, is it still welcome."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Uuid, and_, bindparam, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.auth.commands import MOST_DEVICES_EVER, DevicesLimit
+from tournee.auth.models import Account, Device, DeviceStatus
+from tournee.auth.revoked import orders
+from tournee.auth.standings import require_account
+from tournee.kernel.actor import Actor
+from tournee.kernel.entity import now
+from tournee.kernel.errors import Refused
+from tournee.kernel.log import Head
+from tournee.sync.models import DeviceState
+
+# Beyond them a gap closes in the end only.
+_MOST_USED = 2_000
+
+
+class DeviceRevoked(Refused):
+    """This device was revoked; hand in what is queued where allowed, then erase the local copy."""
+
+    code = "DEVICE_REVOKED"
+
+    def __init__(self, surrender: bool = False) -> None:
+        super().__init__()
+        self.details = orders(surrender)
+
+
+class DeviceMismatch(Refused):
+    """This device belongs to another account, or the token to another device."""
+
+    code = "DEVICE_MISMATCH"
+
+
+async def check_device(session: AsyncSession, actor: Actor, device_id: UUID | None) -> None:
+    """Raise where the device was revoked or is somebody else's."""
+    if device_id is None:
+        return
+    found = await session.execute(
+        select(Device.account_id, Device.status, Device.surrender).where(
+            Device.organisation_id == actor.organisation_id, Device.id == device_id
+        )
+    )
+    _require(actor, device_id, *(found.one_or_none() or _NOT_ENROLLED))
+
+
+# A device that only pushes needs no enrolment.
+_NOT_ENROLLED = (None, None, None)
+
+
+def _require(
+    actor: Actor, device_id: UUID, owner: UUID | None, status: DeviceStatus | None, surrender: bool | None
+) -> None:
+    if actor.device_id is not None and actor.device_id != device_id:
+        raise DeviceMismatch
+    if owner is None:
+        return
+    if owner != actor.id:
+        raise DeviceMismatch
+    if status is not DeviceStatus.ENROLLED:
+        raise DeviceRevoked(bool(surrender) and status is DeviceStatus.REVOKED)
+
+
+@dataclass
+class LockedDevice:
+    """A device while one of its pushes is carried out; `absent` when its parked work goes on without it.
+
+    `last_number` is the greatest that had its turn, in whatever epoch, `used` are numbers beyond the next one
+    that nothing comes under any more. `head` is where the log of this `epoch` stood when the push began.
+    """
+
+    organisation_id: UUID
+    device_id: UUID
+    next_number: int | None
+    last_number: int
+    app: str | None
+    head: int
+    epoch: UUID
+    used: frozenset[int] = frozenset()
+    absent: bool = False
+
+
+async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app: str | None) -> LockedDevice:
+    """Lock and return the device's own row: two pushes of one device follow each other.
+
+    Its account is read with it: who was disabled a moment ago writes nothing.
+    """
+    of = {"of_organisation": actor.organisation_id, "of_device": device_id, "of_account": actor.id}
+    row: Any = (await session.execute(_LOCKED, of)).one_or_none()
+    if row is None:
+        await check_device(session, actor, device_id)
+        await _require_room(session, actor)
+        first = {"organisation_id": actor.organisation_id, "device_id": device_id, "account_id": actor.id}
+        await session.execute(_FIRST, {**first, "last_seen_at": now()})
+        row = (await session.execute(_LOCKED, of)).one()
+    account_id, next_number, last_number, used, seq, epoch, owner, status, surrender, *account = row
+    _require(actor, device_id, owner, status, surrender)
+    require_account(actor, *account)
+    if account_id != actor.id:
+        raise DeviceMismatch
+    numbers = frozenset(orjson.loads(used)) if used else frozenset[int]()
+    own = (actor.organisation_id, device_id, next_number, last_number)
+    return LockedDevice(*own, app, seq, epoch, numbers)
+
+
+async def _require_room(session: AsyncSession, actor: Actor) -> None:
+    """Raise DevicesLimit where the account has pushed from too many devices: anybody can make up another."""
+    of_account = (
+        DeviceState.organisation_id == actor.organisation_id,
+        DeviceState.account_id == actor.id,
+    )
+    if (await session.scalar(select(func.count()).where(*of_account)) or 0) >= MOST_DEVICES_EVER:
+        raise DevicesLimit
+
+
+_FIRST = text(
+    "INSERT INTO device_state (organisation_id, device_id, account_id, last_number, last_seen_at, pushes)"
+    " VALUES (:organisation_id, :device_id, :account_id, 0, :last_seen_at, 0) ON CONFLICT DO NOTHING"
+).bindparams(
+    bindparam("organisation_id", type_=Uuid()),
+    bindparam("device_id", type_=Uuid()),
+    bindparam("account_id", type_=Uuid()),
+    bindparam("last_seen_at", type_=DeviceState.last_seen_at.type),
+)
+
+_STATE: Any = DeviceState.__table__
+_OWN = and_(
+    _STATE.c.organisation_id == bindparam("of_organisation"),
+    _STATE.c.device_id == bindparam("of_device"),
+)
+_ENROLLED = and_(Device.organisation_id == DeviceState.organisation_id, Device.id == DeviceState.device_id)
+_PUSHING = and_(Account.organisation_id == DeviceState.organisation_id, Account.id == bindparam("of_account"))
+_LOCKED = (
+    select(
+        *(DeviceState.account_id, DeviceState.next_number),
+        *(DeviceState.last_number, DeviceState.used_numbers),
+        *(Head.seq, Head.epoch),
+        *(Device.account_id, Device.status, Device.surrender),
+        *(Account.status, Account.role),
+    )
+    .join(Head, Head.organisation_id == DeviceState.organisation_id)
+    .outerjoin(Device, _ENROLLED)
+    .outerjoin(Account, _PUSHING)
+    .where(_OWN)
+    .with_for_update(of=DeviceState, key_share=True)
+)
+
+
+async def release_device(session: AsyncSession, device: LockedDevice, used: Collection[int]) -> None:
+    """Write what the push made of it, and of the numbers used up those beyond the next; part of the same
+    transaction."""
+    ahead = sorted(number for number in used if number > (device.next_number or 0))[:_MOST_USED]
+    values: dict[str, Any] = {
+        "next_number": device.next_number,
+        "last_number": device.last_number,
+        "used_numbers": orjson.dumps(ahead).decode() if ahead else None,
+    }
+    if not device.absent:
+        values |= {"app": device.app, "last_seen_at": now()}
+    of = {"of_organisation": device.organisation_id, "of_device": device.device_id}
+    # Past the session, which would first write what the commands have left.
+    connection = await session.connection()
+    await connection.execute(_CARRIED_ON if device.absent else _PUSHED, {**values, **of})
+
+
+_CARRIED_ON = update(_STATE).where(_OWN)
+_PUSHED = _CARRIED_ON.values(pushes=_STATE.c.pushes + 1)

@@ -1,0 +1,214 @@
+"""The queued work of a revoked device. The numbers are those of schema/sync.md, "Revoking a device".
+
+It is not carried out: it waits in quarantine until somebody with the right role decides. What the
+device handed in before, and what had to wait, is taken along, for the device never comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.auth.models import Account, Device, DeviceStatus
+from tournee.auth.organisations import actor_of
+from tournee.auth.revoked import KnownDevice
+from tournee.auth.roles import Role
+from tournee.engine.bulk import insert_many
+from tournee.kernel.command import Kernel
+from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.entity import now
+from tournee.kernel.errors import Invalid, OperationReused
+from tournee.kernel.head import Mark, head_seq
+from tournee.kernel.transaction import Operation, Transaction
+from tournee.sync.messages import Outcome, PushedOperation, read_operation, rejected
+from tournee.sync.models import ParkedOperation, Receipt
+from tournee.sync.push.bases import changes_at, lost_bases
+from tournee.sync.push.inbox import Sender, named, show, shown_unit
+from tournee.sync.push.incoming import read_slots, units
+from tournee.sync.push.receipts import write_receipts
+from tournee.sync.push.upcasts import OPERATION_SCHEMA
+from tournee.sync.waiting.parking import operations as operations_of
+
+SURRENDERED = "SURRENDERED"
+_COMMAND = "surrenderWork"
+
+
+async def surrender(
+    kernel: Kernel,
+    device: KnownDevice,
+    raw: Sequence[Any],
+    schema: int = OPERATION_SCHEMA,
+    marks: Mapping[int, Mark] = MappingProxyType({}),
+) -> list[Outcome]:
+    """4. Keep what a revoked device hands in; each outcome says only that it is known."""
+    slots = read_slots(raw, schema)
+    fresh = {slot.id: slot for slot in slots if isinstance(slot, PushedOperation)}
+
+    async def work(tx: Transaction) -> list[Outcome]:
+        async with tx.running(Operation(_COMMAND, now(), device_id=device.id)):
+            (row,) = await tx.all(select(Device).where(Device.id == device.id))
+            if row.status is not DeviceStatus.REVOKED or not row.surrender:
+                raise Invalid("This device has nothing to hand in.", "device")
+            known = await _known(tx, fresh.values())
+            head = await head_seq(tx.session, tx.organisation_id)
+            there = await changes_at(tx.session, tx.organisation_id, {mark.seq for mark in marks.values()})
+            lost = lost_bases(marks, there, head)
+            kept = [one.founded(head, lost) for one in fresh.values() if one.id not in known]
+            await _quarantine(tx, row, kept)
+            row.surrendered_at = now()
+            contents = {id: operation.payload_hash for id, operation in fresh.items()} | known
+            outcomes = [
+                slot if isinstance(slot, Outcome) else _acknowledged(slot, contents) for slot in slots
+            ]
+            # What cannot be kept as an operation is nowhere else once the device is wiped.
+            refused = [said for said in zip(raw, outcomes, strict=True) if said[1].status == "rejected"]
+            await show(tx, Sender(row.id, row.account_id, Role.MANAGER), refused, schema)
+        return outcomes
+
+    return await kernel.transact(device.actor, work)
+
+
+def _acknowledged(operation: PushedOperation, known: Mapping[UUID, str]) -> Outcome:
+    if known[operation.id] != operation.payload_hash:
+        return rejected(str(operation.id), OperationReused())
+    return Outcome(str(operation.id), "surrendered")
+
+
+async def _known(tx: Transaction, operations: Iterable[PushedOperation]) -> dict[UUID, str]:
+    """Content by id of what was decided before or waits already, here or from another device."""
+    ids = [operation.id for operation in operations]
+    receipts = await tx.session.execute(
+        select(Receipt.operation_id, Receipt.payload_hash).where(
+            Receipt.organisation_id == tx.organisation_id, Receipt.operation_id.in_(ids)
+        )
+    )
+    waiting = await tx.session.execute(
+        select(ParkedOperation.operation_id, ParkedOperation.operation).where(
+            ParkedOperation.organisation_id == tx.organisation_id,
+            ParkedOperation.operation_id.in_(ids),
+        )
+    )
+    known: dict[UUID, str] = dict(receipts.all())
+    return known | {id: read_operation(orjson.loads(text)).payload_hash for id, text in waiting}
+
+
+async def _quarantine(tx: Transaction, device: Device, operations: Sequence[PushedOperation]) -> None:
+    """Beside what it hands in now, what this device had handed in before and what nobody goes on with."""
+    rows = [
+        {
+            "organisation_id": tx.organisation_id,
+            "operation_id": operation.id,
+            "device_id": device.id,
+            "number": operation.number,
+            "reason": SURRENDERED,
+            "attempts": 0,
+            "base_unknown": operation.base_unknown,
+            "schema": operation.schema,
+            "operation": orjson.dumps(operation.raw).decode(),
+            "received_at": now(),
+        }
+        for operation in operations
+    ]
+    if rows:
+        await insert_many(tx.session, ParkedOperation.__table__, rows)
+    stranded = await tx.session.scalars(
+        select(ParkedOperation).where(*_of(device), ParkedOperation.reason != SURRENDERED)
+    )
+    left = operations_of(stranded)
+    await tx.session.execute(
+        update(ParkedOperation)
+        .where(*_of(device), ParkedOperation.reason != SURRENDERED)
+        .values(reason=SURRENDERED)
+        .execution_options(synchronize_session=False)
+    )
+    for unit in units(sorted([*operations, *left], key=lambda operation: operation.number)):
+        await tx.add(_conflict(device, unit))
+
+
+def _of(device: Device) -> tuple[Any, ...]:
+    return (
+        ParkedOperation.organisation_id == device.organisation_id,
+        ParkedOperation.device_id == device.id,
+    )
+
+
+def _conflict(device: Device, unit: Sequence[PushedOperation]) -> Conflict:
+    """5. One decision for each unit, and for each operation that stands alone."""
+    first = unit[0]
+    return Conflict(
+        kind=ConflictKind.WORK_SURRENDERED,
+        role=Role.MANAGER,
+        entity=Device.__name__,
+        record_id=device.id,
+        command=named(first.command),
+        operation_id=first.id,
+        actor_id=device.account_id,
+        device_id=device.id,
+        occurred_at=first.occurred_at,
+        base={},
+        mine=shown_unit(unit),
+        theirs={},
+    )
+
+
+async def waiting(session: AsyncSession, device: Device) -> list[PushedOperation]:
+    """What of this device is undecided, in the order in which it was done."""
+    found = await session.scalars(
+        select(ParkedOperation)
+        .where(*_of(device), ParkedOperation.reason == SURRENDERED)
+        .order_by(ParkedOperation.number)
+        .with_for_update(key_share=True)
+    )
+    return operations_of(found)
+
+
+async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[PushedOperation, Outcome]]) -> None:
+    """Take operations out of quarantine; their receipts follow with the commit, and what waits for them then
+    goes on."""
+    ids = [operation.id for operation, _ in decided]
+    tx.notes.awaited.update(ids)
+    await tx.session.execute(
+        delete(ParkedOperation).where(*_of(device), ParkedOperation.operation_id.in_(ids))
+    )
+
+    tx.before_commit = partial(write_receipts, tx, decided, device.id, device.account_id)
+
+
+async def rescue_stranded(kernel: Kernel, organisation_id: UUID) -> int:
+    """What revoked devices had handed in and had to wait goes to a supervisor too; how many devices."""
+    async with kernel.database.reading(organisation_id) as session:
+        found = await session.execute(
+            select(Device.id, Account.id, Account.role)
+            .join(
+                Account,
+                (Account.organisation_id == Device.organisation_id) & (Account.id == Device.account_id),
+            )
+            .where(
+                Device.organisation_id == organisation_id,
+                Device.status != DeviceStatus.ENROLLED,
+                Device.id.in_(
+                    select(ParkedOperation.device_id).where(
+                        ParkedOperation.organisation_id == organisation_id,
+                        ParkedOperation.reason != SURRENDERED,
+                    )
+                ),
+            )
+        )
+        stranded = found.all()
+    for device_id, account_id, role in stranded:
+        actor = actor_of(organisation_id, account_id, role, device_id)
+
+        async def work(tx: Transaction, id: UUID = device_id) -> None:
+            async with tx.running(Operation(_COMMAND, now(), device_id=id)):
+                (row,) = await tx.all(select(Device).where(Device.id == id))
+                await _quarantine(tx, row, [])
+
+        await kernel.transact(actor, work)
+    return len(stranded)

@@ -1,0 +1,123 @@
+"""Deciding what a revoked device handed in: it takes effect at its place, or it is dismissed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.auth.models import Account, Device
+from tournee.auth.organisations import actor_of
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.command import COMMANDS_BY_NAME, command
+from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus, Resolution
+from tournee.kernel.entity import now
+from tournee.kernel.errors import Blocked, Invalid, NotOffline, TransitionNotAllowed, UnknownCommand
+from tournee.kernel.inputs import Limits
+from tournee.kernel.transaction import Operation, Transaction
+from tournee.sync.devices.surrender import settle, waiting
+from tournee.sync.messages import Outcome, PushedOperation
+from tournee.sync.waiting.given_up import give_up, id_in
+from tournee.sync.waiting.overtaking import overtaking
+
+
+@dataclass(frozen=True)
+class AcceptSurrenderedWork:
+    """Which conflict, and what to say to it."""
+
+    conflict_id: UUID
+    note: Annotated[str | None, Limits(length=2000)] = None
+
+
+@command(Scope.DEVICES_WRITE)
+async def accept_surrendered_work(tx: Transaction, actor: Actor, do: AcceptSurrenderedWork) -> Conflict:
+    """Let work of a revoked device take effect, as its account's and at its place; refused, it waits on."""
+    conflict, device, queue = await _undecided(tx, do.conflict_id)
+    mine = _named(conflict, queue)
+    before = [operation.number for operation in queue if operation.number < mine[0].number]
+    if before:
+        raise Blocked(f"Decide first what was done before: number {before[0]} of this device.", "conflictId")
+    (owner,) = await tx.all(select(Account).where(Account.id == device.account_id))
+    async with tx.acting(actor_of(tx.organisation_id, owner.id, owner.role, device.id)):
+        decided = [(operation, await carry_out(tx, operation, device.id, actor)) for operation in mine]
+    await settle(tx, device, decided)
+    _close(conflict, actor, Resolution.TAKE_MINE, do.note)
+    return conflict
+
+
+@dataclass(frozen=True)
+class DismissSurrenderedWork:
+    """Which conflict, and what to say to it."""
+
+    conflict_id: UUID
+    note: Annotated[str | None, Limits(length=2000)] = None
+
+
+@command(Scope.DEVICES_WRITE)
+async def dismiss_surrendered_work(tx: Transaction, actor: Actor, do: DismissSurrenderedWork) -> Conflict:
+    """Leave work of a revoked device without effect; the conflict keeps what it was."""
+    conflict, device, queue = await _undecided(tx, do.conflict_id)
+    decided = [(one, Outcome(str(one.id), "rejected", code="DISMISSED")) for one in _named(conflict, queue)]
+    await settle(tx, device, decided)
+    await give_up(tx, [id_in(operation.input) for operation, _ in decided])
+    _close(conflict, actor, Resolution.KEEP_THEIRS, do.note)
+    return conflict
+
+
+async def _undecided(tx: Transaction, id: UUID) -> tuple[Conflict, Device, list[PushedOperation]]:
+    """The conflict, its device, which is locked so that decisions follow each other, and what waits."""
+    conflict = await tx.find(Conflict, id, "conflictId")
+    if conflict.kind is not ConflictKind.WORK_SURRENDERED:
+        raise Invalid("This is no work of a revoked device.", "conflictId")
+    (device,) = await tx.all(select(Device).where(Device.id == conflict.device_id))
+    if conflict.status is not ConflictStatus.OPEN:
+        raise TransitionNotAllowed("This was decided already.", "conflictId")
+    return conflict, device, await waiting(tx.session, device)
+
+
+def _named(conflict: Conflict, queue: Sequence[PushedOperation]) -> list[PushedOperation]:
+    ids = {UUID(operation["id"]) for operation in conflict.mine["operations"]}
+    return [operation for operation in queue if operation.id in ids]
+
+
+async def carry_out(
+    tx: Transaction, pushed: PushedOperation, device_id: UUID, decider: Actor | None = None
+) -> Outcome:
+    """Do it as a push does, with the base and the time of the device. It may name what its person sees, or
+    the decider."""
+    command = COMMANDS_BY_NAME.get(pushed.command)
+    if command is None:
+        raise UnknownCommand(f"There is no command {pushed.command[:80]!r}.", "command")
+    if not command.offline:
+        raise NotOffline(f"{pushed.command} can be used online only.", "command")
+    operation = Operation(
+        command=command.name,
+        occurred_at=pushed.occurred_at,
+        id=pushed.id,
+        device_id=device_id,
+        base=pushed.base,
+        base_unknown=pushed.base_unknown,
+        decider=decider,
+        overtaken_in=overtaking(tx, device_id, pushed),
+    )
+    row = await command.run(tx, command.parse(pushed.input), operation)
+    return Outcome(
+        id=str(pushed.id),
+        status=operation.status,
+        fields=list(operation.lost),
+        conflict=str(operation.conflict.id) if operation.conflict else None,
+        entity=type(row).__name__,
+        record_id=row.id,
+        unmoved=operation.unmoved,
+    )
+
+
+def _close(conflict: Conflict, actor: Actor, resolution: Resolution, note: str | None) -> None:
+    conflict.status = ConflictStatus.RESOLVED
+    conflict.resolution = resolution
+    conflict.note = note
+    conflict.resolved_by_id = actor.id
+    conflict.resolved_at = now()

@@ -1,0 +1,1 @@
+"""The endpoints of sync, and who may come in."""

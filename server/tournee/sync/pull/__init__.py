@@ -1,0 +1,1 @@
+"""Pull: what changed for a person since a cursor."""

@@ -1,0 +1,146 @@
+"""Whether a device's copy is what it should be. The numbers are those of schema/sync.md, "Checking".
+
+A copy is compared by sums that do not depend on order, one for each entity and sixteenth of it, and
+only what differs is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Text, and_, cast, exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.head import is_there, read_head
+from tournee.kernel.log import Edge, Member, Record
+from tournee.kernel.withheld import without
+from tournee.sync.pull.cursor import MAX_ID, MIN_ID, Cursor
+from tournee.sync.pull.feed import held, moved_rows
+from tournee.sync.pull.page import PulledChange, Rows, write
+
+BUCKETS = "0123456789abcdef"
+_AT_ONCE = 1_000
+_EXACT = 2**53
+
+
+def row_sum(entity: str, record: dict[str, Any]) -> int:
+    """1. The first 64 bits of the SHA-256 of the entity's name, a line feed and the canonical record."""
+    text = orjson.dumps(_canonical(record), option=orjson.OPT_SORT_KEYS)
+    return int.from_bytes(hashlib.sha256(entity.encode() + b"\n" + text).digest()[:8])
+
+
+def _canonical(value: Any) -> Any:
+    """2. Numbers that not every reader keeps as they are stand as the text of their 64 bits."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if value == int(value) and abs(value) < _EXACT:
+        return int(value)
+    return "~" + struct.pack(">d", value).hex()
+
+
+@dataclass
+class Sums:
+    """Of one entity: how many rows, and their sum for each last digit of the id.
+
+    Of one scope also which rows, for a device does not know what lies in a scope.
+    """
+
+    count: int = 0
+    ids: list[str] | None = None
+    buckets: list[int] = field(default_factory=lambda: [0] * len(BUCKETS))
+
+    def add(self, id: UUID, row: int) -> None:
+        self.count += 1
+        if self.ids is not None:
+            self.ids.append(str(id))
+        bucket = id.int & 15
+        self.buckets[bucket] = (self.buckets[bucket] + row) % 2**64
+
+    def told(self) -> dict[str, Any]:
+        buckets = [f"{bucket:016x}" for bucket in self.buckets]
+        told = {"count": self.count, "checksum": f"{sum(self.buckets) % 2**64:016x}", "buckets": buckets}
+        return told if self.ids is None else {**told, "ids": self.ids}
+
+
+class Copy:
+    """What an actor's device should hold, on one database snapshot; of one scope only where one is given."""
+
+    def __init__(
+        self, session: AsyncSession, actor: Actor, entities: list[str], scope: UUID | None = None
+    ) -> None:
+        self.session = session
+        self.actor = actor
+        self.entities = entities
+        self.scope = scope
+
+    async def is_current(self, cursor: Cursor) -> bool:
+        """3. Whether nothing moved for the actor after this cursor. Raises nothing: else it pulls first."""
+        head = await read_head(self.session, self.actor.organisation_id)
+        if cursor.snapshot or cursor.epoch != head.epoch or not head.floor <= cursor.seq <= head.seq:
+            return False
+        if not await is_there(self.session, self.actor.organisation_id, cursor.mark, head):
+            return False
+        if (cursor.seq, cursor.id) == (head.seq, MAX_ID):
+            return True
+        return await write(self.session, moved_rows(self.actor, self.entities, cursor, 1), 1) is None
+
+    async def sums(self) -> dict[str, Sums]:
+        found: dict[str, Sums] = {}
+        async for _, entity, id, document in self._rows():
+            sums = found.setdefault(entity, Sums(ids=None if self.scope is None else []))
+            sums.add(id, row_sum(entity, without(self.actor, entity, orjson.loads(document))))
+        return found
+
+    async def bucket(
+        self, entity: str, bucket: str | None, after: UUID, limit: int
+    ) -> tuple[list[PulledChange], bool]:
+        """The next rows of one sixteenth of an entity, by id; whether there are more."""
+        rows = self._visible([entity], bucket).where(Record.id > after).order_by(Record.id)
+        found = (await self.session.execute(rows.limit(limit + 1))).all()
+        changes = [PulledChange(*row).shown_to(self.actor) for row in found[:limit]]
+        return changes, len(found) > limit
+
+    async def _rows(self) -> AsyncIterator[Any]:
+        after, more = MIN_ID, True
+        while more:
+            rows = self._visible(self.entities, None).where(Record.id > after).order_by(Record.id)
+            found = (await self.session.execute(rows.limit(_AT_ONCE))).all()
+            for row in found:
+                yield row
+            more = len(found) == _AT_ONCE
+            after = found[-1].id if found else after
+            # Others have their turn between.
+            await asyncio.sleep(0)
+
+    def _visible(self, entities: list[str], bucket: str | None) -> Rows:
+        rows = select(Record.seq, Record.entity, Record.id, Record.document).where(
+            Record.organisation_id == self.actor.organisation_id,
+            Record.deleted.is_(False),
+            Record.entity.in_(entities),
+        )
+        if bucket is not None:
+            rows = rows.where(cast(Record.id, Text).like(f"%{bucket}"))
+        if self.scope is None and self.actor.sees_all:
+            return rows
+        edges = select(1).select_from(Edge)
+        if not self.actor.sees_all:
+            join = and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope)
+            edges = edges.join(Member, join).where(held(self.actor))
+        in_scope = edges.where(
+            Edge.organisation_id == Record.organisation_id, Edge.record_id == Record.id, Edge.open.is_(True)
+        )
+        if self.scope is not None:
+            in_scope = in_scope.where(Edge.scope == self.scope)
+        return rows.where(exists(in_scope))

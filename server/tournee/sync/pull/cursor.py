@@ -1,0 +1,121 @@
+"""The cursor: where a device is in the feed, signed, so that only what we gave out comes back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.head import HeadNow, Mark
+
+# Sorts after every id: "all of this seq".
+MAX_ID = UUID(int=2**128 - 1)
+MIN_ID = UUID(int=0)
+
+_MOST_KNOWN = 10_000
+
+
+class Phase(IntEnum):
+    """What a cursor walks through: first today's work, then all rows, then what changed."""
+
+    FEED = 0
+    SNAPSHOT = 1
+    URGENT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """In the feed: past `(seq, id)`. In a snapshot, which is pinned at `seq`: past the row `id` of
+    `scope`, with `done` of `total` rows sent.
+
+    `mark` is the newest change that any page up to here may show: where the log has another one in its
+    place, the copy holds what never happened. Cursors that were given out before there were marks have none.
+    """
+
+    epoch: UUID
+    seq: int
+    id: UUID = MAX_ID
+    phase: Phase = Phase.FEED
+    scope: UUID = MIN_ID
+    done: int = 0
+    total: int = 0
+    mark: Mark | None = None
+
+    @staticmethod
+    def at(head: HeadNow) -> Cursor:
+        """Past all that the log holds."""
+        return Cursor(head.epoch, head.seq, mark=head.mark)
+
+    @property
+    def snapshot(self) -> bool:
+        return self.phase is not Phase.FEED
+
+
+def sight(actor: Actor) -> str:
+    """What decides which rows the feed holds: another role or scope is another feed."""
+    return _sight(actor.sees_all, actor.scopes)
+
+
+@lru_cache
+def _sight(sees_all: bool, scopes: frozenset[Scope]) -> str:
+    reads = ",".join(sorted(scope for scope in scopes if scope.endswith(":read")))
+    return hashlib.sha256(f"{sees_all}|{reads}".encode()).hexdigest()[:12]
+
+
+class CursorCodec:
+    """Turns cursors into opaque text and back with a key of the server's."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        # What was read before, by its text: an idle device comes back with the same one again and again.
+        self._known: dict[str, tuple[UUID, UUID, str, Cursor]] = {}
+
+    def _sign(self, body: bytes) -> bytes:
+        return hashlib.blake2b(body, digest_size=16, key=self._key).digest()
+
+    def encode(self, cursor: Cursor, actor: Actor) -> str:
+        owner = actor.organisation_id.hex, actor.id.hex, sight(actor)
+        parts: list[Any] = [*owner, cursor.epoch.hex, cursor.seq, cursor.id.hex, cursor.phase.value]
+        if cursor.snapshot:
+            parts += [cursor.scope.hex, cursor.done, cursor.total]
+        if cursor.mark is not None:
+            parts += cursor.mark
+        body = orjson.dumps(parts)
+        return base64.urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
+
+    def decode(self, text: str, actor: Actor) -> Cursor:
+        """Raises ResyncNeeded for anything that is not this actor's own cursor."""
+        known = self._known.get(text)
+        if known is None:
+            known = self._read(text)
+            if len(self._known) >= _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[text] = known
+        organisation_id, account_id, seen, cursor = known
+        if account_id != actor.id or organisation_id != actor.organisation_id or seen != sight(actor):
+            raise ResyncNeeded
+        return cursor
+
+    def _read(self, text: str) -> tuple[UUID, UUID, str, Cursor]:
+        try:
+            raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+        except (ValueError, binascii.Error):
+            raise ResyncNeeded from None
+        signature, body = raw[:16], raw[16:]
+        if not hmac.compare_digest(signature, self._sign(body)):
+            raise ResyncNeeded
+        organisation, account, seen, epoch, seq, id, phase, *more = orjson.loads(body)
+        scope, done, total = more[:3] if len(more) > len(Mark._fields) else (MIN_ID.hex, 0, 0)
+        mark = Mark(*more[-2:]) if len(more) in (2, 5) else None
+        place = Cursor(UUID(hex=epoch), seq, UUID(hex=id), Phase(phase), UUID(hex=scope), done, total, mark)
+        return UUID(hex=organisation), UUID(hex=account), seen, place

@@ -1,0 +1,143 @@
+"""Pull: what changed for a person since a cursor. The numbers are those of schema/sync.md, "Pull"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import exists, select
+
+from tournee.engine.bulk import among
+from tournee.engine.database import Database
+from tournee.engine.lanes import Lanes
+from tournee.engine.tail import Recent, Tail
+from tournee.kernel.actor import Actor
+from tournee.kernel.entity import Entity
+from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.head import HeadNow, Mark, is_there, read_head
+from tournee.kernel.log import Edge, Member, Record
+from tournee.kernel.withheld import shown, withheld
+from tournee.sync.messages import as_record
+from tournee.sync.pull.cursor import MAX_ID, MIN_ID, Cursor, Phase
+from tournee.sync.pull.feed import held, marked, moved_rows, recent_page
+from tournee.sync.pull.page import Page, write
+from tournee.sync.pull.snapshot import Snapshot, Urgent
+
+DEFAULT_LIMIT = 500
+GREATEST_LIMIT = 5000
+
+
+class Feed:
+    """Reads pages for actors. `entities` are those that are synced at all."""
+
+    def __init__(
+        self,
+        database: Database,
+        entities: Sequence[type[Entity]],
+        tail: Tail | None = None,
+        urgent: Urgent | None = None,
+        lanes: Lanes | None = None,
+    ) -> None:
+        self.database = database
+        self.entities = tuple(entities)
+        self.tail = tail
+        self.urgent = urgent
+        self.lanes = lanes or Lanes()
+        self._readable: dict[frozenset[str], list[str]] = {}
+
+    def readable(self, actor: Actor) -> list[str]:
+        known = self._readable.get(actor.scopes)
+        if known is None:
+            known = [entity.__name__ for entity in self.entities if actor.may(entity.reads)]
+            self._readable[actor.scopes] = known
+        return known
+
+    async def require(self, actor: Actor, mark: Mark | None, recent: Recent) -> None:
+        """Raise ResyncNeeded where the log lacks a change that somebody was told of."""
+        known = recent.has(mark)
+        if known is None:
+            async with self.database.reading(actor.organisation_id) as session:
+                known = await is_there(session, actor.organisation_id, mark, recent.head)
+        if not known:
+            raise ResyncNeeded
+
+    async def pull(
+        self, actor: Actor, cursor: Cursor | None, limit: int = DEFAULT_LIMIT, recent: Recent | None = None
+    ) -> Page:
+        """A page with what the actor may read of each record; see `_pull`."""
+        page = await self._pull(actor, cursor, limit, recent)
+        return page.shown_to(actor) if withheld(actor) else page
+
+    async def _pull(
+        self, actor: Actor, cursor: Cursor | None, limit: int, recent: Recent | None = None
+    ) -> Page:
+        """One page on one database snapshot, or from what is remembered of the log's end.
+
+        `recent` is what the caller has just asked the tail. Raises ResyncNeeded past the horizon or
+        in another epoch, Overloaded where too many read at once.
+        """
+        limit = max(1, min(limit, GREATEST_LIMIT))
+        if cursor is not None and not cursor.snapshot and self.tail is not None:
+            recent = recent or await self.tail.now(actor.organisation_id)
+            known = recent.has(cursor.mark)
+            _require_continuable(cursor, recent.head, is_there=known is not False)
+            page = recent_page(recent, actor, self.readable(actor), cursor, limit) if known else None
+            if page is not None:
+                return page
+        first = cursor is None or cursor.snapshot
+        async with (self.lanes.snapshots if first else self.lanes.pulls).turn(actor.key):
+            return await self._read(actor, cursor, limit)
+
+    async def _read(self, actor: Actor, cursor: Cursor | None, limit: int) -> Page:
+        async with self.database.reading(actor.organisation_id) as session:
+            head = await read_head(session, actor.organisation_id)
+            if cursor is None:
+                cursor = Cursor(head.epoch, head.seq, MIN_ID, Phase.URGENT)
+            known = await is_there(session, actor.organisation_id, cursor.mark, head)
+            _require_continuable(cursor, head, is_there=known)
+            entities = self.readable(actor)
+            if cursor.snapshot:
+                return await Snapshot(session, actor, entities, self.urgent).page(cursor, head, limit)
+            if cursor.seq == head.seq and cursor.id == MAX_ID:
+                return Page("", marked(cursor, head), more=False)
+            written = await write(session, moved_rows(actor, entities, cursor, limit + 1), limit)
+            if written and written.more:
+                return Page(written.text, Cursor(head.epoch, *written.place(), mark=head.mark), more=True)
+            return Page(written.text if written else "", Cursor.at(head), more=False)
+
+
+def _require_continuable(cursor: Cursor, head: HeadNow, *, is_there: bool) -> None:
+    """1. Not one that is too old, of another epoch, or of a history of which the newest was lost."""
+    if cursor.epoch != head.epoch or not head.floor <= cursor.seq <= head.seq or not is_there:
+        raise ResyncNeeded
+
+
+async def records_now(database: Database, actor: Actor, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The wire form of those of these records that the actor may see now, as outcomes carry it."""
+    if not ids:
+        return {}
+    statement = select(Record.id, Record.entity, Record.document).where(
+        Record.organisation_id == actor.organisation_id,
+        among(Record.id, set(ids), is_sqlite=database.is_sqlite),
+        Record.deleted.is_(False),
+    )
+    if not actor.sees_all:
+        statement = statement.where(
+            exists(
+                select(1)
+                .select_from(Edge)
+                .join(
+                    Member,
+                    (Member.organisation_id == Edge.organisation_id) & (Member.scope == Edge.scope),
+                )
+                .where(
+                    held(actor),
+                    Edge.organisation_id == Record.organisation_id,
+                    Edge.record_id == Record.id,
+                    Edge.open.is_(True),
+                )
+            )
+        )
+    async with database.reading(actor.organisation_id) as session:
+        rows = await session.execute(statement)
+        return {id: as_record(entity, shown(actor, entity, document)) for id, entity, document in rows}

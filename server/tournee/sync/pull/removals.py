@@ -1,0 +1,123 @@
+"""Removals in two steps, for clients that pull before they push. The numbers are those of
+schema/sync.md, "Removals in two steps".
+
+Such a client destroys with a removed row the edit of it that it has not handed in yet. So there are
+two places in the feed: up to one of them everything was told, but what had to go as archived; up to
+the other it was told to go. The second follows once the device has pushed after the first was told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tournee.engine.database import Database
+from tournee.kernel.actor import Actor
+from tournee.kernel.errors import Invalid, ResyncNeeded
+from tournee.sync.models import DeviceState
+from tournee.sync.pull.cursor import Cursor, CursorCodec
+from tournee.sync.pull.page import Page, PulledChange, text_of
+from tournee.sync.pull.pull import Feed
+
+MODE = "two-step"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Told up to `told`, removed up to `removed`; `pushes`: how often the device had pushed by then."""
+
+    told: Cursor | None
+    removed: Cursor | None
+    pushes: int
+
+    @property
+    def waits(self) -> bool:
+        return self.removed != self.told
+
+
+@dataclass(frozen=True)
+class Removals:
+    """Pages whose removals come in two steps. Stateless but for the device's count of pushes."""
+
+    database: Database
+    feed: Feed
+    cursors: CursorCodec
+
+    async def pull(
+        self, actor: Actor, device_id: UUID | None, text: str | None, limit: int, *, empty: bool
+    ) -> tuple[Page, str]:
+        """A page and its cursor. `empty`: the device says that it has nothing left to hand in."""
+        if device_id is None:
+            raise Invalid("removals: two steps need a device to wait for.", "device")
+        place = self._decode(text, actor)
+        if place.waits and (empty or await self._pushes(actor, device_id) > place.pushes):
+            page, after = await self._removed(actor, place, limit)
+        else:
+            page, after = await self._told(actor, place, limit)
+            # Counted after the page was read: a push on its way meanwhile knew nothing of it.
+            after = replace(after, pushes=await self._pushes(actor, device_id))
+        return page, self._encode(after, actor)
+
+    async def _told(self, actor: Actor, place: _Place, limit: int) -> tuple[Page, _Place]:
+        """1. What is to go is told as an ordinary change of a row, which is archived."""
+        page = await self.feed.pull(actor, place.told, limit)
+        changes = page.changes
+        archives = any(change.document is None for change in changes)
+        if archives:
+            page = replace(page, text=text_of(map(_archived, changes)))
+        removed = place.removed if place.waits or archives else page.cursor
+        return page, _Place(page.cursor, removed or place.told, place.pushes)
+
+    async def _removed(self, actor: Actor, place: _Place, limit: int) -> tuple[Page, _Place]:
+        """2. What is still to go, of what was told so far, goes now."""
+        assert place.told is not None
+        page = await self.feed.pull(actor, place.removed, limit)
+        until = (place.told.seq, place.told.id)
+        gone = [one for one in page.changes if one.document is None and (one.seq, one.id) <= until]
+        through = not page.more or (page.cursor.seq, page.cursor.id) >= until
+        removed = place.told if through else page.cursor
+        return Page(text_of(gone), place.told, more=True), replace(place, removed=removed)
+
+    async def _pushes(self, actor: Actor, device_id: UUID) -> int:
+        async with self.database.reading(actor.organisation_id) as session:
+            pushes = await session.scalar(
+                select(DeviceState.pushes).where(
+                    DeviceState.organisation_id == actor.organisation_id,
+                    DeviceState.device_id == device_id,
+                )
+            )
+            return pushes or 0
+
+    def _encode(self, place: _Place, actor: Actor) -> str:
+        assert place.told is not None
+        assert place.removed is not None
+        told, removed = (self.cursors.encode(cursor, actor) for cursor in (place.told, place.removed))
+        return f"{told}.{removed}.{place.pushes}"
+
+    def _decode(self, text: str | None, actor: Actor) -> _Place:
+        """A cursor of a plain pull will do: it is told and removed up to there."""
+        if not text:
+            return _Place(None, None, 0)
+        parts = text.split(".")
+        if len(parts) == 1:
+            cursor = self.cursors.decode(text, actor)
+            return _Place(cursor, cursor, 0)
+        if len(parts) != 3 or not (parts[2].isascii() and parts[2].isdigit() and len(parts[2]) < 17):
+            raise ResyncNeeded
+        told, removed = (self.cursors.decode(part, actor) for part in parts[:2])
+        return _Place(told, removed, int(parts[2]))
+
+
+def earlier(text: str) -> str:
+    """Of a cursor of two places the one up to which nothing waits; a plain cursor as it is."""
+    told, *rest = text.split(".")
+    return rest[0] if rest else told
+
+
+def _archived(change: PulledChange) -> PulledChange:
+    """Of a row that is out of sight no more may be told than that."""
+    if change.document is not None:
+        return change
+    return replace(change, document=f'{{"id":"{change.id}","archived":true}}')

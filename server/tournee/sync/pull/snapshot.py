@@ -1,0 +1,164 @@
+"""2. The live rows of a first pull, in pages. The numbers are those of schema/sync.md, "Pull".
+
+Who sees all gets them by id. Everybody else gets them scope by scope, each row in the least of the
+scopes they see it by; in the others it has a place as well, where it passes unsent. So a page is a walk
+along so many places, and its cost follows from it and not from what else there is. A row is missed
+only where an edge or a membership moved after the pinned seq, and then the feed has it.
+Today's work goes ahead and comes once more at its place, so that whatever becomes of it meanwhile,
+the walk through the rest stays whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, case, exists, func, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from tournee.kernel.actor import Actor
+from tournee.kernel.head import HeadNow
+from tournee.kernel.log import Edge, Member, Record
+from tournee.sync.pull.cursor import MIN_ID, Cursor, Phase
+from tournee.sync.pull.page import Page, Progress, Rows, Written, write, write_placed
+
+# The scopes whose rows somebody needs first.
+Urgent = Callable[[AsyncSession, Actor], Awaitable[Sequence[UUID]]]
+
+# With more it would be no head start.
+_MOST_URGENT = 300
+
+
+class Snapshot:
+    """The rows that an actor sees, for one page on one database snapshot."""
+
+    def __init__(
+        self, session: AsyncSession, actor: Actor, entities: list[str], urgent: Urgent | None
+    ) -> None:
+        self.session = session
+        self.actor = actor
+        self.entities = entities
+        self.urgent = urgent
+
+    async def page(self, cursor: Cursor, head: HeadNow, limit: int) -> Page:
+        """The rows after the cursor, and the cursor to go on with; after the last one it is the feed's.
+
+        Rows come as they stand now, not as they stood at the pinned seq.
+        """
+        cursor = replace(cursor, mark=head.mark)
+        first = await self._first() if cursor.phase is Phase.URGENT else []
+        if not cursor.total:
+            all_rows = await self._count(None)
+            # What comes in one page needs no head start.
+            first = first if all_rows > limit else []
+            cursor = replace(cursor, total=all_rows + (await self._count(first) if first else 0))
+        if cursor.phase is Phase.URGENT and not first:
+            cursor = replace(cursor, phase=Phase.SNAPSHOT, scope=MIN_ID, id=MIN_ID)
+        written = await self._write(cursor, first, limit)
+        text, count = (written.text, written.count) if written else ("", 0)
+        cursor = replace(cursor, done=cursor.done + count)
+        progress = Progress(cursor.done, max(cursor.done, cursor.total))
+        if written and written.more:
+            after = replace(cursor, scope=written.scope or MIN_ID, id=written.id or MIN_ID)
+            return Page(text, after, True, progress)
+        if cursor.phase is Phase.URGENT:
+            rest = replace(cursor, phase=Phase.SNAPSHOT, scope=MIN_ID, id=MIN_ID)
+            return Page(text, rest, True, progress)
+        return Page(text, Cursor(cursor.epoch, cursor.seq, mark=head.mark), head.seq > cursor.seq, progress)
+
+    async def _first(self) -> Sequence[UUID]:
+        if self.urgent is None or self.actor.sees_all:
+            return []
+        scopes = await self.urgent(self.session, self.actor)
+        return scopes if len(scopes) <= _MOST_URGENT else []
+
+    async def _count(self, scopes: Sequence[UUID] | None) -> int:
+        """All rows, or those of these scopes only."""
+        if self.actor.sees_all:
+            counted = select(func.count()).where(*self._live())
+        else:
+            lying = _in_scopes(select(Edge.record_id), self.actor, scopes).distinct().subquery("lying")
+            alive = and_(Record.id == lying.c.record_id, *self._live())
+            counted = select(func.count()).select_from(lying).join(Record, alive)
+        return int((await self.session.execute(counted)).scalar_one())
+
+    async def _write(self, cursor: Cursor, first: Sequence[UUID], limit: int) -> Written | None:
+        if self.actor.sees_all:
+            columns = select(Record.seq, Record.entity, Record.id, Record.document)
+            rows = columns.where(*self._live(), Record.id > cursor.id).order_by(Record.id).limit(limit + 1)
+            return await write(self.session, rows, limit)
+        scopes = first if cursor.phase is Phase.URGENT else None
+        place = self._places(cursor, scopes, limit + 1)
+        columns = select(Record.seq, Record.entity, Record.id, Record.document, place.c.n)
+        joined = columns.join_from(place, Record, and_(Record.id == place.c.id, *self._live()))
+        rows = joined.where(~_seen_before(place, self.actor, scopes))
+        return await write_placed(self.session, place, rows, limit)
+
+    def _places(self, cursor: Cursor, scopes: Sequence[UUID] | None, most: int) -> Any:
+        """The next rows by the scopes held, all of them or these only: where each lies, and its number."""
+        held = select(Member.scope).where(*_held(Member, self.actor, scopes), Member.scope >= cursor.scope)
+        own = held.subquery("held")
+        begun = case((own.c.scope == cursor.scope, cursor.id), else_=MIN_ID)
+        lying = and_(
+            Edge.organisation_id == self.actor.organisation_id,
+            Edge.scope == own.c.scope,
+            Edge.open.is_(True),
+            Edge.record_id > begun,
+        )
+        if self.session.get_bind().dialect.name == "sqlite":
+            places = select(own.c.scope, Edge.record_id.label("id")).join_from(own, Edge, lying)
+        else:
+            # One scope after the other for certain: it may else walk through the edges of all, or sort
+            # all of one's own.
+            edges = select(Edge.record_id.label("id")).where(lying).order_by(Edge.record_id).limit(most)
+            edge = edges.lateral("edge")
+            places = select(own.c.scope, edge.c.id).join_from(own, edge, true())
+        next_ones = places.order_by("scope", "id").limit(most).subquery("next_ones")
+        in_order = func.row_number().over(order_by=(next_ones.c.scope, next_ones.c.id))
+        return select(next_ones, in_order.label("n")).cte("place")
+
+    def _live(self) -> tuple[Any, ...]:
+        return (
+            Record.organisation_id == self.actor.organisation_id,
+            Record.deleted.is_(False),
+            Record.entity.in_(self.entities),
+        )
+
+
+def _in_scopes(columns: Rows, actor: Actor, scopes: Sequence[UUID] | None) -> Rows:
+    """What lies in the scopes held: all of them, or these only."""
+    joined = and_(Edge.organisation_id == Member.organisation_id, Edge.scope == Member.scope)
+    return (
+        columns.select_from(Member)
+        .join(Edge, joined)
+        .where(*_held(Member, actor, scopes), Edge.open.is_(True))
+    )
+
+
+def _held(member: Any, actor: Actor, scopes: Sequence[UUID] | None) -> list[Any]:
+    held = [
+        member.organisation_id == actor.organisation_id,
+        member.account_id == actor.id,
+        member.to_seq.is_(None),
+    ]
+    return held if scopes is None else [*held, member.scope.in_(scopes)]
+
+
+def _seen_before(place: Any, actor: Actor, scopes: Sequence[UUID] | None) -> Any:
+    """Whether the row was there in a lesser scope already."""
+    edge, member = aliased(Edge), aliased(Member)
+    return exists(
+        select(1)
+        .select_from(edge)
+        .join(member, and_(member.organisation_id == edge.organisation_id, member.scope == edge.scope))
+        .where(
+            edge.organisation_id == actor.organisation_id,
+            edge.record_id == place.c.id,
+            edge.scope < place.c.scope,
+            edge.open.is_(True),
+            *_held(member, actor, scopes),
+        )
+    )

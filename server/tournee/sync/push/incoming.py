@@ -1,0 +1,137 @@
+"""A batch as it came in, read operation by operation before any of them runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from tournee.kernel.errors import OperationReused, Refused
+from tournee.sync.messages import SEQ_LIMIT, Outcome, PushedOperation, read_operations, rejected
+from tournee.sync.waiting.given_up import id_in
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What stands in each place of the batch, and the operations in the order of their numbers."""
+
+    slots: list[Outcome | PushedOperation]
+    operations: list[PushedOperation]
+    # Of operations that are not carried out under it: nobody must wait for such a number.
+    settled: frozenset[int]
+    # Units with a member that could not be read, so that none of the others may run.
+    broken: frozenset[UUID]
+    # Those that could not be read: the operation's id, where that can be, and the record it was to make.
+    malformed: tuple[tuple[UUID | None, UUID], ...]
+    # What came in each place, as it was sent, and the schema it is of.
+    raw: Sequence[Any]
+    schema: int
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether there was something, and no number can be told of any of it."""
+        return bool(self.slots) and not self.operations and not self.settled
+
+    def founded(self, head: int, lost: Collection[int]) -> Incoming:
+        """With no base that the server cannot have given, or gave in a history that is lost."""
+        return replace(self, operations=[operation.founded(head, lost) for operation in self.operations])
+
+
+def read_slots(raw: Sequence[Any], schema: int) -> list[Outcome | PushedOperation]:
+    """What stands in each place: an operation, or why it cannot be read."""
+    slots: list[Outcome | PushedOperation] = []
+    for item, read in zip(raw, read_operations(raw, schema), strict=True):
+        if isinstance(read, Refused):
+            id = item.get("id") if isinstance(item, dict) else None
+            slots.append(rejected(id if isinstance(id, str) else None, read))
+        else:
+            slots.append(read)
+    return slots
+
+
+def read_batch(raw: Sequence[Any], schema: int) -> Incoming:
+    """1. Read each operation by itself; the same operation twice counts once."""
+    slots = read_slots(raw, schema)
+    malformed = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
+    first: dict[UUID, PushedOperation] = {}
+    for place, slot in enumerate(slots):
+        if isinstance(slot, PushedOperation):
+            earlier = first.setdefault(slot.id, slot)
+            if earlier.payload_hash != slot.payload_hash:
+                slots[place] = rejected(str(slot.id), OperationReused())
+    unread = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
+    carried_out = {operation.number for operation in first.values()}
+    return Incoming(
+        slots=slots,
+        operations=sorted(first.values(), key=lambda operation: operation.number),
+        settled=frozenset(_numbers(raw) - carried_out),
+        broken=frozenset(_units(unread)),
+        malformed=tuple(_to_make(malformed)),
+        raw=raw,
+        schema=schema,
+    )
+
+
+def _to_make(malformed: Iterable[Any]) -> Iterable[tuple[UUID | None, UUID]]:
+    for item in malformed:
+        record = id_in(item.get("input")) if isinstance(item, dict) else None
+        if record is not None:
+            yield id_in(item), record
+
+
+def _numbers(raw: Sequence[Any]) -> set[int]:
+    """Those that are named; where one cannot be read, it follows from the neighbours."""
+    numbers = [_number(item) for item in raw]
+    for place in range(1, len(numbers)):
+        before = numbers[place - 1]
+        if numbers[place] is None and before is not None:
+            numbers[place] = before + 1
+    for place in range(len(numbers) - 2, -1, -1):
+        after = numbers[place + 1]
+        if numbers[place] is None and after is not None and after > 1:
+            numbers[place] = after - 1
+    return {number for number in numbers if number is not None}
+
+
+def _number(item: Any) -> int | None:
+    number = item.get("number") if isinstance(item, dict) else None
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 1 <= number <= SEQ_LIMIT:
+        return None
+    return int(number) if number == int(number) else None
+
+
+def _units(raw: Iterable[Any]) -> set[UUID]:
+    found = set()
+    for item in raw:
+        try:
+            found.add(UUID(item["unit"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return found
+
+
+def units(
+    operations: Iterable[PushedOperation], is_used: Callable[[int], bool] | None = None
+) -> Iterable[list[PushedOperation]]:
+    """Neighbours that name the same unit belong together; an operation without one stands alone.
+
+    Neighbours follow each other in their numbers, but for those that are used up: what was done between
+    them must not come after them. Where all of it has had its turn already, no `is_used` is given.
+    """
+    unit: list[PushedOperation] = []
+    for operation in operations:
+        if unit and not _are_neighbours(unit[-1], operation, is_used):
+            yield unit
+            unit = []
+        unit.append(operation)
+    if unit:
+        yield unit
+
+
+def _are_neighbours(
+    one: PushedOperation, other: PushedOperation, is_used: Callable[[int], bool] | None
+) -> bool:
+    if one.unit is None or one.unit != other.unit:
+        return False
+    return is_used is None or all(is_used(number) for number in range(one.number + 1, other.number))

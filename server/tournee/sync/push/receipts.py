@@ -1,0 +1,83 @@
+"""Receipts: what was decided of which operation, so that it is decided once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, select, tuple_, update
+
+from tournee.engine.bulk import insert_many
+from tournee.engine.database import Database
+from tournee.engine.pipelining import Pipeline
+from tournee.kernel.entity import now
+from tournee.kernel.log import Entry, dump
+from tournee.kernel.transaction import Transaction
+from tournee.sync.messages import Outcome, PushedOperation
+from tournee.sync.models import Receipt
+
+_CHUNK = 5_000
+
+
+async def write_receipts(
+    tx: Transaction,
+    decided: Iterable[tuple[PushedOperation, Outcome]],
+    device_id: UUID,
+    account_id: UUID,
+    entries: Sequence[Entry],
+    pipeline: Pipeline,
+) -> None:
+    """Receipts for operations of one device; each outcome is told the seq of what it wrote."""
+    seqs = {entry.operation_id: entry.seq for entry in entries if entry.operation_id is not None}
+    rows = []
+    for operation, outcome in decided:
+        outcome.seq = seqs.get(operation.id)
+        rows.append(
+            {
+                "operation_id": operation.id,
+                "number": operation.number,
+                "command": operation.command,
+                "payload_hash": operation.payload_hash,
+                "status": outcome.status,
+                "seq": outcome.seq,
+                "outcome": outcome.stored(),
+                "unmoved": dump(outcome.unmoved) if outcome.unmoved else None,
+                "meaning": outcome.meaning,
+            }
+        )
+    same = {
+        "organisation_id": tx.organisation_id,
+        "device_id": device_id,
+        "account_id": account_id,
+        "received_at": now(),
+    }
+    await pipeline.send(insert_many(tx.session, Receipt.__table__, rows, same))
+
+
+async def complete_receipts(tx: Transaction, decided: Iterable[tuple[PushedOperation, Outcome]]) -> None:
+    """What was refused, and somebody lets go on, has its receipt: it stays as it was told, but for what is
+    asked by what comes late."""
+    for operation, outcome in decided:
+        if outcome.unmoved:
+            own = (Receipt.organisation_id == tx.organisation_id, Receipt.operation_id == operation.id)
+            await tx.session.execute(update(Receipt).where(*own).values(unmoved=dump(outcome.unmoved)))
+
+
+async def purge_receipts(database: Database, organisation_id: UUID, before: datetime) -> int:
+    """Forget receipts of operations so old that they are accepted no longer; returns how many."""
+    key = (Receipt.organisation_id, Receipt.operation_id)
+    old = (
+        select(*key)
+        .where(Receipt.organisation_id == organisation_id, Receipt.received_at < before)
+        .limit(_CHUNK)
+    )
+    gone = 0
+    while True:
+        async with database.writing(organisation_id) as session:
+            done = await session.execute(delete(Receipt).where(tuple_(*key).in_(old)))
+            await session.commit()
+        count = int(getattr(done, "rowcount", 0))
+        gone += count
+        if count < _CHUNK:
+            return gone

@@ -1,0 +1,97 @@
+"""What follows an operation that hit a bug of ours: refused for want of that one, it waits for it.
+
+The two belong together where they name the same record, or one names what hangs on a record of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm.attributes import instance_state
+
+from tournee.engine.bulk import among
+from tournee.kernel.errors import Forbidden, Refused
+from tournee.kernel.log import Edge
+from tournee.kernel.references import references
+from tournee.sync.messages import PushedOperation
+from tournee.sync.models import FOLLOWS, ParkedOperation
+from tournee.sync.push.batch import Batch, Ready
+from tournee.sync.push.incoming import units
+from tournee.sync.waiting.parking import operations, waiting_now
+
+
+async def stopped_before(batch: Batch, operation: PushedOperation, refusal: Refused) -> UUID | None:
+    """The operation that was stopped by an error of ours and without which this one may have been refused."""
+    named = _named(batch, operation)
+    earlier = [one for one in _stopped(batch) if one.number < operation.number] if named else []
+    if not earlier or isinstance(refusal, Forbidden):
+        return None
+    theirs = [_named(batch, one) for one in operations(earlier)]
+    hanging = await _hanging(batch, named.union(*theirs))
+    for one, others in zip(earlier, theirs, strict=True):
+        if named & others or any(
+            (this in named and on in others) or (this in others and on in named) for this, on in hanging
+        ):
+            # What follows what follows waits for the same.
+            return one.waits_for if one.reason == FOLLOWS else one.operation_id
+    return None
+
+
+def released(batch: Batch) -> list[list[PushedOperation]]:
+    """The units that wait for nothing any more: what they followed was decided."""
+    broken = {one.operation_id for one in _stopped(batch) if one.reason != FOLLOWS}
+    waiting = followers(batch)
+    named = {one.operation_id: one.waits_for for one in waiting}
+    return [
+        unit
+        for unit in units(operations(waiting))
+        if named[unit[0].id] not in broken or batch.is_overdue(unit)
+    ]
+
+
+def followers(batch: Batch) -> list[ParkedOperation]:
+    return [one for one in _stopped(batch) if one.reason == FOLLOWS]
+
+
+def _stopped(batch: Batch) -> list[ParkedOperation]:
+    """In the order in which the device did it."""
+    found = (waiting_now(batch, id) for id in batch.stopped)
+    return sorted((one for one in found if one is not None), key=lambda one: one.number)
+
+
+def _named(batch: Batch, operation: PushedOperation) -> set[UUID]:
+    """The records that it makes and names; none of one that cannot be read, whatever came before it."""
+    ready = batch.read(operation)
+    if not isinstance(ready, Ready):
+        return set()
+    made = getattr(ready.do, "id", None)
+    return {id for _, _, id in references(ready.command, ready.do)} | (
+        {made} if isinstance(made, UUID) else set()
+    )
+
+
+async def _hanging(batch: Batch, ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
+    """Which of these records hang on which, also by what this push has done so far."""
+    tx = batch.tx
+    is_sqlite = tx.database.is_sqlite
+    edges = select(Edge.record_id, Edge.scope).where(
+        Edge.organisation_id == tx.organisation_id,
+        Edge.open.is_(True),
+        among(Edge.record_id, ids, is_sqlite=is_sqlite),
+        among(Edge.scope, ids, is_sqlite=is_sqlite),
+    )
+    with tx.session.no_autoflush:
+        found = {(record, scope) for record, scope in await tx.session.execute(edges)}
+        for row in {entry.row for entry in tx.entries}:
+            # A refused operation had it in its hands, and the savepoint made the session forget it.
+            if instance_state(row).expired_attributes:
+                await tx.session.refresh(row)
+    return found | set(_made(batch, ids))
+
+
+def _made(batch: Batch, ids: Collection[UUID]) -> Iterator[tuple[UUID, UUID]]:
+    for entry in batch.tx.entries:
+        if entry.row.id in ids:
+            yield from ((entry.row.id, scope) for scope in entry.row.scopes() if scope is not None)

@@ -1,0 +1,148 @@
+"""Devices whose parked work can go on without their asking: each gets a push with nothing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import ColumnElement, and_, exists, or_, select, union_all
+
+from tournee.auth.models import Account, AccountStatus
+from tournee.auth.organisations import actor_of
+from tournee.auth.tokens import TokenRefused
+from tournee.kernel.actor import Actor
+from tournee.kernel.command import GoesOn, Kernel
+from tournee.kernel.errors import Refused
+from tournee.kernel.log import Record
+from tournee.sync.models import FOLLOWS, DeviceState, GivenUpRecord, ParkedOperation, Receipt
+from tournee.sync.push.batch import Commands
+from tournee.sync.push.push import Answer, push
+from tournee.sync.waiting.given_up import given_up_among
+
+
+def reviving(commands: Commands) -> GoesOn:
+    """For the kernel, which knows of no devices."""
+
+    async def revive(kernel: Kernel, organisation_id: UUID, made: Collection[UUID]) -> None:
+        await revive_for(kernel, commands, organisation_id, made)
+
+    return revive
+
+
+async def revive_after(
+    kernel: Kernel, commands: Commands, actor: Actor, device_id: UUID, answer: Answer
+) -> None:
+    """What may go on because of a push that has been answered. Where this fails, housekeeping tries again."""
+    await revive_for(kernel, commands, actor.organisation_id, answer.made, device_id)
+    try:
+        await revive_missed(kernel, commands, actor, device_id, answer)
+    except Refused as refusal:
+        structlog.get_logger().info("parked_work_stays", device=str(device_id), code=refusal.code)
+    except Exception:  # noqa: BLE001 - the push itself has been carried out
+        structlog.get_logger().exception("parked_work_failed", device=str(device_id))
+
+
+async def revive_for(
+    kernel: Kernel,
+    commands: Commands,
+    organisation_id: UUID,
+    made: Collection[UUID],
+    device_id: UUID | None = None,
+) -> None:
+    """Let children go on whose parents somebody has just made, but for those of the device that did; and
+    then theirs."""
+    try:
+        while made:
+            waits: ColumnElement[bool] = ParkedOperation.waits_for.in_(made)
+            if device_id is not None:
+                waits = and_(waits, ParkedOperation.device_id != device_id)
+            made, device_id = await _revive(kernel, commands, organisation_id, waits, None), None
+    except Exception:  # noqa: BLE001 - whoever made the parent has made it; housekeeping tries again
+        structlog.get_logger().exception("parked_work_failed")
+
+
+async def revive_missed(
+    kernel: Kernel, commands: Commands, actor: Actor, device_id: UUID, answer: Answer
+) -> None:
+    """Parents that came, and decisions of what broke, while the push that parked what waits for them was on
+    its way to its commit: whoever brought them saw nobody waiting."""
+    if not answer.waits_for:
+        return
+    own = actor.organisation_id
+    there = select(Record.id).where(
+        Record.organisation_id == own,
+        Record.id.in_(answer.waits_for),
+        Record.seq > answer.began_at,
+    )
+    decided = select(Receipt.operation_id).where(
+        Receipt.organisation_id == own, Receipt.operation_id.in_(answer.waits_for)
+    )
+    async with kernel.database.reading(actor.organisation_id) as session:
+        came = await session.scalar(union_all(there, decided).limit(1))
+        gone = await given_up_among(session, own, answer.waits_for)
+    if came is not None or gone:
+        await push(kernel, commands, actor, device_id, [], absent=True)
+
+
+async def revive_waiting(
+    kernel: Kernel, commands: Commands, organisation_id: UUID, patience: datetime
+) -> None:
+    """What waits for a record that is there by now or will not come, for an operation that was decided, or
+    since before `patience`."""
+    there = exists().where(Record.organisation_id == organisation_id, Record.id == ParkedOperation.waits_for)
+    gone = exists().where(
+        GivenUpRecord.organisation_id == organisation_id, GivenUpRecord.record_id == ParkedOperation.waits_for
+    )
+    decided = exists().where(
+        Receipt.organisation_id == organisation_id, Receipt.operation_id == ParkedOperation.waits_for
+    )
+    impatient = ParkedOperation.reason.in_(("GAP", "PARENT", FOLLOWS))
+    overdue = and_(ParkedOperation.received_at < patience, impatient)
+    await _revive(kernel, commands, organisation_id, or_(there, gone, decided, overdue), patience)
+
+
+async def _revive(
+    kernel: Kernel,
+    commands: Commands,
+    organisation_id: UUID,
+    waits: ColumnElement[bool],
+    patience: datetime | None,
+) -> set[UUID]:
+    """The records that came to be by it."""
+    made: set[UUID] = set()
+    for actor in await _whose(kernel, organisation_id, waits):
+        assert actor.device_id is not None
+        try:
+            answer = await push(kernel, commands, actor, actor.device_id, [], patience=patience, absent=True)
+            made |= answer.made
+        except (Refused, TokenRefused) as refusal:
+            structlog.get_logger().info("parked_work_stays", device=str(actor.device_id), code=refusal.code)
+        except Exception:  # noqa: BLE001 - it waits on; whoever made its parent has nothing to do with it
+            structlog.get_logger().exception("parked_work_failed", device=str(actor.device_id))
+    return made
+
+
+async def _whose(kernel: Kernel, organisation_id: UUID, waits: ColumnElement[bool]) -> list[Actor]:
+    """The devices, as the accounts they belong to may act today."""
+    same_device: Any = and_(
+        DeviceState.organisation_id == ParkedOperation.organisation_id,
+        DeviceState.device_id == ParkedOperation.device_id,
+    )
+    account: Any = and_(
+        Account.organisation_id == DeviceState.organisation_id, Account.id == DeviceState.account_id
+    )
+    asked = (
+        select(DeviceState.device_id, Account.id, Account.role)
+        .select_from(ParkedOperation)
+        .join(DeviceState, same_device)
+        .join(Account, account)
+        .where(ParkedOperation.organisation_id == organisation_id, waits)
+        .where(Account.status == AccountStatus.ACTIVE)
+        .distinct()
+    )
+    async with kernel.database.reading(organisation_id) as session:
+        rows = await session.execute(asked)
+        return [actor_of(organisation_id, id, role, device) for device, id, role in rows]
