@@ -17,8 +17,8 @@ from typing import Any
 from unittest.mock import patch
 
 from tournee.conflicts import operations
-from tournee.engine import clocks, heads, horizon, publishing, tail
-from tournee.kernel import finding, merge, operation, transaction, visibility
+from tournee.engine import clocks, horizon, publishing, tail
+from tournee.kernel import finding, head, merge, operation, transaction, visibility
 from tournee.stock import booking
 from tournee.stock.commands import movements
 from tournee.sync.devices import restored, surrender
@@ -121,13 +121,13 @@ MUTANTS = (
     Mutant("no device is told that its history is lost", push, "push", "epoch not in (None, device.epoch)", "False", endpoints),
     Mutant("a device is not told what was lost within the epoch", push, "push", " or is_lost(mark, there, device.head)", "", endpoints),
     Mutant("what a backup knows tells no number", push, "_carry_out", "next_number is None and incoming.operations", "next_number is False"),
-    Mutant("a step that follows a lost one is refused", horizon, "was_lost", "seq is not None and", "False and", facts),
+    Mutant("a step that follows a lost one is refused", head, "was_lost", "seq is not None and", "False and", facts),
     Mutant("a reversal leaves the level as it is", booking, "record", "await derive(tx, level, movement)",
            "await derive(tx, level, movement) if movement.reverses_id is None else None", movements),
     Mutant("a movement that is told again is refused", booking, "told_before", "there is None or", "True or", movements),
     Mutant("a stream goes on where the log is now", stream, "events", "cursor = self.cursors.decode(text, actor) if text else None",
            "cursor = (await self.feed.pull(actor, None)).cursor if text else None", stream.Stream),
     Mutant("a stream outlives its device", door, "enter", "if self.authenticator is not None:", "if False:", door.Door),
-    Mutant("a cursor holds though what it showed is lost", heads, "is_there", "mark is None or", "True or", pull),
+    Mutant("a cursor holds though what it showed is lost", head, "is_there", "mark is None or", "True or", pull),
     Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or", transaction),
 )  # fmt: skip

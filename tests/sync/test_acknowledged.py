@@ -12,7 +12,7 @@ from tests.sync.device import TestDevice
 from tournee.auth.commands import DevicesLimit
 from tournee.kernel.entity import new_id
 from tournee.sync.devices import acknowledged
-from tournee.sync.devices.devices.acknowledged import Acknowledged
+from tournee.sync.devices.acknowledged import Acknowledged
 from tournee.sync.models import DeviceState
 
 
@@ -61,7 +61,7 @@ async def test_what_is_noted_between_two_writes_is_bounded(
 async def test_an_account_pushes_from_so_many_devices_and_those_it_has_go_on(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tournee.sync.devices.devices.MOST_DEVICES_EVER", 2)
+    monkeypatch.setattr("tournee.sync.devices.locking.MOST_DEVICES_EVER", 2)
     devices = [TestDevice(house, "MANAGER") for _ in range(3)]
     for device in devices[:2]:
         await device.do("createCustomer", name="Demo")

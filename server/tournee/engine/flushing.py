@@ -60,7 +60,9 @@ def _plain_ones(rows: Iterable[Any]) -> list[Entity]:
     return [row for row in rows if isinstance(row, Entity) and _columns(type(row))]
 
 
-async def _insert(session: AsyncSession, organisation_id: UUID, added: list[Entity], pipeline: Pipeline) -> None:
+async def _insert(
+    session: AsyncSession, organisation_id: UUID, added: list[Entity], pipeline: Pipeline
+) -> None:
     kinds: defaultdict[type[Entity], list[dict[str, Any]]] = defaultdict(list)
     for row in added:
         held = vars(row)

@@ -19,7 +19,7 @@ from tournee.engine.tail import Recent, Tail
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Invalid, Refused
 from tournee.kernel.outages import reading_again
-from tournee.sync.devices.devices import DeviceMismatch, DeviceRevoked, check_device
+from tournee.sync.devices.locking import DeviceMismatch, DeviceRevoked, check_device
 
 Query = Mapping[str, str]
 Answer = Callable[[Actor, Query, Scope, Receive, Send], Awaitable[None]]

@@ -23,7 +23,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
 from tournee.kernel.head import Mark, read_head
-from tournee.sync.devices.devices import DeviceMismatch, DeviceRevoked
+from tournee.sync.devices.locking import DeviceMismatch, DeviceRevoked
 from tournee.sync.devices.report import Report
 from tournee.sync.devices.surrender import surrender
 from tournee.sync.http.checking import Checking

@@ -20,7 +20,7 @@ from tournee.kernel.errors import NotOffline, Refused, UnknownCommand
 from tournee.kernel.inputs import parse_many
 from tournee.kernel.references import lock_order, references
 from tournee.kernel.transaction import Transaction
-from tournee.sync.devices.devices import LockedDevice
+from tournee.sync.devices.locking import LockedDevice
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import STOPPED, DeviceState, ParkedOperation, Receipt
 from tournee.sync.push.upcasts import OPERATION_SCHEMA

@@ -24,7 +24,7 @@ from tournee.kernel.command import Kernel, passes, pause
 from tournee.kernel.errors import OperationReused, SchemaTooNew
 from tournee.kernel.head import Mark, read_head
 from tournee.kernel.transaction import Transaction
-from tournee.sync.devices.devices import LockedDevice, check_device, lock_device, release_device
+from tournee.sync.devices.locking import LockedDevice, check_device, lock_device, release_device
 from tournee.sync.messages import Outcome, as_record
 from tournee.sync.models import DeviceState
 from tournee.sync.push import deciding
