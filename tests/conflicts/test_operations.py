@@ -18,6 +18,7 @@ from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.errors import Blocked, NotFound
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.push.push import push
+from tournee.sync.push.request import PushRequest
 from tournee.work.models import AppointmentEvent, Note
 
 
@@ -84,7 +85,7 @@ async def quarantined(clashes: Clashes) -> tuple[Conflict, dict[str, Any]]:
     given = {"customerId": clashes.world.customer.id, "name": "Demo Reception"}
     operation = clashes.device.operation("createContact", **given)
     for handed_in in ([operation], []):
-        await push(clashes.house.kernel, broken, made, clashes.device.id, handed_in)
+        await push(clashes.house.kernel, broken, made, PushRequest(clashes.device.id, handed_in))
     (conflict,) = await clashes.world.conflicts()
     assert (conflict.kind, conflict.role) == (ConflictKind.OPERATION_QUARANTINED, "MANAGER")
     return conflict, operation

@@ -9,7 +9,7 @@ from tests.simulator.deeds import MAKES, Deeds
 from tests.simulator.device import Deed
 from tests.simulator.inbox import still_parked
 from tests.simulator.violations import require
-from tournee.sync.models import FOLLOWS, Receipt
+from tournee.sync.models import Reason, Receipt
 
 
 def close(deeds: Deeds) -> None:
@@ -28,7 +28,7 @@ def close(deeds: Deeds) -> None:
             continue
         if deed.id in parked:
             reason, waits_for = parked[deed.id]
-            stopped = waits_for if reason == FOLLOWS else deed.id
+            stopped = waits_for if reason == Reason.FOLLOWS else deed.id
             require(
                 stopped in parked
                 and stopped not in deeds.settled

@@ -21,11 +21,11 @@ from tournee.engine import clocks, horizon, publishing, tail
 from tournee.kernel import finding, head, merge, operation, transaction, visibility
 from tournee.stock import booking
 from tournee.stock.commands import movements
-from tournee.sync.devices import restored, surrender
-from tournee.sync.http import door, endpoints, stream
+from tournee.sync.devices import history, restored, surrender
+from tournee.sync.http import door, stream
 from tournee.sync.pull import feed as moved
 from tournee.sync.pull import pull, snapshot
-from tournee.sync.push import deciding, push
+from tournee.sync.push import batch, deciding, push
 from tournee.sync.waiting import given_up
 from tournee.work import facts
 
@@ -65,16 +65,14 @@ _REUSED = """
     await insert_many(tx.session, Member.__table__, granted, own)
 """
 _TOGETHER = """
-    tx.before_commit = partial(write_receipts, tx, batch.decided, batch.device.device_id, tx.actor.id)
-    tx.meanwhile = lambda: answers.append(_answer(batch, incoming))
-    last = await tx.commit()
+    tx.last_writes.append(partial(write_receipts, tx, batch.decided, device.device_id, tx.actor.id))
+    last, answer = await tx.commit_answering(partial(_answer, batch))
 """
 _APART = """
-    tx.meanwhile = lambda: answers.append(_answer(batch, incoming))
-    last = await tx.commit()
+    last, answer = await tx.commit_answering(partial(_answer, batch))
     from tournee.engine.pipelining import Pipeline
     async with Pipeline() as pipeline:
-        await write_receipts(batch, tx.entries, pipeline)
+        await write_receipts(tx, batch.decided, device.device_id, tx.actor.id, tx.entries, pipeline)
     await tx.session.commit()
 """
 _HEAD = "Cursor(cursor.epoch, cursor.seq, mark=head.mark), head.seq > cursor.seq, progress"
@@ -83,7 +81,7 @@ _LOSS = "branch(Member.to_seq, lost, or_(Edge.open.is_(True), Edge.seq > Member.
 _NOWHERE = "branch(Edge.seq, held, Edge.seq < 0),"
 
 MUTANTS = (
-    Mutant("receipts are not looked at", deciding, "_known", "receipt is not None", "False"),
+    Mutant("receipts are not looked at", batch, "load", "for receipt in found:", "for receipt in []:", batch.Batch),
     Mutant("receipts are written after the commit", push, "_commit", _TOGETHER, _APART),
     Mutant("edges stay open", publishing, "_write_edges", '"open": scope in lies', '"open": True'),
     Mutant("memberships are not ended", publishing, "_write_members", "if (account, scope) not in wanted", "if False"),
@@ -104,8 +102,8 @@ MUTANTS = (
     Mutant("what an edit leaves as it stood was never said", operation, "left_unmoved",
            "self.unmoved.setdefault(str(row.id), []).extend(wire)", "pass", operation.Operation),
     Mutant("one's own change is another's", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
-    Mutant("a unit has no savepoint", deciding, "_decide", "if careful:", "if False:"),
-    Mutant("a gap does not wait", deciding, "run_unit", "fresh[0].number > expected", "False"),
+    Mutant("a unit has no savepoint", deciding, "decide", "if careful else", "if False else"),
+    Mutant("a gap does not wait", push, "_in_order", "device.is_beyond(fresh[0].number)", "False"),
     Mutant("what follows a bug of ours is refused", deciding, "_refuse", "stopped is not None", "False"),
     Mutant("a fact on a plan that changed is refused", facts, "_judge", "if assigned and not changed:", "if assigned:"),
     Mutant("deletions are told as changes", tail, "_read", "None if deleted else document", "document"),
@@ -113,14 +111,14 @@ MUTANTS = (
     Mutant("a snapshot does not ask for the organisation", snapshot, "_live",
            "Record.organisation_id == self.actor.organisation_id,", "", snapshot.Snapshot),
     Mutant("what is retried leaves no receipt", surrender, "settle",
-           "tx.before_commit = partial(write_receipts, tx, decided, device.id, device.account_id)", "pass", operations),
+           "tx.last_writes.append(partial(write_receipts, tx, decided, device.id, device.account_id))", "pass", operations),
     Mutant("what is dismissed is not given up", given_up, "give_up",
            'await insert_many(tx.session, GivenUpRecord.__table__, rows, same, replacing=("given_up_at",))', "pass", operations),
     Mutant("after a restored backup cursors hold on", horizon, "begin_epochs", "epoch=uuid4(), ", "", restored),
     Mutant("after a restored backup numbers go on from there", horizon, "begin_epochs", "seq=onward", "seq=Head.seq", restored),
-    Mutant("no device is told that its history is lost", push, "push", "epoch not in (None, device.epoch)", "False", endpoints),
-    Mutant("a device is not told what was lost within the epoch", push, "push", " or is_lost(mark, there, device.head)", "", endpoints),
-    Mutant("what a backup knows tells no number", push, "_carry_out", "next_number is None and incoming.operations", "next_number is False"),
+    Mutant("no device is told that its history is lost", history, "history_of", "request.epoch not in (None, epoch)", "False", push),
+    Mutant("a device is not told what was lost within the epoch", history, "history_of", " or is_lost(request.mark, there, head)", "", push),
+    Mutant("what a backup knows tells no number", push, "_in_order", "next_number is None and incoming.operations", "next_number is False"),
     Mutant("a step that follows a lost one is refused", head, "was_lost", "seq is not None and", "False and", facts),
     Mutant("a reversal leaves the level as it is", booking, "record", "await derive(tx, level, movement)",
            "await derive(tx, level, movement) if movement.reverses_id is None else None", movements),

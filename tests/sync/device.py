@@ -18,6 +18,7 @@ from tournee.sync.messages import Outcome
 from tournee.sync.pull.cursor import Cursor
 from tournee.sync.pull.pull import Feed
 from tournee.sync.push.push import Answer, push
+from tournee.sync.push.request import PushRequest
 
 
 class TestDevice:
@@ -58,7 +59,7 @@ class TestDevice:
         return (await self.push_all(operations)).outcomes
 
     async def push_all(self, operations: Any) -> Answer:
-        return await push(self.house.kernel, COMMANDS, self.actor, self.id, list(operations))
+        return await push(self.house.kernel, COMMANDS, self.actor, PushRequest(self.id, list(operations)))
 
     async def do(self, command: str, /, **input: Any) -> Outcome:
         (outcome,) = await self.push(self.operation(command, **input))

@@ -21,6 +21,7 @@ from tournee.procedures.models import ChecklistRun
 from tournee.sync.messages import Outcome
 from tournee.sync.models import ParkedOperation
 from tournee.sync.push.push import Answer, push
+from tournee.sync.push.request import PushRequest
 from tournee.sync.waiting.reviving import revive_missed, revive_waiting
 
 
@@ -58,16 +59,8 @@ class Visit(Clashes):
         """By a server on which one command hits a bug."""
         broken = dataclasses.replace(COMMANDS[self.broken], name="broken", function=_crash)
         commands = COMMANDS | {self.broken: broken}
-        return await push(
-            self.house.kernel,
-            commands,
-            self.device.actor,
-            self.device.id,
-            list(operations),
-            None,
-            2,
-            patience,
-        )
+        request = PushRequest(self.device.id, list(operations), patience=patience)
+        return await push(self.house.kernel, commands, self.device.actor, request)
 
     async def parked(self) -> list[str]:
         async with self.house.reading() as session:

@@ -19,6 +19,7 @@ from tournee.kernel.entity import new_id, now
 from tournee.sync.messages import Outcome
 from tournee.sync.models import GivenUpRecord, ParkedOperation
 from tournee.sync.push.push import push
+from tournee.sync.push.request import PushRequest
 from tournee.sync.waiting.given_up import purge_given_up
 from tournee.sync.waiting.reviving import revive_for, revive_missed
 
@@ -186,7 +187,9 @@ async def test_a_parent_that_broke_and_was_dismissed_takes_its_children_along(
     create = dataclasses.replace(COMMANDS["createSite"], name="broken", function=crash)
     device = family.device
     for operations in ([family.parent], []):
-        await push(house.kernel, COMMANDS | {"createSite": create}, device.actor, device.id, operations)
+        await push(
+            house.kernel, COMMANDS | {"createSite": create}, device.actor, PushRequest(device.id, operations)
+        )
     await device.push(family.child())
     (entry,) = await undecided(house, ConflictKind.OPERATION_QUARANTINED)
     await house.run("resolveConflict", conflictId=entry.id, resolution="DISMISS")

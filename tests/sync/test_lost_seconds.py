@@ -23,6 +23,7 @@ from tournee.sync.pull.checksums import Copy
 from tournee.sync.pull.cursor import Cursor, CursorCodec
 from tournee.sync.pull.pull import Feed
 from tournee.sync.push.push import Answer, push
+from tournee.sync.push.request import PushRequest
 
 
 @dataclass
@@ -131,11 +132,8 @@ class Shop:
         for number in numbers:
             made = self.device.operation("createCustomer", name=f"Demo {number}")
             operations.append(made | {"number": number})
-        return await push(
-            *(self.device.house.kernel, COMMANDS, self.device.actor, self.device.id, operations),
-            mark=mark,
-            **said,
-        )
+        request = PushRequest(self.device.id, operations, mark=mark, **said)
+        return await push(self.device.house.kernel, COMMANDS, self.device.actor, request)
 
 
 @pytest.mark.parametrize("before", [[], [1], [1, 7]], ids=["its first", "a later one", "one that came late"])
@@ -150,9 +148,8 @@ async def test_a_push_after_an_answer_that_is_lost_carries_out_nothing(
     for number in before:
         await shop.hand_in(number)
     if 7 in before:
-        await push(
-            house.kernel, COMMANDS, shop.device.actor, shop.device.id, [{"number": n} for n in range(2, 7)]
-        )
+        passed_by = PushRequest(shop.device.id, [{"number": n} for n in range(2, 7)])
+        await push(house.kernel, COMMANDS, shop.device.actor, passed_by)
     office.before = saved(house)
     accepted = await shop.hand_in(2)
     assert [outcome.status for outcome in accepted.outcomes] == ["applied"]

@@ -24,6 +24,7 @@ from tournee.procedures.models import ChecklistAnswer
 from tournee.sync.devices.restored import begin_anew
 from tournee.sync.messages import Outcome
 from tournee.sync.push.push import push
+from tournee.sync.push.request import PushRequest
 
 
 class Reception:
@@ -74,7 +75,9 @@ async def broken(device: TestDevice, *names: str, operations: Sequence[Any]) -> 
         raise ZeroDivisionError
 
     made = {name: dataclasses.replace(COMMANDS[name], name="broken", function=crash) for name in names}
-    answer = await push(device.house.kernel, COMMANDS | made, device.actor, device.id, list(operations))
+    answer = await push(
+        device.house.kernel, COMMANDS | made, device.actor, PushRequest(device.id, list(operations))
+    )
     return answer.outcomes
 
 
@@ -224,7 +227,7 @@ async def test_after_a_backup_what_waits_in_it_comes_late_all_the_same(reception
         "createSite", customerId=reception.customer, name="Demo", id=reception.site
     )
     assert parent.id == reception.site
-    answer = await push(reception.house.kernel, COMMANDS, device.actor, device.id, [])
+    answer = await push(reception.house.kernel, COMMANDS, device.actor, PushRequest(device.id))
     assert answer.next_number is None
     assert await reception.now() == ("0", None, reception.site)
 

@@ -25,8 +25,9 @@ from tournee.kernel.references import named_by
 from tournee.procedures.models import ChecklistRun
 from tournee.sync.messages import Outcome
 from tournee.sync.models import DeviceState, ParkedOperation
+from tournee.sync.push import batch
 from tournee.sync.push.push import push
-from tournee.sync.waiting import parking
+from tournee.sync.push.request import PushRequest
 from tournee.sync.waiting.reviving import revive_for, revive_missed, revive_waiting
 
 
@@ -265,7 +266,7 @@ async def test_a_number_that_cannot_be_read_leaves_no_gap(house: House, device: 
 async def test_a_device_cannot_park_without_bounds(
     house: House, device: TestDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parking, "PARKED_LIMIT", 2)
+    monkeypatch.setattr(batch, "MOST_KEPT", 2)
     customer = new_id()
     children = [child(device, customer) for _ in range(3)]
     outcomes = await device.push(*children)
@@ -286,7 +287,7 @@ BROKEN = COMMANDS | {
 
 async def hand_in_broken(device: TestDevice, *operations: Any) -> list[Outcome]:
     """A push to a server on which contacts hit a defect."""
-    answer = await push(device.house.kernel, BROKEN, device.actor, device.id, list(operations))
+    answer = await push(device.house.kernel, BROKEN, device.actor, PushRequest(device.id, list(operations)))
     return answer.outcomes
 
 
@@ -323,7 +324,7 @@ async def test_what_crashed_is_answered_the_same_when_it_is_sent_again(
 async def test_what_waits_already_is_not_turned_away_when_it_crashes_again(
     house: House, device: TestDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parking, "PARKED_LIMIT", 2)
+    monkeypatch.setattr(batch, "MOST_KEPT", 2)
     for _ in range(2):
         await hand_in_broken(device, child(device, new_id()))
     third, fourth = await hand_in_broken(device, child(device, new_id()), child(device, new_id()))

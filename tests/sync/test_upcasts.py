@@ -18,6 +18,7 @@ from tournee.sync.models import Receipt
 from tournee.sync.push import upcasts
 from tournee.sync.push.push import Answer, push
 from tournee.sync.push.receipts import purge_receipts
+from tournee.sync.push.request import PushRequest
 from tournee.sync.push.upcasts import OPERATION_SCHEMA, STEPS, upcast
 
 TALK = {"channel": "PHONE", "direction": "INBOUND", "subject": "Demo", "occurredAt": "2026-01-02T03:04:05Z"}
@@ -29,7 +30,9 @@ def device(house: House) -> TestDevice:
 
 
 async def hand_in(device: TestDevice, *operations: Any, schema: int) -> Answer:
-    return await push(device.house.kernel, COMMANDS, device.actor, device.id, list(operations), schema=schema)
+    return await push(
+        device.house.kernel, COMMANDS, device.actor, PushRequest(device.id, list(operations), schema=schema)
+    )
 
 
 async def count(house: House, model: Any) -> int:

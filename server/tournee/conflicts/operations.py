@@ -14,7 +14,7 @@ from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.errors import Blocked
 from tournee.kernel.transaction import Transaction
 from tournee.sync.devices.surrender import settle
-from tournee.sync.devices.surrendered import carry_out
+from tournee.sync.devices.surrendered import carry_out_late
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation
 from tournee.sync.push.inbox import shown_to_make
@@ -41,7 +41,7 @@ async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> 
         raise Blocked("There is nothing left to be done.", "resolution")
     decider, device = tx.actor, _device(conflict)
     async with tx.acting(actor_of(tx.organisation_id, owners[0].id, owners[0].role, conflict.device_id)):
-        decided = [(one, await carry_out(tx, one, device.id, decider)) for one in queue]
+        decided = [(one, await carry_out_late(tx, one, device.id, decider)) for one in queue]
     if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
         await settle(tx, _device(conflict), decided)
     else:

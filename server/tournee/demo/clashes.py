@@ -15,6 +15,7 @@ from tournee.kernel.command import Kernel
 from tournee.kernel.demo import demo_id
 from tournee.kernel.head import head_seq
 from tournee.sync.push.push import push
+from tournee.sync.push.request import PushRequest
 from tournee.work.models import Appointment
 
 # Three visits of yesterday that the technician has on the phone: what, and where.
@@ -54,7 +55,7 @@ async def play(kernel: Kernel, today: date) -> None:
         command = COMMANDS[name]
         await kernel.perform(dispatcher, command, command.parse(values))
     technician = actor_of(_ORGANISATION, demo_id("account/technician"), Role.TECHNICIAN)
-    await push(kernel, COMMANDS, technician, _DEVICE, list(_on_the_phone(today, base)), app="demo/1")
+    await push(kernel, COMMANDS, technician, PushRequest(_DEVICE, list(_on_the_phone(today, base)), "demo/1"))
 
 
 def _at_the_desk() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -89,8 +89,7 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
     # What takes long to write goes early, what takes long to make goes late: while this process makes
     # the next, the database writes.
     await _write_edges(tx, rows, pipeline)
-    if tx.before_commit is not None:
-        await tx.before_commit(tx.entries, pipeline)
+    await tx.write_last(pipeline)
     changes = [entry.values() for entry in tx.entries]
     recorded_at = now()
     same = {"organisation_id": tx.organisation_id, "recorded_at": recorded_at}

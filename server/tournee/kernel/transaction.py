@@ -33,6 +33,9 @@ from tournee.kernel.visibility import MembershipRules, visible, was_visible
 __all__ = ["Operation", "Transaction"]
 
 EntityT = TypeVar("EntityT", bound=Entity)
+AnswerT = TypeVar("AnswerT")
+
+LastWrite = Callable[[Sequence[Entry], Pipeline], Awaitable[None]]
 
 
 class Transaction(Finding):
@@ -43,10 +46,8 @@ class Transaction(Finding):
     ) -> None:
         super().__init__(database, session, actor)
         self.rules = rules
-        # Writes what needs the numbers of the changes.
-        self.before_commit: Callable[[Sequence[Entry], Pipeline], Awaitable[None]] | None = None
-        # Makes ready what is wanted after the commit, while the database still writes.
-        self.meanwhile: Callable[[], None] | None = None
+        # What is still to be written once the changes have their numbers.
+        self.last_writes: list[LastWrite] = []
         # Whether this changes who may come in, also where no row of the log says so.
         self.admits = False
         # From here on nobody but the database knows whether it was committed.
@@ -274,7 +275,12 @@ class Transaction(Finding):
             await self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
 
     async def commit(self) -> Mark | None:
-        """Write the log and commit; returns the mark of the last change, None if nothing changed."""
+        """Write the log and commit; return the mark of the last change, None if nothing changed."""
+        last, _ = await self.commit_answering(lambda: None)
+        return last
+
+    async def commit_answering(self, answer: Callable[[], AnswerT]) -> tuple[Mark | None, AnswerT]:
+        """Commit, and return beside the mark what `answer` makes while the database still writes."""
         async with Pipeline() as pipeline:
             await self._flush_into(pipeline, last=True)
             self.notes.require_complete()
@@ -289,12 +295,9 @@ class Transaction(Finding):
                 await pipeline.send(give_numbers(self.session, self.organisation_id, made))
                 await pipeline.arrived()
             last = await publish(self, pipeline) if self.entries else None
-            if last is None and self.before_commit is not None:
-                await self.before_commit(self.entries, pipeline)
-            if self.meanwhile is not None:
-                self.meanwhile()
-        # They may hold this in memory, as closures do.
-        self.before_commit = self.meanwhile = None
+            if last is None:
+                await self.write_last(pipeline)
+            answered = answer()
         admits = self.admits or any(entry.row.admits for entry in self.entries)
         if admits:
             await notify_of_admissions(self.database, self.session, self.organisation_id)
@@ -303,7 +306,14 @@ class Transaction(Finding):
         await self.session.commit()
         if last is not None or admits:
             self.database.announce(self.organisation_id, 0 if last is None else last.seq, admits)
-        return last
+        return last, answered
+
+    async def write_last(self, pipeline: Pipeline) -> None:
+        """Write what had to wait for the numbers of the changes."""
+        # They may hold this in memory, as closures do.
+        last_writes, self.last_writes = self.last_writes, []
+        for write in last_writes:
+            await write(self.entries, pipeline)
 
     # -- savepoints ------------------------------------------------------------------------------
 
@@ -314,6 +324,7 @@ class Transaction(Finding):
         await self.flush()
         notes, clocks = self.notes.copy(), self.clocks.copy()
         rows, authorised, shared = dict(self._rows), set(self._authorised), set(self._shared)
+        last_writes = list(self.last_writes)
         try:
             async with self.session.begin_nested():
                 yield
@@ -323,6 +334,7 @@ class Transaction(Finding):
             self.notes.restore(notes)
             self.clocks.restore(clocks)
             self._rows, self._authorised, self._shared = rows, authorised, shared
+            self.last_writes = last_writes
             self._forget_expired()
             raise
 

@@ -194,5 +194,5 @@ def rejected(id: str | None, refusal: Refused) -> Outcome:
     return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=list(refusal.fields))
 
 
-def waiting(operation: PushedOperation, for_what: str, code: str | None = None) -> Outcome:
-    return Outcome(str(operation.id), "parked", code=code, message=f"Waits for {for_what}.")
+def waiting(id: str, for_what: str, code: str | None = None) -> Outcome:
+    return Outcome(id, "parked", code=code, message=f"Waits for {for_what}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, Uuid, false
@@ -69,9 +70,28 @@ class GivenUpRecord(Base):
     given_up_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
 
-# Why an operation waits that hit an error of ours, or that follows one that did.
-FOLLOWS = "FOLLOWS"
-STOPPED = frozenset({"CRASHED", "QUARANTINED", FOLLOWS})
+class Reason(StrEnum):
+    """Why an operation waits."""
+
+    # For the operation before it.
+    GAP = "GAP"
+    # For a record that it names.
+    PARENT = "PARENT"
+    # For one more try, after an error of ours; for somebody's decision after the second.
+    CRASHED = "CRASHED"
+    QUARANTINED = "QUARANTINED"
+    # For an operation that such an error stopped.
+    FOLLOWS = "FOLLOWS"
+    # For a manager's decision: its device was revoked.
+    SURRENDERED = "SURRENDERED"
+    # It waits under another device of this person.
+    ELSEWHERE = "ELSEWHERE"
+    # For room: the device alone keeps it.
+    NO_ROOM = "NO_ROOM"
+
+
+# Those for which the server keeps the operation of this device.
+KEPT = frozenset(Reason) - {Reason.ELSEWHERE, Reason.NO_ROOM}
 
 
 class ParkedOperation(Base):

@@ -9,6 +9,7 @@ from tournee.auth.roles import Role
 from tournee.kernel.demo import demo_id
 from tournee.kernel.entity import new_id, now
 from tournee.sync.devices.surrender import surrender
+from tournee.sync.push.request import PushRequest
 
 _DEVICE = demo_id("device/1")
 _BEFORE: list[Step] = [
@@ -27,7 +28,8 @@ async def _hand_in(house: House) -> None:
         "input": {"appointmentId": of("appointment/1"), "id": of("note/new"), "text": "Demo: mind the step."},
         "occurredAt": now().isoformat(),
     }
-    await surrender(house.kernel, KnownDevice(_DEVICE, actor, DeviceStatus.REVOKED, True), [note])
+    known = KnownDevice(_DEVICE, actor, DeviceStatus.REVOKED, True)
+    await surrender(house.kernel, known, PushRequest(_DEVICE, [note]))
 
 
 def _handed_in(rows: Rows) -> Payload:

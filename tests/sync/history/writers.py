@@ -31,6 +31,7 @@ from tournee.kernel.errors import Refused
 from tournee.kernel.outages import Outage
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.push.push import push
+from tournee.sync.push.request import PushRequest
 
 PROCESSES, WORKERS = 2, 4
 # One statement in so many takes longer, so that transactions overlap in more ways.
@@ -178,7 +179,7 @@ class Writer:
         actor = self.scene.actor(self.scene.manager, self.device)
         while True:
             try:
-                answer = await push(self.kernel, COMMANDS, actor, self.device, operations)
+                answer = await push(self.kernel, COMMANDS, actor, PushRequest(self.device, operations))
                 break
             except (DBAPIError, psycopg.Error):
                 await asyncio.sleep(0.01)

@@ -1,8 +1,8 @@
-"""A device at the protocol's door: is it this account's, is it still welcome."""
+"""The device of a push: whether it is this account's and still welcome, and whose turn it is."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -72,25 +72,47 @@ def _require(
 
 @dataclass
 class LockedDevice:
-    """A device while one of its pushes is carried out; `absent` when its parked work goes on without it.
+    """A device while one of its pushes is carried out, and the order of its operations' numbers.
 
-    `last_number` is the greatest that had its turn, in whatever epoch, `used` are numbers beyond the next one
-    that nothing comes under any more. `head` is where the log of this `epoch` stood when the push began.
+    `next_number` is the one whose turn it is, None while nobody knows. `last_number` is the greatest that had
+    its turn, in whatever epoch; `used` are numbers under which nothing will come. `head` is where the log of
+    this `epoch` stood when the push began. `absent`: its parked work goes on without it.
     """
 
     organisation_id: UUID
     device_id: UUID
     next_number: int | None
     last_number: int
-    app: str | None
     head: int
     epoch: UUID
-    used: frozenset[int] = frozenset()
+    used: set[int]
     absent: bool = False
 
+    def is_used(self, number: int) -> bool:
+        """Return whether nothing is still to come under this number."""
+        return number in self.used or number < (self.next_number or 0)
 
-async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app: str | None) -> LockedDevice:
-    """Lock and return the device's own row: two pushes of one device follow each other.
+    def is_beyond(self, number: int) -> bool:
+        """Return whether something that was done earlier has not arrived."""
+        return self.next_number is not None and number > self.next_number
+
+    def use(self, numbers: Iterable[int]) -> None:
+        """Nothing comes under these numbers any more, so nothing waits for them."""
+        self.used.update(numbers)
+        self.pass_used()
+
+    def pass_used(self) -> None:
+        while self.next_number in self.used:
+            self.next_number += 1
+
+    def go_on_after(self, number: int) -> None:
+        """Let what comes after this number have its turn."""
+        self.next_number = max(self.next_number or 0, number + 1)
+        self.pass_used()
+
+
+async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID) -> LockedDevice:
+    """2. Lock and return the device's own row: two pushes of one device follow each other.
 
     Its account is read with it: who was disabled a moment ago writes nothing.
     """
@@ -107,9 +129,8 @@ async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID, app:
     require_account(actor, *account)
     if account_id != actor.id:
         raise DeviceMismatch
-    numbers = frozenset(orjson.loads(used)) if used else frozenset[int]()
-    own = (actor.organisation_id, device_id, next_number, last_number)
-    return LockedDevice(*own, app, seq, epoch, numbers)
+    numbers = set(orjson.loads(used)) if used else set[int]()
+    return LockedDevice(actor.organisation_id, device_id, next_number, last_number, seq, epoch, numbers)
 
 
 async def _require_room(session: AsyncSession, actor: Actor) -> None:
@@ -155,17 +176,16 @@ _LOCKED = (
 )
 
 
-async def release_device(session: AsyncSession, device: LockedDevice, used: Collection[int]) -> None:
-    """Write what the push made of it, and of the numbers used up those beyond the next; part of the same
-    transaction."""
-    ahead = sorted(number for number in used if number > (device.next_number or 0))[:_MOST_USED]
+async def release_device(session: AsyncSession, device: LockedDevice, app: str | None) -> None:
+    """Write how far the push brought the device; part of the same transaction."""
+    ahead = sorted(number for number in device.used if number > (device.next_number or 0))[:_MOST_USED]
     values: dict[str, Any] = {
         "next_number": device.next_number,
         "last_number": device.last_number,
         "used_numbers": orjson.dumps(ahead).decode() if ahead else None,
     }
     if not device.absent:
-        values |= {"app": device.app, "last_seen_at": now()}
+        values |= {"app": app, "last_seen_at": now()}
     of = {"of_organisation": device.organisation_id, "of_device": device.device_id}
     # Past the session, which would first write what the commands have left.
     connection = await session.connection()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -25,29 +24,23 @@ from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.entity import now
 from tournee.kernel.errors import Invalid, OperationReused
-from tournee.kernel.head import Mark, head_seq
+from tournee.kernel.head import read_head
 from tournee.kernel.transaction import Operation, Transaction
+from tournee.sync.devices.history import history_of
 from tournee.sync.messages import Outcome, PushedOperation, read_operation, rejected
-from tournee.sync.models import ParkedOperation, Receipt
-from tournee.sync.push.bases import changes_at, lost_bases
+from tournee.sync.models import ParkedOperation, Reason, Receipt
 from tournee.sync.push.inbox import Sender, named, show, shown_unit
 from tournee.sync.push.incoming import read_slots, units
 from tournee.sync.push.receipts import write_receipts
-from tournee.sync.push.upcasts import OPERATION_SCHEMA
+from tournee.sync.push.request import PushRequest
 from tournee.sync.waiting.parking import operations as operations_of
 
-SURRENDERED = "SURRENDERED"
 _COMMAND = "surrenderWork"
 
 
-async def surrender(
-    kernel: Kernel,
-    device: KnownDevice,
-    raw: Sequence[Any],
-    schema: int = OPERATION_SCHEMA,
-    marks: Mapping[int, Mark] = MappingProxyType({}),
-) -> list[Outcome]:
+async def surrender(kernel: Kernel, device: KnownDevice, request: PushRequest) -> list[Outcome]:
     """4. Keep what a revoked device hands in; each outcome says only that it is known."""
+    raw, schema = request.operations, request.schema
     slots = read_slots(raw, schema)
     fresh = {slot.id: slot for slot in slots if isinstance(slot, PushedOperation)}
 
@@ -57,10 +50,11 @@ async def surrender(
             if row.status is not DeviceStatus.REVOKED or not row.surrender:
                 raise Invalid("This device has nothing to hand in.", "device")
             known = await _known(tx, fresh.values())
-            head = await head_seq(tx.session, tx.organisation_id)
-            there = await changes_at(tx.session, tx.organisation_id, {mark.seq for mark in marks.values()})
-            lost = lost_bases(marks, there, head)
-            kept = [one.founded(head, lost) for one in fresh.values() if one.id not in known]
+            head = await read_head(tx.session, tx.organisation_id)
+            history = await history_of(tx.session, tx.organisation_id, request, head.epoch, head.seq)
+            kept = [
+                one.founded(head.seq, history.lost_bases) for one in fresh.values() if one.id not in known
+            ]
             await _quarantine(tx, row, kept)
             row.surrendered_at = now()
             contents = {id: operation.payload_hash for id, operation in fresh.items()} | known
@@ -107,7 +101,7 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
             "operation_id": operation.id,
             "device_id": device.id,
             "number": operation.number,
-            "reason": SURRENDERED,
+            "reason": Reason.SURRENDERED,
             "attempts": 0,
             "base_unknown": operation.base_unknown,
             "schema": operation.schema,
@@ -119,13 +113,13 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
     if rows:
         await insert_many(tx.session, ParkedOperation.__table__, rows)
     stranded = await tx.session.scalars(
-        select(ParkedOperation).where(*_of(device), ParkedOperation.reason != SURRENDERED)
+        select(ParkedOperation).where(*_of(device), ParkedOperation.reason != Reason.SURRENDERED)
     )
     left = operations_of(stranded)
     await tx.session.execute(
         update(ParkedOperation)
-        .where(*_of(device), ParkedOperation.reason != SURRENDERED)
-        .values(reason=SURRENDERED)
+        .where(*_of(device), ParkedOperation.reason != Reason.SURRENDERED)
+        .values(reason=Reason.SURRENDERED)
         .execution_options(synchronize_session=False)
     )
     for unit in units(sorted([*operations, *left], key=lambda operation: operation.number)):
@@ -162,7 +156,7 @@ async def waiting(session: AsyncSession, device: Device) -> list[PushedOperation
     """What of this device is undecided, in the order in which it was done."""
     found = await session.scalars(
         select(ParkedOperation)
-        .where(*_of(device), ParkedOperation.reason == SURRENDERED)
+        .where(*_of(device), ParkedOperation.reason == Reason.SURRENDERED)
         .order_by(ParkedOperation.number)
         .with_for_update(key_share=True)
     )
@@ -178,7 +172,7 @@ async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[Pushed
         delete(ParkedOperation).where(*_of(device), ParkedOperation.operation_id.in_(ids))
     )
 
-    tx.before_commit = partial(write_receipts, tx, decided, device.id, device.account_id)
+    tx.last_writes.append(partial(write_receipts, tx, decided, device.id, device.account_id))
 
 
 async def rescue_stranded(kernel: Kernel, organisation_id: UUID) -> int:
@@ -196,7 +190,7 @@ async def rescue_stranded(kernel: Kernel, organisation_id: UUID) -> int:
                 Device.id.in_(
                     select(ParkedOperation.device_id).where(
                         ParkedOperation.organisation_id == organisation_id,
-                        ParkedOperation.reason != SURRENDERED,
+                        ParkedOperation.reason != Reason.SURRENDERED,
                     )
                 ),
             )

@@ -15,11 +15,13 @@ from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import COMMANDS_BY_NAME, command
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus, Resolution
 from tournee.kernel.entity import now
-from tournee.kernel.errors import Blocked, Invalid, NotOffline, TransitionNotAllowed, UnknownCommand
+from tournee.kernel.errors import Blocked, Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import Limits
-from tournee.kernel.transaction import Operation, Transaction
+from tournee.kernel.transaction import Transaction
 from tournee.sync.devices.surrender import settle, waiting
 from tournee.sync.messages import Outcome, PushedOperation
+from tournee.sync.push.batch import read_command
+from tournee.sync.push.deciding import carry_out
 from tournee.sync.waiting.given_up import give_up, id_in
 from tournee.sync.waiting.overtaking import overtaking
 
@@ -42,7 +44,7 @@ async def accept_surrendered_work(tx: Transaction, actor: Actor, do: AcceptSurre
         raise Blocked(f"Decide first what was done before: number {before[0]} of this device.", "conflictId")
     (owner,) = await tx.all(select(Account).where(Account.id == device.account_id))
     async with tx.acting(actor_of(tx.organisation_id, owner.id, owner.role, device.id)):
-        decided = [(operation, await carry_out(tx, operation, device.id, actor)) for operation in mine]
+        decided = [(operation, await carry_out_late(tx, operation, device.id, actor)) for operation in mine]
     await settle(tx, device, decided)
     _close(conflict, actor, Resolution.TAKE_MINE, do.note)
     return conflict
@@ -83,36 +85,13 @@ def _named(conflict: Conflict, queue: Sequence[PushedOperation]) -> list[PushedO
     return [operation for operation in queue if operation.id in ids]
 
 
-async def carry_out(
+async def carry_out_late(
     tx: Transaction, pushed: PushedOperation, device_id: UUID, decider: Actor | None = None
 ) -> Outcome:
-    """Do it as a push does, with the base and the time of the device. It may name what its person sees, or
-    the decider."""
-    command = COMMANDS_BY_NAME.get(pushed.command)
-    if command is None:
-        raise UnknownCommand(f"There is no command {pushed.command[:80]!r}.", "command")
-    if not command.offline:
-        raise NotOffline(f"{pushed.command} can be used online only.", "command")
-    operation = Operation(
-        command=command.name,
-        occurred_at=pushed.occurred_at,
-        id=pushed.id,
-        device_id=device_id,
-        base=pushed.base,
-        base_unknown=pushed.base_unknown,
-        decider=decider,
-        overtaken_in=overtaking(tx, device_id, pushed),
-    )
-    row = await command.run(tx, command.parse(pushed.input), operation)
-    return Outcome(
-        id=str(pushed.id),
-        status=operation.status,
-        fields=list(operation.lost),
-        conflict=str(operation.conflict.id) if operation.conflict else None,
-        entity=type(row).__name__,
-        record_id=row.id,
-        unmoved=operation.unmoved,
-    )
+    """Do what was stopped as a push does it. It may name what its person sees, or the decider."""
+    ready = read_command(COMMANDS_BY_NAME, pushed)
+    late = overtaking(tx, device_id, pushed)
+    return await carry_out(tx, ready, pushed, device_id, overtaken_in=late, decider=decider)
 
 
 def _close(conflict: Conflict, actor: Actor, resolution: Resolution, note: str | None) -> None:

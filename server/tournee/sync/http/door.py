@@ -20,6 +20,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Invalid, Refused
 from tournee.kernel.outages import reading_again
 from tournee.sync.devices.locking import DeviceMismatch, DeviceRevoked, check_device
+from tournee.sync.push.request import read_uuid
 
 Query = Mapping[str, str]
 Answer = Callable[[Actor, Query, Scope, Receive, Send], Awaitable[None]]
@@ -103,13 +104,6 @@ def device_of(query: Query, actor: Actor) -> UUID | None:
     """The device the request names, else the token's."""
     named = query.get("device")
     return read_uuid(named) if named else actor.device_id
-
-
-def read_uuid(value: Any, name: str = "device") -> UUID:
-    try:
-        return UUID(value)
-    except (ValueError, TypeError, AttributeError):
-        raise Invalid(f"{name}: must be a UUID.", name) from None
 
 
 def limit_of(query: Query, default: int) -> int:

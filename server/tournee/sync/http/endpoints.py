@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -16,30 +17,47 @@ from starlette.routing import Route
 
 from tournee.auth.commands import DevicesLimit
 from tournee.auth.middleware import refused, surrender_token, unauthenticated
-from tournee.auth.revoked import KnownDevice, recognise
+from tournee.auth.revoked import recognise
 from tournee.auth.tokens import TokenRefused, Tokens
 from tournee.engine.lanes import Lanes
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
 from tournee.kernel.errors import Invalid, Refused
-from tournee.kernel.head import Mark, read_head
+from tournee.kernel.head import read_head
+from tournee.sync.devices.history import history_of
 from tournee.sync.devices.locking import DeviceMismatch, DeviceRevoked
 from tournee.sync.devices.report import Report
 from tournee.sync.devices.surrender import surrender
 from tournee.sync.http.checking import Checking
 from tournee.sync.http.decoding import decode
-from tournee.sync.http.door import read_uuid
 from tournee.sync.http.pulling import Pull
 from tournee.sync.http.stream import Stream
-from tournee.sync.messages import OPERATIONS_LIMIT, SEQ_LIMIT
 from tournee.sync.pull.pull import records_now
-from tournee.sync.push.bases import is_over, read_marks
 from tournee.sync.push.push import Answer, push
+from tournee.sync.push.request import PushRequest
 from tournee.sync.waiting.reviving import revive_after
 
 _REVIVALS = 2
 
-Handler = Callable[[Request, Actor], Awaitable[Response]]
+EndpointT = TypeVar("EndpointT")
+
+
+def answering(
+    endpoint: Callable[[EndpointT, Request], Awaitable[Response]],
+) -> Callable[[EndpointT, Request], Awaitable[Response]]:
+    """Answer for what concerns the request as a whole."""
+
+    @wraps(endpoint)
+    async def answered(self: EndpointT, request: Request) -> Response:
+        try:
+            return await endpoint(self, request)
+        except Refused as refusal:
+            status = 403 if isinstance(refusal, DeviceRevoked | DeviceMismatch | DevicesLimit) else 400
+            return _json(orjson.dumps(_error(refusal)).decode(), status)
+        except TokenRefused as refusal:
+            return refused(refusal)
+
+    return answered
 
 
 @dataclass(frozen=True)
@@ -60,26 +78,39 @@ class Sync:
         return [
             # Asked most often, so found first.
             *self.pulls.routes(),
-            Route("/sync/push", self._push_or_surrender, methods=["POST"]),
+            Route("/sync/push", self.push, methods=["POST"]),
             *self.streams.routes(),
             *self.checking.routes(),
         ]
 
-    async def _push_or_surrender(self, request: Request) -> Response:
-        """A push; of a device that was revoked, what it may hand in before it erases its copy."""
+    @answering
+    async def push(self, request: Request) -> Response:
+        """Carry out what a device did; 200 whatever the business says.
+
+        A device that was revoked may surrender its work before it erases its copy.
+        """
         token = surrender_token(request.scope)
-        if token is None:
-            return await _signed_in(self.push)(request)
+        if token is not None:
+            return await self._surrender(request, token)
+        actor: Actor | None = request.scope.get("actor")
+        if actor is None:
+            return unauthenticated()
+        body = await _body(request)
+        asked = PushRequest.read(body)
+        async with self.lanes.pushes.turn(actor.key):
+            answer = await push(self.kernel, self.commands, actor, asked)
+        self.pulls.acknowledged.note(actor, asked.device_id, None, Report.read(body))
+        # What others have waited for concerns others, so the answer need not wait for it.
+        afterwards = BackgroundTask(self._revive, actor, asked.device_id, answer)
+        return _push_answer(await self._bodies(actor, answer), answer, afterwards)
+
+    async def _surrender(self, request: Request, token: str) -> Response:
         async with self.lanes.renewals.turn(None):
             device = await recognise(self.kernel.database, self.tokens, token)
         if device is None or not device.must_wipe:
             return unauthenticated()
-        return await _answered(self._surrender(request, device))
-
-    async def _surrender(self, request: Request, device: KnownDevice) -> Response:
-        body = await _body(request)
-        device_id, operations, _ = _envelope(body)
-        if device_id != device.id:
+        asked = PushRequest.read(await _body(request))
+        if asked.device_id != device.id:
             raise DeviceMismatch
         if not device.surrender:
             raise DeviceRevoked
@@ -87,31 +118,14 @@ class Sync:
         async with self.lanes.pushes.turn(device.actor.key):
             async with reading(own) as session:
                 head = await read_head(session, own)
-                is_lost = await is_over(session, own, head, _epoch(body), Mark.read(body.get("mark")))
-            if is_lost:
+                history = await history_of(session, own, asked, head.epoch, head.seq)
+            if history.is_lost:
                 return _push_answer([], Answer([], 0, None, [], epoch=head.epoch, resync=True))
-            outcomes = await surrender(self.kernel, device, operations, _schema(body), read_marks(body))
+            outcomes = await surrender(self.kernel, device, asked)
             async with reading(own) as session:
                 head = await read_head(session, own)
         bodies = [outcome.message_body({}) for outcome in outcomes]
         return _push_answer(bodies, Answer(outcomes, 0, None, bodies, epoch=head.epoch, mark=head.mark))
-
-    async def push(self, request: Request, actor: Actor) -> Response:
-        """Carry out what a device did; 200 whatever the business says."""
-        body = await _body(request)
-        device_id, operations, app = _envelope(body)
-        schema = _schema(body)
-        async with self.lanes.pushes.turn(actor.key):
-            answer = await push(
-                *(self.kernel, self.commands, actor, device_id, operations, app, schema),
-                epoch=_epoch(body),
-                mark=Mark.read(body.get("mark")),
-                marks=read_marks(body),
-            )
-        self.pulls.acknowledged.note(actor, device_id, None, Report.read(body))
-        # What others have waited for concerns others, so the answer need not wait for it.
-        afterwards = BackgroundTask(self._revive, actor, device_id, answer)
-        return _push_answer(await self._bodies(actor, answer), answer, afterwards)
 
     async def _revive(self, actor: Actor, device_id: UUID, answer: Answer) -> None:
         async with self.revivals:
@@ -151,26 +165,6 @@ def _error(refusal: Refused) -> dict[str, Any]:
     return {"error": {"code": refusal.code, "message": refusal.message, "field": refusal.field, **details}}
 
 
-def _signed_in(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """Hand the actor over; answer for what concerns the request as a whole."""
-
-    async def endpoint(request: Request) -> Response:
-        actor = request.scope.get("actor")
-        return unauthenticated() if actor is None else await _answered(handler(request, actor))
-
-    return endpoint
-
-
-async def _answered(answer: Awaitable[Response]) -> Response:
-    try:
-        return await answer
-    except Refused as refusal:
-        status = 403 if isinstance(refusal, DeviceRevoked | DeviceMismatch | DevicesLimit) else 400
-        return _json(orjson.dumps(_error(refusal)).decode(), status)
-    except TokenRefused as refusal:
-        return refused(refusal)
-
-
 async def _body(request: Request) -> dict[str, Any]:
     try:
         body = decode(await request.body())
@@ -179,33 +173,3 @@ async def _body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Invalid("The body must be a JSON object.")
     return body
-
-
-def _envelope(body: dict[str, Any]) -> tuple[UUID, list[Any], str | None]:
-    operations = body.get("operations")
-    if not isinstance(operations, list):
-        raise Invalid("operations: must be a list.", "operations")
-    if len(operations) > OPERATIONS_LIMIT:
-        raise Invalid(f"operations: at most {OPERATIONS_LIMIT} in one push.", "operations")
-    app = body.get("app")
-    return (
-        read_uuid(body.get("device")),
-        operations,
-        app.replace("\x00", "")[:200] if isinstance(app, str) else None,
-    )
-
-
-def _epoch(body: dict[str, Any]) -> UUID | None:
-    """That of the last answer, if the device says so; what cannot be read was not said."""
-    try:
-        return UUID(body["epoch"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _schema(body: dict[str, Any]) -> int:
-    """Of the operations; an app that does not say so that it can be read is one of the first."""
-    schema = body.get("schema")
-    if isinstance(schema, float) and schema.is_integer() and schema <= SEQ_LIMIT:
-        schema = int(schema)
-    return schema if type(schema) is int and schema > 0 else 1

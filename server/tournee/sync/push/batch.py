@@ -1,4 +1,4 @@
-"""One attempt at a batch: what is known of its operations, read at once before the first one runs."""
+"""One attempt at a push: a case for each of its operations, and what is known before the first one runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import or_, select
 
 from tournee.engine.bulk import among, picked
 from tournee.engine.pipelining import Pipeline
@@ -22,102 +22,115 @@ from tournee.kernel.references import lock_order, references
 from tournee.kernel.transaction import Transaction
 from tournee.sync.devices.locking import LockedDevice
 from tournee.sync.messages import Outcome, PushedOperation
-from tournee.sync.models import STOPPED, DeviceState, ParkedOperation, Receipt
-from tournee.sync.push.upcasts import OPERATION_SCHEMA
+from tournee.sync.models import DeviceState, ParkedOperation, Reason, Receipt
+from tournee.sync.push.case import Case, Ready, State, reuse_of
+from tournee.sync.push.incoming import Incoming
 from tournee.sync.waiting.given_up import given_up_among
 
 Commands = Mapping[str, Command[Any, Any]]
+Unit: TypeAlias = list[Case]
 
-
-@dataclass(frozen=True)
-class Ready:
-    """An operation whose command is known and whose input is read."""
-
-    command: Command[Any, Any]
-    do: Any
+# Of one device; beyond it the device keeps what has to wait, and hands it in again later.
+MOST_KEPT = 2_000
 
 
 @dataclass
 class Batch:
-    """One attempt at a batch. `careful` are the units that run behind a savepoint, by their first id."""
+    """One attempt at a push. What waits since before `patience` waits no longer."""
 
     commands: Commands
     tx: Transaction
     device: LockedDevice
+    incoming: Incoming
     careful: Carefulness
-    # Numbers that are used up though nothing runs under them: of what is refused before, or known.
-    settled: set[int] = field(default_factory=set)
-    # What waits since before then waits no longer.
     patience: datetime | None = None
-    receipts: dict[UUID, Row[Any]] = field(default_factory=dict)
-    parked: dict[UUID, ParkedOperation] = field(default_factory=dict)
-    # Under an id of this push, what another device waits with; and the devices of this person among them.
-    elsewhere: dict[UUID, ParkedOperation] = field(default_factory=dict)
-    own_devices: set[UUID] = field(default_factory=set)
+    # Those that were sent, and those of this device that wait.
+    cases: dict[UUID, Case] = field(default_factory=dict)
+    # Units that were refused or quarantined, of which somebody in the office must hear.
+    reported: list[Unit] = field(default_factory=list)
     # The records that operations of this push are to make.
     makes: set[UUID] = field(default_factory=set)
-    ready: dict[UUID, Ready | Refused] = field(default_factory=dict)
-    decided: list[tuple[PushedOperation, Outcome]] = field(default_factory=list)
-    outcomes: dict[UUID, Outcome] = field(default_factory=dict)
-    # Whether records that are missing will not come, as far as somebody asked.
-    given_up: dict[UUID, bool] = field(default_factory=dict)
-    # What waits because of an error of ours.
-    stopped: set[UUID] = field(default_factory=set)
     # Records that malformed operations of this push were to make.
     lost: set[UUID] = field(default_factory=set)
-    unparked: list[UUID] = field(default_factory=list)
-    to_park: dict[UUID, dict[str, Any]] = field(default_factory=dict)
-    # Units that somebody in the office must hear of.
-    refused: list[list[tuple[PushedOperation, Outcome]]] = field(default_factory=list)
-    quarantined: list[list[PushedOperation]] = field(default_factory=list)
-    # What nobody can carry out as it was sent.
-    of_no_use: list[tuple[dict[str, Any], Outcome]] = field(default_factory=list)
-    schema: int = OPERATION_SCHEMA
+    # Whether records that are missing will not come, as far as somebody asked.
+    given_up: dict[UUID, bool] = field(default_factory=dict)
+    # How many operations of this device the server keeps.
+    kept: int = 0
 
-    async def load(self, operations: Sequence[PushedOperation]) -> None:
-        """2. What is known of these operations: receipts, and what waits of this device."""
-        session, device, is_sqlite = self.tx.session, self.device, self.tx.database.is_sqlite
-        ids = [operation.id for operation in operations]
+    # -- 3. what is known ------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """3. Find the receipts of these operations, what waits of this device, and the rows they name."""
+        tx, own = self.tx, self.tx.organisation_id
+        self.cases = {operation.id: Case(operation.id, operation) for operation in self.incoming.operations}
+        ids = list(self.cases)
+        is_sqlite = tx.database.is_sqlite
+        of_device = ParkedOperation.device_id == self.device.device_id
         waiting = (
             select(ParkedOperation)
             .where(
-                ParkedOperation.organisation_id == device.organisation_id,
-                or_(
-                    ParkedOperation.device_id == device.device_id,
-                    among(ParkedOperation.operation_id, ids, is_sqlite=is_sqlite),
-                ),
+                ParkedOperation.organisation_id == own,
+                or_(of_device, among(ParkedOperation.operation_id, ids, is_sqlite=is_sqlite)),
             )
             .order_by(ParkedOperation.number)
         )
-        told = (Receipt.operation_id, Receipt.account_id, Receipt.payload_hash, Receipt.outcome)
-        known = picked(Receipt.operation_id, ids, device.organisation_id, *told, is_sqlite=is_sqlite)
+        kept = (Receipt.operation_id, Receipt.account_id, Receipt.payload_hash, Receipt.outcome)
+        known = picked(Receipt.operation_id, ids, own, *kept, is_sqlite=is_sqlite)
         async with Pipeline() as pipeline:
-            asked = await pipeline.send(session.scalars(waiting))
-            self._read_all(operations)
-            found = await pipeline.send(session.execute(*known))
-            for parked in await asked:
-                whose = self.parked if parked.device_id == device.device_id else self.elsewhere
-                whose[parked.operation_id] = parked
-            self.stopped = {id for id, one in self.parked.items() if one.reason in STOPPED}
+            parked = await pipeline.send(tx.session.scalars(waiting))
+            self._read_inputs(self.incoming.operations)
+            receipts = await pipeline.send(tx.session.execute(*known))
+            rows = (await parked).all()
             # Mostly none of them is known.
-            named = self._named(operations)
-            self.receipts = {receipt.operation_id: receipt for receipt in await found}
-        if self.elsewhere:
-            await self._find_own_devices()
-        if self.receipts:
-            named = self._named([one for one in operations if one.id not in self.receipts])
+            named = self._named(self.cases.values())
+            found = (await receipts).all()
+        for receipt in found:
+            self._know(receipt)
+        if rows:
+            await self._resume(rows)
+        if found:
+            named = self._named(case for case in self.cases.values() if case.sent and not case.is_known)
         self.makes = named[0]
         await self._look_ahead(*named)
 
-    async def _find_own_devices(self) -> None:
+    def _know(self, receipt: Any) -> None:
+        """The same content has the same outcome; another content under the same id is refused."""
+        case = self.cases[receipt.operation_id]
+        assert case.sent is not None
+        is_own = receipt.account_id == self.tx.actor.id
+        case.reused = reuse_of(case.sent, receipt.payload_hash, is_own=is_own)
+        case.know(Outcome.repeated(receipt.outcome))
+
+    async def _resume(self, rows: Sequence[ParkedOperation]) -> None:
+        """Go on from where earlier pushes left what waits."""
+        elsewhere = [row for row in rows if row.device_id != self.device.device_id]
+        for row in rows:
+            if row.device_id == self.device.device_id:
+                case = self.cases.setdefault(row.operation_id, Case(row.operation_id))
+                if not case.is_known:
+                    self.kept += 1
+                    case.resume(row)
+                    case.tell_waiting(self.device.next_number)
+        if elsewhere:
+            await self._resume_elsewhere(elsewhere)
+
+    async def _resume_elsewhere(self, rows: Sequence[ParkedOperation]) -> None:
+        """A person may go on with a copied outbox on another device: what the first handed in is known."""
         found = await self.tx.session.scalars(
             select(DeviceState.device_id).where(
                 DeviceState.organisation_id == self.device.organisation_id,
                 DeviceState.account_id == self.tx.actor.id,
-                DeviceState.device_id.in_({one.device_id for one in self.elsewhere.values()}),
+                DeviceState.device_id.in_({row.device_id for row in rows}),
             )
         )
-        self.own_devices = set(found)
+        own = set(found)
+        for row in rows:
+            case = self.cases[row.operation_id]
+            if case.sent is not None and not case.is_known:
+                there = Case(row.operation_id, parked=row)
+                is_own = row.device_id in own
+                case.reused = reuse_of(case.sent, there.stored.payload_hash, is_own=is_own)
+                case.wait(Reason.ELSEWHERE, self.device.next_number)
 
     async def _look_ahead(self, made: set[UUID], named: Mapping[type[Entity], set[UUID]]) -> None:
         """Read and lock with one statement an entity all rows that operations name."""
@@ -143,14 +156,12 @@ class Batch:
             await pipeline.arrived()
             self.tx.clocks.forget(asked - found)
 
-    def _named(
-        self, operations: Iterable[PushedOperation]
-    ) -> tuple[set[UUID], dict[type[Entity], set[UUID]]]:
+    def _named(self, cases: Iterable[Case]) -> tuple[set[UUID], dict[type[Entity], set[UUID]]]:
         """The ids of rows that these operations make, and of those that are there and may be read ahead."""
         made: set[UUID] = set()
         named: dict[type[Entity], set[UUID]] = defaultdict(set)
-        for operation in operations:
-            ready = self.read(operation)
+        for case in cases:
+            ready = self.read(case)
             if isinstance(ready, Ready):
                 id = getattr(ready.do, "id", None)
                 made.update((id,) if isinstance(id, UUID) else ())
@@ -163,28 +174,81 @@ class Batch:
         }
         return made, ahead
 
-    def is_used(self, number: int) -> bool:
-        """Whether nothing is still to come under it."""
-        return number in self.settled or number < (self.device.next_number or 0)
+    # -- commands and inputs ---------------------------------------------------------------------
 
-    def pass_settled(self) -> None:
-        """4. Nothing comes under these numbers, so nobody waits for them."""
-        while self.device.next_number in self.settled:
-            self.device.next_number += 1
+    def _read_inputs(self, operations: Iterable[PushedOperation]) -> None:
+        """Read the inputs of all that do the same at once; where one is wrong, each by itself later."""
+        alike: defaultdict[str, list[PushedOperation]] = defaultdict(list)
+        for operation in operations:
+            alike[operation.command].append(operation)
+        for name, group in alike.items():
+            command = self.commands.get(name)
+            if command is None or not command.offline:
+                continue
+            with suppress(Refused):
+                inputs = parse_many(command.input, [operation.input for operation in group])
+                for operation, do in zip(group, inputs, strict=True):
+                    self.cases[operation.id].ready = Ready(command, do)
+
+    def read(self, case: Case) -> Ready | Refused:
+        """Its command and input, or why it can have none."""
+        if case.ready is None:
+            try:
+                case.ready = read_command(self.commands, case.operation)
+            except Refused as refusal:
+                case.ready = refusal
+        return case.ready
+
+    # -- what became of them ---------------------------------------------------------------------
 
     @property
-    def waits_for(self) -> dict[UUID, UUID]:
-        """The records, or the operations, that what was parked just now waits for."""
-        return {id: row["waits_for"] for id, row in self.to_park.items() if row["waits_for"] is not None}
+    def decided(self) -> list[tuple[PushedOperation, Outcome]]:
+        """What this push decided, with the outcome of each."""
+        return [
+            (case.operation, case.outcome)
+            for case in self.cases.values()
+            if case.is_decided_now and case.outcome is not None
+        ]
 
-    def is_overdue(self, unit: Sequence[PushedOperation]) -> bool:
+    # -- what waits ------------------------------------------------------------------------------
+
+    def waiting_for(self, *reasons: Reason) -> Unit:
+        """What waits now, after what this push has made of it so far, in the order in which it was done."""
+        found = [case for case in self.cases.values() if case.is_waiting_for(*reasons)]
+        return sorted(found, key=lambda case: case.number)
+
+    def stopped(self) -> Unit:
+        """What an error of ours stopped, and what waits for that, in the order in which it was done."""
+        found = [
+            case
+            for case in self.cases.values()
+            if case.state is State.QUARANTINED or case.is_waiting_for(Reason.CRASHED, Reason.FOLLOWS)
+        ]
+        return sorted(found, key=lambda case: case.number)
+
+    def is_overdue(self, unit: Unit) -> bool:
         """Whether it has waited for as long as anything may."""
-        parked = self.parked.get(unit[0].id)
+        parked = unit[0].parked
         return parked is not None and self.patience is not None and parked.received_at < self.patience
 
-    def lose(self, malformed: Iterable[tuple[UUID | None, UUID]]) -> None:
+    def keep_waiting(self, unit: Unit, reason: Reason, waits_for: UUID | None = None) -> None:
+        """Keep a unit until it can go on. Where too much of the device waits already, the device keeps it."""
+        more = sum(case.parked is None and not case.begins_to_wait for case in unit)
+        if more and self.kept + more > MOST_KEPT:
+            reason, waits_for, more = Reason.NO_ROOM, None, 0
+        self.kept += more
+        for case in unit:
+            case.wait(reason, self.device.next_number, waits_for)
+
+    # -- records that will not come --------------------------------------------------------------
+
+    def lose_malformed(self) -> None:
         """What malformed operations were to make will not come, but where something else here makes it."""
-        self.lost = {record for operation, record in malformed if operation not in self.parked}
+        self.lost = {
+            record
+            for operation, record in self.incoming.malformed
+            if operation not in self.cases or self.cases[operation].parked is None
+        }
         self.lost -= self.tx.notes.new
         self.given_up.update(dict.fromkeys(self.lost, True))
 
@@ -200,38 +264,15 @@ class Batch:
             self.given_up[id] = bool(found)
         return self.given_up[id]
 
-    def _read_all(self, operations: Iterable[PushedOperation]) -> None:
-        """Read the inputs of all that do the same at once; where one is wrong, each by itself later."""
-        alike: defaultdict[str, list[PushedOperation]] = defaultdict(list)
-        for operation in operations:
-            alike[operation.command].append(operation)
-        for name, group in alike.items():
-            command = self.commands.get(name)
-            if command is None or not command.offline:
-                continue
-            with suppress(Refused):
-                inputs = parse_many(command.input, [operation.input for operation in group])
-                ready = (Ready(command, do) for do in inputs)
-                self.ready.update(zip((operation.id for operation in group), ready, strict=True))
 
-    def read(self, operation: PushedOperation) -> Ready | Refused:
-        """Its command and input, or why it can have none."""
-        ready = self.ready.get(operation.id)
-        if ready is None:
-            try:
-                ready = self._read(operation)
-            except Refused as refusal:
-                ready = refusal
-            self.ready[operation.id] = ready
-        return ready
-
-    def _read(self, operation: PushedOperation) -> Ready:
-        command = self.commands.get(operation.command)
-        if command is None:
-            raise UnknownCommand(f"There is no command {operation.command[:80]!r}.", "command")
-        if not command.offline:
-            raise NotOffline(f"{operation.command} can be used online only.", "command")
-        return Ready(command, command.parse(operation.input))
+def read_command(commands: Commands, operation: PushedOperation) -> Ready:
+    """Return the command of an operation with its input; raises Refused where there is none."""
+    command = commands.get(operation.command)
+    if command is None:
+        raise UnknownCommand(f"There is no command {operation.command[:80]!r}.", "command")
+    if not command.offline:
+        raise NotOffline(f"{operation.command} can be used online only.", "command")
+    return Ready(command, command.parse(operation.input))
 
 
 @dataclass
@@ -241,10 +282,10 @@ class Carefulness:
     units: set[UUID] = field(default_factory=set)
     everywhere: bool = False
 
-    def with_unit(self, unit: Sequence[PushedOperation]) -> bool:
+    def with_unit(self, unit: Unit) -> bool:
         return self.everywhere or (bool(self.units) and unit[0].id in self.units)
 
-    def take_care_of(self, unit: Sequence[PushedOperation]) -> None:
+    def take_care_of(self, unit: Unit) -> None:
         """Each start from the beginning costs the whole batch, so there are only a few."""
         self.everywhere = len(self.units) >= _FEW
         self.units.add(unit[0].id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
@@ -15,15 +15,14 @@ from tournee.auth.models import Device
 from tournee.auth.roles import Role
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.entity import new_id, now
-from tournee.kernel.errors import Unfinished
+from tournee.kernel.errors import OperationReused, Unfinished, UnitRefused
 from tournee.kernel.operation import Operation
 from tournee.kernel.transaction import Transaction
 from tournee.sync.messages import Outcome, PushedOperation
-from tournee.sync.models import ParkedOperation
-from tournee.sync.push.batch import Batch
-from tournee.sync.waiting.dependents import followers
+from tournee.sync.models import Reason
+from tournee.sync.push.batch import Batch, Unit
+from tournee.sync.push.case import Case, State
 from tournee.sync.waiting.given_up import give_up, id_in
-from tournee.sync.waiting.parking import operations
 
 _COMMAND = "pushOperations"
 # An input of more than this is told by its beginning; the device still holds it.
@@ -31,46 +30,86 @@ _LONGEST = 100_000
 _SHORT = 10_000
 
 
-async def tell(batch: Batch) -> None:
-    """One entry for each unit that was refused or that crashed twice."""
-    await _remind(batch)
-    waiting = followers(batch)
-    fresh = [one for one in waiting if one.operation_id in batch.to_park]
-    if not (batch.refused or batch.quarantined or fresh or batch.lost or batch.of_no_use):
+async def report(batch: Batch) -> None:
+    """8. Enter what was refused, what crashed twice, and what nobody can carry out as it was sent."""
+    await _name_entries(batch)
+    unreadable = list(_unreadable(batch))
+    dependents = batch.waiting_for(Reason.FOLLOWS)
+    fresh = [case for case in dependents if case.begins_to_wait]
+    if not (batch.reported or fresh or batch.lost or unreadable):
         return
-    operation = Operation(_COMMAND, now(), device_id=batch.device.device_id)
-    async with batch.tx.running(operation):
-        for refused in batch.refused:
-            entry = await batch.tx.add(_refused(batch, refused))
-            for _, outcome in refused:
-                outcome.conflict = str(entry.id)
-        await show(
-            batch.tx,
-            Sender(batch.device.device_id, batch.tx.actor.id, Role.DISPATCHER),
-            batch.of_no_use,
-            batch.schema,
+    tx, device_id = batch.tx, batch.device.device_id
+    refused = [unit for unit in batch.reported if unit[0].state is State.REFUSED]
+    async with tx.running(Operation(_COMMAND, now(), device_id=device_id)):
+        for unit in refused:
+            await _enter(batch, unit, ConflictKind.OPERATION_REJECTED, Role.DISPATCHER, _why_refused(unit))
+        sender = Sender(device_id, tx.actor.id, Role.DISPATCHER)
+        await show(tx, sender, unreadable, batch.incoming.schema)
+        refused_for_good = {id_in(case.operation.input) for unit in refused for case in unit}
+        await give_up(tx, (refused_for_good & batch.will_not_come) | batch.lost)
+        await _name_dependents(batch, fresh)
+        for unit in batch.reported:
+            if unit[0].state is State.QUARANTINED:
+                why = _why_quarantined(unit, dependents)
+                await _enter(batch, unit, ConflictKind.OPERATION_QUARANTINED, Role.MANAGER, why)
+
+
+def _unreadable(batch: Batch) -> Iterator[tuple[dict[str, Any], Outcome]]:
+    """What cannot be read, or bears the id of another operation. Its device forgets it.
+
+    An object that is a number alone was sent to say that nothing comes under it.
+    """
+    for sent, slot in zip(batch.incoming.raw, batch.incoming.slots, strict=True):
+        outcome = slot if isinstance(slot, Outcome) else batch.cases[slot.id].answer
+        is_reused = outcome.code == OperationReused.code
+        if isinstance(sent, dict) and sent.keys() != {"number"} and (outcome is slot or is_reused):
+            yield sent, outcome
+
+
+def _why_refused(unit: Unit) -> dict[str, Any]:
+    """What the culprit of the unit was answered."""
+    answers = [case.answer for case in unit]
+    first = next((one for one in answers if one.code != UnitRefused.code), answers[0])
+    return {"code": first.code, "message": first.message, "fields": first.fields}
+
+
+def _why_quarantined(unit: Unit, dependents: Unit) -> dict[str, Any]:
+    ids = {case.id for case in unit}
+    waiting = [_named(one) for one in dependents if one.waits_for in ids]
+    return {"code": Unfinished.code} | ({"waiting": waiting} if waiting else {})
+
+
+async def _enter(batch: Batch, unit: Unit, kind: ConflictKind, role: Role, theirs: dict[str, Any]) -> None:
+    """Add the entry of a unit, and name it in the outcome of each of its operations."""
+    operations = [case.operation for case in unit]
+    first = operations[0]
+    entry = await batch.tx.add(
+        Conflict(
+            id=new_id(),
+            kind=kind,
+            role=role,
+            entity=Device.__name__,
+            record_id=batch.device.device_id,
+            command=named(first.command),
+            operation_id=first.id,
+            operation_ids=[str(operation.id) for operation in operations],
+            actor_id=batch.tx.actor.id,
+            device_id=batch.device.device_id,
+            occurred_at=first.occurred_at,
+            base={},
+            mine=shown_unit(operations),
+            theirs=_clean(theirs),
         )
-        refused_for_good = {id_in(one.input) for unit in batch.refused for one, _ in unit}
-        await give_up(batch.tx, (refused_for_good & batch.will_not_come) | batch.lost)
-        await _name_followers(batch, fresh)
-        for unit in batch.quarantined:
-            await _quarantine(batch, unit, waiting)
+    )
+    for case in unit:
+        assert case.outcome is not None
+        case.outcome.conflict = str(entry.id)
 
 
-async def _quarantine(
-    batch: Batch, unit: Sequence[PushedOperation], waiting: Iterable[ParkedOperation]
-) -> None:
-    ids = {operation.id for operation in unit}
-    behind = [_named(one) for one in waiting if one.waits_for in ids]
-    why = {"code": Unfinished.code} | ({"waiting": behind} if behind else {})
-    entry = await batch.tx.add(_entry(batch, unit, ConflictKind.OPERATION_QUARANTINED, Role.MANAGER, why))
-    for id in ids:
-        batch.outcomes[id].conflict = str(entry.id)
-
-
-async def _name_followers(batch: Batch, fresh: Sequence[ParkedOperation]) -> None:
+async def _name_dependents(batch: Batch, fresh: Unit) -> None:
     """The entry of what is in quarantine says what waits for its decision."""
-    if not any(one.waits_for in batch.parked for one in fresh):
+    stopped = (batch.cases.get(case.waits_for) for case in fresh if case.waits_for is not None)
+    if not any(case is not None and case.parked is not None for case in stopped):
         return
     entries = await batch.tx.all(
         select(Conflict).where(
@@ -86,18 +125,16 @@ async def _name_followers(batch: Batch, fresh: Sequence[ParkedOperation]) -> Non
             entry.theirs = entry.theirs | {"waiting": [one for one in before if one not in more] + more}
 
 
-def _named(parked: ParkedOperation) -> dict[str, Any]:
-    (operation,) = operations([parked])
-    return {"id": str(operation.id), "number": operation.number, "command": named(operation.command)}
+def _named(case: Case) -> dict[str, Any]:
+    return {"id": str(case.id), "number": case.number, "command": named(case.operation.command)}
 
 
-async def _remind(batch: Batch) -> None:
-    """Of what was in quarantine and was sent again: the entry that it is in."""
-    told = batch.outcomes
+async def _name_entries(batch: Batch) -> None:
+    """What was in quarantine and was sent again is answered with the entry that it is in."""
     again = [
-        id
-        for id, one in batch.parked.items()
-        if one.reason == "QUARANTINED" and id in told and told[id].status == "parked"
+        case
+        for case in batch.cases.values()
+        if case.state is State.QUARANTINED and not case.has_moved and case.sent and case.reused is None
     ]
     if not again:
         return
@@ -109,39 +146,9 @@ async def _remind(batch: Batch) -> None:
                 Conflict.kind == ConflictKind.OPERATION_QUARANTINED,
             )
         )
-    named = {UUID(operation): str(id) for id, operations in entries for operation in operations}
-    for id in again:
-        batch.outcomes[id].conflict = named.get(id)
-
-
-def _refused(batch: Batch, refused: Sequence[tuple[PushedOperation, Outcome]]) -> Conflict:
-    """What the culprit of the unit was told."""
-    told = next((one for _, one in refused if one.code != "UNIT_REFUSED"), refused[0][1])
-    why = {"code": told.code, "message": told.message, "fields": told.fields}
-    unit = [operation for operation, _ in refused]
-    return _entry(batch, unit, ConflictKind.OPERATION_REJECTED, Role.DISPATCHER, why)
-
-
-def _entry(
-    batch: Batch, unit: Sequence[PushedOperation], kind: ConflictKind, role: Role, theirs: dict[str, Any]
-) -> Conflict:
-    first = unit[0]
-    return Conflict(
-        id=new_id(),
-        kind=kind,
-        role=role,
-        entity=Device.__name__,
-        record_id=batch.device.device_id,
-        command=named(first.command),
-        operation_id=first.id,
-        operation_ids=[str(operation.id) for operation in unit],
-        actor_id=batch.tx.actor.id,
-        device_id=batch.device.device_id,
-        occurred_at=first.occurred_at,
-        base={},
-        mine=shown_unit(unit),
-        theirs=_clean(theirs),
-    )
+    entry_of = {UUID(operation): str(id) for id, operations in entries for operation in operations}
+    for case in again:
+        case.answer.conflict = entry_of.get(case.id)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""A batch as it came in, read operation by operation before any of them runs."""
+"""1. A push as it came in, read operation by operation before any of them runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from tournee.kernel.errors import OperationReused, Refused
@@ -28,10 +28,38 @@ class Incoming:
     raw: Sequence[Any]
     schema: int
 
+    @staticmethod
+    def read(raw: Sequence[Any], schema: int) -> Incoming:
+        """1. Read each operation by itself; the same operation twice counts once."""
+        slots = read_slots(raw, schema)
+        malformed = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
+        first: dict[UUID, PushedOperation] = {}
+        for place, slot in enumerate(slots):
+            if isinstance(slot, PushedOperation):
+                earlier = first.setdefault(slot.id, slot)
+                if earlier.payload_hash != slot.payload_hash:
+                    slots[place] = rejected(str(slot.id), OperationReused())
+        unread = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
+        carried_out = {operation.number for operation in first.values()}
+        return Incoming(
+            slots=slots,
+            operations=sorted(first.values(), key=lambda operation: operation.number),
+            settled=frozenset(_numbers(raw) - carried_out),
+            broken=frozenset(_units(unread)),
+            malformed=tuple(_to_make(malformed)),
+            raw=raw,
+            schema=schema,
+        )
+
     @property
     def is_nameless(self) -> bool:
         """Whether there was something, and no number can be told of any of it."""
         return bool(self.slots) and not self.operations and not self.settled
+
+    @property
+    def first_number(self) -> int | None:
+        """The least number that an operation has."""
+        return self.operations[0].number if self.operations else None
 
     def founded(self, head: int, lost: Collection[int]) -> Incoming:
         """With no base that the server cannot have given, or gave in a history that is lost."""
@@ -48,29 +76,6 @@ def read_slots(raw: Sequence[Any], schema: int) -> list[Outcome | PushedOperatio
         else:
             slots.append(read)
     return slots
-
-
-def read_batch(raw: Sequence[Any], schema: int) -> Incoming:
-    """1. Read each operation by itself; the same operation twice counts once."""
-    slots = read_slots(raw, schema)
-    malformed = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
-    first: dict[UUID, PushedOperation] = {}
-    for place, slot in enumerate(slots):
-        if isinstance(slot, PushedOperation):
-            earlier = first.setdefault(slot.id, slot)
-            if earlier.payload_hash != slot.payload_hash:
-                slots[place] = rejected(str(slot.id), OperationReused())
-    unread = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
-    carried_out = {operation.number for operation in first.values()}
-    return Incoming(
-        slots=slots,
-        operations=sorted(first.values(), key=lambda operation: operation.number),
-        settled=frozenset(_numbers(raw) - carried_out),
-        broken=frozenset(_units(unread)),
-        malformed=tuple(_to_make(malformed)),
-        raw=raw,
-        schema=schema,
-    )
 
 
 def _to_make(malformed: Iterable[Any]) -> Iterable[tuple[UUID | None, UUID]]:
@@ -111,15 +116,26 @@ def _units(raw: Iterable[Any]) -> set[UUID]:
     return found
 
 
-def units(
-    operations: Iterable[PushedOperation], is_used: Callable[[int], bool] | None = None
-) -> Iterable[list[PushedOperation]]:
+class InUnits(Protocol):
+    """What has a number and may belong to a unit: an operation, or its case."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def unit(self) -> UUID | None: ...
+
+
+OneT = TypeVar("OneT", bound=InUnits)
+
+
+def units(operations: Iterable[OneT], is_used: Callable[[int], bool] | None = None) -> Iterator[list[OneT]]:
     """Neighbours that name the same unit belong together; an operation without one stands alone.
 
     Neighbours follow each other in their numbers, but for those that are used up: what was done between
     them must not come after them. Where all of it has had its turn already, no `is_used` is given.
     """
-    unit: list[PushedOperation] = []
+    unit: list[OneT] = []
     for operation in operations:
         if unit and not _are_neighbours(unit[-1], operation, is_used):
             yield unit
@@ -129,9 +145,7 @@ def units(
         yield unit
 
 
-def _are_neighbours(
-    one: PushedOperation, other: PushedOperation, is_used: Callable[[int], bool] | None
-) -> bool:
+def _are_neighbours(one: InUnits, other: InUnits, is_used: Callable[[int], bool] | None) -> bool:
     if one.unit is None or one.unit != other.unit:
         return False
     return is_used is None or all(is_used(number) for number in range(one.number + 1, other.number))

@@ -1,18 +1,24 @@
 """Push: what a device did while it was away. The numbers are those of schema/sync.md, "Push".
 
-A batch runs in one transaction on the fast path. When something in it is refused, it starts over
-with a savepoint around each unit, so that what is refused leaves nothing and the rest stands.
+A push runs in one transaction on the fast path. When something in it is refused, it starts over with a
+savepoint around each unit, so that what is refused leaves nothing and the rest stands.
+
+1. Read     `incoming.py`   each operation by itself
+2. Lock     `locking.py`    two pushes of one device follow each other
+3. Receipt  `batch.py`      what was decided before, and what waits: a case for each operation
+4. Order    here            a number beyond the next one waits
+5. Unit     `deciding.py`   all or nothing
+6. Command  `deciding.py`   exactly as online
+7. Replay   `waiting/`      what waited goes on
+8. Commit   here            effects, log, receipts and what waits, in one transaction
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache, partial
-from types import MappingProxyType
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -21,22 +27,22 @@ from sqlalchemy.exc import DBAPIError
 from tournee.engine.pipelining import Pipeline
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel, passes, pause
-from tournee.kernel.errors import OperationReused, SchemaTooNew
+from tournee.kernel.errors import SchemaTooNew, UnitRefused
 from tournee.kernel.head import Mark, read_head
 from tournee.kernel.transaction import Transaction
+from tournee.sync.devices.history import history_of
 from tournee.sync.devices.locking import LockedDevice, check_device, lock_device, release_device
 from tournee.sync.messages import Outcome, as_record
-from tournee.sync.models import DeviceState
-from tournee.sync.push import deciding
-from tournee.sync.push.bases import changes_at, is_lost, is_over, lost_bases
-from tournee.sync.push.batch import Batch, Carefulness, Commands
-from tournee.sync.push.deciding import StartOver
-from tournee.sync.push.inbox import tell
-from tournee.sync.push.incoming import Incoming, read_batch, units
+from tournee.sync.models import DeviceState, Reason
+from tournee.sync.push.batch import Batch, Carefulness, Commands, Unit
+from tournee.sync.push.deciding import StartOver, decide
+from tournee.sync.push.inbox import report
+from tournee.sync.push.incoming import Incoming, units
 from tournee.sync.push.receipts import write_receipts
+from tournee.sync.push.request import PushRequest
 from tournee.sync.push.upcasts import OPERATION_SCHEMA
 from tournee.sync.waiting.parking import write_parked
-from tournee.sync.waiting.replaying import after_gaps, replay
+from tournee.sync.waiting.replaying import replay, replay_gaps
 
 _ATTEMPTS = 5
 
@@ -60,47 +66,19 @@ class Answer:
     resync: bool = False
 
 
-async def push(
-    kernel: Kernel,
-    commands: Commands,
-    actor: Actor,
-    device_id: UUID,
-    raw: Sequence[Any],
-    app: str | None = None,
-    schema: int = OPERATION_SCHEMA,
-    patience: datetime | None = None,
-    *,
-    epoch: UUID | None = None,
-    absent: bool = False,
-    mark: Mark | None = None,
-    marks: Mapping[int, Mark] = MappingProxyType({}),
-) -> Answer:
-    """Carry out a batch and answer for each operation. Never raises Refused for one operation's sake.
+async def push(kernel: Kernel, commands: Commands, actor: Actor, request: PushRequest) -> Answer:
+    """Carry out a push and answer for each operation. Never raises Refused for one operation's sake.
 
-    `marks` are those of the bases that operations name. What waits since before `patience` goes on without
-    what it waits for, or is refused. A device that says of which `epoch` its last answer was, and which
-    `mark` came with it, is told where that epoch is over or the log lacks that change. `absent`: the device
-    itself says nothing, only what it left here goes on.
+    A device that knows a history which is lost is told so, and nothing of its push is carried out.
     """
-    if schema > OPERATION_SCHEMA:
-        return await _from_the_future(kernel, actor, device_id, raw, epoch, mark)
-    read = cache(partial(read_batch, raw, schema))
+    if request.schema > OPERATION_SCHEMA:
+        return await _leave_for_later(kernel, actor, request)
+    read = cache(partial(Incoming.read, request.operations, request.schema))
     careful = Carefulness()
     attempt = 1
     while True:
         try:
-            async with kernel.database.writing(actor.organisation_id) as session:
-                tx = Transaction(kernel.database, session, actor, kernel.rules)
-                device, incoming = await _begin(tx, device_id, app, read)
-                named = {one.seq for one in (mark, *marks.values()) if one is not None}
-                there = await changes_at(session, actor.organisation_id, named)
-                if epoch not in (None, device.epoch) or is_lost(mark, there, device.head):
-                    return Answer([], device.head, None, [], epoch=device.epoch, resync=True)
-                device.absent = absent
-                batch = Batch(commands, tx, device, careful, {*incoming.settled, *device.used}, patience)
-                return await _carry_out(
-                    batch, incoming.founded(device.head, lost_bases(marks, there, device.head))
-                )
+            return await _attempt(kernel, commands, actor, request, read, careful)
         except StartOver:
             pass
         except DBAPIError as error:
@@ -114,82 +92,100 @@ async def push(
             attempt += 1
 
 
-async def _begin(
-    tx: Transaction, device_id: UUID, app: str | None, read: Callable[[], Incoming]
-) -> tuple[LockedDevice, Incoming]:
-    """The batch is read while the database locks the device."""
+async def _attempt(
+    kernel: Kernel,
+    commands: Commands,
+    actor: Actor,
+    request: PushRequest,
+    read: Callable[[], Incoming],
+    careful: Carefulness,
+) -> Answer:
+    """Go through the eight steps, in one transaction."""
+    async with kernel.database.writing(actor.organisation_id) as session:
+        tx = Transaction(kernel.database, session, actor, kernel.rules)
+        incoming, device = await _read_and_lock(tx, request, read)  # 1. Read. 2. Lock.
+        history = await history_of(session, actor.organisation_id, request, device.epoch, device.head)
+        if history.is_lost:
+            return Answer([], device.head, None, [], epoch=device.epoch, resync=True)
+        incoming = incoming.founded(device.head, history.lost_bases)
+        batch = Batch(commands, tx, device, incoming, careful, request.patience)
+        await batch.load()  # 3. Receipt.
+        if device.next_number is None:
+            await replay_gaps(batch, before=incoming.first_number)
+        for unit in _in_order(batch):  # 4. Order.
+            await decide(batch, unit)  # 5. Unit. 6. Command.
+        batch.lose_malformed()
+        await replay(batch)  # 7. Replay.
+        return await _commit(batch, request)  # 8. Commit.
+
+
+async def _read_and_lock(
+    tx: Transaction, request: PushRequest, read: Callable[[], Incoming]
+) -> tuple[Incoming, LockedDevice]:
+    """1. and 2. The operations are read while the database locks the device."""
     async with Pipeline() as pipeline:
-        locked = await pipeline.send(lock_device(tx.session, tx.actor, device_id, app))
+        locking = await pipeline.send(lock_device(tx.session, tx.actor, request.device_id))
         incoming = read()
-        device = await locked
+        device = await locking
+    device.absent = request.absent
+    device.used |= incoming.settled
     if incoming.is_nameless and device.next_number is not None:
         device.next_number += len(incoming.slots)
-    return device, incoming
+    return incoming, device
 
 
-async def _from_the_future(
-    kernel: Kernel,
-    actor: Actor,
-    device_id: UUID,
-    raw: Sequence[Any],
-    epoch: UUID | None,
-    mark: Mark | None,
-) -> Answer:
-    """The app is newer than this server: the device keeps its work until the server has caught up."""
-    async with kernel.database.reading(actor.organisation_id) as session:
-        await check_device(session, actor, device_id)
-        head = await read_head(session, actor.organisation_id)
-        over = await is_over(session, actor.organisation_id, head, epoch, mark)
-        number = await session.scalar(
-            select(DeviceState.next_number).where(
-                DeviceState.organisation_id == actor.organisation_id, DeviceState.device_id == device_id
-            )
-        )
-    if over:
-        return Answer([], head.seq, None, [], epoch=head.epoch, resync=True)
-    ids = [item.get("id") if isinstance(item, dict) else None for item in raw]
-    refusal = SchemaTooNew()
-    outcomes = [
-        Outcome(id if isinstance(id, str) else None, "parked", code=refusal.code, message=refusal.message)
-        for id in ids
-    ]
-    bodies = [outcome.message_body({}) for outcome in outcomes]
-    return Answer(outcomes, head.seq, number, bodies, epoch=head.epoch)
-
-
-async def _carry_out(batch: Batch, incoming: Incoming) -> Answer:
-    await batch.load(incoming.operations)
-    if batch.device.next_number is None:
-        await after_gaps(batch, incoming.operations[0].number if incoming.operations else None)
-    for unit in units(incoming.operations, batch.is_used):
-        await deciding.run_unit(batch, unit, broken=unit[0].unit in incoming.broken)
-    if batch.device.next_number is None and incoming.operations:
+def _in_order(batch: Batch) -> Iterator[Unit]:
+    """4. Yield the units whose turn it is; where something done earlier has not arrived, they wait."""
+    device, incoming = batch.device, batch.incoming
+    for operations in units(incoming.operations, device.is_used):
+        unit = [batch.cases[operation.id] for operation in operations]
+        fresh = [case for case in unit if case.is_fresh]
+        is_broken = operations[0].unit in incoming.broken
+        # Nothing comes any more under the number of what was known, nor of a unit that lacks a part.
+        device.use(one.number for one in operations if is_broken or not batch.cases[one.id].is_fresh)
+        if not fresh:
+            continue
+        if is_broken:
+            _refuse_broken(batch, fresh)
+        elif device.is_beyond(fresh[0].number):
+            batch.keep_waiting(fresh, Reason.GAP)
+        else:
+            device.go_on_after(fresh[-1].number)
+            yield fresh
+    if device.next_number is None and incoming.operations:
         # All of it was known. The device goes on after that, and must not think that we know of nothing.
-        batch.device.next_number = max(operation.number for operation in incoming.operations) + 1
-    batch.pass_settled()
-    batch.lose(incoming.malformed)
-    batch.of_no_use, batch.schema = list(_of_no_use(batch, incoming)), incoming.schema
-    await replay(batch)
-    return await _commit(batch, incoming)
+        device.go_on_after(incoming.operations[-1].number)
+    device.pass_used()
 
 
-def _of_no_use(batch: Batch, incoming: Incoming) -> Iterable[tuple[dict[str, Any], Outcome]]:
-    """What cannot be read, or bears the id of another operation. Its device forgets it.
-
-    An object that is a number alone was sent to say that nothing comes under it.
-    """
-    for sent, slot in zip(incoming.raw, incoming.slots, strict=True):
-        outcome = slot if isinstance(slot, Outcome) else batch.outcomes[slot.id]
-        is_reused = outcome.code == OperationReused.code
-        if isinstance(sent, dict) and sent.keys() != {"number"} and (outcome is slot or is_reused):
-            yield sent, outcome
+def _refuse_broken(batch: Batch, unit: Unit) -> None:
+    for case in unit:
+        case.refuse(UnitRefused())
+    batch.reported.append(unit)
 
 
-def _answer(batch: Batch, incoming: Incoming) -> Answer:
+async def _commit(batch: Batch, request: PushRequest) -> Answer:
+    """8. Receipts in the same transaction as their effects; then the log and the head row, last."""
+    tx, device = batch.tx, batch.device
+    await report(batch)
+    await write_parked(batch)
+    await release_device(tx.session, device, request.app)
+    tx.last_writes.append(partial(write_receipts, tx, batch.decided, device.device_id, tx.actor.id))
+    last, answer = await tx.commit_answering(partial(_answer, batch))
+    if last is None:
+        async with tx.database.reading(tx.organisation_id) as session:
+            last = (await read_head(session, tx.organisation_id)).mark
+    answer.checkpoint, answer.mark = last.seq, last
+    return answer
+
+
+def _answer(batch: Batch) -> Answer:
     """What will be answered once it is committed."""
-    outcomes = [slot if isinstance(slot, Outcome) else batch.outcomes[slot.id] for slot in incoming.slots]
+    slots = batch.incoming.slots
+    outcomes = [slot if isinstance(slot, Outcome) else batch.cases[slot.id].answer for slot in slots]
     records = _records(batch)
     unread = {outcome.record_id for outcome in outcomes if outcome.record_id is not None} - records.keys()
+    waiting = (case.waits_for for case in batch.cases.values() if case.begins_to_wait)
     return Answer(
         outcomes=outcomes,
         checkpoint=batch.device.head,
@@ -197,7 +193,7 @@ def _answer(batch: Batch, incoming: Incoming) -> Answer:
         bodies=[one.body() if one.record_id in unread else one.message_body(records) for one in outcomes],
         unread=frozenset(unread),
         made=frozenset(batch.tx.notes.awaited),
-        waits_for=frozenset(batch.waits_for.values()),
+        waits_for=frozenset(id for id in waiting if id is not None),
         began_at=batch.device.head,
         epoch=batch.device.epoch,
     )
@@ -211,20 +207,25 @@ def _records(batch: Batch) -> dict[UUID, str]:
     return {row.id: as_record(type(row).__name__, document) for row, document in written if not row.deleted}
 
 
-async def _commit(batch: Batch, incoming: Incoming) -> Answer:
-    """8. Receipts in the same transaction as their effects; then the log and the head row, last."""
-    tx = batch.tx
-    await tell(batch)
-    await write_parked(batch)
-    await release_device(tx.session, batch.device, batch.settled)
-    answers: list[Answer] = []
-
-    tx.before_commit = partial(write_receipts, tx, batch.decided, batch.device.device_id, tx.actor.id)
-    tx.meanwhile = lambda: answers.append(_answer(batch, incoming))
-    last = await tx.commit()
-    (answer,) = answers
-    if last is None:
-        async with tx.database.reading(tx.organisation_id) as session:
-            last = (await read_head(session, tx.organisation_id)).mark
-    answer.checkpoint, answer.mark = last.seq, last
-    return answer
+async def _leave_for_later(kernel: Kernel, actor: Actor, request: PushRequest) -> Answer:
+    """1. The app is newer than this server: the device keeps its work until the server has caught up."""
+    own = actor.organisation_id
+    async with kernel.database.reading(own) as session:
+        await check_device(session, actor, request.device_id)
+        head = await read_head(session, own)
+        history = await history_of(session, own, request, head.epoch, head.seq)
+        number = await session.scalar(
+            select(DeviceState.next_number).where(
+                DeviceState.organisation_id == own, DeviceState.device_id == request.device_id
+            )
+        )
+    if history.is_lost:
+        return Answer([], head.seq, None, [], epoch=head.epoch, resync=True)
+    ids = [item.get("id") if isinstance(item, dict) else None for item in request.operations]
+    refusal = SchemaTooNew()
+    outcomes = [
+        Outcome(id if isinstance(id, str) else None, "parked", code=refusal.code, message=refusal.message)
+        for id in ids
+    ]
+    bodies = [outcome.message_body({}) for outcome in outcomes]
+    return Answer(outcomes, head.seq, number, bodies, epoch=head.epoch)

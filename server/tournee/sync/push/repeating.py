@@ -19,9 +19,10 @@ from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import fields
 from tournee.kernel.references import references
-from tournee.sync.messages import Outcome, PushedOperation
+from tournee.sync.messages import Outcome
 from tournee.sync.models import Receipt
-from tournee.sync.push.batch import Batch, Ready
+from tournee.sync.push.batch import Batch
+from tournee.sync.push.case import Case, Ready
 
 _HAPPENED = ("applied", "merged")
 
@@ -36,7 +37,7 @@ def meaning_of(command: Command[Any, Any], do: Any) -> str | None:
     return hashlib.sha256(text).hexdigest()
 
 
-async def repeated(batch: Batch, ready: Ready, pushed: PushedOperation) -> Outcome | None:
+async def repeated(batch: Batch, ready: Ready, case: Case) -> Outcome | None:
     """Return the outcome of a step that is refused because this device took it before."""
     meaning = meaning_of(ready.command, ready.do)
     named = next(((model, id) for _, model, id in references(ready.command, ready.do)), None)
@@ -44,17 +45,17 @@ async def repeated(batch: Batch, ready: Ready, pushed: PushedOperation) -> Outco
         return None
     model, id = named
     happened = any(
-        outcome.meaning == meaning and outcome.status in _HAPPENED and one.number < pushed.number
+        outcome.meaning == meaning and outcome.status in _HAPPENED and one.number < case.number
         for one, outcome in batch.decided
-    ) or (await _was_received(batch, meaning, pushed) and await _left_so(batch, model, id))
-    return Outcome(str(pushed.id), "applied", entity=model.__name__, record_id=id) if happened else None
+    ) or (await _was_received(batch, meaning, case) and await _left_so(batch, model, id))
+    return Outcome(str(case.id), "applied", entity=model.__name__, record_id=id) if happened else None
 
 
-async def _was_received(batch: Batch, meaning: str, pushed: PushedOperation) -> bool:
+async def _was_received(batch: Batch, meaning: str, case: Case) -> bool:
     before = select(Receipt.operation_id).where(
         Receipt.organisation_id == batch.device.organisation_id,
         Receipt.device_id == batch.device.device_id,
-        Receipt.number < pushed.number,
+        Receipt.number < case.number,
         Receipt.meaning == meaning,
         Receipt.status.in_(_HAPPENED),
     )

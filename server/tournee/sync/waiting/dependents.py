@@ -15,55 +15,42 @@ from tournee.engine.bulk import among
 from tournee.kernel.errors import Forbidden, Refused
 from tournee.kernel.log import Edge
 from tournee.kernel.references import references
-from tournee.sync.messages import PushedOperation
-from tournee.sync.models import FOLLOWS, ParkedOperation
-from tournee.sync.push.batch import Batch, Ready
+from tournee.sync.models import Reason
+from tournee.sync.push.batch import Batch, Unit
+from tournee.sync.push.case import Case, Ready
 from tournee.sync.push.incoming import units
-from tournee.sync.waiting.parking import operations, waiting_now
 
 
-async def stopped_before(batch: Batch, operation: PushedOperation, refusal: Refused) -> UUID | None:
+async def stopped_before(batch: Batch, case: Case, refusal: Refused) -> UUID | None:
     """The operation that was stopped by an error of ours and without which this one may have been refused."""
-    named = _named(batch, operation)
-    earlier = [one for one in _stopped(batch) if one.number < operation.number] if named else []
+    named = _named(batch, case)
+    earlier = [one for one in batch.stopped() if one.number < case.number] if named else []
     if not earlier or isinstance(refusal, Forbidden):
         return None
-    theirs = [_named(batch, one) for one in operations(earlier)]
+    theirs = [_named(batch, one) for one in earlier]
     hanging = await _hanging(batch, named.union(*theirs))
     for one, others in zip(earlier, theirs, strict=True):
         if named & others or any(
             (this in named and on in others) or (this in others and on in named) for this, on in hanging
         ):
             # What follows what follows waits for the same.
-            return one.waits_for if one.reason == FOLLOWS else one.operation_id
+            return one.waits_for if one.reason is Reason.FOLLOWS else one.id
     return None
 
 
-def released(batch: Batch) -> list[list[PushedOperation]]:
+def released(batch: Batch) -> list[Unit]:
     """The units that wait for nothing any more: what they followed was decided."""
-    broken = {one.operation_id for one in _stopped(batch) if one.reason != FOLLOWS}
-    waiting = followers(batch)
-    named = {one.operation_id: one.waits_for for one in waiting}
+    broken = {one.id for one in batch.stopped() if one.reason is not Reason.FOLLOWS}
     return [
         unit
-        for unit in units(operations(waiting))
-        if named[unit[0].id] not in broken or batch.is_overdue(unit)
+        for unit in units(batch.waiting_for(Reason.FOLLOWS))
+        if unit[0].waits_for not in broken or batch.is_overdue(unit)
     ]
 
 
-def followers(batch: Batch) -> list[ParkedOperation]:
-    return [one for one in _stopped(batch) if one.reason == FOLLOWS]
-
-
-def _stopped(batch: Batch) -> list[ParkedOperation]:
-    """In the order in which the device did it."""
-    found = (waiting_now(batch, id) for id in batch.stopped)
-    return sorted((one for one in found if one is not None), key=lambda one: one.number)
-
-
-def _named(batch: Batch, operation: PushedOperation) -> set[UUID]:
+def _named(batch: Batch, case: Case) -> set[UUID]:
     """The records that it makes and names; none of one that cannot be read, whatever came before it."""
-    ready = batch.read(operation)
+    ready = batch.read(case)
     if not isinstance(ready, Ready):
         return set()
     made = getattr(ready.do, "id", None)

@@ -17,9 +17,10 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import GoesOn, Kernel
 from tournee.kernel.errors import Refused
 from tournee.kernel.log import Record
-from tournee.sync.models import FOLLOWS, DeviceState, GivenUpRecord, ParkedOperation, Receipt
+from tournee.sync.models import DeviceState, GivenUpRecord, ParkedOperation, Reason, Receipt
 from tournee.sync.push.batch import Commands
 from tournee.sync.push.push import Answer, push
+from tournee.sync.push.request import PushRequest
 from tournee.sync.waiting.given_up import given_up_among
 
 
@@ -84,7 +85,7 @@ async def revive_missed(
         came = await session.scalar(union_all(there, decided).limit(1))
         gone = await given_up_among(session, own, answer.waits_for)
     if came is not None or gone:
-        await push(kernel, commands, actor, device_id, [], absent=True)
+        await push(kernel, commands, actor, PushRequest(device_id, absent=True))
 
 
 async def revive_waiting(
@@ -99,7 +100,7 @@ async def revive_waiting(
     decided = exists().where(
         Receipt.organisation_id == organisation_id, Receipt.operation_id == ParkedOperation.waits_for
     )
-    impatient = ParkedOperation.reason.in_(("GAP", "PARENT", FOLLOWS))
+    impatient = ParkedOperation.reason.in_((Reason.GAP, Reason.PARENT, Reason.FOLLOWS))
     overdue = and_(ParkedOperation.received_at < patience, impatient)
     await _revive(kernel, commands, organisation_id, or_(there, gone, decided, overdue), patience)
 
@@ -116,7 +117,8 @@ async def _revive(
     for actor in await _whose(kernel, organisation_id, waits):
         assert actor.device_id is not None
         try:
-            answer = await push(kernel, commands, actor, actor.device_id, [], patience=patience, absent=True)
+            request = PushRequest(actor.device_id, absent=True, patience=patience)
+            answer = await push(kernel, commands, actor, request)
             made |= answer.made
         except (Refused, TokenRefused) as refusal:
             structlog.get_logger().info("parked_work_stays", device=str(actor.device_id), code=refusal.code)

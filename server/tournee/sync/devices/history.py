@@ -1,35 +1,40 @@
-"""The marks that a push names: which of them are of a history that the log lacks."""
+"""Whether the log still has the history that a device knows: by its epoch, and by the marks that it names."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.kernel.head import HeadNow, Mark
+from tournee.kernel.head import Mark
 from tournee.kernel.log import Change
-
-# A push has no more operations, each with one base.
-_MOST = 1_000
+from tournee.sync.push.request import PushRequest
 
 
-def read_marks(body: Mapping[str, Any]) -> dict[int, Mark]:
-    """The marks that came with the checkpoints which are bases now. What cannot be read was not said."""
-    said = body.get("marks")
-    if not isinstance(said, dict) or len(said) > _MOST:
-        return {}
-    read = {base: Mark.read(text) for base, text in said.items()}
-    return {int(base): mark for base, mark in read.items() if mark is not None and _is_base(base)}
+@dataclass(frozen=True)
+class History:
+    """What became of the history that a device knows: all of it is lost, or that of some bases it names."""
+
+    is_lost: bool
+    lost_bases: frozenset[int]
 
 
-def _is_base(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 17
+async def history_of(
+    session: AsyncSession, organisation_id: UUID, request: PushRequest, epoch: UUID, head: int
+) -> History:
+    """Compare what the device knows with the log, which stands at `head` of this `epoch`."""
+    named = {mark.seq for mark in (request.mark, *request.marks.values()) if mark is not None}
+    there = await _changes_at(session, organisation_id, named)
+    is_over = request.epoch not in (None, epoch) or is_lost(request.mark, there, head)
+    return History(is_over, frozenset(lost_bases(request.marks, there, head)))
 
 
-async def changes_at(session: AsyncSession, organisation_id: UUID, named: Collection[int]) -> dict[int, Mark]:
+async def _changes_at(
+    session: AsyncSession, organisation_id: UUID, named: Collection[int]
+) -> dict[int, Mark]:
     """Return the mark of each change that the log has under one of these numbers."""
     if not named:
         return {}
@@ -57,11 +62,3 @@ def is_lost(mark: Mark | None, there: Mapping[int, Mark], head: int) -> bool:
     if mark.seq in there:
         return there[mark.seq] != mark
     return mark.seq > head or mark.recorded > 0
-
-
-async def is_over(
-    session: AsyncSession, organisation_id: UUID, head: HeadNow, epoch: UUID | None, mark: Mark | None
-) -> bool:
-    """Return whether the history that a device knows is lost: by its last answer's epoch, or by its mark."""
-    there = await changes_at(session, organisation_id, [] if mark is None else [mark.seq])
-    return epoch not in (None, head.epoch) or is_lost(mark, there, head.seq)
