@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tournee.api import filters, limits
 from tournee.auth.roles import SCOPES, Role
 from tournee.kernel.actor import Scope
 from tournee.kernel.errors import refusal_codes
+from tournee.sync.pull.feed import Feed
+from tournee.sync.push import push
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,17 +60,25 @@ def test_the_table_of_scopes_says_what_each_role_holds() -> None:
     assert told == {scope.value: {role for role in Role if scope in SCOPES[role]} for scope in Scope}
 
 
+def test_one_function_goes_through_the_steps_of_a_push_and_one_through_those_of_a_pull() -> None:
+    protocol = (ROOT / "schema" / "sync.md").read_text()
+    for section, function in {"Push": push._attempt, "Pull": Feed._read}.items():
+        text = protocol.split(f"## {section}\n")[1].split("\n## ")[0]
+        steps = re.findall(r"^(\d\. )\*\*(\w+\.)", text, re.MULTILINE)
+        code = inspect.getsource(function)
+        assert re.findall(r"(\d\. )(\w+\.)", code) == steps
+        assert len(code.splitlines()) <= 40
+
+
 _STEPS = {
-    "Push": ["sync/incoming", "sync/push", "sync/deciding", "sync/batch", "sync/replaying"],
-    "Pull": ["sync/pull", "sync/snapshot", "sync/moved", "sync/page"],
-    "Checking": ["sync/checksums", "sync/checking"],
-    "Removals in two steps": ["sync/removals"],
+    "Checking": ["sync/pull/checksums", "sync/http/checking"],
+    "Removals in two steps": ["sync/pull/removals"],
     "Conflicts": ["kernel/transaction", "conflicts/table", "conflicts/commands"],
-    "Revoking a device": ["auth/commands", "auth/revoked", "sync/surrender"],
+    "Revoking a device": ["auth/commands", "auth/revoked", "sync/devices/surrender"],
 }
 
 
-def test_every_numbered_step_of_push_and_pull_stands_in_the_code() -> None:
+def test_every_numbered_step_of_the_protocol_stands_in_the_code() -> None:
     protocol = (ROOT / "schema" / "sync.md").read_text()
     for section, modules in _STEPS.items():
         text = protocol.split(f"## {section}\n")[1].split("\n## ")[0]

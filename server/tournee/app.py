@@ -38,12 +38,12 @@ from tournee.sync.devices.acknowledged import Acknowledged
 from tournee.sync.http.checking import Checking
 from tournee.sync.http.contract_route import contract_route
 from tournee.sync.http.door import Door
-from tournee.sync.http.endpoints import Sync
-from tournee.sync.http.pulling import Pull
+from tournee.sync.http.endpoints import SyncEndpoints
+from tournee.sync.http.pull import PullEndpoint
 from tournee.sync.http.stream import Stream
 from tournee.sync.http.wake import Wake
 from tournee.sync.pull.cursor import CursorCodec
-from tournee.sync.pull.pull import Feed
+from tournee.sync.pull.feed import Feed
 from tournee.sync.waiting.reviving import reviving
 from tournee.web.addresses import AddressMiddleware
 from tournee.web.admission import AdmissionMiddleware
@@ -166,12 +166,13 @@ def _routes(parts: Parts) -> list[BaseRoute]:
     ]
 
 
-def _sync(parts: Parts) -> Sync:
+def _sync(parts: Parts) -> SyncEndpoints:
     door, feed, lanes = parts.door, parts.feed, parts.lanes
     cursors = CursorCodec(parts.tokens.ring.secret("cursor"))
-    pulls = Pull(door, feed, cursors, parts.acknowledged)
+    pulls = PullEndpoint(door, feed, cursors, parts.acknowledged)
     streams = Stream(door, feed, cursors, parts.wake, lanes.streams, parts.settings.heartbeat_seconds)
-    return Sync(parts.kernel, parts.tokens, COMMANDS, lanes, pulls, streams, Checking(door, feed, cursors))
+    checking = Checking(door, feed, cursors)
+    return SyncEndpoints(parts.kernel, parts.tokens, COMMANDS, lanes, pulls, streams, checking)
 
 
 def _graphql(parts: Parts) -> list[BaseRoute]:

@@ -16,7 +16,7 @@ from tournee.api.schema import schema
 from tournee.catalogue import ENTITIES
 from tournee.kernel.actor import Actor
 from tournee.kernel.log import Member
-from tournee.sync.pull.pull import Feed
+from tournee.sync.pull.feed import Feed
 
 
 @dataclass

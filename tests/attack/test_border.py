@@ -32,7 +32,7 @@ from tournee.sync.http.stream import Stream
 from tournee.sync.http.wake import Wake
 from tournee.sync.messages import Outcome
 from tournee.sync.pull.cursor import CursorCodec
-from tournee.sync.pull.pull import Feed, records_now
+from tournee.sync.pull.feed import Feed, records_now
 
 _HOUSES: dict[str, tuple[House, House]] = {}
 ROLES = (Role.MANAGER, Role.DISPATCHER, Role.AUDITOR, Role.REPORTING, Role.TECHNICIAN, Role.CUSTOMER_PORTAL)

@@ -23,7 +23,7 @@ from tournee.engine.database import Database
 from tournee.engine.engines import outside_transactions
 from tournee.kernel.actor import Actor
 from tournee.sync.pull.cursor import Cursor
-from tournee.sync.pull.pull import Feed
+from tournee.sync.pull.feed import Feed
 
 CATALOGUE, SCOPES_EACH, RECORDS_EACH = 5_000, 400, 5
 CHANGES = 100

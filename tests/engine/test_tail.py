@@ -13,7 +13,7 @@ from tournee.engine.heads import Heads
 from tournee.engine.tail import Moved, Recent, Tail
 from tournee.kernel.head import HeadNow
 from tournee.sync.pull.cursor import Cursor
-from tournee.sync.pull.pull import Feed
+from tournee.sync.pull.feed import Feed
 
 
 class Slow(Heads):

@@ -23,8 +23,7 @@ from tournee.stock import booking
 from tournee.stock.commands import movements
 from tournee.sync.devices import history, restored, surrender
 from tournee.sync.http import door, stream
-from tournee.sync.pull import feed as moved
-from tournee.sync.pull import pull, snapshot
+from tournee.sync.pull import feed, moved, snapshot
 from tournee.sync.push import batch, deciding, push
 from tournee.sync.waiting import given_up
 from tournee.work import facts
@@ -92,8 +91,8 @@ MUTANTS = (
     Mutant("what went from one scope goes though another holds it", moved, "_scoped_rows",
            "Edge.record_id == page.c.record_id,",
            "Edge.record_id == page.c.record_id, or_(Edge.seq == page.c.position, Member.from_seq == page.c.position),"),
-    Mutant("a page ends at a bare seq", pull, "_read", "Cursor(head.epoch, *written.place(), mark=head.mark)",
-           "Cursor(head.epoch, written.place()[0], mark=head.mark)", pull.Feed),
+    Mutant("a page ends at a bare seq", feed, "_read", "Cursor(head.epoch, *written.place(), mark=head.mark)",
+           "Cursor(head.epoch, written.place()[0], mark=head.mark)", feed.Feed),
     Mutant("the snapshot is not pinned", snapshot, "page", _HEAD, "Cursor(cursor.epoch, head.seq, mark=head.mark), False, progress",
            snapshot.Snapshot),
     Mutant("a merge does not look at the base", finding, "changed_since_base", "operation.base is None", "True",
@@ -126,6 +125,6 @@ MUTANTS = (
     Mutant("a stream goes on where the log is now", stream, "events", "cursor = self.cursors.decode(text, actor) if text else None",
            "cursor = (await self.feed.pull(actor, None)).cursor if text else None", stream.Stream),
     Mutant("a stream outlives its device", door, "enter", "if self.authenticator is not None:", "if False:", door.Door),
-    Mutant("a cursor holds though what it showed is lost", head, "is_there", "mark is None or", "True or", pull),
+    Mutant("a cursor holds though what it showed is lost", head, "is_there", "mark is None or", "True or", feed),
     Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or", transaction),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import ResyncNeeded
 from tournee.sync.messages import Outcome
 from tournee.sync.pull.cursor import Cursor
-from tournee.sync.pull.pull import Feed
+from tournee.sync.pull.feed import Feed
 from tournee.sync.push.push import Answer, push
 from tournee.sync.push.request import PushRequest
 

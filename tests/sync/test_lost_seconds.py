@@ -21,7 +21,7 @@ from tournee.kernel.head import Mark, read_head
 from tournee.sync.devices.restored import begin_anew
 from tournee.sync.pull.checksums import Copy
 from tournee.sync.pull.cursor import Cursor, CursorCodec
-from tournee.sync.pull.pull import Feed
+from tournee.sync.pull.feed import Feed
 from tournee.sync.push.push import Answer, push
 from tournee.sync.push.request import PushRequest
 

@@ -19,7 +19,7 @@ from tests.sync.device import TestDevice
 from tournee.catalogue import ENTITIES
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.fields import NOT_EDITABLE, Merge, fields
-from tournee.sync.pull.pull import records_now
+from tournee.sync.pull.feed import records_now
 
 QUICKLY = settings(
     max_examples=12,

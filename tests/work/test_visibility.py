@@ -16,7 +16,7 @@ from tests.work.world import World, at
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import NotFound
 from tournee.sync.pull.checksums import row_sum
-from tournee.sync.pull.pull import records_now
+from tournee.sync.pull.feed import records_now
 from tournee.work.models import Appointment, AppointmentEvent, Assignment
 from tournee.work.models.membership import MEMBERSHIP
 from tournee.work.states import AppointmentStatus as A

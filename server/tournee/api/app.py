@@ -33,7 +33,7 @@ from tournee.kernel.entity import new_id
 from tournee.kernel.outages import MOMENT, DatabaseAway
 from tournee.settings import Settings
 from tournee.sync.http.wake import Wake
-from tournee.sync.pull.pull import Feed
+from tournee.sync.pull.feed import Feed
 
 _STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 _QUERY, _MUTATION, _SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION

@@ -15,7 +15,7 @@ from tournee.kernel.command import Kernel
 from tournee.kernel.entity import new_id
 from tournee.sync.contract import HORIZON_DAYS
 from tournee.sync.http.wake import Wake
-from tournee.sync.pull.pull import Feed
+from tournee.sync.pull.feed import Feed
 
 
 async def _nothing_to_check() -> None:

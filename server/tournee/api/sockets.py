@@ -24,7 +24,7 @@ from tournee.auth.middleware import log_refused
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import AccountKey
 from tournee.kernel.outages import Overloaded, outage_of
-from tournee.sync.pull.pull import Feed
+from tournee.sync.pull.feed import Feed
 
 # Operations that one connection may have under way, and how long the names may be that it gives them.
 MOST_OPERATIONS = 100

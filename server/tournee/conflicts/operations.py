@@ -17,9 +17,9 @@ from tournee.sync.devices.surrender import settle
 from tournee.sync.devices.surrendered import carry_out_late
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
 from tournee.sync.models import ParkedOperation
-from tournee.sync.push.inbox import shown_to_make
 from tournee.sync.push.receipts import complete_receipts
 from tournee.sync.waiting.given_up import give_up
+from tournee.sync.waiting.inbox import shown_to_make
 from tournee.sync.waiting.parking import operations
 
 

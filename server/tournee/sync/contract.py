@@ -22,7 +22,7 @@ from tournee.kernel.entity import BY_TABLE, Entity
 from tournee.kernel.fields import Field, Merge, camel, fields
 from tournee.kernel.inputs import Limits, Unset
 from tournee.sync.messages import OPERATIONS_LIMIT
-from tournee.sync.pull.pull import GREATEST_LIMIT
+from tournee.sync.pull.feed import GREATEST_LIMIT
 from tournee.sync.push.upcasts import OPERATION_SCHEMA
 
 # Of the messages of schema/sync.md.

@@ -21,8 +21,8 @@ from tournee.engine.tail import Tail
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import ResyncNeeded
 from tournee.sync.pull.cursor import Cursor, CursorCodec
+from tournee.sync.pull.feed import Feed
 from tournee.sync.pull.page import Page
-from tournee.sync.pull.pull import Feed
 
 Document = dict[str, Any]
 _KEY = b"one key for all servers of a house"

@@ -29,10 +29,10 @@ from tournee.kernel.transaction import Operation, Transaction
 from tournee.sync.devices.history import history_of
 from tournee.sync.messages import Outcome, PushedOperation, read_operation, rejected
 from tournee.sync.models import ParkedOperation, Reason, Receipt
-from tournee.sync.push.inbox import Sender, named, show, shown_unit
 from tournee.sync.push.incoming import read_slots, units
 from tournee.sync.push.receipts import write_receipts
 from tournee.sync.push.request import PushRequest
+from tournee.sync.waiting.inbox import Sender, named, show, shown_unit
 from tournee.sync.waiting.parking import operations as operations_of
 
 _COMMAND = "surrenderWork"

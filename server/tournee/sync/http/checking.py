@@ -16,8 +16,8 @@ from tournee.kernel.errors import Invalid, ResyncNeeded
 from tournee.sync.http.door import Door, Query, Read, device_of, limit_of, send_json
 from tournee.sync.pull.checksums import BUCKETS, Copy
 from tournee.sync.pull.cursor import MIN_ID, Cursor, CursorCodec
+from tournee.sync.pull.feed import DEFAULT_LIMIT, GREATEST_LIMIT, Feed
 from tournee.sync.pull.page import text_of
-from tournee.sync.pull.pull import DEFAULT_LIMIT, GREATEST_LIMIT, Feed
 from tournee.sync.push.request import read_uuid
 
 # Something moved for this person since their cursor: they pull, and ask again.

@@ -30,9 +30,9 @@ from tournee.sync.devices.report import Report
 from tournee.sync.devices.surrender import surrender
 from tournee.sync.http.checking import Checking
 from tournee.sync.http.decoding import decode
-from tournee.sync.http.pulling import Pull
+from tournee.sync.http.pull import PullEndpoint
 from tournee.sync.http.stream import Stream
-from tournee.sync.pull.pull import records_now
+from tournee.sync.pull.feed import records_now
 from tournee.sync.push.push import Answer, push
 from tournee.sync.push.request import PushRequest
 from tournee.sync.waiting.reviving import revive_after
@@ -61,14 +61,14 @@ def answering(
 
 
 @dataclass(frozen=True)
-class Sync:
+class SyncEndpoints:
     """The endpoints over one kernel; the catalogue's commands are handed in."""
 
     kernel: Kernel
     tokens: Tokens
     commands: Mapping[str, Command[Any, Any]]
     lanes: Lanes
-    pulls: Pull
+    pulls: PullEndpoint
     streams: Stream
     checking: Checking
     # No more at once than leave the connections to those who ask.

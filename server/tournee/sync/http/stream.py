@@ -21,12 +21,12 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Refused, ResyncNeeded
 from tournee.kernel.outages import outage_of
 from tournee.sync.http.door import Door, Query, Read, device_of, error_of
-from tournee.sync.http.pulling import RESYNC, event
+from tournee.sync.http.pull import RESYNC, event
 from tournee.sync.http.wake import Wake
 from tournee.sync.messages import SEQ_LIMIT
 from tournee.sync.pull.cursor import Cursor, CursorCodec
+from tournee.sync.pull.feed import Feed
 from tournee.sync.pull.page import Page
-from tournee.sync.pull.pull import Feed
 
 _START = {
     "type": "http.response.start",

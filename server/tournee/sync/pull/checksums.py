@@ -23,7 +23,7 @@ from tournee.kernel.head import is_there, read_head
 from tournee.kernel.log import Edge, Member, Record
 from tournee.kernel.withheld import without
 from tournee.sync.pull.cursor import MAX_ID, MIN_ID, Cursor
-from tournee.sync.pull.feed import held, moved_rows
+from tournee.sync.pull.moved import held, moved_rows
 from tournee.sync.pull.page import PulledChange, Rows, write
 
 BUCKETS = "0123456789abcdef"

@@ -1,184 +1,151 @@
-"""3. What moved for a person after a cursor, asked of the database or found in the tail's memory.
+"""The feed: what changed for a person since a cursor. The numbers are those of schema/sync.md, "Pull".
 
-Who sees all reads the records of the organisation by seq. Everybody else reads edges and
-memberships: each visible row has a position (seq, id) derived from when its edge last moved and
-when the person got or lost its scope. Positions only move later, so a page is stateless.
+1. Cursor    `cursor.py`    where the device is; it may be too old to go on from
+2. Snapshot  `snapshot.py`  the live rows of a first pull
+3. Feed      `moved.py`     what moved for this person after the cursor
+4. Page      `page.py`      the changes as the text that goes out
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import and_, case, exists, func, or_, select, union_all
+from sqlalchemy import exists, select
 
-from tournee.engine.tail import Recent
+from tournee.engine.bulk import among
+from tournee.engine.database import Database
+from tournee.engine.lanes import Lanes
+from tournee.engine.tail import Recent, Tail
 from tournee.kernel.actor import Actor
-from tournee.kernel.head import HeadNow
+from tournee.kernel.entity import Entity
+from tournee.kernel.errors import ResyncNeeded
+from tournee.kernel.head import HeadNow, Mark, is_there, read_head
 from tournee.kernel.log import Edge, Member, Record
-from tournee.sync.pull.cursor import MAX_ID, Cursor
-from tournee.sync.pull.page import Page, PulledChange, Rows, text_of
+from tournee.kernel.withheld import shown, withheld
+from tournee.sync.messages import as_record
+from tournee.sync.pull.cursor import MAX_ID, MIN_ID, Cursor, Phase
+from tournee.sync.pull.moved import held, marked, moved_rows, recent_page
+from tournee.sync.pull.page import Page, write
+from tournee.sync.pull.snapshot import Snapshot, Urgent
 
-_NOTHING = "nothing"
-
-
-def moved_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
-    """The first changes past the cursor as (seq, entity, id, document), in order."""
-    rows = _office_rows if actor.sees_all else _scoped_rows
-    return rows(actor, entities, cursor, most)
-
-
-def _office_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
-    """Each record's last change is its position; a deleted one is a removal."""
-    document = case((Record.deleted.is_(True), None), else_=Record.document).label("document")
-    return (
-        select(Record.seq, Record.entity, Record.id, document)
-        .where(
-            Record.organisation_id == actor.organisation_id,
-            Record.seq > cursor.seq,
-            Record.entity.in_(entities),
-        )
-        .order_by(Record.seq)
-        .limit(most)
-    )
+DEFAULT_LIMIT = 500
+GREATEST_LIMIT = 5000
 
 
-def held(actor: Actor) -> Any:
-    return and_(
-        Member.organisation_id == actor.organisation_id,
-        Member.account_id == actor.id,
-        Member.to_seq.is_(None),
-    )
+class Feed:
+    """Reads pages for actors. `entities` are those that are synced at all."""
 
+    def __init__(
+        self,
+        database: Database,
+        entities: Sequence[type[Entity]],
+        tail: Tail | None = None,
+        urgent: Urgent | None = None,
+        lanes: Lanes | None = None,
+    ) -> None:
+        self.database = database
+        self.entities = tuple(entities)
+        self.tail = tail
+        self.urgent = urgent
+        self.lanes = lanes or Lanes()
+        self._readable: dict[frozenset[str], list[str]] = {}
 
-def _branches(actor: Actor, cursor: Cursor) -> Any:
-    """Positions of the rows that moved for this person, in four kinds.
+    def readable(self, actor: Actor) -> list[str]:
+        known = self._readable.get(actor.scopes)
+        if known is None:
+            known = [entity.__name__ for entity in self.entities if actor.may(entity.reads)]
+            self._readable[actor.scopes] = known
+        return known
 
-    tail: a held scope's edge moved. grant: the scope was given later than the edge moved. closed:
-    the edge closed while the scope was held. loss: the scope was lost with the edge in it.
-    """
-    join = and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope)
-    base = and_(Member.organisation_id == actor.organisation_id, Member.account_id == actor.id)
-    held, lost = Member.to_seq.is_(None), Member.to_seq.is_not(None)
+    async def require(self, actor: Actor, mark: Mark | None, recent: Recent) -> None:
+        """Raise ResyncNeeded where the log lacks a change that somebody was told of."""
+        known = recent.has(mark)
+        if known is None:
+            async with self.database.reading(actor.organisation_id) as session:
+                known = await is_there(session, actor.organisation_id, mark, recent.head)
+        if not known:
+            raise ResyncNeeded
 
-    def branch(position: Any, *where: Any) -> Any:
-        past = or_(position > cursor.seq, and_(position == cursor.seq, Edge.record_id > cursor.id))
-        return (
-            select(Edge.record_id.label("record_id"), position.label("position"))
-            .select_from(Member)
-            .join(Edge, join)
-            .where(base, position >= cursor.seq, past, *where)
-        )
+    async def pull(
+        self, actor: Actor, cursor: Cursor | None, limit: int = DEFAULT_LIMIT, recent: Recent | None = None
+    ) -> Page:
+        """Return a page of what changed since the cursor, as the actor may read it.
 
-    return union_all(
-        branch(Edge.seq, held, Edge.seq > Member.from_seq),
-        branch(Member.from_seq, held, Edge.open.is_(True), Edge.seq <= Member.from_seq),
-        branch(Edge.seq, lost, Edge.open.is_(False), Edge.seq > Member.from_seq, Edge.seq <= Member.to_seq),
-        branch(Member.to_seq, lost, or_(Edge.open.is_(True), Edge.seq > Member.to_seq)),
-    ).subquery("moved")
+        It comes from what is remembered of the log's end, else from one snapshot of the database. `recent` is
+        what the caller has just asked the tail. Raises ResyncNeeded past the horizon or in another epoch,
+        Overloaded where too many read at once.
+        """
+        limit = max(1, min(limit, GREATEST_LIMIT))
+        page = await self._remembered(actor, cursor, limit, recent)
+        if page is None:
+            first = cursor is None or cursor.snapshot
+            async with (self.lanes.snapshots if first else self.lanes.pulls).turn(actor.key):
+                page = await self._read(actor, cursor, limit)
+        return page.shown_to(actor) if withheld(actor) else page
 
+    async def _read(self, actor: Actor, cursor: Cursor | None, limit: int) -> Page:
+        """Read a page from the database."""
+        async with self.database.reading(actor.organisation_id) as session:
+            head = await read_head(session, actor.organisation_id)
+            cursor = cursor or Cursor(head.epoch, head.seq, MIN_ID, Phase.URGENT)
+            known = await is_there(session, actor.organisation_id, cursor.mark, head)
+            _require_continuable(cursor, head, is_there=known)  # 1. Cursor.
+            entities = self.readable(actor)
+            if cursor.snapshot:  # 2. Snapshot.
+                return await Snapshot(session, actor, entities, self.urgent).page(cursor, head, limit)
+            if cursor.seq == head.seq and cursor.id == MAX_ID:
+                return Page("", marked(cursor, head), more=False)
+            moved = moved_rows(actor, entities, cursor, limit + 1)  # 3. Feed.
+            written = await write(session, moved, limit)  # 4. Page.
+            if written and written.more:
+                return Page(written.text, Cursor(head.epoch, *written.place(), mark=head.mark), more=True)
+            return Page(written.text if written else "", Cursor.at(head), more=False)
 
-def _scoped_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
-    moved = _branches(actor, cursor)
-    page = (
-        select(func.max(moved.c.position).label("position"), moved.c.record_id)
-        .join(Record, and_(Record.organisation_id == actor.organisation_id, Record.id == moved.c.record_id))
-        .where(Record.entity.in_(entities))
-        .group_by(moved.c.record_id)
-        .order_by("position", moved.c.record_id)
-        .limit(most)
-        .subquery("latest")
-    )
-    seen = exists(
-        select(1)
-        .select_from(Edge)
-        .join(Member, and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope))
-        .where(
-            held(actor),
-            Edge.organisation_id == actor.organisation_id,
-            Edge.record_id == page.c.record_id,
-            Edge.open.is_(True),
-        )
-    )
-    document = case((and_(seen, Record.deleted.is_(False)), Record.document), else_=None).label("document")
-    return (
-        select(page.c.position.label("seq"), Record.entity, Record.id, document)
-        .join(Record, and_(Record.organisation_id == actor.organisation_id, Record.id == page.c.record_id))
-        .order_by(page.c.position, page.c.record_id)
-    )
-
-
-def recent_page(
-    recent: Recent, actor: Actor, entities: Collection[str], cursor: Cursor, limit: int
-) -> Page | None:
-    """The page after the cursor out of memory; None where what is remembered does not reach so far."""
-    if cursor.seq == recent.head.seq and cursor.id == MAX_ID:
-        return Page("", marked(cursor, recent.head), more=False)
-    known = cursor.seq if cursor.id == MAX_ID else cursor.seq - 1
-    if not actor.sees_all:
-        if not recent.knows(actor.id, known):
+    async def _remembered(
+        self, actor: Actor, cursor: Cursor | None, limit: int, recent: Recent | None
+    ) -> Page | None:
+        """Return the page out of the tail's memory; None where the database has to be asked."""
+        if cursor is None or cursor.snapshot or self.tail is None:
             return None
-        return _page(recent, _own_moved(recent, actor.id, entities, cursor), limit)
-    if known < recent.since:
-        return None
-    # The office shares its pages.
-    key = (cursor.seq, cursor.id, tuple(entities), limit)
-    page: Page | None = recent.made.get(key)
-    if page is None:
-        page = _page(recent, _all_moved(recent, entities, cursor), limit)
-        recent.keep(key, page)
-    return page
+        recent = recent or await self.tail.now(actor.organisation_id)
+        known = recent.has(cursor.mark)
+        _require_continuable(cursor, recent.head, is_there=known is not False)
+        return recent_page(recent, actor, self.readable(actor), cursor, limit) if known else None
 
 
-def _page(recent: Recent, moved: list[PulledChange], limit: int) -> Page:
-    if not moved:
-        return _nothing(recent)
-    if len(moved) <= limit:
-        return Page(text_of(moved), Cursor.at(recent.head), more=False)
-    last = moved[limit - 1]
-    after = Cursor(recent.head.epoch, last.seq, last.id, mark=recent.head.mark)
-    return Page(text_of(moved[:limit]), after, more=True)
+def _require_continuable(cursor: Cursor, head: HeadNow, *, is_there: bool) -> None:
+    """1. Not one that is too old, of another epoch, or of a history of which the newest was lost."""
+    if cursor.epoch != head.epoch or not head.floor <= cursor.seq <= head.seq or not is_there:
+        raise ResyncNeeded
 
 
-def marked(cursor: Cursor, head: HeadNow) -> Cursor:
-    """The cursor of somebody for whom nothing moved: as it came, but for one from before there were marks."""
-    return cursor if cursor.mark is not None else Cursor.at(head)
-
-
-def _nothing(recent: Recent) -> Page:
-    """What most are told at each move of the head, made once for all of them."""
-    page: Page | None = recent.made.get(_NOTHING)
-    if page is None:
-        page = Page("", Cursor.at(recent.head), more=False)
-        recent.keep(_NOTHING, page)
-    return page
-
-
-def _all_moved(recent: Recent, entities: Collection[str], cursor: Cursor) -> list[PulledChange]:
-    found = []
-    for one in reversed(recent.records.values()):
-        if one.seq <= cursor.seq:
-            break
-        if one.entity in entities:
-            found.append(PulledChange(one.seq, one.entity, one.id, one.document))
-    return found[::-1]
-
-
-def _own_moved(
-    recent: Recent, account_id: UUID, entities: Collection[str], cursor: Cursor
-) -> list[PulledChange]:
-    own = recent.moves.get(account_id)
-    if own is None:
-        return []
-    past = (cursor.seq, cursor.id)
-    found = []
-    for id, move in reversed(own.items()):
-        if move.seq < cursor.seq:
-            break
-        record = recent.records[id]
-        if (move.seq, id) > past and record.entity in entities:
-            document = record.document if move.seen else None
-            found.append(PulledChange(move.seq, record.entity, id, document))
-    found.sort(key=lambda change: (change.seq, change.id))
-    return found
+async def records_now(database: Database, actor: Actor, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The wire form of those of these records that the actor may see now, as outcomes carry it."""
+    if not ids:
+        return {}
+    statement = select(Record.id, Record.entity, Record.document).where(
+        Record.organisation_id == actor.organisation_id,
+        among(Record.id, set(ids), is_sqlite=database.is_sqlite),
+        Record.deleted.is_(False),
+    )
+    if not actor.sees_all:
+        statement = statement.where(
+            exists(
+                select(1)
+                .select_from(Edge)
+                .join(
+                    Member,
+                    (Member.organisation_id == Edge.organisation_id) & (Member.scope == Edge.scope),
+                )
+                .where(
+                    held(actor),
+                    Edge.organisation_id == Record.organisation_id,
+                    Edge.record_id == Record.id,
+                    Edge.open.is_(True),
+                )
+            )
+        )
+    async with database.reading(actor.organisation_id) as session:
+        rows = await session.execute(statement)
+        return {id: as_record(entity, shown(actor, entity, document)) for id, entity, document in rows}

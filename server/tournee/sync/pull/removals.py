@@ -18,8 +18,8 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Invalid, ResyncNeeded
 from tournee.sync.models import DeviceState
 from tournee.sync.pull.cursor import Cursor, CursorCodec
+from tournee.sync.pull.feed import Feed
 from tournee.sync.pull.page import Page, PulledChange, text_of
-from tournee.sync.pull.pull import Feed
 
 MODE = "two-step"
 

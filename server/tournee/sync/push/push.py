@@ -36,11 +36,11 @@ from tournee.sync.messages import Outcome, as_record
 from tournee.sync.models import DeviceState, Reason
 from tournee.sync.push.batch import Batch, Carefulness, Commands, Unit
 from tournee.sync.push.deciding import StartOver, decide
-from tournee.sync.push.inbox import report
 from tournee.sync.push.incoming import Incoming, units
 from tournee.sync.push.receipts import write_receipts
 from tournee.sync.push.request import PushRequest
 from tournee.sync.push.upcasts import OPERATION_SCHEMA
+from tournee.sync.waiting.inbox import report
 from tournee.sync.waiting.parking import write_parked
 from tournee.sync.waiting.replaying import replay, replay_gaps
 

@@ -16,8 +16,8 @@ from tournee.sync.devices.acknowledged import Acknowledged
 from tournee.sync.devices.report import Report
 from tournee.sync.http.door import Door, Query, Read, device_of, limit_of, send_json
 from tournee.sync.pull.cursor import Cursor, CursorCodec
+from tournee.sync.pull.feed import DEFAULT_LIMIT, Feed
 from tournee.sync.pull.page import Page
-from tournee.sync.pull.pull import DEFAULT_LIMIT, Feed
 from tournee.sync.pull.removals import MODE, Removals, earlier
 
 RESYNC = '{"changes":[],"cursor":null,"more":false,"resync":true}'
@@ -27,7 +27,7 @@ _WORTH_COMPRESSING = 16 * 1024
 
 
 @dataclass(frozen=True)
-class Pull:
+class PullEndpoint:
     """`GET /sync/pull`: one page of what changed for this person since the cursor."""
 
     door: Door

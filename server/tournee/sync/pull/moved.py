@@ -1,0 +1,184 @@
+"""3. What moved for a person after a cursor, asked of the database or found in the tail's memory.
+
+Who sees all reads the records of the organisation by seq. Everybody else reads edges and
+memberships: each visible row has a position (seq, id) derived from when its edge last moved and
+when the person got or lost its scope. Positions only move later, so a page is stateless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, case, exists, func, or_, select, union_all
+
+from tournee.engine.tail import Recent
+from tournee.kernel.actor import Actor
+from tournee.kernel.head import HeadNow
+from tournee.kernel.log import Edge, Member, Record
+from tournee.sync.pull.cursor import MAX_ID, Cursor
+from tournee.sync.pull.page import Page, PulledChange, Rows, text_of
+
+_NOTHING = "nothing"
+
+
+def moved_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
+    """The first changes past the cursor as (seq, entity, id, document), in order."""
+    rows = _office_rows if actor.sees_all else _scoped_rows
+    return rows(actor, entities, cursor, most)
+
+
+def _office_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
+    """Each record's last change is its position; a deleted one is a removal."""
+    document = case((Record.deleted.is_(True), None), else_=Record.document).label("document")
+    return (
+        select(Record.seq, Record.entity, Record.id, document)
+        .where(
+            Record.organisation_id == actor.organisation_id,
+            Record.seq > cursor.seq,
+            Record.entity.in_(entities),
+        )
+        .order_by(Record.seq)
+        .limit(most)
+    )
+
+
+def held(actor: Actor) -> Any:
+    return and_(
+        Member.organisation_id == actor.organisation_id,
+        Member.account_id == actor.id,
+        Member.to_seq.is_(None),
+    )
+
+
+def _branches(actor: Actor, cursor: Cursor) -> Any:
+    """Positions of the rows that moved for this person, in four kinds.
+
+    tail: a held scope's edge moved. grant: the scope was given later than the edge moved. closed:
+    the edge closed while the scope was held. loss: the scope was lost with the edge in it.
+    """
+    join = and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope)
+    base = and_(Member.organisation_id == actor.organisation_id, Member.account_id == actor.id)
+    held, lost = Member.to_seq.is_(None), Member.to_seq.is_not(None)
+
+    def branch(position: Any, *where: Any) -> Any:
+        past = or_(position > cursor.seq, and_(position == cursor.seq, Edge.record_id > cursor.id))
+        return (
+            select(Edge.record_id.label("record_id"), position.label("position"))
+            .select_from(Member)
+            .join(Edge, join)
+            .where(base, position >= cursor.seq, past, *where)
+        )
+
+    return union_all(
+        branch(Edge.seq, held, Edge.seq > Member.from_seq),
+        branch(Member.from_seq, held, Edge.open.is_(True), Edge.seq <= Member.from_seq),
+        branch(Edge.seq, lost, Edge.open.is_(False), Edge.seq > Member.from_seq, Edge.seq <= Member.to_seq),
+        branch(Member.to_seq, lost, or_(Edge.open.is_(True), Edge.seq > Member.to_seq)),
+    ).subquery("moved")
+
+
+def _scoped_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
+    moved = _branches(actor, cursor)
+    page = (
+        select(func.max(moved.c.position).label("position"), moved.c.record_id)
+        .join(Record, and_(Record.organisation_id == actor.organisation_id, Record.id == moved.c.record_id))
+        .where(Record.entity.in_(entities))
+        .group_by(moved.c.record_id)
+        .order_by("position", moved.c.record_id)
+        .limit(most)
+        .subquery("latest")
+    )
+    seen = exists(
+        select(1)
+        .select_from(Edge)
+        .join(Member, and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope))
+        .where(
+            held(actor),
+            Edge.organisation_id == actor.organisation_id,
+            Edge.record_id == page.c.record_id,
+            Edge.open.is_(True),
+        )
+    )
+    document = case((and_(seen, Record.deleted.is_(False)), Record.document), else_=None).label("document")
+    return (
+        select(page.c.position.label("seq"), Record.entity, Record.id, document)
+        .join(Record, and_(Record.organisation_id == actor.organisation_id, Record.id == page.c.record_id))
+        .order_by(page.c.position, page.c.record_id)
+    )
+
+
+def recent_page(
+    recent: Recent, actor: Actor, entities: Collection[str], cursor: Cursor, limit: int
+) -> Page | None:
+    """The page after the cursor out of memory; None where what is remembered does not reach so far."""
+    if cursor.seq == recent.head.seq and cursor.id == MAX_ID:
+        return Page("", marked(cursor, recent.head), more=False)
+    known = cursor.seq if cursor.id == MAX_ID else cursor.seq - 1
+    if not actor.sees_all:
+        if not recent.knows(actor.id, known):
+            return None
+        return _page(recent, _own_moved(recent, actor.id, entities, cursor), limit)
+    if known < recent.since:
+        return None
+    # The office shares its pages.
+    key = (cursor.seq, cursor.id, tuple(entities), limit)
+    page: Page | None = recent.made.get(key)
+    if page is None:
+        page = _page(recent, _all_moved(recent, entities, cursor), limit)
+        recent.keep(key, page)
+    return page
+
+
+def _page(recent: Recent, moved: list[PulledChange], limit: int) -> Page:
+    if not moved:
+        return _nothing(recent)
+    if len(moved) <= limit:
+        return Page(text_of(moved), Cursor.at(recent.head), more=False)
+    last = moved[limit - 1]
+    after = Cursor(recent.head.epoch, last.seq, last.id, mark=recent.head.mark)
+    return Page(text_of(moved[:limit]), after, more=True)
+
+
+def marked(cursor: Cursor, head: HeadNow) -> Cursor:
+    """The cursor of somebody for whom nothing moved: as it came, but for one from before there were marks."""
+    return cursor if cursor.mark is not None else Cursor.at(head)
+
+
+def _nothing(recent: Recent) -> Page:
+    """What most are told at each move of the head, made once for all of them."""
+    page: Page | None = recent.made.get(_NOTHING)
+    if page is None:
+        page = Page("", Cursor.at(recent.head), more=False)
+        recent.keep(_NOTHING, page)
+    return page
+
+
+def _all_moved(recent: Recent, entities: Collection[str], cursor: Cursor) -> list[PulledChange]:
+    found = []
+    for one in reversed(recent.records.values()):
+        if one.seq <= cursor.seq:
+            break
+        if one.entity in entities:
+            found.append(PulledChange(one.seq, one.entity, one.id, one.document))
+    return found[::-1]
+
+
+def _own_moved(
+    recent: Recent, account_id: UUID, entities: Collection[str], cursor: Cursor
+) -> list[PulledChange]:
+    own = recent.moves.get(account_id)
+    if own is None:
+        return []
+    past = (cursor.seq, cursor.id)
+    found = []
+    for id, move in reversed(own.items()):
+        if move.seq < cursor.seq:
+            break
+        record = recent.records[id]
+        if (move.seq, id) > past and record.entity in entities:
+            document = record.document if move.seen else None
+            found.append(PulledChange(move.seq, record.entity, id, document))
+    found.sort(key=lambda change: (change.seq, change.id))
+    return found
