@@ -78,7 +78,7 @@ async def test_an_audit_goes_its_whole_way(house: House) -> None:
         "PASS",
     )
     async with house.reading() as session:
-        assert await audit_transitions(session, closed) == []
+        assert await audit_transitions(session, house.actor("MANAGER"), [closed]) == [[]]
     assert None not in (closed.performed_at, closed.reported_at, closed.completed_at, closed.closed_at)
 
 
@@ -200,7 +200,7 @@ async def test_an_audit_is_closed_when_all_its_findings_are(house: House) -> Non
     minor = await finding(house, audit, "OBSERVATION")
     await act(house, "completeAudit", audit, at=LATER)
     async with house.reading() as session:
-        (closing,) = await audit_transitions(session, await now(house, audit))
+        ((closing,),) = await audit_transitions(session, house.actor("MANAGER"), [await now(house, audit)])
     assert (closing.to, closing.allowed) == ("CLOSED", False)
     for left, command in ((2, "closeAuditFinding"), (1, "correctAuditFinding"), (1, "verifyAuditFinding")):
         with pytest.raises(Blocked, match=rf"not closed yet: {left}\."):
@@ -215,7 +215,8 @@ async def test_an_audit_is_closed_when_all_its_findings_are(house: House) -> Non
 async def test_the_transitions_name_what_stands_against_them(house: House) -> None:
     async def transitions(audit: Any) -> dict[str, list[str]]:
         async with house.reading() as session:
-            return {move.to: move.blocked_by for move in await audit_transitions(session, audit)}
+            (moves,) = await audit_transitions(session, house.actor("MANAGER"), [audit])
+            return {move.to: move.blocked_by for move in moves}
 
     assert await transitions(await drafted(house, leadAuditorId=None, plannedFrom=AT)) == {
         "PLANNED": ["The audit has no lead auditor yet."],

@@ -11,7 +11,7 @@ from tests.procedures.field import checklist
 from tests.work.world import Technician, World, at
 from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.errors import Blocked
-from tournee.work.guards import transitions
+from tournee.work.guards import visit_transitions
 from tournee.work.models import Appointment
 from tournee.work.states import AppointmentStatus as A
 
@@ -36,7 +36,8 @@ async def add_run(world: World, visit: Appointment, version: UUID, *, required: 
 async def blocked_by(world: World, visit: Appointment) -> list[str]:
     async with world.house.reading() as session:
         row = await session.get_one(Appointment, (visit.organisation_id, visit.id))
-        return next(move.blocked_by for move in await transitions(session, row) if move.to == "COMPLETED")
+        (moves,) = await visit_transitions(session, world.house.actor("MANAGER"), [row])
+        return next(move.blocked_by for move in moves if move.to == "COMPLETED")
 
 
 async def test_a_required_checklist_blocks_the_completion_until_it_is_done_with(world: World) -> None:

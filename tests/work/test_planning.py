@@ -13,7 +13,7 @@ from tests.sync.device import TestDevice
 from tests.work.world import Technician, World, at
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
-from tournee.work.guards import transitions
+from tournee.work.guards import visit_transitions
 from tournee.work.models import Appointment, Assignment, WorkOrder
 from tournee.work.states import AppointmentStatus as A
 from tournee.work.states import WorkOrderStatus as W
@@ -144,7 +144,8 @@ async def test_an_order_that_is_no_longer_or_not_yet_open_takes_no_visit(world: 
 async def offered(world: World, visit: Appointment) -> dict[str, list[str]]:
     async with world.house.reading() as session:
         row = await session.get_one(Appointment, (visit.organisation_id, visit.id))
-        return {move.to: move.blocked_by for move in await transitions(session, row)}
+        (moves,) = await visit_transitions(session, world.house.actor("MANAGER"), [row])
+        return {move.to: move.blocked_by for move in moves}
 
 
 async def test_a_visit_without_a_technician_says_why_it_cannot_be_dispatched(world: World) -> None:

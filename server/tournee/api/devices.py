@@ -17,7 +17,7 @@ from tournee.api.filters import DERIVED
 from tournee.api.nodes import ComputedField, Extras
 from tournee.api.scalars import Long, optional
 from tournee.api.transitions import TRANSITIONS, Ways, for_actor
-from tournee.auth.commands import NOT_ONES_OWN, confirm_wipe, disable_account, enable_account, revoke_device
+from tournee.auth.commands import confirm_wipe, disable_account, enable_account, revoke_device
 from tournee.auth.models import (
     ACCOUNT_MOVES,
     DEVICE_MOVES,
@@ -26,6 +26,7 @@ from tournee.auth.models import (
     Device,
     DeviceStatus,
 )
+from tournee.auth.rules import against_disabling, against_wiping
 from tournee.kernel.log import Head
 from tournee.kernel.state import Transition
 from tournee.sync.models import DeviceState, ParkedOperation
@@ -86,16 +87,15 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
 
 def account_transitions(root: Account, info: Info) -> list[Transition]:
     """What may become of it now, by whoever asks."""
-    is_own = root.id == info.context.actor.id
-    guards = {AccountStatus.DISABLED: [NOT_ONES_OWN] if is_own else []}
+    guards = {AccountStatus.DISABLED: against_disabling(info.context.actor, root.id)}
     following = ACCOUNT_MOVES.transitions(root.status, guards)
     return for_actor(info.context.actor, root.status, following, _OF_ACCOUNTS)
 
 
 def device_transitions(root: Device, info: Info) -> list[Transition]:
     """What may become of it now, by whoever asks."""
-    others = [] if root.account_id == info.context.actor.id else ["Only the device itself can know it."]
-    following = DEVICE_MOVES.transitions(root.status, {DeviceStatus.WIPED: others})
+    guards = {DeviceStatus.WIPED: against_wiping(info.context.actor, root)}
+    following = DEVICE_MOVES.transitions(root.status, guards)
     return for_actor(info.context.actor, root.status, following, _OF_DEVICES)
 
 

@@ -24,6 +24,8 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.entity import BY_NAME, Entity
 from tournee.kernel.log import Change, Head, Record
+from tournee.kernel.reader import Guard
+from tournee.kernel.state import Transition
 from tournee.kernel.visibility import visible
 from tournee.kernel.withheld import withheld
 
@@ -125,6 +127,15 @@ class Load:
         values: list[Any] = await self._batched(("related", key), batch, id)
         return values
 
+    async def guarded(self, guard: Guard, row: Any) -> list[Transition]:
+        """What a domain's guard says of this row; it is asked for all rows of the operation at once."""
+
+        async def batch(rows: list[Any]) -> Sequence[list[Transition]]:
+            return await guard(self, self._actor, rows)
+
+        found: list[Transition] = await self._batched(("guarded", guard), batch, row)
+        return found
+
     def _require_readable(self, model: type[Any], arguments: Arguments) -> None:
         """Whoever compares a field learns what it holds."""
         hidden = withheld(self._actor).get(model.__name__)
@@ -133,7 +144,7 @@ class Load:
 
     # -- batches ---------------------------------------------------------------------------------
 
-    async def _batched(self, key: Any, fetch: Callable[[list[Any]], Any], id: UUID | int) -> Any:
+    async def _batched(self, key: Any, fetch: Callable[[list[Any]], Any], id: Any) -> Any:
         if key not in self._loaders:
             self._loaders[key] = DataLoader(fetch, max_batch_size=_BATCH)
         return await self._loaders[key].load(id)
@@ -186,6 +197,10 @@ class Load:
     async def rows(self, statement: Select[Any], limit: int = MOST_ROWS) -> list[Any]:
         """The rows of a statement that selects one entity."""
         return [row[0] for row in await self.values(statement, limit)]
+
+    async def execute(self, statement: Select[*tuple[Any, ...]], /) -> list[Any]:
+        """The same result, for guards of the domains."""
+        return await self.values(statement)
 
     async def values(self, statement: Select[Any], limit: int = MOST_ROWS) -> list[Any]:
         """The result of a statement. Run one after the other; a cancelled reader disturbs none."""

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-from uuid import UUID
-
-from sqlalchemy import select
-
-from tournee.api.context import Info
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
-from tournee.api.procedures import items_of
-from tournee.api.transitions import TRANSITIONS, Ways, by_row, for_actor
+from tournee.api.transitions import TRANSITIONS, Ways, by_guard, by_row
 from tournee.auth.models import Account
-from tournee.kernel.actor import Scope
-from tournee.kernel.state import Transition
-from tournee.procedures.definition import unanswered
 from tournee.quality.commands import (
     cancel_audit,
     close_audit,
@@ -37,55 +27,8 @@ from tournee.quality.models import (
     QualityStandard,
     StandardClause,
 )
-from tournee.quality.performers import LED_BY_OTHERS
-from tournee.quality.states import (
-    AUDIT,
-    AuditPart,
-    AuditStatus,
-    FindingStatus,
-    StandardStatus,
-    against_closing,
-    against_completion,
-    against_reporting,
-)
-
-
-async def _of_audit(info: Info, model: Any, audit_id: UUID) -> list[Any]:
-    organisation = info.context.actor.organisation_id
-    return await info.context.load.related(
-        f"{model.__name__} of an audit",
-        audit_id,
-        lambda ids: select(model.audit_id, model).where(
-            model.organisation_id == organisation, model.audit_id.in_(ids), model.deleted.is_(False)
-        ),
-    )
-
-
-async def _against_performing(root: Audit, info: Info) -> list[str]:
-    """Who does not write quality carries out only what they lead or are an auditor of."""
-    actor = info.context.actor
-    if actor.may(Scope.QUALITY_WRITE) or not actor.may(Scope.AUDITS_PERFORM):
-        return []
-    members = await _of_audit(info, AuditMember, root.id)
-    auditors = {member.account_id for member in members if member.part is AuditPart.AUDITOR}
-    return [] if actor.id in auditors | {root.lead_auditor_id} else [LED_BY_OTHERS]
-
-
-async def audit_transitions(root: Audit, info: Info) -> list[Transition]:
-    """What may become of it now, by whoever asks."""
-    answers = {answer.item_key: answer for answer in await _of_audit(info, AuditAnswer, root.id)}
-    missing = unanswered(await items_of(info, root.version_id), answers, required_only=False)
-    findings = await _of_audit(info, AuditFinding, root.id)
-    others = await _against_performing(root, info)
-    guards = {
-        AuditStatus.PLANNED: root.against_planning(),
-        AuditStatus.IN_PROGRESS: others,
-        AuditStatus.REPORTING: others + against_reporting(missing),
-        AuditStatus.COMPLETED: against_completion(missing, findings),
-        AuditStatus.CLOSED: against_closing(findings),
-    }
-    return for_actor(info.context.actor, root.status, AUDIT.transitions(root.status, guards), _OF_AUDITS)
-
+from tournee.quality.queries import audit_transitions
+from tournee.quality.states import AuditStatus, FindingStatus, StandardStatus
 
 _OF_AUDITS: Ways = {
     AuditStatus.PLANNED: (plan_audit,),
@@ -129,7 +72,7 @@ EXTRAS = Extras(
             TRANSITIONS,
             needs=("status",),
         ),
-        ComputedField(Audit, audit_transitions, TRANSITIONS, name="availableTransitions"),
+        ComputedField(Audit, by_guard(_OF_AUDITS, audit_transitions), TRANSITIONS),
         ComputedField(AuditFinding, by_row(_OF_FINDINGS), TRANSITIONS),
     ),
 )

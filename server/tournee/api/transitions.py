@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,7 @@ from tournee.api.context import Info
 from tournee.api.mapping import make_field
 from tournee.kernel.actor import Actor, Scope, lacks
 from tournee.kernel.command import Command
+from tournee.kernel.reader import Guard
 from tournee.kernel.state import Transition
 
 
@@ -53,6 +54,17 @@ def _for_actor(actor: Actor, current: StrEnum, transition: Transition, ways: Way
     if any(actor.may(scope) for scope in scopes):
         return transition
     return Transition(transition.to, allowed=False, blocked_by=[lacks(scopes[0]), *transition.blocked_by])
+
+
+def by_guard(ways: Ways, guard: Guard) -> Callable[..., Awaitable[list[Transition]]]:
+    """The resolver where a guard of the domain reads what stands against each status."""
+
+    async def available_transitions(root: Any, info: Info) -> list[Transition]:
+        """What may become of it now, by whoever asks."""
+        following = await info.context.load.guarded(guard, root)
+        return for_actor(info.context.actor, root.status, following, ways)
+
+    return available_transitions
 
 
 def by_row(ways: Ways) -> Callable[..., list[Transition]]:

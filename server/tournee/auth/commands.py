@@ -14,6 +14,7 @@ from tournee.auth.matching import salt_for
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.passwords import LONGEST, is_password, new_password
 from tournee.auth.roles import Role
+from tournee.auth.rules import against_disabling
 from tournee.kernel.actor import AccountKey, Actor, Scope
 from tournee.kernel.command import command
 from tournee.kernel.entity import BY_TABLE, now
@@ -114,9 +115,6 @@ async def change_password(tx: Transaction, actor: Actor, do: ChangePassword) -> 
     return account
 
 
-NOT_ONES_OWN = "Nobody disables their own account; ask another manager."
-
-
 @dataclass(frozen=True)
 class DisableAccount:
     account_id: UUID
@@ -125,8 +123,8 @@ class DisableAccount:
 @command(Scope.ACCOUNTS_WRITE, logged=True)
 async def disable_account(tx: Transaction, actor: Actor, do: DisableAccount) -> Account:
     """Shut an account out: it can neither sign in nor renew, and holds no records any more."""
-    if do.account_id == actor.id:
-        raise Blocked(NOT_ONES_OWN, "accountId")
+    if against := against_disabling(actor, do.account_id):
+        raise Blocked(" ".join(against), "accountId")
     account = await tx.find(Account, do.account_id, "accountId")
     account.disable()
     await _end_sessions(tx, RefreshToken.account_id == account.id)

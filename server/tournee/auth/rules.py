@@ -1,4 +1,4 @@
-"""What other domains ask of the accounts they name."""
+"""What stands against a change of accounts and devices, and what other domains ask of accounts they name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.auth.models import Account
+from tournee.auth.models import Account, Device
+from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import NotFound
 from tournee.kernel.fields import camel
 from tournee.kernel.rules import Rule
 from tournee.kernel.transaction import Transaction
+
+
+def against_disabling(actor: Actor, account_id: UUID) -> list[str]:
+    own = account_id == actor.id
+    return ["Nobody disables their own account; ask another manager."] if own else []
+
+
+def against_wiping(actor: Actor, device: Device) -> list[str]:
+    return [] if device.account_id == actor.id else ["Only the device itself can know it."]
 
 
 async def require_accounts(tx: Transaction, named: Mapping[str, UUID | None]) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from tournee.auth.roles import Role
-from tournee.conflicts.deciding import ResolveConflict, Situation, Way
+from tournee.conflicts.deciding import (
+    ResolveConflict,
+    Situation,
+    Way,
+    against_deciding,
+    against_deciding_by,
+)
 from tournee.conflicts.table import LEGAL
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
-from tournee.kernel.conflict import Conflict, ConflictStatus
+from tournee.kernel.conflict import Conflict
 from tournee.kernel.entity import BY_NAME, Entity, new_id, now
 from tournee.kernel.errors import (
     Blocked,
@@ -66,10 +71,10 @@ async def _record(tx: Transaction, do: ResolveConflict) -> Entity | None:
 
 def _require_may_decide(conflict: Conflict, actor: Actor) -> None:
     """3. The role it is for, or a manager, once."""
-    if conflict.status is not ConflictStatus.OPEN:
-        raise TransitionNotAllowed("This conflict was decided already.", "conflictId")
-    if actor.role not in (conflict.role, Role.MANAGER):
-        raise Forbidden(f"This is for the role {conflict.role} to decide.")
+    if against := against_deciding(conflict):
+        raise TransitionNotAllowed(" ".join(against), "conflictId")
+    if against := against_deciding_by(actor, conflict):
+        raise Forbidden(" ".join(against))
 
 
 def _way(situation: Situation, do: ResolveConflict) -> Way:

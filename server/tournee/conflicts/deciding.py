@@ -9,9 +9,10 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from tournee.kernel.actor import Actor
+from tournee.auth.roles import Role
+from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import Command
-from tournee.kernel.conflict import Conflict, Resolution
+from tournee.kernel.conflict import Conflict, ConflictStatus, Resolution
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import wire_value
 from tournee.kernel.inputs import Limits
@@ -102,6 +103,17 @@ async def perform(tx: Transaction, command: Command[Any, Any], **payload: Any) -
     given = {name: wire_value(value) for name, value in payload.items()}
     async with tx.carrying_out(command.name):
         return await command(tx, tx.actor, command.parse(given))
+
+
+def against_deciding(conflict: Conflict) -> list[str]:
+    """A conflict is decided once."""
+    return [] if conflict.status is ConflictStatus.OPEN else ["This conflict was decided already."]
+
+
+def against_deciding_by(actor: Actor, conflict: Conflict) -> list[str]:
+    """The role it is routed to decides, or a manager."""
+    decides = actor.role in (conflict.role, Role.MANAGER) and actor.may(Scope.CONFLICTS_WRITE)
+    return [] if decides else [f"This is for the role {conflict.role} to decide."]
 
 
 def against_record(situation: Situation) -> list[str]:

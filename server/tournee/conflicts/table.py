@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from tournee.auth.roles import Role
 from tournee.conflicts import editing, following_up, operations, surrendered, visits
-from tournee.conflicts.deciding import Situation, Way, against_record
-from tournee.kernel.actor import Scope
-from tournee.kernel.conflict import ConflictKind, ConflictStatus, Resolution
+from tournee.conflicts.deciding import (
+    Situation,
+    Way,
+    against_deciding,
+    against_deciding_by,
+    against_record,
+)
+from tournee.kernel.conflict import ConflictKind, Resolution
 
 _R = Resolution
 _ACKNOWLEDGED = Way()
@@ -86,21 +90,11 @@ class AvailableResolution:
     needs: Annotated[list[str], "The fields of the input that it cannot do without."]
 
 
-def against_deciding(situation: Situation) -> list[str]:
-    """Only the role it is routed to decides, or a manager; and only once."""
-    conflict, actor = situation.conflict, situation.actor
-    if conflict.status is not ConflictStatus.OPEN:
-        return ["This conflict was decided already."]
-    if not actor.may(Scope.CONFLICTS_WRITE) or actor.role not in (conflict.role, Role.MANAGER):
-        return [f"This is for the role {conflict.role} to decide."]
-    return []
-
-
 def available_resolutions(situation: Situation) -> list[AvailableResolution]:
     """2. Every legal decision, and what stands against it now; none once it is decided."""
-    if situation.conflict.status is not ConflictStatus.OPEN:
+    if against_deciding(situation.conflict):
         return []
-    always = against_deciding(situation)
+    always = against_deciding_by(situation.actor, situation.conflict)
     found = []
     for resolution, way in LEGAL[situation.conflict.kind].items():
         against = always + way.against(situation)

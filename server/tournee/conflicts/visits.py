@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tournee.auth.roles import Role
 from tournee.conflicts.deciding import ResolveConflict, Situation, against_record, perform
 from tournee.kernel.command import Command
 from tournee.kernel.errors import Invalid
@@ -19,6 +18,7 @@ from tournee.work.commands import (
     reopen_appointment,
     unschedule_appointment,
 )
+from tournee.work.guards import against_reopening_by
 from tournee.work.models import Appointment
 from tournee.work.states import APPOINTMENT, FINISHED, OVER, UNDER_WAY, AppointmentStatus
 
@@ -89,11 +89,11 @@ def against_reopening(situation: Situation) -> list[str]:
     if found := against_record(situation):
         return found
     if isinstance(row, ChecklistRun):
-        return ["This checklist is open."] if row.is_open else []
+        return row.against_reopening()
     if not isinstance(row, Appointment):
         return ["What has ended here stays ended; follow it up."]
     reasons = [] if row.status in FINISHED else [f"The visit is {row.status}, not finished."]
-    return reasons + ([] if situation.actor.role == Role.MANAGER else ["Only a manager reopens a visit."])
+    return reasons + against_reopening_by(situation.actor)
 
 
 async def reopen(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:

@@ -58,6 +58,8 @@ RUN = Machine(
     }
 )
 
+ASKS_NOTHING = "A checklist without items cannot be published."
+
 
 class ChecklistTemplate(Entity):
     """A checklist as a lasting thing; what it asks stands in its versions."""
@@ -86,9 +88,12 @@ class ChecklistTemplate(Entity):
         TEMPLATE.require(self.status, to, field="templateId")
         self.status = to
 
+    def against_use(self) -> list[str]:
+        return [] if self.status is TemplateStatus.ACTIVE else ["This checklist is archived."]
+
     def require_active(self) -> None:
-        if self.status is not TemplateStatus.ACTIVE:
-            raise TransitionNotAllowed("This checklist is archived.", "templateId")
+        if against := self.against_use():
+            raise TransitionNotAllowed(" ".join(against), "templateId")
 
 
 class ChecklistVersion(Entity):
@@ -109,11 +114,8 @@ class ChecklistVersion(Entity):
         """A draft is the office's."""
         return (self.organisation_id,) if self.status is VersionStatus.PUBLISHED else ()
 
-    def against_publishing(self, template: ChecklistTemplate | None) -> list[str]:
-        reasons = [] if self.items else ["It asks nothing yet."]
-        if template is not None and template.status is not TemplateStatus.ACTIVE:
-            reasons.append("This checklist is archived.")
-        return reasons
+    def against_publishing(self, template: ChecklistTemplate) -> list[str]:
+        return ([] if self.items else [ASKS_NOTHING]) + template.against_use()
 
     def define(self, items: Sequence[ChecklistItemInput]) -> None:
         """Say what the checklist asks, while it is a draft."""
@@ -126,7 +128,7 @@ class ChecklistVersion(Entity):
         self._require_draft()
         template.require_active()
         if not self.items:
-            raise Invalid("A checklist without items cannot be published.", "items")
+            raise Invalid(ASKS_NOTHING, "items")
         check_definition(read(self.items))
         self.status = VersionStatus.PUBLISHED
         self.published_at, self.published_by_id = at, by
@@ -187,9 +189,12 @@ class ChecklistRun(Entity):
         RUN.require(self.status, RunStatus.NOT_APPLICABLE, field="runId")
         self.status, self.reason, self.result = RunStatus.NOT_APPLICABLE, reason, RunResult.NA
 
+    def against_reopening(self) -> list[str]:
+        return ["This checklist is open."] if self.is_open else []
+
     def reopen(self, reason: str) -> None:
-        if self.is_open:
-            raise TransitionNotAllowed("This checklist is open.", "runId")
+        if against := self.against_reopening():
+            raise TransitionNotAllowed(" ".join(against), "runId")
         RUN.require(self.status, RunStatus.IN_PROGRESS, field="runId")
         self.status, self.reason = RunStatus.IN_PROGRESS, reason
         self.completed_at = self.completed_by_id = self.result = None

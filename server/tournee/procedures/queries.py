@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.kernel.actor import Actor
 from tournee.kernel.errors import NotFound
+from tournee.kernel.reader import Reader
 from tournee.kernel.state import Transition
 from tournee.kernel.transaction import EntityT, Transaction
 from tournee.kernel.visibility import visible
-from tournee.procedures.definition import ChecklistItemInput, read, unanswered
+from tournee.procedures.definition import ChecklistItemInput, unanswered
+from tournee.procedures.definition import read as read_items
 from tournee.procedures.models import (
     RUN,
+    VERSION,
     ChecklistAnswer,
     ChecklistRun,
+    ChecklistTemplate,
     ChecklistVersion,
     RunStatus,
+    VersionStatus,
 )
 
 
-def required_and_open(appointment_id: UUID) -> Select[ChecklistRun]:
-    """The checklists without which a visit is not done."""
+def required_and_open(appointment_ids: Collection[UUID]) -> Select[ChecklistRun]:
+    """The checklists without which these visits are not done."""
     return select(ChecklistRun).where(
-        ChecklistRun.appointment_id == appointment_id,
+        ChecklistRun.appointment_id.in_(appointment_ids),
         ChecklistRun.required.is_(True),
         ChecklistRun.status.in_([RunStatus.NEW, RunStatus.IN_PROGRESS]),
     )
@@ -33,7 +39,7 @@ def required_and_open(appointment_id: UUID) -> Select[ChecklistRun]:
 
 async def open_required_runs(tx: Transaction, appointment_id: UUID) -> Sequence[ChecklistRun]:
     """The same inside of a command, locked: nobody completes or adds one meanwhile."""
-    return await tx.all(required_and_open(appointment_id))
+    return await tx.all(required_and_open([appointment_id]))
 
 
 async def glance(tx: Transaction, model: type[EntityT], id: UUID, field: str) -> EntityT:
@@ -48,29 +54,65 @@ async def items_of(
     session: AsyncSession, organisation_id: UUID, version_id: UUID
 ) -> list[ChecklistItemInput]:
     """What a version asks; a published one never changes, so no lock is needed."""
-    found = await session.scalar(
-        select(ChecklistVersion.items).where(
-            ChecklistVersion.organisation_id == organisation_id, ChecklistVersion.id == version_id
-        )
+    return (await items_of_versions(session, organisation_id, [version_id])).get(version_id, [])
+
+
+async def items_of_versions(
+    read: Reader, organisation_id: UUID, version_ids: Collection[UUID]
+) -> dict[UUID, list[ChecklistItemInput]]:
+    """What each of these versions asks."""
+    if not version_ids:
+        return {}
+    found = select(ChecklistVersion.id, ChecklistVersion.items).where(
+        ChecklistVersion.organisation_id == organisation_id, ChecklistVersion.id.in_(version_ids)
     )
-    return read(found or [])
+    return {id: read_items(items) for id, items in await read.execute(found)}
 
 
-async def run_transitions(session: AsyncSession, run: ChecklistRun) -> list[Transition]:
-    """Which status may follow, and what stands against it."""
-    items = await items_of(session, run.organisation_id, run.version_id)
-    answers = await session.scalars(
+async def run_transitions(read: Reader, _: Actor, runs: Sequence[ChecklistRun]) -> list[list[Transition]]:
+    """Which status may follow for each run, and what stands against it."""
+    organisation_id = runs[0].organisation_id
+    items = await items_of_versions(read, organisation_id, {run.version_id for run in runs})
+    answers: dict[UUID, dict[str, ChecklistAnswer]] = {run.id: {} for run in runs}
+    rows = await read.execute(
         select(ChecklistAnswer).where(
-            ChecklistAnswer.organisation_id == run.organisation_id,
-            ChecklistAnswer.run_id == run.id,
+            ChecklistAnswer.organisation_id == organisation_id,
+            ChecklistAnswer.run_id.in_(answers),
             ChecklistAnswer.deleted.is_(False),
         )
     )
-    open_items = unanswered(items, {answer.item_key: answer for answer in answers})
-    return RUN.transitions(run.status, {RunStatus.COMPLETED: missing_sentences(open_items)})
+    for (answer,) in rows:
+        answers[answer.run_id][answer.item_key] = answer
+    return [
+        RUN.transitions(
+            run.status,
+            {RunStatus.COMPLETED: against_completion(unanswered(items[run.version_id], answers[run.id]))},
+        )
+        for run in runs
+    ]
 
 
-def missing_sentences(items: Sequence[ChecklistItemInput]) -> list[str]:
+async def version_transitions(
+    read: Reader, _: Actor, versions: Sequence[ChecklistVersion]
+) -> list[list[Transition]]:
+    """Which status may follow for each version, and what stands against it."""
+    rows = await read.execute(
+        select(ChecklistTemplate).where(
+            ChecklistTemplate.organisation_id == versions[0].organisation_id,
+            ChecklistTemplate.id.in_({version.template_id for version in versions}),
+        )
+    )
+    templates = {template.id: template for (template,) in rows}
+    return [
+        VERSION.transitions(
+            version.status,
+            {VersionStatus.PUBLISHED: version.against_publishing(templates[version.template_id])},
+        )
+        for version in versions
+    ]
+
+
+def against_completion(items: Sequence[ChecklistItemInput]) -> list[str]:
     """One sentence for all the items that have no answer yet, none where there are none."""
     if not items:
         return []

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import and_, select
 
-from tournee.kernel.actor import Scope
+from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.conflict import ConflictKind
 from tournee.kernel.errors import Forbidden
 from tournee.kernel.log import Record
+from tournee.kernel.reader import Reader
 from tournee.kernel.transaction import Transaction
 from tournee.quality.models import Audit, AuditMember
 from tournee.quality.states import AuditPart
 
-LED_BY_OTHERS = "This audit is led and answered by others."
+
+async def against_performing(read: Reader, actor: Actor, audits: Sequence[Audit]) -> list[list[str]]:
+    """Who does not write quality carries out only what they lead or are an auditor of."""
+    if actor.may(Scope.QUALITY_WRITE):
+        return [[] for _ in audits]
+    others = {audit.id for audit in audits if audit.lead_auditor_id != actor.id}
+    if others:
+        others -= await _audited_by(read, actor, others)
+    return [["This audit is led and answered by others."] if audit.id in others else [] for audit in audits]
+
+
+async def _audited_by(read: Reader, actor: Actor, audit_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these audits in whose team the actor is an auditor."""
+    rows = await read.execute(
+        select(AuditMember.audit_id).where(
+            AuditMember.organisation_id == actor.organisation_id,
+            AuditMember.audit_id.in_(audit_ids),
+            AuditMember.account_id == actor.id,
+            AuditMember.part == AuditPart.AUDITOR,
+            AuditMember.deleted.is_(False),
+        )
+    )
+    return {audit_id for (audit_id,) in rows}
 
 
 async def perform(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
@@ -22,10 +47,11 @@ async def perform(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
 
     What such a one did on the spot is a fact: it stands, and an auditor learns of it.
     """
-    if tx.actor.may(Scope.QUALITY_WRITE) or await _carries_out(tx, audit):
+    (against,) = await against_performing(tx.session, tx.actor, [audit])
+    if not against:
         return
     if not tx.current.fact or not await _carried_out(tx, audit):
-        raise Forbidden(LED_BY_OTHERS, "auditId")
+        raise Forbidden(" ".join(against), "auditId")
     await tx.conflict(
         ConflictKind.RECORD_ON_REASSIGNED_PARENT,
         audit,
@@ -34,19 +60,6 @@ async def perform(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
         theirs={"leadAuditorId": None if audit.lead_auditor_id is None else str(audit.lead_auditor_id)},
         role="AUDITOR",
     )
-
-
-async def _carries_out(tx: Transaction, audit: Audit) -> bool:
-    if audit.lead_auditor_id == tx.actor.id:
-        return True
-    own = select(AuditMember.id).where(
-        AuditMember.organisation_id == tx.organisation_id,
-        AuditMember.audit_id == audit.id,
-        AuditMember.account_id == tx.actor.id,
-        AuditMember.part == AuditPart.AUDITOR,
-        AuditMember.deleted.is_(False),
-    )
-    return await tx.session.scalar(own) is not None
 
 
 async def _carried_out(tx: Transaction, audit: Audit) -> bool:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.reader import Reader
 from tournee.kernel.state import Transition
 from tournee.procedures.definition import ChecklistItemInput, unanswered
-from tournee.procedures.queries import items_of
+from tournee.procedures.queries import items_of, items_of_versions
 from tournee.quality.models import Audit, AuditAnswer, AuditFinding
+from tournee.quality.performers import against_performing
 from tournee.quality.score import Score, score
 from tournee.quality.states import AUDIT, AuditStatus, against_closing, against_completion, against_reporting
 
@@ -23,45 +27,47 @@ async def audit_items(session: AsyncSession, audit: Audit) -> list[ChecklistItem
     return await items_of(session, audit.organisation_id, audit.version_id)
 
 
-async def _answers(session: AsyncSession, audit: Audit) -> dict[str, AuditAnswer]:
-    rows = await session.scalars(
-        select(AuditAnswer).where(
-            AuditAnswer.organisation_id == audit.organisation_id,
-            AuditAnswer.audit_id == audit.id,
-            AuditAnswer.deleted.is_(False),
+async def _of_audits(read: Reader, model: Any, audits: Sequence[Audit]) -> dict[UUID, list[Any]]:
+    """The answers, or the findings, of each audit."""
+    found: dict[UUID, list[Any]] = {audit.id: [] for audit in audits}
+    rows = await read.execute(
+        select(model).where(
+            model.organisation_id == audits[0].organisation_id,
+            model.audit_id.in_(found),
+            model.deleted.is_(False),
         )
     )
-    return {answer.item_key: answer for answer in rows}
-
-
-async def _findings(session: AsyncSession, organisation_id: UUID, audit_id: UUID) -> Sequence[AuditFinding]:
-    rows = await session.scalars(
-        select(AuditFinding).where(
-            AuditFinding.organisation_id == organisation_id,
-            AuditFinding.audit_id == audit_id,
-            AuditFinding.deleted.is_(False),
-        )
-    )
-    return rows.all()
+    for (row,) in rows:
+        found[row.audit_id].append(row)
+    return found
 
 
 async def score_so_far(session: AsyncSession, audit: Audit) -> Score:
     """The score by the answers given until now; the audit's own columns are filled when it is reported."""
-    return score(await audit_items(session, audit), await _answers(session, audit))
+    answers = (await _of_audits(session, AuditAnswer, [audit]))[audit.id]
+    return score(await audit_items(session, audit), {answer.item_key: answer for answer in answers})
 
 
-async def audit_transitions(session: AsyncSession, audit: Audit) -> list[Transition]:
-    """Which status may follow, and what stands against it."""
-    missing = unanswered(
-        await audit_items(session, audit), await _answers(session, audit), required_only=False
-    )
-    findings = await _findings(session, audit.organisation_id, audit.id)
-    return AUDIT.transitions(
-        audit.status,
-        {
+async def audit_transitions(read: Reader, actor: Actor, audits: Sequence[Audit]) -> list[list[Transition]]:
+    """Which status may follow for each audit, and what stands against it."""
+    versions = {audit.version_id for audit in audits if audit.version_id is not None}
+    items = await items_of_versions(read, audits[0].organisation_id, versions)
+    answers = await _of_audits(read, AuditAnswer, audits)
+    findings = await _of_audits(read, AuditFinding, audits)
+    others: list[list[str]] = [[] for _ in audits]
+    if actor.may(Scope.AUDITS_PERFORM):
+        others = await against_performing(read, actor, audits)
+    found = []
+    for audit, by_others in zip(audits, others, strict=True):
+        given = {answer.item_key: answer for answer in answers[audit.id]}
+        asked = items[audit.version_id] if audit.version_id else []
+        missing = unanswered(asked, given, required_only=False)
+        guards = {
             AuditStatus.PLANNED: audit.against_planning(),
-            AuditStatus.REPORTING: against_reporting(missing),
-            AuditStatus.COMPLETED: against_completion(missing, findings),
-            AuditStatus.CLOSED: against_closing(findings),
-        },
-    )
+            AuditStatus.IN_PROGRESS: by_others,
+            AuditStatus.REPORTING: by_others + against_reporting(missing),
+            AuditStatus.COMPLETED: against_completion(missing, findings[audit.id]),
+            AuditStatus.CLOSED: against_closing(findings[audit.id]),
+        }
+        found.append(AUDIT.transitions(audit.status, guards))
+    return found

@@ -20,7 +20,7 @@ from tournee.kernel.fields import present, wire_value
 from tournee.kernel.head import was_lost
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
-from tournee.work.guards import CrewMember, crew_of
+from tournee.work.crews import CrewMember, crews_of
 from tournee.work.models import AcceptedAs, Appointment
 from tournee.work.recording import Step, follow, moments_of, record_field_step
 from tournee.work.states import APPOINTMENT, FINISHED, OVER, AppointmentStatus, refuse
@@ -107,7 +107,7 @@ async def take_step(
     only_from: Collection[_S] = frozenset(_S),
 ) -> UUID | None:
     """Take in a step of a visit that was found; returns whose step it was."""
-    crew = await crew_of(tx.session, appointment)
+    crew = (await crews_of(tx.session, [appointment]))[appointment.id]
     own, assigned = await _whose(tx, actor, crew)
     if not assigned and tx.current.base is None:
         raise NotFound("There is no such Appointment.", "appointmentId")
@@ -170,7 +170,7 @@ async def tell_of_checklists(
     tx: Transaction, actor: Actor, appointment: Appointment, before: _S, step: Step, missed: Collection[UUID]
 ) -> None:
     """The visit ended without checklists that its device did not know to be open: a dispatcher decides."""
-    crew = await crew_of(tx.session, appointment)
+    crew = (await crews_of(tx.session, [appointment]))[appointment.id]
     own, _ = await _whose(tx, actor, crew)
     mine, runs = _mine(step, own), {"checklistRunIds": sorted(str(id) for id in missed)}
     for conflict in await _open_conflicts(tx, appointment):

@@ -1,22 +1,25 @@
-"""What must be so before an appointment or an order may go on, and what may follow now. Reads only."""
+"""What stands against the next status of appointments and work orders, in sentences. Reads only.
+
+Each guard takes many rows and returns the sentences against each: a list in the API costs as many statements
+as one row, and a command asks about a batch of one.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import date
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import and_, select
 
-from tournee.customers.models import Site
-from tournee.kernel.entity import now
+from tournee.auth.roles import Role
+from tournee.kernel.actor import Actor
+from tournee.kernel.reader import Reader
 from tournee.kernel.state import Transition
-from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
 from tournee.procedures.models import ChecklistRun
 from tournee.procedures.queries import required_and_open
-from tournee.work.models import Appointment, AppointmentEvent, Assignment, WorkOrder
+from tournee.work.crews import against_sending_there, circumstances_of, crews_of
+from tournee.work.models import Appointment, AppointmentEvent, WorkOrder
 from tournee.work.states import (
     APPOINTMENT,
     FINISHED,
@@ -27,205 +30,159 @@ from tournee.work.states import (
     before_the_end,
     roll_up,
 )
-from tournee.work.timing import local_day
 
 UNFINISHED_CHECKLIST = "A required checklist is not finished."
-MANAGERS_CANCEL = "Work has begun; only a manager cancels this order."
-MANAGERS_REOPEN = "Only a manager reopens an appointment."
 
 
-@dataclass(frozen=True)
-class CrewMember:
-    """A technician who is assigned now."""
-
-    technician_id: UUID
-    account_id: UUID | None
-    name: str
-    status: TechnicianStatus
-    lead: bool
-
-
-async def crew_of(session: AsyncSession, appointment: Appointment) -> Sequence[CrewMember]:
-    """Who is assigned now, who leads first. The appointment's lock keeps them."""
-    rows = await session.execute(
-        select(Technician.id, Technician.account_id, Technician.name, Technician.status, Assignment.lead)
-        .join(
-            Assignment,
-            and_(
-                Assignment.organisation_id == Technician.organisation_id,
-                Assignment.technician_id == Technician.id,
-            ),
-        )
-        .where(
-            Assignment.organisation_id == appointment.organisation_id,
-            Assignment.appointment_id == appointment.id,
-            Assignment.active.is_(True),
-            Assignment.deleted.is_(False),
-        )
-        .order_by(Assignment.lead.desc(), Assignment.id)
-    )
-    return [CrewMember(*row) for row in rows]
+async def against_dispatch(
+    read: Reader, visits: Sequence[Appointment], *, whatever_skills: bool = False
+) -> list[list[str]]:
+    """Why each appointment cannot be handed to its technicians yet."""
+    crews, there = await crews_of(read, visits), await circumstances_of(read, visits)
+    sent = [(member, there[visit.id]) for visit in visits for member in crews[visit.id]]
+    unfit = iter(await against_sending_there(read, sent, whatever_skills=whatever_skills))
+    found = []
+    for visit in visits:
+        reasons = [] if crews[visit.id] else ["No technician is assigned."]
+        if visit.starts_at is None:
+            reasons.append("It has no start and end time.")
+        if there[visit.id].order is WorkOrderStatus.ON_HOLD:
+            reasons.append("The work order is on hold.")
+        found.append(reasons + [reason for _ in crews[visit.id] for reason in next(unfit)])
+    return found
 
 
-async def missing_skills(
-    session: AsyncSession,
-    organisation_id: UUID,
-    technician_id: UUID,
-    skill_ids: Collection[str],
-    day: date,
-) -> list[str]:
-    """A sentence for each skill that the technician does not have, or no longer, on that day."""
-    wanted = [UUID(id) for id in skill_ids]
-    held = await session.scalars(
-        select(TechnicianSkill.skill_id).where(
-            TechnicianSkill.organisation_id == organisation_id,
-            TechnicianSkill.technician_id == technician_id,
-            TechnicianSkill.skill_id.in_(wanted),
-            TechnicianSkill.deleted.is_(False),
-            or_(TechnicianSkill.valid_from.is_(None), TechnicianSkill.valid_from <= day),
-            or_(TechnicianSkill.valid_to.is_(None), TechnicianSkill.valid_to >= day),
-        )
-    )
-    missing = set(wanted) - set(held)
-    if not missing:
+async def _against_completion(read: Reader, visits: Sequence[Appointment]) -> list[list[str]]:
+    """Required checklists that are open; the command asks besides whether the device knew of them."""
+    if not visits:
         return []
-    names = await session.scalars(
-        select(Skill.name)
-        .where(Skill.organisation_id == organisation_id, Skill.id.in_(missing))
-        .order_by(Skill.name)
-    )
-    return [f"The required skill {name} is missing or expired." for name in names]
-
-
-async def _day_of(session: AsyncSession, appointment: Appointment) -> date:
-    """The day of the visit where it takes place."""
-    time_zone = await session.scalar(
-        select(Site.time_zone).where(
-            Site.organisation_id == appointment.organisation_id, Site.id == appointment.site_id
+    runs = await read.execute(
+        required_and_open([visit.id for visit in visits]).where(
+            ChecklistRun.organisation_id == visits[0].organisation_id
         )
     )
-    return local_day(appointment.starts_at or now(), time_zone)
+    unfinished = {run.appointment_id for (run,) in runs}
+    return [[UNFINISHED_CHECKLIST] if visit.id in unfinished else [] for visit in visits]
 
 
-async def obstacles_to_sending(
-    session: AsyncSession,
-    appointment: Appointment,
-    order: WorkOrder,
-    technician: Technician | CrewMember,
-    *,
-    whatever_skills: bool = False,
-) -> list[str]:
-    """Why this technician cannot be sent there."""
-    if technician.status is not TechnicianStatus.ACTIVE:
-        return [f"{technician.name} is not active."]
-    if whatever_skills or not order.required_skill_ids:
-        return []
-    id = technician.technician_id if isinstance(technician, CrewMember) else technician.id
-    day = await _day_of(session, appointment)
-    return await missing_skills(session, order.organisation_id, id, order.required_skill_ids, day)
-
-
-async def obstacles_to_dispatch(
-    session: AsyncSession, appointment: Appointment, order: WorkOrder, *, whatever_skills: bool = False
-) -> list[str]:
-    """Why the appointment cannot be handed to its technicians yet."""
-    crew = await crew_of(session, appointment)
-    reasons = [] if crew else ["No technician is assigned."]
-    if appointment.starts_at is None:
-        reasons.append("It has no start and end time.")
-    if order.status is WorkOrderStatus.ON_HOLD:
-        reasons.append("The work order is on hold.")
-    for member in crew:
-        reasons += await obstacles_to_sending(
-            session, appointment, order, member, whatever_skills=whatever_skills
-        )
-    return reasons
-
-
-async def _unfinished_checklists(session: AsyncSession, appointment: Appointment) -> list[str]:
-    found = await session.scalars(
-        required_and_open(appointment.id).where(ChecklistRun.organisation_id == appointment.organisation_id)
-    )
-    return [UNFINISHED_CHECKLIST] if found.first() else []
-
-
-async def statuses_of(session: AsyncSession, order: WorkOrder) -> Sequence[AppointmentStatus]:
-    """How the order's appointments stand, as last committed; read under the order's lock where it matters.
-
-    They are not locked: whoever changes one waits for the order next, and reads them again.
-    """
-    found = await session.scalars(
-        select(Appointment.status).where(
-            Appointment.organisation_id == order.organisation_id,
-            Appointment.work_order_id == order.id,
-            Appointment.deleted.is_(False),
-        )
-    )
-    return found.all()
-
-
-def work_has_begun(status: WorkOrderStatus, statuses: Collection[AppointmentStatus]) -> bool:
-    """Whether somebody set out or was there for the order; a hold does not hide it."""
-    if status is WorkOrderStatus.ON_HOLD:
-        return roll_up(statuses) in (WorkOrderStatus.IN_PROGRESS, WorkOrderStatus.COMPLETED)
-    return status is WorkOrderStatus.IN_PROGRESS
-
-
-def obstacles_to_cancel(statuses: Collection[AppointmentStatus]) -> list[str]:
-    """A visit that has arrived is finished by who is there, not canceled."""
-    there = [status for status in statuses if status in UNDER_WAY and not _may_be_canceled(status)]
-    return ["A technician is on site; the visit must end first."] if there else []
-
-
-def obstacles_to_reopening(status: WorkOrderStatus) -> list[str]:
-    """The end of a visit is taken back only while its order goes on."""
+def against_reopening(status: WorkOrderStatus) -> list[str]:
+    """The end of a visit is taken back only while its order, of this status, goes on."""
     over = status in (WorkOrderStatus.CLOSED, WorkOrderStatus.CANCELED)
     return [f"Its work order is {status}."] if over else []
 
 
-async def _reopening(session: AsyncSession, appointment: Appointment) -> Transition:
-    order = await session.get_one(WorkOrder, (appointment.organisation_id, appointment.work_order_id))
-    steps = await session.execute(
-        select(AppointmentEvent.from_status, AppointmentEvent.to_status)
+def against_reopening_by(actor: Actor) -> list[str]:
+    return [] if actor.role == Role.MANAGER else ["Only a manager reopens a visit."]
+
+
+async def _reopening(read: Reader, actor: Actor, visits: Sequence[Appointment]) -> list[list[Transition]]:
+    """A finished visit becomes again what it was when it was ended."""
+    if not visits:
+        return []
+    order = and_(
+        WorkOrder.organisation_id == Appointment.organisation_id, WorkOrder.id == Appointment.work_order_id
+    )
+    end = and_(
+        AppointmentEvent.organisation_id == Appointment.organisation_id,
+        AppointmentEvent.appointment_id == Appointment.id,
+        AppointmentEvent.to_status.in_(FINISHED),
+    )
+    rows = await read.execute(
+        select(Appointment.id, WorkOrder.status, AppointmentEvent.from_status, AppointmentEvent.to_status)
+        .join(WorkOrder, order)
+        .outerjoin(AppointmentEvent, end)
         .where(
-            AppointmentEvent.organisation_id == appointment.organisation_id,
-            AppointmentEvent.appointment_id == appointment.id,
+            Appointment.organisation_id == visits[0].organisation_id,
+            Appointment.id.in_([visit.id for visit in visits]),
         )
         .order_by(AppointmentEvent.id)
     )
-    against = obstacles_to_reopening(order.status)
-    return Transition(before_the_end([(*step,) for step in steps]), not against, against)
+    orders, ends = {}, defaultdict(list)
+    for id, status, came_from, to in rows:
+        orders[id] = status
+        ends[id].append((came_from, to))
+    found = []
+    for visit in visits:
+        against = against_reopening_by(actor) + against_reopening(orders[visit.id])
+        found.append([Transition(before_the_end(ends[visit.id]), not against, against)])
+    return found
 
 
-def _may_be_canceled(status: AppointmentStatus) -> bool:
-    return APPOINTMENT.can(status, AppointmentStatus.CANCELED)
+async def visit_transitions(
+    read: Reader, actor: Actor, visits: Sequence[Appointment]
+) -> list[list[Transition]]:
+    """What each appointment may become, and what must be done before."""
+    sent = [visit for visit in visits if APPOINTMENT.can(visit.status, AppointmentStatus.DISPATCHED)]
+    done = [visit for visit in visits if APPOINTMENT.can(visit.status, AppointmentStatus.COMPLETED)]
+    over = [visit for visit in visits if visit.status in FINISHED]
+    dispatch = dict(zip(sent, await against_dispatch(read, sent), strict=True))
+    completion = dict(zip(done, await _against_completion(read, done), strict=True))
+    reopening = dict(zip(over, await _reopening(read, actor, over), strict=True))
+    return [
+        reopening[visit]
+        if visit in reopening
+        else APPOINTMENT.transitions(
+            visit.status,
+            {
+                AppointmentStatus.DISPATCHED: dispatch.get(visit, []),
+                AppointmentStatus.COMPLETED: completion.get(visit, []),
+            },
+        )
+        for visit in visits
+    ]
 
 
-async def appointment_transitions(session: AsyncSession, appointment: Appointment) -> list[Transition]:
-    """What may follow now, and what must be done before."""
-    guards: dict[AppointmentStatus, list[str]] = {}
-    if APPOINTMENT.can(appointment.status, AppointmentStatus.DISPATCHED):
-        order = await session.get_one(WorkOrder, (appointment.organisation_id, appointment.work_order_id))
-        guards[AppointmentStatus.DISPATCHED] = await obstacles_to_dispatch(session, appointment, order)
-    if APPOINTMENT.can(appointment.status, AppointmentStatus.COMPLETED):
-        guards[AppointmentStatus.COMPLETED] = await _unfinished_checklists(session, appointment)
-    following = APPOINTMENT.transitions(appointment.status, guards)
-    return [await _reopening(session, appointment)] if appointment.status in FINISHED else following
+async def statuses_of(read: Reader, orders: Sequence[WorkOrder]) -> dict[UUID, list[AppointmentStatus]]:
+    """How the orders' appointments stand, as last committed; read under an order's lock where it matters.
+
+    They are not locked: whoever changes one waits for the order next, and reads them again.
+    """
+    statuses: dict[UUID, list[AppointmentStatus]] = {order.id: [] for order in orders}
+    rows = await read.execute(
+        select(Appointment.work_order_id, Appointment.status).where(
+            Appointment.organisation_id == orders[0].organisation_id,
+            Appointment.work_order_id.in_(statuses),
+            Appointment.deleted.is_(False),
+        )
+    )
+    for order_id, status in rows:
+        statuses[order_id].append(status)
+    return statuses
 
 
-async def work_order_transitions(session: AsyncSession, order: WorkOrder) -> list[Transition]:
-    """What people may make of the order now; a hold ends in what its appointments say."""
-    statuses = await statuses_of(session, order)
-    guards = {WorkOrderStatus.CANCELED: obstacles_to_cancel(statuses)}
-    following = WORK_ORDER.transitions(order.status, guards)
+def against_canceling(statuses: Collection[AppointmentStatus]) -> list[str]:
+    """A visit that has arrived is finished by who is there, not canceled."""
+    canceled = AppointmentStatus.CANCELED
+    there = [status for status in statuses if status in UNDER_WAY and not APPOINTMENT.can(status, canceled)]
+    return ["A technician is on site; the visit must end first."] if there else []
+
+
+def against_canceling_by(
+    actor: Actor, order: WorkOrder, statuses: Collection[AppointmentStatus]
+) -> list[str]:
+    """Once somebody set out or was there for an order, a manager cancels it; a hold does not hide that."""
+    if order.status is WorkOrderStatus.ON_HOLD:
+        begun = roll_up(statuses) in (WorkOrderStatus.IN_PROGRESS, WorkOrderStatus.COMPLETED)
+    else:
+        begun = order.status is WorkOrderStatus.IN_PROGRESS
+    managers = begun and actor.role != Role.MANAGER
+    return ["Work has begun; only a manager cancels this order."] if managers else []
+
+
+async def order_transitions(
+    read: Reader, actor: Actor, orders: Sequence[WorkOrder]
+) -> list[list[Transition]]:
+    """What people may make of each order; a hold ends in what its appointments say."""
+    statuses = await statuses_of(read, orders)
+    return [_order_transitions(actor, order, statuses[order.id]) for order in orders]
+
+
+def _order_transitions(
+    actor: Actor, order: WorkOrder, statuses: Collection[AppointmentStatus]
+) -> list[Transition]:
+    against = against_canceling_by(actor, order, statuses) + against_canceling(statuses)
+    following = WORK_ORDER.transitions(order.status, {WorkOrderStatus.CANCELED: against})
     if order.status is WorkOrderStatus.ON_HOLD:
         ends_in = {WorkOrderStatus.CANCELED, roll_up(statuses)}
         return [transition for transition in following if transition.to in ends_in]
     return following
-
-
-async def transitions(session: AsyncSession, row: WorkOrder | Appointment) -> list[Transition]:
-    """`availableTransitions` of either."""
-    if isinstance(row, WorkOrder):
-        return await work_order_transitions(session, row)
-    return await appointment_transitions(session, row)

@@ -125,7 +125,7 @@ async def follow(tx: Transaction, appointment: Appointment, before: AppointmentS
     after = appointment.status
     if after is not before and (roll_up([before]) is not roll_up([after]) or {before, after} & OVER):
         order = await order_of(tx, appointment.work_order_id)
-        order.follow(await statuses_of(tx.session, order))
+        order.follow((await statuses_of(tx.session, [order]))[order.id])
 
 
 async def order_of(tx: Transaction, id: UUID) -> WorkOrder:

@@ -24,7 +24,7 @@ from tournee.procedures.models import (
     RunStatus,
     VersionStatus,
 )
-from tournee.procedures.queries import glance, items_of, missing_sentences
+from tournee.procedures.queries import against_completion, glance, items_of
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ async def complete_checklist_run(tx: Transaction, actor: Actor, do: CompleteChec
         return run
     items = await items_of(tx.session, tx.organisation_id, run.version_id)
     answers = await answers_of(tx, ChecklistAnswer, ChecklistAnswer.run_id == run.id)
-    if missing := missing_sentences(unanswered(items, answers)):
+    if missing := against_completion(unanswered(items, answers)):
         raise Blocked(" ".join(missing), "runId")
     if overtaken:
         await _dispute(tx, run, {"status": RunStatus.COMPLETED})

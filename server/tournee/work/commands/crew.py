@@ -12,8 +12,8 @@ from tournee.kernel.errors import Blocked, Forbidden, NotFound, TransitionNotAll
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
 from tournee.work.assigning import assignments_of, put_on, take_off
-from tournee.work.guards import obstacles_to_sending
-from tournee.work.models import Appointment, WorkOrder
+from tournee.work.crews import CrewMember, against_sending
+from tournee.work.models import Appointment
 from tournee.work.recording import record_office_step
 from tournee.work.states import OVER, PLANNED, UNDER_WAY, AppointmentStatus
 
@@ -92,7 +92,7 @@ async def _require_fit(
     technician = await tx.find_reference(Technician, technician_id, "technicianId")
     if force and actor.role != Role.MANAGER:
         raise Forbidden("Only a manager passes over missing skills.")
-    order = await tx.session.get_one(WorkOrder, (tx.organisation_id, appointment.work_order_id))
-    obstacles = await obstacles_to_sending(tx.session, appointment, order, technician)
-    if obstacles and not force:
-        raise Blocked(" ".join(obstacles), "technicianId")
+    sent = CrewMember(technician.id, technician.account_id, technician.name, technician.status, lead=False)
+    (against,) = await against_sending(tx.session, [(sent, appointment)])
+    if against and not force:
+        raise Blocked(" ".join(against), "technicianId")

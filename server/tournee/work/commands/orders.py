@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import select
 
 from tournee.assets.models import Asset
-from tournee.auth.roles import Role
 from tournee.customers.models import Contact, Customer, Site
 from tournee.kernel.actor import Actor, Scope
 from tournee.kernel.command import command
@@ -23,7 +22,7 @@ from tournee.kernel.numbers import UNNUMBERED
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Skill
 from tournee.work.closed import is_closed, tell_dispatcher
-from tournee.work.guards import MANAGERS_CANCEL, obstacles_to_cancel, statuses_of, work_has_begun
+from tournee.work.guards import against_canceling, against_canceling_by, statuses_of
 from tournee.work.models import Appointment, Priority, WorkOrder, WorkOrderKind
 from tournee.work.recording import Step, record
 from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, WorkOrderStatus
@@ -168,7 +167,7 @@ class ReleaseWorkOrder:
 async def release_work_order(tx: Transaction, actor: Actor, do: ReleaseWorkOrder) -> WorkOrder:
     """End a draft, or a hold: then the order becomes what its appointments make it."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
-    order.release(await statuses_of(tx.session, order))
+    order.release((await statuses_of(tx.session, [order]))[order.id])
     return order
 
 
@@ -186,9 +185,9 @@ async def cancel_work_order(tx: Transaction, actor: Actor, do: CancelWorkOrder) 
     # Again, now that the order stands still: one may have been planned while we waited for it.
     appointments = await _appointments_of(tx, order.id)
     statuses = [appointment.status for appointment in appointments]
-    if work_has_begun(order.status, statuses) and actor.role != Role.MANAGER:
-        raise Forbidden(MANAGERS_CANCEL)
-    WORK_ORDER.require(order.status, WorkOrderStatus.CANCELED, obstacles_to_cancel(statuses))
+    if against := against_canceling_by(actor, order, statuses):
+        raise Forbidden(" ".join(against))
+    WORK_ORDER.require(order.status, WorkOrderStatus.CANCELED, against_canceling(statuses))
     order.cancel(_said(do.reason))
     for appointment in appointments:
         before = appointment.status

@@ -14,7 +14,7 @@ from tournee.kernel.errors import Forbidden, Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.plain import edits
 from tournee.kernel.transaction import Transaction
-from tournee.work.guards import MANAGERS_REOPEN, obstacles_to_dispatch, obstacles_to_reopening, statuses_of
+from tournee.work.guards import against_dispatch, against_reopening, against_reopening_by, statuses_of
 from tournee.work.models import Appointment, LockMode, WorkOrder
 from tournee.work.recording import moments_of, order_of, record_office_step, retime
 from tournee.work.states import (
@@ -71,7 +71,7 @@ async def create_appointment(tx: Transaction, actor: Actor, do: CreateAppointmen
             status=AppointmentStatus.SCHEDULED if do.starts_at else AppointmentStatus.NONE,
         )
     )
-    order.follow(await statuses_of(tx.session, order))
+    order.follow((await statuses_of(tx.session, [order]))[order.id])
     return appointment
 
 
@@ -121,9 +121,10 @@ async def dispatch_appointment(tx: Transaction, actor: Actor, do: DispatchAppoin
         raise Forbidden("Only a manager passes over missing skills.")
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
-    order = await order_of(tx, appointment.work_order_id)
-    obstacles = await obstacles_to_dispatch(tx.session, appointment, order, whatever_skills=do.force)
-    APPOINTMENT.require(before, AppointmentStatus.DISPATCHED, obstacles)
+    # Locked, so that nobody puts it on hold meanwhile.
+    await order_of(tx, appointment.work_order_id)
+    (against,) = await against_dispatch(tx.session, [appointment], whatever_skills=do.force)
+    APPOINTMENT.require(before, AppointmentStatus.DISPATCHED, against)
     appointment.status = AppointmentStatus.DISPATCHED
     await record_office_step(tx, appointment, before)
     return appointment
@@ -171,8 +172,8 @@ class ReopenAppointment:
 @command(Scope.WORK_PLAN)
 async def reopen_appointment(tx: Transaction, actor: Actor, do: ReopenAppointment) -> Appointment:
     """Take back the end of a visit that was ended by mistake; for managers."""
-    if actor.role != Role.MANAGER:
-        raise Forbidden(MANAGERS_REOPEN)
+    if against := against_reopening_by(actor):
+        raise Forbidden(" ".join(against))
     if not do.reason.strip():
         raise Invalid("Say why.", "reason")
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -180,7 +181,7 @@ async def reopen_appointment(tx: Transaction, actor: Actor, do: ReopenAppointmen
     if before not in FINISHED:
         refuse(APPOINTMENT, before, AppointmentStatus.IN_PROGRESS)
     order = await order_of(tx, appointment.work_order_id)
-    if against := obstacles_to_reopening(order.status):
+    if against := against_reopening(order.status):
         raise TransitionNotAllowed(" ".join(against), "appointmentId")
     steps = [(moment.came_from, moment.to) for moment in await moments_of(tx, appointment)]
     appointment.status = before_the_end(steps)

@@ -1,0 +1,160 @@
+"""Who is assigned to appointments, and what stands against sending a technician there. Reads only."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import and_, select
+
+from tournee.customers.models import Site
+from tournee.kernel.entity import now
+from tournee.kernel.reader import Reader
+from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
+from tournee.work.models import Appointment, Assignment, WorkOrder
+from tournee.work.states import WorkOrderStatus
+from tournee.work.timing import local_day
+
+
+@dataclass(frozen=True)
+class CrewMember:
+    """A technician who is assigned now."""
+
+    technician_id: UUID
+    account_id: UUID | None
+    name: str
+    status: TechnicianStatus
+    lead: bool
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What an appointment's order asks for, and the day of the visit where it takes place."""
+
+    order: WorkOrderStatus
+    skill_ids: frozenset[UUID]
+    day: date
+    organisation_id: UUID
+
+
+async def crews_of(read: Reader, visits: Sequence[Appointment]) -> dict[UUID, list[CrewMember]]:
+    """Who is assigned now, who leads first. An appointment's lock keeps its crew."""
+    crews: dict[UUID, list[CrewMember]] = {visit.id: [] for visit in visits}
+    if not visits:
+        return crews
+    rows = await read.execute(
+        select(
+            Assignment.appointment_id,
+            Technician.id,
+            Technician.account_id,
+            Technician.name,
+            Technician.status,
+            Assignment.lead,
+        )
+        .join(
+            Technician,
+            and_(
+                Technician.organisation_id == Assignment.organisation_id,
+                Technician.id == Assignment.technician_id,
+            ),
+        )
+        .where(
+            Assignment.organisation_id == visits[0].organisation_id,
+            Assignment.appointment_id.in_(crews),
+            Assignment.active.is_(True),
+            Assignment.deleted.is_(False),
+        )
+        .order_by(Assignment.lead.desc(), Assignment.id)
+    )
+    for appointment_id, *member in rows:
+        crews[appointment_id].append(CrewMember(*member))
+    return crews
+
+
+async def circumstances_of(read: Reader, visits: Sequence[Appointment]) -> dict[UUID, Circumstances]:
+    if not visits:
+        return {}
+    here = WorkOrder.organisation_id == Appointment.organisation_id
+    there = and_(Site.organisation_id == Appointment.organisation_id, Site.id == Appointment.site_id)
+    rows = await read.execute(
+        select(Appointment.id, WorkOrder.status, WorkOrder.required_skill_ids, Site.time_zone)
+        .join(WorkOrder, and_(here, WorkOrder.id == Appointment.work_order_id))
+        .outerjoin(Site, there)
+        .where(
+            Appointment.organisation_id == visits[0].organisation_id,
+            Appointment.id.in_([visit.id for visit in visits]),
+        )
+    )
+    starts = {visit.id: visit.starts_at or now() for visit in visits}
+    return {
+        id: Circumstances(
+            status,
+            frozenset(map(UUID, skill_ids)),
+            local_day(starts[id], time_zone),
+            visits[0].organisation_id,
+        )
+        for id, status, skill_ids, time_zone in rows
+    }
+
+
+async def against_sending(
+    read: Reader, sent: Sequence[tuple[CrewMember, Appointment]], *, whatever_skills: bool = False
+) -> list[list[str]]:
+    """Why each of these technicians cannot be sent to the appointment named with them."""
+    circumstances = await circumstances_of(read, [visit for _, visit in sent])
+    return await against_sending_there(
+        read, [(member, circumstances[visit.id]) for member, visit in sent], whatever_skills=whatever_skills
+    )
+
+
+async def against_sending_there(
+    read: Reader, sent: Sequence[tuple[CrewMember, Circumstances]], *, whatever_skills: bool
+) -> list[list[str]]:
+    active = [one for one in sent if one[0].status is TechnicianStatus.ACTIVE]
+    missing = {} if whatever_skills else await _missing_skills(read, active)
+    return [
+        missing.get((member, there), [])
+        if member.status is TechnicianStatus.ACTIVE
+        else [f"{member.name} is not active."]
+        for member, there in sent
+    ]
+
+
+async def _missing_skills(
+    read: Reader, sent: Sequence[tuple[CrewMember, Circumstances]]
+) -> dict[tuple[CrewMember, Circumstances], list[str]]:
+    """A sentence for each required skill that a technician does not have on the day of the visit."""
+    asked = [(member, there) for member, there in sent if there.skill_ids]
+    if not asked:
+        return {}
+    held = defaultdict(list)
+    for (skill,) in await read.execute(
+        select(TechnicianSkill).where(
+            TechnicianSkill.organisation_id == asked[0][1].organisation_id,
+            TechnicianSkill.technician_id.in_({member.technician_id for member, _ in asked}),
+            TechnicianSkill.deleted.is_(False),
+        )
+    ):
+        held[skill.technician_id].append(skill)
+    lacking = {}
+    for member, there in asked:
+        valid = {skill.skill_id for skill in held[member.technician_id] if skill.is_valid_on(there.day)}
+        lacking[member, there] = there.skill_ids - valid
+    names = await _names_of_skills(read, asked[0][1].organisation_id, set().union(*lacking.values()))
+    return {
+        one: [
+            f"The required skill {name} is missing or expired."
+            for name in sorted(names[id] for id in ids & names.keys())
+        ]
+        for one, ids in lacking.items()
+    }
+
+
+async def _names_of_skills(read: Reader, organisation_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
+    if not ids:
+        return {}
+    found = select(Skill.id, Skill.name).where(Skill.organisation_id == organisation_id, Skill.id.in_(ids))
+    return {row.id: row.name for row in await read.execute(found)}
