@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.auth.roles import OFFICE, SCOPES, Role
+from tournee.auth.roles import OFFICE, Role, permissions_of
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
 from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
@@ -54,7 +54,7 @@ class House:
         role = Role(role)
         if id is None:
             id = self._actors[role].id if role in self._actors else new_id()
-        actor = Actor(id, self.organisation_id, role, SCOPES[role], role in OFFICE, device_id)
+        actor = Actor(id, self.organisation_id, role, permissions_of(role), role in OFFICE, device_id)
         self._actors.setdefault(role, actor)
         return actor
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tournee.app  # noqa: F401 - so that every refusal is defined
 from tournee.api import filters, limits
-from tournee.auth.roles import SCOPES, Role
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role, permissions_of
+from tournee.kernel.actor import Permission
 from tournee.kernel.errors import refusal_codes
 from tournee.sync.pull.feed import Feed
 from tournee.sync.push import push
@@ -47,17 +47,20 @@ def test_the_limits_of_a_document_are_written_down() -> None:
     assert f"{limits.MOST_DEPTH} levels of depth" in text
 
 
-def test_the_table_of_scopes_says_what_each_role_holds() -> None:
-    rows = re.findall(r"^\| (?!---)(.+) \|$", (ROOT / "schema" / "scopes.md").read_text(), re.MULTILINE)
+def test_the_table_of_permissions_says_what_each_allows_and_which_roles_hold_it() -> None:
+    rows = re.findall(r"^\| (?!---)(.+) \|$", (ROOT / "schema" / "permissions.md").read_text(), re.MULTILINE)
     heads, *table = [[cell.strip() for cell in row.split(" | ")] for row in rows]
     shown = {"portal": Role.CUSTOMER_PORTAL}
     roles = [shown.get(name) or Role(name.upper()) for name in heads[2:]]
     assert set(roles) == set(Role)
     told = {
-        cells[0].strip("`"): {role for role, cell in zip(roles, cells[2:], strict=True) if cell}
+        cells[0].strip("`"): (cells[1], {role for role, cell in zip(roles, cells[2:], strict=True) if cell})
         for cells in table
     }
-    assert told == {scope.value: {role for role in Role if scope in SCOPES[role]} for scope in Scope}
+    assert told == {
+        name: (declared.description, {role for role in Role if declared in permissions_of(role)})
+        for name, declared in Permission.declared.items()
+    }
 
 
 def test_one_function_goes_through_the_steps_of_a_push_and_one_through_those_of_a_pull() -> None:

@@ -29,7 +29,7 @@ from tournee.demo import large, rounds
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.kernel.command import Kernel
-from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH, Conflict
 from tournee.kernel.demo import demo_id
 from tournee.kernel.entity import Organisation
 from tournee.kernel.log import Change
@@ -37,6 +37,8 @@ from tournee.people.models import Technician
 from tournee.procedures.models import ChecklistRun
 from tournee.quality.models import AuditFinding
 from tournee.settings import Settings, read_settings
+from tournee.sync.conflicts import OPERATION_REJECTED
+from tournee.work.facts import VISIT_ON_CANCELED_APPOINTMENT, VISIT_ON_REASSIGNED_APPOINTMENT
 from tournee.work.models import Appointment
 
 TODAY = date(2026, 11, 23)
@@ -340,10 +342,10 @@ async def test_the_large_demo_goes_through_the_commands_and_leaves_conflicts_to_
             kinds = Counter(await session.scalars(select(Conflict.kind)))
         assert kinds == Counter(
             [
-                ConflictKind.VISIT_ON_CANCELED_APPOINTMENT,
-                ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT,
-                ConflictKind.FIELD_CHANGED_BY_BOTH,
-                ConflictKind.OPERATION_REJECTED,
+                VISIT_ON_CANCELED_APPOINTMENT,
+                VISIT_ON_REASSIGNED_APPOINTMENT,
+                FIELD_CHANGED_BY_BOTH,
+                OPERATION_REJECTED,
             ]
         )
     finally:

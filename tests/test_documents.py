@@ -31,7 +31,7 @@ from tournee.catalogue import ENTITIES, MEMBERSHIPS
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.kernel.command import Kernel
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH
 from tournee.kernel.entity import BY_NAME, UTCDateTime, new_id
 from tournee.kernel.fields import camel, document
 from tournee.kernel.log import Change, Edge, Head, Record, dump
@@ -50,7 +50,7 @@ async def seed(url: str) -> None:
     try:
         await demo.seed(Kernel(database, MEMBERSHIPS), date(2026, 11, 23))
         house = await House(database).found()
-        await (await Clashes(await World(house).settle()).begin()).of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+        await (await Clashes(await World(house).settle()).begin()).of(FIELD_CHANGED_BY_BOTH)
         device = await house.run("enrolDevice", await house.account(), id=new_id(), name="Demo phone")
         await house.run("revokeDevice", deviceId=device.id, surrender=True)
     finally:
@@ -254,7 +254,7 @@ async def fresh(house: House, like: TestDevice, id: UUID) -> Any:
 
 async def test_a_renamed_field_is_renamed_wherever_it_is_named_and_only_there(clashes: Clashes) -> None:
     house, device, order = clashes.house, clashes.device, clashes.order
-    await clashes.of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+    await clashes.of(FIELD_CHANGED_BY_BOTH)
     # One that leaves the field as it stands, which only the receipt tells of.
     standing = device.rows[order.id]["symptom"]
     await device.do("updateWorkOrder", workOrderId=order.id, symptom=standing)

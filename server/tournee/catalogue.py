@@ -28,7 +28,8 @@ import tournee.sync.devices.surrendered
 import tournee.sync.models
 import tournee.work.commands
 import tournee.work.models
-from tournee.conflicts.table import LEGAL
+from tournee.auth.roles import require_decisions
+from tournee.conflicts.table import require_ways
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
 from tournee.kernel.visibility import MembershipRule, MembershipRules
@@ -76,6 +77,9 @@ DOMAINS: tuple[Domain, ...] = (
     Domain("devices", tournee.sync.models, tournee.sync.devices.surrendered),
 )
 
+require_decisions()
+require_ways()
+
 COMMANDS: dict[str, Command[Any, Any]] = {
     command.name: command for domain in DOMAINS for command in domain.own_commands()
 }
@@ -88,4 +92,4 @@ MEMBERSHIPS = MembershipRules(tuple(rule for domain in DOMAINS if (rule := domai
 @cache
 def sync_contract(horizon_days: int) -> SyncContract:
     """What clients are told of all this."""
-    return contract_of(ENTITIES.values(), COMMANDS.values(), horizon_days, LEGAL)
+    return contract_of(ENTITIES.values(), COMMANDS.values(), horizon_days)

@@ -16,7 +16,7 @@ from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.demo import _demo
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH
 from tournee.kernel.demo import demo_id
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Conflict, Refused
@@ -57,7 +57,7 @@ async def _add_rest(house: House, tx: Transaction) -> None:
         technician = own_id(house, demo_id("technician/1"))
         await tx.add(TimeEntry(technician_id=technician, kind=TimeKind.TRAVEL, account_id=account, **times))
         row = await tx.find(WorkOrder, own_id(house, demo_id("order/1")))
-        kind = ConflictKind.FIELD_CHANGED_BY_BOTH
+        kind = FIELD_CHANGED_BY_BOTH
         await tx.conflict(kind, row, base={"summary": "a"}, mine={"summary": "b"}, theirs={"summary": "c"})
 
 

@@ -13,7 +13,7 @@ from tests.conflicts.clashes import Clashes
 from tests.house import House
 from tests.sync.device import TestDevice
 from tests.work.world import World
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH
 
 DOCUMENT = (Path(__file__).parents[2] / "schema" / "operations" / "record_history.graphql").read_text()
 
@@ -29,7 +29,7 @@ async def clashes(house: House) -> Clashes:
 
 
 async def test_a_clash_and_its_decision_are_told_field_by_field(clashes: Clashes) -> None:
-    conflict = await clashes.of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+    conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.resolve(conflict, "KEEP_THEIRS", note="Demo")
     decided, mine, theirs, *_, created = await history(clashes.house, clashes.order.id)
     assert [(one["command"], one["outcome"], one["merged"]) for one in (decided, mine, theirs, created)] == [
@@ -52,7 +52,7 @@ async def test_a_clash_and_its_decision_are_told_field_by_field(clashes: Clashes
 
 
 async def test_one_field_can_be_followed_and_pages_go_on(clashes: Clashes) -> None:
-    await clashes.of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+    await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.office("updateWorkOrder", workOrderId=clashes.order.id, symptom="third", priority="HIGH")
     found = await history(clashes.house, clashes.order.id, field="symptom")
     values = [[one["after"] for one in change["fieldChanges"]] for change in found]

@@ -16,7 +16,7 @@ from tournee.assets.queries import possible_duplicates
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Site
 from tournee.kernel.actor import Actor
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import STATE_CHANGED_BY_BOTH
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.kernel.log import Change, Head, Member
@@ -317,7 +317,7 @@ async def test_a_step_taken_offline_meets_a_retired_asset_as_a_conflict(house: H
     assert row.status is AssetStatus.RETIRED
     clash = operation.conflict
     assert clash is not None
-    assert (clash.kind, operation.lost) == (ConflictKind.STATE_CHANGED_BY_BOTH, ["status"])
+    assert (clash.kind, operation.lost) == (STATE_CHANGED_BY_BOTH, ["status"])
     assert (clash.base, clash.mine, clash.theirs) == (
         {"status": "ACTIVE"},
         {"status": "OUT_OF_SERVICE"},

@@ -15,7 +15,7 @@ from tests.assets.test_assets import grant, head, offline, revoke, site
 from tests.house import House
 from tests.people.test_technicians import seen, technician
 from tournee.assets.models import Meter, Reading, ReadingSource
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 
 
@@ -169,7 +169,7 @@ async def test_a_reading_on_an_asset_retired_meanwhile_is_kept_and_told(house: H
     reading, operation = await offline(house, actor, base, "recordReading", **read(meter, 1, 7))
     assert [kept.value for kept in await stored(house, reading)] == [7]
     assert operation.conflict is not None
-    assert operation.conflict.kind is ConflictKind.RECORD_ON_CLOSED_PARENT
+    assert operation.conflict.kind is RECORD_ON_CLOSED_PARENT
     assert operation.conflict.record_id == meter.asset_id
     _, later = await offline(house, actor, await head(house), "recordReading", **read(meter, 2, 8))
     assert later.conflict is None

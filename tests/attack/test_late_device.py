@@ -15,7 +15,7 @@ from tests.sync.device import TestDevice
 from tests.work.world import World
 from tournee.assets.models import Asset, Reading
 from tournee.customers.models import Contact, Interaction
-from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.conflict import RECORD_DELETED_MEANWHILE, Conflict
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.log import Change
 from tournee.sync.messages import Outcome
@@ -258,5 +258,5 @@ async def test_queued_orders_and_edits_survive_that_their_order_was_closed(day: 
     # A fact that names what was deleted meanwhile brings it back, and somebody decides.
     assert [row.deleted for row in await world.rows(Contact)] == [False]
     kinds = [conflict.kind for conflict in await world.conflicts()]
-    assert kinds.count(ConflictKind.RECORD_DELETED_MEANWHILE) == 1
+    assert kinds.count(RECORD_DELETED_MEANWHILE) == 1
     assert await world.rows(AppointmentEvent)

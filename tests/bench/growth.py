@@ -17,7 +17,7 @@ from sqlalchemy import text
 from tests import migrate
 from tests.bench.figures import Figure, compare
 from tests.postgres import create_database, postgres
-from tournee.auth.roles import SCOPES, Role
+from tournee.auth.roles import Role, permissions_of
 from tournee.catalogue import ENTITIES
 from tournee.engine.database import Database
 from tournee.engine.engines import outside_transactions
@@ -76,7 +76,7 @@ class Filled:
         self.technician = self._actor(Role.TECHNICIAN, sees_all=False)
 
     def _actor(self, role: Role, *, sees_all: bool) -> Actor:
-        return Actor(uuid4(), self.organisation_id, role, SCOPES[role], sees_all)
+        return Actor(uuid4(), self.organisation_id, role, permissions_of(role), sees_all)
 
     async def fill(self) -> Filled:
         own = {

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from tournee.auth.roles import OFFICE, SCOPES, Role
+from tournee.auth.roles import OFFICE, Role, permissions_of
 from tournee.auth.tokens import Tokens
 from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
@@ -70,7 +70,7 @@ class BenchOrganisation:
         self.dispatcher = self.actor(Role.DISPATCHER)
 
     def actor(self, role: Role) -> Actor:
-        return Actor(uuid4(), self.id, role, SCOPES[role], role in OFFICE)
+        return Actor(uuid4(), self.id, role, permissions_of(role), role in OFFICE)
 
     def bearer(self, actor: Actor) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens.issue(actor)}"}

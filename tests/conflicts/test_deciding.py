@@ -9,9 +9,10 @@ import pytest
 from tests.conflicts.clashes import Clashes
 from tests.work.world import at
 from tournee.assets.models import AssetStatus
-from tournee.kernel.conflict import ConflictKind as K
+from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH, RECORD_ON_CLOSED_PARENT, STATE_CHANGED_BY_BOTH
 from tournee.kernel.errors import Blocked, Invalid
 from tournee.procedures.models import ChecklistRun
+from tournee.work.facts import VISIT_ON_CANCELED_APPOINTMENT, VISIT_ON_REASSIGNED_APPOINTMENT
 from tournee.work.models import Appointment, Assignment, WorkOrder
 from tournee.work.states import AppointmentStatus as A
 
@@ -42,7 +43,7 @@ async def fields(clashes: Clashes) -> tuple[Any, Any]:
 async def test_fields_become_what_was_decided(
     clashes: Clashes, resolution: str, more: dict[str, Any], wanted: tuple[str, str]
 ) -> None:
-    conflict = await clashes.of(K.FIELD_CHANGED_BY_BOTH)
+    conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     assert conflict.their_actor_id == clashes.house.actor("DISPATCHER").id
     decided = await clashes.resolve(conflict, resolution, **more)
     assert await fields(clashes) == wanted
@@ -50,7 +51,7 @@ async def test_fields_become_what_was_decided(
 
 
 async def test_the_log_names_the_command_that_carried_a_decision_out(clashes: Clashes) -> None:
-    conflict = await clashes.of(K.FIELD_CHANGED_BY_BOTH)
+    conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     decided = await clashes.resolve(conflict, "KEEP_THEIRS")
     last = (await clashes.house.changes(clashes.order.id))[-1]
     own = (await clashes.house.changes(conflict.id))[-1]
@@ -71,14 +72,14 @@ async def test_the_log_names_the_command_that_carried_a_decision_out(clashes: Cl
 async def test_a_merge_chooses_once_for_each_field_and_nothing_is_half_done(
     clashes: Clashes, chosen: Any
 ) -> None:
-    conflict = await clashes.of(K.FIELD_CHANGED_BY_BOTH)
+    conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     with pytest.raises(Invalid):
         await clashes.resolve(conflict, "MERGE_FIELDS", fields=chosen)
     assert await fields(clashes) == ("mine", "mine")
 
 
 async def test_a_decision_about_a_field_is_no_new_conflict_on_the_device(clashes: Clashes) -> None:
-    conflict = await clashes.of(K.FIELD_CHANGED_BY_BOTH)
+    conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.resolve(conflict, "KEEP_THEIRS", note="Demo: as we saw it.")
     await clashes.device.pull()
     assert clashes.on_device(clashes.order.id)["symptom"] == "theirs"
@@ -88,7 +89,7 @@ async def test_a_decision_about_a_field_is_no_new_conflict_on_the_device(clashes
 
 
 async def test_a_step_is_taken_where_it_still_can_be(clashes: Clashes) -> None:
-    conflict = await clashes.of(K.STATE_CHANGED_BY_BOTH)
+    conflict = await clashes.of(STATE_CHANGED_BY_BOTH)
     with pytest.raises(Blocked):
         await clashes.resolve(conflict, "TAKE_MINE")
     asset = await clashes.house.run(
@@ -102,7 +103,7 @@ async def test_a_step_is_taken_where_it_still_can_be(clashes: Clashes) -> None:
     await clashes.office("retireAsset", assetId=asset.id)
     await clashes.device.do("takeAssetOutOfService", assetId=asset.id)
     last = (await clashes.world.conflicts())[-1]
-    assert (last.kind, last.mine) == (K.STATE_CHANGED_BY_BOTH, {"status": "OUT_OF_SERVICE"})
+    assert (last.kind, last.mine) == (STATE_CHANGED_BY_BOTH, {"status": "OUT_OF_SERVICE"})
     made = await clashes.resolve(last, "FOLLOW_UP", followUp={"summary": "Demo: look at the pump"})
     order = await clashes.world.read(WorkOrder, made.follow_up_id)
     assert (order.asset_id, order.summary, order.site_id) == (
@@ -131,7 +132,7 @@ async def test_a_step_that_lost_a_race_can_be_repeated(clashes: Clashes) -> None
 
 
 async def test_a_canceled_visit_that_only_began_is_canceled_again(clashes: Clashes) -> None:
-    conflict = await clashes.of(K.VISIT_ON_CANCELED_APPOINTMENT)
+    conflict = await clashes.of(VISIT_ON_CANCELED_APPOINTMENT)
     assert (await clashes.read(clashes.visit)).status is A.EN_ROUTE
     await clashes.resolve(conflict, "KEEP_THEIRS")
     visit = await clashes.read(clashes.visit)
@@ -141,7 +142,7 @@ async def test_a_canceled_visit_that_only_began_is_canceled_again(clashes: Clash
 
 
 async def test_a_visit_that_was_made_cannot_be_canceled_any_more_but_counts(clashes: Clashes) -> None:
-    conflict = await clashes.of(K.VISIT_ON_CANCELED_APPOINTMENT)
+    conflict = await clashes.of(VISIT_ON_CANCELED_APPOINTMENT)
     for minute, step in enumerate(("arriveOnSite", "startWork", "completeAppointment"), 1):
         await clashes.device.do(step, appointmentId=clashes.visit.id, at=at(minute))
     conflict = await clashes.read(conflict)
@@ -156,7 +157,7 @@ async def test_a_visit_that_was_made_cannot_be_canceled_any_more_but_counts(clas
 
 
 async def test_a_finished_visit_is_reopened_by_a_manager(clashes: Clashes) -> None:
-    conflict = await clashes.of(K.VISIT_ON_CANCELED_APPOINTMENT)
+    conflict = await clashes.of(VISIT_ON_CANCELED_APPOINTMENT)
     for minute, step in enumerate(("startWork", "completeAppointment"), 1):
         await clashes.device.do(step, appointmentId=clashes.visit.id, at=at(minute))
     with pytest.raises(Blocked):
@@ -184,7 +185,7 @@ async def test_a_recalled_visit_goes_to_somebody_else(clashes: Clashes) -> None:
 
 
 async def test_who_went_leads_the_visit_again(clashes: Clashes) -> None:
-    conflict = await clashes.of(K.VISIT_ON_REASSIGNED_APPOINTMENT)
+    conflict = await clashes.of(VISIT_ON_REASSIGNED_APPOINTMENT)
     assert clashes.visit.id not in clashes.device.rows
     await clashes.resolve(conflict, "TAKE_MINE")
     leads = await clashes.world.rows(Assignment, appointment_id=clashes.visit.id, lead=True)
@@ -196,7 +197,7 @@ async def test_who_went_leads_the_visit_again(clashes: Clashes) -> None:
 async def test_what_is_left_becomes_another_visit_of_an_open_order_and_a_new_order_of_a_closed_one(
     clashes: Clashes,
 ) -> None:
-    conflict = await clashes.of(K.VISIT_ON_CANCELED_APPOINTMENT)
+    conflict = await clashes.of(VISIT_ON_CANCELED_APPOINTMENT)
     wanted = {"summary": "Demo: the rest", "startsAt": at(300), "endsAt": at(360)}
     wanted["technicianId"] = clashes.technician.id
     decided = await clashes.resolve(conflict, "FOLLOW_UP", followUp=wanted)
@@ -218,7 +219,7 @@ async def test_what_is_left_becomes_another_visit_of_an_open_order_and_a_new_ord
 
 
 async def test_a_closed_checklist_is_opened_for_what_came_late(clashes: Clashes) -> None:
-    conflict = await clashes.of(K.RECORD_ON_CLOSED_PARENT)
+    conflict = await clashes.of(RECORD_ON_CLOSED_PARENT)
     await clashes.resolve(conflict, "REOPEN", note="Demo")
     assert (await clashes.world.read(ChecklistRun, conflict.record_id)).is_open
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from tests.conflicts.clashes import Clashes
 from tests.sync.device import TestDevice
 from tests.work.world import at
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import RECORD_DELETED_MEANWHILE
 
 
 async def test_a_fact_brings_back_what_it_names_and_asks_whether_that_was_meant(clashes: Clashes) -> None:
-    conflict = await clashes.of(ConflictKind.RECORD_DELETED_MEANWHILE)
+    conflict = await clashes.of(RECORD_DELETED_MEANWHILE)
     assert (await clashes.read(clashes.contact)).deleted is False
     assert clashes.contact.id in clashes.device.rows
     assert (conflict.mine, conflict.theirs, conflict.role) == (

@@ -11,11 +11,16 @@ import pytest
 
 from tests.api.ask import ask
 from tests.conflicts.clashes import Clashes
-from tournee.auth.roles import SCOPES, Role
+from tournee.auth.roles import Role, permissions_of
 from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.conflicts.editing import EDITORS
-from tournee.conflicts.table import LEGAL
-from tournee.kernel.conflict import ConflictKind, ConflictStatus, Resolution
+from tournee.kernel.conflict import (
+    FIELD_CHANGED_BY_BOTH,
+    STATE_CHANGED_BY_BOTH,
+    ConflictKind,
+    ConflictStatus,
+    Resolution,
+)
 from tournee.kernel.errors import (
     Blocked,
     Forbidden,
@@ -24,6 +29,11 @@ from tournee.kernel.errors import (
     ResolutionNotAllowed,
     Stale,
     TransitionNotAllowed,
+)
+from tournee.work.facts import (
+    VISIT_ON_CANCELED_APPOINTMENT,
+    VISIT_ON_REASSIGNED_APPOINTMENT,
+    VISIT_OUT_OF_STEP,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -36,21 +46,21 @@ MORE: dict[str, Callable[[Clashes], dict[str, Any]]] = {
     "REOPEN": lambda _: {"note": "Demo: look again."},
 }
 AVAILABLE = "query($id:ID!){conflict(id:$id){availableResolutions{resolution allowed blockedBy needs}}}"
-KINDS = [kind for kind in ConflictKind if hasattr(Clashes, f"_{kind.lower()}")]
+KINDS = [kind for kind in ConflictKind.all() if hasattr(Clashes, f"_{kind.lower()}")]
 
 
 def test_every_kind_says_how_it_is_decided() -> None:
-    assert LEGAL.keys() == set(ConflictKind)
-    assert all(LEGAL.values())
-    assert {resolution for ways in LEGAL.values() for resolution in ways} == set(Resolution)
+    kinds = ConflictKind.all()
+    assert all(kind.resolutions for kind in kinds)
+    assert {resolution for kind in kinds for resolution in kind.resolutions} == set(Resolution)
 
 
 def test_the_protocol_tells_the_same_decisions() -> None:
     text = (ROOT / "schema" / "sync.md").read_text().split("\n## Conflicts\n")[1].split("\n## ")[0]
-    told: dict[str, list[str]] = {}
-    for kind, cell in re.findall(r"^\| `([A-Z_]+)` \|[^|]*\| ([^|]*) \|$", text, re.MULTILINE):
-        told[kind] = re.findall(r"`([A-Z_]+)`", cell) or list(told.values())[-1]
-    assert {kind: set(ways) for kind, ways in told.items()} == {k: set(ways) for k, ways in LEGAL.items()}
+    told: dict[str, tuple[str, list[str]]] = {}
+    for kind, when, cell in re.findall(r"^\| `([A-Z_]+)` \| ([^|]*) \| ([^|]*) \|$", text, re.MULTILINE):
+        told[kind] = when, re.findall(r"`([A-Z_]+)`", cell) or list(told.values())[-1][1]
+    assert told == {kind: (kind.description, [*kind.resolutions]) for kind in ConflictKind.all()}
 
 
 def test_whoever_decides_about_a_record_may_edit_it() -> None:
@@ -59,7 +69,7 @@ def test_whoever_decides_about_a_record_may_edit_it() -> None:
     }
     assert EDITORS.keys() == edited
     for model, command in EDITORS.items():
-        assert command.scope in SCOPES[Role(model.decider)], model
+        assert command.permission in permissions_of(Role(model.decider)), model
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,11 +77,11 @@ async def test_what_is_offered_is_what_works(clashes: Clashes, kind: ConflictKin
     conflict = await clashes.of(kind)
     found = await ask(clashes.house, AVAILABLE, "DISPATCHER", id=str(conflict.id))
     offered = {one["resolution"]: one for one in found["conflict"]["availableResolutions"]}
-    assert offered.keys() == set(LEGAL[kind])
+    assert offered.keys() == set(kind.resolutions)
     for resolution in set(Resolution) - offered.keys():
         with pytest.raises(ResolutionNotAllowed) as refusal:
             await clashes.resolve(conflict, resolution)
-        assert all(way in str(refusal.value) for way in LEGAL[kind])
+        assert all(way in str(refusal.value) for way in kind.resolutions)
     assert {name for name, one in offered.items() if one["blockedBy"]} == BLOCKED.get(kind, set())
     for resolution, one in offered.items():
         assert one["allowed"] is not bool(one["blockedBy"])
@@ -88,12 +98,12 @@ async def test_what_is_offered_is_what_works(clashes: Clashes, kind: ConflictKin
 # What something stands against as these clashes are made: the technician has left for the visit.
 _EN_ROUTE = {Resolution.REOPEN, Resolution.REASSIGN}
 BLOCKED = {
-    ConflictKind.STATE_CHANGED_BY_BOTH: {Resolution.TAKE_MINE},
-    ConflictKind.VISIT_ON_CANCELED_APPOINTMENT: _EN_ROUTE,
-    ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT: _EN_ROUTE,
-    ConflictKind.VISIT_OUT_OF_STEP: {*_EN_ROUTE, Resolution.KEEP_THEIRS},
+    STATE_CHANGED_BY_BOTH: {Resolution.TAKE_MINE},
+    VISIT_ON_CANCELED_APPOINTMENT: _EN_ROUTE,
+    VISIT_ON_REASSIGNED_APPOINTMENT: _EN_ROUTE,
+    VISIT_OUT_OF_STEP: {*_EN_ROUTE, Resolution.KEEP_THEIRS},
 }
-_ALLOWED = [(kind, one) for kind in KINDS for one in LEGAL[kind] if one not in BLOCKED.get(kind, ())]
+_ALLOWED = [(kind, one) for kind in KINDS for one in kind.resolutions if one not in BLOCKED.get(kind, ())]
 
 
 @pytest.mark.parametrize(("kind", "resolution"), _ALLOWED)
@@ -122,20 +132,20 @@ async def test_each_decision_that_nothing_stands_against_succeeds(
 
 
 async def test_only_the_role_it_is_for_decides_or_a_manager(clashes: Clashes) -> None:
-    conflict = await clashes.of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+    conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     assert conflict.role == "DISPATCHER"
     for role in ("AUDITOR", "REPORTING", clashes.technician.actor):
         with pytest.raises(Forbidden):
             await clashes.resolve(conflict, "ACKNOWLEDGED", role)
         found = await ask(clashes.house, AVAILABLE, role, id=str(conflict.id))
         offered = found["conflict"]["availableResolutions"]
-        assert [one["allowed"] for one in offered] == [False] * len(LEGAL[conflict.kind])
+        assert [one["allowed"] for one in offered] == [False] * len(conflict.kind.resolutions)
     with pytest.raises(NotFound):
         await clashes.house.run("resolveConflict", "DISPATCHER", conflictId=clashes.visit.id)
 
 
 async def test_a_record_that_changed_again_is_looked_at_again_first(clashes: Clashes) -> None:
-    conflict = await clashes.of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+    conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.office("updateWorkOrder", workOrderId=clashes.order.id, symptom="newer", priority="HIGH")
     with pytest.raises(Stale) as refusal:
         await clashes.resolve(conflict, "KEEP_THEIRS")
@@ -153,7 +163,7 @@ async def test_a_record_that_changed_again_is_looked_at_again_first(clashes: Cla
 
 
 async def test_the_refusal_carries_the_present_values_in_graphql(clashes: Clashes) -> None:
-    conflict = await clashes.of(ConflictKind.FIELD_CHANGED_BY_BOTH)
+    conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.office("updateWorkOrder", workOrderId=clashes.order.id, cause="newer")
     text = """mutation($input:ResolveConflictInput!){resolveConflict(input:$input){
       ...on Refusal{code field details}}}"""

@@ -14,8 +14,9 @@ from tests.work.world import at
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact
-from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
+from tournee.kernel.conflict import Conflict, ConflictStatus
 from tournee.kernel.errors import Blocked, NotFound
+from tournee.sync.conflicts import OPERATION_QUARANTINED, OPERATION_REJECTED
 from tournee.sync.models import ParkedOperation, Receipt
 from tournee.sync.push.push import push
 from tournee.sync.push.request import PushRequest
@@ -25,7 +26,7 @@ from tournee.work.models import AppointmentEvent, Note
 async def test_what_was_refused_is_done_as_its_authors_once_nothing_stands_against_it(
     clashes: Clashes,
 ) -> None:
-    conflict = await clashes.of(ConflictKind.OPERATION_REJECTED)
+    conflict = await clashes.of(OPERATION_REJECTED)
     await clashes.resolve(conflict, "RETRY")
     (asset,) = await clashes.world.rows(Asset, name="Demo pump found")
     (change,) = await clashes.house.changes(asset.id)
@@ -87,7 +88,7 @@ async def quarantined(clashes: Clashes) -> tuple[Conflict, dict[str, Any]]:
     for handed_in in ([operation], []):
         await push(clashes.house.kernel, broken, made, PushRequest(clashes.device.id, handed_in))
     (conflict,) = await clashes.world.conflicts()
-    assert (conflict.kind, conflict.role) == (ConflictKind.OPERATION_QUARANTINED, "MANAGER")
+    assert (conflict.kind, conflict.role) == (OPERATION_QUARANTINED, "MANAGER")
     return conflict, operation
 
 

@@ -17,7 +17,7 @@ from tests.simulator.reversals import is_rightly_refused, is_taken_back
 from tests.simulator.sight import sight
 from tests.simulator.violations import require
 from tests.simulator.world import Company
-from tournee.auth.roles import SCOPES, Role
+from tournee.auth.roles import Role, permissions_of
 from tournee.catalogue import COMMANDS
 
 _ACCEPTED = {"applied", "merged", "superseded"}
@@ -244,7 +244,7 @@ class Deeds:
 
     def _was_forbidden(self, deed: Deed) -> bool:
         role = self.company.chronicle.rows["Account"][deed.account]["role"]
-        return COMMANDS[deed.command].scope not in SCOPES[Role(role)]
+        return COMMANDS[deed.command].permission not in permissions_of(Role(role))
 
     def _lost_its_role(self, deed: Deed) -> bool:
         """Whether the person has another role since: what one saw by a role goes with it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.simulator.device import KIND
 from tests.simulator.violations import Violation
-from tournee.auth.roles import SCOPES, Role
+from tournee.auth.roles import Role, permissions_of
 from tournee.catalogue import ENTITIES
 
 Document = dict[str, Any]
@@ -50,7 +50,7 @@ def sight(rows: Rows, account_id: str) -> dict[str, Document]:
 
 
 def _readable(role: str) -> set[str]:
-    return {name for name, model in ENTITIES.items() if model.reads in SCOPES[Role(role)]}
+    return {name for name, model in ENTITIES.items() if model.reads in permissions_of(Role(role))}
 
 
 def _own(account: str) -> dict[str, Rule]:

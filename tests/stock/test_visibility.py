@@ -10,9 +10,9 @@ from tests.house import House
 from tests.stock.shop import ONE, Shop, Van
 from tests.sync.device import TestDevice
 from tests.work.world import World
-from tournee.auth.roles import SCOPES, Role
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role, permissions_of
 from tournee.kernel.entity import new_id
+from tournee.stock.permissions import STOCK_MANAGE, STOCK_READ, STOCK_WRITE
 
 _STOCK = {"Part", "StockLocation", "StockMovement", "StockCount", "StockLevel", "StockDiscrepancy"}
 
@@ -117,8 +117,8 @@ async def test_the_office_sees_all_of_it(shop: Shop) -> None:
 
 
 def test_who_may_do_what() -> None:
-    held = {role: {scope for scope in SCOPES[role] if scope.startswith("stock:")} for role in Role}
-    read, write, manage = Scope.STOCK_READ, Scope.STOCK_WRITE, Scope.STOCK_MANAGE
+    held = {role: {one for one in permissions_of(role) if one.startswith("stock:")} for role in Role}
+    read, write, manage = STOCK_READ, STOCK_WRITE, STOCK_MANAGE
     assert held == {
         Role.TECHNICIAN: {read, write},
         Role.DISPATCHER: {read, write, manage},

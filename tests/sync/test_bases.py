@@ -16,7 +16,7 @@ from tests.sync.device import TestDevice
 from tests.sync.test_horizon import technician, visit
 from tournee.customers.models import Customer
 from tournee.engine.horizon import raise_floor
-from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH, Conflict
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.log import Head
 from tournee.sync.devices.restored import begin_anew
@@ -40,7 +40,7 @@ async def clashes(house: House) -> list[Conflict]:
     async with house.reading() as session:
         own = (
             Conflict.organisation_id == house.organisation_id,
-            Conflict.kind == ConflictKind.FIELD_CHANGED_BY_BOTH,
+            Conflict.kind == FIELD_CHANGED_BY_BOTH,
         )
         return list(await session.scalars(select(Conflict).where(*own)))
 

@@ -14,8 +14,8 @@ from tests.house import House
 from tests.refusals import refusal
 from tournee.api.schema import sdl
 from tournee.catalogue import COMMANDS, ENTITIES, sync_contract
-from tournee.conflicts.table import LEGAL
 from tournee.kernel.actor import Actor
+from tournee.kernel.conflict import ConflictKind
 from tournee.kernel.fields import NOT_EDITABLE, Merge, fields
 from tournee.kernel.inputs import _adapter
 from tournee.sync.contract import HORIZON_DAYS
@@ -92,7 +92,7 @@ def test_a_plain_edit_takes_what_the_contract_calls_editable_and_nothing_that_me
 
 def test_every_kind_of_conflict_is_told_with_its_decisions() -> None:
     told = {one.kind: set(one.resolutions) for one in CONTRACT.conflicts}
-    assert told == {kind: set(ways) for kind, ways in LEGAL.items()}
+    assert told == {kind: set(kind.resolutions) for kind in ConflictKind.all()}
 
 
 def test_limits_enums_objects_and_references_are_told() -> None:

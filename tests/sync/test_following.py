@@ -18,6 +18,7 @@ from tournee.catalogue import COMMANDS
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.entity import new_id, now
 from tournee.procedures.models import ChecklistRun
+from tournee.sync.conflicts import OPERATION_QUARANTINED, OPERATION_REJECTED
 from tournee.sync.messages import Outcome
 from tournee.sync.models import ParkedOperation
 from tournee.sync.push.push import Answer, push
@@ -76,7 +77,7 @@ class Visit(Clashes):
         return [one for one in found if one.kind is kind and one.status is ConflictStatus.OPEN]
 
     async def quarantine(self) -> Conflict:
-        (entry,) = await self.entries(ConflictKind.OPERATION_QUARANTINED)
+        (entry,) = await self.entries(OPERATION_QUARANTINED)
         return entry
 
     async def status(self) -> str:
@@ -128,7 +129,7 @@ async def test_with_the_quarantine_dismissed_it_is_judged_as_ever(visit: Visit) 
     (told,) = await visit.hand_in(second)
     assert (told.status, told.code) == ("rejected", "BLOCKED")
     assert told.conflict is not None
-    (refused,) = await visit.entries(ConflictKind.OPERATION_REJECTED)
+    (refused,) = await visit.entries(OPERATION_REJECTED)
     assert refused.operation_ids == [second["id"]]
 
 
@@ -222,7 +223,7 @@ async def test_it_does_not_wait_for_ever(visit: Visit) -> None:
     assert await visit.parked() == ["QUARANTINED"]
     (told,) = await visit.hand_in(second)
     assert (told.status, told.code) == ("rejected", "BLOCKED")
-    assert len(await visit.entries(ConflictKind.OPERATION_REJECTED)) == 1
+    assert len(await visit.entries(OPERATION_REJECTED)) == 1
 
 
 async def test_a_decision_while_it_is_being_parked_is_not_missed(visit: Visit) -> None:

@@ -16,6 +16,7 @@ from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Interaction
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.entity import new_id, now
+from tournee.sync.conflicts import OPERATION_QUARANTINED, OPERATION_REJECTED
 from tournee.sync.messages import Outcome
 from tournee.sync.models import GivenUpRecord, ParkedOperation
 from tournee.sync.push.push import push
@@ -30,7 +31,7 @@ async def rows(house: House, model: Any) -> list[Any]:
         return list(found)
 
 
-async def undecided(house: House, kind: ConflictKind = ConflictKind.OPERATION_REJECTED) -> list[Conflict]:
+async def undecided(house: House, kind: ConflictKind = OPERATION_REJECTED) -> list[Conflict]:
     found = await rows(house, Conflict)
     return [entry for entry in found if entry.kind is kind and entry.status is ConflictStatus.OPEN]
 
@@ -191,7 +192,7 @@ async def test_a_parent_that_broke_and_was_dismissed_takes_its_children_along(
             house.kernel, COMMANDS | {"createSite": create}, device.actor, PushRequest(device.id, operations)
         )
     await device.push(family.child())
-    (entry,) = await undecided(house, ConflictKind.OPERATION_QUARANTINED)
+    (entry,) = await undecided(house, OPERATION_QUARANTINED)
     await house.run("resolveConflict", conflictId=entry.id, resolution="DISMISS")
     (refused,) = await undecided(house)
     assert (refused.theirs["code"], await rows(house, ParkedOperation)) == ("PARENT_REFUSED", [])

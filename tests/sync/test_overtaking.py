@@ -18,7 +18,7 @@ from tests.sync.device import TestDevice
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Customer
-from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
+from tournee.kernel.conflict import VALUE_SET_ASIDE, Conflict, ConflictStatus
 from tournee.kernel.entity import new_id
 from tournee.procedures.models import ChecklistAnswer
 from tournee.sync.devices.restored import begin_anew
@@ -54,11 +54,11 @@ class Reception:
 
     async def conflicts(self) -> list[Conflict]:
         """Return those that somebody decides."""
-        return [one for one in await self._inbox() if one.kind is not ConflictKind.VALUE_SET_ASIDE]
+        return [one for one in await self._inbox() if one.kind is not VALUE_SET_ASIDE]
 
     async def set_aside(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Return the values that a rule set aside: whose, and what stands."""
-        kept = [one for one in await self._inbox() if one.kind is ConflictKind.VALUE_SET_ASIDE]
+        kept = [one for one in await self._inbox() if one.kind is VALUE_SET_ASIDE]
         assert all(one.status is ConflictStatus.RESOLVED and one.resolved_by_id is None for one in kept)
         return [(str(one.id), one.mine, one.theirs) for one in kept]
 

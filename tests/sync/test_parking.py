@@ -23,6 +23,7 @@ from tournee.kernel.conflict import Conflict, ConflictKind
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.references import named_by
 from tournee.procedures.models import ChecklistRun
+from tournee.sync.conflicts import OPERATION_QUARANTINED, OPERATION_REJECTED
 from tournee.sync.messages import Outcome
 from tournee.sync.models import DeviceState, ParkedOperation
 from tournee.sync.push import batch
@@ -228,7 +229,7 @@ async def test_a_child_without_a_parent_is_refused_in_the_end_and_somebody_sees_
     assert len(await rows(house, ParkedOperation)) == 1
     await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() + timedelta(days=1))
     assert await rows(house, ParkedOperation) == []
-    (entry,) = await inbox(house, ConflictKind.OPERATION_REJECTED)
+    (entry,) = await inbox(house, OPERATION_REJECTED)
     assert entry.mine["operations"][0]["input"] == operation["input"]
     assert entry.theirs["code"] == "NOT_FOUND"
     assert ((await device.push(operation))[0].status, entry.role) == ("rejected", "DISPATCHER")
@@ -296,13 +297,13 @@ async def test_what_crashes_twice_is_shown_to_a_manager_and_holds_up_nothing(
 ) -> None:
     operation = child(device, new_id())
     assert (await hand_in_broken(device, operation))[0].code == "INTERNAL"
-    assert await inbox(house, ConflictKind.OPERATION_QUARANTINED) == []
+    assert await inbox(house, OPERATION_QUARANTINED) == []
     (outcome,) = await hand_in_broken(device, device.operation("createCustomer", name="Demo Hotel"))
     assert outcome.status == "applied"
-    (entry,) = await inbox(house, ConflictKind.OPERATION_QUARANTINED)
+    (entry,) = await inbox(house, OPERATION_QUARANTINED)
     assert (entry.role, entry.mine["operations"][0]["id"]) == ("MANAGER", operation["id"])
     await hand_in_broken(device)
-    assert len(await inbox(house, ConflictKind.OPERATION_QUARANTINED)) == 1
+    assert len(await inbox(house, OPERATION_QUARANTINED)) == 1
 
 
 async def test_what_crashed_is_answered_the_same_when_it_is_sent_again(
@@ -313,7 +314,7 @@ async def test_what_crashed_is_answered_the_same_when_it_is_sent_again(
     first = await hand_in_broken(device, *operations)
     assert [(one.status, one.code, one.conflict) for one in first] == [("parked", "INTERNAL", None)] * 2
     second = await hand_in_broken(device, *operations)
-    (entry,) = await inbox(house, ConflictKind.OPERATION_QUARANTINED)
+    (entry,) = await inbox(house, OPERATION_QUARANTINED)
     assert [(one.status, one.code, one.conflict) for one in second] == [
         ("parked", "INTERNAL", str(entry.id))
     ] * 2
@@ -337,7 +338,7 @@ async def test_a_refused_unit_is_one_entry_that_names_all_of_it(house: House, de
     outcomes = await device.push(
         device.operation("createCustomer", unit=unit, name="Demo Hotel"), child(device, uuid4(), unit=unit)
     )
-    (entry,) = await inbox(house, ConflictKind.OPERATION_REJECTED)
+    (entry,) = await inbox(house, OPERATION_REJECTED)
     assert entry.theirs["code"] == "NOT_FOUND"
     assert len(entry.mine["operations"]) == len(entry.operation_ids) == 2
     assert {outcome.conflict for outcome in outcomes} == {str(entry.id)}

@@ -9,8 +9,9 @@ import pytest
 
 from tests.procedures.field import checklist
 from tests.work.world import Technician, World, at
-from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.conflict import Conflict
 from tournee.kernel.errors import Blocked
+from tournee.work.facts import VISIT_OUT_OF_STEP
 from tournee.work.guards import visit_transitions
 from tournee.work.models import Appointment
 from tournee.work.states import AppointmentStatus as A
@@ -77,7 +78,7 @@ async def ends_with_a_question(
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
     assert operation.status == "merged"
     (conflict,) = await world.rows(Conflict)
-    assert (conflict.kind, conflict.role) == (ConflictKind.VISIT_OUT_OF_STEP, "DISPATCHER")
+    assert (conflict.kind, conflict.role) == (VISIT_OUT_OF_STEP, "DISPATCHER")
     assert (conflict.record_id, conflict.mine["status"]) == (visit.id, "COMPLETED")
     assert conflict.theirs["checklistRunIds"] == [str(run.id)]
 

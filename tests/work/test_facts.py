@@ -8,8 +8,12 @@ from uuid import uuid4
 import pytest
 
 from tests.work.world import Technician, World, at
-from tournee.kernel.conflict import ConflictKind
 from tournee.kernel.errors import NotFound, TransitionNotAllowed
+from tournee.work.facts import (
+    VISIT_ON_CANCELED_APPOINTMENT,
+    VISIT_ON_REASSIGNED_APPOINTMENT,
+    VISIT_OUT_OF_STEP,
+)
 from tournee.work.models import AcceptedAs, Appointment, WorkOrder
 from tournee.work.states import AppointmentStatus as A
 from tournee.work.states import WorkOrderStatus as W
@@ -30,7 +34,7 @@ async def test_a_visit_on_a_canceled_appointment_counts_and_asks_a_dispatcher_on
     found = await world.read(Appointment, visit.id)
     assert (found.status, found.work_minutes, found.travel_minutes) == (A.COMPLETED, 10, 10)
     (conflict,) = await world.conflicts()
-    assert (conflict.kind, conflict.role) == (ConflictKind.VISIT_ON_CANCELED_APPOINTMENT, "DISPATCHER")
+    assert (conflict.kind, conflict.role) == (VISIT_ON_CANCELED_APPOINTMENT, "DISPATCHER")
     assert conflict.base["status"] == "DISPATCHED"
     assert conflict.mine["status"] == "COMPLETED"
     assert (conflict.theirs["status"], conflict.theirs["cancelReason"]) == (
@@ -69,7 +73,7 @@ async def test_a_visit_by_who_lost_the_appointment_counts_and_asks_a_dispatcher(
     found = await world.read(Appointment, visit.id)
     assert (found.status, found.work_minutes) == (A.COMPLETED, 10)
     (conflict,) = await world.conflicts()
-    assert conflict.kind is ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT
+    assert conflict.kind is VISIT_ON_REASSIGNED_APPOINTMENT
     assert conflict.theirs["technicianIds"] == [str(second.id)]
     assert conflict.mine["technicianId"] == conflict.base["technicianId"] == str(first.id)
     assert {event.technician_id for event in await world.events(visit)} == {None, first.id}
@@ -95,7 +99,7 @@ async def test_a_visit_on_an_appointment_reassigned_and_canceled_is_one_conflict
     await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
     await world.offline(first.actor, base, *a_visit(visit))
     (conflict,) = await world.conflicts()
-    assert conflict.kind is ConflictKind.VISIT_ON_CANCELED_APPOINTMENT
+    assert conflict.kind is VISIT_ON_CANCELED_APPOINTMENT
     assert conflict.theirs["technicianIds"] == [str(second.id)]
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
 
@@ -107,7 +111,7 @@ async def test_a_visit_on_a_recalled_appointment_is_out_of_step(world: World) ->
     await world.house.run("recallAppointment", appointmentId=visit.id)
     await world.offline(technician.actor, base, *a_visit(visit)[1:])
     (conflict,) = await world.conflicts()
-    assert (conflict.kind, conflict.theirs["status"]) == (ConflictKind.VISIT_OUT_OF_STEP, "SCHEDULED")
+    assert (conflict.kind, conflict.theirs["status"]) == (VISIT_OUT_OF_STEP, "SCHEDULED")
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
 
 

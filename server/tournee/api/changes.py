@@ -22,11 +22,11 @@ from tournee.api.mapping import Column, Listing, make_field
 from tournee.api.nodes import Nodes
 from tournee.api.queries import listing
 from tournee.api.scalars import Long, optional
-from tournee.kernel.actor import Scope
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Record
 from tournee.kernel.times import is_implausible
 from tournee.kernel.withheld import without
+from tournee.sync.permissions import CHANGES_READ
 from tournee.sync.pull.cursor import MAX_ID, Cursor
 
 
@@ -163,19 +163,19 @@ _NOTES = {
 
 def declare_changes(nodes: Nodes) -> None:
     """The type Change and its connection."""
-    scope = Scope.CHANGES_READ
+    permission = CHANGES_READ
     kind = object_type("Change", "One change of one record: who changed which fields, when, by what command.")
     for name, (annotation, attribute) in _PLAIN.items():
         source = Column(Change, attribute)
         made = make_field(
-            name, annotation, scope, python_name=attribute, source=source, description=_NOTES.get(name)
+            name, annotation, permission, python_name=attribute, source=source, description=_NOTES.get(name)
         )
         add_fields(kind, made)
     for name, (annotation, resolver) in _MADE.items():
-        made = make_field(name, annotation, scope, resolver=resolver, description=resolver.__doc__)
+        made = make_field(name, annotation, permission, resolver=resolver, description=resolver.__doc__)
         add_fields(kind, made)
     nodes.types[Change] = kind
-    nodes.connections[Change] = connection_type(kind, "Change", scope)
+    nodes.connections[Change] = connection_type(kind, "Change", permission)
 
 
 def change_fields(nodes: Nodes) -> Iterable[StrawberryField]:
@@ -183,7 +183,7 @@ def change_fields(nodes: Nodes) -> Iterable[StrawberryField]:
     yield make_field(
         "changes",
         nodes.connections[Change],
-        Scope.CHANGES_READ,
+        CHANGES_READ,
         source=Listing(Change),
         resolver=listing(Change),
         arguments=list_arguments(Change),

@@ -14,8 +14,7 @@ from tournee.api.values import value_type
 from tournee.auth.models import Account
 from tournee.conflicts.deciding import Situation
 from tournee.conflicts.table import AvailableResolution, available_resolutions
-from tournee.kernel.actor import Scope
-from tournee.kernel.conflict import Conflict
+from tournee.kernel.conflict import CONFLICTS_READ, Conflict
 from tournee.kernel.entity import BY_NAME, Entity
 from tournee.kernel.fields import present
 
@@ -73,7 +72,7 @@ EXTRAS = Extras(
         ComputedField(
             Conflict,
             resolutions,
-            list[value_type(AvailableResolution, Scope.CONFLICTS_READ)],  # type: ignore[misc]
+            list[value_type(AvailableResolution, CONFLICTS_READ)],  # type: ignore[misc]
             name="availableResolutions",
         ),
     ),

@@ -11,7 +11,7 @@ from tournee.api.filters import filter_type, order_type
 from tournee.api.mapping import argument, make_field
 from tournee.api.pages import DEFAULT_ROWS, MOST_ROWS, Page
 from tournee.api.scalars import optional
-from tournee.kernel.actor import Scope
+from tournee.auth.permissions import ACCOUNT_SELF
 
 
 def object_type(
@@ -37,7 +37,7 @@ def add_fields(kind: Any, *fields: Any) -> None:
 
 def _page_info() -> type[Any]:
     kind = object_type("PageInfo", "Whether there is more, and from where.")
-    own = Scope.ACCOUNT_SELF
+    own = ACCOUNT_SELF
     add_fields(
         kind,
         make_field("hasNextPage", bool, own, python_name="has_next_page"),
@@ -55,20 +55,20 @@ async def _total_count(root: Page) -> int:
     return await root.count()
 
 
-def connection_type(node: type[Any], name: str, scope: str) -> type[Any]:
+def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
     """`CustomerConnection` and `CustomerEdge`."""
     edge = object_type(f"{name}Edge", "A row and where it stands in the list.")
-    add_fields(edge, make_field("cursor", str, scope), make_field("node", node, scope))
+    add_fields(edge, make_field("cursor", str, permission), make_field("node", node, permission))
     connection = object_type(f"{name}Connection", _CONNECTION)
     add_fields(
         connection,
-        make_field("edges", list[edge], scope),  # type: ignore[valid-type]
-        make_field("nodes", list[node], scope),  # type: ignore[valid-type]
-        make_field("pageInfo", PAGE_INFO, scope, python_name="page_info"),
+        make_field("edges", list[edge], permission),  # type: ignore[valid-type]
+        make_field("nodes", list[node], permission),  # type: ignore[valid-type]
+        make_field("pageInfo", PAGE_INFO, permission, python_name="page_info"),
         make_field(
             "totalCount",
             int,
-            scope,
+            permission,
             resolver=_total_count,
             description="How many rows the filter leaves in all; counted only when asked for.",
         ),

@@ -25,7 +25,8 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from tournee.api import introspection, limits, suggestions
 from tournee.api.context import Context
 from tournee.api.errors import MOST_ERRORS, NO_OPERATION, coded, present
-from tournee.api.scopes import required_scopes
+from tournee.api.permissions import required_permissions
+from tournee.kernel.actor import lacks
 
 __all__ = ["Preparation", "Prepared", "is_subscription", "prepare", "suggestions"]
 
@@ -43,7 +44,7 @@ class Prepared:
     errors: list[GraphQLError] = field(default_factory=list)
     sizes: Mapping[str | None, limits.Size] = field(default_factory=dict)
     described: Mapping[str | None, introspection.Asked] = field(default_factory=dict)
-    scopes: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
+    permissions: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
 
     def refusals(
         self, operation: str | None, variables: Mapping[str, Any], context: Context
@@ -69,10 +70,10 @@ class Prepared:
         return [coded("Name the operation: the document has several.", "GRAPHQL_VALIDATION_FAILED")]
 
     def _missing(self, operation: str | None, context: Context) -> list[GraphQLError]:
-        """An error for each scope that the actor lacks."""
-        needed = self.scopes.get(operation, frozenset())
-        lacking = sorted(scope for scope in needed if not context.actor.may(scope))
-        return [coded(f"This needs the scope {scope}.", "FORBIDDEN", scope=scope) for scope in lacking]
+        """An error for each permission that the actor lacks."""
+        needed = self.permissions.get(operation, frozenset())
+        lacking = sorted(one for one in needed if not context.actor.may(one))
+        return [coded(lacks(one), "FORBIDDEN", scope=one) for one in lacking]
 
     def _undescribed(self, operation: str | None, context: Context) -> list[GraphQLError]:
         asked = self.described.get(operation)
@@ -138,7 +139,7 @@ def _prepare(schema: GraphQLSchema, text: str, hide_suggestions: bool) -> Prepar
         return _refused(errors)
     if errors := validate(schema, document, _RULES, MOST_ERRORS - 1, hide_suggestions):
         return _refused(errors)
-    return Prepared(document, [], sizes, described, required_scopes(schema, document))
+    return Prepared(document, [], sizes, described, required_permissions(schema, document))
 
 
 def _refused(errors: list[GraphQLError]) -> Prepared:

@@ -6,7 +6,6 @@ A filter reaches the resolver as the plain mapping of GraphQL names that the cli
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache
@@ -19,7 +18,7 @@ from sqlalchemy import ColumnElement, and_, false, or_, true
 from tournee.api.errors import LimitExceeded, Rejected
 from tournee.api.inputs import input_type
 from tournee.api.keyset import OrderDirection
-from tournee.api.scalars import Long, enumeration, optional, parse_id
+from tournee.api.scalars import Long, enumeration, is_enumeration, optional, parse_id
 from tournee.kernel.fields import Field, fields
 from tournee.kernel.folding import fold, folded
 from tournee.kernel.log import Change
@@ -59,7 +58,7 @@ def comparable(model: type[Any]) -> Iterator[Field]:
 
 @cache
 def _comparator(kind: Any) -> Any:
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+    if is_enumeration(kind):
         name, value, operators = f"{kind.__name__}Filter", enumeration(kind), _EQUALITY
     else:
         name, value, operators = _COMPARATORS[kind]

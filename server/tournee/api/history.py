@@ -23,12 +23,12 @@ from tournee.api.scalars import describe, optional, parse_id
 from tournee.api.values import value_type
 from tournee.auth.models import Account, Device
 from tournee.auth.organisations import name_without_account
-from tournee.kernel.actor import Scope
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.entity import BY_NAME
 from tournee.kernel.fields import Merge, fields
 from tournee.kernel.log import Change, Record
 from tournee.sync.models import Receipt
+from tournee.sync.permissions import HISTORY_READ
 
 _MERGED = ("merged", "superseded")
 
@@ -143,14 +143,14 @@ def _has_part(change: Any, conflict: Conflict) -> bool:
 
 def complete_changes(nodes: Nodes) -> None:
     """What a change of the log tells beside its columns, once the types it names are there."""
-    scope = Scope.HISTORY_READ
-    changes: Any = list[value_type(FieldChange, scope)]  # type: ignore[misc]
+    permission = HISTORY_READ
+    changes: Any = list[value_type(FieldChange, permission)]  # type: ignore[misc]
     made: list[tuple[str, Any, Any, str]] = [
-        ("fieldChanges", changes, _field_changes, scope),
-        ("outcome", optional(str), _outcome, scope),
-        ("merged", bool, _merged, scope),
-        ("actorName", optional(str), _actor_name, scope),
-        ("deviceName", optional(str), _device_name, scope),
+        ("fieldChanges", changes, _field_changes, permission),
+        ("outcome", optional(str), _outcome, permission),
+        ("merged", bool, _merged, permission),
+        ("actorName", optional(str), _actor_name, permission),
+        ("deviceName", optional(str), _device_name, permission),
     ]
     for name, model, resolver in (
         ("actor", Account, _actor),
@@ -171,7 +171,7 @@ def history_fields(nodes: Nodes) -> Iterable[StrawberryField]:
     yield make_field(
         "history",
         optional(nodes.connections[Change]),
-        Scope.HISTORY_READ,
+        HISTORY_READ,
         resolver=_history,
         arguments=[
             argument("id", strawberry.ID),

@@ -20,6 +20,7 @@ import orjson
 from sqlalchemy import ColumnElement, and_, bindparam, false, or_
 
 from tournee.api.errors import InvalidCursor, LimitExceeded
+from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Field, fields, wire_value
 from tournee.kernel.log import Change
 from tournee.kernel.times import read_date, read_time
@@ -123,6 +124,8 @@ def _value(field: Field, value: Any) -> Any:
     kind = field.type
     if kind in (UUID, datetime, date) or issubclass(kind, enum.Enum):
         return _READ.get(kind, kind)(value)
+    if issubclass(kind, Declared):
+        return kind.named(value)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:

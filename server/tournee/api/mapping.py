@@ -14,8 +14,8 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
+from tournee.api.permissions import Requires
 from tournee.api.policies import MergePolicy
-from tournee.api.scopes import Requires
 from tournee.kernel.fields import Merge
 
 
@@ -71,7 +71,7 @@ SOURCE = "source"
 def make_field(
     name: str,
     annotation: Any,
-    scope: str,
+    permission: str,
     *,
     python_name: str | None = None,
     source: object = None,
@@ -81,7 +81,7 @@ def make_field(
     is_subscription: bool = False,
     merge: Merge | None = None,
 ) -> StrawberryField:
-    """A field with its scope and what it stands for. Without a resolver it is an attribute."""
+    """A field with its permission and what it stands for. Without a resolver it is an attribute."""
     policy = [] if merge is None else [MergePolicy(policy=merge)]
     made = StrawberryField(
         python_name=python_name or name,
@@ -89,7 +89,7 @@ def make_field(
         type_annotation=None if annotation is None else StrawberryAnnotation(annotation),
         base_resolver=None if resolver is None else StrawberryResolver(resolver),
         description=description,
-        directives=[Requires(scope=str(scope)), *policy],
+        directives=[Requires(scope=str(permission)), *policy],
         metadata={SOURCE: source},
         is_subscription=is_subscription,
     )

@@ -12,14 +12,15 @@ from tournee.api.connections import add_fields, object_type
 from tournee.api.context import Info
 from tournee.api.mapping import make_field
 from tournee.api.scalars import enumeration
+from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.auth.roles import Role
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Organisation
 
 
 def me_field() -> StrawberryField:
     """`me`."""
-    own = Scope.ACCOUNT_SELF
+    own = ACCOUNT_SELF
     organisation = object_type("Organisation", "A tenant: nothing points across the border of two.")
     add_fields(organisation, make_field("id", strawberry.ID, own), make_field("name", str, own))
     kind = object_type("Me", "The account that asks.")
@@ -42,7 +43,7 @@ def _me(info: Info) -> Any:
 
 
 def _scopes(root: Actor) -> list[str]:
-    return sorted(str(scope) for scope in root.scopes)
+    return sorted(str(permission) for permission in root.permissions)
 
 
 async def _organisation(root: Actor, info: Info) -> Any:

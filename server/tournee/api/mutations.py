@@ -19,7 +19,7 @@ from tournee.api.inputs import input_type
 from tournee.api.mapping import argument, make_field
 from tournee.api.nodes import Nodes
 from tournee.api.scalars import describe, graphql_type, optional
-from tournee.kernel.actor import Scope
+from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.command import Command
 from tournee.kernel.errors import Refused
 from tournee.kernel.fields import camel, wire_value
@@ -39,7 +39,7 @@ def _refusal_type() -> type[Any]:
     kind = object_type(
         "Refusal", "Why a command was not carried out. Programs act on the code.", rows=Refusal
     )
-    own = Scope.ACCOUNT_SELF
+    own = ACCOUNT_SELF
     add_fields(
         kind,
         make_field("code", str, own),
@@ -63,7 +63,7 @@ def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iter
         yield make_field(
             command.name,
             Annotated[members, strawberry.union(f"{name}Result")],
-            command.scope,
+            command.permission,
             resolver=_perform(command),
             arguments=[argument("input", _input_of(command))],
             description=command.description,

@@ -15,10 +15,11 @@ from tournee.api.context import Info
 from tournee.api.mapping import Column, Computed, ToMany, ToOne, make_field
 from tournee.api.pages import Arguments, Page
 from tournee.api.scalars import describe, field_type, optional
-from tournee.kernel.actor import Scope
+from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.entity import BY_TABLE, Entity
 from tournee.kernel.fields import camel, fields
 from tournee.kernel.log import Change
+from tournee.sync.permissions import CHANGES_READ
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ComputedField:
     resolver: Callable[..., Any]
     type: Any
     needs: tuple[str, ...] | None = None
-    scope: str | None = None
+    permission: str | None = None
     name: str | None = None
 
 
@@ -73,7 +74,7 @@ def _node_interface() -> type[Any]:
     kind = strawberry.interface(
         type("Node", (), {}), name="Node", description="A record: whatever has an id of its own."
     )
-    add_fields(kind, make_field("id", strawberry.ID, Scope.ACCOUNT_SELF))
+    add_fields(kind, make_field("id", strawberry.ID, ACCOUNT_SELF))
     return kind
 
 
@@ -141,7 +142,7 @@ class Nodes:
             yield make_field(
                 one.wire,
                 kind,
-                one.scope or entity.reads,
+                one.permission or entity.reads,
                 python_name=one.name,
                 source=Column(entity, one.name),
                 description=one.description,
@@ -153,7 +154,7 @@ class Nodes:
         yield make_field(
             "history",
             self.connections[Change],
-            Scope.CHANGES_READ,
+            CHANGES_READ,
             source=ToMany(Change, "id"),
             resolver=_children(Change, "id"),
             arguments=list_arguments(Change),
@@ -193,7 +194,7 @@ class Nodes:
         return make_field(
             one.name or camel(one.resolver.__name__),
             self._annotation(one.type),
-            one.scope or one.model.reads,
+            one.permission or one.model.reads,
             source=Computed(one.needs),
             resolver=one.resolver,
             description=describe(one.resolver),

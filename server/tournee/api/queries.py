@@ -14,7 +14,7 @@ from tournee.api.mapping import Listing, Single, argument, make_field
 from tournee.api.nodes import NODE, Nodes, plural, singular
 from tournee.api.pages import Arguments, Page
 from tournee.api.scalars import optional, parse_id
-from tournee.kernel.actor import Scope
+from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.entity import Entity
 
 
@@ -23,7 +23,7 @@ def query_fields(nodes: Nodes) -> Iterable[StrawberryField]:
     yield make_field(
         "node",
         optional(NODE),
-        Scope.ACCOUNT_SELF,
+        ACCOUNT_SELF,
         resolver=_node,
         arguments=[argument("id", strawberry.ID)],
         description="The record of this id, whatever it is; null if you may not see it.",

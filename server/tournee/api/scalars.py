@@ -6,6 +6,7 @@ import enum
 import inspect
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import cache
 from typing import Any, NewType, Optional, get_args, get_origin
 from uuid import UUID
 
@@ -13,6 +14,7 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.scalars import JSON
 
+from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Field, wire_time
 from tournee.kernel.log import Seq
 from tournee.kernel.times import read_date, read_time
@@ -70,8 +72,26 @@ def parse_id(text: str | None) -> UUID | None:
         return None
 
 
-def enumeration(kind: type[enum.Enum]) -> type[enum.Enum]:
+def is_enumeration(kind: Any) -> bool:
+    """Whether values of this type are an enum's in GraphQL."""
+    return isinstance(kind, type) and issubclass(kind, enum.Enum | Declared)
+
+
+@cache
+def _enum_of(kind: type[Declared]) -> type[enum.Enum]:
+    """An enum of all names that domains have declared."""
+    make: Any = enum.StrEnum
+    made = make(kind.__name__, {str(one): str(one) for one in kind.all()})
+    strawberry.enum(made, description=(describe(kind) or "").split("\n\n")[0])
+    for value in made.__strawberry_definition__.values:
+        value.description = kind.declared[value.name].description
+    return made  # type: ignore[no-any-return]
+
+
+def enumeration(kind: type[enum.Enum | Declared]) -> type[enum.Enum]:
     """The enum as GraphQL knows it; the same class wherever it is used."""
+    if issubclass(kind, Declared):
+        return _enum_of(kind)
     if "__strawberry_definition__" not in kind.__dict__:
         strawberry.enum(kind, description=describe(kind))
     return kind
@@ -91,7 +111,7 @@ def graphql_type(kind: Any, nested: Callable[[Any], Any] | None = None) -> Any:
     if get_origin(kind) is list:
         return list[graphql_type(get_args(kind)[0], nested)]  # type: ignore[misc]
     kind = get_origin(kind) or kind
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+    if is_enumeration(kind):
         return enumeration(kind)
     if nested is not None and hasattr(kind, "__dataclass_fields__"):
         return nested(kind)

@@ -11,7 +11,7 @@ from tournee.api.context import Info
 from tournee.api.mapping import argument, make_field
 from tournee.api.scalars import optional, parse_id
 from tournee.api.values import value_type
-from tournee.kernel.actor import Scope
+from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.reporting.sight import DeviceSight, sight
 
 
@@ -19,8 +19,8 @@ def sight_field() -> StrawberryField:
     """`whyNotOnDevice`."""
     return make_field(
         "whyNotOnDevice",
-        value_type(DeviceSight, Scope.ACCOUNT_SELF),
-        Scope.ACCOUNT_SELF,
+        value_type(DeviceSight, ACCOUNT_SELF),
+        ACCOUNT_SELF,
         resolver=_sight,
         arguments=[
             argument("id", strawberry.ID, "The record."),

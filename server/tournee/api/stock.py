@@ -18,7 +18,6 @@ from tournee.api.scalars import Long, enumeration
 from tournee.api.transitions import TRANSITIONS, Ways, by_row
 from tournee.assets.models import Asset
 from tournee.auth.models import Account
-from tournee.kernel.actor import Scope
 from tournee.people.models import Technician
 from tournee.stock.commands import resolve_stock_discrepancy
 from tournee.stock.models import (
@@ -33,6 +32,7 @@ from tournee.stock.models import (
     Unit,
 )
 from tournee.stock.models.parts import QUANTITY
+from tournee.stock.permissions import STOCK_READ
 from tournee.work.models import Appointment, WorkOrder
 
 
@@ -49,7 +49,7 @@ class PartUse:
 
 def _part_use_type() -> type[Any]:
     kind = object_type("PartUse", PartUse.__doc__)
-    own = Scope.STOCK_READ
+    own = STOCK_READ
     add_fields(
         kind,
         make_field("partId", strawberry.ID, own, python_name="part_id"),
@@ -137,8 +137,8 @@ EXTRAS = Extras(
         Link(StockDiscrepancy, "resolved_by_id", Account),
     ),
     computed=(
-        ComputedField(Appointment, used_on_visit, PART_USES, scope=Scope.STOCK_READ, name="partsUsed"),
-        ComputedField(WorkOrder, used_on_order, PART_USES, scope=Scope.STOCK_READ, name="partsUsed"),
+        ComputedField(Appointment, used_on_visit, PART_USES, permission=STOCK_READ, name="partsUsed"),
+        ComputedField(WorkOrder, used_on_order, PART_USES, permission=STOCK_READ, name="partsUsed"),
         ComputedField(StockLocation, holder, Technician | None),
         ComputedField(StockLevel, below_minimum, bool),
         ComputedField(StockDiscrepancy, by_row(_WAYS), TRANSITIONS, needs=("status", "level")),

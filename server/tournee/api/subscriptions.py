@@ -16,12 +16,12 @@ from tournee.api.load import readable
 from tournee.api.mapping import argument, make_field
 from tournee.api.nodes import Nodes
 from tournee.api.scalars import optional
-from tournee.kernel.actor import Scope
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.head import is_there, read_head
 from tournee.kernel.log import Change, Record
 from tournee.kernel.outages import outage_of
 from tournee.sync.messages import SEQ_LIMIT
+from tournee.sync.permissions import CHANGES_READ
 from tournee.sync.pull.cursor import Cursor
 
 _PAGE = 500
@@ -33,7 +33,7 @@ def subscription_fields(nodes: Nodes) -> Iterable[StrawberryField]:
     yield make_field(
         "changes",
         AsyncIterator[nodes.types[Change]],  # type: ignore[name-defined]
-        Scope.CHANGES_READ,
+        CHANGES_READ,
         resolver=_changes,
         arguments=[argument("since", optional(str)), argument("entities", optional(list[str]))],
         description=(

@@ -9,7 +9,8 @@ from typing import Any
 from tournee.api.connections import add_fields, object_type
 from tournee.api.context import Info
 from tournee.api.mapping import make_field
-from tournee.kernel.actor import Actor, Scope, lacks
+from tournee.auth.permissions import ACCOUNT_SELF
+from tournee.kernel.actor import Actor, lacks
 from tournee.kernel.command import Command
 from tournee.kernel.reader import Guard
 from tournee.kernel.state import Transition
@@ -17,7 +18,7 @@ from tournee.kernel.state import Transition
 
 def _transition_type() -> type[Any]:
     kind = object_type("Transition", "A status that may follow.")
-    own = Scope.ACCOUNT_SELF
+    own = ACCOUNT_SELF
     add_fields(
         kind,
         make_field("to", str, own, description="The status."),
@@ -50,10 +51,10 @@ def for_actor(
 
 def _for_actor(actor: Actor, current: StrEnum, transition: Transition, ways: Ways) -> Transition:
     to = type(current)(transition.to)
-    scopes = [command.scope for command in ways.get((current, to), ()) or ways[to]]
-    if any(actor.may(scope) for scope in scopes):
+    needed = [command.permission for command in ways.get((current, to), ()) or ways[to]]
+    if any(actor.may(permission) for permission in needed):
         return transition
-    return Transition(transition.to, allowed=False, blocked_by=[lacks(scopes[0]), *transition.blocked_by])
+    return Transition(transition.to, allowed=False, blocked_by=[lacks(needed[0]), *transition.blocked_by])
 
 
 def by_guard(ways: Ways, guard: Guard) -> Callable[..., Awaitable[list[Transition]]]:

@@ -15,7 +15,7 @@ from tournee.kernel.fields import camel
 
 
 @cache
-def value_type(kind: type[Any], scope: str) -> Any:
+def value_type(kind: type[Any], permission: str) -> Any:
     """The type of a frozen dataclass; `Annotated[int, "…"]` describes a field."""
     made = object_type(kind.__name__, describe(kind), rows=kind)
     hints = typing.get_type_hints(kind, include_extras=True)
@@ -25,8 +25,8 @@ def value_type(kind: type[Any], scope: str) -> Any:
             made,
             make_field(
                 camel(one.name),
-                _annotation(hint, scope),
-                scope,
+                _annotation(hint, permission),
+                permission,
                 python_name=one.name,
                 description=description,
             ),
@@ -38,8 +38,8 @@ def _described(hint: Any) -> tuple[Any, str | None]:
     return get_args(hint) if get_origin(hint) is Annotated else (hint, None)
 
 
-def _annotation(hint: Any, scope: str) -> Any:
+def _annotation(hint: Any, permission: str) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         (inner,) = (part for part in get_args(hint) if part is not type(None))
-        return optional(_annotation(inner, scope))
-    return graphql_type(hint, lambda nested: value_type(nested, scope))
+        return optional(_annotation(inner, permission))
+    return graphql_type(hint, lambda nested: value_type(nested, permission))

@@ -9,8 +9,8 @@ from tournee.api.context import Info
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
 from tournee.api.transitions import TRANSITIONS, Ways, by_guard
 from tournee.auth.models import Account
-from tournee.kernel.actor import Scope
 from tournee.people.models import Skill
+from tournee.people.permissions import PEOPLE_READ
 from tournee.work import commands
 from tournee.work.guards import order_transitions, visit_transitions
 from tournee.work.models import Appointment, AppointmentEvent, Note, TimeEntry, WorkOrder
@@ -67,7 +67,7 @@ EXTRAS = Extras(
     ),
     computed=(
         ComputedField(WorkOrder, by_guard(_OF_ORDERS, order_transitions), TRANSITIONS),
-        ComputedField(WorkOrder, required_skills, list[Skill], scope=Scope.PEOPLE_READ),
+        ComputedField(WorkOrder, required_skills, list[Skill], permission=PEOPLE_READ),
         ComputedField(Appointment, by_guard(_OF_VISITS, visit_transitions), TRANSITIONS),
     ),
 )

@@ -11,11 +11,12 @@ from uuid import UUID
 from sqlalchemy import select
 
 from tournee.assets.models import Asset, AssetStatus, Meter, Ownership, Reading, ReadingSource
+from tournee.assets.permissions import ASSETS_WRITE
 from tournee.assets.readings import judge_neighbours, note_retired_meanwhile, put_where_read
 from tournee.customers.models import Customer, Site
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, command
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import STATE_CHANGED_BY_BOTH
 from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.errors import Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
@@ -58,7 +59,7 @@ create_asset = obeying(
     _with_first_status(
         creates(
             Asset,
-            Scope.ASSETS_WRITE,
+            ASSETS_WRITE,
             offline=True,
             fact=True,
             description="Enter an asset, known before or just found; of a site follows whose it is.",
@@ -68,7 +69,7 @@ create_asset = obeying(
     _field_may_add,
 )
 update_asset = obeying(
-    edits(Asset, Scope.ASSETS_WRITE, offline=True, without=["ownership", *_PLACE]), not_its_own_ancestor
+    edits(Asset, ASSETS_WRITE, offline=True, without=["ownership", *_PLACE]), not_its_own_ancestor
 )
 
 
@@ -80,7 +81,7 @@ class MoveAsset:
     customer_id: UUID | None = None
 
 
-@command(Scope.ASSETS_WRITE, offline=True, fact=True)
+@command(ASSETS_WRITE, offline=True, fact=True)
 async def move_asset(tx: Transaction, actor: Actor, do: MoveAsset) -> Asset:
     """Record where a thing is now: at a site, with a technician, or with its customer at no certain
     site; a thing of the company is in the depot if none is named. Its parts and meters go with it."""
@@ -134,7 +135,7 @@ async def _step(tx: Transaction, asset_id: UUID, to: AssetStatus) -> Asset:
     elif asset.status is not to:
         tx.current.lost.append("status")
         await tx.conflict(
-            ConflictKind.STATE_CHANGED_BY_BOTH,
+            STATE_CHANGED_BY_BOTH,
             asset,
             base={"status": await tx.value_at_base(asset, "status")},
             mine={"status": to.value},
@@ -149,7 +150,7 @@ class InstallAsset:
     installed_on: date | Unset = UNSET
 
 
-@command(Scope.ASSETS_WRITE, offline=True, fact=True)
+@command(ASSETS_WRITE, offline=True, fact=True)
 async def install_asset(tx: Transaction, actor: Actor, do: InstallAsset) -> Asset:
     """A planned asset stands in its place, not in use yet."""
     asset = await _step(tx, do.asset_id, AssetStatus.INSTALLED)
@@ -163,7 +164,7 @@ class CommissionAsset:
     asset_id: UUID
 
 
-@command(Scope.ASSETS_WRITE, offline=True, fact=True)
+@command(ASSETS_WRITE, offline=True, fact=True)
 async def commission_asset(tx: Transaction, actor: Actor, do: CommissionAsset) -> Asset:
     """Put an asset into use."""
     return await _step(tx, do.asset_id, AssetStatus.ACTIVE)
@@ -174,7 +175,7 @@ class TakeAssetOutOfService:
     asset_id: UUID
 
 
-@command(Scope.ASSETS_WRITE, offline=True, fact=True)
+@command(ASSETS_WRITE, offline=True, fact=True)
 async def take_asset_out_of_service(tx: Transaction, actor: Actor, do: TakeAssetOutOfService) -> Asset:
     """Take an asset out of use until it is returned to service."""
     return await _step(tx, do.asset_id, AssetStatus.OUT_OF_SERVICE)
@@ -185,7 +186,7 @@ class ReturnAssetToService:
     asset_id: UUID
 
 
-@command(Scope.ASSETS_WRITE, offline=True, fact=True)
+@command(ASSETS_WRITE, offline=True, fact=True)
 async def return_asset_to_service(tx: Transaction, actor: Actor, do: ReturnAssetToService) -> Asset:
     """Put an asset that was out of service back into use."""
     return await _step(tx, do.asset_id, AssetStatus.ACTIVE)
@@ -196,7 +197,7 @@ class RetireAsset:
     asset_id: UUID
 
 
-@command(Scope.ASSETS_WRITE, offline=True, fact=True)
+@command(ASSETS_WRITE, offline=True, fact=True)
 async def retire_asset(tx: Transaction, actor: Actor, do: RetireAsset) -> Asset:
     """End an asset's life with us; nothing comes after it."""
     return await _step(tx, do.asset_id, AssetStatus.RETIRED)
@@ -206,8 +207,8 @@ async def _put_with_asset(tx: Transaction, meter: Meter) -> None:
     meter.put_where(await tx.find(Asset, meter.asset_id, "assetId"))
 
 
-create_meter = obeying(creates(Meter, Scope.ASSETS_WRITE, offline=True, fact=True), _put_with_asset)
-update_meter = edits(Meter, Scope.ASSETS_WRITE, offline=True, without=["asset_id", "kind"])
+create_meter = obeying(creates(Meter, ASSETS_WRITE, offline=True, fact=True), _put_with_asset)
+update_meter = edits(Meter, ASSETS_WRITE, offline=True, without=["asset_id", "kind"])
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ class RecordReading:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.ASSETS_WRITE, offline=True, fact=True)
+@command(ASSETS_WRITE, offline=True, fact=True)
 async def record_reading(tx: Transaction, actor: Actor, do: RecordReading) -> Reading:
     """Write down what a meter showed, or what it showed in truth when a reading was wrong."""
     meter = await tx.find(Meter, do.meter_id, "meterId")

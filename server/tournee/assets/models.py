@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.assets.permissions import ASSETS_READ
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
@@ -78,7 +79,8 @@ class Asset(Entity):
 
     __tablename__ = "asset"
     __table_args__ = (Index("ix_asset_serial_number", "organisation_id", "serial_number"),)
-    reads = Scope.ASSETS_READ
+    reads = ASSETS_READ
+    decider = Role.DISPATCHER
     machine: ClassVar = Machine(
         {
             AssetStatus.PLANNED: (AssetStatus.INSTALLED, AssetStatus.ACTIVE, AssetStatus.RETIRED),
@@ -181,7 +183,8 @@ class Meter(Located, Entity):
     """Something to read off an asset. It moves with its asset."""
 
     __tablename__ = "meter"
-    reads = Scope.ASSETS_READ
+    reads = ASSETS_READ
+    decider = Role.DISPATCHER
 
     asset_id: Mapped[UUID] = reference("asset")
     name: Mapped[str] = column(120)
@@ -194,7 +197,8 @@ class Reading(Located, Entity):
 
     __tablename__ = "reading"
     __table_args__ = (Index("ix_reading_time", "organisation_id", "meter_id", "taken_at"),)
-    reads = Scope.ASSETS_READ
+    reads = ASSETS_READ
+    decider = Role.DISPATCHER
 
     meter_id: Mapped[UUID] = reference("meter", merge=Merge.LEDGER)
     asset_id: Mapped[UUID] = reference("asset", merge=Merge.SERVER_ONLY)

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from tournee.assets.models import Asset, AssetStatus, Meter, MeterKind, Reading
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
 from tournee.kernel.transaction import Transaction
 
 _PLACE = {"siteId": "site_id", "customerId": "customer_id", "holderTechnicianId": "holder_technician_id"}
@@ -63,7 +63,7 @@ async def note_retired_meanwhile(tx: Transaction, reading: Reading) -> None:
     [asset] = await tx.all(select(Asset).where(Asset.id == reading.asset_id))
     if "status" in await tx.changed_since_base(asset):
         await tx.conflict(
-            ConflictKind.RECORD_ON_CLOSED_PARENT,
+            RECORD_ON_CLOSED_PARENT,
             asset,
             base={"status": await tx.value_at_base(asset, "status")},
             mine={"reading": str(reading.id), "value": reading.value},

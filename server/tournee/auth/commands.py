@@ -13,9 +13,10 @@ from tournee.auth.attempts import BY_NAME, Attempts, TooManyAttempts
 from tournee.auth.matching import salt_for
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.passwords import LONGEST, is_password, new_password
+from tournee.auth.permissions import ACCOUNT_SELF, ACCOUNTS_WRITE, DEVICES_WRITE
 from tournee.auth.roles import Role
 from tournee.auth.rules import against_disabling
-from tournee.kernel.actor import AccountKey, Actor, Scope
+from tournee.kernel.actor import AccountKey, Actor
 from tournee.kernel.command import command
 from tournee.kernel.entity import BY_TABLE, now
 from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, Refused
@@ -46,7 +47,7 @@ class CreateAccount:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.ACCOUNTS_WRITE, logged=True)
+@command(ACCOUNTS_WRITE, logged=True)
 async def create_account(tx: Transaction, actor: Actor, do: CreateAccount) -> Account:
     """Add an account; without a password it cannot sign in yet."""
     await tx.find_optional(BY_TABLE["customer"], do.customer_id, "customerId")
@@ -75,7 +76,7 @@ async def _set_password(tx: Transaction, account: Account, password: str, field:
     account.set_password(await new_password(password, field, salt), now())
 
 
-update_account = replace(obeying(edits(Account, Scope.ACCOUNTS_WRITE), _unique_email), logged=True)
+update_account = replace(obeying(edits(Account, ACCOUNTS_WRITE), _unique_email), logged=True)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class SetPassword:
     password: Password
 
 
-@command(Scope.ACCOUNTS_WRITE, logged=True)
+@command(ACCOUNTS_WRITE, logged=True)
 async def set_password(tx: Transaction, actor: Actor, do: SetPassword) -> Account:
     """Give an account a new password; whoever is signed in as it must sign in again."""
     account = await tx.find(Account, do.account_id, "accountId")
@@ -99,7 +100,7 @@ class ChangePassword:
     new_password: Password
 
 
-@command(Scope.ACCOUNT_SELF, logged=True)
+@command(ACCOUNT_SELF, logged=True)
 async def change_password(tx: Transaction, actor: Actor, do: ChangePassword) -> Account:
     """Change your own password; every other session ends and must sign in again."""
     if wait := GUESSES.wait(actor.key):
@@ -120,7 +121,7 @@ class DisableAccount:
     account_id: UUID
 
 
-@command(Scope.ACCOUNTS_WRITE, logged=True)
+@command(ACCOUNTS_WRITE, logged=True)
 async def disable_account(tx: Transaction, actor: Actor, do: DisableAccount) -> Account:
     """Shut an account out: it can neither sign in nor renew, and holds no records any more."""
     if against := against_disabling(actor, do.account_id):
@@ -136,7 +137,7 @@ class EnableAccount:
     account_id: UUID
 
 
-@command(Scope.ACCOUNTS_WRITE, logged=True)
+@command(ACCOUNTS_WRITE, logged=True)
 async def enable_account(tx: Transaction, actor: Actor, do: EnableAccount) -> Account:
     """Let a disabled account sign in again."""
     account = await tx.find(Account, do.account_id, "accountId")
@@ -152,7 +153,7 @@ class EnrolDevice:
     app_version: Annotated[str, Limits(length=100)] | Unset = UNSET
 
 
-@command(Scope.ACCOUNT_SELF)
+@command(ACCOUNT_SELF)
 async def enrol_device(tx: Transaction, actor: Actor, do: EnrolDevice) -> Device:
     """Say which device this is; signing in with a device does the same."""
     named = {key: value for key, value in vars(do).items() if value is not UNSET and key != "id"}
@@ -199,7 +200,7 @@ class RevokeDevice:
     surrender: bool = False
 
 
-@command(Scope.DEVICES_WRITE, logged=True)
+@command(DEVICES_WRITE, logged=True)
 async def revoke_device(tx: Transaction, actor: Actor, do: RevokeDevice) -> Device:
     """Shut out a device: it must erase its copy; with `surrender` it may first hand in its queued work."""
     device = await tx.find(Device, do.device_id, "deviceId")
@@ -214,7 +215,7 @@ class ConfirmWipe:
     device_id: UUID
 
 
-@command(Scope.ACCOUNT_SELF, logged=True)
+@command(ACCOUNT_SELF, logged=True)
 async def confirm_wipe(tx: Transaction, actor: Actor, do: ConfirmWipe) -> Device:
     """Say that your device has erased its copy."""
     mine = select(Device).where(Device.id == do.device_id, Device.account_id == actor.id)
@@ -232,7 +233,7 @@ class SignOut:
     everywhere: bool = False
 
 
-@command(Scope.ACCOUNT_SELF, logged=True)
+@command(ACCOUNT_SELF, logged=True)
 async def sign_out(tx: Transaction, actor: Actor, do: SignOut) -> Account:
     """End your session on this device, or everywhere; access tokens of it end within seconds."""
     account = await _own_account(tx)

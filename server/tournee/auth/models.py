@@ -12,8 +12,8 @@ from sqlalchemy import Index, String, UniqueConstraint, Uuid, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from tournee.auth.permissions import ACCOUNTS_READ, DEVICES_READ
 from tournee.auth.roles import OFFICE, Role
-from tournee.kernel.actor import Scope
 from tournee.kernel.entity import Base, Entity, UTCDateTime
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
@@ -59,7 +59,7 @@ class Account(Entity):
 
     __tablename__ = "account"
     __table_args__ = (UniqueConstraint("organisation_id", "email"), Index("ix_account_email", "email"))
-    reads = Scope.ACCOUNTS_READ
+    reads = ACCOUNTS_READ
     admits = True
     decider = Role.MANAGER
 
@@ -107,7 +107,7 @@ class Device(Entity):
     """A device that an account signed in from and that keeps a copy of what it may see."""
 
     __tablename__ = "device"
-    reads = Scope.DEVICES_READ
+    reads = DEVICES_READ
     admits = True
     decider = Role.MANAGER
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.auth.roles import OFFICE, SCOPES, Role
+from tournee.auth.roles import OFFICE, Role, permissions_of
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
@@ -44,7 +44,9 @@ def actor_of(
     session_id: UUID | None = None,
 ) -> Actor:
     """An account as its role makes it."""
-    return Actor(account_id, organisation_id, role, SCOPES[role], role in OFFICE, device_id, session_id)
+    return Actor(
+        account_id, organisation_id, role, permissions_of(role), role in OFFICE, device_id, session_id
+    )
 
 
 # What writes without an account, by the name under which its id is made.

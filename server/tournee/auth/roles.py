@@ -1,10 +1,15 @@
-"""Roles and what each may do. A token carries the role; the scopes follow from this table."""
+"""Roles, and which permissions each holds. A token carries the role; its permissions follow.
+
+A domain declares its permissions with `permission`, which asks who holds each: no name grants anything by
+itself. schema/permissions.md shows all of them in one table; a test compares the two.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 
-from tournee.kernel.actor import Scope
+from tournee.kernel.actor import Permission
 
 
 class Role(StrEnum):
@@ -18,54 +23,38 @@ class Role(StrEnum):
     REPORTING = "REPORTING"
 
 
-_READ_ALL = frozenset(
-    scope for scope in Scope if scope.endswith(":read") and scope is not Scope.ACCOUNTS_READ
-)
-_OWN = frozenset({Scope.ACCOUNT_SELF, Scope.CHANGES_READ})
-# What happens on a visit and is our own: where technicians were and when, how they spent their time.
-_STAFF = frozenset({Scope.WORK_INTERNAL})
-# Who sees only what lies in their scopes sees only their own account and devices.
-_OWN_RECORDS = frozenset({Scope.ACCOUNTS_READ, Scope.DEVICES_READ})
-
-SCOPES: dict[Role, frozenset[Scope]] = {
-    Role.TECHNICIAN: _OWN
-    | _OWN_RECORDS
-    | _STAFF
-    | {
-        Scope.ASSETS_READ,
-        Scope.ASSETS_WRITE,
-        Scope.AUDITS_PERFORM,
-        Scope.CONFLICTS_READ,
-        Scope.CUSTOMERS_READ,
-        Scope.PEOPLE_READ,
-        Scope.PROCEDURES_READ,
-        Scope.QUALITY_READ,
-        Scope.STOCK_READ,
-        Scope.STOCK_WRITE,
-        Scope.WORK_READ,
-        Scope.WORK_WRITE,
-    },
-    Role.DISPATCHER: _OWN
-    | _READ_ALL
-    | _STAFF
-    | {
-        Scope.ASSETS_WRITE,
-        Scope.CONFLICTS_WRITE,
-        Scope.CUSTOMERS_WRITE,
-        Scope.PEOPLE_WRITE,
-        Scope.STOCK_MANAGE,
-        Scope.STOCK_WRITE,
-        Scope.WORK_PLAN,
-        Scope.WORK_WRITE,
-    },
-    Role.MANAGER: frozenset(Scope),
-    Role.AUDITOR: _OWN
-    | _READ_ALL
-    | _STAFF
-    | {Scope.AUDITS_PERFORM, Scope.CONFLICTS_WRITE, Scope.PROCEDURES_WRITE, Scope.QUALITY_WRITE},
-    Role.CUSTOMER_PORTAL: _OWN | _OWN_RECORDS | {Scope.ASSETS_READ, Scope.CUSTOMERS_READ, Scope.WORK_READ},
-    Role.REPORTING: _OWN | _READ_ALL | _STAFF,
-}
-
 # Everybody else sees only what lies in the scopes they hold.
 OFFICE = frozenset({Role.DISPATCHER, Role.MANAGER, Role.AUDITOR, Role.REPORTING})
+EVERYBODY = frozenset(Role)
+# Who works here, in the office or in the field.
+STAFF = EVERYBODY - {Role.CUSTOMER_PORTAL}
+PLANNERS = frozenset({Role.DISPATCHER, Role.MANAGER})
+
+_HELD: dict[Role, frozenset[Permission]] = {role: frozenset() for role in Role}
+_DECIDED: set[Permission] = set()
+
+
+def permission(name: str, description: str, held_by: AbstractSet[Role]) -> Permission:
+    """Declare a permission of a domain: what it allows, and which roles hold it."""
+    return grant(Permission(name, description), held_by)
+
+
+def grant(declared: Permission, held_by: AbstractSet[Role]) -> Permission:
+    """Decide which roles hold a permission; once."""
+    if declared in _DECIDED:
+        raise TypeError(f"Who holds {declared} is decided twice.")
+    _DECIDED.add(declared)
+    for role in held_by:
+        _HELD[role] |= {declared}
+    return declared
+
+
+def permissions_of(role: Role) -> frozenset[Permission]:
+    """The permissions that a role holds."""
+    return _HELD[role]
+
+
+def require_decisions() -> None:
+    """Raise unless it is decided for every permission which roles hold it; asked once all are declared."""
+    if missing := Permission.declared.keys() - _DECIDED:
+        raise TypeError(f"Nobody decided which roles hold: {', '.join(sorted(missing))}.")

@@ -11,8 +11,9 @@ from tournee.conflicts.deciding import (
     against_deciding,
     against_deciding_by,
 )
-from tournee.conflicts.table import LEGAL
-from tournee.kernel.actor import Actor, Scope
+from tournee.conflicts.permissions import CONFLICTS_WRITE
+from tournee.conflicts.table import ways
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.entity import BY_NAME, Entity, new_id, now
@@ -30,7 +31,7 @@ from tournee.kernel.transaction import Transaction
 from tournee.kernel.visibility import visible
 
 
-@command(Scope.CONFLICTS_WRITE)
+@command(CONFLICTS_WRITE)
 async def resolve_conflict(tx: Transaction, actor: Actor, do: ResolveConflict) -> Conflict:
     """Decide a conflict, in one of its `availableResolutions`; the usual commands carry the decision out."""
     row = await _record(tx, do)
@@ -78,7 +79,7 @@ def _require_may_decide(conflict: Conflict, actor: Actor) -> None:
 
 
 def _way(situation: Situation, do: ResolveConflict) -> Way:
-    legal = LEGAL[situation.conflict.kind]
+    legal = ways(situation.conflict.kind)
     if do.resolution not in legal:
         offered = ", ".join(legal)
         raise ResolutionNotAllowed(f"{situation.conflict.kind} can be decided by: {offered}.", "resolution")

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from tournee.auth.roles import Role
-from tournee.kernel.actor import Actor, Scope
+from tournee.conflicts.permissions import CONFLICTS_WRITE
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
 from tournee.kernel.conflict import Conflict, ConflictStatus, Resolution
 from tournee.kernel.entity import Entity
@@ -99,7 +100,7 @@ class Way:
 
 async def perform(tx: Transaction, command: Command[Any, Any], **payload: Any) -> Any:
     """Carry out a command as part of the decision, with the rights of who decides."""
-    tx.actor.require(command.scope)
+    tx.actor.require(command.permission)
     given = {name: wire_value(value) for name, value in payload.items()}
     async with tx.carrying_out(command.name):
         return await command(tx, tx.actor, command.parse(given))
@@ -112,7 +113,7 @@ def against_deciding(conflict: Conflict) -> list[str]:
 
 def against_deciding_by(actor: Actor, conflict: Conflict) -> list[str]:
     """The role it is routed to decides, or a manager."""
-    decides = actor.role in (conflict.role, Role.MANAGER) and actor.may(Scope.CONFLICTS_WRITE)
+    decides = actor.role in (conflict.role, Role.MANAGER) and actor.may(CONFLICTS_WRITE)
     return [] if decides else [f"This is for the role {conflict.role} to decide."]
 
 

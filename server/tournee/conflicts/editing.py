@@ -191,7 +191,7 @@ async def settle_deletion(tx: Transaction, situation: Situation, do: ResolveConf
             await perform(tx, command, **{camel(f"{row.__tablename__}_id"): row.id})
         return
     if row.deleted and command is not None:
-        tx.actor.require(command.scope)
+        tx.actor.require(command.permission)
         row.deleted = False
     if do.resolution is Resolution.TAKE_MINE:
         await set_fields(tx, row, situation.conflict.mine)

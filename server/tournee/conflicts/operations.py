@@ -10,9 +10,10 @@ from sqlalchemy import select
 from tournee.auth.models import Account, Device
 from tournee.auth.organisations import actor_of
 from tournee.conflicts.deciding import ResolveConflict, Situation
-from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.conflict import Conflict
 from tournee.kernel.errors import Blocked
 from tournee.kernel.transaction import Transaction
+from tournee.sync.conflicts import OPERATION_QUARANTINED, OPERATION_REJECTED
 from tournee.sync.devices.surrender import settle
 from tournee.sync.devices.surrendered import carry_out_late
 from tournee.sync.messages import Outcome, PushedOperation, read_operation
@@ -42,7 +43,7 @@ async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> 
     decider, device = tx.actor, _device(conflict)
     async with tx.acting(actor_of(tx.organisation_id, owners[0].id, owners[0].role, conflict.device_id)):
         decided = [(one, await carry_out_late(tx, one, device.id, decider)) for one in queue]
-    if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
+    if conflict.kind is OPERATION_QUARANTINED:
         await settle(tx, _device(conflict), decided)
     else:
         await complete_receipts(tx, decided)
@@ -53,7 +54,7 @@ async def dismiss(tx: Transaction, situation: Situation, _do: ResolveConflict) -
     is refused in turn."""
     conflict = situation.conflict
     await give_up(tx, [shown_to_make(operation) for operation in conflict.mine["operations"]])
-    if conflict.kind is ConflictKind.OPERATION_QUARANTINED:
+    if conflict.kind is OPERATION_QUARANTINED:
         dismissed = [
             (one, Outcome(str(one.id), "rejected", code="DISMISSED")) for one in await _queue(tx, conflict)
         ]
@@ -62,7 +63,7 @@ async def dismiss(tx: Transaction, situation: Situation, _do: ResolveConflict) -
 
 async def _queue(tx: Transaction, conflict: Conflict) -> list[PushedOperation]:
     """What is quarantined waits as it was sent; what was refused stands in the conflict."""
-    if conflict.kind is ConflictKind.OPERATION_REJECTED:
+    if conflict.kind is OPERATION_REJECTED:
         return [_read(conflict, raw) for raw in conflict.mine["operations"]]
     parked = await tx.session.scalars(
         select(ParkedOperation)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from tournee.auth.permissions import DEVICES_WRITE
 from tournee.conflicts.deciding import ResolveConflict, Situation, perform
-from tournee.kernel.actor import Scope, lacks
+from tournee.kernel.actor import lacks
 from tournee.kernel.transaction import Transaction
 from tournee.sync.devices.surrendered import accept_surrendered_work, dismiss_surrendered_work
 
 
 def against_accepting(situation: Situation) -> list[str]:
-    return [] if situation.actor.may(Scope.DEVICES_WRITE) else [lacks(Scope.DEVICES_WRITE)]
+    return [] if situation.actor.may(DEVICES_WRITE) else [lacks(DEVICES_WRITE)]
 
 
 async def accept(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:

@@ -1,4 +1,7 @@
-"""Which decisions are legal for which kind of conflict: schema/sync.md, "Conflicts", has the same table."""
+"""How the decisions are carried out that a kind of conflict declares as legal.
+
+schema/sync.md, "Conflicts", shows kinds and decisions in one table; a test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -13,71 +16,69 @@ from tournee.conflicts.deciding import (
     against_deciding_by,
     against_record,
 )
-from tournee.kernel.conflict import ConflictKind, Resolution
+from tournee.kernel.conflict import (
+    FIELD_CHANGED_BY_BOTH,
+    RECORD_DELETED_MEANWHILE,
+    STATE_CHANGED_BY_BOTH,
+    ConflictKind,
+    Resolution,
+)
+from tournee.sync.conflicts import WORK_SURRENDERED
+from tournee.work.facts import (
+    VISIT_ON_CANCELED_APPOINTMENT,
+    VISIT_ON_REASSIGNED_APPOINTMENT,
+    VISIT_OUT_OF_STEP,
+)
 
 _R = Resolution
-_ACKNOWLEDGED = Way()
-_REOPEN = Way(visits.reopen, visits.against_reopening, ("note",))
-_REASSIGN = Way(visits.reassign, visits.against_reassigning, ("technicianId",))
-_FOLLOW_UP = Way(following_up.follow_up, against_record)
-_KEEP_THE_PLAN = Way(visits.keep_the_plan, visits.against_the_plan)
-_VISIT = {
-    _R.REOPEN: _REOPEN,
-    _R.REASSIGN: _REASSIGN,
-    _R.FOLLOW_UP: _FOLLOW_UP,
-    _R.ACKNOWLEDGED: _ACKNOWLEDGED,
-}
-_OPERATION = {
+# How a decision is carried out where the kind has no way of its own.
+_USUAL: dict[Resolution, Way] = {
+    _R.MERGE_FIELDS: Way(editing.merge_fields, editing.against_editing, ("fields",)),
+    _R.REOPEN: Way(visits.reopen, visits.against_reopening, ("note",)),
+    _R.REASSIGN: Way(visits.reassign, visits.against_reassigning, ("technicianId",)),
+    _R.FOLLOW_UP: Way(following_up.follow_up, against_record),
     _R.RETRY: Way(operations.retry, operations.against_retrying),
     _R.DISMISS: Way(operations.dismiss),
+    _R.ACKNOWLEDGED: Way(),
 }
-
-LEGAL: dict[ConflictKind, dict[Resolution, Way]] = {
-    ConflictKind.FIELD_CHANGED_BY_BOTH: {
+_KEEP_THE_PLAN = {_R.KEEP_THEIRS: Way(visits.keep_the_plan, visits.against_the_plan), _R.TAKE_MINE: Way()}
+_OF: dict[ConflictKind, dict[Resolution, Way]] = {
+    FIELD_CHANGED_BY_BOTH: {
         _R.KEEP_THEIRS: Way(editing.keep_theirs, editing.against_editing),
         _R.TAKE_MINE: Way(editing.take_mine, editing.against_editing),
-        _R.MERGE_FIELDS: Way(editing.merge_fields, editing.against_editing, ("fields",)),
-        _R.ACKNOWLEDGED: _ACKNOWLEDGED,
     },
-    ConflictKind.STATE_CHANGED_BY_BOTH: {
+    STATE_CHANGED_BY_BOTH: {
         _R.KEEP_THEIRS: Way(),
         _R.TAKE_MINE: Way(editing.take_my_step, editing.against_step),
-        _R.FOLLOW_UP: _FOLLOW_UP,
     },
-    ConflictKind.RECORD_DELETED_MEANWHILE: {
+    RECORD_DELETED_MEANWHILE: {
         _R.KEEP_THEIRS: Way(editing.settle_deletion, editing.against_deletion(_R.KEEP_THEIRS)),
         _R.TAKE_MINE: Way(editing.settle_deletion, editing.against_deletion(_R.TAKE_MINE)),
     },
-    ConflictKind.VISIT_ON_CANCELED_APPOINTMENT: {
-        _R.KEEP_THEIRS: _KEEP_THE_PLAN,
-        _R.TAKE_MINE: Way(),
-        **_VISIT,
-    },
-    ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT: {
+    VISIT_ON_CANCELED_APPOINTMENT: _KEEP_THE_PLAN,
+    VISIT_ON_REASSIGNED_APPOINTMENT: {
         _R.KEEP_THEIRS: Way(visits.keep_the_crew),
         _R.TAKE_MINE: Way(visits.give_it_back, visits.against_giving_it_back),
-        **_VISIT,
     },
-    ConflictKind.VISIT_OUT_OF_STEP: {
-        _R.KEEP_THEIRS: _KEEP_THE_PLAN,
-        _R.TAKE_MINE: Way(),
-        **_VISIT,
-    },
-    ConflictKind.RECORD_ON_CLOSED_PARENT: {
-        _R.REOPEN: _REOPEN,
-        _R.FOLLOW_UP: _FOLLOW_UP,
-        _R.ACKNOWLEDGED: _ACKNOWLEDGED,
-    },
-    ConflictKind.RECORD_ON_REASSIGNED_PARENT: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
-    # Such a conflict is resolved when it is written.
-    ConflictKind.VALUE_SET_ASIDE: {_R.ACKNOWLEDGED: _ACKNOWLEDGED},
-    ConflictKind.OPERATION_REJECTED: _OPERATION,
-    ConflictKind.OPERATION_QUARANTINED: _OPERATION,
-    ConflictKind.WORK_SURRENDERED: {
+    VISIT_OUT_OF_STEP: _KEEP_THE_PLAN,
+    WORK_SURRENDERED: {
         _R.TAKE_MINE: Way(surrendered.accept, surrendered.against_accepting),
         _R.KEEP_THEIRS: Way(surrendered.dismiss, surrendered.against_accepting),
     },
 }
+
+
+def ways(kind: ConflictKind) -> dict[Resolution, Way]:
+    """Return how each decision that is legal for this kind is carried out."""
+    return {
+        resolution: _OF.get(kind, {}).get(resolution) or _USUAL[resolution] for resolution in kind.resolutions
+    }
+
+
+def require_ways() -> None:
+    """Raise unless every kind's decisions can be carried out; asked once all are declared."""
+    for kind in ConflictKind.all():
+        ways(kind)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def available_resolutions(situation: Situation) -> list[AvailableResolution]:
         return []
     always = against_deciding_by(situation.actor, situation.conflict)
     found = []
-    for resolution, way in LEGAL[situation.conflict.kind].items():
+    for resolution, way in ways(situation.conflict.kind).items():
         against = always + way.against(situation)
         found.append(AvailableResolution(resolution, not against, against, list(way.needs)))
     return found

@@ -8,26 +8,28 @@ from typing import Annotated
 from uuid import UUID
 
 from tournee.customers.models import Channel, Contact, Customer, Direction, Expectation, Interaction, Site
-from tournee.kernel.actor import Actor, Scope
+from tournee.customers.permissions import CUSTOMERS_WRITE
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.plain import creates, deletes, edits
 from tournee.kernel.rules import not_its_own_ancestor, obeying
 from tournee.kernel.transaction import Transaction
+from tournee.work.permissions import WORK_WRITE
 
-create_customer = creates(Customer, Scope.CUSTOMERS_WRITE, offline=True)
-update_customer = obeying(edits(Customer, Scope.CUSTOMERS_WRITE, offline=True), not_its_own_ancestor)
+create_customer = creates(Customer, CUSTOMERS_WRITE, offline=True)
+update_customer = obeying(edits(Customer, CUSTOMERS_WRITE, offline=True), not_its_own_ancestor)
 
-create_contact = creates(Contact, Scope.CUSTOMERS_WRITE, offline=True)
-update_contact = edits(Contact, Scope.CUSTOMERS_WRITE, offline=True, without=["customer_id"])
-delete_contact = deletes(Contact, Scope.CUSTOMERS_WRITE)
+create_contact = creates(Contact, CUSTOMERS_WRITE, offline=True)
+update_contact = edits(Contact, CUSTOMERS_WRITE, offline=True, without=["customer_id"])
+delete_contact = deletes(Contact, CUSTOMERS_WRITE)
 
-create_site = creates(Site, Scope.CUSTOMERS_WRITE, offline=True)
-update_site = edits(Site, Scope.CUSTOMERS_WRITE, offline=True, without=["customer_id"])
+create_site = creates(Site, CUSTOMERS_WRITE, offline=True)
+update_site = edits(Site, CUSTOMERS_WRITE, offline=True, without=["customer_id"])
 
-create_expectation = creates(Expectation, Scope.CUSTOMERS_WRITE)
-update_expectation = edits(Expectation, Scope.CUSTOMERS_WRITE, without=["customer_id"])
-delete_expectation = deletes(Expectation, Scope.CUSTOMERS_WRITE)
+create_expectation = creates(Expectation, CUSTOMERS_WRITE)
+update_expectation = edits(Expectation, CUSTOMERS_WRITE, without=["customer_id"])
+delete_expectation = deletes(Expectation, CUSTOMERS_WRITE)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class RecordInteraction:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def record_interaction(tx: Transaction, actor: Actor, do: RecordInteraction) -> Interaction:
     """Write down a call, a message or a talk with the customer."""
     await tx.find_reference(Customer, do.customer_id, "customerId")

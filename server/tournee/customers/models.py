@@ -10,11 +10,13 @@ from zoneinfo import available_timezones
 
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
+from tournee.customers.permissions import CUSTOMERS_READ
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.times import TimeSource
+from tournee.work.permissions import WORK_INTERNAL
 
 
 class CustomerKind(StrEnum):
@@ -68,7 +70,8 @@ class Customer(Entity):
     """A customer account; its service happens at sites."""
 
     __tablename__ = "customer"
-    reads = Scope.CUSTOMERS_READ
+    reads = CUSTOMERS_READ
+    decider = Role.DISPATCHER
 
     name: Mapped[str] = column(200)
     kind: Mapped[CustomerKind] = column(default=CustomerKind.ORGANISATION)
@@ -81,8 +84,8 @@ class Customer(Entity):
     language: Mapped[str | None] = column(20, description="BCP 47 tag, such as `fr` or `de-CH`.")
     parent_id: Mapped[UUID | None] = reference("customer", description="The account above this one.")
     billing_customer_id: Mapped[UUID | None] = reference("customer", description="Who pays, if another.")
-    tags: Mapped[list[str]] = column(merge=Merge.SET_UNION, default=list, scope=Scope.WORK_INTERNAL)
-    notes: Mapped[str | None] = column(scope=Scope.WORK_INTERNAL)
+    tags: Mapped[list[str]] = column(merge=Merge.SET_UNION, default=list, permission=WORK_INTERNAL)
+    notes: Mapped[str | None] = column(permission=WORK_INTERNAL)
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.id,)
@@ -92,7 +95,8 @@ class Contact(Entity):
     """A person at a customer."""
 
     __tablename__ = "contact"
-    reads = Scope.CUSTOMERS_READ
+    reads = CUSTOMERS_READ
+    decider = Role.DISPATCHER
 
     customer_id: Mapped[UUID] = reference("customer")
     site_id: Mapped[UUID | None] = reference("site", description="Where this person is, if at one site only.")
@@ -114,7 +118,8 @@ class Site(Entity):
     """A place where a customer is served."""
 
     __tablename__ = "site"
-    reads = Scope.CUSTOMERS_READ
+    reads = CUSTOMERS_READ
+    decider = Role.DISPATCHER
 
     customer_id: Mapped[UUID] = reference("customer")
     territory_id: Mapped[UUID | None] = reference("territory")
@@ -146,7 +151,8 @@ class Interaction(Entity):
     """One entry of the communication log of a customer."""
 
     __tablename__ = "interaction"
-    reads = Scope.CUSTOMERS_READ
+    reads = CUSTOMERS_READ
+    decider = Role.DISPATCHER
 
     customer_id: Mapped[UUID] = reference("customer", merge=Merge.APPEND_ONLY)
     contact_id: Mapped[UUID | None] = reference("contact", merge=Merge.APPEND_ONLY)
@@ -167,7 +173,8 @@ class Expectation(Entity):
     """What a customer expects of us, or prefers; at one site or everywhere."""
 
     __tablename__ = "expectation"
-    reads = Scope.CUSTOMERS_READ
+    reads = CUSTOMERS_READ
+    decider = Role.DISPATCHER
 
     customer_id: Mapped[UUID] = reference("customer")
     site_id: Mapped[UUID | None] = reference("site")

@@ -112,7 +112,7 @@ class _Column:
 @cache
 def _column(table: Table, name: str) -> _Column:
     kind = table.c[name].type
-    if isinstance(kind, String):
+    if isinstance(kind, String) or isinstance(getattr(kind, "impl", None), String):
         # Enumerations as well. A length is for the column to check, a cast would cut.
         return _Column(TEXT(), _texts, _SPLIT)
     if isinstance(kind, JSON):

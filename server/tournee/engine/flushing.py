@@ -20,10 +20,10 @@ from sqlalchemy.orm.attributes import instance_state
 from tournee.engine.bulk import insert_many, update_many
 from tournee.engine.database import WriteSession, require_command
 from tournee.engine.pipelining import Pipeline
-from tournee.kernel.entity import Entity, UTCDateTime
+from tournee.kernel.entity import DeclaredName, Entity, UTCDateTime
 
 # What JSON carries to the database unharmed.
-_PLAIN = (BigInteger, Boolean, Date, Enum, Float, Integer, JSON, String, Uuid, UTCDateTime)
+_PLAIN = (BigInteger, Boolean, Date, Enum, Float, Integer, JSON, String, Uuid, DeclaredName, UTCDateTime)
 _KEY = ("id",)
 
 

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
 
+from tournee.kernel.declared import Declared
 from tournee.kernel.errors import Forbidden
 
 
-class Scope(StrEnum):
-    """What an access token allows; each field of the API and each command names one."""
+class Permission(Declared):
+    """What an access token allows, such as `work:read`; each field of the API and each command names one.
 
-    ACCOUNT_SELF = "account:self"
-    ACCOUNTS_READ = "accounts:read"
-    ACCOUNTS_WRITE = "accounts:write"
-    ASSETS_READ = "assets:read"
-    ASSETS_WRITE = "assets:write"
-    AUDITS_PERFORM = "audits:perform"
-    CHANGES_READ = "changes:read"
-    CONFLICTS_READ = "conflicts:read"
-    CONFLICTS_WRITE = "conflicts:write"
-    CUSTOMERS_READ = "customers:read"
-    CUSTOMERS_WRITE = "customers:write"
-    DEVICES_READ = "devices:read"
-    DEVICES_WRITE = "devices:write"
-    HISTORY_READ = "history:read"
-    PEOPLE_READ = "people:read"
-    PEOPLE_WRITE = "people:write"
-    PROCEDURES_READ = "procedures:read"
-    PROCEDURES_WRITE = "procedures:write"
-    QUALITY_READ = "quality:read"
-    QUALITY_WRITE = "quality:write"
-    SIGHT_READ = "sight:read"
-    STOCK_MANAGE = "stock:manage"
-    STOCK_READ = "stock:read"
-    STOCK_WRITE = "stock:write"
-    WORK_INTERNAL = "work:internal"
-    WORK_PLAN = "work:plan"
-    WORK_READ = "work:read"
-    WORK_WRITE = "work:write"
+    A domain declares its own in its `permissions.py` and decides there which roles hold each of them.
+    """
 
 
 # Organisation and account.
@@ -59,7 +33,7 @@ class Actor:
     id: UUID
     organisation_id: UUID
     role: str
-    scopes: frozenset[Scope]
+    permissions: frozenset[Permission]
     sees_all: bool
     device_id: UUID | None = None
     session_id: UUID | None = None
@@ -69,15 +43,15 @@ class Actor:
         """The account as memory names it: ids are made by clients, and two organisations may use the same."""
         return self.organisation_id, self.id
 
-    def may(self, scope: str) -> bool:
-        return scope in self.scopes
+    def may(self, permission: str) -> bool:
+        return permission in self.permissions
 
-    def require(self, scope: str) -> None:
-        """Raise Forbidden unless the actor holds the scope."""
-        if not self.may(scope):
-            raise Forbidden(lacks(scope))
+    def require(self, permission: str) -> None:
+        """Raise Forbidden unless the actor holds the permission."""
+        if not self.may(permission):
+            raise Forbidden(lacks(permission))
 
 
-def lacks(scope: str) -> str:
-    """The sentence for who does not hold the scope."""
-    return f"This needs the scope {scope}."
+def lacks(permission: str) -> str:
+    """The sentence for who does not hold the permission."""
+    return f"This needs the permission {permission}."

@@ -1,6 +1,6 @@
 """Commands: the one way to write. A command is a function and what can be read off it.
 
-    @command(Scope.WORK_WRITE, offline=True, fact=True)
+    @command(WORK_WRITE, offline=True, fact=True)
     async def complete_appointment(tx, actor, do: CompleteAppointment) -> Appointment: ...
 
 From it follow the mutation, the offline operation and the log entry of the same name.
@@ -59,7 +59,7 @@ class Command(Generic[InputT, EntityT]):
     records what happened long ago, so that an old time is no sign of a wrong clock."""
 
     name: str
-    scope: str
+    permission: str
     input: type[InputT]
     output: type[EntityT]
     function: Callable[[Transaction, Actor, InputT], Awaitable[EntityT]]
@@ -81,8 +81,8 @@ class Command(Generic[InputT, EntityT]):
         return parse(self.input, payload)
 
     async def run(self, tx: Transaction, do: InputT, operation: Operation) -> EntityT:
-        """Check the scope, then carry out; the transaction notes what changed."""
-        tx.actor.require(self.scope)
+        """Check the permission, then carry out; the transaction notes what changed."""
+        tx.actor.require(self.permission)
         operation.fact = self.fact
         tx.begin(operation)
         try:
@@ -94,7 +94,7 @@ class Command(Generic[InputT, EntityT]):
 
 
 def command(
-    scope: str, *, offline: bool = False, fact: bool = False, logged: bool = False, past: bool = False
+    permission: str, *, offline: bool = False, fact: bool = False, logged: bool = False, past: bool = False
 ) -> Callable[[Callable[[Transaction, Actor, InputT], Awaitable[EntityT]]], Command[InputT, EntityT]]:
     """Make a command of a function `(tx, actor, do: Input) -> Entity`; its name becomes camelCase."""
 
@@ -106,7 +106,7 @@ def command(
         assert dataclasses.is_dataclass(hints[argument]), function
         return Command(
             name=camel(function.__name__),
-            scope=scope,
+            permission=permission,
             input=hints[argument],
             output=hints["return"],
             function=function,

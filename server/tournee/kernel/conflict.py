@@ -5,34 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
-from tournee.kernel.entity import Entity
+from tournee.kernel.actor import Permission
+from tournee.kernel.declared import Declared
+from tournee.kernel.entity import Base, DeclaredName, Entity
 from tournee.kernel.fields import Merge, column
 from tournee.kernel.times import TimeSource
 
-
-class ConflictKind(StrEnum):
-    """What clashed."""
-
-    FIELD_CHANGED_BY_BOTH = "FIELD_CHANGED_BY_BOTH"
-    STATE_CHANGED_BY_BOTH = "STATE_CHANGED_BY_BOTH"
-    RECORD_DELETED_MEANWHILE = "RECORD_DELETED_MEANWHILE"
-    VISIT_ON_CANCELED_APPOINTMENT = "VISIT_ON_CANCELED_APPOINTMENT"
-    VISIT_ON_REASSIGNED_APPOINTMENT = "VISIT_ON_REASSIGNED_APPOINTMENT"
-    VISIT_OUT_OF_STEP = "VISIT_OUT_OF_STEP"
-    RECORD_ON_CLOSED_PARENT = "RECORD_ON_CLOSED_PARENT"
-    WORK_SURRENDERED = "WORK_SURRENDERED"
-    OPERATION_REJECTED = "OPERATION_REJECTED"
-    OPERATION_QUARANTINED = "OPERATION_QUARANTINED"
-    RECORD_ON_REASSIGNED_PARENT = "RECORD_ON_REASSIGNED_PARENT"
-    # Nobody has to decide: a rule settled it, and it is kept for people to read.
-    VALUE_SET_ASIDE = "VALUE_SET_ASIDE"
+CONFLICTS_READ = Permission("conflicts:read", "The conflict inbox")
 
 
 class ConflictStatus(StrEnum):
@@ -56,6 +41,65 @@ class Resolution(StrEnum):
     DISMISS = "DISMISS"
 
 
+class ConflictKind(Declared):
+    """What clashed.
+
+    A domain declares the kinds that only it knows; the kernel those that any record can have.
+    `resolutions` are the decisions that are legal. `decider` is the role that decides; where a kind names
+    none, the record's entity does.
+    """
+
+    __slots__ = ("decider", "resolutions")
+    resolutions: tuple[Resolution, ...]
+    decider: str | None
+
+    def __new__(
+        cls, name: str, description: str, *resolutions: Resolution, decider: str | None = None
+    ) -> Self:
+        made = super().__new__(cls, name, description)
+        made.resolutions, made.decider = resolutions, decider
+        return made
+
+
+FIELD_CHANGED_BY_BOTH = ConflictKind(
+    "FIELD_CHANGED_BY_BOTH",
+    "Both changed a field.",
+    Resolution.KEEP_THEIRS,
+    Resolution.TAKE_MINE,
+    Resolution.MERGE_FIELDS,
+    Resolution.ACKNOWLEDGED,
+)
+STATE_CHANGED_BY_BOTH = ConflictKind(
+    "STATE_CHANGED_BY_BOTH",
+    "A step that the new status does not allow.",
+    Resolution.KEEP_THEIRS,
+    Resolution.TAKE_MINE,
+    Resolution.FOLLOW_UP,
+)
+RECORD_DELETED_MEANWHILE = ConflictKind(
+    "RECORD_DELETED_MEANWHILE",
+    "A deletion met a fact, an edit or a change.",
+    Resolution.KEEP_THEIRS,
+    Resolution.TAKE_MINE,
+)
+RECORD_ON_CLOSED_PARENT = ConflictKind(
+    "RECORD_ON_CLOSED_PARENT",
+    "Work was recorded on what had been closed.",
+    Resolution.REOPEN,
+    Resolution.FOLLOW_UP,
+    Resolution.ACKNOWLEDGED,
+)
+# Resolved when it is written.
+VALUE_SET_ASIDE = ConflictKind(
+    "VALUE_SET_ASIDE",
+    "A rule settled it, and nobody has to decide: a value that `MAX` or `MIN` set aside, "
+    "or that its own device had replaced by what it did later.",
+    Resolution.ACKNOWLEDGED,
+)
+
+Base.registry.update_type_annotation_map({ConflictKind: DeclaredName(ConflictKind)})
+
+
 class Conflict(Entity):
     """A clash between work done on a device and a change made meanwhile.
 
@@ -66,7 +110,8 @@ class Conflict(Entity):
 
     __tablename__ = "conflict"
     __table_args__ = (Index("ix_conflict_record", "organisation_id", "record_id"),)
-    reads = Scope.CONFLICTS_READ
+    reads = CONFLICTS_READ
+    decider = None
 
     kind: Mapped[ConflictKind] = column(merge=Merge.SERVER_ONLY)
     status: Mapped[ConflictStatus] = column(merge=Merge.STATE_MACHINE, default=ConflictStatus.OPEN)

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON
 
+from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Merge, column, constrain_references
 from tournee.kernel.numbers import Numbers
 from tournee.kernel.times import TimeSource
@@ -53,6 +54,23 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class DeclaredName(TypeDecorator[Declared]):
+    """Names that domains declare, as text."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def __init__(self, kind: type[Declared]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Declared | None:
+        return None if value is None else self.kind.named(value)
 
 
 class Base(DeclarativeBase):
@@ -84,7 +102,7 @@ class Base(DeclarativeBase):
 class Entity(Base):
     """A row that people know: it has a change log, a visibility and a wire form.
 
-    Written by commands only. `reads` is the scope that a reader needs; `scopes()` says, from the
+    Written by commands only. `reads` is the permission that a reader needs; `scopes()` says, from the
     row's own columns, in which scopes it lies; a scope is the id of the record it hangs on.
     `decider` is the role that decides conflicts about it.
     """
@@ -93,7 +111,8 @@ class Entity(Base):
     reads: ClassVar[str]
     # Named by everybody's work and not changed by it: naming such a row locks nothing.
     shared: ClassVar[bool] = False
-    decider: ClassVar[str] = "DISPATCHER"
+    # None where no conflict can arise.
+    decider: ClassVar[str | None]
     # A change of such a row may let somebody in or shut them out.
     admits: ClassVar[bool] = False
     # Given at the commit.
@@ -112,6 +131,8 @@ class Entity(Base):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__tablename__" in cls.__dict__:
+            if not hasattr(cls, "decider"):
+                raise TypeError(f"Name the role that decides conflicts about {cls.__name__}: `decider`.")
             constrain_references(cls)
             BY_TABLE[cls.__tablename__] = cls
             BY_NAME[cls.__name__] = cls

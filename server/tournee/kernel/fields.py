@@ -62,7 +62,7 @@ class Field:
     minimum: float | None
     maximum: float | None
     # What a reader needs beside what the record itself needs.
-    scope: str | None = None
+    permission: str | None = None
     # Of times: every column declares it, and a test requires that.
     time_source: TimeSource | None = None
 
@@ -86,11 +86,11 @@ def column(
     description: str | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
-    scope: str | None = None,
+    permission: str | None = None,
     time_source: TimeSource | None = None,
     **options: Any,
 ) -> MappedColumn[Any]:
-    """A column with what the house must know of it. `private` columns never leave the server; `scope` is
+    """A column with what the house must know of it. `private` columns never leave the server; `permission` is
     what its readers need beside that of the record; `time_source` says where its times come from."""
     info = {
         "merge": merge,
@@ -98,7 +98,7 @@ def column(
         "description": description,
         "minimum": minimum,
         "maximum": maximum,
-        "scope": scope,
+        "permission": permission,
         "time_source": time_source,
     }
     if limit is None:
@@ -184,7 +184,7 @@ def _read_fields(model: type[Any]) -> list[Field]:
                 has_default=own.default is not None or own.server_default is not None,
                 minimum=own.info.get("minimum"),
                 maximum=own.info.get("maximum"),
-                scope=own.info.get("scope"),
+                permission=own.info.get("permission"),
                 time_source=own.info.get("time_source"),
             )
         )

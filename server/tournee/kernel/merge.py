@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 from sqlalchemy import select
 
-from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
+from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH, RECORD_DELETED_MEANWHILE, Conflict, ConflictStatus
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Field, Merge, field_named, present, wire_value
 from tournee.kernel.transaction import Transaction
@@ -83,7 +83,7 @@ async def _keep_overtaken(
     sides = await _sides(tx, row, lost)
     at = tx.current.occurred_at
     if any(own_later.get(name, at) < at for name in sides["mine"]):
-        await tx.conflict(ConflictKind.FIELD_CHANGED_BY_BOTH, row, **sides)
+        await tx.conflict(FIELD_CHANGED_BY_BOTH, row, **sides)
     else:
         await tx.set_aside(row, **sides)
 
@@ -167,7 +167,7 @@ async def _dispute(tx: Transaction, row: Entity, disputed: dict[str, Any]) -> No
             operation.lost.append(field.wire)
             operation.left_unmoved(row, [field.wire])
     if not await _bring_up(tx, row, sides["mine"], sides["theirs"]):
-        await tx.conflict(ConflictKind.FIELD_CHANGED_BY_BOTH, row, **sides)
+        await tx.conflict(FIELD_CHANGED_BY_BOTH, row, **sides)
 
 
 async def _bring_up(tx: Transaction, row: Entity, mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
@@ -177,7 +177,7 @@ async def _bring_up(tx: Transaction, row: Entity, mine: dict[str, Any], theirs: 
         select(Conflict).where(
             Conflict.record_id == row.id,
             Conflict.device_id == operation.device_id,
-            Conflict.kind == ConflictKind.FIELD_CHANGED_BY_BOTH,
+            Conflict.kind == FIELD_CHANGED_BY_BOTH,
             Conflict.status == ConflictStatus.OPEN,
         )
     )
@@ -200,7 +200,7 @@ async def _dispute_deletion(tx: Transaction, row: Entity, changes: dict[str, Any
     tx.current.lost.extend(wire)
     tx.current.left_unmoved(row, wire)
     await tx.conflict(
-        ConflictKind.RECORD_DELETED_MEANWHILE,
+        RECORD_DELETED_MEANWHILE,
         row,
         base={name: await tx.value_at_base(row, name) for name in wire},
         mine={name: wire_value(value) for name, value in wire.items()},
@@ -215,7 +215,7 @@ async def yields_to_changes(tx: Transaction, row: Entity) -> bool:
         return False
     tx.current.lost.append("deleted")
     await tx.conflict(
-        ConflictKind.RECORD_DELETED_MEANWHILE,
+        RECORD_DELETED_MEANWHILE,
         row,
         base={name: await tx.value_at_base(row, name) for name in sorted(theirs)},
         mine={"deleted": True},

@@ -52,7 +52,7 @@ def _referring(model: type[Entity]) -> tuple[tuple[str, str, type[Entity]], ...]
 
 def creates(
     model: type[EntityT],
-    scope: str,
+    permission: str,
     *,
     offline: bool = False,
     fact: bool = False,
@@ -74,12 +74,12 @@ def creates(
         return await tx.add(new_row(model, values))
 
     text = description or f"Add a {_words(model)}."
-    return Command(name, scope, input_type, model, create, text, offline=offline, fact=fact)
+    return Command(name, permission, input_type, model, create, text, offline=offline, fact=fact)
 
 
 def edits(
     model: type[EntityT],
-    scope: str,
+    permission: str,
     *,
     offline: bool = False,
     without: Collection[str] = (),
@@ -103,12 +103,12 @@ def edits(
         return row
 
     text = description or f"Change fields of a {_words(model)}; what is not named stays."
-    return Command(f"update{model.__name__}", scope, input_type, model, edit, text, offline=offline)
+    return Command(f"update{model.__name__}", permission, input_type, model, edit, text, offline=offline)
 
 
 def deletes(
     model: type[EntityT],
-    scope: str,
+    permission: str,
     *,
     offline: bool = False,
     guard: Callable[[EntityT], None] | None = None,
@@ -127,7 +127,7 @@ def deletes(
 
     return Command(
         f"delete{model.__name__}",
-        scope,
+        permission,
         input_type,
         model,
         delete,

@@ -20,7 +20,13 @@ from tournee.engine.numbering import give_numbers, to_be_numbered
 from tournee.engine.pipelining import Pipeline
 from tournee.engine.publishing import notify_of_admissions, publish
 from tournee.kernel.actor import Actor
-from tournee.kernel.conflict import Conflict, ConflictKind, Resolution
+from tournee.kernel.conflict import (
+    RECORD_DELETED_MEANWHILE,
+    VALUE_SET_ASIDE,
+    Conflict,
+    ConflictKind,
+    Resolution,
+)
 from tournee.kernel.entity import Entity, new_id, now
 from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.fields import apply_defaults, present
@@ -114,7 +120,7 @@ class Transaction(Finding):
         row.deleted = False
         self.current.merged = True
         was, deleted = {"deleted": False}, {"deleted": True}
-        kind = ConflictKind.RECORD_DELETED_MEANWHILE
+        kind = RECORD_DELETED_MEANWHILE
         await self.conflict(kind, row, base=was, mine=was, theirs=deleted)
 
     async def _require_deleted_meanwhile(self, row: Entity, field: str | None) -> None:
@@ -161,14 +167,13 @@ class Transaction(Finding):
         base: dict[str, Any],
         mine: dict[str, Any],
         theirs: dict[str, Any],
-        role: str | None = None,
     ) -> Conflict:
-        """1. Put a clash into the inbox, for the role that decides about such records unless another is
-        named; the operation's outcome names it. (The numbers are those of schema/sync.md, "Conflicts".)"""
+        """1. Put a clash into the inbox, for the role that decides such conflicts; the operation's outcome
+        names it. (The numbers are those of schema/sync.md, "Conflicts".)"""
         operation = self.current
         raised = Conflict(
             kind=kind,
-            role=role or row.decider,
+            role=kind.decider or row.decider,
             entity=type(row).__name__,
             record_id=row.id,
             command=operation.command,
@@ -183,7 +188,7 @@ class Transaction(Finding):
             standing=present(row, mine.keys() | theirs.keys()),
         )
         raised.involve(operation.id)
-        if kind is ConflictKind.VALUE_SET_ASIDE:
+        if kind is VALUE_SET_ASIDE:
             raised.resolve(Resolution.ACKNOWLEDGED, None, None, now())
         operation.conflict = await self.add(raised)
         return raised
@@ -194,7 +199,7 @@ class Transaction(Finding):
         """Keep values that a rule set aside, for people to read: nobody has to decide. The outcome of the
         operation names the entry, unless it names a conflict that somebody decides."""
         disputed = self.current.conflict
-        await self.conflict(ConflictKind.VALUE_SET_ASIDE, row, base=base, mine=mine, theirs=theirs)
+        await self.conflict(VALUE_SET_ASIDE, row, base=base, mine=mine, theirs=theirs)
         self.current.conflict = disputed or self.current.conflict
 
     async def _other_side(self, row: Entity, theirs: Iterable[str]) -> UUID | None:

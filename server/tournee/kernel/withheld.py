@@ -8,21 +8,23 @@ from typing import Any
 
 import orjson
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor, Permission
 from tournee.kernel.entity import BY_NAME
 from tournee.kernel.fields import fields
 
 
 def withheld(actor: Actor) -> Mapping[str, frozenset[str]]:
     """By entity, the wire names of what the actor may not read; almost nobody has any."""
-    return _withheld(actor.scopes)
+    return _withheld(actor.permissions)
 
 
 @lru_cache
-def _withheld(scopes: frozenset[Scope]) -> Mapping[str, frozenset[str]]:
+def _withheld(permissions: frozenset[Permission]) -> Mapping[str, frozenset[str]]:
     found = {
         name: frozenset(
-            one.wire for one in fields(model) if one.scope is not None and one.scope not in scopes
+            one.wire
+            for one in fields(model)
+            if one.permission is not None and one.permission not in permissions
         )
         for name, model in BY_NAME.items()
     }

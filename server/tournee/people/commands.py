@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from tournee.auth.rules import names_accounts, require_accounts
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Conflict, Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
@@ -33,6 +33,8 @@ from tournee.people.models import (
     Territory,
     TerritoryMembership,
 )
+from tournee.people.permissions import PEOPLE_WRITE
+from tournee.work.permissions import WORK_WRITE
 
 
 async def _account_is_free(tx: Transaction, technician: Technician) -> None:
@@ -79,34 +81,30 @@ async def _is_no_second_membership(tx: Transaction, membership: TerritoryMembers
         raise Conflict("The technician has another primary territory.", "kind")
 
 
-create_territory = creates(Territory, Scope.PEOPLE_WRITE)
-update_territory = obeying(edits(Territory, Scope.PEOPLE_WRITE), not_its_own_ancestor)
+create_territory = creates(Territory, PEOPLE_WRITE)
+update_territory = obeying(edits(Territory, PEOPLE_WRITE), not_its_own_ancestor)
 
-create_skill = creates(Skill, Scope.PEOPLE_WRITE)
-update_skill = edits(Skill, Scope.PEOPLE_WRITE)
+create_skill = creates(Skill, PEOPLE_WRITE)
+update_skill = edits(Skill, PEOPLE_WRITE)
 
-create_technician_skill = obeying(creates(TechnicianSkill, Scope.PEOPLE_WRITE), _certificate_has_an_end)
+create_technician_skill = obeying(creates(TechnicianSkill, PEOPLE_WRITE), _certificate_has_an_end)
 update_technician_skill = obeying(
-    edits(TechnicianSkill, Scope.PEOPLE_WRITE, without=["technician_id", "skill_id"]), _certificate_has_an_end
+    edits(TechnicianSkill, PEOPLE_WRITE, without=["technician_id", "skill_id"]), _certificate_has_an_end
 )
-delete_technician_skill = deletes(TechnicianSkill, Scope.PEOPLE_WRITE)
+delete_technician_skill = deletes(TechnicianSkill, PEOPLE_WRITE)
 
-create_territory_membership = obeying(
-    creates(TerritoryMembership, Scope.PEOPLE_WRITE), _is_no_second_membership
-)
+create_territory_membership = obeying(creates(TerritoryMembership, PEOPLE_WRITE), _is_no_second_membership)
 update_territory_membership = obeying(
-    edits(TerritoryMembership, Scope.PEOPLE_WRITE, without=["technician_id"]), _is_no_second_membership
+    edits(TerritoryMembership, PEOPLE_WRITE, without=["technician_id"]), _is_no_second_membership
 )
-delete_territory_membership = deletes(TerritoryMembership, Scope.PEOPLE_WRITE)
+delete_territory_membership = deletes(TerritoryMembership, PEOPLE_WRITE)
 
-create_shift = obeying(creates(Shift, Scope.PEOPLE_WRITE), _overlaps_no_other)
-update_shift = obeying(edits(Shift, Scope.PEOPLE_WRITE), _overlaps_no_other)
-delete_shift = deletes(Shift, Scope.PEOPLE_WRITE)
+create_shift = obeying(creates(Shift, PEOPLE_WRITE), _overlaps_no_other)
+update_shift = obeying(edits(Shift, PEOPLE_WRITE), _overlaps_no_other)
+delete_shift = deletes(Shift, PEOPLE_WRITE)
 
-update_technician = obeying(
-    edits(Technician, Scope.PEOPLE_WRITE), names_accounts("account_id"), _account_is_free
-)
-update_technician_profile = edits(TechnicianProfile, Scope.PEOPLE_WRITE, without=["technician_id"])
+update_technician = obeying(edits(Technician, PEOPLE_WRITE), names_accounts("account_id"), _account_is_free)
+update_technician_profile = edits(TechnicianProfile, PEOPLE_WRITE, without=["technician_id"])
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class CreateTechnician:
 _OF_PROFILE = ("home_latitude", "home_longitude", "efficiency")
 
 
-@command(Scope.PEOPLE_WRITE)
+@command(PEOPLE_WRITE)
 async def create_technician(tx: Transaction, actor: Actor, do: CreateTechnician) -> Technician:
     """Add a technician, with a profile that only they and the office see."""
     given = {name: value for name, value in vars(do).items() if value is not UNSET}
@@ -149,7 +147,7 @@ class MoveWindow:
     window_to: datetime | Unset = UNSET
 
 
-@command(Scope.PEOPLE_WRITE)
+@command(PEOPLE_WRITE)
 async def move_window(tx: Transaction, actor: Actor, do: MoveWindow) -> TechnicianProfile:
     """Carry the appointments of other days on a technician's devices, until the window next moves on."""
     technician = await tx.find(Technician, do.technician_id, "technicianId")
@@ -163,7 +161,7 @@ async def move_window(tx: Transaction, actor: Actor, do: MoveWindow) -> Technici
 async def _acts_for(tx: Transaction, actor: Actor, technician_id: UUID) -> Technician:
     """The technician, who is the actor's own unless the actor plans for others."""
     technician = await tx.find(Technician, technician_id, "technicianId")
-    if technician.account_id != actor.id and not actor.may(Scope.PEOPLE_WRITE):
+    if technician.account_id != actor.id and not actor.may(PEOPLE_WRITE):
         raise Forbidden("This is for the technician or the office to do.", "technicianId")
     return technician
 
@@ -176,7 +174,7 @@ class UpdateOwnDetails:
     time_zone: Annotated[str, Limits(length=60)] | Unset = UNSET
 
 
-@command(Scope.WORK_WRITE, offline=True)
+@command(WORK_WRITE, offline=True)
 async def update_own_details(tx: Transaction, actor: Actor, do: UpdateOwnDetails) -> Technician:
     """Say how you are reached."""
     technician = await _acts_for(tx, actor, do.technician_id)
@@ -198,7 +196,7 @@ class RequestAbsence:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.WORK_WRITE, offline=True)
+@command(WORK_WRITE, offline=True)
 async def request_absence(tx: Transaction, actor: Actor, do: RequestAbsence) -> Absence:
     """Ask to be away, or report sick; the office decides."""
     await _acts_for(tx, actor, do.technician_id)
@@ -210,7 +208,7 @@ class CancelAbsence:
     absence_id: UUID
 
 
-@command(Scope.WORK_WRITE, offline=True)
+@command(WORK_WRITE, offline=True)
 async def cancel_absence(tx: Transaction, actor: Actor, do: CancelAbsence) -> Absence:
     """Take an absence back, whether or not it was approved."""
     absence = await tx.find(Absence, do.absence_id, "absenceId")
@@ -236,7 +234,7 @@ class ApproveAbsence:
     note: Annotated[str | None, Limits(length=2000)] = None
 
 
-@command(Scope.PEOPLE_WRITE)
+@command(PEOPLE_WRITE)
 async def approve_absence(tx: Transaction, actor: Actor, do: ApproveAbsence) -> Absence:
     """Agree to an absence: its time is no longer there to plan."""
     return await _decide(tx, actor, do, AbsenceStatus.APPROVED)
@@ -248,7 +246,7 @@ class RejectAbsence:
     note: Annotated[str, Limits(length=2000)]
 
 
-@command(Scope.PEOPLE_WRITE)
+@command(PEOPLE_WRITE)
 async def reject_absence(tx: Transaction, actor: Actor, do: RejectAbsence) -> Absence:
     """Do not agree to an absence, and say why."""
     return await _decide(tx, actor, do, AbsenceStatus.REJECTED)

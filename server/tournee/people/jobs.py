@@ -8,12 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import and_, select
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.entity import now
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.people.commands import MoveWindow, move_window
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus, window_starts
+from tournee.people.permissions import PEOPLE_READ, PEOPLE_WRITE
 
 # Technicians in one transaction: their devices' appointments are reckoned anew under the head lock.
 CHUNK = 50
@@ -29,7 +30,7 @@ async def move_windows(kernel: Kernel, organisation_id: UUID) -> int:
         organisation_id,
         organisation_id,
         "SYSTEM",
-        frozenset({Scope.PEOPLE_READ, Scope.PEOPLE_WRITE}),
+        frozenset({PEOPLE_READ, PEOPLE_WRITE}),
         sees_all=True,
     )
     starts = window_starts(now())

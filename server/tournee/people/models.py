@@ -13,7 +13,7 @@ from sqlalchemy import Index, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
@@ -21,6 +21,7 @@ from tournee.kernel.log import Entry
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
 from tournee.kernel.visibility import MembershipRule
+from tournee.people.permissions import PEOPLE_READ
 
 WINDOW_BEHIND = timedelta(days=14)
 WINDOW_AHEAD = timedelta(days=28)
@@ -80,7 +81,8 @@ class Territory(Entity):
     """An area of service; areas lie in larger ones."""
 
     __tablename__ = "territory"
-    reads = Scope.PEOPLE_READ
+    reads = PEOPLE_READ
+    decider = Role.DISPATCHER
 
     name: Mapped[str] = column(120)
     code: Mapped[str | None] = column(40, description="Short name, as on a map or a plan.")
@@ -94,7 +96,8 @@ class Skill(Entity):
     """Something a technician can be able, or certified, to do."""
 
     __tablename__ = "skill"
-    reads = Scope.PEOPLE_READ
+    reads = PEOPLE_READ
+    decider = Role.DISPATCHER
 
     name: Mapped[str] = column(120)
     description: Mapped[str | None] = column(2000)
@@ -120,7 +123,8 @@ class Technician(Entity):
 
     __tablename__ = "technician"
     __table_args__ = (Index("uq_technician_account", "organisation_id", "account_id", unique=True),)
-    reads = Scope.PEOPLE_READ
+    reads = PEOPLE_READ
+    decider = Role.DISPATCHER
 
     name: Mapped[str] = column(120)
     account_id: Mapped[UUID | None] = column(description="The account they sign in with, one each.")
@@ -167,7 +171,8 @@ class TechnicianProfile(OfTechnician, Entity):
 
     __tablename__ = "technician_profile"
     __table_args__ = (Index("uq_technician_profile", "organisation_id", "technician_id", unique=True),)
-    reads = Scope.PEOPLE_READ
+    reads = PEOPLE_READ
+    decider = Role.DISPATCHER
 
     home_latitude: Mapped[float | None] = column(minimum=-90, maximum=90, description="Degrees, WGS 84.")
     home_longitude: Mapped[float | None] = column(minimum=-180, maximum=180, description="Degrees, WGS 84.")
@@ -200,7 +205,8 @@ class TerritoryMembership(OfTechnician, Entity):
     """A technician works in a territory."""
 
     __tablename__ = "territory_membership"
-    reads = Scope.PEOPLE_READ
+    reads = PEOPLE_READ
+    decider = Role.DISPATCHER
 
     territory_id: Mapped[UUID] = reference("territory")
     kind: Mapped[MembershipKind] = column(default=MembershipKind.PRIMARY)
@@ -210,7 +216,8 @@ class TechnicianSkill(OfTechnician, Entity):
     """A technician has a skill; renewing a certificate adds another one."""
 
     __tablename__ = "technician_skill"
-    reads = Scope.PEOPLE_READ
+    reads = PEOPLE_READ
+    decider = Role.DISPATCHER
 
     skill_id: Mapped[UUID] = reference("skill")
     level: Mapped[int] = column(default=3, minimum=1, maximum=5, description="1 beginner … 5 expert.")
@@ -231,7 +238,8 @@ class Shift(Timed, Entity):
 
     __tablename__ = "shift"
     __table_args__ = (Index("ix_shift_time", "organisation_id", "technician_id", "starts_at"),)
-    reads = Scope.PEOPLE_READ
+    reads = PEOPLE_READ
+    decider = Role.DISPATCHER
 
     kind: Mapped[ShiftKind] = column(default=ShiftKind.REGULAR)
 
@@ -241,7 +249,8 @@ class Absence(Timed, Entity):
 
     __tablename__ = "absence"
     __table_args__ = (Index("ix_absence_time", "organisation_id", "technician_id", "starts_at"),)
-    reads = Scope.PEOPLE_READ
+    reads = PEOPLE_READ
+    decider = Role.DISPATCHER
     machine: ClassVar = Machine(
         {
             AbsenceStatus.REQUESTED: (AbsenceStatus.APPROVED, AbsenceStatus.REJECTED, AbsenceStatus.CANCELED),

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.fields import Merge, column, reference
@@ -19,6 +19,7 @@ from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
 from tournee.procedures.answers import Answer
 from tournee.procedures.definition import Answers, ChecklistItemInput, RunResult, outcome, read, stored
+from tournee.procedures.permissions import PROCEDURES_READ
 from tournee.procedures.validation import check_definition
 
 
@@ -66,7 +67,8 @@ class ChecklistTemplate(Entity):
 
     __tablename__ = "checklist_template"
     __table_args__ = (UniqueConstraint("organisation_id", "key"),)
-    reads = Scope.PROCEDURES_READ
+    reads = PROCEDURES_READ
+    decider = Role.DISPATCHER
 
     key: Mapped[str] = column(80, description="A short name that never changes.")
     title: Mapped[str] = column(200)
@@ -101,7 +103,8 @@ class ChecklistVersion(Entity):
 
     __tablename__ = "checklist_version"
     __table_args__ = (UniqueConstraint("organisation_id", "template_id", "number"),)
-    reads = Scope.PROCEDURES_READ
+    reads = PROCEDURES_READ
+    decider = Role.DISPATCHER
 
     template_id: Mapped[UUID] = reference("checklist_template", merge=Merge.SERVER_ONLY)
     number: Mapped[int] = column(merge=Merge.SERVER_ONLY)
@@ -143,7 +146,8 @@ class ChecklistRun(Entity):
     """A checklist to be worked through: at a visit, for an order, at a site or on an asset."""
 
     __tablename__ = "checklist_run"
-    reads = Scope.PROCEDURES_READ
+    reads = PROCEDURES_READ
+    decider = Role.DISPATCHER
 
     template_id: Mapped[UUID] = reference("checklist_template", merge=Merge.SERVER_ONLY)
     version_id: Mapped[UUID] = reference("checklist_version", merge=Merge.SERVER_ONLY)
@@ -209,7 +213,8 @@ class ChecklistAnswer(Answer):
     """The answer to one item of a run; its history is in the change log."""
 
     __tablename__ = "checklist_answer"
-    reads = Scope.PROCEDURES_READ
+    reads = PROCEDURES_READ
+    decider = Role.DISPATCHER
 
     run_id: Mapped[UUID] = reference("checklist_run", merge=Merge.APPEND_ONLY)
     appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.SERVER_ONLY)

@@ -8,19 +8,26 @@ from uuid import UUID
 
 from sqlalchemy import and_, select
 
-from tournee.kernel.actor import Actor, Scope
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.actor import Actor
+from tournee.kernel.conflict import ConflictKind, Resolution
 from tournee.kernel.errors import Forbidden
 from tournee.kernel.log import Record
 from tournee.kernel.reader import Reader
 from tournee.kernel.transaction import Transaction
 from tournee.quality.models import Audit, AuditMember
+from tournee.quality.permissions import QUALITY_WRITE
 from tournee.quality.states import AuditPart
+
+RECORD_ON_REASSIGNED_PARENT = ConflictKind(
+    "RECORD_ON_REASSIGNED_PARENT",
+    "An audit was worked on after others had taken it over.",
+    Resolution.ACKNOWLEDGED,
+)
 
 
 async def against_performing(read: Reader, actor: Actor, audits: Sequence[Audit]) -> list[list[str]]:
     """Who does not write quality carries out only what they lead or are an auditor of."""
-    if actor.may(Scope.QUALITY_WRITE):
+    if actor.may(QUALITY_WRITE):
         return [[] for _ in audits]
     others = {audit.id for audit in audits if audit.lead_auditor_id != actor.id}
     if others:
@@ -53,12 +60,11 @@ async def perform(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
     if not tx.current.fact or not await _carried_out(tx, audit):
         raise Forbidden(" ".join(against), "auditId")
     await tx.conflict(
-        ConflictKind.RECORD_ON_REASSIGNED_PARENT,
+        RECORD_ON_REASSIGNED_PARENT,
         audit,
         base={"leadAuditorId": await tx.value_at_base(audit, "leadAuditorId")},
         mine=mine,
         theirs={"leadAuditorId": None if audit.lead_auditor_id is None else str(audit.lead_auditor_id)},
-        role="AUDITOR",
     )
 
 

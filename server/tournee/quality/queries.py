@@ -9,13 +9,14 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.reader import Reader
 from tournee.kernel.state import Transition
 from tournee.procedures.definition import ChecklistItemInput, unanswered
 from tournee.procedures.queries import items_of, items_of_versions
 from tournee.quality.models import Audit, AuditAnswer, AuditFinding
 from tournee.quality.performers import against_performing
+from tournee.quality.permissions import AUDITS_PERFORM
 from tournee.quality.score import Score, score
 from tournee.quality.states import AUDIT, AuditStatus, against_closing, against_completion, against_reporting
 
@@ -55,7 +56,7 @@ async def audit_transitions(read: Reader, actor: Actor, audits: Sequence[Audit])
     answers = await _of_audits(read, AuditAnswer, audits)
     findings = await _of_audits(read, AuditFinding, audits)
     others: list[list[str]] = [[] for _ in audits]
-    if actor.may(Scope.AUDITS_PERFORM):
+    if actor.may(AUDITS_PERFORM):
         others = await against_performing(read, actor, audits)
     found = []
     for audit, by_others in zip(audits, others, strict=True):

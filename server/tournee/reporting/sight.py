@@ -13,11 +13,12 @@ from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus
-from tournee.auth.roles import OFFICE, SCOPES
-from tournee.kernel.actor import Actor, Scope
+from tournee.auth.roles import OFFICE, permissions_of
+from tournee.kernel.actor import Actor
 from tournee.kernel.entity import BY_NAME
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.kernel.log import Change, Edge, Member, Record, Seq
+from tournee.reporting.permissions import SIGHT_READ
 from tournee.sync.models import DeviceState
 from tournee.work.models.membership import scopes_of_visit, visits_outside
 
@@ -111,7 +112,7 @@ async def sight(
     see is as unknown as what does not exist."""
     viewer = await _viewer(session, asker, account_id, device_id)
     found = await _record(session, asker.organisation_id, record_id)
-    office = asker.may(Scope.SIGHT_READ)
+    office = asker.may(SIGHT_READ)
     if found is None or (office and not asker.may(BY_NAME[found.entity].reads)):
         return _unknown(record_id, viewer)
     await _place(session, viewer, record_id, found)
@@ -142,7 +143,7 @@ async def _viewer(
 ) -> _Viewer:
     device = None if device_id is None else await _device(session, asker.organisation_id, device_id)
     whose = account_id or (device[0] if device else None) or (asker.id if device_id is None else None)
-    if whose != asker.id and not asker.may(Scope.SIGHT_READ):
+    if whose != asker.id and not asker.may(SIGHT_READ):
         raise Forbidden("Of others' devices only the office is told.")
     if whose is None:
         raise NotFound("There is no such Device.", "deviceId")
@@ -228,10 +229,10 @@ async def _place(session: AsyncSession, viewer: _Viewer, record_id: UUID, found:
 def _against(viewer: _Viewer, found: _Found) -> list[SightReason]:
     """What keeps the record from the account, whatever scopes it holds."""
     reasons = []
-    needed = Scope(BY_NAME[found.entity].reads)
+    needed = BY_NAME[found.entity].reads
     if found.deleted:
         reasons.append(SightReason(SightCode.DELETED, "It was deleted.", seq=Seq(found.seq)))
-    if needed not in SCOPES[viewer.account.role]:
+    if needed not in permissions_of(viewer.account.role):
         said = f"The role {viewer.account.role} does not read such records."
         reasons.append(SightReason(SightCode.ROLE_LACKS_SCOPE, said, required_scope=needed))
     return reasons

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.kernel.fields import camel
 from tournee.kernel.transaction import Transaction
@@ -16,6 +16,7 @@ from tournee.kernel.visibility import visible, was_visible
 from tournee.stock.counting import explain
 from tournee.stock.levels import derive, level_of
 from tournee.stock.models import LocationKind, Part, StockCount, StockLocation, StockMovement
+from tournee.stock.permissions import STOCK_MANAGE
 
 RowT = TypeVar("RowT", StockMovement, StockCount)
 
@@ -58,7 +59,7 @@ async def lock_places(tx: Transaction, **ids: UUID | None) -> dict[str, StockLoc
 
 def require_charge(actor: Actor, *places: StockLocation) -> None:
     """In the field one is in charge of one's own van only."""
-    if not actor.may(Scope.STOCK_MANAGE) and any(place.kind is LocationKind.WAREHOUSE for place in places):
+    if not actor.may(STOCK_MANAGE) and any(place.kind is LocationKind.WAREHOUSE for place in places):
         raise Forbidden("At a warehouse this is done by the office.")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum, StrEnum
@@ -18,6 +18,7 @@ from uuid import UUID
 
 from tournee.kernel.command import Command
 from tournee.kernel.conflict import ConflictKind, Resolution
+from tournee.kernel.declared import Declared
 from tournee.kernel.entity import BY_TABLE, Entity
 from tournee.kernel.fields import Field, Merge, camel, fields
 from tournee.kernel.inputs import Limits, Unset
@@ -68,7 +69,7 @@ class SyncEntity:
     """A type of record that devices get."""
 
     name: str
-    scope: Annotated[str, "The scope that a reader needs."]
+    scope: Annotated[str, "The permission that a reader needs."]
     description: str | None
     fields: list[SyncField]
 
@@ -102,7 +103,7 @@ class SyncCommand:
     """Something that can be done, online by the mutation and offline by the operation of this name."""
 
     name: str
-    scope: Annotated[str, "The scope that it needs."]
+    scope: Annotated[str, "The permission that it needs."]
     offline: Annotated[bool, "Whether a device may queue it."]
     fact: Annotated[bool, "It tells what happened in the field: a changed plan does not refuse it."]
     unit: Annotated[bool, "Whether it may stand in a unit, of which all take effect or none."]
@@ -138,9 +139,8 @@ def contract_of(
     entities: Iterable[type[Entity]],
     commands: Iterable[Command[Any, Any]],
     horizon_days: int,
-    legal: Mapping[ConflictKind, Iterable[Resolution]],
 ) -> SyncContract:
-    """The contract of these entities and commands; `legal` says how each conflict may be decided."""
+    """The contract of these entities and commands, and of all kinds of conflict."""
     commands = list(commands)
     found: dict[str, SyncObject] = {}
     for command in commands:
@@ -154,7 +154,7 @@ def contract_of(
         entities=[_entity(entity, _edited(entity, commands)) for entity in entities],
         commands=[_command(command) for command in commands],
         objects=[found[name] for name in sorted(found)],
-        conflicts=[SyncConflict(kind, list(ways)) for kind, ways in legal.items()],
+        conflicts=[SyncConflict(kind, list(kind.resolutions)) for kind in ConflictKind.all()],
     )
 
 
@@ -194,7 +194,7 @@ def _field(one: Field, *, editable: bool) -> SyncField:
 def _command(command: Command[Any, Any]) -> SyncCommand:
     return SyncCommand(
         name=command.name,
-        scope=command.scope,
+        scope=command.permission,
         offline=command.offline,
         fact=command.fact,
         unit=command.offline,
@@ -244,6 +244,8 @@ def _shape(annotation: Any) -> _Shape:
     kind = origin or annotation
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _Shape(WireType.ENUM, values=[str(member.value) for member in kind])
+    if isinstance(kind, type) and issubclass(kind, Declared):
+        return _Shape(WireType.ENUM, values=[str(name) for name in kind.all()])
     if dataclasses.is_dataclass(kind):
         return _Shape(WireType.OBJECT, inside=kind)
     return _Shape(_SCALARS[kind])

@@ -7,22 +7,22 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tournee.kernel.actor import Scope
-from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
+from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT, Conflict, ConflictStatus
 from tournee.kernel.errors import TransitionNotAllowed
 from tournee.kernel.fields import present
 from tournee.kernel.transaction import Transaction
 from tournee.work.models import WorkOrder
+from tournee.work.permissions import WORK_PLAN
 from tournee.work.states import WorkOrderStatus
 
-_KIND = ConflictKind.RECORD_ON_CLOSED_PARENT
+_KIND = RECORD_ON_CLOSED_PARENT
 
 
 async def is_closed(tx: Transaction, order: WorkOrder) -> bool:
     """Whether the order is closed; whoever could know and plans orders is refused, but for decisions."""
     if order.status is not WorkOrderStatus.CLOSED or tx.current.deciding:
         return False
-    if tx.actor.may(Scope.WORK_PLAN) and "status" not in await tx.changed_since_base(order):
+    if tx.actor.may(WORK_PLAN) and "status" not in await tx.changed_since_base(order):
         raise TransitionNotAllowed(
             "This work order is closed; only a follow-up order goes on from there.", "workOrderId"
         )

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from tournee.kernel.actor import Actor
-from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
+from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus, Resolution
 from tournee.kernel.errors import NotFound
 from tournee.kernel.fields import present, wire_value
 from tournee.kernel.head import was_lost
@@ -39,10 +39,27 @@ _PROGRESS = {
 }
 # Answers to a plan; if that plan is gone they change nothing, and nobody has to decide anything.
 _ANSWERS = frozenset({_S.ACCEPTED, _S.SCHEDULED})
+_DECISIONS = (
+    Resolution.KEEP_THEIRS,
+    Resolution.TAKE_MINE,
+    Resolution.REOPEN,
+    Resolution.REASSIGN,
+    Resolution.FOLLOW_UP,
+    Resolution.ACKNOWLEDGED,
+)
+VISIT_ON_CANCELED_APPOINTMENT = ConflictKind(
+    "VISIT_ON_CANCELED_APPOINTMENT", "A visit was made that had been called off.", *_DECISIONS
+)
+VISIT_ON_REASSIGNED_APPOINTMENT = ConflictKind(
+    "VISIT_ON_REASSIGNED_APPOINTMENT", "A visit was made that somebody else has now.", *_DECISIONS
+)
+VISIT_OUT_OF_STEP = ConflictKind(
+    "VISIT_OUT_OF_STEP", "A visit was made that the plan did not foresee then.", *_DECISIONS
+)
 _VISIT_KINDS = (
-    ConflictKind.VISIT_ON_CANCELED_APPOINTMENT,
-    ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT,
-    ConflictKind.VISIT_OUT_OF_STEP,
+    VISIT_ON_CANCELED_APPOINTMENT,
+    VISIT_ON_REASSIGNED_APPOINTMENT,
+    VISIT_OUT_OF_STEP,
 )
 
 
@@ -178,7 +195,7 @@ async def tell_of_checklists(
         conflict.theirs = {**conflict.theirs, **runs}
         return
     await tx.conflict(
-        ConflictKind.VISIT_OUT_OF_STEP,
+        VISIT_OUT_OF_STEP,
         appointment,
         base={"status": wire_value(before), "technicianId": mine["technicianId"]},
         mine=mine,
@@ -224,7 +241,7 @@ def _bring_up(tx: Transaction, conflict: Conflict, appointment: Appointment, min
 
 def _kind(before: _S, *, assigned: bool) -> ConflictKind:
     if before is _S.CANCELED:
-        return ConflictKind.VISIT_ON_CANCELED_APPOINTMENT
+        return VISIT_ON_CANCELED_APPOINTMENT
     if not assigned:
-        return ConflictKind.VISIT_ON_REASSIGNED_APPOINTMENT
-    return ConflictKind.VISIT_OUT_OF_STEP
+        return VISIT_ON_REASSIGNED_APPOINTMENT
+    return VISIT_OUT_OF_STEP

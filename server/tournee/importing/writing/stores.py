@@ -118,7 +118,7 @@ class DryRun:
         return self.rows.get(id)
 
     async def create(self, planned: Planned) -> None:
-        self.actor.require(planned.recipe.target.create.scope)
+        self.actor.require(planned.recipe.target.create.permission)
         if planned.id in self.taken:
             raise Invalid("This id is in use.", "id")
         given = {name: value for name, value in vars(planned.do).items() if value is not UNSET}
@@ -128,5 +128,5 @@ class DryRun:
         self.rows[planned.id] = SimpleNamespace(**given)
 
     async def change(self, planned: Planned, command: Command[Any, Any], values: dict[str, Any]) -> None:
-        self.actor.require(command.scope)
+        self.actor.require(command.permission)
         vars(self.rows[planned.id]).update(values)

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
 from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.errors import Blocked, Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import UNSET, Limits, Unset
@@ -25,6 +25,7 @@ from tournee.procedures.models import (
     VersionStatus,
 )
 from tournee.procedures.queries import against_completion, glance, items_of
+from tournee.work.permissions import WORK_PLAN, WORK_WRITE
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class AddChecklistRun:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def add_checklist_run(tx: Transaction, actor: Actor, do: AddChecklistRun) -> ChecklistRun:
     """Add a checklist to a visit, an order, a site or an asset; a template means its current version."""
     place = await _place(tx, do)
@@ -100,7 +101,7 @@ class StartChecklistRun:
     at: datetime
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def start_checklist_run(tx: Transaction, actor: Actor, do: StartChecklistRun) -> ChecklistRun:
     """Begin to work through a checklist; the first answer does so too."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
@@ -116,7 +117,7 @@ class AnswerChecklistItem(Given):
     at: datetime
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def answer_checklist_item(tx: Transaction, actor: Actor, do: AnswerChecklistItem) -> ChecklistAnswer:
     """Answer an item, or answer it anew; a number outside of its limits is recorded and fails."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
@@ -137,7 +138,7 @@ class CompleteChecklistRun:
     at: datetime
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def complete_checklist_run(tx: Transaction, actor: Actor, do: CompleteChecklistRun) -> ChecklistRun:
     """Close a checklist; every required item that is shown must have its answer."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
@@ -162,7 +163,7 @@ class DismissChecklistRun:
     reason: Annotated[str, Limits(length=1000)]
 
 
-@command(Scope.WORK_WRITE, offline=True)
+@command(WORK_WRITE, offline=True)
 async def dismiss_checklist_run(tx: Transaction, actor: Actor, do: DismissChecklistRun) -> ChecklistRun:
     """Say that a checklist does not apply here, and why."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
@@ -176,7 +177,7 @@ class ReopenChecklistRun:
     reason: Annotated[str, Limits(length=1000)]
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def reopen_checklist_run(tx: Transaction, actor: Actor, do: ReopenChecklistRun) -> ChecklistRun:
     """Open a closed checklist again, so that answers can be corrected."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
@@ -201,7 +202,7 @@ async def _overtaken(tx: Transaction, run: ChecklistRun) -> bool:
 
 async def _dispute(tx: Transaction, run: ChecklistRun, mine: dict[str, Any]) -> None:
     await tx.conflict(
-        ConflictKind.RECORD_ON_CLOSED_PARENT,
+        RECORD_ON_CLOSED_PARENT,
         run,
         base={"status": await tx.value_at_base(run, "status")},
         mine=mine,

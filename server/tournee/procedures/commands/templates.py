@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.entity import BY_TABLE, now
 from tournee.kernel.errors import Conflict, Invalid
@@ -22,6 +22,7 @@ from tournee.procedures.models import (
     TemplateStatus,
     VersionStatus,
 )
+from tournee.procedures.permissions import PROCEDURES_WRITE
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class CreateChecklistTemplate:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.PROCEDURES_WRITE)
+@command(PROCEDURES_WRITE)
 async def create_checklist_template(
     tx: Transaction, actor: Actor, do: CreateChecklistTemplate
 ) -> ChecklistTemplate:
@@ -45,7 +46,7 @@ async def create_checklist_template(
     return await tx.add(ChecklistTemplate(**given))
 
 
-update_checklist_template = edits(ChecklistTemplate, Scope.PROCEDURES_WRITE, without=["key"])
+update_checklist_template = edits(ChecklistTemplate, PROCEDURES_WRITE, without=["key"])
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class ArchiveChecklistTemplate:
     template_id: UUID
 
 
-@command(Scope.PROCEDURES_WRITE)
+@command(PROCEDURES_WRITE)
 async def archive_checklist_template(
     tx: Transaction, actor: Actor, do: ArchiveChecklistTemplate
 ) -> ChecklistTemplate:
@@ -68,7 +69,7 @@ class RestoreChecklistTemplate:
     template_id: UUID
 
 
-@command(Scope.PROCEDURES_WRITE)
+@command(PROCEDURES_WRITE)
 async def restore_checklist_template(
     tx: Transaction, actor: Actor, do: RestoreChecklistTemplate
 ) -> ChecklistTemplate:
@@ -85,7 +86,7 @@ class DraftChecklistVersion:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.PROCEDURES_WRITE)
+@command(PROCEDURES_WRITE)
 async def draft_checklist_version(
     tx: Transaction, actor: Actor, do: DraftChecklistVersion
 ) -> ChecklistVersion:
@@ -116,7 +117,7 @@ class UpdateChecklistDraft:
     items: list[ChecklistItemInput]
 
 
-@command(Scope.PROCEDURES_WRITE)
+@command(PROCEDURES_WRITE)
 async def update_checklist_draft(tx: Transaction, actor: Actor, do: UpdateChecklistDraft) -> ChecklistVersion:
     """Replace what a draft asks."""
     draft = await tx.find(ChecklistVersion, do.version_id, "versionId")
@@ -130,7 +131,7 @@ class PublishChecklistVersion:
     version_id: UUID
 
 
-@command(Scope.PROCEDURES_WRITE)
+@command(PROCEDURES_WRITE)
 async def publish_checklist_version(
     tx: Transaction, actor: Actor, do: PublishChecklistVersion
 ) -> ChecklistVersion:

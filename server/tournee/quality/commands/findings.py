@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, command
 from tournee.kernel.errors import Blocked, Invalid, NotFound, TransitionNotAllowed
 from tournee.kernel.fields import camel
@@ -19,6 +19,7 @@ from tournee.kernel.merge import merge
 from tournee.kernel.plain import edits
 from tournee.kernel.transaction import Transaction
 from tournee.quality.models import Audit, AuditFinding, StandardClause
+from tournee.quality.permissions import QUALITY_WRITE
 from tournee.quality.states import ENDED, GRAVE, AuditStatus, FindingStatus
 
 
@@ -71,7 +72,7 @@ async def _check(tx: Transaction, audit: Audit, finding: AuditFinding) -> None:
         raise Invalid("Describe what was found.", "description")
 
 
-update_audit_finding = _while_open(edits(AuditFinding, Scope.QUALITY_WRITE, offline=True))
+update_audit_finding = _while_open(edits(AuditFinding, QUALITY_WRITE, offline=True))
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class CorrectAuditFinding:
     correction: str | Unset = UNSET
 
 
-@command(Scope.QUALITY_WRITE, offline=True)
+@command(QUALITY_WRITE, offline=True)
 async def correct_audit_finding(tx: Transaction, actor: Actor, do: CorrectAuditFinding) -> AuditFinding:
     """Say that what was found is put right, and how."""
     _, finding = await _find(tx, do.finding_id, "findingId")
@@ -97,7 +98,7 @@ class VerifyAuditFinding:
     finding_id: UUID
 
 
-@command(Scope.QUALITY_WRITE, offline=True)
+@command(QUALITY_WRITE, offline=True)
 async def verify_audit_finding(tx: Transaction, actor: Actor, do: VerifyAuditFinding) -> AuditFinding:
     """Say that the correction was looked at and works."""
     _, finding = await _find(tx, do.finding_id, "findingId")
@@ -111,7 +112,7 @@ class ReopenAuditFinding:
     finding_id: UUID
 
 
-@command(Scope.QUALITY_WRITE, offline=True)
+@command(QUALITY_WRITE, offline=True)
 async def reopen_audit_finding(tx: Transaction, actor: Actor, do: ReopenAuditFinding) -> AuditFinding:
     """Say that the correction does not work."""
     _, finding = await _find(tx, do.finding_id, "findingId")
@@ -126,7 +127,7 @@ class CloseAuditFinding:
     at: datetime
 
 
-@command(Scope.QUALITY_WRITE, offline=True)
+@command(QUALITY_WRITE, offline=True)
 async def close_audit_finding(tx: Transaction, actor: Actor, do: CloseAuditFinding) -> AuditFinding:
     """Close a finding; a minor one after its correction, a graver one after its verification."""
     _, finding = await _find(tx, do.finding_id, "findingId")

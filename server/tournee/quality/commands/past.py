@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tournee.assets.models import Asset
 from tournee.customers.models import Site
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import new_row
@@ -17,6 +17,7 @@ from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.transaction import Transaction
 from tournee.quality.commands.planning import is_no_double, is_of_the_sites_customer
 from tournee.quality.models import Audit, AuditFinding, QualityStandard, StandardClause
+from tournee.quality.permissions import QUALITY_WRITE
 from tournee.quality.score import AuditResult
 from tournee.quality.states import AuditKind, AuditStatus, FindingGrade, FindingStatus
 
@@ -50,7 +51,7 @@ class RecordPastAudit:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.QUALITY_WRITE, offline=True, past=True)
+@command(QUALITY_WRITE, offline=True, past=True)
 async def record_past_audit(tx: Transaction, actor: Actor, do: RecordPastAudit) -> Audit:
     """Record an audit of the past with its findings; it is closed unless one of them still is not."""
     if not do.external_key.strip():

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
-from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
@@ -20,6 +20,7 @@ from tournee.procedures.answers import answers_of, item_of, record_answer
 from tournee.procedures.definition import ChecklistItemInput, Given, points, unanswered
 from tournee.quality.models import Audit, AuditAnswer, AuditFinding, StandardClause
 from tournee.quality.performers import perform
+from tournee.quality.permissions import AUDITS_PERFORM, QUALITY_WRITE
 from tournee.quality.queries import audit_items
 from tournee.quality.score import score
 from tournee.quality.states import (
@@ -49,7 +50,7 @@ async def _require_overtaken(tx: Transaction, audit: Audit) -> None:
 
 async def _dispute(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
     await tx.conflict(
-        ConflictKind.RECORD_ON_CLOSED_PARENT,
+        RECORD_ON_CLOSED_PARENT,
         audit,
         base={"status": await tx.value_at_base(audit, "status")},
         mine=mine,
@@ -67,7 +68,7 @@ class StartAudit:
     at: datetime
 
 
-@command(Scope.AUDITS_PERFORM, offline=True, fact=True)
+@command(AUDITS_PERFORM, offline=True, fact=True)
 async def start_audit(tx: Transaction, actor: Actor, do: StartAudit) -> Audit:
     """Begin an audit; one that was begun is begun, even where it had been called off meanwhile."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
@@ -89,7 +90,7 @@ class AnswerAuditItem(Given):
     at: datetime
 
 
-@command(Scope.AUDITS_PERFORM, offline=True, fact=True)
+@command(AUDITS_PERFORM, offline=True, fact=True)
 async def answer_audit_item(tx: Transaction, actor: Actor, do: AnswerAuditItem) -> AuditAnswer:
     """Answer an item of an audit's checklist, or answer it anew."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
@@ -122,7 +123,7 @@ class AddAuditFinding:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.AUDITS_PERFORM, offline=True, fact=True)
+@command(AUDITS_PERFORM, offline=True, fact=True)
 async def add_audit_finding(tx: Transaction, actor: Actor, do: AddAuditFinding) -> AuditFinding:
     """Write down what an audit found; a conformity needs nothing more and is closed at once."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
@@ -167,7 +168,7 @@ class ReportAudit:
     conclusion: str | Unset = UNSET
 
 
-@command(Scope.AUDITS_PERFORM, offline=True)
+@command(AUDITS_PERFORM, offline=True)
 async def report_audit(tx: Transaction, actor: Actor, do: ReportAudit) -> Audit:
     """End the looking and begin to report; every item has its answer, or a reason why it does not apply."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
@@ -188,7 +189,7 @@ class CompleteAudit:
     at: datetime
 
 
-@command(Scope.QUALITY_WRITE, offline=True)
+@command(QUALITY_WRITE, offline=True)
 async def complete_audit(tx: Transaction, actor: Actor, do: CompleteAudit) -> Audit:
     """End an audit; every major or critical finding says what will be done about it until when."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
@@ -207,7 +208,7 @@ class CloseAudit:
     at: datetime
 
 
-@command(Scope.QUALITY_WRITE)
+@command(QUALITY_WRITE)
 async def close_audit(tx: Transaction, actor: Actor, do: CloseAudit) -> Audit:
     """Close an audit whose findings are all closed."""
     audit = await tx.find(Audit, do.audit_id, "auditId")

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from tournee.auth.rules import names_accounts, require_accounts
 from tournee.customers.models import Site
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, command
 from tournee.kernel.errors import Blocked, Conflict, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
@@ -22,6 +22,7 @@ from tournee.kernel.rules import is_held_by_another, obeying
 from tournee.kernel.transaction import Transaction
 from tournee.procedures.models import ChecklistVersion, VersionStatus
 from tournee.quality.models import Audit, AuditMember
+from tournee.quality.permissions import QUALITY_WRITE
 from tournee.quality.states import AuditPart, AuditStatus
 
 
@@ -85,11 +86,9 @@ _RULES = (
     is_of_the_sites_customer,
 )
 
-create_audit = obeying(
-    creates(Audit, Scope.QUALITY_WRITE, offline=True, description="Draft an audit."), *_RULES
-)
+create_audit = obeying(creates(Audit, QUALITY_WRITE, offline=True, description="Draft an audit."), *_RULES)
 update_audit = obeying(
-    _while_editable(edits(Audit, Scope.QUALITY_WRITE, offline=True)),
+    _while_editable(edits(Audit, QUALITY_WRITE, offline=True)),
     *_RULES,
     _stays_planned,
     _team_is_impartial,
@@ -104,7 +103,7 @@ class PlanAudit:
     lead_auditor_id: UUID | Unset = UNSET
 
 
-@command(Scope.QUALITY_WRITE, offline=True)
+@command(QUALITY_WRITE, offline=True)
 async def plan_audit(tx: Transaction, actor: Actor, do: PlanAudit) -> Audit:
     """Set the date of a drafted or postponed audit; it needs a lead auditor."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
@@ -130,7 +129,7 @@ class SetAuditTeam:
     members: list[TeamMemberInput]
 
 
-@command(Scope.QUALITY_WRITE)
+@command(QUALITY_WRITE)
 async def set_audit_team(tx: Transaction, actor: Actor, do: SetAuditTeam) -> Audit:
     """Say who takes part beside the lead auditor; whoever is not named leaves the team."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
@@ -157,7 +156,7 @@ class PostponeAudit:
     reason: Annotated[str, Limits(length=1000)]
 
 
-@command(Scope.QUALITY_WRITE)
+@command(QUALITY_WRITE)
 async def postpone_audit(tx: Transaction, actor: Actor, do: PostponeAudit) -> Audit:
     """Put a planned audit off; it is planned anew later."""
     return await _take_back(tx, do.audit_id, AuditStatus.POSTPONED, do.reason)
@@ -169,7 +168,7 @@ class CancelAudit:
     reason: Annotated[str, Limits(length=1000)]
 
 
-@command(Scope.QUALITY_WRITE)
+@command(QUALITY_WRITE)
 async def cancel_audit(tx: Transaction, actor: Actor, do: CancelAudit) -> Audit:
     """Give up an audit that has not begun."""
     return await _take_back(tx, do.audit_id, AuditStatus.CANCELED, do.reason)

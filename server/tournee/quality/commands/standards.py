@@ -7,13 +7,14 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Conflict, Invalid, TransitionNotAllowed
 from tournee.kernel.plain import creates, edits
 from tournee.kernel.rules import is_held_by_another, not_its_own_ancestor, obeying
 from tournee.kernel.transaction import Transaction
 from tournee.quality.models import QualityStandard, StandardClause
+from tournee.quality.permissions import QUALITY_WRITE
 from tournee.quality.states import StandardStatus
 
 
@@ -45,16 +46,14 @@ async def _below_a_clause_of_its_standard(tx: Transaction, clause: StandardClaus
 
 _CLAUSE_RULES = (_below_a_clause_of_its_standard, not_its_own_ancestor)
 
-create_quality_standard = obeying(
-    creates(QualityStandard, Scope.QUALITY_WRITE, offline=True), _one_of_its_revision
-)
-update_quality_standard = obeying(edits(QualityStandard, Scope.QUALITY_WRITE), _one_of_its_revision)
+create_quality_standard = obeying(creates(QualityStandard, QUALITY_WRITE, offline=True), _one_of_its_revision)
+update_quality_standard = obeying(edits(QualityStandard, QUALITY_WRITE), _one_of_its_revision)
 
 create_standard_clause = obeying(
-    creates(StandardClause, Scope.QUALITY_WRITE, offline=True), _one_of_its_number, *_CLAUSE_RULES
+    creates(StandardClause, QUALITY_WRITE, offline=True), _one_of_its_number, *_CLAUSE_RULES
 )
 update_standard_clause = obeying(
-    edits(StandardClause, Scope.QUALITY_WRITE, without=["standard_id"]), _one_of_its_number, *_CLAUSE_RULES
+    edits(StandardClause, QUALITY_WRITE, without=["standard_id"]), _one_of_its_number, *_CLAUSE_RULES
 )
 
 
@@ -63,7 +62,7 @@ class WithdrawQualityStandard:
     standard_id: UUID
 
 
-@command(Scope.QUALITY_WRITE)
+@command(QUALITY_WRITE)
 async def withdraw_quality_standard(
     tx: Transaction, actor: Actor, do: WithdrawQualityStandard
 ) -> QualityStandard:

@@ -9,13 +9,14 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Transition
 from tournee.kernel.times import TimeSource
 from tournee.procedures.answers import Answer
+from tournee.quality.permissions import QUALITY_READ
 from tournee.quality.score import AuditResult, Score
 from tournee.quality.states import (
     AUDIT,
@@ -40,8 +41,8 @@ class Audit(Entity):
         Index("ix_audit_lead_auditor_id", "organisation_id", "lead_auditor_id"),
         Index("ix_audit_auditee_responsible_id", "organisation_id", "auditee_responsible_id"),
     )
-    reads = Scope.QUALITY_READ
-    decider = "AUDITOR"
+    reads = QUALITY_READ
+    decider = Role.AUDITOR
 
     title: Mapped[str] = column(300)
     kind: Mapped[AuditKind] = column(default=AuditKind.FIRST_PARTY)
@@ -143,8 +144,8 @@ class AuditMember(Entity):
 
     __tablename__ = "audit_member"
     __table_args__ = (Index("ix_audit_member_account_id", "organisation_id", "account_id"),)
-    reads = Scope.QUALITY_READ
-    decider = "AUDITOR"
+    reads = QUALITY_READ
+    decider = Role.AUDITOR
 
     audit_id: Mapped[UUID] = reference("audit")
     account_id: Mapped[UUID] = column()
@@ -158,8 +159,8 @@ class AuditAnswer(Answer):
     """The answer to one item of an audit's checklist, with what it is worth."""
 
     __tablename__ = "audit_answer"
-    reads = Scope.QUALITY_READ
-    decider = "AUDITOR"
+    reads = QUALITY_READ
+    decider = Role.AUDITOR
 
     audit_id: Mapped[UUID] = reference("audit", merge=Merge.APPEND_ONLY)
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
@@ -176,8 +177,8 @@ class AuditFinding(Entity):
     """What an audit found, and what is done about it."""
 
     __tablename__ = "audit_finding"
-    reads = Scope.QUALITY_READ
-    decider = "AUDITOR"
+    reads = QUALITY_READ
+    decider = Role.AUDITOR
 
     audit_id: Mapped[UUID] = reference("audit", merge=Merge.APPEND_ONLY)
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)

@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Transition
+from tournee.quality.permissions import QUALITY_READ
 from tournee.quality.states import (
     STANDARD,
     StandardStatus,
@@ -23,8 +24,8 @@ class QualityStandard(Entity):
 
     __tablename__ = "quality_standard"
     __table_args__ = (UniqueConstraint("organisation_id", "code", "revision"),)
-    reads = Scope.QUALITY_READ
-    decider = "AUDITOR"
+    reads = QUALITY_READ
+    decider = Role.AUDITOR
 
     code: Mapped[str] = column(80, description="Such as `ISO 9001`.")
     title: Mapped[str] = column(300)
@@ -42,8 +43,8 @@ class StandardClause(Entity):
     """A clause of a standard."""
 
     __tablename__ = "standard_clause"
-    reads = Scope.QUALITY_READ
-    decider = "AUDITOR"
+    reads = QUALITY_READ
+    decider = Role.AUDITOR
 
     standard_id: Mapped[UUID] = reference("quality_standard")
     parent_id: Mapped[UUID | None] = reference("standard_clause")

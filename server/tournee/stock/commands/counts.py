@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
@@ -19,6 +19,7 @@ from tournee.stock.commands.movements import Note
 from tournee.stock.counting import dated, take
 from tournee.stock.models import StockCount, StockDiscrepancy, StockLevel, StockMovement
 from tournee.stock.models.parts import MOST
+from tournee.stock.permissions import STOCK_MANAGE, STOCK_WRITE
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class CountStock:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.STOCK_WRITE, offline=True, fact=True)
+@command(STOCK_WRITE, offline=True, fact=True)
 async def count_stock(tx: Transaction, actor: Actor, do: CountStock) -> StockCount:
     """Record how much of a part is there; the ledger is adjusted to it as of the time of the count."""
     given = {name: value for name, value in vars(do).items() if value is not UNSET}
@@ -65,7 +66,7 @@ class ResolveStockDiscrepancy:
     note: Note = None
 
 
-@command(Scope.STOCK_MANAGE)
+@command(STOCK_MANAGE)
 async def resolve_stock_discrepancy(
     tx: Transaction, actor: Actor, do: ResolveStockDiscrepancy
 ) -> StockDiscrepancy:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.errors import DoneAlready, Forbidden, Invalid
@@ -19,6 +19,7 @@ from tournee.stock.booking import lock_places, part_of, record, require_charge, 
 from tournee.stock.counting import dated
 from tournee.stock.models import MovementReason, StockLocation, StockMovement
 from tournee.stock.models.parts import MOST
+from tournee.stock.permissions import STOCK_MANAGE, STOCK_WRITE
 
 Quantity = Annotated[int, Limits(minimum=1, maximum=MOST)]
 SerialNumber = Annotated[str | None, Limits(length=120)]
@@ -68,7 +69,7 @@ class ReceiveStock:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.STOCK_WRITE, offline=True, fact=True)
+@command(STOCK_WRITE, offline=True, fact=True)
 async def receive_stock(tx: Transaction, actor: Actor, do: ReceiveStock) -> StockMovement:
     """Parts came from outside, such as from a supplier."""
     return await _move(tx, do, MovementReason.RECEIPT, in_charge=True)
@@ -86,7 +87,7 @@ class TransferStock:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.STOCK_WRITE, offline=True, fact=True)
+@command(STOCK_WRITE, offline=True, fact=True)
 async def transfer_stock(tx: Transaction, actor: Actor, do: TransferStock) -> StockMovement:
     """Parts went from one of our places to another, such as from the warehouse into a van."""
     return await _move(tx, do, MovementReason.TRANSFER)
@@ -105,7 +106,7 @@ class UsePart:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.STOCK_WRITE, offline=True, fact=True)
+@command(STOCK_WRITE, offline=True, fact=True)
 async def use_part(tx: Transaction, actor: Actor, do: UsePart) -> StockMovement:
     """A part was used at work. A level that falls below zero becomes a task, never a refusal."""
     return await _move(tx, do, MovementReason.USED)
@@ -124,7 +125,7 @@ class ReturnPart:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.STOCK_WRITE, offline=True, fact=True)
+@command(STOCK_WRITE, offline=True, fact=True)
 async def return_part(tx: Transaction, actor: Actor, do: ReturnPart) -> StockMovement:
     """A part that had been given out for work came back."""
     return await _move(tx, do, MovementReason.RETURN)
@@ -141,7 +142,7 @@ class ScrapPart:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.STOCK_WRITE, offline=True, fact=True)
+@command(STOCK_WRITE, offline=True, fact=True)
 async def scrap_part(tx: Transaction, actor: Actor, do: ScrapPart) -> StockMovement:
     """A part was thrown away: broken, expired or lost."""
     return await _move(tx, do, MovementReason.SCRAP, in_charge=True)
@@ -154,14 +155,14 @@ class ReverseStockMovement:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.STOCK_WRITE, offline=True, fact=True)
+@command(STOCK_WRITE, offline=True, fact=True)
 async def reverse_stock_movement(tx: Transaction, actor: Actor, do: ReverseStockMovement) -> StockMovement:
     """Take a movement back by its opposite, at most once; it counts as of the time of the wrong one."""
     own = (StockMovement.id == do.movement_id, StockMovement.account_id == actor.id)
     found = await tx.all(select(StockMovement).where(*own))
     # One's own also where it is out of sight by now.
     wrong = found[0] if found else await tx.find(StockMovement, do.movement_id, "movementId")
-    if wrong.account_id != actor.id and not actor.may(Scope.STOCK_MANAGE):
+    if wrong.account_id != actor.id and not actor.may(STOCK_MANAGE):
         raise Forbidden("In the field one takes back one's own entries only.")
     if wrong.count_id is not None or wrong.reverses_id is not None:
         raise Invalid("An adjustment is corrected by a count, a reversal by a new movement.", "movementId")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tournee.assets.models import Asset, AssetKind, Ownership
-from tournee.kernel.actor import Scope
 from tournee.kernel.errors import Invalid
 from tournee.kernel.plain import creates, edits
 from tournee.kernel.rules import obeying
 from tournee.kernel.transaction import Transaction
 from tournee.stock.models import Part, StockLocation
+from tournee.stock.permissions import STOCK_MANAGE
 
 
 async def _lies_in_our_vehicle(tx: Transaction, location: StockLocation) -> None:
@@ -17,18 +17,18 @@ async def _lies_in_our_vehicle(tx: Transaction, location: StockLocation) -> None
         raise Invalid("Stock goes along in a vehicle of the company.", "assetId")
 
 
-create_part = creates(Part, Scope.STOCK_MANAGE)
+create_part = creates(Part, STOCK_MANAGE)
 update_part = edits(
     Part,
-    Scope.STOCK_MANAGE,
+    STOCK_MANAGE,
     without=["unit", "serialised"],
     description="Change a part; its unit stays, since all that was ever counted of it is in that unit.",
 )
-create_stock_location = obeying(creates(StockLocation, Scope.STOCK_MANAGE), _lies_in_our_vehicle)
+create_stock_location = obeying(creates(StockLocation, STOCK_MANAGE), _lies_in_our_vehicle)
 update_stock_location = obeying(
     edits(
         StockLocation,
-        Scope.STOCK_MANAGE,
+        STOCK_MANAGE,
         without=["kind"],
         description="Change a place, or who holds it. The stock in a vehicle goes with the vehicle.",
     ),

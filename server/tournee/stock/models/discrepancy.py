@@ -11,12 +11,13 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
 from tournee.stock.models.parts import QUANTITY
+from tournee.stock.permissions import STOCK_READ
 
 
 class DiscrepancyStatus(StrEnum):
@@ -37,7 +38,8 @@ class StockDiscrepancy(Entity):
     """More was taken from a place than was known to be there: somebody has to find out why."""
 
     __tablename__ = "stock_discrepancy"
-    reads = Scope.STOCK_READ
+    reads = STOCK_READ
+    decider = Role.DISPATCHER
     machine: ClassVar = Machine({DiscrepancyStatus.OPEN: (DiscrepancyStatus.RESOLVED,)})
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.SERVER_ONLY)

@@ -10,12 +10,13 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.times import TimeSource
 from tournee.stock.models.parts import MOST, QUANTITY, Unit
+from tournee.stock.permissions import STOCK_READ
 
 _MOST_EVER = 2**53 - 1
 
@@ -56,7 +57,8 @@ class StockMovement(Dated, Entity):
         Index("ix_stock_movement_out", "organisation_id", "part_id", "from_location_id", "quantity"),
         Index("ix_stock_movement_in", "organisation_id", "part_id", "to_location_id", "quantity"),
     )
-    reads = Scope.STOCK_READ
+    reads = STOCK_READ
+    decider = Role.DISPATCHER
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.LEDGER)
     quantity: Mapped[int] = column(merge=Merge.LEDGER, minimum=1, maximum=MOST, description=QUANTITY)
@@ -97,7 +99,8 @@ class StockCount(Dated, Entity):
 
     __tablename__ = "stock_count"
     __table_args__ = (Index("ix_stock_count_place", "organisation_id", "location_id", "part_id"),)
-    reads = Scope.STOCK_READ
+    reads = STOCK_READ
+    decider = Role.DISPATCHER
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.LEDGER)
     location_id: Mapped[UUID] = reference("stock_location", merge=Merge.LEDGER)
@@ -133,7 +136,8 @@ class StockLevel(Entity):
 
     __tablename__ = "stock_level"
     __table_args__ = (UniqueConstraint("organisation_id", "part_id", "location_id"),)
-    reads = Scope.STOCK_READ
+    reads = STOCK_READ
+    decider = Role.DISPATCHER
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.SERVER_ONLY)
     location_id: Mapped[UUID] = reference("stock_location", merge=Merge.SERVER_ONLY)

@@ -9,10 +9,11 @@ from uuid import UUID
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.stock.permissions import STOCK_READ
 
 # Quantities are whole thousandths of a unit: exact sums, and metres and litres all the same.
 ONE = 1000
@@ -43,7 +44,8 @@ class Part(Entity):
 
     __tablename__ = "part"
     __table_args__ = (UniqueConstraint("organisation_id", "number"),)
-    reads = Scope.STOCK_READ
+    reads = STOCK_READ
+    decider = Role.DISPATCHER
     shared = True
 
     number: Mapped[str] = column(80, description="The article number.")
@@ -83,7 +85,8 @@ class StockLocation(Entity):
 
     __tablename__ = "stock_location"
     __table_args__ = (UniqueConstraint("organisation_id", "asset_id"),)
-    reads = Scope.STOCK_READ
+    reads = STOCK_READ
+    decider = Role.DISPATCHER
 
     name: Mapped[str] = column(200)
     kind: Mapped[LocationKind] = column()

@@ -21,11 +21,12 @@ from tournee.auth.revoked import KnownDevice
 from tournee.auth.roles import Role
 from tournee.engine.bulk import insert_many
 from tournee.kernel.command import Kernel
-from tournee.kernel.conflict import Conflict, ConflictKind
+from tournee.kernel.conflict import Conflict
 from tournee.kernel.entity import now
 from tournee.kernel.errors import Invalid, OperationReused
 from tournee.kernel.head import read_head
 from tournee.kernel.transaction import Operation, Transaction
+from tournee.sync.conflicts import WORK_SURRENDERED
 from tournee.sync.devices.history import history_of
 from tournee.sync.messages import Outcome, PushedOperation, read_operation, rejected
 from tournee.sync.models import ParkedOperation, Reason, Receipt
@@ -137,8 +138,8 @@ def _conflict(device: Device, unit: Sequence[PushedOperation]) -> Conflict:
     """5. One decision for each unit, and for each operation that stands alone."""
     first = unit[0]
     return Conflict(
-        kind=ConflictKind.WORK_SURRENDERED,
-        role=Role.MANAGER,
+        kind=WORK_SURRENDERED,
+        role=WORK_SURRENDERED.decider,
         entity=Device.__name__,
         record_id=device.id,
         command=named(first.command),

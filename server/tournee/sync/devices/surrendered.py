@@ -11,13 +11,15 @@ from sqlalchemy import select
 
 from tournee.auth.models import Account, Device
 from tournee.auth.organisations import actor_of
-from tournee.kernel.actor import Actor, Scope
+from tournee.auth.permissions import DEVICES_WRITE
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import COMMANDS_BY_NAME, command
-from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus, Resolution
+from tournee.kernel.conflict import Conflict, ConflictStatus, Resolution
 from tournee.kernel.entity import now
 from tournee.kernel.errors import Blocked, Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import Limits
 from tournee.kernel.transaction import Transaction
+from tournee.sync.conflicts import WORK_SURRENDERED
 from tournee.sync.devices.surrender import settle, waiting
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.push.batch import read_command
@@ -34,7 +36,7 @@ class AcceptSurrenderedWork:
     note: Annotated[str | None, Limits(length=2000)] = None
 
 
-@command(Scope.DEVICES_WRITE)
+@command(DEVICES_WRITE)
 async def accept_surrendered_work(tx: Transaction, actor: Actor, do: AcceptSurrenderedWork) -> Conflict:
     """Let work of a revoked device take effect, as its account's and at its place; refused, it waits on."""
     conflict, device, queue = await _undecided(tx, do.conflict_id)
@@ -58,7 +60,7 @@ class DismissSurrenderedWork:
     note: Annotated[str | None, Limits(length=2000)] = None
 
 
-@command(Scope.DEVICES_WRITE)
+@command(DEVICES_WRITE)
 async def dismiss_surrendered_work(tx: Transaction, actor: Actor, do: DismissSurrenderedWork) -> Conflict:
     """Leave work of a revoked device without effect; the conflict keeps what it was."""
     conflict, device, queue = await _undecided(tx, do.conflict_id)
@@ -72,7 +74,7 @@ async def dismiss_surrendered_work(tx: Transaction, actor: Actor, do: DismissSur
 async def _undecided(tx: Transaction, id: UUID) -> tuple[Conflict, Device, list[PushedOperation]]:
     """The conflict, its device, which is locked so that decisions follow each other, and what waits."""
     conflict = await tx.find(Conflict, id, "conflictId")
-    if conflict.kind is not ConflictKind.WORK_SURRENDERED:
+    if conflict.kind is not WORK_SURRENDERED:
         raise Invalid("This is no work of a revoked device.", "conflictId")
     (device,) = await tx.all(select(Device).where(Device.id == conflict.device_id))
     if conflict.status is not ConflictStatus.OPEN:

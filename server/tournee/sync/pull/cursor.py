@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor, Permission
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.head import HeadNow, Mark
 
@@ -62,13 +62,13 @@ class Cursor:
 
 
 def sight(actor: Actor) -> str:
-    """What decides which rows the feed holds: another role or scope is another feed."""
-    return _sight(actor.sees_all, actor.scopes)
+    """What decides which rows the feed holds: another role or other permissions are another feed."""
+    return _sight(actor.sees_all, actor.permissions)
 
 
 @lru_cache
-def _sight(sees_all: bool, scopes: frozenset[Scope]) -> str:
-    reads = ",".join(sorted(scope for scope in scopes if scope.endswith(":read")))
+def _sight(sees_all: bool, permissions: frozenset[Permission]) -> str:
+    reads = ",".join(sorted(one for one in permissions if one.endswith(":read")))
     return hashlib.sha256(f"{sees_all}|{reads}".encode()).hexdigest()[:12]
 
 

@@ -52,10 +52,10 @@ class Feed:
         self._readable: dict[frozenset[str], list[str]] = {}
 
     def readable(self, actor: Actor) -> list[str]:
-        known = self._readable.get(actor.scopes)
+        known = self._readable.get(actor.permissions)
         if known is None:
             known = [entity.__name__ for entity in self.entities if actor.may(entity.reads)]
-            self._readable[actor.scopes] = known
+            self._readable[actor.permissions] = known
         return known
 
     async def require(self, actor: Actor, mark: Mark | None, recent: Recent) -> None:

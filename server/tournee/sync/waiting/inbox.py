@@ -18,6 +18,7 @@ from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import OperationReused, Unfinished, UnitRefused
 from tournee.kernel.operation import Operation
 from tournee.kernel.transaction import Transaction
+from tournee.sync.conflicts import OPERATION_QUARANTINED, OPERATION_REJECTED
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import Reason
 from tournee.sync.push.batch import Batch, Unit
@@ -42,7 +43,7 @@ async def report(batch: Batch) -> None:
     refused = [unit for unit in batch.reported if unit[0].state is State.REFUSED]
     async with tx.running(Operation(_COMMAND, now(), device_id=device_id)):
         for unit in refused:
-            await _enter(batch, unit, ConflictKind.OPERATION_REJECTED, Role.DISPATCHER, _why_refused(unit))
+            await _enter(batch, unit, OPERATION_REJECTED, _why_refused(unit))
         sender = Sender(device_id, tx.actor.id, Role.DISPATCHER)
         await show(tx, sender, unreadable, batch.incoming.schema)
         refused_for_good = {id_in(case.operation.input) for unit in refused for case in unit}
@@ -51,7 +52,7 @@ async def report(batch: Batch) -> None:
         for unit in batch.reported:
             if unit[0].state is State.QUARANTINED:
                 why = _why_quarantined(unit, dependents)
-                await _enter(batch, unit, ConflictKind.OPERATION_QUARANTINED, Role.MANAGER, why)
+                await _enter(batch, unit, OPERATION_QUARANTINED, why)
 
 
 def _unreadable(batch: Batch) -> Iterator[tuple[dict[str, Any], Outcome]]:
@@ -79,7 +80,7 @@ def _why_quarantined(unit: Unit, dependents: Unit) -> dict[str, Any]:
     return {"code": Unfinished.code} | ({"waiting": waiting} if waiting else {})
 
 
-async def _enter(batch: Batch, unit: Unit, kind: ConflictKind, role: Role, theirs: dict[str, Any]) -> None:
+async def _enter(batch: Batch, unit: Unit, kind: ConflictKind, theirs: dict[str, Any]) -> None:
     """Add the entry of a unit, and name it in the outcome of each of its operations."""
     operations = [case.operation for case in unit]
     first = operations[0]
@@ -87,7 +88,7 @@ async def _enter(batch: Batch, unit: Unit, kind: ConflictKind, role: Role, their
         Conflict(
             id=new_id(),
             kind=kind,
-            role=role,
+            role=kind.decider,
             entity=Device.__name__,
             record_id=batch.device.device_id,
             command=named(first.command),
@@ -114,7 +115,7 @@ async def _name_dependents(batch: Batch, fresh: Unit) -> None:
     entries = await batch.tx.all(
         select(Conflict).where(
             Conflict.record_id == batch.device.device_id,
-            Conflict.kind == ConflictKind.OPERATION_QUARANTINED,
+            Conflict.kind == OPERATION_QUARANTINED,
             Conflict.status == ConflictStatus.OPEN,
         )
     )
@@ -143,7 +144,7 @@ async def _name_entries(batch: Batch) -> None:
             select(Conflict.id, Conflict.operation_ids).where(
                 Conflict.organisation_id == batch.device.organisation_id,
                 Conflict.record_id == batch.device.device_id,
-                Conflict.kind == ConflictKind.OPERATION_QUARANTINED,
+                Conflict.kind == OPERATION_QUARANTINED,
             )
         )
     entry_of = {UUID(operation): str(id) for id, operations in entries for operation in operations}
@@ -191,7 +192,7 @@ def _of_no_use(sender: Sender, sent: Any, outcome: Outcome, schema: int) -> Conf
     command = shown.get("command")
     return Conflict(
         id=uuid5(sender.device_id, hashlib.sha256(text).hexdigest()),
-        kind=ConflictKind.OPERATION_REJECTED,
+        kind=OPERATION_REJECTED,
         role=sender.role,
         entity=Device.__name__,
         record_id=sender.device_id,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from tournee.auth.roles import Role
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Blocked, Forbidden, NotFound, TransitionNotAllowed
 from tournee.kernel.transaction import Transaction
@@ -14,6 +14,7 @@ from tournee.people.models import Technician
 from tournee.work.assigning import assignments_of, put_on, take_off
 from tournee.work.crews import CrewMember, against_sending
 from tournee.work.models import Appointment
+from tournee.work.permissions import WORK_PLAN
 from tournee.work.recording import record_office_step
 from tournee.work.states import OVER, PLANNED, UNDER_WAY, AppointmentStatus
 
@@ -28,7 +29,7 @@ class AssignTechnician:
     force: bool = False
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def assign_technician(tx: Transaction, actor: Actor, do: AssignTechnician) -> Appointment:
     """Put a technician on an appointment; `force` lets a manager pass over missing skills."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -45,7 +46,7 @@ class UnassignTechnician:
     technician_id: UUID
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def unassign_technician(tx: Transaction, actor: Actor, do: UnassignTechnician) -> Appointment:
     """Take a technician off an appointment; without anybody left it is no longer dispatched."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -68,7 +69,7 @@ class ReassignAppointment:
     force: bool = False
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def reassign_appointment(tx: Transaction, actor: Actor, do: ReassignAppointment) -> Appointment:
     """Give an appointment to one technician instead of all who had it; who has it on hand gets it at once."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
@@ -17,6 +17,7 @@ from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
 from tournee.work.facts import technician_of
 from tournee.work.models import Appointment, Note, TimeEntry, TimeKind, WorkOrder
+from tournee.work.permissions import WORK_PLAN, WORK_WRITE
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class AddNote:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def add_note(tx: Transaction, actor: Actor, do: AddNote) -> Note:
     """Write a remark on a work order or on an appointment."""
     await tx.find_optional(WorkOrder, do.work_order_id, "workOrderId")
@@ -52,7 +53,7 @@ class RecordTimeEntry:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def record_time_entry(tx: Transaction, actor: Actor, do: RecordTimeEntry) -> TimeEntry:
     """Record time spent; a mistake is corrected by another entry that names it."""
     technician_id = await _whose_time(tx, actor, do.technician_id)
@@ -74,7 +75,7 @@ async def _whose_time(tx: Transaction, actor: Actor, named: UUID | None) -> UUID
         return own
     if named is None:
         raise Invalid("Say whose time this is.", "technicianId")
-    if not actor.may(Scope.WORK_PLAN):
+    if not actor.may(WORK_PLAN):
         raise Forbidden("Time is recorded by whoever spent it, or by the office.")
     return (await tx.find_reference(Technician, named, "technicianId")).id
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from tournee.assets.models import Asset
 from tournee.customers.models import Contact, Customer, Site
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.entity import now
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
@@ -24,6 +24,7 @@ from tournee.people.models import Skill
 from tournee.work.closed import is_closed, tell_dispatcher
 from tournee.work.guards import against_canceling, against_canceling_by, statuses_of
 from tournee.work.models import Appointment, Priority, WorkOrder, WorkOrderKind
+from tournee.work.permissions import WORK_PLAN, WORK_WRITE
 from tournee.work.recording import Step, record
 from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, WorkOrderStatus
 
@@ -54,7 +55,7 @@ class CreateWorkOrder:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def create_work_order(tx: Transaction, actor: Actor, do: CreateWorkOrder) -> WorkOrder:
     """Add a work order; whoever reports one keeps seeing it until it is closed."""
     values = {name: value for name, value in vars(do).items() if value is not UNSET and name != "draft"}
@@ -84,7 +85,7 @@ class UpdateWorkOrder:
     external_key: Annotated[str | None, Limits(length=200)] | Unset = UNSET
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def update_work_order(tx: Transaction, actor: Actor, do: UpdateWorkOrder) -> WorkOrder:
     """Change fields of a work order, until it is closed; in the field those that say what was found and
     done."""
@@ -95,7 +96,7 @@ async def update_work_order(tx: Transaction, actor: Actor, do: UpdateWorkOrder) 
     appointments = await _appointments_of(tx, do.work_order_id) if places else []
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
     office = changes.keys() - _FIELD_NOTES
-    if office and not actor.may(Scope.WORK_PLAN) and not _may_still_edit(order, actor):
+    if office and not actor.may(WORK_PLAN) and not _may_still_edit(order, actor):
         raise Forbidden(f"Only the office changes {camel(min(office))}.")
     closed = await is_closed(tx, order)
     await _check_places(tx, order.customer_id, changes)
@@ -150,7 +151,7 @@ class HoldWorkOrder:
     reason: Reason
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def hold_work_order(tx: Transaction, actor: Actor, do: HoldWorkOrder) -> WorkOrder:
     """Let a work order wait; its appointments no longer change its status."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
@@ -163,7 +164,7 @@ class ReleaseWorkOrder:
     work_order_id: UUID
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def release_work_order(tx: Transaction, actor: Actor, do: ReleaseWorkOrder) -> WorkOrder:
     """End a draft, or a hold: then the order becomes what its appointments make it."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
@@ -177,7 +178,7 @@ class CancelWorkOrder:
     reason: Reason
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def cancel_work_order(tx: Transaction, actor: Actor, do: CancelWorkOrder) -> WorkOrder:
     """Call an order off with all its open appointments; once work has begun, for managers."""
     await _appointments_of(tx, do.work_order_id)
@@ -202,7 +203,7 @@ class CloseWorkOrder:
     work_order_id: UUID
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def close_work_order(tx: Transaction, actor: Actor, do: CloseWorkOrder) -> WorkOrder:
     """Close an order whose work was reviewed; only a follow-up order goes on from there."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
@@ -216,7 +217,7 @@ class ReopenWorkOrder:
     reason: Reason
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def reopen_work_order(tx: Transaction, actor: Actor, do: ReopenWorkOrder) -> WorkOrder:
     """Take an order that ended up again, for another visit."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")

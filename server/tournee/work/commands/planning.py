@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 from tournee.auth.roles import Role
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Forbidden, Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import UNSET, Limits, Unset
@@ -16,6 +16,7 @@ from tournee.kernel.plain import edits
 from tournee.kernel.transaction import Transaction
 from tournee.work.guards import against_dispatch, against_reopening, against_reopening_by, statuses_of
 from tournee.work.models import Appointment, LockMode, WorkOrder
+from tournee.work.permissions import WORK_PLAN
 from tournee.work.recording import moments_of, order_of, record_office_step, retime
 from tournee.work.states import (
     APPOINTMENT,
@@ -33,7 +34,7 @@ PLANNABLE = frozenset(
 
 update_appointment = edits(
     Appointment,
-    Scope.WORK_PLAN,
+    WORK_PLAN,
     description="Change what an appointment says; its time and its technicians have commands of their own.",
 )
 
@@ -52,7 +53,7 @@ class CreateAppointment:
     id: UUID | Unset = UNSET
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def create_appointment(tx: Transaction, actor: Actor, do: CreateAppointment) -> Appointment:
     """Plan a visit for a work order; with a time it is scheduled."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
@@ -82,7 +83,7 @@ class ScheduleAppointment:
     ends_at: datetime
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def schedule_appointment(tx: Transaction, actor: Actor, do: ScheduleAppointment) -> Appointment:
     """Set or move the time of an appointment, as long as nobody has left for it."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -97,7 +98,7 @@ class UnscheduleAppointment:
     appointment_id: UUID
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def unschedule_appointment(tx: Transaction, actor: Actor, do: UnscheduleAppointment) -> Appointment:
     """Take an appointment off the plan; it waits for another time."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -113,7 +114,7 @@ class DispatchAppointment:
     force: bool = False
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def dispatch_appointment(tx: Transaction, actor: Actor, do: DispatchAppointment) -> Appointment:
     """Hand an appointment to its technicians, who can then set out; `force` lets a manager pass over
     missing skills."""
@@ -135,7 +136,7 @@ class RecallAppointment:
     appointment_id: UUID
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def recall_appointment(tx: Transaction, actor: Actor, do: RecallAppointment) -> Appointment:
     """Take a dispatched appointment back before anybody has left."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -151,7 +152,7 @@ class CancelAppointment:
     reason: Annotated[str, Limits(length=2000)]
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def cancel_appointment(tx: Transaction, actor: Actor, do: CancelAppointment) -> Appointment:
     """Call a visit off, for good."""
     if not do.reason.strip():
@@ -169,7 +170,7 @@ class ReopenAppointment:
     reason: Annotated[str, Limits(length=2000)]
 
 
-@command(Scope.WORK_PLAN)
+@command(WORK_PLAN)
 async def reopen_appointment(tx: Transaction, actor: Actor, do: ReopenAppointment) -> Appointment:
     """Take back the end of a visit that was ended by mistake; for managers."""
     if against := against_reopening_by(actor):

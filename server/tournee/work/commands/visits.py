@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from tournee.kernel.actor import Actor, Scope
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Invalid
 from tournee.kernel.inputs import Limits
@@ -17,6 +17,7 @@ from tournee.work.assigning import take_off
 from tournee.work.checklists import missed_checklists
 from tournee.work.facts import take_step, tell_of_checklists
 from tournee.work.models import Appointment, Outcome
+from tournee.work.permissions import WORK_WRITE
 from tournee.work.recording import Step
 from tournee.work.states import APPOINTMENT, OVER, AppointmentStatus
 
@@ -42,7 +43,7 @@ class AcceptAppointment(VisitStep):
     pass
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def accept_appointment(tx: Transaction, actor: Actor, do: AcceptAppointment) -> Appointment:
     """Say that one will go; after having left, that one turned back."""
     return await _take(tx, actor, do, AppointmentStatus.ACCEPTED)
@@ -57,7 +58,7 @@ class RejectAppointment:
     longitude: Longitude = None
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def reject_appointment(tx: Transaction, actor: Actor, do: RejectAppointment) -> Appointment:
     """Say that one will not go: the visit returns to the office, without this technician."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -73,7 +74,7 @@ class StartTravel(VisitStep):
     pass
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def start_travel(tx: Transaction, actor: Actor, do: StartTravel) -> Appointment:
     """Record that one left for the site."""
     return await _take(tx, actor, do, AppointmentStatus.EN_ROUTE)
@@ -84,7 +85,7 @@ class ArriveOnSite(VisitStep):
     pass
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def arrive_on_site(tx: Transaction, actor: Actor, do: ArriveOnSite) -> Appointment:
     """Record that one arrived."""
     return await _take(tx, actor, do, AppointmentStatus.ON_SITE)
@@ -95,7 +96,7 @@ class StartWork(VisitStep):
     pass
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def start_work(tx: Transaction, actor: Actor, do: StartWork) -> Appointment:
     """Record that the work began."""
     return await _take(tx, actor, do, AppointmentStatus.IN_PROGRESS)
@@ -106,7 +107,7 @@ class PauseWork(VisitStep):
     reason: OptionalText = None
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def pause_work(tx: Transaction, actor: Actor, do: PauseWork) -> Appointment:
     """Record that the work was interrupted."""
     return await _take(tx, actor, do, AppointmentStatus.PAUSED, note=do.reason)
@@ -117,7 +118,7 @@ class ResumeWork(VisitStep):
     pass
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def resume_work(tx: Transaction, actor: Actor, do: ResumeWork) -> Appointment:
     """Record that the work went on after an interruption."""
     return await _take(tx, actor, do, AppointmentStatus.IN_PROGRESS, only_from={AppointmentStatus.PAUSED})
@@ -129,7 +130,7 @@ class CompleteAppointment(VisitStep):
     note: OptionalText = None
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def complete_appointment(tx: Transaction, actor: Actor, do: CompleteAppointment) -> Appointment:
     """Record that the visit is finished; PARTIAL asks for another one."""
     to = AppointmentStatus.COMPLETED if do.outcome is Outcome.DONE else AppointmentStatus.PARTIALLY_COMPLETED
@@ -153,7 +154,7 @@ class CannotCompleteAppointment:
     longitude: Longitude = None
 
 
-@command(Scope.WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True)
 async def cannot_complete_appointment(
     tx: Transaction, actor: Actor, do: CannotCompleteAppointment
 ) -> Appointment:

@@ -10,11 +10,12 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.times import AHEAD, BEHIND, TimeSource
+from tournee.work.permissions import WORK_INTERNAL, WORK_READ
 from tournee.work.states import APPOINTMENT, PLANNED, AppointmentStatus, refuse
 
 
@@ -44,7 +45,8 @@ class Appointment(Entity):
     """One visit. The minutes and actual times follow from its events."""
 
     __tablename__ = "appointment"
-    reads = Scope.WORK_READ
+    reads = WORK_READ
+    decider = Role.DISPATCHER
     __table_args__ = (
         Index("ix_appointment_starts_at", "organisation_id", "starts_at"),
         Index("ix_appointment_status", "organisation_id", "status"),
@@ -132,7 +134,8 @@ class Assignment(Entity):
     """A technician is, or was, to go to an appointment. Taking somebody off keeps the row."""
 
     __tablename__ = "assignment"
-    reads = Scope.WORK_READ
+    reads = WORK_READ
+    decider = Role.DISPATCHER
     __table_args__ = (UniqueConstraint("organisation_id", "appointment_id", "technician_id"),)
 
     appointment_id: Mapped[UUID] = reference("appointment", merge=Merge.SERVER_ONLY)
@@ -148,7 +151,8 @@ class AppointmentEvent(Entity):
     """A step of a visit, as it happened and when; never changed afterwards."""
 
     __tablename__ = "appointment_event"
-    reads = Scope.WORK_INTERNAL
+    reads = WORK_INTERNAL
+    decider = Role.DISPATCHER
 
     appointment_id: Mapped[UUID] = reference("appointment", merge=Merge.APPEND_ONLY)
     from_status: Mapped[AppointmentStatus] = column(

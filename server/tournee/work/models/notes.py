@@ -10,11 +10,12 @@ from uuid import UUID, uuid5
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.times import TimeSource
+from tournee.work.permissions import WORK_INTERNAL, WORK_READ
 
 _STAFF = UUID("6f1f4a52-0d0c-5c39-9a52-0b1f5c3f7a11")
 
@@ -37,7 +38,8 @@ class Note(Entity):
     """A remark on an order or on an appointment; never changed afterwards."""
 
     __tablename__ = "note"
-    reads = Scope.WORK_READ
+    reads = WORK_READ
+    decider = Role.DISPATCHER
 
     work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.APPEND_ONLY)
     appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.APPEND_ONLY)
@@ -63,7 +65,8 @@ class TimeEntry(Entity):
     """Time a technician spent: a ledger, corrected only by another entry that names the wrong one."""
 
     __tablename__ = "time_entry"
-    reads = Scope.WORK_INTERNAL
+    reads = WORK_INTERNAL
+    decider = Role.DISPATCHER
     __table_args__ = (Index("ix_time_entry_span", "organisation_id", "technician_id", "starts_at"),)
 
     technician_id: Mapped[UUID] = reference("technician", merge=Merge.LEDGER)

@@ -10,12 +10,13 @@ from uuid import UUID
 from sqlalchemy import Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tournee.kernel.actor import Scope
+from tournee.auth.roles import Role
 from tournee.kernel.entity import Base, Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.numbers import Numbers
 from tournee.kernel.times import TimeSource
+from tournee.work.permissions import WORK_READ
 from tournee.work.states import SET_BY_HAND, WORK_ORDER, AppointmentStatus, WorkOrderStatus, refuse, roll_up
 
 
@@ -50,7 +51,8 @@ class WorkOrder(Entity):
     """A job for a customer; it is carried out in one appointment or more."""
 
     __tablename__ = "work_order"
-    reads = Scope.WORK_READ
+    reads = WORK_READ
+    decider = Role.DISPATCHER
     numbers = Numbers("number", WorkOrderCounter.__tablename__, prefix="WO-", first=1001)
 
     number: Mapped[str] = column(

@@ -20,10 +20,10 @@ from strawberry.printer import print_schema
 from tests.api.ask import answer
 from tests.house import House
 from tournee.api.limits import exceeded, sizes
+from tournee.api.permissions import permission_of, required_permissions
 from tournee.api.schema import schema, sdl
-from tournee.api.scopes import required_scopes, scope_of
 from tournee.catalogue import COMMANDS, ENTITIES
-from tournee.kernel.actor import Scope
+from tournee.kernel.actor import Permission
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,10 +37,10 @@ def object_fields() -> Iterator[tuple[str, str, Any]]:
 
 def test_every_field_of_every_type_prints_a_scope_that_exists() -> None:
     core = schema()._schema
-    known = {str(scope) for scope in Scope}
+    known = Permission.declared
     seen = 0
     for kind, field, _ in object_fields():
-        assert scope_of(core, kind, field) in known, f"{kind}.{field}"
+        assert permission_of(core, kind, field) in known, f"{kind}.{field}"
         seen += 1
     assert seen == print_schema(schema()).count('@requires(scope: "') > 500
 
@@ -48,10 +48,10 @@ def test_every_field_of_every_type_prints_a_scope_that_exists() -> None:
 def test_fields_of_an_entity_need_its_scope_and_mutations_their_commands() -> None:
     core = schema()._schema
     for name, entity in ENTITIES.items():
-        assert scope_of(core, name, "id") == entity.reads
-        assert scope_of(core, f"{name}Connection", "totalCount") == entity.reads
+        assert permission_of(core, name, "id") == entity.reads
+        assert permission_of(core, f"{name}Connection", "totalCount") == entity.reads
     for name, command in COMMANDS.items():
-        assert scope_of(core, "Mutation", name) == command.scope
+        assert permission_of(core, "Mutation", name) == command.permission
 
 
 def root_document(kind: str, field: str, definition: Any) -> str:
@@ -72,8 +72,8 @@ async def test_without_its_scope_no_query_mutation_or_subscription_is_answered(h
     refused = 0
     for kind, field, definition in object_fields():
         if kind in ("Query", "Mutation", "Subscription"):
-            scope = scope_of(core, kind, field)
-            poor = dataclasses.replace(everything, scopes=frozenset(everything.scopes - {scope}))
+            scope = permission_of(core, kind, field)
+            poor = dataclasses.replace(everything, permissions=frozenset(everything.permissions - {scope}))
             found = await answer(house, root_document(kind, field, definition), poor)
             assert (found.data, set(found.codes)) == (None, {"FORBIDDEN"}), f"{kind}.{field}"
             assert scope in {error["extensions"]["scope"] for error in found.errors}
@@ -94,7 +94,7 @@ def test_every_field_of_every_entity_counts_wherever_it_is_asked() -> None:
             ):
                 parsed = parse(text)
                 assert not validate(core, parsed)
-                assert scope_of(core, name, field) in required_scopes(core, parsed)[None]
+                assert permission_of(core, name, field) in required_permissions(core, parsed)[None]
 
 
 def test_the_printed_schema_is_current() -> None:

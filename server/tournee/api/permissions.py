@@ -1,4 +1,4 @@
-"""Which scope a field needs: printed in the schema, enforced before anything runs."""
+"""Which permission a field needs: printed in the schema, enforced before anything runs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from strawberry.types.field import StrawberryField
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="requires",
-    description="The scope that an access token needs for this field.",
+    description="The permission that an access token needs for this field.",
 )
 class Requires:
-    """The scope that an access token needs for this field."""
+    """The permission that an access token needs for this field."""
 
     scope: str
 
 
-def scope_of(schema: GraphQLSchema, type_name: str, field_name: str) -> str | None:
-    """The scope of a field as the schema prints it; None for the schema's own, such as __typename."""
+def permission_of(schema: GraphQLSchema, type_name: str, field_name: str) -> str | None:
+    """The permission of a field as the schema prints it; None for the schema's own, such as __typename."""
     fields = getattr(schema.type_map.get(type_name), "fields", {})
     definition = fields[field_name].extensions.get("strawberry-definition") if field_name in fields else None
     if not isinstance(definition, StrawberryField):
@@ -47,7 +47,7 @@ class _Collector:
             node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
         }
         self.seen: set[str] = set()
-        self.scopes: set[str] = set()
+        self.permissions: set[str] = set()
 
     def walk(self, parent: str, selections: SelectionSetNode | None) -> None:
         for node in selections.selections if selections else ():
@@ -64,21 +64,21 @@ class _Collector:
 
     def _field(self, parent: str, node: FieldNode) -> None:
         name = node.name.value
-        scope = scope_of(self.schema, parent, name)
-        if scope is not None:
-            self.scopes.add(scope)
+        permission = permission_of(self.schema, parent, name)
+        if permission is not None:
+            self.permissions.add(permission)
         if node.selection_set is not None and not name.startswith("__"):
             definition = self.schema.type_map[parent].fields[name]  # type: ignore[attr-defined]
             self.walk(get_named_type(definition.type).name, node.selection_set)
 
 
-def required_scopes(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, frozenset[str]]:
-    """The scopes that each operation of a valid document needs, by its name."""
+def required_permissions(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, frozenset[str]]:
+    """The permissions that each operation of a valid document needs, by its name."""
     found = {}
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
             collector = _Collector(schema, document)
             root = schema.get_root_type(node.operation)
             collector.walk(root.name if root else "", node.selection_set)
-            found[node.name.value if node.name else None] = frozenset(collector.scopes)
+            found[node.name.value if node.name else None] = frozenset(collector.permissions)
     return found

@@ -1,0 +1,29 @@
+"""What an access token may allow in this domain, and which roles hold it."""
+
+from tournee.auth.roles import EVERYBODY, Role, permission
+
+ACCOUNT_SELF = permission(
+    "account:self",
+    "Your own account and device: password, enrolment, signing out",
+    held_by=EVERYBODY,
+)
+ACCOUNTS_READ = permission(
+    "accounts:read",
+    "Accounts: the manager all, a technician or a portal their own",
+    held_by={Role.TECHNICIAN, Role.MANAGER, Role.CUSTOMER_PORTAL},
+)
+ACCOUNTS_WRITE = permission(
+    "accounts:write",
+    "Add accounts, shut them out, give them passwords",
+    held_by={Role.MANAGER},
+)
+DEVICES_READ = permission(
+    "devices:read",
+    "Devices",
+    held_by=EVERYBODY,
+)
+DEVICES_WRITE = permission(
+    "devices:write",
+    "Revoke devices",
+    held_by={Role.MANAGER},
+)

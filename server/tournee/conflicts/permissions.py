@@ -1,0 +1,11 @@
+"""What an access token may allow in this domain, and which roles hold it."""
+
+from tournee.auth.roles import STAFF, Role, grant, permission
+from tournee.kernel.conflict import CONFLICTS_READ
+
+grant(CONFLICTS_READ, held_by=STAFF)
+CONFLICTS_WRITE = permission(
+    "conflicts:write",
+    "Decide conflicts",
+    held_by={Role.DISPATCHER, Role.MANAGER, Role.AUDITOR},
+)

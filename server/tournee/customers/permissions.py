@@ -1,0 +1,14 @@
+"""What an access token may allow in this domain, and which roles hold it."""
+
+from tournee.auth.roles import EVERYBODY, PLANNERS, permission
+
+CUSTOMERS_READ = permission(
+    "customers:read",
+    "Customers, contacts, sites, expectations, the communication log",
+    held_by=EVERYBODY,
+)
+CUSTOMERS_WRITE = permission(
+    "customers:write",
+    "Add and change them",
+    held_by=PLANNERS,
+)

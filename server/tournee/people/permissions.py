@@ -1,0 +1,14 @@
+"""What an access token may allow in this domain, and which roles hold it."""
+
+from tournee.auth.roles import PLANNERS, STAFF, permission
+
+PEOPLE_READ = permission(
+    "people:read",
+    "Technicians, skills, shifts, absences, territories",
+    held_by=STAFF,
+)
+PEOPLE_WRITE = permission(
+    "people:write",
+    "Plan them",
+    held_by=PLANNERS,
+)

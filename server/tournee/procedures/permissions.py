@@ -1,0 +1,14 @@
+"""What an access token may allow in this domain, and which roles hold it."""
+
+from tournee.auth.roles import STAFF, Role, permission
+
+PROCEDURES_READ = permission(
+    "procedures:read",
+    "Checklists and their runs",
+    held_by=STAFF,
+)
+PROCEDURES_WRITE = permission(
+    "procedures:write",
+    "Write and publish checklists",
+    held_by={Role.MANAGER, Role.AUDITOR},
+)

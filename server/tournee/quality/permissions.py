@@ -1,0 +1,20 @@
+"""What an access token may allow in this domain, and which roles hold it."""
+
+from tournee.auth.roles import STAFF, Role, permission
+
+AUDITS_PERFORM = permission(
+    "audits:perform",
+    "Start, answer and report an audit. Without `quality:write` only one that you lead, or whose team "
+    "you are in as `AUDITOR`",
+    held_by={Role.TECHNICIAN, Role.MANAGER, Role.AUDITOR},
+)
+QUALITY_READ = permission(
+    "quality:read",
+    "Standards, audits, findings",
+    held_by=STAFF,
+)
+QUALITY_WRITE = permission(
+    "quality:write",
+    "Write standards; plan, staff, complete and close any audit; work off findings",
+    held_by={Role.MANAGER, Role.AUDITOR},
+)

@@ -1,0 +1,26 @@
+"""The kinds of conflict about operations that a device handed in and that had no effect."""
+
+from tournee.auth.roles import Role
+from tournee.kernel.conflict import ConflictKind, Resolution
+
+WORK_SURRENDERED = ConflictKind(
+    "WORK_SURRENDERED",
+    "A revoked device handed in its work.",
+    Resolution.TAKE_MINE,
+    Resolution.KEEP_THEIRS,
+    decider=Role.MANAGER,
+)
+OPERATION_REJECTED = ConflictKind(
+    "OPERATION_REJECTED",
+    "An operation of a device was refused; `theirs` says why.",
+    Resolution.RETRY,
+    Resolution.DISMISS,
+    decider=Role.DISPATCHER,
+)
+OPERATION_QUARANTINED = ConflictKind(
+    "OPERATION_QUARANTINED",
+    "An operation hit an error on our side twice.",
+    Resolution.RETRY,
+    Resolution.DISMISS,
+    decider=Role.MANAGER,
+)

@@ -1,0 +1,14 @@
+"""What an access token may allow of the log, and which roles hold it."""
+
+from tournee.auth.roles import EVERYBODY, OFFICE, permission
+
+CHANGES_READ = permission(
+    "changes:read",
+    "What changed, as far as you see the records",
+    held_by=EVERYBODY,
+)
+HISTORY_READ = permission(
+    "history:read",
+    "Who changed which field of a record, when, on which device",
+    held_by=OFFICE,
+)
