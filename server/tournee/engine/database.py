@@ -11,7 +11,13 @@ from uuid import UUID
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction
+from sqlalchemy.orm import (
+    ORMExecuteState,
+    Session,
+    UOWTransaction,
+    make_transient,
+    make_transient_to_detached,
+)
 
 from tournee.engine.engines import ACROSS, Across, open_postgresql, open_sqlite, outside_transactions, serving
 from tournee.kernel.entity import Entity
@@ -53,6 +59,8 @@ class WriteSession(Session):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.waiting: list[Entity] = []
+        # What was stored past the unit of work, and whether it was new: a savepoint takes it back.
+        self.stored: list[tuple[Entity, bool]] = []
 
     @property
     def unsent(self) -> bool:
@@ -63,6 +71,22 @@ class WriteSession(Session):
         """Take what waits into the unit of work."""
         waiting, self.waiting = self.waiting, []
         self.add_all(waiting)
+
+    def take_as_stored(self, row: Entity, *, is_new: bool) -> None:
+        """Take a row for what the database now holds: it was written past the unit of work."""
+        self.expunge(row)
+        if not is_new:
+            make_transient(row)
+        make_transient_to_detached(row)
+        self.add(row)
+        self.stored.append((row, is_new))
+
+    def take_back(self, stored: int) -> None:
+        """Forget all but the first so many rows stored past the unit of work: they were rolled back."""
+        for row, is_new in reversed(self.stored[stored:]):
+            if row in self:
+                (self.expunge if is_new else self.expire)(row)
+        del self.stored[stored:]
 
     def flush(self, objects: Any = None) -> None:
         self.take_up()

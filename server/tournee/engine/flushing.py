@@ -14,7 +14,6 @@ from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, Boolean, Date, Enum, Float, Integer, String, Table, Uuid
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstanceState
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.engine.bulk import insert_many, update_many
@@ -48,11 +47,10 @@ async def write_entities(
     require_command(own, (*waiting, *added, *changed))
     await _insert(session, organisation_id, [*added, *waiting], pipeline)
     await _update(session, organisation_id, changed, pipeline)
-    # What the unit of work does after its own statements, so that a savepoint can take them back.
-    own._register_persistent({instance_state(row) for row in added})  # noqa: SLF001
-    states = [instance_state(row) for row in changed]
-    InstanceState._commit_all_states(((state, state.dict) for state in states), own.identity_map)  # noqa: SLF001
-    own._register_altered(states)  # noqa: SLF001
+    for row in added:
+        own.take_as_stored(row, is_new=True)
+    for row in changed:
+        own.take_as_stored(row, is_new=False)
     return {*waiting, *added, *changed}
 
 

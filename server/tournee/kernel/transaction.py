@@ -329,13 +329,14 @@ class Transaction(Finding):
         await self.flush()
         notes, clocks = self.notes.copy(), self.clocks.copy()
         rows, authorised, shared = dict(self._rows), set(self._authorised), set(self._shared)
-        last_writes = list(self.last_writes)
+        last_writes, stored = list(self.last_writes), len(self.unit_of_work.stored)
         try:
             async with self.session.begin_nested():
                 yield
                 await self.flush()
         except BaseException:
             self.unit_of_work.waiting.clear()
+            self.unit_of_work.take_back(stored)
             self.notes.restore(notes)
             self.clocks.restore(clocks)
             self._rows, self._authorised, self._shared = rows, authorised, shared
