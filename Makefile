@@ -32,8 +32,12 @@ migrate: $(VENV)/.run ## Bring the database to the newest schema
 	@$(BIN)/tournee migrate
 
 .PHONY: test
-test: $(VENV)/.dev ## Run every test, on SQLite and on a PostgreSQL of its own (ARGS="-k name" narrows)
-	@$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+test: $(VENV)/.dev ## Run the tests, on SQLite and on a PostgreSQL of their own (ARGS="tests/work --sqlite" narrows)
+	@$(BIN)/pytest --numprocesses auto --dist loadfile -m "not prove" $(ARGS)
+
+.PHONY: prove
+prove: $(VENV)/.dev ## Run what `make test` leaves out: long histories, more seeds, every deliberate bug (ARGS narrows)
+	@$(BIN)/pytest --numprocesses auto -m prove $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Check format, lint, types, imports and that the printed schema is current
@@ -50,6 +54,10 @@ bench: $(VENV)/.dev ## Measure, one line a figure (ONLY=name for some)
 .PHONY: simulate
 simulate: $(VENV)/.dev ## Prove the sync on a lying network (SEEDS=200 or 100-199, SEED=17 tells one, DATABASE=postgresql)
 	@SEEDS="$(SEEDS)" SEED="$(SEED)" DATABASE="$(DATABASE)" $(BIN)/python -m tests.simulator
+
+.PHONY: mutate
+mutate: $(VENV)/.dev ## Break rules on purpose and print what no test noticed (FILES=server/tournee/work N=30 SEED=1)
+	@FILES="$(FILES)" N="$(N)" SEED="$(SEED)" PROCESSES="$(PROCESSES)" $(BIN)/python -m tests.mutation
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and repair what the linter can

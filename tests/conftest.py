@@ -1,25 +1,73 @@
+"""Fixtures of all tests: a database of either kind, a house in it, the server on it. README.md lists them.
+
+What only some tests need is imported by the fixture that needs it, so that a small test starts quickly.
+"""
+
+from __future__ import annotations
+
 import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
-from starlette.applications import Starlette
 
-from tests import migrate
-from tests.house import House
-from tests.postgres import create_database, drop_database, postgres
 from tournee.auth import passwords
-from tournee.engine.database import Database
-from tournee.engine.heads import Heads
-from tournee.engine.tail import Tail
-from tournee.kernel.actor import Actor
-from tournee.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx2
+    from starlette.applications import Starlette
+
+    from tests.house import House
+    from tournee.engine.database import Database
+    from tournee.engine.tail import Tail
+    from tournee.kernel.actor import Actor
 
 _numbers = itertools.count(1)
+_SLOW: list[pytest.TestReport] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sqlite", action="store_true", help="leave out what needs PostgreSQL: it starts quicker"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("prove_on"):
+            parameter, reason = marker.args
+            if parameter in _parameters(item):
+                item.add_marker(pytest.mark.prove(reason))
+    if config.getoption("--sqlite"):
+        left_out = [item for item in items if _needs_postgresql(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    explained = {"slow", "prove"} & report.keywords.keys()
+    if report.when == "call" and report.duration > 5 and not explained:
+        _SLOW.append(report)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _SLOW:
+        terminalreporter.section("took over five seconds and do not say why (pytest.mark.slow)")
+        for report in _SLOW:
+            terminalreporter.line(f"{report.duration:.1f}s {report.nodeid}")
+
+
+def _needs_postgresql(item: pytest.Item) -> bool:
+    return "postgres_url" in getattr(item, "fixturenames", ()) or "postgresql" in _parameters(item)
+
+
+def _parameters(item: pytest.Item) -> tuple[Any, ...]:
+    return tuple(item.callspec.params.values()) if hasattr(item, "callspec") else ()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,6 +81,8 @@ def _passwords_cost_little() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server for the whole run."""
+    from tests.postgres import postgres
+
     with postgres(durable=False) as url:
         yield url
 
@@ -40,6 +90,9 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> str:
     """The name of a migrated database to copy; nobody connects to it."""
+    from tests import migrate
+    from tests.postgres import create_database
+
     migrate.upgrade(create_database(postgres_url, "migrated"))
     return "migrated"
 
@@ -47,6 +100,8 @@ def postgres_template(postgres_url: str) -> str:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database file to copy."""
+    from tests import migrate
+
     file = tmp_path_factory.mktemp("template") / "migrated.db"
     migrate.upgrade(f"sqlite:///{file}")
     return file
@@ -61,6 +116,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         shutil.copy(request.getfixturevalue("sqlite_template"), file)
         yield f"sqlite:///{file}"
         return
+    from tests.postgres import create_database, drop_database
+
     # Asked for by name only now, so that a run on SQLite alone starts no server.
     template: str = request.getfixturevalue("postgres_template")
     server: str = request.getfixturevalue("postgres_url")
@@ -71,6 +128,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 @pytest_asyncio.fixture(scope="module")
 async def module_database(database_url: str) -> AsyncIterator[Database]:
     """The open database of this module; its connections and compiled statements serve every test."""
+    from tournee.engine.database import Database
+
     opened = Database(database_url)
     yield opened
     await opened.close()
@@ -86,6 +145,9 @@ def database(module_database: Database) -> Iterator[Database]:
 @pytest_asyncio.fixture
 async def tail(database: Database) -> AsyncIterator[Tail]:
     """The memory of the log's end, as a server has one."""
+    from tournee.engine.heads import Heads
+    from tournee.engine.tail import Tail
+
     heads = Heads(database)
     yield Tail(database, heads)
     await heads.close()
@@ -94,12 +156,16 @@ async def tail(database: Database) -> AsyncIterator[Tail]:
 @pytest_asyncio.fixture
 async def house(database: Database) -> House:
     """A new organisation for each test; the database is the module's."""
+    from tests.house import House
+
     return await House(database).found()
 
 
 @pytest_asyncio.fixture(scope="module")
 async def served_database(database_url: str) -> AsyncIterator[Database]:
     """The same database as the servers of this module open it: a process of its own would do so."""
+    from tournee.engine.database import Database
+
     opened = Database(database_url)
     close, opened.close = opened.close, _stay_open  # type: ignore[method-assign]
     yield opened
@@ -115,8 +181,8 @@ async def app(
     served_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Starlette]:
     """The whole server on this module's database, started; `app.state` has its parts."""
-    # Late, so that the tests of one domain run whatever state the server is in.
     import tournee.app
+    from tournee.settings import Settings
 
     monkeypatch.setattr(tournee.app, "Database", lambda _url: served_database)
     served = tournee.app.create_app(Settings(database_url=served_database.url, directory=tmp_path))
@@ -128,6 +194,8 @@ async def app(
 @pytest_asyncio.fixture
 async def client(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody who calls the server."""
+    import httpx2
+
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://server") as caller:
         yield caller

@@ -137,6 +137,7 @@ def under_load(url: str, headers: dict[str, str]) -> Iterator[list[Caller]]:
     assert [caller.wrong for caller in callers] == [[]] * len(callers)
 
 
+@pytest.mark.slow("Two servers start, and one is stopped under load.")
 def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_the_data(
     tmp_path: Path,
 ) -> None:
@@ -167,6 +168,7 @@ def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_th
         assert json.loads(text)["level"] in ("info", "warning"), text
 
 
+@pytest.mark.prove_on("postgresql", "Three workers start, and each imports the whole server.")
 def test_several_workers_share_keys_and_numbers(tmp_path: Path, database_url: str) -> None:
     if database_url.startswith("sqlite"):
         with pytest.raises(AssertionError, match="ended"), running(tmp_path, TOURNEE_WORKERS="2"):

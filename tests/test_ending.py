@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MORE = pytest.mark.prove("Each starts a PostgreSQL and is ended in the middle.")
 POSTGRESQL = {"DATABASE": "postgresql", "PROCESSES": "1"}
 
 
@@ -31,15 +32,21 @@ def _has_database(running: set[str]) -> bool:
     return "postgres" in running and "initdb" not in running
 
 
+@pytest.mark.slow("A PostgreSQL starts.")
 @pytest.mark.parametrize(
     ("module", "asked", "sent"),
     [
-        ("tests.simulator", {**POSTGRESQL, "SEED": "1"}, signal.SIGTERM),
-        ("tests.simulator", {**POSTGRESQL, "SEEDS": "8"}, signal.SIGTERM),
-        ("tests.simulator", {**POSTGRESQL, "SEEDS": "8"}, signal.SIGINT),
-        ("tests.bench", {"ONLY": "pull_idle_vs_noop_ratio"}, signal.SIGTERM),
+        pytest.param(
+            "tests.simulator", {**POSTGRESQL, "SEED": "1"}, signal.SIGTERM, id="one seed", marks=MORE
+        ),
+        pytest.param(
+            "tests.simulator", {**POSTGRESQL, "SEEDS": "8"}, signal.SIGTERM, id="workers", marks=MORE
+        ),
+        pytest.param("tests.simulator", {**POSTGRESQL, "SEEDS": "8"}, signal.SIGINT, id="workers at Ctrl-C"),
+        pytest.param(
+            "tests.bench", {"ONLY": "pull_idle_vs_noop_ratio"}, signal.SIGTERM, id="bench", marks=MORE
+        ),
     ],
-    ids=["one seed", "workers", "workers at Ctrl-C", "bench"],
 )
 def test_what_a_run_has_started_ends_with_it(
     module: str, asked: dict[str, str], sent: signal.Signals

@@ -42,11 +42,13 @@ def _round_trip(url: str, sync_url: str) -> list[str]:
     return left
 
 
+@pytest.mark.slow("Every migration, up and down.")
 def test_on_sqlite_they_go_up_match_the_models_and_go_down(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/tournee.db"
     assert _round_trip(url, url) == []
 
 
+@pytest.mark.slow("Every migration, up and down.")
 def test_on_postgresql_they_go_up_match_the_models_and_go_down(postgres_url: str) -> None:
     url = create_database(postgres_url, "migrations")
     assert _round_trip(url, url.replace("postgresql://", "postgresql+psycopg://")) == []

@@ -98,6 +98,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "env" / "bin"
 
 
+@pytest.mark.slow("It makes an environment and starts a server in it.")
 def test_installed_wheels_serve_answer_a_query_and_take_a_push(installed: Path, tmp_path: Path) -> None:
     elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with running(tmp_path, program=[str(installed / "tournee"), "run"]) as (_, url, _):
@@ -115,6 +116,7 @@ def test_installed_wheels_serve_answer_a_query_and_take_a_push(installed: Path, 
     assert status == "applied"
 
 
+@pytest.mark.slow("It starts a server from a wheel.")
 def test_an_installed_server_brings_what_stands_beside_its_source(installed: Path, tmp_path: Path) -> None:
     (package,) = installed.parent.glob("lib/python*/site-packages/tournee")
     for name in BROUGHT:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select, update
 
 from tests.api.ask import ask, statements
@@ -194,6 +195,7 @@ async def suspect(house: House, entity: str, id: UUID, _as: Any = "MANAGER") -> 
     return flag
 
 
+@pytest.mark.slow("Every time of every command.")
 async def test_an_implausible_time_is_stored_and_flagged_whatever_it_is_a_time_of(house: House) -> None:
     stage = await Stage(house).set_up()
     ahead, behind = now() + AHEAD + HOUR, now() - BEHIND - HOUR

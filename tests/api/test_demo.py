@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
 from graphql import GraphQLEnumType, GraphQLObjectType, GraphQLScalarType, get_named_type
 from sqlalchemy import select
@@ -48,6 +49,7 @@ async def houses(database: Database) -> AsyncIterator[tuple[House, House]]:
 TRANSITIONS = "{%s(first: 500){nodes{id availableTransitions{to allowed blockedBy}}}}"
 
 
+@pytest.mark.slow("It tries every step from every state of the demo.")
 async def test_what_may_follow_for_many_rows_is_what_the_domains_guards_say_of_each(
     houses: tuple[House, House],
 ) -> None:
@@ -93,6 +95,7 @@ def relations(kind: GraphQLObjectType, depth: int = 2) -> int:
     return len(objects) + sum(relations(one, depth - 1) for one in objects if depth)
 
 
+@pytest.mark.slow("A query for each field of the schema.")
 async def test_no_field_of_any_entity_costs_a_statement_for_each_row(houses: tuple[House, House]) -> None:
     house = houses[0]
     core = schema()._schema
@@ -107,6 +110,7 @@ async def test_no_field_of_any_entity_costs_a_statement_for_each_row(houses: tup
             assert len(sent) < 5 * rows
 
 
+@pytest.mark.slow("A query for each connection of the schema.")
 async def test_no_connection_of_any_entity_costs_a_statement_for_each_row(
     houses: tuple[House, House],
 ) -> None:
@@ -121,6 +125,7 @@ async def test_no_connection_of_any_entity_costs_a_statement_for_each_row(
         assert len(sent) <= 1 + 2 * len(lists), name
 
 
+@pytest.mark.slow("A query for each field that takes an id.")
 async def test_a_row_of_another_organisation_is_not_there(houses: tuple[House, House]) -> None:
     ours, theirs = houses
     foreign = await samples(theirs)

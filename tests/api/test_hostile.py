@@ -68,6 +68,7 @@ async def refused(house: House, request: Hostile) -> Answer:
 WITHIN = {"100 empty conditions in the document", "100 empty conditions in variables"}
 
 
+@pytest.mark.slow("Documents as large as they may be.")
 async def test_known_attacks_cost_little_and_are_refused(house: House) -> None:
     await ask(house, "{me{id}}")
     allowed = {request.name for request in known() if not (await refused(house, request)).errors}
@@ -80,6 +81,7 @@ async def test_random_documents_cost_little_whatever_their_shape(house: House) -
         await refused(house, request)
 
 
+@pytest.mark.slow("Thousands of random documents.")
 def test_random_documents_reach_every_limit_and_the_validation_behind_them() -> None:
     found: set[str] = set()
     for request in random_requests(range(200)):

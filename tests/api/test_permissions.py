@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from graphql import (
     GraphQLInterfaceType,
     GraphQLObjectType,
@@ -81,6 +82,7 @@ async def test_without_its_scope_no_query_mutation_or_subscription_is_answered(h
     assert refused > len(COMMANDS) + 2 * len(ENTITIES)
 
 
+@pytest.mark.slow("A document for each field of each entity.")
 def test_every_field_of_every_entity_counts_wherever_it_is_asked() -> None:
     """Through an inline fragment and through a named one, as much as directly."""
     core = schema()._schema

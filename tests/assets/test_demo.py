@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
 from sqlalchemy import func, select
 
 from tests.house import House
@@ -19,6 +20,7 @@ from tournee.people.models import Absence, Shift
 _ACCOUNTS = {"TECHNICIAN": "account/technician", "DISPATCHER": "account/dispatcher"}
 
 
+@pytest.mark.slow("The whole demo of assets, through its commands.")
 async def test_the_demo_data_is_accepted(house: House) -> None:
     for name, role, label in ACCOUNTS:
         email = f"{name}-{house.organisation_id}@demo.example"

@@ -609,6 +609,7 @@ def an_operation(draw: st.DrawFn) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.slow("Hypothesis makes hundreds of pushes.")
 @settings(
     max_examples=60,
     derandomize=True,

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
@@ -91,11 +92,13 @@ async def ids(house: House) -> set[UUID]:
         return set(await session.scalars(select(Record.id).where(own)))
 
 
+@pytest.mark.slow("The first to ask for two houses full of rows.")
 async def test_both_have_rows_of_every_entity(houses: tuple[House, House]) -> None:
     for house in houses:
         assert set(await kinds(house)) == set(ENTITIES)
 
 
+@pytest.mark.slow("Every role pulls everything.")
 async def test_no_pull_of_any_role_holds_a_row_of_the_other_organisation(houses: tuple[House, House]) -> None:
     ours, theirs = houses
     own, foreign = await ids(ours), await ids(theirs)
@@ -176,6 +179,7 @@ def told(outcome: Outcome, id: UUID) -> tuple[Any, ...]:
     return (text.replace(str(id), "ID"),)
 
 
+@pytest.mark.slow("Every command, with every id that it takes.")
 async def test_every_offline_command_answers_an_id_of_theirs_as_one_that_is_nowhere(
     houses: tuple[House, House],
 ) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
@@ -29,7 +30,6 @@ from tournee.sync.models import ParkedOperation, Receipt
 
 ORGANISATION = demo_id("organisation/demo")
 DEVICES = 4
-PUSHES = 200
 # Each worker of a server takes seconds to come back.
 KILLS = {"sqlite": 4, "postgresql": 3}
 _PROGRAM = "from tournee.cli import main; main()"
@@ -157,8 +157,10 @@ async def work_off(client: httpx2.AsyncClient, pushes: list[dict[str, Any]], see
             break
 
 
-async def kill_now_and_then(server: Server, seen: Field, chance: random.Random) -> None:
-    for moment in sorted(chance.sample(range(10, PUSHES - 10), KILLS[server.kind])):
+async def kill_now_and_then(
+    server: Server, seen: Field, chance: random.Random, kills: int, pushes: int
+) -> None:
+    for moment in sorted(chance.sample(range(10, pushes - 10), kills)):
         while seen.acknowledged < moment:  # noqa: ASYNC110 - the moment is somewhere between two answers
             await asyncio.sleep(0.001)
         await asyncio.sleep(chance.random() * 0.03)
@@ -186,19 +188,25 @@ async def pulled(client: httpx2.AsyncClient) -> Counter[str]:
     return rows
 
 
+@pytest.mark.slow("A server starts, is killed and starts again.")
+@pytest.mark.prove_on("postgresql", "Servers are started and killed again and again.")
+@pytest.mark.parametrize(
+    ("pushes", "most_kills"),
+    [(60, 1), pytest.param(200, 4, marks=pytest.mark.prove("It takes four killings."))],
+)
 async def test_killed_at_any_moment_every_operation_takes_effect_exactly_once(
-    server: Server, database: Database
+    server: Server, database: Database, pushes: int, most_kills: int
 ) -> None:
-    seen = Field()
+    seen, kills = Field(), min(most_kills, KILLS[server.kind])
     async with httpx2.AsyncClient(base_url=server.address, timeout=30) as client:
         client.headers["Authorization"] = f"Bearer {await token(client)}"
-        day = [batches(new_id(), PUSHES // DEVICES) for _ in range(DEVICES)]
-        killer = asyncio.create_task(kill_now_and_then(server, seen, random.Random(17)))
-        await asyncio.gather(killer, *(work_off(client, pushes, seen) for pushes in day))
+        day = [batches(new_id(), pushes // DEVICES) for _ in range(DEVICES)]
+        killer = asyncio.create_task(kill_now_and_then(server, seen, random.Random(17), kills, pushes))
+        await asyncio.gather(killer, *(work_off(client, queue, seen) for queue in day))
         rows = await pulled(client)
-    operations = [operation for pushes in day for push in pushes for operation in push["operations"]]
-    assert seen.acknowledged == PUSHES
-    assert seen.lost >= KILLS[server.kind]
+    operations = [operation for queue in day for push in queue for operation in push["operations"]]
+    assert seen.acknowledged == pushes
+    assert seen.lost >= kills
     assert set(seen.statuses) <= {"applied", "duplicate", "merged"}
     assert {rows[operation["input"]["id"]] for operation in operations} == {1}
     await every_operation_left_one_trace(database, operations)
@@ -215,12 +223,13 @@ async def every_operation_left_one_trace(database: Database, operations: list[di
             )
         ).all()
         head = await session.scalar(select(Head.seq).where(Head.organisation_id == ORGANISATION))
-        receipts = (await session.execute(select(Receipt.operation_id, Receipt.status, Receipt.seq))).all()
+        stored = (await session.execute(select(Receipt.operation_id, Receipt.status, Receipt.seq))).all()
         parked = (await session.scalars(select(ParkedOperation.operation_id))).all()
     assert [row.seq for row in log] == list(range(1, (head or 0) + 1))
     made = [row for row in log if row.operation_id in ids]
     assert Counter(row.operation_id for row in made) == Counter(list(ids))
     assert all(row.id == ids[row.operation_id] and row.before is None for row in made)
+    receipts = [receipt for receipt in stored if receipt.operation_id in ids]
     assert Counter(receipt.operation_id for receipt in receipts) == Counter(list(ids))
     assert {receipt.status for receipt in receipts} == {"applied"}
     assert {receipt.operation_id: receipt.seq for receipt in receipts} == {

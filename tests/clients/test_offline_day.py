@@ -11,6 +11,7 @@ import pytest
 from examples.offline_day import checks, serving
 from examples.offline_day.day import play
 
+pytestmark = pytest.mark.prove_on("postgresql", "A server with the demo, on the other database.")
 _ROOT = Path(__file__).parent.parent.parent
 
 
@@ -29,6 +30,7 @@ def demo(base_url: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.slow("Two days of a technician, each in a process of its own.")
 def test_the_day_ends_well_and_can_be_played_again(running: str) -> None:
     for _ in range(2):
         played = demo(running)
@@ -61,6 +63,7 @@ def test_the_demo_plays_against_the_server_on_the_port_of_make_run(
         assert base_url == running
 
 
+@pytest.mark.slow("It starts a server with the demo.")
 def test_where_nothing_listens_the_demo_brings_its_own_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,9 @@ async def kill_after(importer: Importer, changes: int) -> int:
     return await importer.log_length()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.slow("The sample is imported three times.")
+@pytest.mark.prove_on("postgresql", "An import of minutes, twice, and the same on both databases.")
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.prove("One more moment."))])
 async def test_killed_and_started_again_it_ends_as_if_nothing_had_happened(
     importer: Importer, seed: int
 ) -> None:

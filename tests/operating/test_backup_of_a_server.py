@@ -42,6 +42,8 @@ async def restored(url: str, keys: Path, store: Store) -> AsyncIterator[tuple[De
         yield Device(SERVER, store, http), app.state.kernel.database
 
 
+@pytest.mark.slow("A server, a backup of it and a server on the backup.")
+@pytest.mark.prove_on("postgresql", "A server, a backup of it and a server on the backup.")
 @pytest.mark.usefixtures("tools")
 async def test_devices_go_on_with_what_was_restored(
     tournee: Terminal, elsewhere: Terminal, house: House, tmp_path: Path

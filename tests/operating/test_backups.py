@@ -383,6 +383,7 @@ def killed(url: str, at: str, *arguments: str) -> None:
     assert ran.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow("Four processes start, and two are killed.")
 def test_killed_backup_and_killed_restoring_are_done_again(
     tournee: Terminal, elsewhere: Terminal, saved: Path, tmp_path: Path, empty_url: str
 ) -> None:

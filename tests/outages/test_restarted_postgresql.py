@@ -114,6 +114,7 @@ async def place(
 CREATE = 'mutation { createCustomer(input: {name: "Demo Bakery"}) { __typename } }'
 
 
+@pytest.mark.slow("A PostgreSQL stops and starts again.")
 async def test_while_it_is_away_every_answer_says_so_and_after_it_none_fails(place: Place) -> None:
     await place.fill_pools()
     await place.stop()

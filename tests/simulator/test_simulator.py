@@ -20,6 +20,9 @@ CORPUS = {
 FEW = [*CORPUS, 1000]
 # There one takes twice as long; what differs between the two shows early.
 ON_POSTGRESQL = FEW[:2]
+# Two of the corpus, one of them with a restored backup, and one at random tell enough between two commits.
+SHORT = (2, 49, 1000)
+STORY = pytest.mark.prove("One more story of the corpus.")
 _STORIES: dict[int, tuple[str, list[str]]] = {}
 
 
@@ -29,7 +32,8 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
         yield opened
 
 
-@pytest.mark.parametrize("seed", FEW)
+@pytest.mark.slow("A story of hundreds of steps.")
+@pytest.mark.parametrize("seed", [seed if seed in SHORT else pytest.param(seed, marks=STORY) for seed in FEW])
 async def test_every_promise_is_kept(stage: Stage, seed: int) -> None:
     if not stage.database.is_sqlite and seed not in ON_POSTGRESQL:
         pytest.skip("On PostgreSQL two are enough.")
@@ -48,6 +52,7 @@ async def _told(seed: int) -> tuple[str, list[str]]:
             return report.hash, report.lines
 
 
+@pytest.mark.slow("A story of hundreds of steps, twice.")
 async def test_the_same_seed_tells_the_same_story() -> None:
     # Among others, where it was told with them, and in a database of its own.
     one, again = _STORIES.get(49) or await _told(49), await _told(49)

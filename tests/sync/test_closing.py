@@ -201,6 +201,7 @@ async def test_a_token_that_runs_out_ends_what_was_opened_with_it(
     )
 
 
+@pytest.mark.slow("It waits for what must not happen.")
 async def test_nobody_else_is_cut_off(site: Site) -> None:
     actor, _ = await site.technician()
     _, other = await site.technician()
@@ -232,6 +233,7 @@ async def another_process(url: str, directory: Path) -> AsyncIterator[str]:
         await serving.communicate()
 
 
+@pytest.mark.slow("A second process imports the server.")
 async def test_a_commit_of_one_process_closes_the_connections_of_another(
     house: House, database_url: str, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ async def missed(house: House) -> set[UUID]:
         return set(ids) - set(device.rows)
 
 
+@pytest.mark.slow("Sixteen writers and a puller share one process.")
 async def test_a_puller_misses_no_commit_of_sixteen_writers(house: House) -> None:
     assert await missed(house) == set()
 

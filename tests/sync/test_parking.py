@@ -322,6 +322,7 @@ async def test_what_crashed_is_answered_the_same_when_it_is_sent_again(
     assert "inbox" in (second[0].message or "")
 
 
+@pytest.mark.slow("It fills the waiting room of a device.")
 async def test_what_waits_already_is_not_turned_away_when_it_crashes_again(
     house: House, device: TestDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:

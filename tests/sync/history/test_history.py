@@ -29,6 +29,7 @@ def postgresql(postgres_url: str, postgres_template: str) -> Iterator[str]:
     drop_database(postgres_url, name)
 
 
+@pytest.mark.slow("Writers are processes of their own, which are killed.")
 async def test_what_pullers_see_of_concurrent_writers_that_die_is_the_log(
     postgresql: str, tmp_path: Path
 ) -> None:
@@ -41,6 +42,7 @@ async def test_what_pullers_see_of_concurrent_writers_that_die_is_the_log(
     assert observed.counts["completed pulls"] > 20
 
 
+@pytest.mark.prove("It takes up to five histories until the bug shows.")
 @pytest.mark.parametrize("what", SHOWN)
 async def test_a_server_whose_order_is_broken_is_found_out(
     postgresql: str, tmp_path: Path, what: str
