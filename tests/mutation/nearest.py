@@ -1,0 +1,46 @@
+"""Which tests are to notice a breakage of a file: those of the folder that mirrors it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_LIMITS = [
+    f"tests/api/test_{name}.py" for name in ("limits", "costs", "hostile", "introspection", "admission")
+]
+
+# For files and folders whose tests are elsewhere, or further ones too; the longest name that fits is taken.
+NEAREST: dict[str, list[str]] = {
+    "clients/python": ["tests/clients"],
+    "server/tournee/api/limits.py": _LIMITS,
+    "server/tournee/customers": [
+        "tests/customers",
+        "tests/importing/test_files.py",
+        "tests/work/test_visibility.py",
+    ],
+    "server/tournee/kernel/merge.py": [
+        "tests/sync/test_merge.py",
+        "tests/sync/test_bases.py",
+        "tests/conflicts",
+    ],
+    "server/tournee/kernel": ["tests/kernel", "tests/sync", "tests/conflicts"],
+    "server/tournee/people": ["tests/people", "tests/work/test_planning.py", "tests/work/test_visibility.py"],
+}
+# These start servers, which takes longer than all others of their folder.
+LEFT_OUT = ("tests/clients/test_offline_day.py", "tests/clients/test_real_server.py")
+
+
+def nearest(file: Path, function: str) -> list[str]:
+    """Return the files of tests, with those first that name the broken function or its command most often."""
+    name = max((name for name in NEAREST if file.as_posix().startswith(name)), key=len, default="")
+    places = [Path(place) for place in NEAREST.get(name, [f"tests/{file.parts[2]}"])]
+    files = [
+        found for place in places for found in ([place] if place.is_file() else place.rglob("test_*.py"))
+    ]
+    named = sorted(found.as_posix() for found in files if found.as_posix() not in LEFT_OUT)
+    return sorted(named, key=lambda found: _mentions(Path(found).read_text(), function), reverse=True)
+
+
+def _mentions(text: str, function: str) -> int:
+    head, *rest = function.split("_")
+    command = head[:1].lower() + head[1:] + "".join(part.capitalize() for part in rest)
+    return text.count(function) + text.count(command) if function else 0

@@ -1,0 +1,80 @@
+"""A copy of the tree, in which rules are broken and tests run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from importlib.util import cache_from_source
+from pathlib import Path
+
+from tests.mutation.breakages import Breakage
+from tests.mutation.nearest import nearest
+
+# Some breakages never end; the slowest group of tests takes a few minutes on a busy machine.
+MOST_SECONDS = 900
+
+
+class Unsound(Exception):
+    """These tests fail without a breakage too, so they prove nothing."""
+
+
+@dataclass
+class Tree:
+    """A copy, and which sets of tests were seen to pass in it while it is whole."""
+
+    folder: Path
+    sound: set[frozenset[str]] = field(default_factory=set)
+
+    @classmethod
+    def copy(cls, folder: Path) -> Tree:
+        """Copy what Git knows, or would know, into a new folder."""
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        for name in subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0"):
+            if name and Path(name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(name, folder / name)
+        return cls(folder)
+
+    def notices(self, breakage: Breakage) -> bool:
+        """Return whether a test fails, or never ends, because of this breakage."""
+        tests = nearest(breakage.file, breakage.function)
+        self._write(breakage, breakage.broken())
+        try:
+            passes = self._passes(tests)
+        finally:
+            self._write(breakage, breakage.whole)
+        if passes:
+            return False
+        if frozenset(tests) not in self.sound and not self._passes(tests):
+            raise Unsound(f"pytest --sqlite {' '.join(tests)}")
+        self.sound.add(frozenset(tests))
+        return True
+
+    def _write(self, breakage: Breakage, text: str) -> None:
+        file = self.folder / breakage.file
+        file.write_text(text)
+        # Two texts of one length, written within a second, would share a compiled module.
+        Path(cache_from_source(str(file))).unlink(missing_ok=True)
+
+    def _passes(self, tests: list[str]) -> bool:
+        sources = os.pathsep.join(str(self.folder / source) for source in ("server", "clients/python"))
+        running = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-qx", "--sqlite", "-m", "not prove", *tests],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": sources},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            return running.wait(MOST_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
+                running.wait()
