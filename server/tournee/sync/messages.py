@@ -1,6 +1,6 @@
-"""The push request and its outcomes as values, read from JSON one operation at a time.
+"""The operations of a push and their outcomes as values, read from JSON one operation at a time.
 
-One malformed operation is that operation's problem: it gets an outcome, the others go on.
+A malformed operation gets an outcome of its own; the others continue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tournee.kernel.inputs import Limits, parse, parse_many
 from tournee.sync.push.upcasts import OPERATION_SCHEMA, upcast
 
 OPERATIONS_LIMIT = 1000
-# What every JSON reader holds exactly.
+# The largest whole number that every JSON reader holds exactly.
 SEQ_LIMIT = 2**53 - 1
 
 
@@ -35,8 +35,9 @@ class _Envelope:
 
 @dataclass(eq=False)
 class PushedOperation:
-    """One thing a device did; nobody changes it. `number` counts up by one on each device; `base` is the
-    seq at which it last saw the record, None for one it made itself."""
+    """One thing that a device did; immutable. `number` rises by one on each device. `base` is the seq at
+    which the device last saw the record, None for a record that it created itself.
+    """
 
     id: UUID
     number: int
@@ -51,37 +52,38 @@ class PushedOperation:
 
     @property
     def base_unknown(self) -> bool:
-        """Whether the base that was sent says nothing."""
+        """Whether the base that the device sent is of no use."""
         return self.base != self.raw.get("base")
 
     def founded(self, head: int, lost: Collection[int] = ()) -> PushedOperation:
-        """Without a base that says nothing: beyond the head the server never gave it, or lost the history
-        that it is of."""
+        """Return the operation without its base if that is of no use: it is beyond the head, or its history
+        is lost.
+        """
         if self.base is None or (self.base <= head and self.base not in lost):
             return self
         return self.unfounded()
 
     def unfounded(self) -> PushedOperation:
-        """As if the device had seen nothing: then no clash with what others did stays hidden."""
+        """Return the operation as if the device had seen nothing, so that no conflict stays hidden."""
         return replace(self, base=0)
 
 
 def _payload_hash(raw: dict[str, Any], base: int | None) -> str:
-    """Of what the operation means: where it stands in a batch is left out."""
+    """Hash what the operation means, without its place in the push."""
     meaning = {key: raw.get(key) for key in ("command", "input", "unit", "occurredAt")} | {"base": base}
     try:
         return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()
     except orjson.JSONEncodeError:
-        # It can be read deeper than it can be written.
+        # orjson reads deeper nesting than it writes.
         raise Invalid("input: is nested too deeply.", "input") from None
 
 
 def read_operations(raw: Sequence[Any], schema: int) -> list[PushedOperation | Refused]:
-    """Each operation from decoded JSON, or why it cannot be read."""
+    """Read each operation from decoded JSON, or return why it cannot be read."""
     try:
         envelopes = parse_many(_Envelope, [_without_input(one) for one in raw])
     except Refused:
-        # One of them is wrong; each is told by itself.
+        # One of them is wrong, so each is read by itself.
         return [_told(read_operation, one, schema) for one in raw]
     return [_told(_read, one, schema, envelope) for one, envelope in zip(raw, envelopes, strict=True)]
 
@@ -94,7 +96,7 @@ def _told(read: Callable[..., PushedOperation], *given: Any) -> PushedOperation 
 
 
 def read_operation(raw: Any, schema: int = OPERATION_SCHEMA) -> PushedOperation:
-    """An operation from decoded JSON; raises Invalid naming the field that is wrong."""
+    """Read an operation from decoded JSON; raises Invalid naming every wrong field."""
     return _read(raw, schema, parse(_Envelope, _without_input(raw)))
 
 
@@ -105,7 +107,9 @@ def _without_input(raw: Any) -> dict[str, Any]:
 
 
 def _read(raw: dict[str, Any], schema: int, envelope: _Envelope) -> PushedOperation:
-    """Its hash is taken of what was sent: an old app's repetition is one, whatever the server became."""
+    """Hash what was sent rather than the upcast form, so that a repetition by an old app is recognised after
+    an upgrade.
+    """
     if envelope.number < 1:
         raise Invalid("number: counts from 1.", "number")
     if len(envelope.command) > 80:
@@ -126,13 +130,13 @@ def _read(raw: dict[str, Any], schema: int, envelope: _Envelope) -> PushedOperat
 
 
 def as_record(entity: str, document: str) -> str:
-    """A record's wire form with the name of its type."""
+    """Return a record's wire form with the name of its type."""
     return f'{{"entity":"{entity}",{document[1:]}'
 
 
 @dataclass
 class Outcome:
-    """What became of an operation; `fields` are those that do not stand as they were sent."""
+    """The outcome of an operation. `fields` are those whose value is not the one sent."""
 
     id: UUID | str | None
     status: str
@@ -143,9 +147,9 @@ class Outcome:
     conflict: str | None = None
     entity: str | None = None
     record_id: UUID | None = None
-    # For the receipt alone: by record, the fields that were named and left as they stood.
+    # For the receipt alone: by record, the fields that were sent and did not change.
     unmoved: dict[str, list[str]] = field(default_factory=dict)
-    # As well: what a fact says, to tell that it is said again.
+    # For the receipt alone: the hash of a fact, to recognise its repetition.
     meaning: str | None = None
 
     def stored(self) -> str:
@@ -155,7 +159,7 @@ class Outcome:
 
     @staticmethod
     def repeated(stored: str) -> Outcome:
-        """The outcome of an operation that was decided before: a refusal stays one."""
+        """Return the outcome of an operation that was decided before: a refusal stays a refusal."""
         values: dict[str, Any] = orjson.loads(stored)
         if values.get("record_id"):
             values["record_id"] = UUID(values["record_id"])
@@ -164,7 +168,7 @@ class Outcome:
         return Outcome(**values)
 
     def body(self) -> str:
-        """The outcome as JSON but for its record."""
+        """Return the outcome as JSON, without its record."""
         return orjson.dumps(
             {
                 "id": self.id,
@@ -178,11 +182,11 @@ class Outcome:
         ).decode()
 
     def message_body(self, records: Mapping[UUID, str]) -> str:
-        """The outcome as JSON, with the record as it now stands."""
+        """Return the outcome as JSON, with the record as it stands now."""
         return self.completed(self.body(), records)
 
     def completed(self, body: str, records: Mapping[UUID, str]) -> str:
-        """Its body, with the record."""
+        """Return this body with the record added."""
         record = "null"
         if self.record_id is not None:
             gone = f'{{"entity":"{self.entity}","id":"{self.record_id}","removed":true}}'

@@ -1,4 +1,6 @@
-"""What the protocol keeps of devices and their operations. Not entities: nobody's records."""
+"""The tables in which the protocol keeps devices and their operations. They are not entities: nobody pulls
+them.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,10 @@ from tournee.kernel.entity import Base, UTCDateTime, now
 
 
 class DeviceState(Base):
-    """How far a device is: the number of its next operation, the last cursor it came back with.
+    """How far a device has come: the number of its next operation, and its last cursor.
 
-    No entity: it changes with every exchange. What the device says of itself (its queue, its app, by
-    how much its clock is ahead) is believed as far as a report goes: nothing is decided by it.
+    Not an entity, since it changes with every exchange. What the device reports (its outbox, its app, its
+    clock) is shown to people; nothing is decided by it.
     """
 
     __tablename__ = "device_state"
@@ -24,9 +26,9 @@ class DeviceState(Base):
     device_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(Uuid)
     next_number: Mapped[int | None] = mapped_column(BigInteger)
-    # The greatest that had its turn: what comes under a lesser one comes late.
+    # The highest number that had its turn: an operation with a lower one comes late.
     last_number: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    # Beyond the next one, those that nothing comes under: a list as JSON.
+    # Used numbers beyond the next one, as a JSON list.
     used_numbers: Mapped[str | None] = mapped_column(Text)
     acknowledged_seq: Mapped[int | None] = mapped_column(BigInteger)
     app: Mapped[str | None] = mapped_column(String(200))
@@ -39,7 +41,7 @@ class DeviceState(Base):
 
 
 class Receipt(Base):
-    """An operation was decided, once; `payload_hash` tells a repetition from a reused id."""
+    """An operation was decided, once. `payload_hash` distinguishes a repetition from a reused id."""
 
     __tablename__ = "receipt"
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -52,9 +54,9 @@ class Receipt(Base):
     status: Mapped[str] = mapped_column(String(20))
     seq: Mapped[int | None] = mapped_column(BigInteger)
     outcome: Mapped[str] = mapped_column(Text)
-    # By record, the fields it named that it left as they stood, as JSON: the log does not tell of them.
+    # By record, the fields it sent that did not change, as JSON: the log lacks them.
     unmoved: Mapped[str | None] = mapped_column(Text)
-    # Of a fact, the hash of what it says, whenever it was said.
+    # The hash of a fact without its times.
     meaning: Mapped[str | None] = mapped_column(String(64))
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
@@ -62,7 +64,7 @@ class Receipt(Base):
 
 
 class GivenUpRecord(Base):
-    """A record that will not come: what names it is refused, and does not wait."""
+    """A record that will not come: operations that name it are refused instead of waiting."""
 
     __tablename__ = "given_up_record"
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -73,30 +75,31 @@ class GivenUpRecord(Base):
 class Reason(StrEnum):
     """Why an operation waits."""
 
-    # For the operation before it.
+    # An operation before it has not arrived.
     GAP = "GAP"
-    # For a record that it names.
+    # A record that it names has not arrived.
     PARENT = "PARENT"
-    # For one more try, after an error of ours; for somebody's decision after the second.
+    # It hit an error of ours and is tried once more; after that a manager decides.
     CRASHED = "CRASHED"
     QUARANTINED = "QUARANTINED"
-    # For an operation that such an error stopped.
+    # It depends on an operation that such an error stopped.
     FOLLOWS = "FOLLOWS"
-    # For a manager's decision: its device was revoked.
+    # Its device was revoked, and a manager decides.
     SURRENDERED = "SURRENDERED"
-    # It waits under another device of this person.
+    # Another device of this account sent it first, and it waits there.
     ELSEWHERE = "ELSEWHERE"
-    # For room: the device alone keeps it.
+    # The server has no room, so only the device keeps it.
     NO_ROOM = "NO_ROOM"
 
 
-# Those for which the server keeps the operation of this device.
+# The reasons for which the server stores the operation for this device.
 KEPT = frozenset(Reason) - {Reason.ELSEWHERE, Reason.NO_ROOM}
 
 
 class ParkedOperation(Base):
-    """An operation that was handed in and waits: for its predecessor, for a record that it names, for a
-    bug to be mended, or (by id) for an operation that hit one."""
+    """An operation that was received and waits: for its turn, for a record that it names, for a bug to be
+    fixed, or for the operation (by id) that hit the bug.
+    """
 
     __tablename__ = "parked_operation"
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

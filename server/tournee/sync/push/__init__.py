@@ -1,1 +1,1 @@
-"""Push: what a device did while it was away is carried out, once and in its order."""
+"""Push: carry out what a device did while it was away, once and in order."""

@@ -1,4 +1,4 @@
-"""One attempt at a push: a case for each of its operations, and what is known before the first one runs."""
+"""One attempt at a push: a case for each operation, and everything that is known before the first one runs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tournee.sync.waiting.given_up import given_up_among
 Commands = Mapping[str, Command[Any, Any]]
 Unit: TypeAlias = list[Case]
 
-# Of one device; beyond it the device keeps what has to wait, and hands it in again later.
+# For one device. Beyond it, the device keeps what has to wait and sends it again later.
 MOST_KEPT = 2_000
 
 
 @dataclass
 class Batch:
-    """One attempt at a push. What waits since before `patience` waits no longer."""
+    """One attempt at a push. Operations that have waited since before `patience` wait no longer."""
 
     commands: Commands
     tx: Transaction
@@ -44,23 +44,23 @@ class Batch:
     incoming: Incoming
     careful: Carefulness
     patience: datetime | None = None
-    # Those that were sent, and those of this device that wait.
+    # By operation id: what was sent, and what this device has waiting.
     cases: dict[UUID, Case] = field(default_factory=dict)
-    # Units that were refused or quarantined, of which somebody in the office must hear.
+    # Units that were refused or quarantined: the office must learn of them.
     reported: list[Unit] = field(default_factory=list)
-    # The records that operations of this push are to make.
+    # Records that operations of this push create.
     makes: set[UUID] = field(default_factory=set)
-    # Records that malformed operations of this push were to make.
+    # Records that malformed operations of this push were to create.
     lost: set[UUID] = field(default_factory=set)
-    # Whether records that are missing will not come, as far as somebody asked.
+    # Whether a missing record is given up, for those that were looked up.
     given_up: dict[UUID, bool] = field(default_factory=dict)
-    # How many operations of this device the server keeps.
+    # How many operations of this device the server keeps waiting.
     kept: int = 0
 
-    # -- 3. what is known ------------------------------------------------------------------------
+    # -- loading ---------------------------------------------------------------------------------
 
     async def load(self) -> None:
-        """3. Find the receipts of these operations, what waits of this device, and the rows they name."""
+        """3. Load the receipts of these operations, what this device has waiting, and the rows they name."""
         tx, own = self.tx, self.tx.organisation_id
         self.cases = {operation.id: Case(operation.id, operation) for operation in self.incoming.operations}
         ids = list(self.cases)
@@ -81,7 +81,7 @@ class Batch:
             self._read_inputs(self.incoming.operations)
             receipts = await pipeline.send(tx.session.execute(*known))
             rows = (await parked).all()
-            # Mostly none of them is known.
+            # Usually none of them is known.
             named = self._named(self.cases.values())
             found = (await receipts).all()
         for receipt in found:
@@ -94,7 +94,7 @@ class Batch:
         await self._look_ahead(*named)
 
     def _know(self, receipt: Any) -> None:
-        """The same content has the same outcome; another content under the same id is refused."""
+        """Settle a case that has a receipt: the same content gets its outcome, other content a refusal."""
         case = self.cases[receipt.operation_id]
         assert case.sent is not None
         is_own = receipt.account_id == self.tx.actor.id
@@ -102,7 +102,7 @@ class Batch:
         case.know(Outcome.repeated(receipt.outcome))
 
     async def _resume(self, rows: Sequence[ParkedOperation]) -> None:
-        """Go on from where earlier pushes left what waits."""
+        """Resume the cases that earlier pushes left waiting."""
         elsewhere = [row for row in rows if row.device_id != self.device.device_id]
         for row in rows:
             if row.device_id == self.device.device_id:
@@ -115,7 +115,9 @@ class Batch:
             await self._resume_elsewhere(elsewhere)
 
     async def _resume_elsewhere(self, rows: Sequence[ParkedOperation]) -> None:
-        """A person may go on with a copied outbox on another device: what the first handed in is known."""
+        """Find operations that another device of this account sent first: people copy an outbox to a new
+        device.
+        """
         found = await self.tx.session.scalars(
             select(DeviceState.device_id).where(
                 DeviceState.organisation_id == self.device.organisation_id,
@@ -133,7 +135,7 @@ class Batch:
                 case.wait(Reason.ELSEWHERE, self.device.next_number)
 
     async def _look_ahead(self, made: set[UUID], named: Mapping[type[Entity], set[UUID]]) -> None:
-        """Read and lock with one statement an entity all rows that operations name."""
+        """Read and lock every row that the operations name, with one statement for each entity."""
         await self.tx.flush()
         async with Pipeline() as pipeline:
             if made:
@@ -141,7 +143,9 @@ class Batch:
             await self._read_named(named, pipeline)
 
     async def _read_named(self, named: Mapping[type[Entity], set[UUID]], pipeline: Pipeline) -> None:
-        """Rows of one kind are made while those of the next are read; the clocks once all are locked."""
+        """Read one entity's rows while the previous entity's become objects; read the clocks once all rows
+        are locked.
+        """
         found: set[UUID] = set()
         before = None
         for model in sorted(named, key=lock_order):
@@ -157,7 +161,7 @@ class Batch:
             self.tx.clocks.forget(asked - found)
 
     def _named(self, cases: Iterable[Case]) -> tuple[set[UUID], dict[type[Entity], set[UUID]]]:
-        """The ids of rows that these operations make, and of those that are there and may be read ahead."""
+        """Return the ids of the records that these operations create, and of the existing ones they name."""
         made: set[UUID] = set()
         named: dict[type[Entity], set[UUID]] = defaultdict(set)
         for case in cases:
@@ -177,7 +181,9 @@ class Batch:
     # -- commands and inputs ---------------------------------------------------------------------
 
     def _read_inputs(self, operations: Iterable[PushedOperation]) -> None:
-        """Read the inputs of all that do the same at once; where one is wrong, each by itself later."""
+        """Read the inputs of one command all at once; where one of them is wrong, each is read by itself
+        later.
+        """
         alike: defaultdict[str, list[PushedOperation]] = defaultdict(list)
         for operation in operations:
             alike[operation.command].append(operation)
@@ -191,7 +197,7 @@ class Batch:
                     self.cases[operation.id].ready = Ready(command, do)
 
     def read(self, case: Case) -> Ready | Refused:
-        """Its command and input, or why it can have none."""
+        """Return the command and input of an operation, or why it has none."""
         if case.ready is None:
             try:
                 case.ready = read_command(self.commands, case.operation)
@@ -199,26 +205,26 @@ class Batch:
                 case.ready = refusal
         return case.ready
 
-    # -- what became of them ---------------------------------------------------------------------
+    # -- decisions -------------------------------------------------------------------------------
 
     @property
     def decided(self) -> list[tuple[PushedOperation, Outcome]]:
-        """What this push decided, with the outcome of each."""
+        """The operations that this push decided, each with its outcome."""
         return [
             (case.operation, case.outcome)
             for case in self.cases.values()
             if case.is_decided_now and case.outcome is not None
         ]
 
-    # -- what waits ------------------------------------------------------------------------------
+    # -- waiting ---------------------------------------------------------------------------------
 
     def waiting_for(self, *reasons: Reason) -> Unit:
-        """What waits now, after what this push has made of it so far, in the order in which it was done."""
+        """Return what waits for one of these reasons now, in the order of the numbers."""
         found = [case for case in self.cases.values() if case.is_waiting_for(*reasons)]
         return sorted(found, key=lambda case: case.number)
 
     def stopped(self) -> Unit:
-        """What an error of ours stopped, and what waits for that, in the order in which it was done."""
+        """Return what an error of ours stopped, and its dependents, in the order of their numbers."""
         found = [
             case
             for case in self.cases.values()
@@ -227,12 +233,12 @@ class Batch:
         return sorted(found, key=lambda case: case.number)
 
     def is_overdue(self, unit: Unit) -> bool:
-        """Whether it has waited for as long as anything may."""
+        """Return whether a unit has waited longer than anything may."""
         parked = unit[0].parked
         return parked is not None and self.patience is not None and parked.received_at < self.patience
 
     def keep_waiting(self, unit: Unit, reason: Reason, waits_for: UUID | None = None) -> None:
-        """Keep a unit until it can go on. Where too much of the device waits already, the device keeps it."""
+        """Let a unit wait. Where this device has too much waiting already, the device keeps it instead."""
         more = sum(case.parked is None and not case.begins_to_wait for case in unit)
         if more and self.kept + more > MOST_KEPT:
             reason, waits_for, more = Reason.NO_ROOM, None, 0
@@ -240,10 +246,12 @@ class Batch:
         for case in unit:
             case.wait(reason, self.device.next_number, waits_for)
 
-    # -- records that will not come --------------------------------------------------------------
+    # -- records given up ------------------------------------------------------------------------
 
     def lose_malformed(self) -> None:
-        """What malformed operations were to make will not come, but where something else here makes it."""
+        """Give up the records that malformed operations were to create, unless another operation creates
+        them.
+        """
         self.lost = {
             record
             for operation, record in self.incoming.malformed
@@ -254,11 +262,11 @@ class Batch:
 
     @property
     def will_not_come(self) -> set[UUID]:
-        """Records that were given up, as far as somebody asked or this push did."""
+        """The records known to be given up."""
         return {id for id, gone in self.given_up.items() if gone}
 
     async def is_given_up(self, id: UUID) -> bool:
-        """Whether the operation that was to make this record was refused for good."""
+        """Return whether the operation that was to create this record was refused for good."""
         if id not in self.given_up:
             found = await given_up_among(self.tx.session, self.device.organisation_id, [id])
             self.given_up[id] = bool(found)
@@ -277,7 +285,7 @@ def read_command(commands: Commands, operation: PushedOperation) -> Ready:
 
 @dataclass
 class Carefulness:
-    """Which units run behind a savepoint: none at first, then those that were refused, then all."""
+    """Which units run inside a savepoint: none at first, then those that were refused, then all."""
 
     units: set[UUID] = field(default_factory=set)
     everywhere: bool = False
@@ -286,7 +294,9 @@ class Carefulness:
         return self.everywhere or (bool(self.units) and unit[0].id in self.units)
 
     def take_care_of(self, unit: Unit) -> None:
-        """Each start from the beginning costs the whole batch, so there are only a few."""
+        """Run this unit inside a savepoint next time. A restart repeats the whole push, so after a few all
+        units do.
+        """
         self.everywhere = len(self.units) >= _FEW
         self.units.add(unit[0].id)
 

@@ -1,10 +1,10 @@
-"""A case: one operation of a device, and how far this push has got with it.
+"""A case: one operation of a device, and how far it has come.
 
     NEW ──→ DONE | REFUSED | WAITING
-    WAITING ──→ DONE | REFUSED | WAITING for something else | QUARANTINED
+    WAITING ──→ DONE | REFUSED | WAITING for another reason | QUARANTINED
 
-DONE and REFUSED are final: they have a receipt, or get one at the commit. QUARANTINED waits for somebody's
-decision, which no push makes.
+DONE and REFUSED are final: the operation has a receipt, or gets one at the commit. A QUARANTINED operation
+waits for a manager's decision; no push changes it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class State(Enum):
-    """How far an operation has got."""
+    """How far an operation has come."""
 
     NEW = "new"
     DONE = "done"
@@ -43,7 +43,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.QUARANTINED: frozenset(),
 }
 
-# How often an operation may hit an error of ours before somebody has to look at it.
+# How often an operation may crash before a manager has to look at it.
 CRASHES_ALLOWED = 2
 
 _WAITS_FOR = {
@@ -62,12 +62,12 @@ _CODES = {
 
 
 class IllegalMove(RuntimeError):
-    """A bug of ours: a case that was settled would be settled again."""
+    """A bug of ours: a settled case was about to be settled again."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """An operation whose command is known and whose input is read."""
+    """The command of an operation, and its input, which was read."""
 
     command: Command[Any, Any]
     do: Any
@@ -75,11 +75,11 @@ class Ready:
 
 @dataclass(eq=False)
 class Case:
-    """One operation. `sent` is what the device sent in this push, `parked` its row where it waited before.
+    """One operation.
 
-    `outcome` is what became of it; the device is answered `reused` instead where it sent something else
-    under the id of an operation that was decided or waits. `is_known`: it was decided before this push.
-    `has_moved`: this push settled it, or lets it wait for something else than before.
+    `sent` is the operation as this push sent it, `parked` the row it waited in before. `outcome` is the
+    result. Where the device reused the id of another operation, `reused` is the answer instead. `is_known`:
+    an earlier push decided it. `has_moved`: this push decided it, or changed what it waits for.
     """
 
     id: UUID
@@ -93,12 +93,12 @@ class Case:
     attempts: int = 0
     is_known: bool = False
     has_moved: bool = False
-    # Its command and input, or why it can have none; None until it is read.
+    # None until the command and input are read.
     ready: Ready | Refused | None = field(default=None, repr=False)
     _stored: PushedOperation | None = field(default=None, repr=False)
 
     def resume(self, parked: ParkedOperation) -> None:
-        """Go on from where an earlier push left it."""
+        """Continue from the state in which an earlier push left the operation."""
         self.parked = parked
         self.reason, self.waits_for, self.attempts = Reason(parked.reason), parked.waits_for, parked.attempts
         self.state = State.QUARANTINED if self.reason is Reason.QUARANTINED else State.WAITING
@@ -107,7 +107,7 @@ class Case:
 
     @property
     def operation(self) -> PushedOperation:
-        """The operation as it is carried out: as it was kept where it waits, else as it was just sent."""
+        """The operation to carry out: the stored one if it waits, else the one just sent."""
         return self.sent if self.sent is not None and self._goes_by_what_was_sent else self.stored
 
     @property
@@ -128,8 +128,9 @@ class Case:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it is to be carried out at its place among what was sent: nothing is known of it, or it
-        was sent again and waits for its turn only."""
+        """Whether to carry it out in its place in this push: it is new, or was sent again and only waits for
+        its turn.
+        """
         if self.state is State.NEW:
             return True
         waits_for_its_turn = self.is_waiting_for(Reason.GAP) and not self.has_moved
@@ -137,7 +138,7 @@ class Case:
 
     @property
     def stored(self) -> PushedOperation:
-        """The operation as it was kept when it began to wait."""
+        """The operation as it was stored when it began to wait."""
         assert self.parked is not None
         if self._stored is None:
             self._stored = read_parked(self.parked)
@@ -155,12 +156,12 @@ class Case:
 
     @property
     def is_decided_now(self) -> bool:
-        """Whether this push decided it, so that it gets a receipt."""
+        """Whether this push decided the operation, so that it gets a receipt."""
         return self.is_decided and not self.is_known
 
     @property
     def begins_to_wait(self) -> bool:
-        """Whether this push keeps it, or keeps it for another reason than before."""
+        """Whether the commit must store it as waiting: it is new there, or its reason changed."""
         return self.has_moved and not self.is_decided and self.reason in KEPT
 
     def is_waiting_for(self, *reasons: Reason) -> bool:
@@ -169,12 +170,12 @@ class Case:
     # -- the moves -------------------------------------------------------------------------------
 
     def know(self, outcome: Outcome) -> None:
-        """An earlier push decided it."""
+        """Settle the case with the outcome of an earlier push."""
         self._move(State.REFUSED if outcome.status == "rejected" else State.DONE)
         self.outcome, self.is_known = outcome, True
 
     def finish(self, outcome: Outcome) -> None:
-        """It took effect."""
+        """Settle the case: the operation took effect."""
         self._move(State.DONE)
         self.outcome = outcome
 
@@ -183,7 +184,7 @@ class Case:
         self.outcome = rejected(str(self.id), refusal)
 
     def wait(self, reason: Reason, next_number: int | None, waits_for: UUID | None = None) -> None:
-        """It waits; after a second error of ours for somebody's decision."""
+        """Let the operation wait. After its second crash it is quarantined."""
         self.attempts += reason is Reason.CRASHED
         if reason is Reason.CRASHED and self.attempts >= CRASHES_ALLOWED:
             self._move(State.QUARANTINED)
@@ -194,7 +195,9 @@ class Case:
         self.tell_waiting(next_number)
 
     def tell_waiting(self, next_number: int | None) -> None:
-        """Answer that it waits, the first time and whenever the device asks again."""
+        """Set the outcome that a waiting operation has, the first time and whenever the device sends it
+        again.
+        """
         assert self.reason is not None
         what = _WAITS_FOR.get(self.reason) or f"number {next_number}"
         self.outcome = waiting(str(self.id), what, _CODES.get(self.reason))
@@ -206,7 +209,7 @@ class Case:
 
 
 def reuse_of(operation: PushedOperation, payload_hash: str, *, is_own: bool = True) -> Outcome | None:
-    """Return the refusal of an operation under the id of another one; None where it is the same one."""
+    """Return a refusal if another operation already has this id, else None."""
     if payload_hash != operation.payload_hash:
         return rejected(str(operation.id), OperationReused())
     if not is_own:
@@ -217,6 +220,8 @@ def reuse_of(operation: PushedOperation, payload_hash: str, *, is_own: bool = Tr
 
 
 def read_parked(parked: ParkedOperation) -> PushedOperation:
-    """What was beyond the head when it came is so for good, however far the log has got since."""
+    """Read a stored operation. A base that was beyond the head when it arrived stays useless, however far the
+    log has come since.
+    """
     operation = read_operation(orjson.loads(parked.operation), parked.schema)
     return operation.unfounded() if parked.base_unknown else operation

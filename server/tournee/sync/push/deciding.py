@@ -1,5 +1,5 @@
-"""A unit is decided: carried out, refused, kept waiting or found to hit an error of ours. The numbers are
-those of schema/sync.md, "Push".
+"""Decide a unit: carry it out, refuse it, let it wait, or keep it after a crash. The numbers are those of
+schema/sync.md, "Push".
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from tournee.sync.waiting.parking import missing_parent
 
 
 class StartOver(Exception):
-    """The fast path met a refusal."""
+    """The fast path met a refusal: the push starts again, with a savepoint for this unit."""
 
 
 async def decide(batch: Batch, unit: Unit) -> None:
-    """5. Carry out all of the unit or nothing, and move each of its cases."""
+    """5. Carry out the whole unit or nothing, and settle each of its cases."""
     careful = batch.careful.with_unit(unit)
     outcomes: list[Outcome] = []
     try:
@@ -51,7 +51,7 @@ async def decide(batch: Batch, unit: Unit) -> None:
         if not careful and not harmless:
             batch.careful.take_care_of(unit)
             raise StartOver from error
-        # What only the database refused, at the end, is nobody's in particular: it is the last one's.
+        # The database refuses only at the end of the unit: then its last operation gets the blame.
         await _fail(batch, unit, unit[min(len(outcomes), len(unit) - 1)], error)
     else:
         for case, outcome in zip(unit, outcomes, strict=True):
@@ -60,7 +60,7 @@ async def decide(batch: Batch, unit: Unit) -> None:
 
 
 async def _run(batch: Batch, case: Case) -> Outcome:
-    """6. The command itself, exactly as online, with the device's base and time."""
+    """6. Run the command exactly as online, with the device's base and time."""
     ready = batch.read(case)
     if isinstance(ready, Refused):
         raise ready
@@ -83,9 +83,10 @@ async def carry_out(
     overtaken_in: Overtaking | None = None,
     decider: Actor | None = None,
 ) -> Outcome:
-    """Run the command of an operation with the base and the time of its device.
+    """Run an operation's command with its device's base and time, and return the outcome.
 
-    It may name what its person sees, or the `decider`, who lets it go on after it was refused or stopped.
+    The command may name the records that the actor sees, or those that `decider` sees: the person who lets a
+    stopped operation continue.
     """
     operation = Operation(
         command=ready.command.name,
@@ -111,7 +112,7 @@ async def carry_out(
 
 
 def _overtaking(batch: Batch, case: Case) -> Overtaking | None:
-    """What asks for that which its device did after it, where it comes late."""
+    """Return the check for what the device did later, if this operation comes late."""
     if case.number >= batch.device.last_number:
         return None
     came_at = case.parked.received_at if case.parked is not None else None
@@ -119,7 +120,7 @@ def _overtaking(batch: Batch, case: Case) -> Overtaking | None:
 
 
 async def _fail(batch: Batch, unit: Unit, culprit: Case, error: Exception) -> None:
-    """Refuse the unit, keep it waiting for what it lacks, or for one more try where the error is ours."""
+    """Refuse the unit, let it wait for what it lacks, or try it once more where the error is ours."""
     refusal = _refusal(error)
     if refusal is not None:
         await _refuse(batch, unit, culprit, refusal)
@@ -131,7 +132,7 @@ async def _fail(batch: Batch, unit: Unit, culprit: Case, error: Exception) -> No
 
 
 def _refusal(error: Exception) -> Refused | None:
-    """Why it was refused; None where it was not, but broke."""
+    """Return the refusal that an error means; None where the error is a bug."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, IntegrityError):
@@ -142,7 +143,7 @@ def _refusal(error: Exception) -> Refused | None:
 
 
 async def _refuse(batch: Batch, unit: Unit, culprit: Case, refusal: Refused) -> None:
-    """Refuse the unit, but where what it lacks may still come."""
+    """Refuse the unit, unless what it lacks may still come."""
     parent = await missing_parent(batch, culprit, refusal)
     if parent is not None and await batch.is_given_up(parent):
         refusal = ParentRefused(field=refusal.field)

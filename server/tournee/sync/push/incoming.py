@@ -1,4 +1,4 @@
-"""1. A push as it came in, read operation by operation before any of them runs."""
+"""1. A push as it arrived, read operation by operation before any of them runs."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from tournee.sync.waiting.given_up import id_in
 
 @dataclass(frozen=True)
 class Incoming:
-    """What stands in each place of the batch, and the operations in the order of their numbers."""
+    """The content of each place in the push, and the operations in the order of their numbers."""
 
     slots: list[Outcome | PushedOperation]
     operations: list[PushedOperation]
-    # Of operations that are not carried out under it: nobody must wait for such a number.
+    # Numbers under which nothing will run, so nothing waits for them.
     settled: frozenset[int]
-    # Units with a member that could not be read, so that none of the others may run.
+    # Units with an unreadable member: none of the others may run.
     broken: frozenset[UUID]
-    # Those that could not be read: the operation's id, where that can be, and the record it was to make.
+    # Unreadable operations: the id, if that is readable, and the record to be created.
     malformed: tuple[tuple[UUID | None, UUID], ...]
-    # What came in each place, as it was sent, and the schema it is of.
+    # The raw content of each place, and its schema.
     raw: Sequence[Any]
     schema: int
 
     @staticmethod
     def read(raw: Sequence[Any], schema: int) -> Incoming:
-        """1. Read each operation by itself; the same operation twice counts once."""
+        """1. Read each operation by itself; an operation sent twice counts once."""
         slots = read_slots(raw, schema)
         malformed = [item for item, slot in zip(raw, slots, strict=True) if isinstance(slot, Outcome)]
         first: dict[UUID, PushedOperation] = {}
@@ -53,21 +53,21 @@ class Incoming:
 
     @property
     def is_nameless(self) -> bool:
-        """Whether there was something, and no number can be told of any of it."""
+        """Whether the push has content, but no number can be read anywhere in it."""
         return bool(self.slots) and not self.operations and not self.settled
 
     @property
     def first_number(self) -> int | None:
-        """The least number that an operation has."""
+        """The lowest number of an operation."""
         return self.operations[0].number if self.operations else None
 
     def founded(self, head: int, lost: Collection[int]) -> Incoming:
-        """With no base that the server cannot have given, or gave in a history that is lost."""
+        """Return the same push, without bases that the server cannot have given or gave in a lost history."""
         return replace(self, operations=[operation.founded(head, lost) for operation in self.operations])
 
 
 def read_slots(raw: Sequence[Any], schema: int) -> list[Outcome | PushedOperation]:
-    """What stands in each place: an operation, or why it cannot be read."""
+    """Return for each place an operation, or the refusal of one that cannot be read."""
     slots: list[Outcome | PushedOperation] = []
     for item, read in zip(raw, read_operations(raw, schema), strict=True):
         if isinstance(read, Refused):
@@ -86,7 +86,7 @@ def _to_make(malformed: Iterable[Any]) -> Iterable[tuple[UUID | None, UUID]]:
 
 
 def _numbers(raw: Sequence[Any]) -> set[int]:
-    """Those that are named; where one cannot be read, it follows from the neighbours."""
+    """Return the numbers in use. A number that cannot be read follows from its neighbours."""
     numbers = [_number(item) for item in raw]
     for place in range(1, len(numbers)):
         before = numbers[place - 1]
@@ -117,7 +117,7 @@ def _units(raw: Iterable[Any]) -> set[UUID]:
 
 
 class InUnits(Protocol):
-    """What has a number and may belong to a unit: an operation, or its case."""
+    """Anything with a number that may belong to a unit: an operation, or its case."""
 
     @property
     def number(self) -> int: ...
@@ -130,10 +130,10 @@ OneT = TypeVar("OneT", bound=InUnits)
 
 
 def units(operations: Iterable[OneT], is_used: Callable[[int], bool] | None = None) -> Iterator[list[OneT]]:
-    """Neighbours that name the same unit belong together; an operation without one stands alone.
+    """Group operations into units: neighbours with the same unit id. An operation without one stands alone.
 
-    Neighbours follow each other in their numbers, but for those that are used up: what was done between
-    them must not come after them. Where all of it has had its turn already, no `is_used` is given.
+    Neighbours have consecutive numbers, apart from used ones: what the device did between two operations must
+    not run after both. Pass no `is_used` where every number has had its turn.
     """
     unit: list[OneT] = []
     for operation in operations:

@@ -1,16 +1,16 @@
-"""Push: what a device did while it was away. The numbers are those of schema/sync.md, "Push".
+"""Push: carry out what a device did while it was away. The numbers are those of schema/sync.md, "Push".
 
-A push runs in one transaction on the fast path. When something in it is refused, it starts over with a
-savepoint around each unit, so that what is refused leaves nothing and the rest stands.
+A push runs in one transaction. When something in it is refused, it starts over with a savepoint around that
+unit, so that the refused unit leaves nothing and the rest stands.
 
 1. Read     `incoming.py`   each operation by itself
-2. Lock     `locking.py`    two pushes of one device follow each other
-3. Receipt  `batch.py`      what was decided before, and what waits: a case for each operation
-4. Order    here            a number beyond the next one waits
+2. Lock     `locking.py`    two pushes of one device take turns
+3. Receipt  `batch.py`      what was decided before and what waits: a case for each operation
+4. Order    here            an operation waits until all before it have arrived
 5. Unit     `deciding.py`   all or nothing
 6. Command  `deciding.py`   exactly as online
-7. Replay   `waiting/`      what waited goes on
-8. Commit   here            effects, log, receipts and what waits, in one transaction
+7. Replay   `waiting/`      what waited continues
+8. Commit   here            effects, log, receipts and waiting operations, in one transaction
 """
 
 from __future__ import annotations
@@ -49,9 +49,12 @@ _ATTEMPTS = 5
 
 @dataclass
 class Answer:
-    """What a push answers. `bodies` are the outcomes as JSON, those of records that are still `unread`
-    without them; `made` are the records that came to exist, `waits_for` those that did not when it
-    `began_at` that seq. `resync`: the device knows of a history that is lost, and nothing was carried out."""
+    """The answer to a push.
+
+    `bodies` are the outcomes as JSON; outcomes of `unread` records still lack the record. `made` are the
+    records that came to exist, `waits_for` those that were missing when the push began at seq `began_at`.
+    `resync`: the history that the device knows is lost, and nothing was carried out.
+    """
 
     outcomes: list[Outcome]
     checkpoint: int
@@ -67,9 +70,9 @@ class Answer:
 
 
 async def push(kernel: Kernel, commands: Commands, actor: Actor, request: PushRequest) -> Answer:
-    """Carry out a push and answer for each operation. Never raises Refused for one operation's sake.
+    """Carry out a push and answer for each operation. Never raises Refused because of one operation.
 
-    A device that knows a history which is lost is told so, and nothing of its push is carried out.
+    A device whose known history is lost is told to resync, and nothing of its push is carried out.
     """
     if request.schema > OPERATION_SCHEMA:
         return await _leave_for_later(kernel, actor, request)
@@ -82,7 +85,7 @@ async def push(kernel: Kernel, commands: Commands, actor: Actor, request: PushRe
         except StartOver:
             pass
         except DBAPIError as error:
-            # A commit whose answer was lost shows in the receipts when it is tried again.
+            # If the commit succeeded and only its answer was lost, the next attempt finds the receipts.
             again = passes(error)
             if attempt == _ATTEMPTS or (careful.everywhere and not again):
                 raise
@@ -100,7 +103,7 @@ async def _attempt(
     read: Callable[[], Incoming],
     careful: Carefulness,
 ) -> Answer:
-    """Go through the eight steps, in one transaction."""
+    """Go through the eight steps in one transaction."""
     async with kernel.database.writing(actor.organisation_id) as session:
         tx = Transaction(kernel.database, session, actor, kernel.rules)
         incoming, device = await _read_and_lock(tx, request, read)  # 1. Read. 2. Lock.
@@ -122,7 +125,7 @@ async def _attempt(
 async def _read_and_lock(
     tx: Transaction, request: PushRequest, read: Callable[[], Incoming]
 ) -> tuple[Incoming, LockedDevice]:
-    """1. and 2. The operations are read while the database locks the device."""
+    """1. and 2. Read the operations while the database locks the device."""
     async with Pipeline() as pipeline:
         locking = await pipeline.send(lock_device(tx.session, tx.actor, request.device_id))
         incoming = read()
@@ -135,13 +138,13 @@ async def _read_and_lock(
 
 
 def _in_order(batch: Batch) -> Iterator[Unit]:
-    """4. Yield the units whose turn it is; where something done earlier has not arrived, they wait."""
+    """4. Yield the units whose turn it is. The others wait until everything before them has arrived."""
     device, incoming = batch.device, batch.incoming
     for operations in units(incoming.operations, device.is_used):
         unit = [batch.cases[operation.id] for operation in operations]
         fresh = [case for case in unit if case.is_fresh]
         is_broken = operations[0].unit in incoming.broken
-        # Nothing comes any more under the number of what was known, nor of a unit that lacks a part.
+        # These numbers are used up: the operation is known, or its unit is incomplete.
         device.use(one.number for one in operations if is_broken or not batch.cases[one.id].is_fresh)
         if not fresh:
             continue
@@ -153,7 +156,7 @@ def _in_order(batch: Batch) -> Iterator[Unit]:
             device.go_on_after(fresh[-1].number)
             yield fresh
     if device.next_number is None and incoming.operations:
-        # All of it was known. The device goes on after that, and must not think that we know of nothing.
+        # Every operation was known. The device must continue after them and not start anew.
         device.go_on_after(incoming.operations[-1].number)
     device.pass_used()
 
@@ -165,7 +168,7 @@ def _refuse_broken(batch: Batch, unit: Unit) -> None:
 
 
 async def _commit(batch: Batch, request: PushRequest) -> Answer:
-    """8. Receipts in the same transaction as their effects; then the log and the head row, last."""
+    """8. Write receipts in the same transaction as their effects, then the log, and the head row last."""
     tx, device = batch.tx, batch.device
     await report(batch)
     await write_parked(batch)
@@ -180,7 +183,7 @@ async def _commit(batch: Batch, request: PushRequest) -> Answer:
 
 
 def _answer(batch: Batch) -> Answer:
-    """What will be answered once it is committed."""
+    """Make the answer while the database still writes."""
     slots = batch.incoming.slots
     outcomes = [slot if isinstance(slot, Outcome) else batch.cases[slot.id].answer for slot in slots]
     records = _records(batch)
@@ -200,7 +203,7 @@ def _answer(batch: Batch) -> Answer:
 
 
 def _records(batch: Batch) -> dict[UUID, str]:
-    """What was just written needs no reading, for those who see it all anyway."""
+    """Return the records just written, for actors who see everything anyway: they need no reading."""
     if not batch.tx.actor.sees_all:
         return {}
     written = batch.tx.documents.items()
@@ -208,7 +211,7 @@ def _records(batch: Batch) -> dict[UUID, str]:
 
 
 async def _leave_for_later(kernel: Kernel, actor: Actor, request: PushRequest) -> Answer:
-    """1. The app is newer than this server: the device keeps its work until the server has caught up."""
+    """1. The app is newer than this server: the device keeps its work until the server is upgraded."""
     own = actor.organisation_id
     async with kernel.database.reading(own) as session:
         await check_device(session, actor, request.device_id)

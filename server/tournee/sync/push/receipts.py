@@ -1,4 +1,4 @@
-"""Receipts: what was decided of which operation, so that it is decided once."""
+"""Receipts: what was decided about each operation, so that it is decided once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def write_receipts(
     entries: Sequence[Entry],
     pipeline: Pipeline,
 ) -> None:
-    """Receipts for operations of one device; each outcome is told the seq of what it wrote."""
+    """Write receipts for operations of one device; each outcome gets the seq of its change."""
     seqs = {entry.operation_id: entry.seq for entry in entries if entry.operation_id is not None}
     rows = []
     for operation, outcome in decided:
@@ -56,8 +56,9 @@ async def write_receipts(
 
 
 async def complete_receipts(tx: Transaction, decided: Iterable[tuple[PushedOperation, Outcome]]) -> None:
-    """What was refused, and somebody lets go on, has its receipt: it stays as it was told, but for what is
-    asked by what comes late."""
+    """Complete the receipts of refused operations that were retried: each keeps the outcome its device
+    received, and gains the fields that later operations ask about.
+    """
     for operation, outcome in decided:
         if outcome.unmoved:
             own = (Receipt.organisation_id == tx.organisation_id, Receipt.operation_id == operation.id)
@@ -65,7 +66,7 @@ async def complete_receipts(tx: Transaction, decided: Iterable[tuple[PushedOpera
 
 
 async def purge_receipts(database: Database, organisation_id: UUID, before: datetime) -> int:
-    """Forget receipts of operations so old that they are accepted no longer; returns how many."""
+    """Delete receipts of operations that are too old to be accepted again; return how many."""
     key = (Receipt.organisation_id, Receipt.operation_id)
     old = (
         select(*key)

@@ -1,7 +1,7 @@
-"""The same fact again: somebody tapped twice. It happened once, and nobody has to decide anything.
+"""Repeated facts: somebody tapped twice. The step happened once, and nobody has to decide anything.
 
-A repetition names the same command and values but for its times and its own id, comes from the same device,
-and finds the record in the state in which that device left it.
+A repetition has the same command and values, apart from times and its own id. It comes from the same device,
+and the record is still in the state in which that device left it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HAPPENED = ("applied", "merged")
 
 
 def meaning_of(command: Command[Any, Any], do: Any) -> str | None:
-    """What a fact says, whenever it was said; None of what is no fact."""
+    """Return a hash of what a fact says, whenever it was said; None if the command is not a fact."""
     if not command.fact:
         return None
     said = {field.name: getattr(do, field.name) for field in dataclasses.fields(do) if field.name != "id"}
@@ -38,7 +38,7 @@ def meaning_of(command: Command[Any, Any], do: Any) -> str | None:
 
 
 async def repeated(batch: Batch, ready: Ready, case: Case) -> Outcome | None:
-    """Return the outcome of a step that is refused because this device took it before."""
+    """Return the outcome of a step that is refused because this device took it before; None if it did not."""
     meaning = meaning_of(ready.command, ready.do)
     named = next(((model, id) for _, model, id in references(ready.command, ready.do)), None)
     if meaning is None or named is None or not batch.tx.notes.is_as_before():
@@ -64,7 +64,9 @@ async def _was_received(batch: Batch, meaning: str, case: Case) -> bool:
 
 
 async def _left_so(batch: Batch, model: type[Entity], id: UUID) -> bool:
-    """Return whether nobody else has moved the record to another state since. What has no state stays."""
+    """Return whether nobody else has changed the record's status since. A record without a status stays as it
+    was.
+    """
     if "status" not in {field.wire for field in fields(model)}:
         return True
     with batch.tx.session.no_autoflush:

@@ -1,4 +1,4 @@
-"""What a device asks for with a push, read from the body of its request."""
+"""The request of a push, read from its body."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LONGEST_APP = 200
 
 @dataclass(frozen=True)
 class PushRequest:
-    """The operations of a device, as JSON values, and what it says of itself.
+    """The operations of a device, as JSON values, and what the device reports.
 
     `epoch` and `mark` came with its last answer, `marks` with the bases that its operations name. `absent`:
-    the device itself asks for nothing, only what it left here goes on; what waits since before `patience`
-    then goes on without what it waits for, or is refused.
+    the device asks for nothing; only its waiting operations continue. `patience`: what has waited since
+    before then runs without what it waits for, or is refused.
     """
 
     device_id: UUID
@@ -37,9 +37,9 @@ class PushRequest:
 
     @staticmethod
     def read(body: Mapping[str, Any]) -> PushRequest:
-        """Read the body; raises Invalid where the push as a whole cannot be carried out.
+        """Read the body; raises Invalid if the push as a whole cannot be carried out.
 
-        Of what a device says of itself, what cannot be read was not said.
+        Where a part of what the device reports cannot be read, that part counts as absent.
         """
         operations = body.get("operations")
         if not isinstance(operations, list):
@@ -74,7 +74,9 @@ def _epoch(body: Mapping[str, Any]) -> UUID | None:
 
 
 def _schema(body: Mapping[str, Any]) -> int:
-    """Of the operations; an app that does not say so that it can be read is one of the first."""
+    """Return the schema of the operations; an app that sends none, or none that can be read, is one of the
+    first.
+    """
     schema = body.get("schema")
     if isinstance(schema, float) and schema.is_integer() and schema <= SEQ_LIMIT:
         schema = int(schema)
@@ -82,7 +84,7 @@ def _schema(body: Mapping[str, Any]) -> int:
 
 
 def _marks(body: Mapping[str, Any]) -> dict[int, Mark]:
-    """The marks that came with the checkpoints which are bases now: no more than a push has operations."""
+    """Return the marks of the checkpoints that serve as bases, at most one for each operation of a push."""
     said = body.get("marks")
     if not isinstance(said, dict) or len(said) > OPERATIONS_LIMIT:
         return {}

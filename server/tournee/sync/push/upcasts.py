@@ -1,8 +1,8 @@
-"""Operations of older apps, brought up to what commands take today, one schema after the other.
+"""Upcasts: turn operations of older apps into what commands take today, one schema at a time.
 
-The schema of operations goes up by one whenever an input that a device may have queued changes its
-meaning or its names; the step that is added here turns the old form into the new one. A step stays
-for as long as queued operations are accepted (`operations_days`).
+The schema of operations rises by one whenever an input that a device may have in its outbox changes its
+meaning or its names. The step added here turns the old form into the new one. It stays for as long as
+operations of that age are accepted (`operations_days`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Input = dict[str, Any]
-# The name and the input of an operation, in the next schema.
+# Returns the name and the input of an operation in the next schema.
 Step = Callable[[Input], tuple[str, Input]]
 
 OPERATION_SCHEMA = 2
 
 
 def renamed(command: str, **names: str) -> Step:
-    """Fields of the input go by other names now; those are given as `old=new`."""
+    """Return a step that renames fields of the input, given as `old=new`."""
 
     def step(old: Input) -> tuple[str, Input]:
         return command, {names.get(name, name): value for name, value in old.items()}
@@ -26,7 +26,7 @@ def renamed(command: str, **names: str) -> Step:
     return step
 
 
-# By the command's name and the schema that the step leads out of.
+# By command name, and by the schema that the step starts from.
 STEPS: Mapping[tuple[str, int], Step] = {
     # The time of the talk bore the name of the time at which the operation was made.
     ("recordInteraction", 1): renamed("recordInteraction", occurredAt="at"),
@@ -34,7 +34,7 @@ STEPS: Mapping[tuple[str, int], Step] = {
 
 
 def upcast(command: str, input: Any, schema: int) -> tuple[str, Any]:
-    """The operation as an app of today would have sent it."""
+    """Return the operation as an app of today would have sent it."""
     for version in range(schema, OPERATION_SCHEMA):
         step = STEPS.get((command, version))
         if step is not None and isinstance(input, dict):

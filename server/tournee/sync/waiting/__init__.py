@@ -1,1 +1,1 @@
-"""What was received and cannot go on yet: why it waits, for what, and how it goes on."""
+"""Waiting: operations that were received and cannot run yet, why they wait, and how they continue."""

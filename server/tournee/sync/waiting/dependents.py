@@ -1,6 +1,7 @@
-"""What follows an operation that hit a bug of ours: refused for want of that one, it waits for it.
+"""Dependents: operations that need one which hit an error of ours. They wait for it instead of being refused.
 
-The two belong together where they name the same record, or one names what hangs on a record of the other.
+Two operations belong together if they name the same record, or if one names a record that lies in the scope
+of the other's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from tournee.sync.push.incoming import units
 
 
 async def stopped_before(batch: Batch, case: Case, refusal: Refused) -> UUID | None:
-    """The operation that was stopped by an error of ours and without which this one may have been refused."""
+    """Return the id of the stopped operation without which this one may have been refused; None if there is
+    none.
+    """
     named = _named(batch, case)
     earlier = [one for one in batch.stopped() if one.number < case.number] if named else []
     if not earlier or isinstance(refusal, Forbidden):
@@ -33,13 +36,13 @@ async def stopped_before(batch: Batch, case: Case, refusal: Refused) -> UUID | N
         if named & others or any(
             (this in named and on in others) or (this in others and on in named) for this, on in hanging
         ):
-            # What follows what follows waits for the same.
+            # A dependent of a dependent waits for the same operation.
             return one.waits_for if one.reason is Reason.FOLLOWS else one.id
     return None
 
 
 def released(batch: Batch) -> list[Unit]:
-    """The units that wait for nothing any more: what they followed was decided."""
+    """Return the units whose stopped operation was decided, so that they wait no longer."""
     broken = {one.id for one in batch.stopped() if one.reason is not Reason.FOLLOWS}
     return [
         unit
@@ -49,7 +52,7 @@ def released(batch: Batch) -> list[Unit]:
 
 
 def _named(batch: Batch, case: Case) -> set[UUID]:
-    """The records that it makes and names; none of one that cannot be read, whatever came before it."""
+    """Return the records that an operation creates or names; none if its input cannot be read."""
     ready = batch.read(case)
     if not isinstance(ready, Ready):
         return set()
@@ -60,7 +63,7 @@ def _named(batch: Batch, case: Case) -> set[UUID]:
 
 
 async def _hanging(batch: Batch, ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
-    """Which of these records hang on which, also by what this push has done so far."""
+    """Return the (record, scope) pairs among these ids, including what this push has done so far."""
     tx = batch.tx
     is_sqlite = tx.database.is_sqlite
     edges = select(Edge.record_id, Edge.scope).where(
@@ -72,7 +75,7 @@ async def _hanging(batch: Batch, ids: Collection[UUID]) -> set[tuple[UUID, UUID]
     with tx.session.no_autoflush:
         found = {(record, scope) for record, scope in await tx.session.execute(edges)}
         for row in {entry.row for entry in tx.entries}:
-            # A refused operation had it in its hands, and the savepoint made the session forget it.
+            # A refused operation used the row, and the rolled-back savepoint made the session forget it.
             if instance_state(row).expired_attributes:
                 await tx.session.refresh(row)
     return found | set(_made(batch, ids))

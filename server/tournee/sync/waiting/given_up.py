@@ -1,7 +1,7 @@
-"""Records that will not come: the operation that was to make them was refused, and somebody left it at that.
+"""Records that will not come: the operation that was to create them was refused, and the refusal stands.
 
-As long as the refusal may be decided otherwise (RETRY), what names such a record waits. About one that was
-malformed nobody decides: its device has forgotten it.
+While the refusal can still be retried (RETRY), operations that name the record wait. A malformed operation
+cannot be retried, since its device has forgotten it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tournee.sync.models import GivenUpRecord
 
 
 def id_in(value: Any) -> UUID | None:
-    """The `id` that this names, where it does: in an input, that of the record which the operation makes."""
+    """Return the `id` in a JSON object, if it is a UUID: in an input, the id of the record to be created."""
     named = value.get("id") if isinstance(value, dict) else None
     try:
         return UUID(named) if isinstance(named, str) else None
@@ -32,7 +32,7 @@ def id_in(value: Any) -> UUID | None:
 
 
 async def give_up(tx: Transaction, records: Iterable[UUID | None]) -> None:
-    """What waits for these records is refused, right after the commit."""
+    """Give up these records; operations that wait for them are refused right after the commit."""
     ids = sorted({id for id in records if id is not None})
     rows = [{"record_id": id, "given_up_at": now()} for id in ids]
     same = {"organisation_id": tx.organisation_id}
@@ -41,7 +41,7 @@ async def give_up(tx: Transaction, records: Iterable[UUID | None]) -> None:
 
 
 def given_up(organisation_id: UUID, ids: Collection[UUID], *, is_sqlite: bool) -> Select[UUID]:
-    """Those of these records that were; one that somebody has made after all is not."""
+    """Select which of these ids were given up and still do not exist."""
     made = select(Record.id).where(
         Record.organisation_id == organisation_id, Record.id == GivenUpRecord.record_id
     )
@@ -61,7 +61,7 @@ async def given_up_among(session: AsyncSession, organisation_id: UUID, ids: Coll
 
 
 async def purge_given_up(database: Database, organisation_id: UUID, before: datetime) -> None:
-    """Forget those that nothing can name any more: operations so old are accepted no longer."""
+    """Delete entries so old that no operation naming them is accepted any more."""
     async with database.writing(organisation_id) as session:
         await session.execute(
             delete(GivenUpRecord).where(

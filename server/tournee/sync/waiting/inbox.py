@@ -1,4 +1,4 @@
-"""Entries of the conflict inbox for work that had no effect: nothing that a device did vanishes unseen."""
+"""Conflicts for work that had no effect, so that nothing a device did vanishes unseen."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ from tournee.sync.push.case import Case, State
 from tournee.sync.waiting.given_up import give_up, id_in
 
 _COMMAND = "pushOperations"
-# An input of more than this is told by its beginning; the device still holds it.
+# Of a larger input the conflict holds only the beginning; the device still has it.
 _LONGEST = 100_000
 _SHORT = 10_000
 
 
 async def report(batch: Batch) -> None:
-    """8. Enter what was refused, what crashed twice, and what nobody can carry out as it was sent."""
+    """8. Add a conflict for each unit that was refused or quarantined, and for each operation that cannot be
+    read.
+    """
     await _name_entries(batch)
     unreadable = list(_unreadable(batch))
     dependents = batch.waiting_for(Reason.FOLLOWS)
@@ -56,9 +58,9 @@ async def report(batch: Batch) -> None:
 
 
 def _unreadable(batch: Batch) -> Iterator[tuple[dict[str, Any], Outcome]]:
-    """What cannot be read, or bears the id of another operation. Its device forgets it.
+    """Yield what cannot be read, or reuses the id of another operation: its device forgets it.
 
-    An object that is a number alone was sent to say that nothing comes under it.
+    An object with nothing but a number only says that nothing will come under that number.
     """
     for sent, slot in zip(batch.incoming.raw, batch.incoming.slots, strict=True):
         outcome = slot if isinstance(slot, Outcome) else batch.cases[slot.id].answer
@@ -68,7 +70,7 @@ def _unreadable(batch: Batch) -> Iterator[tuple[dict[str, Any], Outcome]]:
 
 
 def _why_refused(unit: Unit) -> dict[str, Any]:
-    """What the culprit of the unit was answered."""
+    """Return the refusal that the unit's culprit was answered with."""
     answers = [case.answer for case in unit]
     first = next((one for one in answers if one.code != UnitRefused.code), answers[0])
     return {"code": first.code, "message": first.message, "fields": first.fields}
@@ -81,7 +83,7 @@ def _why_quarantined(unit: Unit, dependents: Unit) -> dict[str, Any]:
 
 
 async def _enter(batch: Batch, unit: Unit, kind: ConflictKind, theirs: dict[str, Any]) -> None:
-    """Add the entry of a unit, and name it in the outcome of each of its operations."""
+    """Add the conflict of a unit, and name it in each operation's outcome."""
     operations = [case.operation for case in unit]
     first = operations[0]
     entry = await batch.tx.add(
@@ -108,7 +110,7 @@ async def _enter(batch: Batch, unit: Unit, kind: ConflictKind, theirs: dict[str,
 
 
 async def _name_dependents(batch: Batch, fresh: Unit) -> None:
-    """The entry of what is in quarantine says what waits for its decision."""
+    """Add new dependents to the conflict of the quarantined operation that they wait for."""
     stopped = (batch.cases.get(case.waits_for) for case in fresh if case.waits_for is not None)
     if not any(case is not None and case.parked is not None for case in stopped):
         return
@@ -131,7 +133,7 @@ def _named(case: Case) -> dict[str, Any]:
 
 
 async def _name_entries(batch: Batch) -> None:
-    """What was in quarantine and was sent again is answered with the entry that it is in."""
+    """Name the existing conflict in the outcome of a quarantined operation that was sent again."""
     again = [
         case
         for case in batch.cases.values()
@@ -154,7 +156,7 @@ async def _name_entries(batch: Batch) -> None:
 
 @dataclass(frozen=True)
 class Sender:
-    """Whose device forgets what it sent, and who is to see it."""
+    """The device and account that sent an operation, and the role that sees its conflict."""
 
     device_id: UUID
     account_id: UUID
@@ -162,7 +164,9 @@ class Sender:
 
 
 async def show(tx: Transaction, sender: Sender, rejected: Iterable[tuple[Any, Outcome]], schema: int) -> None:
-    """Enter what nobody can carry out as it was sent, and name the entry in its outcome."""
+    """Add a conflict for each operation that cannot be carried out as it was sent, and name it in the
+    outcome.
+    """
     entries: dict[UUID, Conflict] = {}
     for sent, outcome in rejected:
         entry = _of_no_use(sender, sent, outcome, schema)
@@ -181,7 +185,9 @@ async def show(tx: Transaction, sender: Sender, rejected: Iterable[tuple[Any, Ou
 
 
 def _of_no_use(sender: Sender, sent: Any, outcome: Outcome, schema: int) -> Conflict:
-    """Sent again it is the same entry."""
+    """Make the conflict of an unreadable operation. Its id follows from the content, so sending it again adds
+    none.
+    """
     try:
         text, whole = orjson.dumps(sent, option=orjson.OPT_SORT_KEYS), isinstance(sent, dict)
     except orjson.JSONEncodeError:
@@ -207,19 +213,19 @@ def _of_no_use(sender: Sender, sent: Any, outcome: Outcome, schema: int) -> Conf
 
 
 def named(command: str) -> str:
-    """A command as every place that keeps it can write it."""
+    """Return a command's name in a form that every place can store."""
     return _clean(command).strip()[:80] or "(none)"
 
 
 def shown_unit(unit: Sequence[PushedOperation]) -> dict[str, Any]:
-    """What somebody is shown of the operations of a unit."""
+    """Return the operations of a unit as the conflict shows them."""
     mine = {"operations": [_shown(operation) for operation in unit], "schema": unit[0].schema}
     unknown = [str(operation.id) for operation in unit if operation.base_unknown]
     return mine | ({"baseUnknown": unknown} if unknown else {})
 
 
 def _shown(operation: PushedOperation) -> dict[str, Any]:
-    """The operation as it was sent, as far as every place that keeps it can write it again."""
+    """Return the operation as it was sent, shortened if it is large."""
     if len(orjson.dumps(operation.raw)) > _LONGEST:
         told = {"id": str(operation.id), "number": operation.number, "command": operation.command}
         told |= _makes(id_in(operation.input))
@@ -230,12 +236,12 @@ def _shown(operation: PushedOperation) -> dict[str, Any]:
 
 
 def _makes(record: UUID | None) -> dict[str, str]:
-    """Of an operation that is too large to be shown, what others may wait for."""
+    """Return the id of the record to be created, for an operation that is too large to be shown."""
     return {} if record is None else {"makes": str(record)}
 
 
 def shown_to_make(shown: Mapping[str, Any]) -> UUID | None:
-    """The record that an operation makes, as an entry of the inbox tells it."""
+    """Return the record that an operation creates, read from its conflict."""
     return id_in(shown.get("input")) or id_in({"id": shown.get("makes")})
 
 

@@ -1,10 +1,10 @@
-"""What is done late, after it waited or was decided by somebody, takes back nothing that its device did
-after it.
+"""A late operation never undoes what its own device did afterwards. It is late if it waited, or if somebody
+decided it.
 
-What was later the device's numbers say, and not its clock. A device that was itself restored from a
-backup gives its numbers anew: where it had used the number before, under another id, nothing is late. Ids
-of version 7, which rise, tell as well; others have no order. The times at which the device says it did both
-are returned, for somebody to be asked where they contradict the numbers.
+The device's numbers say what came later, not its clock. A device restored from a backup gives numbers a
+second time: an operation under a number that the device had used before, with another id, is not late. Ids of
+version 7 rise, so they show the order as well; others do not. The device's own times are returned too, so
+that somebody can be asked where they contradict the numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import ParkedOperation, Receipt
 
 _IN_ORDER = 7
-# The last day that a time can have, in milliseconds since 1970: an id may name a later one.
+# The last day that a datetime can hold, in milliseconds since 1970: an id may claim a later one.
 _LATEST = 253_402_214_400_000
 
 Overtaking = Callable[[Entity], Awaitable[dict[str, datetime]]]
@@ -39,9 +39,12 @@ def overtaking(
     unwritten: Sequence[tuple[PushedOperation, Outcome]] = (),
     came_at: datetime | None = None,
 ) -> Overtaking:
-    """Asks of which fields of a record, by wire name, later operations of the device have spoken, and when it
-    did so last: those they changed, and those they named and left as they stood. `unwritten` have no receipt
-    yet. `came_at` is when the operation was handed in, unless it was just now."""
+    """Return a function that finds the fields of a record which later operations of the device set, with the
+    time of the last one. It includes fields they sent that did not change.
+
+    `unwritten` are decided operations without a receipt yet. `came_at` is when the operation was received, if
+    that was before this push.
+    """
 
     async def overtaken_in(row: Entity) -> dict[str, datetime]:
         if await _number_was_used(tx, device_id, operation, came_at):
@@ -61,7 +64,7 @@ async def _later_words(
     unwritten: Sequence[tuple[PushedOperation, Outcome]],
     row: Entity,
 ) -> list[tuple[Iterable[str], datetime]]:
-    """The fields of which each later operation has spoken, and when."""
+    """Return the fields that each later operation set, and when."""
     here = {one.id: (one, told) for one, told in unwritten if _is_later(one.id, one.number, operation)}
     found: list[tuple[Iterable[str], datetime]] = [
         (_changed(row, entry.before, entry.after), here[entry.operation_id][0].occurred_at)
@@ -83,7 +86,9 @@ async def _later_words(
 
 
 def _done_at(id: UUID, received_at: datetime) -> datetime:
-    """Return by when a device did something: ids of version 7 tell the millisecond, by its own clock."""
+    """Return the latest time at which the device can have done this: ids of version 7 carry its own clock, in
+    milliseconds.
+    """
     if id.version != _IN_ORDER:
         return received_at
     return datetime.fromtimestamp(min((id.int >> 80) + 1, _LATEST) / 1000, UTC)
@@ -92,7 +97,7 @@ def _done_at(id: UUID, received_at: datetime) -> datetime:
 async def _number_was_used(
     tx: Transaction, device_id: UUID, operation: PushedOperation, came_at: datetime | None
 ) -> bool:
-    """Return whether the device had used the number for something else before it handed this in."""
+    """Return whether the device had used the number for another operation before it sent this one."""
     received: dict[UUID, datetime] = {}
     for kept in (Receipt, ParkedOperation):
         used = select(kept.operation_id, kept.received_at).where(
@@ -119,7 +124,7 @@ async def _later(tx: Transaction, operation: PushedOperation, ids: Iterable[UUID
 
 
 def _changes(tx: Transaction, device_id: UUID, operation: PushedOperation, row: Entity) -> Any:
-    """What operations of the device did to the row since the base."""
+    """Select the changes that operations of this device made to the row since the base."""
     return select(Change.operation_id, Change.before, Change.after, Change.occurred_at).where(
         Change.organisation_id == tx.organisation_id,
         Change.id == row.id,
@@ -130,8 +135,9 @@ def _changes(tx: Transaction, device_id: UUID, operation: PushedOperation, row: 
 
 
 def _left(tx: Transaction, device_id: UUID, operation: PushedOperation) -> Any:
-    """What its later operations left as it stood, of whatever record: what comes late is mostly not much
-    older than the newest."""
+    """Select later operations that sent fields which did not change, of any record. There are few: a late
+    operation is rarely much older than the newest.
+    """
     return select(Receipt.operation_id, Receipt.number, Receipt.unmoved, Receipt.received_at).where(
         Receipt.organisation_id == tx.organisation_id,
         Receipt.device_id == device_id,
@@ -141,9 +147,9 @@ def _left(tx: Transaction, device_id: UUID, operation: PushedOperation) -> Any:
 
 
 def _changed(row: Entity, before: dict[str, Any] | None, after: dict[str, Any]) -> set[str]:
-    """The fields that were changed."""
+    """Return the fields that a change set."""
     if before is not None:
         return set(after)
-    # Whoever makes a record says nothing of what is left as it is made.
+    # An operation that creates a record does not set the fields it leaves at their defaults.
     made = wire_defaults(type(row))
     return {name for name, value in after.items() if wire_value(value) != made.get(name)}

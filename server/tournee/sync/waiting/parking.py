@@ -1,4 +1,4 @@
-"""What was handed in and waits: for what, and how it is kept."""
+"""Store operations that wait, and find the record that one waits for."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def operations(parked: Iterable[ParkedOperation]) -> list[PushedOperation]:
 
 
 async def missing_parent(batch: Batch, case: Case, refusal: BaseException) -> UUID | None:
-    """The record that the operation was refused for, if a device may still be about to hand it in.
+    """Return the missing record for which the operation was refused, if a device may still send it.
 
-    Only the form of the id, what this push makes and what this device had in its sight count: a record
-    that is there and hidden is answered like one that is nowhere.
+    Only three things count: the version of the id, what this push creates, and what this device has seen. A
+    hidden record is therefore answered like one that does not exist.
     """
     ready, actor = batch.read(case), batch.tx.actor
     if not isinstance(refusal, NotFound) or not isinstance(ready, Ready):
@@ -46,11 +46,11 @@ async def missing_parent(batch: Batch, case: Case, refusal: BaseException) -> UU
 
 
 async def write_parked(batch: Batch) -> None:
-    """8. Keep what waits, and no longer what was decided."""
+    """8. Store what waits, and delete what was decided."""
     cases = batch.cases.values()
     gone = [one.id for one in cases if one.parked is not None and (one.is_decided or one.begins_to_wait)]
     if gone:
-        # Past the session, which would first write what the commands have left.
+        # On the connection, since the session would flush pending rows first.
         connection = await batch.tx.session.connection()
         await connection.execute(
             delete(_PARKED).where(

@@ -1,4 +1,6 @@
-"""7. What waited goes on: in the push of its device, or because somebody made what it waits for."""
+"""7. Replay: waiting operations continue in a push of their device, or because the record they wait for
+arrived.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from tournee.sync.waiting.given_up import given_up_among
 
 
 async def replay(batch: Batch) -> None:
-    """7. After a crash one more try, and then what follows it; after a gap in the order of the numbers;
-    children after their parents."""
+    """7. Retry what crashed, then release its dependents; then fill gaps in the order of the numbers; then
+    run children whose parents arrived.
+    """
     crashed = [case for case in batch.waiting_for(Reason.CRASHED) if not case.has_moved]
     for unit in units(crashed):
         await decide(batch, unit)
@@ -27,8 +30,9 @@ async def replay(batch: Batch) -> None:
 
 
 async def replay_gaps(batch: Batch, before: int | None = None) -> None:
-    """In the order of the numbers; where nobody knows which number is next all of it, or all that comes
-    before a number."""
+    """Run the operations whose turn has come, in the order of their numbers. Where the next number is
+    unknown, run all of them, or all below `before`.
+    """
     device = batch.device
     for unit in units(batch.waiting_for(Reason.GAP), device.is_used):
         if before is not None and unit[0].number >= before:
@@ -41,8 +45,9 @@ async def replay_gaps(batch: Batch, before: int | None = None) -> None:
 
 
 async def _replay_children(batch: Batch) -> None:
-    """What waits for a record, also since this push: it may have come after it. One that goes on may be the
-    parent of the next."""
+    """Run operations whose record has arrived, also those that began to wait in this push. Each may create
+    the record that the next one waits for.
+    """
     pending = list(units(batch.waiting_for(Reason.PARENT)))
     parents = {case.waits_for for unit in pending for case in unit if case.waits_for is not None}
     gone = await given_up_among(batch.tx.session, batch.device.organisation_id, parents)

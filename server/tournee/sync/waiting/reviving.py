@@ -1,4 +1,4 @@
-"""Devices whose parked work can go on without their asking: each gets a push with nothing in it."""
+"""Revive devices whose waiting operations can continue without a request: each gets an empty push."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tournee.sync.waiting.given_up import given_up_among
 
 
 def reviving(commands: Commands) -> GoesOn:
-    """For the kernel, which knows of no devices."""
+    """Return the callback that the kernel calls after a commit; the kernel itself knows no devices."""
 
     async def revive(kernel: Kernel, organisation_id: UUID, made: Collection[UUID]) -> None:
         await revive_for(kernel, commands, organisation_id, made)
@@ -36,7 +36,7 @@ def reviving(commands: Commands) -> GoesOn:
 async def revive_after(
     kernel: Kernel, commands: Commands, actor: Actor, device_id: UUID, answer: Answer
 ) -> None:
-    """What may go on because of a push that has been answered. Where this fails, housekeeping tries again."""
+    """Continue what may run because of an answered push. If this fails, housekeeping tries again."""
     await revive_for(kernel, commands, actor.organisation_id, answer.made, device_id)
     try:
         await revive_missed(kernel, commands, actor, device_id, answer)
@@ -53,23 +53,25 @@ async def revive_for(
     made: Collection[UUID],
     device_id: UUID | None = None,
 ) -> None:
-    """Let children go on whose parents somebody has just made, but for those of the device that did; and
-    then theirs."""
+    """Continue operations whose parents were just created, except those of the device that created them; then
+    the operations that wait for these.
+    """
     try:
         while made:
             waits: ColumnElement[bool] = ParkedOperation.waits_for.in_(made)
             if device_id is not None:
                 waits = and_(waits, ParkedOperation.device_id != device_id)
             made, device_id = await _revive(kernel, commands, organisation_id, waits, None), None
-    except Exception:  # noqa: BLE001 - whoever made the parent has made it; housekeeping tries again
+    except Exception:  # noqa: BLE001 - the parent is committed; housekeeping tries again
         structlog.get_logger().exception("parked_work_failed")
 
 
 async def revive_missed(
     kernel: Kernel, commands: Commands, actor: Actor, device_id: UUID, answer: Answer
 ) -> None:
-    """Parents that came, and decisions of what broke, while the push that parked what waits for them was on
-    its way to its commit: whoever brought them saw nobody waiting."""
+    """Continue what this push left waiting if its parent arrived, or its error was resolved, before the push
+    committed: whoever did that saw nothing waiting.
+    """
     if not answer.waits_for:
         return
     own = actor.organisation_id
@@ -91,8 +93,9 @@ async def revive_missed(
 async def revive_waiting(
     kernel: Kernel, commands: Commands, organisation_id: UUID, patience: datetime
 ) -> None:
-    """What waits for a record that is there by now or will not come, for an operation that was decided, or
-    since before `patience`."""
+    """Continue what waits for a record that exists now or was given up, for a decided operation, or since
+    before `patience`.
+    """
     there = exists().where(Record.organisation_id == organisation_id, Record.id == ParkedOperation.waits_for)
     gone = exists().where(
         GivenUpRecord.organisation_id == organisation_id, GivenUpRecord.record_id == ParkedOperation.waits_for
@@ -112,7 +115,7 @@ async def _revive(
     waits: ColumnElement[bool],
     patience: datetime | None,
 ) -> set[UUID]:
-    """The records that came to be by it."""
+    """Push for each device that has such operations; return the records they created."""
     made: set[UUID] = set()
     for actor in await _whose(kernel, organisation_id, waits):
         assert actor.device_id is not None
@@ -122,13 +125,13 @@ async def _revive(
             made |= answer.made
         except (Refused, TokenRefused) as refusal:
             structlog.get_logger().info("parked_work_stays", device=str(actor.device_id), code=refusal.code)
-        except Exception:  # noqa: BLE001 - it waits on; whoever made its parent has nothing to do with it
+        except Exception:  # noqa: BLE001 - the operation waits on, and the caller is not to blame
             structlog.get_logger().exception("parked_work_failed", device=str(actor.device_id))
     return made
 
 
 async def _whose(kernel: Kernel, organisation_id: UUID, waits: ColumnElement[bool]) -> list[Actor]:
-    """The devices, as the accounts they belong to may act today."""
+    """Return the devices as actors, with the permissions their accounts have today."""
     same_device: Any = and_(
         DeviceState.organisation_id == ParkedOperation.organisation_id,
         DeviceState.device_id == ParkedOperation.device_id,
