@@ -1,4 +1,4 @@
-"""One attempt at a push: a case for each operation, and everything that is known before the first one runs."""
+"""One attempt at a push: a case for each operation, and all that is known before the first one runs."""
 
 from __future__ import annotations
 
