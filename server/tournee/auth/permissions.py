@@ -9,12 +9,12 @@ ACCOUNT_SELF = permission(
 )
 ACCOUNTS_READ = permission(
     "accounts:read",
-    "Accounts: the manager all, a technician or a portal their own",
+    "Accounts: managers see all, technicians and portals their own",
     held_by={Role.TECHNICIAN, Role.MANAGER, Role.CUSTOMER_PORTAL},
 )
 ACCOUNTS_WRITE = permission(
     "accounts:write",
-    "Add accounts, shut them out, give them passwords",
+    "Add and disable accounts, set their passwords",
     held_by={Role.MANAGER},
 )
 DEVICES_READ = permission(

@@ -9,6 +9,6 @@ CUSTOMERS_READ = permission(
 )
 CUSTOMERS_WRITE = permission(
     "customers:write",
-    "Add and change them",
+    "Add and change customers, contacts, sites, expectations",
     held_by=PLANNERS,
 )

@@ -63,7 +63,7 @@ class ConflictKind(Declared):
 
 FIELD_CHANGED_BY_BOTH = ConflictKind(
     "FIELD_CHANGED_BY_BOTH",
-    "Both changed a field.",
+    "Both sides changed the same field.",
     Resolution.KEEP_THEIRS,
     Resolution.TAKE_MINE,
     Resolution.MERGE_FIELDS,
@@ -71,20 +71,20 @@ FIELD_CHANGED_BY_BOTH = ConflictKind(
 )
 STATE_CHANGED_BY_BOTH = ConflictKind(
     "STATE_CHANGED_BY_BOTH",
-    "A step that the new status does not allow.",
+    "The record's new status does not allow the step.",
     Resolution.KEEP_THEIRS,
     Resolution.TAKE_MINE,
     Resolution.FOLLOW_UP,
 )
 RECORD_DELETED_MEANWHILE = ConflictKind(
     "RECORD_DELETED_MEANWHILE",
-    "A deletion met a fact, an edit or a change.",
+    "One side deleted the record; the other worked on it.",
     Resolution.KEEP_THEIRS,
     Resolution.TAKE_MINE,
 )
 RECORD_ON_CLOSED_PARENT = ConflictKind(
     "RECORD_ON_CLOSED_PARENT",
-    "Work was recorded on what had been closed.",
+    "Work was recorded on a closed record.",
     Resolution.REOPEN,
     Resolution.FOLLOW_UP,
     Resolution.ACKNOWLEDGED,
@@ -92,8 +92,8 @@ RECORD_ON_CLOSED_PARENT = ConflictKind(
 # Resolved when it is written.
 VALUE_SET_ASIDE = ConflictKind(
     "VALUE_SET_ASIDE",
-    "A rule settled it, and nobody has to decide: a value that `MAX` or `MIN` set aside, "
-    "or that its own device had replaced by what it did later.",
+    "A rule settled it, and nobody has to decide: `MAX` or `MIN` set a value aside, "
+    "or its own device had replaced it later.",
     Resolution.ACKNOWLEDGED,
 )
 

@@ -9,6 +9,6 @@ PEOPLE_READ = permission(
 )
 PEOPLE_WRITE = permission(
     "people:write",
-    "Plan them",
+    "Add and change technicians, skills, shifts, absences, territories",
     held_by=PLANNERS,
 )

@@ -20,7 +20,7 @@ from tournee.quality.states import AuditPart
 
 RECORD_ON_REASSIGNED_PARENT = ConflictKind(
     "RECORD_ON_REASSIGNED_PARENT",
-    "An audit was worked on after others had taken it over.",
+    "A person worked on an audit that others had taken over.",
     Resolution.ACKNOWLEDGED,
 )
 

@@ -4,8 +4,8 @@ from tournee.auth.roles import STAFF, Role, permission
 
 AUDITS_PERFORM = permission(
     "audits:perform",
-    "Start, answer and report an audit. Without `quality:write` only one that you lead, or whose team "
-    "you are in as `AUDITOR`",
+    "Start, answer and report an audit; without `quality:write` only audits that you lead, "
+    "or in whose team you are `AUDITOR`",
     held_by={Role.TECHNICIAN, Role.MANAGER, Role.AUDITOR},
 )
 QUALITY_READ = permission(

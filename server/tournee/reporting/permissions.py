@@ -4,6 +4,6 @@ from tournee.auth.roles import OFFICE, permission
 
 SIGHT_READ = permission(
     "sight:read",
-    "What somebody else's device holds and why",
+    "What another person's device holds and why",
     held_by=OFFICE,
 )

@@ -4,18 +4,18 @@ from tournee.auth.roles import PLANNERS, STAFF, Role, permission
 
 STOCK_MANAGE = permission(
     "stock:manage",
-    "Add parts and places; receive, count and scrap at a warehouse, take back anybody's movement, "
-    "settle discrepancies",
+    "Add parts and stock locations; receive, count and scrap at a warehouse; reverse anybody's "
+    "movement; settle discrepancies",
     held_by=PLANNERS,
 )
 STOCK_READ = permission(
     "stock:read",
-    "Parts, places, movements, counts, levels, discrepancies",
+    "Parts, stock locations, movements, counts, levels, discrepancies",
     held_by=STAFF,
 )
 STOCK_WRITE = permission(
     "stock:write",
-    "Record what is used, carried, returned, received, counted, scrapped; without `stock:manage` at "
-    "one's own van, or with a warehouse where parts are fetched or brought back",
+    "Record parts that are used, carried, returned, received, counted or scrapped; without "
+    "`stock:manage` only at one's own van, or at a warehouse when fetching or returning parts",
     held_by={Role.TECHNICIAN, Role.DISPATCHER, Role.MANAGER},
 )

@@ -5,7 +5,7 @@ from tournee.kernel.conflict import ConflictKind, Resolution
 
 WORK_SURRENDERED = ConflictKind(
     "WORK_SURRENDERED",
-    "A revoked device handed in its work.",
+    "A revoked device sent its work.",
     Resolution.TAKE_MINE,
     Resolution.KEEP_THEIRS,
     decider=Role.MANAGER,

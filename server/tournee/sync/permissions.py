@@ -4,7 +4,7 @@ from tournee.auth.roles import EVERYBODY, OFFICE, permission
 
 CHANGES_READ = permission(
     "changes:read",
-    "What changed, as far as you see the records",
+    "Changes of the records that you see",
     held_by=EVERYBODY,
 )
 HISTORY_READ = permission(

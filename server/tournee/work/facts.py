@@ -48,13 +48,15 @@ _DECISIONS = (
     Resolution.ACKNOWLEDGED,
 )
 VISIT_ON_CANCELED_APPOINTMENT = ConflictKind(
-    "VISIT_ON_CANCELED_APPOINTMENT", "A visit was made that had been called off.", *_DECISIONS
+    "VISIT_ON_CANCELED_APPOINTMENT", "The technician made a visit that had been called off.", *_DECISIONS
 )
 VISIT_ON_REASSIGNED_APPOINTMENT = ConflictKind(
-    "VISIT_ON_REASSIGNED_APPOINTMENT", "A visit was made that somebody else has now.", *_DECISIONS
+    "VISIT_ON_REASSIGNED_APPOINTMENT",
+    "The technician made a visit that another technician has now.",
+    *_DECISIONS,
 )
 VISIT_OUT_OF_STEP = ConflictKind(
-    "VISIT_OUT_OF_STEP", "A visit was made that the plan did not foresee then.", *_DECISIONS
+    "VISIT_OUT_OF_STEP", "The technician made a visit that the plan did not foresee then.", *_DECISIONS
 )
 _VISIT_KINDS = (
     VISIT_ON_CANCELED_APPOINTMENT,

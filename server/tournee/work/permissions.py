@@ -4,12 +4,12 @@ from tournee.auth.roles import EVERYBODY, PLANNERS, STAFF, Role, permission
 
 WORK_INTERNAL = permission(
     "work:internal",
-    "What is our own: a visit's steps with times and positions, time entries, a customer's notes and tags",
+    "Internal data: a visit's steps with times and positions, time entries, a customer's notes and tags",
     held_by=STAFF,
 )
 WORK_PLAN = permission(
     "work:plan",
-    "Plan orders and visits, send technicians",
+    "Plan work orders and visits, dispatch technicians",
     held_by=PLANNERS,
 )
 WORK_READ = permission(
@@ -19,6 +19,6 @@ WORK_READ = permission(
 )
 WORK_WRITE = permission(
     "work:write",
-    "Work on them: report, travel, arrive, finish, write notes and time",
+    "Carry out work orders and visits: report, travel, arrive, finish, add notes and time entries",
     held_by={Role.TECHNICIAN, Role.DISPATCHER, Role.MANAGER},
 )
