@@ -24,6 +24,7 @@ from tournee.api.queries import listing
 from tournee.api.scalars import Long, optional
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Record
+from tournee.kernel.sentences import sentences
 from tournee.kernel.times import is_implausible
 from tournee.kernel.withheld import without
 from tournee.sync.permissions import CHANGES_READ
@@ -152,23 +153,16 @@ _MADE: dict[str, tuple[Any, Any]] = {
     "before": (optional(JSON), _before),
     "after": (optional(JSON), _after),
 }
-_NOTES = {
-    "seq": "Its number in the organisation's log, in the order of the commits.",
-    "entity": "The type of the record.",
-    "id": "The id of the record.",
-    "occurredAt": "When it happened, by the clock of the device.",
-    "recordedAt": "When the server received it.",
-}
 
 
 def declare_changes(nodes: Nodes) -> None:
     """The type Change and its connection."""
-    permission = CHANGES_READ
+    permission, said = CHANGES_READ, sentences(Change)
     kind = object_type("Change", "One change of one record: who changed which fields, when, by what command.")
     for name, (annotation, attribute) in _PLAIN.items():
         source = Column(Change, attribute)
         made = make_field(
-            name, annotation, permission, python_name=attribute, source=source, description=_NOTES.get(name)
+            name, annotation, permission, python_name=attribute, source=source, description=said[attribute]
         )
         add_fields(kind, made)
     for name, (annotation, resolver) in _MADE.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 import strawberry
 from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
 
 from tournee.api.filters import filter_type, order_type
 from tournee.api.mapping import argument, make_field
@@ -35,15 +36,23 @@ def add_fields(kind: Any, *fields: Any) -> None:
         definition.fields.append(field)
 
 
+def _of_page(name: str, attribute: str, annotation: Any, description: str) -> StrawberryField:
+    return make_field(name, annotation, ACCOUNT_SELF, python_name=attribute, description=description)
+
+
 def _page_info() -> type[Any]:
     kind = object_type("PageInfo", "Whether there is more, and from where.")
-    own = ACCOUNT_SELF
     add_fields(
         kind,
-        make_field("hasNextPage", bool, own, python_name="has_next_page"),
-        make_field("hasPreviousPage", bool, own, python_name="has_previous_page"),
-        make_field("startCursor", optional(str), own, python_name="start_cursor"),
-        make_field("endCursor", optional(str), own, python_name="end_cursor"),
+        _of_page("hasNextPage", "has_next_page", bool, "Whether rows follow after this page."),
+        _of_page("hasPreviousPage", "has_previous_page", bool, "Whether rows stand before this page."),
+        _of_page(
+            "startCursor",
+            "start_cursor",
+            optional(str),
+            "For `before`; null for no rows.",
+        ),
+        _of_page("endCursor", "end_cursor", optional(str), "For `after`; null for no rows."),
     )
     return kind
 
@@ -58,13 +67,28 @@ async def _total_count(root: Page) -> int:
 def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
     """`CustomerConnection` and `CustomerEdge`."""
     edge = object_type(f"{name}Edge", "A row and where it stands in the list.")
-    add_fields(edge, make_field("cursor", str, permission), make_field("node", node, permission))
+    add_fields(
+        edge,
+        make_field("cursor", str, permission, description="The row's place in the list."),
+        make_field("node", node, permission, description="The row."),
+    )
     connection = object_type(f"{name}Connection", _CONNECTION)
     add_fields(
         connection,
-        make_field("edges", list[edge], permission),  # type: ignore[valid-type]
-        make_field("nodes", list[node], permission),  # type: ignore[valid-type]
-        make_field("pageInfo", PAGE_INFO, permission, python_name="page_info"),
+        make_field(
+            "edges",
+            list[edge],  # type: ignore[valid-type]
+            permission,
+            description="The rows of the page, each with its cursor.",
+        ),
+        make_field("nodes", list[node], permission, description="The rows of the page."),  # type: ignore[valid-type]
+        make_field(
+            "pageInfo",
+            PAGE_INFO,
+            permission,
+            python_name="page_info",
+            description="Whether there are more pages, and how to ask for them.",
+        ),
         make_field(
             "totalCount",
             int,
@@ -85,10 +109,21 @@ _CONNECTION = (
 def list_arguments(model: Any) -> list[StrawberryArgument]:
     """What a list of this model's rows can be asked."""
     return [
-        argument("first", optional(int)),
-        argument("after", optional(str)),
-        argument("last", optional(int)),
-        argument("before", optional(str)),
-        argument("filter", optional(filter_type(model))),
-        argument("orderBy", optional(list[order_type(model)])),  # type: ignore[misc]
+        *page_arguments(),
+        argument("last", optional(int), "How many rows to return, counted from the end."),
+        argument("before", optional(str), "Return only rows before this cursor."),
+        argument("filter", optional(filter_type(model)), "Return only rows that meet these conditions."),
+        argument(
+            "orderBy",
+            optional(list[order_type(model)]),  # type: ignore[misc]
+            "What to sort by: the first decides, each further one among equals.",
+        ),
+    ]
+
+
+def page_arguments() -> list[StrawberryArgument]:
+    """What every list can be asked: a page from its beginning."""
+    return [
+        argument("first", optional(int), "How many rows to return, counted from the start."),
+        argument("after", optional(str), "Return only rows after this cursor."),
     ]

@@ -137,10 +137,11 @@ def _last_seen(device: Any) -> Any:
     )
 
 
-DERIVED[Device] = {
+_SOUGHT: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "lastSeenAt": (datetime, _last_seen),
     "app": (str, _beside(DeviceState.app)),
     "schema": (int, _beside(DeviceState.schema)),
     "queueLength": (int, _beside(DeviceState.queue_length)),
     "queueOldestAt": (datetime, _beside(DeviceState.queue_oldest_at)),
 }
+DERIVED[Device] = {name: (*_SOUGHT[name], description) for name, _, description in _FIELDS if name in _SOUGHT}

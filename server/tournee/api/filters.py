@@ -27,6 +27,22 @@ MOST_CONDITIONS = 100
 MOST_VALUES = 1000
 MOST_CHARACTERS = 1000
 
+_MEANINGS: dict[str, str | None] = {
+    "eq": "The value is this; null means that there is none.",
+    "ne": "The value is not this; null means that there is one.",
+    "in": "The value is one of these.",
+    "notIn": "The value is none of these; rows without a value count.",
+    "isNull": "True for rows without a value, false for rows with one.",
+    "lt": "The value is less, or earlier.",
+    "lte": "The value is this, or less, or earlier.",
+    "gt": "The value is greater, or later.",
+    "gte": "The value is this, or greater, or later.",
+    "contains": "This text occurs in the value, in capitals or not.",
+    "startsWith": "The value starts with this text, in capitals or not.",
+    "and": "All of these hold.",
+    "or": "At least one of these holds.",
+    "not": "This does not hold.",
+}
 _EQUALITY: tuple[str, ...] = ("eq", "ne", "in", "notIn", "isNull")
 _RANGE = ("lt", "lte", "gt", "gte")
 _TEXT = ("contains", "startsWith")
@@ -45,8 +61,8 @@ _COMPARATORS: dict[Any, tuple[str, Any, tuple[str, ...]]] = {
 _UNCOMPARED = {Change: {"fields", "before", "after"}}
 
 
-# Values beside a row by which lists can be filtered: the type of each, and its SQL given the row.
-DERIVED: dict[type[Any], dict[str, tuple[Any, Callable[[Any], Any]]]] = {}
+# Values beside a row by which lists can be filtered: the type of each, its SQL given the row, what it is.
+DERIVED: dict[type[Any], dict[str, tuple[Any, Callable[[Any], Any], str]]] = {}
 
 
 def comparable(model: type[Any]) -> Iterator[Field]:
@@ -65,7 +81,8 @@ def _comparator(kind: Any) -> Any:
     shapes = {"in": list[value], "notIn": list[value], "isNull": bool}  # type: ignore[valid-type]
     annotations = {operator: optional(shapes.get(operator, value)) for operator in operators}
     case = " `contains` and `startsWith` do not mind case." if kind is str else ""
-    return input_type(name, annotations, f"Conditions on one value; all that are given hold.{case}")
+    text = f"Conditions on one value; all that are given hold.{case}"
+    return input_type(name, annotations, text, descriptions=_MEANINGS)
 
 
 @cache
@@ -75,13 +92,14 @@ def filter_type(model: Any) -> Any:
     for field in comparable(model):
         kind = Long if (model, field.name) == (Change, "seq") else field.type
         annotations[field.wire] = optional(_comparator(kind))
-    for name, (kind, _) in DERIVED.get(model, {}).items():
+    for name, (kind, _, _) in DERIVED.get(model, {}).items():
         annotations[name] = optional(_comparator(kind))
     return input_type(
         f"{model.__name__}Filter",
         annotations,
         "Conditions on a row; all that are given hold.",
         recursive=True,
+        descriptions=_described(model),
     )
 
 
@@ -91,14 +109,24 @@ def order_type(model: Any) -> Any:
     direction = enumeration(OrderDirection)
     annotations: dict[str, Any] = {field.wire: optional(direction) for field in comparable(model)}
     return input_type(
-        f"{model.__name__}Order", annotations, "One field and the direction to order by.", one_of=True
+        f"{model.__name__}Order",
+        annotations,
+        "One field and the direction to order by.",
+        one_of=True,
+        descriptions=_described(model),
     )
+
+
+def _described(model: Any) -> dict[str, str | None]:
+    """What each field is, in the words of the model; and what combines conditions."""
+    own = {field.wire: field.description for field in fields(model)}
+    return own | _MEANINGS | {name: text for name, (_, _, text) in DERIVED.get(model, {}).items()}
 
 
 def where(model: type[Any], entity: Any, given: Mapping[str, Any] | None) -> ColumnElement[bool]:
     """The condition that a filter stands for. `entity` is the model or an alias of it."""
     columns = {field.wire: (field.type, getattr(entity, field.name)) for field in comparable(model)}
-    derived = {name: (kind, made(entity)) for name, (kind, made) in DERIVED.get(model, {}).items()}
+    derived = {name: (kind, made(entity)) for name, (kind, made, _) in DERIVED.get(model, {}).items()}
     return _where(columns | derived, given or {}, _Budget())
 
 

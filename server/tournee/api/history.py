@@ -12,7 +12,7 @@ import strawberry
 from sqlalchemy import select
 from strawberry.types.field import StrawberryField
 
-from tournee.api.connections import add_fields
+from tournee.api.connections import add_fields, page_arguments
 from tournee.api.context import Info
 from tournee.api.errors import Rejected
 from tournee.api.keyset import OrderDirection
@@ -38,12 +38,18 @@ class FieldChange:
     """What a change did to one field."""
 
     field: str
+    """The field's name."""
     policy: Annotated[Merge | None, "How the field merges; null for the mark `deleted`."]
     before: Any | None
+    """Its value until then; null for a new record, too."""
     after: Any | None
+    """Its value from then on."""
 
 
-def _field_changes(root: Any, field: str | None = None) -> list[FieldChange]:
+_ONE_FIELD = strawberry.argument(description="Only the change of this field; null for all.")
+
+
+def _field_changes(root: Any, field: Annotated[str | None, _ONE_FIELD] = None) -> list[FieldChange]:
     """Field by field, or of one field only."""
     if root.after is None:
         return []
@@ -174,10 +180,9 @@ def history_fields(nodes: Nodes) -> Iterable[StrawberryField]:
         HISTORY_READ,
         resolver=_history,
         arguments=[
-            argument("id", strawberry.ID),
+            argument("id", strawberry.ID, "The record's id."),
             argument("field", optional(str), "Only the changes of this field; `deleted` is one too."),
-            argument("first", optional(int)),
-            argument("after", optional(str)),
+            *page_arguments(),
         ],
         description="What became of a record, deleted or not, newest first; null if it is not to be seen.",
     )

@@ -32,7 +32,9 @@ class OrderDirection(enum.StrEnum):
     """Nulls come last in both."""
 
     ASC = "ASC"
+    """Smallest first, or earliest, or A to Z."""
     DESC = "DESC"
+    """Greatest first, or latest, or Z to A."""
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,25 @@ def me_field() -> StrawberryField:
     """`me`."""
     own = ACCOUNT_SELF
     organisation = object_type("Organisation", "A tenant: nothing points across the border of two.")
-    add_fields(organisation, make_field("id", strawberry.ID, own), make_field("name", str, own))
+    add_fields(
+        organisation,
+        make_field("id", strawberry.ID, own, description="The same in every record of the organisation."),
+        make_field("name", str, own, description="What the organisation calls itself."),
+    )
     kind = object_type("Me", "The account that asks.")
     add_fields(
         kind,
         make_field("id", strawberry.ID, own, description="The account's id."),
-        make_field("role", enumeration(Role), own),
-        make_field("scopes", list[str], own, resolver=_scopes),
+        make_field("role", enumeration(Role), own, description="The account's role."),
+        make_field("scopes", list[str], own, resolver=_scopes, description="What the role may do."),
         make_field("seesAll", bool, own, python_name="sees_all", description=_SEES_ALL),
-        make_field("organisation", organisation, own, resolver=_organisation),
+        make_field(
+            "organisation",
+            organisation,
+            own,
+            resolver=_organisation,
+            description="The organisation that the account belongs to.",
+        ),
     )
     return make_field("me", kind, own, resolver=_me, description="Who asks.")
 

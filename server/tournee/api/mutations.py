@@ -21,9 +21,11 @@ from tournee.api.nodes import Nodes
 from tournee.api.scalars import describe, graphql_type, optional
 from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.command import Command
+from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Refused
-from tournee.kernel.fields import camel, wire_value
+from tournee.kernel.fields import camel, fields, wire_value
 from tournee.kernel.inputs import Unset
+from tournee.kernel.sentences import sentences
 
 
 class Refusal(NamedTuple):
@@ -42,8 +44,8 @@ def _refusal_type() -> type[Any]:
     own = ACCOUNT_SELF
     add_fields(
         kind,
-        make_field("code", str, own),
-        make_field("message", str, own),
+        make_field("code", str, own, description="One of the codes in `schema/refusals.md`."),
+        make_field("message", str, own, description="What is wrong and what to do, in English."),
         make_field("field", optional(str), own, description="The input field at fault, if it is one."),
         make_field(
             "details", optional(JSON), own, description="What a program may want to know beside the code."
@@ -62,10 +64,10 @@ def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iter
         members: Any = Union[nodes.types[command.output], REFUSAL]  # noqa: UP007 - made at run time
         yield make_field(
             command.name,
-            Annotated[members, strawberry.union(f"{name}Result")],
+            Annotated[members, strawberry.union(f"{name}Result", description=_RESULT)],
             command.permission,
             resolver=_perform(command),
-            arguments=[argument("input", _input_of(command))],
+            arguments=[argument("input", _input_of(command), "What the command takes.")],
             description=command.description,
         )
 
@@ -86,8 +88,11 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
     return resolve
 
 
+_RESULT = "The record as it stands after the command, or why the command was refused."
+
+
 def _input_of(command: Any) -> Any:
-    return command_input(command.input)
+    return command_input(command.input, command.output)
 
 
 def payload(value: Any) -> Any:
@@ -100,8 +105,13 @@ def payload(value: Any) -> Any:
 
 
 @cache
-def command_input(kind: Any) -> Any:
-    """`CompleteAppointmentInput` of the dataclass `CompleteAppointment`, nested ones too."""
+def command_input(kind: Any, output: type[Entity] | None = None) -> Any:
+    """`CompleteAppointmentInput` of the dataclass `CompleteAppointment`, nested ones too.
+
+    A field that says nothing of itself is described as the field of that name in what the command answers.
+    """
+    inherited = {} if output is None else {field.name: field.description for field in fields(output)}
+    own = {**inherited, **sentences(kind)}
     hints = typing.get_type_hints(kind, include_extras=True)
     annotations, descriptions = {}, {}
     for one in dataclasses.fields(kind):
@@ -109,9 +119,10 @@ def command_input(kind: Any) -> Any:
         inner, nullable = _bare(hints[one.name])
         known = graphql_type(inner, command_input)
         annotations[camel(one.name)] = optional(known) if absent or nullable else known
-        descriptions[camel(one.name)] = one.metadata.get("description")
+        descriptions[camel(one.name)] = one.metadata.get("description") or own.get(one.name)
     name = kind.__name__.removesuffix("Input")
-    return input_type(f"{name}Input", annotations, describe(kind), descriptions=descriptions)
+    text = describe(kind) or f"What `{name[0].lower()}{name[1:]}` takes."
+    return input_type(f"{name}Input", annotations, text, descriptions=descriptions)
 
 
 def _bare(annotation: Any) -> tuple[Any, bool]:

@@ -19,6 +19,7 @@ from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.entity import BY_TABLE, Entity
 from tournee.kernel.fields import camel, fields
 from tournee.kernel.log import Change
+from tournee.kernel.sentences import sentences
 from tournee.sync.permissions import CHANGES_READ
 
 
@@ -74,7 +75,7 @@ def _node_interface() -> type[Any]:
     kind = strawberry.interface(
         type("Node", (), {}), name="Node", description="A record: whatever has an id of its own."
     )
-    add_fields(kind, make_field("id", strawberry.ID, ACCOUNT_SELF))
+    add_fields(kind, make_field("id", strawberry.ID, ACCOUNT_SELF, description=sentences(Entity)["id"]))
     return kind
 
 
@@ -171,6 +172,7 @@ class Nodes:
             target.reads,
             source=ToOne(entity, column, target),
             resolver=resolve,
+            description=next((one.description for one in fields(entity) if one.name == column), None),
         )
 
     def _list_field(self, name: str, child: type[Any], column: str) -> Any:
@@ -181,6 +183,7 @@ class Nodes:
             source=ToMany(child, column),
             resolver=_children(child, column),
             arguments=list_arguments(child),
+            description=f"Those whose `{camel(column)}` is this record, as far as you may see them.",
         )
 
     def _annotation(self, kind: Any) -> Any:

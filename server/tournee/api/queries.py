@@ -25,7 +25,7 @@ def query_fields(nodes: Nodes) -> Iterable[StrawberryField]:
         optional(NODE),
         ACCOUNT_SELF,
         resolver=_node,
-        arguments=[argument("id", strawberry.ID)],
+        arguments=[argument("id", strawberry.ID, "The record's id.")],
         description="The record of this id, whatever it is; null if you may not see it.",
     )
     for entity in nodes.entities:
@@ -35,7 +35,8 @@ def query_fields(nodes: Nodes) -> Iterable[StrawberryField]:
             entity.reads,
             source=Single(entity),
             resolver=_single(entity),
-            arguments=[argument("id", strawberry.ID)],
+            arguments=[argument("id", strawberry.ID, "The record's id.")],
+            description="The record of this id; null if there is none that you may see.",
         )
         yield make_field(
             plural(entity.__name__),
@@ -44,6 +45,7 @@ def query_fields(nodes: Nodes) -> Iterable[StrawberryField]:
             source=Listing(entity),
             resolver=listing(entity),
             arguments=list_arguments(entity),
+            description="Every such record that you may see, one page at a time.",
         )
 
 

@@ -17,6 +17,7 @@ from strawberry.scalars import JSON
 from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Field, wire_time
 from tournee.kernel.log import Seq
+from tournee.kernel.sentences import sentences
 from tournee.kernel.times import read_date, read_time
 
 Long = NewType("Long", int)
@@ -94,6 +95,8 @@ def enumeration(kind: type[enum.Enum | Declared]) -> type[enum.Enum]:
         return _enum_of(kind)
     if "__strawberry_definition__" not in kind.__dict__:
         strawberry.enum(kind, description=describe(kind))
+        for value in kind.__strawberry_definition__.values:  # type: ignore[attr-defined]
+            value.description = sentences(kind).get(value.name)
     return kind
 
 

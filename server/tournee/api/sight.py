@@ -24,7 +24,7 @@ def sight_field() -> StrawberryField:
         resolver=_sight,
         arguments=[
             argument("id", strawberry.ID, "The record."),
-            argument("deviceId", optional(strawberry.ID)),
+            argument("deviceId", optional(strawberry.ID), "The device to look at; null for no device."),
             argument("accountId", optional(strawberry.ID), "Whose sight; the device's, or else one's own."),
         ],
         description=(

@@ -18,6 +18,7 @@ from tournee.api.scalars import Long, enumeration
 from tournee.api.transitions import TRANSITIONS, Ways, by_row
 from tournee.assets.models import Asset
 from tournee.auth.models import Account
+from tournee.kernel.sentences import sentences
 from tournee.people.models import Technician
 from tournee.stock.commands import resolve_stock_discrepancy
 from tournee.stock.models import (
@@ -41,22 +42,25 @@ class PartUse:
     """How much of a part work took: what was used less what came back or was taken back."""
 
     part_id: UUID
+    """The part that was used."""
     number: str
     name: str
+    """What the part is called."""
     quantity: int
     unit: Unit
+    """What the quantity is counted in."""
 
 
 def _part_use_type() -> type[Any]:
     kind = object_type("PartUse", PartUse.__doc__)
-    own = STOCK_READ
+    own, said = STOCK_READ, sentences(PartUse)
     add_fields(
         kind,
-        make_field("partId", strawberry.ID, own, python_name="part_id"),
+        make_field("partId", strawberry.ID, own, python_name="part_id", description=said["part_id"]),
         make_field("number", str, own, description="The article number."),
-        make_field("name", str, own),
+        make_field("name", str, own, description=said["name"]),
         make_field("quantity", Long, own, description=QUANTITY),
-        make_field("unit", enumeration(Unit), own),
+        make_field("unit", enumeration(Unit), own, description=said["unit"]),
     )
     return kind
 

@@ -35,7 +35,10 @@ def subscription_fields(nodes: Nodes) -> Iterable[StrawberryField]:
         AsyncIterator[nodes.types[Change]],  # type: ignore[name-defined]
         CHANGES_READ,
         resolver=_changes,
-        arguments=[argument("since", optional(str)), argument("entities", optional(list[str]))],
+        arguments=[
+            argument("since", optional(str), "The cursor of the last change you have; null starts now."),
+            argument("entities", optional(list[str]), "Only changes of these types; null for all."),
+        ],
         description=(
             "Changes as they are committed; with `since` first what came after that change's cursor. The"
             " office gets every change; everybody else what becomes of the records they see."

@@ -12,6 +12,7 @@ from tournee.api.connections import add_fields, object_type
 from tournee.api.mapping import make_field
 from tournee.api.scalars import describe, graphql_type, optional
 from tournee.kernel.fields import camel
+from tournee.kernel.sentences import sentences
 
 
 @cache
@@ -28,7 +29,7 @@ def value_type(kind: type[Any], permission: str) -> Any:
                 _annotation(hint, permission),
                 permission,
                 python_name=one.name,
-                description=description,
+                description=description or sentences(kind).get(one.name),
             ),
         )
     return made

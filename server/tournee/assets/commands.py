@@ -76,9 +76,13 @@ update_asset = obeying(
 @dataclass(frozen=True)
 class MoveAsset:
     asset_id: UUID
+    """The asset that moves."""
     site_id: UUID | None = None
+    """Where it goes; null if to no site."""
     holder_technician_id: UUID | None = None
+    """The technician who takes it, for things of the company; else null."""
     customer_id: UUID | None = None
+    """Whose it is from now on; null to leave that to the site."""
 
 
 @command(ASSETS_WRITE, offline=True, fact=True)
@@ -147,7 +151,9 @@ async def _step(tx: Transaction, asset_id: UUID, to: AssetStatus) -> Asset:
 @dataclass(frozen=True)
 class InstallAsset:
     asset_id: UUID
+    """The asset that is put in place."""
     installed_on: date | Unset = UNSET
+    """The day; today if none is given."""
 
 
 @command(ASSETS_WRITE, offline=True, fact=True)
@@ -162,6 +168,7 @@ async def install_asset(tx: Transaction, actor: Actor, do: InstallAsset) -> Asse
 @dataclass(frozen=True)
 class CommissionAsset:
     asset_id: UUID
+    """The asset that goes into use."""
 
 
 @command(ASSETS_WRITE, offline=True, fact=True)
@@ -173,6 +180,7 @@ async def commission_asset(tx: Transaction, actor: Actor, do: CommissionAsset) -
 @dataclass(frozen=True)
 class TakeAssetOutOfService:
     asset_id: UUID
+    """The asset that is broken or switched off."""
 
 
 @command(ASSETS_WRITE, offline=True, fact=True)
@@ -184,6 +192,7 @@ async def take_asset_out_of_service(tx: Transaction, actor: Actor, do: TakeAsset
 @dataclass(frozen=True)
 class ReturnAssetToService:
     asset_id: UUID
+    """The asset that is in use again."""
 
 
 @command(ASSETS_WRITE, offline=True, fact=True)
@@ -195,6 +204,7 @@ async def return_asset_to_service(tx: Transaction, actor: Actor, do: ReturnAsset
 @dataclass(frozen=True)
 class RetireAsset:
     asset_id: UUID
+    """The asset that is gone for good."""
 
 
 @command(ASSETS_WRITE, offline=True, fact=True)
@@ -217,6 +227,7 @@ class RecordReading:
     value: float
     taken_at: datetime
     appointment_id: UUID | None = None
+    """The visit on which it was taken; null if on none."""
     source: ReadingSource | Unset = UNSET
     note: Annotated[str | None, Limits(length=2000)] = None
     corrects_id: UUID | None = None

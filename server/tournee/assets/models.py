@@ -24,49 +24,68 @@ class Ownership(StrEnum):
     """Whose it is."""
 
     CUSTOMER = "CUSTOMER"
+    """The customer owns it and we service it."""
     COMPANY = "COMPANY"
+    """It belongs to this organisation, such as a van or a tool."""
 
 
 class AssetKind(StrEnum):
     """What sort of thing."""
 
     EQUIPMENT = "EQUIPMENT"
+    """A machine or installation."""
     VEHICLE = "VEHICLE"
+    """A car, van or trailer."""
     TOOL = "TOOL"
+    """Carried to work and brought back."""
     COMPONENT = "COMPONENT"
+    """A part of another asset, followed on its own."""
 
 
 class AssetStatus(StrEnum):
     """Where it stands in its life."""
 
     PLANNED = "PLANNED"
+    """Ordered or agreed on, and not there yet."""
     INSTALLED = "INSTALLED"
+    """In place, and not in use yet."""
     ACTIVE = "ACTIVE"
+    """In use."""
     OUT_OF_SERVICE = "OUT_OF_SERVICE"
+    """Broken or switched off, and expected to come back."""
     RETIRED = "RETIRED"
+    """Gone for good. No step leads back."""
 
 
 class Criticality(StrEnum):
     """What a failure would mean."""
 
     LOW = "LOW"
+    """A failure can wait."""
     MEDIUM = "MEDIUM"
+    """A failure is a nuisance."""
     HIGH = "HIGH"
+    """A failure stops the customer's work."""
     SAFETY = "SAFETY"
+    """A failure endangers people."""
 
 
 class MeterKind(StrEnum):
     """A counter never falls, such as hours run; a gauge goes up and down, such as pressure."""
 
     COUNTER = "COUNTER"
+    """Only rises, such as hours run. A lower reading is marked implausible."""
     GAUGE = "GAUGE"
+    """Rises and falls, such as pressure."""
 
 
 class ReadingSource(StrEnum):
     """Where a reading comes from."""
 
     MANUAL = "MANUAL"
+    """Somebody read it off."""
     IMPORT = "IMPORT"
+    """It came with an import."""
 
 
 def place_scopes(thing: Asset | Located) -> tuple[UUID | None, ...]:
@@ -91,7 +110,9 @@ class Asset(Entity):
     )
 
     name: Mapped[str] = column(200)
+    """What people call it, such as its place or number."""
     ownership: Mapped[Ownership] = column(default=Ownership.CUSTOMER)
+    """Decides whether a customer or a technician may be named."""
     customer_id: Mapped[UUID | None] = reference("customer", description="Whose it is, unless ours.")
     site_id: Mapped[UUID | None] = reference("site", description="Where it is installed or stands.")
     holder_technician_id: Mapped[UUID | None] = reference(
@@ -99,22 +120,31 @@ class Asset(Entity):
     )
     parent_id: Mapped[UUID | None] = reference("asset", description="What it is a part of.")
     kind: Mapped[AssetKind] = column(default=AssetKind.EQUIPMENT)
+    """The broad sort, for lists and rules."""
     category: Mapped[str | None] = column(120)
+    """The organisation's own, finer sort, such as `elevator`; null if it uses none."""
     status: Mapped[AssetStatus] = column(merge=Merge.STATE_MACHINE, default=AssetStatus.ACTIVE)
+    """Where the asset stands in its life. Commands such as `retireAsset` change it."""
     serial_number: Mapped[str | None] = column(120)
+    """The manufacturer's number for this one piece; null if unknown."""
     manufacturer: Mapped[str | None] = column(120)
+    """Who made it; null if unknown."""
     model: Mapped[str | None] = column(120)
+    """The manufacturer's name for the type; null if unknown."""
     registration: Mapped[str | None] = column(40, description="A vehicle's plate.")
     external_key: Mapped[str | None] = column(
         200, merge=Merge.FIRST_WINS, description="The record's key in the system it was imported from."
     )
     criticality: Mapped[Criticality] = column(merge=Merge.REVIEW, default=Criticality.MEDIUM)
+    """What a failure means for the customer; helps to set priorities."""
     installed_on: Mapped[date | None] = column(merge=Merge.MIN, description="The earliest day that is known.")
     warranty_starts_on: Mapped[date | None] = column()
+    """The first day of the warranty; null means the day of installation."""
     warranty_ends_on: Mapped[date | None] = column(
         merge=Merge.MAX, description="The last day of the warranty; an extension is not lost."
     )
     notes: Mapped[str | None] = column()
+    """What the next technician should know; null if nothing."""
     specification: Mapped[dict[str, Any]] = column(
         default=dict, description="Technical data as imported: any key, with a text."
     )
@@ -166,8 +196,11 @@ class Located:
     """What is seen where its asset is, or was; the place is the server's to say."""
 
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    """The site where the asset is, or was when this was recorded; null if at none."""
     customer_id: Mapped[UUID | None] = reference("customer", merge=Merge.SERVER_ONLY)
+    """The customer of the asset at that time; null for a thing of the company."""
     holder_technician_id: Mapped[UUID | None] = reference("technician", merge=Merge.SERVER_ONLY)
+    """The technician who held the asset at that time; null if nobody did."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return place_scopes(self)
@@ -187,9 +220,12 @@ class Meter(Located, Entity):
     decider = Role.DISPATCHER
 
     asset_id: Mapped[UUID] = reference("asset")
+    """The asset it is read off."""
     name: Mapped[str] = column(120)
+    """What it measures, as it is written on the asset."""
     unit: Mapped[str] = column(20, description="Such as `h`, `km` or `bar`.")
     kind: Mapped[MeterKind] = column(default=MeterKind.COUNTER)
+    """Whether the value may fall."""
 
 
 class Reading(Located, Entity):
@@ -201,16 +237,22 @@ class Reading(Located, Entity):
     decider = Role.DISPATCHER
 
     meter_id: Mapped[UUID] = reference("meter", merge=Merge.LEDGER)
+    """The meter that showed the value."""
     asset_id: Mapped[UUID] = reference("asset", merge=Merge.SERVER_ONLY)
+    """The asset that the meter belonged to at that time."""
     value: Mapped[float] = column(merge=Merge.LEDGER)
+    """In the unit beside it."""
     unit: Mapped[str] = column(20, merge=Merge.SERVER_ONLY, description="The meter's unit at that time.")
     taken_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.LEDGER)
+    """When somebody looked, by the clock of their device."""
     taken_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that recorded it.")
     appointment_id: Mapped[UUID | None] = reference(
         "appointment", merge=Merge.LEDGER, description="The visit it was taken on."
     )
     source: Mapped[ReadingSource] = column(merge=Merge.LEDGER, default=ReadingSource.MANUAL)
+    """Whether a person read it or an import brought it."""
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
+    """What was noticed while reading; null if nothing."""
     corrects_id: Mapped[UUID | None] = reference(
         "reading", merge=Merge.LEDGER, description="The reading that this one stands instead of."
     )

@@ -42,6 +42,7 @@ class CreateAccount:
     name: Name
     role: Role
     password: Password | None = None
+    """For signing in here; null if the person signs in elsewhere or gets one later."""
     customer_id: UUID | None = None
     language: Annotated[str | None, Limits(length=20)] = None
     id: UUID | Unset = UNSET
@@ -82,7 +83,9 @@ update_account = replace(obeying(edits(Account, ACCOUNTS_WRITE), _unique_email),
 @dataclass(frozen=True)
 class SetPassword:
     account_id: UUID
+    """The account that gets the password."""
     password: Password
+    """Replaces the old one; all sessions of the account end."""
 
 
 @command(ACCOUNTS_WRITE, logged=True)
@@ -97,7 +100,9 @@ async def set_password(tx: Transaction, actor: Actor, do: SetPassword) -> Accoun
 @dataclass(frozen=True)
 class ChangePassword:
     current_password: Password
+    """Proves that the caller is the account's owner."""
     new_password: Password
+    """Replaces it; all other sessions end."""
 
 
 @command(ACCOUNT_SELF, logged=True)
@@ -119,6 +124,7 @@ async def change_password(tx: Transaction, actor: Actor, do: ChangePassword) -> 
 @dataclass(frozen=True)
 class DisableAccount:
     account_id: UUID
+    """The account that may no longer sign in."""
 
 
 @command(ACCOUNTS_WRITE, logged=True)
@@ -135,6 +141,7 @@ async def disable_account(tx: Transaction, actor: Actor, do: DisableAccount) -> 
 @dataclass(frozen=True)
 class EnableAccount:
     account_id: UUID
+    """The account that may sign in again."""
 
 
 @command(ACCOUNTS_WRITE, logged=True)
@@ -197,7 +204,9 @@ async def _require_room(tx: Transaction, actor: Actor) -> None:
 @dataclass(frozen=True)
 class RevokeDevice:
     device_id: UUID
+    """The device that was lost or handed back."""
     surrender: bool = False
+    """Whether it may first hand in work that the server does not have."""
 
 
 @command(DEVICES_WRITE, logged=True)
@@ -213,6 +222,7 @@ async def revoke_device(tx: Transaction, actor: Actor, do: RevokeDevice) -> Devi
 @dataclass(frozen=True)
 class ConfirmWipe:
     device_id: UUID
+    """The revoked device that erased its copy."""
 
 
 @command(ACCOUNT_SELF, logged=True)
@@ -231,6 +241,7 @@ async def confirm_wipe(tx: Transaction, actor: Actor, do: ConfirmWipe) -> Device
 @dataclass(frozen=True)
 class SignOut:
     everywhere: bool = False
+    """End all sessions of the account, not only this one."""
 
 
 @command(ACCOUNT_SELF, logged=True)

@@ -29,15 +29,20 @@ class AccountStatus(StrEnum):
     """Whether the account may sign in."""
 
     ACTIVE = "ACTIVE"
+    """It signs in as usual."""
     DISABLED = "DISABLED"
+    """It can't sign in. Its record stays, because its work names it."""
 
 
 class DeviceStatus(StrEnum):
     """Whether the device may hold our data."""
 
     ENROLLED = "ENROLLED"
+    """It may pull and push."""
     REVOKED = "REVOKED"
+    """It must erase its copy at its next call, and has not confirmed that yet."""
     WIPED = "WIPED"
+    """It confirmed that its copy is erased."""
 
 
 ACCOUNT_MOVES = Machine(
@@ -65,8 +70,11 @@ class Account(Entity):
 
     email: Mapped[str] = column(200, description="Unique within the organisation; kept in lower case.")
     name: Mapped[str] = column(200)
+    """What the person is called in lists and beside their work."""
     role: Mapped[Role] = column()
+    """Decides what the account may do and how much it sees."""
     status: Mapped[AccountStatus] = column(merge=Merge.STATE_MACHINE, default=AccountStatus.ACTIVE)
+    """A disabled account can't sign in, and its devices are cut off."""
     customer_id: Mapped[UUID | None] = reference(
         "customer", description="Whose portal this is; for CUSTOMER_PORTAL only."
     )
@@ -74,6 +82,7 @@ class Account(Entity):
     password_changed_at: Mapped[datetime | None] = column(
         time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY
     )
+    """Null while the account has no password of ours."""
     password_hash: Mapped[str | None] = column(200, private=True)
 
     @validates("email")
@@ -112,12 +121,19 @@ class Device(Entity):
     decider = Role.MANAGER
 
     account_id: Mapped[UUID] = reference("account", merge=Merge.SERVER_ONLY)
+    """The person who signed in on it."""
     name: Mapped[str] = column(200)
+    """What its owner calls it; tells two devices of one person apart."""
     platform: Mapped[str | None] = column(100)
+    """The operating system as the app reports it; null if it reports none."""
     app_version: Mapped[str | None] = column(100)
+    """The app's version as the app reports it; null if it reports none."""
     status: Mapped[DeviceStatus] = column(merge=Merge.STATE_MACHINE, default=DeviceStatus.ENROLLED)
+    """Whether it may still hold a copy of the data."""
     enrolled_at: Mapped[datetime] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
+    """When somebody first signed in on it."""
     revoked_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
+    """When the office took away its access; null if it never did."""
     surrender: Mapped[bool] = column(
         merge=Merge.SERVER_ONLY,
         default=False,

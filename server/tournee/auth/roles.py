@@ -16,11 +16,17 @@ class Role(StrEnum):
     """What an account is for."""
 
     TECHNICIAN = "TECHNICIAN"
+    """Works in the field. Sees their own visits and what belongs to them."""
     DISPATCHER = "DISPATCHER"
+    """Plans visits and sends technicians. Sees the whole organisation."""
     MANAGER = "MANAGER"
+    """Runs the organisation: accounts, devices, catalogues and every decision."""
     AUDITOR = "AUDITOR"
+    """Plans and performs audits. Sees the whole organisation."""
     CUSTOMER_PORTAL = "CUSTOMER_PORTAL"
+    """A customer's own access. Sees that customer's sites, assets and work."""
     REPORTING = "REPORTING"
+    """Reads for reports and changes nothing."""
 
 
 # Everybody else sees only what lies in the scopes they hold.

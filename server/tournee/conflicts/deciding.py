@@ -24,8 +24,11 @@ class Take(StrEnum):
     """Whose value a field gets."""
 
     MINE = "MINE"
+    """The device's value."""
     THEIRS = "THEIRS"
+    """The other side's value."""
     OTHER = "OTHER"
+    """A third value, given beside it."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,11 @@ class FieldChoice:
     """What one disputed field becomes; OTHER goes with a value."""
 
     name: Annotated[str, Limits(length=60)]
+    """The field's name, as in `base`, `mine` and `theirs`."""
     take: Take
+    """Which value the field gets."""
     value: Any = None
+    """The value for `OTHER`; left out otherwise."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,13 @@ class FollowUp:
     """What to do next, and when and by whom if that is known already."""
 
     summary: Annotated[str | None, Limits(length=200)] = None
+    """One line about what is left; null takes the order's."""
     starts_at: datetime | None = None
+    """Null to plan it later."""
     ends_at: datetime | None = None
+    """Null to plan it later."""
     technician_id: UUID | None = None
+    """Who goes; null to decide that later."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +66,19 @@ class ResolveConflict:
     """
 
     conflict_id: UUID
+    """The conflict that is decided."""
     resolution: Resolution = Resolution.ACKNOWLEDGED
+    """The decision; `conflictKinds` of the contract lists which are allowed for which kind."""
     note: Annotated[str | None, Limits(length=2000)] = None
+    """Why; stays with the conflict. Null for nothing."""
     fields: list[FieldChoice] = field(default_factory=list)
+    """For `MERGE_FIELDS`: what becomes of each field."""
     technician_id: UUID | None = None
+    """For `REASSIGN`: who gets the visit; null for the technician who did the work."""
     follow_up: FollowUp | None = None
+    """For `FOLLOW_UP`: what is to be made; null for what the kind suggests."""
     despite_changes: bool = False
+    """Decide although the record has changed since the conflict was found."""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ class AvailableResolution:
     """A decision that is legal for this conflict."""
 
     resolution: Resolution
+    """A decision that `resolveConflict` accepts."""
     allowed: Annotated[bool, "Whether nothing stands against it."]
     blocked_by: Annotated[list[str], "What stands against it, in sentences."]
     needs: Annotated[list[str], "The fields of the input that it cannot do without."]

@@ -39,6 +39,7 @@ class RecordInteraction:
     direction: Direction
     subject: Annotated[str, Limits(length=200)]
     at: datetime
+    """When it took place."""
     body: str | None = None
     contact_id: UUID | None = None
     site_id: UUID | None = None

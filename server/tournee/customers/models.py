@@ -23,47 +23,69 @@ class CustomerKind(StrEnum):
     """What kind of body a customer is."""
 
     ORGANISATION = "ORGANISATION"
+    """A company, an authority or an association."""
     PERSON = "PERSON"
+    """A private person."""
 
 
 class CustomerStatus(StrEnum):
     """Whether we work for the customer."""
 
     PROSPECT = "PROSPECT"
+    """Not a customer yet."""
     ACTIVE = "ACTIVE"
+    """Is served."""
     INACTIVE = "INACTIVE"
+    """Is no longer served; the history stays."""
 
 
 class Channel(StrEnum):
     """How people talk."""
 
     PHONE = "PHONE"
+    """A call."""
     EMAIL = "EMAIL"
+    """An e-mail."""
     SMS = "SMS"
+    """A text message."""
     LETTER = "LETTER"
+    """Paper, by post."""
     VISIT = "VISIT"
+    """Face to face."""
     PORTAL = "PORTAL"
+    """The customer portal."""
 
 
 class Direction(StrEnum):
     """Who began."""
 
     INBOUND = "INBOUND"
+    """The customer contacted us."""
     OUTBOUND = "OUTBOUND"
+    """We contacted the customer."""
     INTERNAL = "INTERNAL"
+    """Between colleagues, about the customer."""
 
 
 class ExpectationKind(StrEnum):
     """What a customer asks of our service."""
 
     RESPONSE_TIME = "RESPONSE_TIME"
+    """How soon somebody has to react or arrive."""
     ARRIVAL_WINDOW = "ARRIVAL_WINDOW"
+    """When a visit may begin."""
     CONTACT_BEFORE_VISIT = "CONTACT_BEFORE_VISIT"
+    """Whom to call before coming, and how long before."""
     PREFERRED_TECHNICIAN = "PREFERRED_TECHNICIAN"
+    """The technician to send if possible."""
     EXCLUDED_TECHNICIAN = "EXCLUDED_TECHNICIAN"
+    """A technician who must not be sent."""
     LANGUAGE = "LANGUAGE"
+    """The language to speak or write."""
     DOCUMENTATION = "DOCUMENTATION"
+    """Papers or photos that each visit has to leave."""
     OTHER = "OTHER"
+    """Anything else; the description says what."""
 
 
 class Customer(Entity):
@@ -74,18 +96,25 @@ class Customer(Entity):
     decider = Role.DISPATCHER
 
     name: Mapped[str] = column(200)
+    """What people search for and what stands on reports."""
     kind: Mapped[CustomerKind] = column(default=CustomerKind.ORGANISATION)
+    """Whether this is a body or a private person."""
     status: Mapped[CustomerStatus] = column(default=CustomerStatus.ACTIVE)
+    """Whether new work is taken on."""
     external_key: Mapped[str | None] = column(
         200, merge=Merge.FIRST_WINS, description="The record's key in the system it was imported from."
     )
     email: Mapped[str | None] = column(200)
+    """The general address; null if there is none. People have their own in contacts."""
     phone: Mapped[str | None] = column(40)
+    """The general number; null if there is none."""
     language: Mapped[str | None] = column(20, description="BCP 47 tag, such as `fr` or `de-CH`.")
     parent_id: Mapped[UUID | None] = reference("customer", description="The account above this one.")
     billing_customer_id: Mapped[UUID | None] = reference("customer", description="Who pays, if another.")
     tags: Mapped[list[str]] = column(merge=Merge.SET_UNION, default=list, permission=WORK_INTERNAL)
+    """The organisation's own words for grouping customers. Not shown to the customer."""
     notes: Mapped[str | None] = column(permission=WORK_INTERNAL)
+    """What colleagues should know. Not shown to the customer; null if nothing."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.id,)
@@ -99,16 +128,26 @@ class Contact(Entity):
     decider = Role.DISPATCHER
 
     customer_id: Mapped[UUID] = reference("customer")
+    """The customer this person belongs to."""
     site_id: Mapped[UUID | None] = reference("site", description="Where this person is, if at one site only.")
     external_key: Mapped[str | None] = column(200, merge=Merge.FIRST_WINS)
+    """The record's key in the system it was imported from; null if it was made here."""
     name: Mapped[str] = column(200)
+    """First and last name as the person writes it."""
     job_title: Mapped[str | None] = column(200)
+    """Their function at the customer; null if unknown."""
     email: Mapped[str | None] = column(200)
+    """Null if unknown."""
     phone: Mapped[str | None] = column(40)
+    """A fixed line; null if unknown."""
     mobile: Mapped[str | None] = column(40)
+    """A mobile number; null if unknown."""
     preferred_channel: Mapped[Channel | None] = column()
+    """How this person likes to be reached; null if they said nothing."""
     language: Mapped[str | None] = column(20)
+    """BCP 47 tag, such as `fr` or `de-CH`; null if unknown."""
     consents_to_marketing: Mapped[bool] = column(default=False)
+    """Whether this person agreed to receive advertising."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.customer_id,)
@@ -122,13 +161,21 @@ class Site(Entity):
     decider = Role.DISPATCHER
 
     customer_id: Mapped[UUID] = reference("customer")
+    """The customer served here. When a site changes hands, its history stays."""
     territory_id: Mapped[UUID | None] = reference("territory")
+    """The area it lies in, from which technicians are proposed; null if none is set."""
     external_key: Mapped[str | None] = column(200, merge=Merge.FIRST_WINS)
+    """The record's key in the system it was imported from; null if it was made here."""
     name: Mapped[str] = column(200)
+    """What technicians and customers call the place."""
     street: Mapped[str | None] = column(200)
+    """Street and house number; null if unknown."""
     postal_code: Mapped[str | None] = column(20)
+    """As written in its country; null if unknown."""
     city: Mapped[str | None] = column(120)
+    """Town or village; null if unknown."""
     region: Mapped[str | None] = column(120)
+    """State, canton or province; null where addresses have none."""
     country: Mapped[str | None] = column(2, description="ISO 3166-1 alpha-2.")
     latitude: Mapped[float | None] = column(minimum=-90, maximum=90, description="Degrees, WGS 84.")
     longitude: Mapped[float | None] = column(minimum=-180, maximum=180, description="Degrees, WGS 84.")
@@ -155,13 +202,21 @@ class Interaction(Entity):
     decider = Role.DISPATCHER
 
     customer_id: Mapped[UUID] = reference("customer", merge=Merge.APPEND_ONLY)
+    """The customer it was about."""
     contact_id: Mapped[UUID | None] = reference("contact", merge=Merge.APPEND_ONLY)
+    """The person we talked to; null if unknown."""
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.APPEND_ONLY)
+    """The site it was about; null if about no site in particular."""
     channel: Mapped[Channel] = column(merge=Merge.APPEND_ONLY)
+    """How the conversation took place."""
     direction: Mapped[Direction] = column(merge=Merge.APPEND_ONLY)
+    """Which side started it."""
     subject: Mapped[str] = column(200, merge=Merge.APPEND_ONLY)
+    """One line, for lists."""
     body: Mapped[str | None] = column(merge=Merge.APPEND_ONLY)
+    """What was said; null if the subject says it all."""
     occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.APPEND_ONLY)
+    """When it took place, by the clock of whoever wrote it down."""
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that wrote it.")
 
     def scopes(self) -> Iterable[UUID | None]:
@@ -177,10 +232,15 @@ class Expectation(Entity):
     decider = Role.DISPATCHER
 
     customer_id: Mapped[UUID] = reference("customer")
+    """The customer who expects it."""
     site_id: Mapped[UUID | None] = reference("site")
+    """Where it holds; null if at every site of the customer."""
     technician_id: Mapped[UUID | None] = reference("technician")
+    """The technician preferred or excluded; null for other kinds."""
     kind: Mapped[ExpectationKind] = column()
+    """What it is about, so that planning can look for it."""
     description: Mapped[str] = column(2000)
+    """The expectation in words, as the customer would say it."""
     target_minutes: Mapped[int | None] = column(minimum=0, description="For times: the promise, in minutes.")
 
     def scopes(self) -> Iterable[UUID | None]:

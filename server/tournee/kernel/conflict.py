@@ -24,21 +24,32 @@ class ConflictStatus(StrEnum):
     """Open until somebody with the right role has decided."""
 
     OPEN = "OPEN"
+    """Waits for the role that decides."""
     RESOLVED = "RESOLVED"
+    """Decided, or settled by a rule."""
 
 
 class Resolution(StrEnum):
     """What the decision was. Which are legal depends on the kind."""
 
     KEEP_THEIRS = "KEEP_THEIRS"
+    """What the other side did stays."""
     TAKE_MINE = "TAKE_MINE"
+    """What the device did replaces it."""
     MERGE_FIELDS = "MERGE_FIELDS"
+    """Each field is decided by itself."""
     REOPEN = "REOPEN"
+    """The closed record is opened again, so that the work counts there."""
     REASSIGN = "REASSIGN"
+    """The visit goes to the technician who did the work."""
     FOLLOW_UP = "FOLLOW_UP"
+    """A new order or visit is made for what is left."""
     ACKNOWLEDGED = "ACKNOWLEDGED"
+    """Seen; nothing changes."""
     RETRY = "RETRY"
+    """The device's operation is carried out now."""
     DISMISS = "DISMISS"
+    """The device's operation is given up."""
 
 
 class ConflictKind(Declared):
@@ -114,14 +125,20 @@ class Conflict(Entity):
     decider = None
 
     kind: Mapped[ConflictKind] = column(merge=Merge.SERVER_ONLY)
+    """What clashed, and so how it may be decided."""
     status: Mapped[ConflictStatus] = column(merge=Merge.STATE_MACHINE, default=ConflictStatus.OPEN)
+    """Whether somebody still has to decide."""
     role: Mapped[str] = column(40, merge=Merge.SERVER_ONLY, description="The role that decides.")
     entity: Mapped[str] = column(60, merge=Merge.SERVER_ONLY, description="The type of the record.")
     record_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY)
+    """The record that it is about."""
     command: Mapped[str] = column(80, merge=Merge.SERVER_ONLY)
+    """The command from the device that met the other change."""
     operation_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The device's operation; null if a command online caused it."""
     actor_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who did `mine`.")
     device_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The device whose work clashed; null if it was done online."""
     operation_ids: Mapped[list[str]] = column(
         merge=Merge.SERVER_ONLY, default=list, description="All operations that had a part in it."
     )
@@ -129,15 +146,25 @@ class Conflict(Entity):
         merge=Merge.SERVER_ONLY, description="Who did `theirs`, where one account did."
     )
     occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When the device's side was done, by its clock."""
     base: Mapped[dict[str, Any]] = column(merge=Merge.SERVER_ONLY)
+    """Field names and values as the device last saw them."""
     mine: Mapped[dict[str, Any]] = column(merge=Merge.SERVER_ONLY)
+    """Field names and values as the device left them."""
     theirs: Mapped[dict[str, Any]] = column(merge=Merge.SERVER_ONLY)
+    """Field names and values as the other side left them."""
     standing: Mapped[dict[str, Any]] = column(merge=Merge.SERVER_ONLY, default=dict)
+    """Field names and values that stood when the clash was found."""
     resolution: Mapped[Resolution | None] = column(merge=Merge.SERVER_ONLY)
+    """What was decided; null while it is open."""
     note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
+    """What the person who decided wrote; null if nothing."""
     resolved_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The account that decided; null while it is open."""
     resolved_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
+    """Null while it is open."""
     decided: Mapped[dict[str, Any] | None] = column(merge=Merge.SERVER_ONLY)
+    """Field names and values that stood after the decision; null while it is open."""
     follow_up_id: Mapped[UUID | None] = column(
         merge=Merge.SERVER_ONLY, description="The work order or appointment made to follow up."
     )

@@ -120,6 +120,7 @@ class Entity(Base):
 
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-4)
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)
+    """A UUIDv7 made by whoever creates the record, often a device offline. It never changes."""
     created_at: Mapped[datetime] = column(
         time_source=TimeSource.SERVER,
         merge=Merge.SERVER_ONLY,

@@ -21,6 +21,7 @@ from sqlalchemy.orm import MappedColumn, mapped_column
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.kernel.errors import Invalid
+from tournee.kernel.sentences import sentences
 from tournee.kernel.times import TimeSource
 
 if typing.TYPE_CHECKING:
@@ -31,15 +32,25 @@ class Merge(enum.StrEnum):
     """What becomes of a field that somebody else changed since the device last saw it."""
 
     LAST_ARRIVAL = "LAST_ARRIVAL"
+    """The value that arrives last stands."""
     FIRST_WINS = "FIRST_WINS"
+    """The first value stays; later ones are set aside."""
     SERVER_ONLY = "SERVER_ONLY"
+    """Only the server sets it."""
     MAX = "MAX"
+    """The greater value stands."""
     MIN = "MIN"
+    """The smaller value stands."""
     SET_UNION = "SET_UNION"
+    """Additions and removals of both sides count."""
     APPEND_ONLY = "APPEND_ONLY"
+    """Set when the record is made, and never changed."""
     STATE_MACHINE = "STATE_MACHINE"
+    """Changed by commands only, along the allowed steps."""
     LEDGER = "LEDGER"
+    """Set when the record is made; a correction is another record."""
     REVIEW = "REVIEW"
+    """Both values are kept, and a person decides."""
 
 
 # A field under one of these is never set by a plain edit: a command of its own does it.
@@ -180,7 +191,7 @@ def _read_fields(model: type[Any]) -> list[Field]:
                 limit=getattr(own.type, "length", None) if kind is str else None,
                 merge=own.info.get("merge", Merge.SERVER_ONLY),
                 references=own.info.get("references"),
-                description=own.info.get("description"),
+                description=own.info.get("description") or sentences(model).get(attribute.key),
                 has_default=own.default is not None or own.server_default is not None,
                 minimum=own.info.get("minimum"),
                 maximum=own.info.get("maximum"),

@@ -40,17 +40,26 @@ class Change(Base):
     __tablename__ = "change"
     organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Its number in the organisation's log, in the order of the commits."""
     entity: Mapped[str] = mapped_column(String(60))
+    """The type of the record."""
     id: Mapped[UUID] = mapped_column(Uuid)
+    """The id of the record."""
     command: Mapped[str] = mapped_column(String(80))
+    """The command that made it; null in a subscription where it would tell what you may not see."""
     actor_id: Mapped[UUID | None] = mapped_column(Uuid)
+    """The account that made it; null if the server did."""
     device_id: Mapped[UUID | None] = mapped_column(Uuid)
+    """The device it was made on; null if it was made online."""
     operation_id: Mapped[UUID | None] = mapped_column(Uuid)
+    """The device's operation; null if it was made online."""
     fields: Mapped[str] = mapped_column(Text)
     before: Mapped[str | None] = mapped_column(Text)
     after: Mapped[str | None] = mapped_column(Text)
     occurred_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    """When it happened, by the clock of the device."""
     recorded_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    """When the server received it."""
 
     __table_args__ = (Index("ix_change_record", "organisation_id", "id", "seq"),)
 

@@ -33,6 +33,10 @@ def _typed(field: Field) -> Any:
     return Annotated[kind, Limits(field.limit, field.minimum, field.maximum)]
 
 
+def _described(sentence: str) -> Any:
+    return dataclasses.field(metadata={"description": sentence})
+
+
 def _inputs(model: type[Entity], without: Collection[str]) -> list[Field]:
     return [field for field in fields(model) if field.editable and field.name not in ("id", *without)]
 
@@ -87,7 +91,7 @@ def edits(
 ) -> Command[Any, EntityT]:
     """`updateCustomer(customerId, …)`: only the fields that are given change."""
     key = f"{model.__tablename__}_id"
-    definitions: list[Any] = [(key, UUID)]
+    definitions: list[Any] = [(key, UUID, _described(f"The {_words(model)} to change."))]
     definitions += [
         (f.name, _typed(f) | Unset, dataclasses.field(default=UNSET)) for f in _inputs(model, without)
     ]
@@ -115,7 +119,8 @@ def deletes(
 ) -> Command[Any, EntityT]:
     """`deleteContact(contactId)`: the record leaves every query and device; the log keeps it."""
     key = f"{model.__tablename__}_id"
-    input_type = dataclasses.make_dataclass(f"Delete{model.__name__}", [(key, UUID)], frozen=True)
+    definitions = [(key, UUID, _described(f"The {_words(model)} to delete."))]
+    input_type = dataclasses.make_dataclass(f"Delete{model.__name__}", definitions, frozen=True)
 
     async def delete(tx: Transaction, actor: Actor, do: Any) -> EntityT:
         row = await tx.find(model, getattr(do, key), camel(key))

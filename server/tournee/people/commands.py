@@ -118,10 +118,14 @@ class CreateTechnician:
     phone: Annotated[str | None, Limits(length=40)] | Unset = UNSET
     time_zone: Annotated[str, Limits(length=60)] | Unset = UNSET
     home_latitude: Annotated[float | None, Limits(minimum=-90, maximum=90)] | Unset = UNSET
+    """Degrees, WGS 84, where the day begins; null if unknown."""
     home_longitude: Annotated[float | None, Limits(minimum=-180, maximum=180)] | Unset = UNSET
+    """Degrees, WGS 84, where the day begins; null if unknown."""
     efficiency: Annotated[float, Limits(minimum=0.1, maximum=10)] | Unset = UNSET
+    """Planned durations are divided by it; 1 is usual."""
     id: UUID | Unset = UNSET
     profile_id: UUID | Unset = UNSET
+    """The id of the planning profile that is made with it; the server makes one if it is left out."""
 
 
 _OF_PROFILE = ("home_latitude", "home_longitude", "efficiency")
@@ -143,8 +147,11 @@ async def create_technician(tx: Transaction, actor: Actor, do: CreateTechnician)
 @dataclass(frozen=True)
 class MoveWindow:
     technician_id: UUID
+    """Whose devices carry other days."""
     window_from: datetime
+    """The first moment to carry."""
     window_to: datetime | Unset = UNSET
+    """The first moment no longer to carry; the window keeps its length if this is left out."""
 
 
 @command(PEOPLE_WRITE)
@@ -169,6 +176,7 @@ async def _acts_for(tx: Transaction, actor: Actor, technician_id: UUID) -> Techn
 @dataclass(frozen=True)
 class UpdateOwnDetails:
     technician_id: UUID
+    """The technician record of the account that asks."""
     email: Annotated[str | None, Limits(length=200)] | Unset = UNSET
     phone: Annotated[str | None, Limits(length=40)] | Unset = UNSET
     time_zone: Annotated[str, Limits(length=60)] | Unset = UNSET
@@ -206,6 +214,7 @@ async def request_absence(tx: Transaction, actor: Actor, do: RequestAbsence) -> 
 @dataclass(frozen=True)
 class CancelAbsence:
     absence_id: UUID
+    """The absence to withdraw."""
 
 
 @command(WORK_WRITE, offline=True)
@@ -231,7 +240,9 @@ async def _decide(
 @dataclass(frozen=True)
 class ApproveAbsence:
     absence_id: UUID
+    """The request to approve."""
     note: Annotated[str | None, Limits(length=2000)] = None
+    """For the technician; null for nothing."""
 
 
 @command(PEOPLE_WRITE)
@@ -243,7 +254,9 @@ async def approve_absence(tx: Transaction, actor: Actor, do: ApproveAbsence) -> 
 @dataclass(frozen=True)
 class RejectAbsence:
     absence_id: UUID
+    """The request to turn down."""
     note: Annotated[str, Limits(length=2000)]
+    """The reason, for the technician."""
 
 
 @command(PEOPLE_WRITE)

@@ -33,48 +33,66 @@ class TechnicianKind(StrEnum):
     """On whose payroll."""
 
     EMPLOYEE = "EMPLOYEE"
+    """Employed by this organisation."""
     CONTRACTOR = "CONTRACTOR"
+    """Works for another company or for themselves."""
 
 
 class TechnicianStatus(StrEnum):
     """Whether there is work for them."""
 
     ACTIVE = "ACTIVE"
+    """Can be planned and sent."""
     INACTIVE = "INACTIVE"
+    """Has left or pauses: nothing new is planned, and their devices lose what they held."""
 
 
 class MembershipKind(StrEnum):
     """A technician has one primary territory at most and helps out in others."""
 
     PRIMARY = "PRIMARY"
+    """Their usual area."""
     SECONDARY = "SECONDARY"
+    """An area in which they help out."""
 
 
 class ShiftKind(StrEnum):
     """What the hours are for."""
 
     REGULAR = "REGULAR"
+    """Normal working hours."""
     OVERTIME = "OVERTIME"
+    """Hours beyond the normal ones."""
     ON_CALL = "ON_CALL"
+    """Not at work, but can be called out."""
 
 
 class AbsenceKind(StrEnum):
     """Why somebody is away."""
 
     VACATION = "VACATION"
+    """Paid holiday."""
     SICK = "SICK"
+    """Ill, with or without a certificate."""
     TRAINING = "TRAINING"
+    """At a course or an examination."""
     PARENTAL = "PARENTAL"
+    """Parental leave."""
     OTHER = "OTHER"
+    """Anything else; the reason says what."""
 
 
 class AbsenceStatus(StrEnum):
     """Only an approved absence takes time away."""
 
     REQUESTED = "REQUESTED"
+    """Asked for, and not decided yet."""
     APPROVED = "APPROVED"
+    """The technician can't be planned in these hours."""
     REJECTED = "REJECTED"
+    """Turned down; the technician is expected at work."""
     CANCELED = "CANCELED"
+    """Withdrawn before or after it was approved."""
 
 
 class Territory(Entity):
@@ -85,6 +103,7 @@ class Territory(Entity):
     decider = Role.DISPATCHER
 
     name: Mapped[str] = column(120)
+    """What people call this area."""
     code: Mapped[str | None] = column(40, description="Short name, as on a map or a plan.")
     parent_id: Mapped[UUID | None] = reference("territory", description="The larger area around it.")
 
@@ -100,7 +119,9 @@ class Skill(Entity):
     decider = Role.DISPATCHER
 
     name: Mapped[str] = column(120)
+    """What planners search for, such as a trade or a certificate."""
     description: Mapped[str | None] = column(2000)
+    """What it covers and how it is proven; null if the name says it all."""
     expires: Mapped[bool] = column(
         default=False, description="Whether it rests on a certificate with an end date."
     )
@@ -127,12 +148,18 @@ class Technician(Entity):
     decider = Role.DISPATCHER
 
     name: Mapped[str] = column(120)
+    """What colleagues and customers read."""
     account_id: Mapped[UUID | None] = column(description="The account they sign in with, one each.")
     employee_number: Mapped[str | None] = column(40)
+    """The number that payroll knows this person by; null if there is none."""
     kind: Mapped[TechnicianKind] = column(default=TechnicianKind.EMPLOYEE)
+    """Whether we employ this person or another company does."""
     status: Mapped[TechnicianStatus] = column(default=TechnicianStatus.ACTIVE)
+    """Only active technicians are sent out and hold records on their devices."""
     email: Mapped[str | None] = column(200)
+    """For work; null if there is none."""
     phone: Mapped[str | None] = column(40)
+    """For work; null if there is none."""
     time_zone: Mapped[str] = column(60, default="UTC", description="IANA name, such as `Europe/Paris`.")
 
     def scopes(self) -> Iterable[UUID | None]:
@@ -147,6 +174,7 @@ class OfTechnician:
     """A record that a technician's own devices carry, and nobody else's in the field."""
 
     technician_id: Mapped[UUID] = reference("technician")
+    """The technician whom this record is about."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.technician_id,)
@@ -156,7 +184,9 @@ class Timed(OfTechnician):
     """A record about some hours of a technician."""
 
     starts_at: Mapped[datetime] = column(time_source=TimeSource.PLAN)
+    """The first moment that counts."""
     ends_at: Mapped[datetime] = column(time_source=TimeSource.PLAN)
+    """The first moment that no longer counts; always after the start."""
 
     def check(self) -> None:
         if self.ends_at <= self.starts_at:
@@ -182,9 +212,11 @@ class TechnicianProfile(OfTechnician, Entity):
     window_from: Mapped[datetime] = column(
         time_source=TimeSource.PLAN, merge=Merge.SERVER_ONLY, default=lambda: window_starts(now())
     )
+    """Appointments that start before this are not on the technician's devices."""
     window_to: Mapped[datetime] = column(
         time_source=TimeSource.PLAN, merge=Merge.SERVER_ONLY, default=lambda: window_ends(now())
     )
+    """Appointments that start at this time or later are not on the technician's devices yet."""
 
     def check(self) -> None:
         if (self.home_latitude is None) != (self.home_longitude is None):
@@ -209,7 +241,9 @@ class TerritoryMembership(OfTechnician, Entity):
     decider = Role.DISPATCHER
 
     territory_id: Mapped[UUID] = reference("territory")
+    """The area in which the technician works."""
     kind: Mapped[MembershipKind] = column(default=MembershipKind.PRIMARY)
+    """Whether this is the usual area or one to help out in."""
 
 
 class TechnicianSkill(OfTechnician, Entity):
@@ -220,8 +254,10 @@ class TechnicianSkill(OfTechnician, Entity):
     decider = Role.DISPATCHER
 
     skill_id: Mapped[UUID] = reference("skill")
+    """What the technician can do."""
     level: Mapped[int] = column(default=3, minimum=1, maximum=5, description="1 beginner … 5 expert.")
     valid_from: Mapped[date | None] = column()
+    """The first day on which it counts; null if it has always counted."""
     valid_to: Mapped[date | None] = column(description="The last day on which it counts.")
     evidence: Mapped[str | None] = column(2000, description="Certificate number, examiner, where it is kept.")
 
@@ -242,6 +278,7 @@ class Shift(Timed, Entity):
     decider = Role.DISPATCHER
 
     kind: Mapped[ShiftKind] = column(default=ShiftKind.REGULAR)
+    """How these hours count for pay and planning."""
 
 
 class Absence(Timed, Entity):
@@ -259,13 +296,18 @@ class Absence(Timed, Entity):
     )
 
     kind: Mapped[AbsenceKind] = column(default=AbsenceKind.VACATION)
+    """The reason in one word, for planning and payroll."""
     status: Mapped[AbsenceStatus] = column(merge=Merge.STATE_MACHINE, default=AbsenceStatus.REQUESTED)
+    """Only an approved absence blocks planning."""
     reason: Mapped[str | None] = column(2000)
+    """What the technician wrote when asking; null if nothing."""
     decided_by_id: Mapped[UUID | None] = column(
         merge=Merge.SERVER_ONLY, description="The account that approved or rejected it."
     )
     decided_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
+    """When it was approved or rejected; null until then."""
     decision_note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
+    """What the person who decided wrote; null if nothing."""
 
     def decide(self, to: AbsenceStatus, by: UUID, note: str | None) -> None:
         """Approve or reject."""

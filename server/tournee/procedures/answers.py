@@ -26,17 +26,25 @@ class Answer(Entity):
     __abstract__ = True
 
     item_key: Mapped[str] = column(60, merge=Merge.APPEND_ONLY)
+    """The item that is answered, by its key in the checklist's version."""
     checked: Mapped[bool | None] = column()
+    """For items of kind CHECK: whether it is as it should be. Null for other kinds."""
     text: Mapped[str | None] = column()
+    """For items of kind TEXT. Null for other kinds."""
     number: Mapped[float | None] = column()
+    """For items of kind NUMBER, in the item's unit. Null for other kinds."""
     choices: Mapped[list[str]] = column(default=list)
+    """For items of kind CHOICE: the chosen texts. Empty for other kinds."""
     files: Mapped[list[str]] = column(
         merge=Merge.SET_UNION, default=list, description="Ids of the files of a photo or signature."
     )
     not_applicable: Mapped[bool] = column(default=False)
+    """Whether the item did not apply here. The other values are then empty."""
     reason: Mapped[str | None] = column(1000, description="Why the item does not apply.")
     result: Mapped[ItemResult] = column(merge=Merge.SERVER_ONLY, default=ItemResult.NA)
+    """What the server makes of the answer."""
     answered_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When it was given, by the device's clock."""
     answered_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that answered.")
 
 

@@ -21,28 +21,41 @@ class ItemKind(StrEnum):
     """What an item asks for."""
 
     CHECK = "CHECK"
+    """Yes or no; yes passes."""
     TEXT = "TEXT"
+    """Words; never judged."""
     NUMBER = "NUMBER"
+    """A measured value, judged by the item's limits."""
     CHOICE = "CHOICE"
+    """One or several of the given choices."""
     PHOTO = "PHOTO"
+    """One or more pictures."""
     SIGNATURE = "SIGNATURE"
+    """A signature on the screen."""
 
 
 class ItemResult(StrEnum):
     """What an answer says; NA where it does not apply or there is nothing to judge."""
 
     PASS = "PASS"  # noqa: S105 - no password
+    """The answer is as good as it has to be."""
     FAIL = "FAIL"
+    """The answer is not good enough."""
     NA = "NA"
+    """The item did not apply, or its kind is not judged."""
 
 
 class RunResult(StrEnum):
     """What a whole checklist says; NA where nothing in it could be judged."""
 
     PASS = "PASS"  # noqa: S105 - no password
+    """Nothing that was judged failed."""
     FAIL = "FAIL"
+    """A critical item failed, or nothing passed."""
     PARTIAL = "PARTIAL"
+    """Some items passed and some failed, none of those critical."""
     NA = "NA"
+    """Nothing in it could be judged."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +66,13 @@ class ChecklistConditionInput:
     """
 
     item_key: Annotated[str, Limits(length=60)]
+    """The earlier item whose answer decides."""
     equals: Annotated[str | None, Limits(length=200)] = None
+    """Show the item if the answer is this."""
     not_equals: Annotated[str | None, Limits(length=200)] = None
+    """Show the item if there is an answer and it is not this."""
     in_: list[Annotated[str, Limits(length=200)]] | None = None
+    """Show the item if the answer is one of these."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +84,39 @@ class ChecklistItemInput:
     """
 
     key: Annotated[str, Limits(length=60)]
+    """Names the item in answers and in later versions; unique within the version."""
     prompt: Annotated[str, Limits(length=500)]
+    """The question or instruction that people read."""
     kind: ItemKind
+    """Decides which value an answer has."""
     section: Annotated[str | None, Limits(length=200)] = None
+    """The heading it stands under; null for none."""
     help: Annotated[str | None, Limits(length=2000)] = None
+    """How to check or measure it; null if the prompt is enough."""
     unit: Annotated[str | None, Limits(length=20)] = None
+    """For numbers, such as `bar`; null for other kinds."""
     minimum: float | None = None
+    """The least number that passes; null for no lower limit."""
     maximum: float | None = None
+    """The greatest number that passes; null for no upper limit."""
     choices: list[Annotated[str, Limits(length=200)]] = field(default_factory=list)
+    """For items of kind CHOICE: the texts to choose from."""
     choice_points: list[Annotated[int, Limits(minimum=0, maximum=1000)]] = field(default_factory=list)
+    """One number for each choice, in the same order. Empty if the choices are not judged."""
     multiple: bool = False
+    """Whether more than one choice may be taken."""
     required: bool = False
+    """Whether the run can't be completed without an answer, if the item is shown."""
     condition: ChecklistConditionInput | None = None
+    """When to show the item; null means always."""
     weight: Annotated[int, Limits(minimum=0, maximum=1000)] = 1
+    """How much the item counts in a score; 0 leaves it out."""
     critical: bool = False
+    """Whether failing this item fails the whole checklist."""
     clause_id: UUID | None = None
+    """The clause of a standard that it checks; null for none."""
     allows_not_applicable: bool = False
+    """Whether an answer may say that the item does not apply."""
 
     @property
     def judged(self) -> bool:
@@ -97,12 +131,19 @@ class Given:
     """An answer as it is given: the value that fits the item's kind, or a reason why it does not apply."""
 
     checked: bool | None = None
+    """For items of kind CHECK: whether it is as it should be."""
     text: str | None = None
+    """For items of kind TEXT."""
     number: float | None = None
+    """For items of kind NUMBER, in the item's unit."""
     choices: list[str] = field(default_factory=list)
+    """For items of kind CHOICE: texts from the item's choices; several only if it allows that."""
     files: list[UUID] = field(default_factory=list)
+    """For items of kind PHOTO and SIGNATURE: the ids of the files, made by the device."""
     not_applicable: bool = False
+    """Say that the item does not apply here. Only for items that allow it, and without a value."""
     reason: Annotated[str | None, Limits(length=1000)] = None
+    """Why the item does not apply. Needed with `notApplicable` only."""
 
 
 class Answered(Protocol):

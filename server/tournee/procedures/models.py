@@ -27,23 +27,31 @@ class TemplateStatus(StrEnum):
     """Whether a checklist may be used for new work."""
 
     ACTIVE = "ACTIVE"
+    """New runs can use it."""
     ARCHIVED = "ARCHIVED"
+    """No new run can use it. Runs that exist go on."""
 
 
 class VersionStatus(StrEnum):
     """A published version never changes again."""
 
     DRAFT = "DRAFT"
+    """Being written; only the office sees it."""
     PUBLISHED = "PUBLISHED"
+    """In use, and unchanged for good."""
 
 
 class RunStatus(StrEnum):
     """How far a checklist has been worked through."""
 
     NEW = "NEW"
+    """No item is answered yet."""
     IN_PROGRESS = "IN_PROGRESS"
+    """Somebody has started."""
     COMPLETED = "COMPLETED"
+    """Every required item is answered, and the result stands."""
     NOT_APPLICABLE = "NOT_APPLICABLE"
+    """Dismissed, because there was nothing to check."""
 
 
 TEMPLATE = Machine(
@@ -72,13 +80,17 @@ class ChecklistTemplate(Entity):
 
     key: Mapped[str] = column(80, description="A short name that never changes.")
     title: Mapped[str] = column(200)
+    """What people choose from a list."""
     description: Mapped[str | None] = column(2000)
+    """When to use it; null if the title says it all."""
     status: Mapped[TemplateStatus] = column(merge=Merge.STATE_MACHINE, default=TemplateStatus.ACTIVE)
+    """Whether new work may use it."""
     current_version: Mapped[int | None] = column(
         merge=Merge.SERVER_ONLY, description="The number of the version published last."
     )
     # No foreign key: versions point at their template, and two tables pointing at each other have no order.
     current_version_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The published version that new runs use; null until one is published."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.organisation_id,)
@@ -107,11 +119,17 @@ class ChecklistVersion(Entity):
     decider = Role.DISPATCHER
 
     template_id: Mapped[UUID] = reference("checklist_template", merge=Merge.SERVER_ONLY)
+    """The checklist that this is a version of."""
     number: Mapped[int] = column(merge=Merge.SERVER_ONLY)
+    """Counts the versions of one checklist from 1."""
     status: Mapped[VersionStatus] = column(merge=Merge.STATE_MACHINE, default=VersionStatus.DRAFT)
+    """A draft can still be edited."""
     items: Mapped[list[dict[str, Any]]] = column(merge=Merge.SERVER_ONLY, default=list)
+    """What it asks, in order; each has the fields of `ChecklistItemInput`."""
     published_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
+    """Null while it is a draft."""
     published_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The account that published it; null while it is a draft."""
 
     def scopes(self) -> Iterable[UUID | None]:
         """A draft is the office's."""
@@ -150,20 +168,30 @@ class ChecklistRun(Entity):
     decider = Role.DISPATCHER
 
     template_id: Mapped[UUID] = reference("checklist_template", merge=Merge.SERVER_ONLY)
+    """The checklist that is worked through."""
     version_id: Mapped[UUID] = reference("checklist_version", merge=Merge.SERVER_ONLY)
+    """The version that was current when the run was added. Later versions don't change it."""
     appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.SERVER_ONLY)
+    """The visit it belongs to; null if to none."""
     work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.SERVER_ONLY)
+    """The order it belongs to; null if to none."""
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    """Where it is worked through; null if nowhere in particular."""
     asset_id: Mapped[UUID | None] = reference("asset", merge=Merge.SERVER_ONLY)
+    """The asset that is checked; null if none is."""
     technician_id: Mapped[UUID | None] = reference(
         "technician", merge=Merge.SERVER_ONLY, description="Who holds the asset, where it is our own."
     )
     required: Mapped[bool] = column(default=False, description="The visit cannot be completed without it.")
     status: Mapped[RunStatus] = column(merge=Merge.STATE_MACHINE, default=RunStatus.NEW)
+    """How far the work has come."""
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added it.")
     started_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """The earliest time at which somebody began; null until then."""
     completed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When the last item was answered, by the device's clock; null until then."""
     completed_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The account that completed it; null until then."""
     reason: Mapped[str | None] = column(
         1000, merge=Merge.SERVER_ONLY, description="Why it does not apply, or why it was reopened."
     )
@@ -217,10 +245,15 @@ class ChecklistAnswer(Answer):
     decider = Role.DISPATCHER
 
     run_id: Mapped[UUID] = reference("checklist_run", merge=Merge.APPEND_ONLY)
+    """The run that it is part of."""
     appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.SERVER_ONLY)
+    """As in the run."""
     work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.SERVER_ONLY)
+    """As in the run."""
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    """As in the run."""
     technician_id: Mapped[UUID | None] = reference("technician", merge=Merge.SERVER_ONLY)
+    """The technician who holds the checked asset, if it is our own; else null."""
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added the run.")
 
     def scopes(self) -> Iterable[UUID | None]:

@@ -15,7 +15,9 @@ class AuditResult(StrEnum):
     """Whether the audit was passed."""
 
     PASS = "PASS"  # noqa: S105 - no password
+    """The score reached the percentage to pass, and no critical item failed."""
     FAIL = "FAIL"
+    """It did not."""
 
 
 @dataclass(frozen=True)

@@ -17,56 +17,82 @@ class StandardStatus(StrEnum):
     """Whether a standard's revision is in force."""
 
     ACTIVE = "ACTIVE"
+    """New audits can be held against it."""
     WITHDRAWN = "WITHDRAWN"
+    """No new audits; those that exist keep it."""
 
 
 class AuditKind(StrEnum):
     """Who audits whom: ourselves, our customer or supplier, an independent body."""
 
     FIRST_PARTY = "FIRST_PARTY"
+    """We audit ourselves."""
     SECOND_PARTY = "SECOND_PARTY"
+    """We audit a supplier, or a customer audits us."""
     THIRD_PARTY = "THIRD_PARTY"
+    """An independent body audits us."""
 
 
 class AuditStatus(StrEnum):
     """How far an audit has come."""
 
     DRAFT = "DRAFT"
+    """Being prepared, without a date."""
     PLANNED = "PLANNED"
+    """Has a date and a lead auditor."""
     POSTPONED = "POSTPONED"
+    """Will take place later; the new date is open."""
     IN_PROGRESS = "IN_PROGRESS"
+    """Being performed."""
     REPORTING = "REPORTING"
+    """Performed; the report is being written."""
     COMPLETED = "COMPLETED"
+    """Reported; findings may still be open."""
     CLOSED = "CLOSED"
+    """Every finding is dealt with."""
     CANCELED = "CANCELED"
+    """Called off."""
 
 
 class AuditPart(StrEnum):
     """What somebody does in an audit beside its lead auditor."""
 
     AUDITOR = "AUDITOR"
+    """Asks and judges."""
     OBSERVER = "OBSERVER"
+    """Listens and learns."""
     EXPERT = "EXPERT"
+    """Advises on technical questions."""
 
 
 class FindingGrade(StrEnum):
     """How grave a finding is."""
 
     CONFORMITY = "CONFORMITY"
+    """As it should be; worth writing down."""
     OPPORTUNITY = "OPPORTUNITY"
+    """Good enough, and could be better."""
     OBSERVATION = "OBSERVATION"
+    """Not wrong yet; to be watched."""
     MINOR = "MINOR"
+    """A requirement is not met in a single case."""
     MAJOR = "MAJOR"
+    """A requirement is not met throughout, or an effect is lost."""
     CRITICAL = "CRITICAL"
+    """People or the law are at risk; act at once."""
 
 
 class FindingStatus(StrEnum):
     """What has become of a finding."""
 
     OPEN = "OPEN"
+    """Nothing is done about it yet."""
     CORRECTED = "CORRECTED"
+    """Somebody says it is put right."""
     VERIFIED = "VERIFIED"
+    """Somebody else checked that it is."""
     CLOSED = "CLOSED"
+    """Nothing is left to do."""
 
 
 STANDARD = Machine({StandardStatus.ACTIVE: [StandardStatus.WITHDRAWN]})

@@ -27,14 +27,23 @@ class SightCode(StrEnum):
     """Why a record is, or is not, on a device."""
 
     VISIBLE = "VISIBLE"
+    """The record should be on the device."""
     RECORD_UNKNOWN = "RECORD_UNKNOWN"
+    """There is no such record."""
     DELETED = "DELETED"
+    """The record was deleted."""
     ROLE_LACKS_SCOPE = "ROLE_LACKS_SCOPE"
+    """The account's role may not read records of this kind."""
     NO_SCOPE = "NO_SCOPE"
+    """Nothing ties the record to this account, such as a visit."""
     OUT_OF_WINDOW = "OUT_OF_WINDOW"
+    """The visit that ties them lies outside the days that devices carry."""
     ACCOUNT_DISABLED = "ACCOUNT_DISABLED"
+    """The account may not sign in."""
     DEVICE_REVOKED = "DEVICE_REVOKED"
+    """The device may not hold data any more."""
     DEVICE_BEHIND = "DEVICE_BEHIND"
+    """The device has not pulled since the record became visible."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,9 @@ class SightReason:
     """One reason, with what it rests on."""
 
     code: SightCode
+    """The reason, for programs."""
     message: str
+    """The reason in a sentence, for people."""
     required_scope: Annotated[str | None, "Of ROLE_LACKS_SCOPE."] = None
     seq: Annotated[Seq | None, "Since when it is so; of DEVICE_BEHIND, what the device must pull past."] = (
         None
@@ -50,8 +61,11 @@ class SightReason:
     acknowledged_seq: Annotated[Seq | None, "What the device has pulled; null for nothing yet."] = None
     appointment_id: Annotated[UUID | None, "Of OUT_OF_WINDOW: the visit that would show the record."] = None
     starts_at: datetime | None = None
+    """Of OUT_OF_WINDOW: when the visit starts; null otherwise."""
     window_from: datetime | None = None
+    """Of OUT_OF_WINDOW: the first moment that the device carries; null otherwise."""
     window_to: datetime | None = None
+    """Of OUT_OF_WINDOW: the first moment that it no longer carries; null otherwise."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +73,14 @@ class RecordScope:
     """A scope that the record lies in, and how the account stands to it."""
 
     scope: UUID
+    """The scope's id."""
     entity: Annotated[str | None, "The type of the record that the scope hangs on, if it is one."]
     held: bool
+    """Whether the account holds it now."""
     since_seq: Annotated[Seq | None, "Since when the account holds it."]
     lost_seq: Annotated[Seq | None, "When the account lost it, if it had it once and no more."]
     lost_at: datetime | None
+    """When the account lost it; null unless it did."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +88,19 @@ class DeviceSight:
     """Whether an account may see a record, whether a device has it, and why."""
 
     record_id: UUID
+    """The record that was asked about."""
     entity: str | None
+    """The record's type; null if there is no such record."""
     account_id: UUID
+    """The account that was asked about."""
     device_id: UUID | None
+    """The device that was asked about; null if none was named."""
     visible: Annotated[bool, "Whether the account may see it now."]
     on_device: Annotated[
         bool | None, "Whether the device has pulled its present form; null without a device."
     ]
     reasons: list[SightReason]
+    """Why the record is or is not there; all that hold."""
     scopes: Annotated[list[RecordScope], "The scopes it lies in; empty for office roles, which see all."]
 
 

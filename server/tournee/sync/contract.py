@@ -35,15 +35,25 @@ class WireType(StrEnum):
     """How a value stands in JSON."""
 
     STRING = "STRING"
+    """Text."""
     INTEGER = "INTEGER"
+    """A whole number."""
     NUMBER = "NUMBER"
+    """A number that may have a fraction."""
     BOOLEAN = "BOOLEAN"
+    """True or false."""
     UUID = "UUID"
+    """An id, written in its usual form with hyphens."""
     DATE_TIME = "DATE_TIME"
+    """RFC 3339 with an offset."""
     DATE = "DATE"
+    """A day, such as `2026-11-23`."""
     ENUM = "ENUM"
+    """One of the names listed beside it."""
     JSON = "JSON"
+    """Any JSON value."""
     OBJECT = "OBJECT"
+    """An object described under `objects`."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +61,23 @@ class SyncField:
     """A field of a record."""
 
     name: str
+    """The key in the record's document."""
     type: WireType
+    """How the value is written in JSON."""
     is_list: Annotated[bool, "Whether it holds a list of such values."]
     nullable: bool
+    """Whether the value may be null."""
     merge: Annotated[Merge, "What becomes of a plain edit where somebody else changed the field meanwhile."]
     editable: Annotated[bool, "Whether a plain edit may name it; others change by commands of their own."]
     values: Annotated[list[str], "Of an ENUM: the values known now; more may come."]
     max_length: Annotated[int | None, "Of a STRING: in characters."]
     minimum: float | None
+    """The least number; null for no limit."""
     maximum: float | None
+    """The greatest number; null for no limit."""
     references: Annotated[str | None, "The type of the record that it names."]
     description: str | None
+    """What the field is."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +85,12 @@ class SyncEntity:
     """A type of record that devices get."""
 
     name: str
+    """The type's name, as in GraphQL."""
     scope: Annotated[str, "The permission that a reader needs."]
     description: str | None
+    """What a record of this type is."""
     fields: list[SyncField]
+    """Every field of its document."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +98,19 @@ class SyncInputField:
     """A field of a command's input."""
 
     name: str
+    """The key in the operation's input."""
     type: WireType
+    """How the value is written in JSON."""
     is_list: Annotated[bool, "Whether it is a list of such values."]
     required: bool
+    """Whether the key must be there."""
     nullable: Annotated[bool, "Whether it may be null, which is something else than absent."]
     values: Annotated[list[str], "Of an ENUM: the values that are accepted."]
     max_length: Annotated[int | None, "Of a STRING: in characters."]
     minimum: float | None
+    """The least number; null for no limit."""
     maximum: float | None
+    """The greatest number; null for no limit."""
     object: Annotated[str | None, "Of an OBJECT: which of the contract's objects."]
 
 
@@ -95,7 +119,9 @@ class SyncObject:
     """An object that stands inside of inputs."""
 
     name: str
+    """What input fields of type OBJECT refer to."""
     fields: list[SyncInputField]
+    """The fields that the object has."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +129,16 @@ class SyncCommand:
     """Something that can be done, online by the mutation and offline by the operation of this name."""
 
     name: str
+    """The operation's name in a push, and the mutation's in GraphQL."""
     scope: Annotated[str, "The permission that it needs."]
     offline: Annotated[bool, "Whether a device may queue it."]
     fact: Annotated[bool, "It tells what happened in the field: a changed plan does not refuse it."]
     unit: Annotated[bool, "Whether it may stand in a unit, of which all take effect or none."]
     record: Annotated[str, "The type of the record that the answer holds."]
     description: str | None
+    """What the command does."""
     input: list[SyncInputField]
+    """The fields of the operation's input."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +146,9 @@ class SyncConflict:
     """A kind of conflict, and how it may be decided."""
 
     kind: ConflictKind
+    """As in the conflict's `kind`."""
     resolutions: list[Resolution]
+    """The decisions that `resolveConflict` accepts for it."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +161,13 @@ class SyncContract:
     operations_limit: Annotated[int, "How many operations a push takes at most."]
     page_limit: Annotated[int, "How many changes a pull gives at most."]
     entities: list[SyncEntity]
+    """Every type of record that a device can get."""
     commands: list[SyncCommand]
+    """Every command, with whether a device may queue it."""
     objects: list[SyncObject]
+    """The objects that inputs hold."""
     conflicts: list[SyncConflict]
+    """Every kind of conflict, with its decisions."""
 
 
 def contract_of(

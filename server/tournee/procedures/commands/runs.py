@@ -31,7 +31,9 @@ from tournee.work.permissions import WORK_PLAN, WORK_WRITE
 @dataclass(frozen=True)
 class AddChecklistRun:
     template_id: UUID | Unset = UNSET
+    """The checklist; its current version is used. Give this or `versionId`."""
     version_id: UUID | Unset = UNSET
+    """A published version; give this or `templateId`."""
     appointment_id: UUID | None = None
     work_order_id: UUID | None = None
     site_id: UUID | None = None
@@ -98,7 +100,9 @@ def _version_id(do: AddChecklistRun, template: ChecklistTemplate | None) -> UUID
 @dataclass(frozen=True)
 class StartChecklistRun:
     run_id: UUID
+    """The run that is begun."""
     at: datetime
+    """When, by the device's clock."""
 
 
 @command(WORK_WRITE, offline=True, fact=True)
@@ -113,8 +117,10 @@ async def start_checklist_run(tx: Transaction, actor: Actor, do: StartChecklistR
 @dataclass(frozen=True, kw_only=True)
 class AnswerChecklistItem(Given):
     run_id: UUID
+    """The run that is answered."""
     item_key: Annotated[str, Limits(length=60)]
     at: datetime
+    """When, by the device's clock."""
 
 
 @command(WORK_WRITE, offline=True, fact=True)
@@ -135,7 +141,9 @@ async def answer_checklist_item(tx: Transaction, actor: Actor, do: AnswerCheckli
 @dataclass(frozen=True)
 class CompleteChecklistRun:
     run_id: UUID
+    """The run that is finished."""
     at: datetime
+    """When, by the device's clock."""
 
 
 @command(WORK_WRITE, offline=True, fact=True)
@@ -160,7 +168,9 @@ async def complete_checklist_run(tx: Transaction, actor: Actor, do: CompleteChec
 @dataclass(frozen=True)
 class DismissChecklistRun:
     run_id: UUID
+    """The run that does not apply."""
     reason: Annotated[str, Limits(length=1000)]
+    """Why there is nothing to check."""
 
 
 @command(WORK_WRITE, offline=True)
@@ -174,7 +184,9 @@ async def dismiss_checklist_run(tx: Transaction, actor: Actor, do: DismissCheckl
 @dataclass(frozen=True)
 class ReopenChecklistRun:
     run_id: UUID
+    """The run that goes on."""
     reason: Annotated[str, Limits(length=1000)]
+    """What has to be checked again."""
 
 
 @command(WORK_PLAN)

@@ -52,6 +52,7 @@ update_checklist_template = edits(ChecklistTemplate, PROCEDURES_WRITE, without=[
 @dataclass(frozen=True)
 class ArchiveChecklistTemplate:
     template_id: UUID
+    """The checklist that is no longer used."""
 
 
 @command(PROCEDURES_WRITE)
@@ -67,6 +68,7 @@ async def archive_checklist_template(
 @dataclass(frozen=True)
 class RestoreChecklistTemplate:
     template_id: UUID
+    """The archived checklist that is used again."""
 
 
 @command(PROCEDURES_WRITE)
@@ -82,7 +84,9 @@ async def restore_checklist_template(
 @dataclass(frozen=True)
 class DraftChecklistVersion:
     template_id: UUID
+    """The checklist that gets a new version."""
     items: list[ChecklistItemInput] | Unset = UNSET
+    """What it asks; left out, the items of the current version are copied."""
     id: UUID | Unset = UNSET
 
 
@@ -114,7 +118,9 @@ async def draft_checklist_version(
 @dataclass(frozen=True)
 class UpdateChecklistDraft:
     version_id: UUID
+    """The draft to change."""
     items: list[ChecklistItemInput]
+    """All its items from now on, in order."""
 
 
 @command(PROCEDURES_WRITE)
@@ -129,6 +135,7 @@ async def update_checklist_draft(tx: Transaction, actor: Actor, do: UpdateCheckl
 @dataclass(frozen=True)
 class PublishChecklistVersion:
     version_id: UUID
+    """The draft that comes into use."""
 
 
 @command(PROCEDURES_WRITE)

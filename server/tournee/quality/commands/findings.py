@@ -78,8 +78,11 @@ update_audit_finding = _while_open(edits(AuditFinding, QUALITY_WRITE, offline=Tr
 @dataclass(frozen=True)
 class CorrectAuditFinding:
     finding_id: UUID
+    """The finding that is put right."""
     at: datetime
+    """When, by the device's clock."""
     correction: str | Unset = UNSET
+    """What was done; left out, what is written already stays."""
 
 
 @command(QUALITY_WRITE, offline=True)
@@ -96,6 +99,7 @@ async def correct_audit_finding(tx: Transaction, actor: Actor, do: CorrectAuditF
 @dataclass(frozen=True)
 class VerifyAuditFinding:
     finding_id: UUID
+    """The finding whose correction holds."""
 
 
 @command(QUALITY_WRITE, offline=True)
@@ -110,6 +114,7 @@ async def verify_audit_finding(tx: Transaction, actor: Actor, do: VerifyAuditFin
 @dataclass(frozen=True)
 class ReopenAuditFinding:
     finding_id: UUID
+    """The finding that is not put right after all."""
 
 
 @command(QUALITY_WRITE, offline=True)
@@ -124,7 +129,9 @@ async def reopen_audit_finding(tx: Transaction, actor: Actor, do: ReopenAuditFin
 @dataclass(frozen=True)
 class CloseAuditFinding:
     finding_id: UUID
+    """The finding that is dealt with."""
     at: datetime
+    """When, by the device's clock."""
 
 
 @command(QUALITY_WRITE, offline=True)

@@ -27,11 +27,17 @@ class PastFindingInput:
     """A finding of an audit of the past."""
 
     grade: FindingGrade
+    """How serious it was."""
     description: str
+    """What was found."""
     code: Annotated[str | None, Limits(length=60)] = None
+    """The rule's number at the source; null if it has none."""
     clause_id: UUID | None = None
+    """The clause that was not met; null if it is not one of ours."""
     correction: str | None = None
+    """What was done about it; null if unknown."""
     status: FindingStatus = FindingStatus.CLOSED
+    """How far its correction has come."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class RecordPastAudit:
     external_key: Annotated[str, Limits(length=200)]
     title: Annotated[str, Limits(length=300)]
     performed_at: datetime
+    """When it took place."""
     kind: AuditKind = AuditKind.THIRD_PARTY
     site_id: UUID | None = None
     asset_id: UUID | None = None
@@ -48,6 +55,7 @@ class RecordPastAudit:
     disposition: Annotated[str | None, Limits(length=1000)] = None
     conclusion: str | None = None
     findings: list[PastFindingInput] = field(default_factory=list)
+    """What it found; empty if nothing."""
     id: UUID | Unset = UNSET
 
 

@@ -65,7 +65,9 @@ async def _answers(tx: Transaction, audit: Audit) -> dict[str, AuditAnswer]:
 @dataclass(frozen=True)
 class StartAudit:
     audit_id: UUID
+    """The audit that begins."""
     at: datetime
+    """When, by the device's clock."""
 
 
 @command(AUDITS_PERFORM, offline=True, fact=True)
@@ -86,8 +88,10 @@ async def start_audit(tx: Transaction, actor: Actor, do: StartAudit) -> Audit:
 @dataclass(frozen=True, kw_only=True)
 class AnswerAuditItem(Given):
     audit_id: UUID
+    """The audit that is answered."""
     item_key: Annotated[str, Limits(length=60)]
     at: datetime
+    """When, by the device's clock."""
 
 
 @command(AUDITS_PERFORM, offline=True, fact=True)
@@ -115,6 +119,7 @@ class AddAuditFinding:
     grade: FindingGrade
     description: str
     at: datetime
+    """When it was found, by the device's clock."""
     clause_id: UUID | None = None
     item_key: Annotated[str | None, Limits(length=60)] = None
     code: Annotated[str | None, Limits(length=60)] = None
@@ -164,8 +169,11 @@ async def _clause(tx: Transaction, audit: Audit, do: AddAuditFinding) -> UUID | 
 @dataclass(frozen=True)
 class ReportAudit:
     audit_id: UUID
+    """The audit that was performed."""
     at: datetime
+    """When, by the device's clock."""
     conclusion: str | Unset = UNSET
+    """What the auditors make of it; left out, what is written already stays."""
 
 
 @command(AUDITS_PERFORM, offline=True)
@@ -186,7 +194,9 @@ async def report_audit(tx: Transaction, actor: Actor, do: ReportAudit) -> Audit:
 @dataclass(frozen=True)
 class CompleteAudit:
     audit_id: UUID
+    """The audit whose report is accepted."""
     at: datetime
+    """When, by the device's clock."""
 
 
 @command(QUALITY_WRITE, offline=True)
@@ -205,7 +215,9 @@ async def complete_audit(tx: Transaction, actor: Actor, do: CompleteAudit) -> Au
 @dataclass(frozen=True)
 class CloseAudit:
     audit_id: UUID
+    """The audit whose findings are all dealt with."""
     at: datetime
+    """When, by the device's clock."""
 
 
 @command(QUALITY_WRITE)

@@ -98,9 +98,11 @@ update_audit = obeying(
 @dataclass(frozen=True)
 class PlanAudit:
     audit_id: UUID
+    """The audit that gets a date."""
     planned_from: datetime | Unset = UNSET
     planned_to: datetime | Unset | None = UNSET
     lead_auditor_id: UUID | Unset = UNSET
+    """The account that leads it; left out, the one it has stays."""
 
 
 @command(QUALITY_WRITE, offline=True)
@@ -120,13 +122,17 @@ async def plan_audit(tx: Transaction, actor: Actor, do: PlanAudit) -> Audit:
 @dataclass(frozen=True)
 class TeamMemberInput:
     account_id: UUID
+    """The person who takes part."""
     part: AuditPart = AuditPart.AUDITOR
+    """What the person does."""
 
 
 @dataclass(frozen=True)
 class SetAuditTeam:
     audit_id: UUID
+    """The audit whose team is named."""
     members: list[TeamMemberInput]
+    """The whole team beside the lead auditor; whoever is not named is off it."""
 
 
 @command(QUALITY_WRITE)
@@ -153,7 +159,9 @@ async def set_audit_team(tx: Transaction, actor: Actor, do: SetAuditTeam) -> Aud
 @dataclass(frozen=True)
 class PostponeAudit:
     audit_id: UUID
+    """The audit that takes place later."""
     reason: Annotated[str, Limits(length=1000)]
+    """Why, for those who were to take part."""
 
 
 @command(QUALITY_WRITE)
@@ -165,7 +173,9 @@ async def postpone_audit(tx: Transaction, actor: Actor, do: PostponeAudit) -> Au
 @dataclass(frozen=True)
 class CancelAudit:
     audit_id: UUID
+    """The audit that is called off."""
     reason: Annotated[str, Limits(length=1000)]
+    """Why, for those who were to take part."""
 
 
 @command(QUALITY_WRITE)

@@ -60,6 +60,7 @@ update_standard_clause = obeying(
 @dataclass(frozen=True)
 class WithdrawQualityStandard:
     standard_id: UUID
+    """The standard that no new audit may use."""
 
 
 @command(QUALITY_WRITE)

@@ -45,33 +45,52 @@ class Audit(Entity):
     decider = Role.AUDITOR
 
     title: Mapped[str] = column(300)
+    """What people call it in plans and reports."""
     kind: Mapped[AuditKind] = column(default=AuditKind.FIRST_PARTY)
+    """Who audits whom."""
     external_key: Mapped[str | None] = column(200, merge=Merge.FIRST_WINS)
+    """The record's key in the system it was imported from; null if it was made here."""
     standard_id: Mapped[UUID | None] = reference("quality_standard")
+    """What the audit is held against; null if against no standard of ours."""
     version_id: Mapped[UUID | None] = reference("checklist_version", description="The checklist, pinned.")
     customer_id: Mapped[UUID | None] = reference("customer")
+    """The customer concerned; null if none is."""
     site_id: Mapped[UUID | None] = reference("site")
+    """Where it takes place; null if at no site."""
     asset_id: Mapped[UUID | None] = reference("asset")
+    """The asset that is looked at; null if none is."""
     work_order_id: Mapped[UUID | None] = reference("work_order")
+    """The order whose work is looked at; null if none is."""
     technician_id: Mapped[UUID | None] = reference("technician", description="Whose work is audited.")
     lead_auditor_id: Mapped[UUID | None] = column(description="An account.")
     auditee_responsible_id: Mapped[UUID | None] = column(description="The account that answers for it.")
     scope: Mapped[str | None] = column(description="What is looked at, and what is not.")
     criteria: Mapped[str | None] = column(description="What it is held against.")
     conclusion: Mapped[str | None] = column()
+    """What the auditors make of it as a whole; null until the report."""
     planned_from: Mapped[datetime | None] = column(time_source=TimeSource.PLAN)
+    """When it is to begin; null while it has no date."""
     planned_to: Mapped[datetime | None] = column(time_source=TimeSource.PLAN)
+    """When it is to end; null while it has no date."""
     passing_percent: Mapped[int] = column(default=80, minimum=0, maximum=100)
+    """The least score, in percent of the greatest possible, that passes."""
     status: Mapped[AuditStatus] = column(merge=Merge.STATE_MACHINE, default=AuditStatus.DRAFT)
+    """Where the audit stands. Commands such as `startAudit` change it."""
     reason: Mapped[str | None] = column(
         1000, merge=Merge.SERVER_ONLY, description="Why it was canceled or postponed."
     )
     performed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When it began, by the device's clock; null until then."""
     reported_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When the report was handed in; null until then."""
     completed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When it was completed; null until then."""
     closed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When its last finding was dealt with and it was closed; null until then."""
     score: Mapped[float | None] = column(merge=Merge.SERVER_ONLY)
+    """Points reached, weighted; null until it is reported or where nothing was judged."""
     max_score: Mapped[float | None] = column(merge=Merge.SERVER_ONLY)
+    """Points that could have been reached; null as for the score."""
     score_percent: Mapped[float | None] = column(
         merge=Merge.SERVER_ONLY, description="Null where there was nothing to judge."
     )
@@ -79,6 +98,7 @@ class Audit(Entity):
         merge=Merge.SERVER_ONLY, default=False, description="A critical item failed, and so did the audit."
     )
     result: Mapped[AuditResult | None] = column(merge=Merge.SERVER_ONLY)
+    """Null until the audit is reported."""
     disposition: Mapped[str | None] = column(
         1000, merge=Merge.SERVER_ONLY, description="The outcome in the words of an imported audit's source."
     )
@@ -148,8 +168,11 @@ class AuditMember(Entity):
     decider = Role.AUDITOR
 
     audit_id: Mapped[UUID] = reference("audit")
+    """The audit that the person takes part in."""
     account_id: Mapped[UUID] = column()
+    """The person who takes part."""
     part: Mapped[AuditPart] = column(default=AuditPart.AUDITOR)
+    """What the person does in it."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.audit_id,)
@@ -163,8 +186,11 @@ class AuditAnswer(Answer):
     decider = Role.AUDITOR
 
     audit_id: Mapped[UUID] = reference("audit", merge=Merge.APPEND_ONLY)
+    """The audit that it is part of."""
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    """As in the audit."""
     technician_id: Mapped[UUID | None] = reference("technician", merge=Merge.SERVER_ONLY)
+    """The technician whose work is audited; null if nobody's in particular."""
     points: Mapped[float | None] = column(
         merge=Merge.SERVER_ONLY, description="From 0 to 1, before weighting; null where it is not judged."
     )
@@ -181,20 +207,33 @@ class AuditFinding(Entity):
     decider = Role.AUDITOR
 
     audit_id: Mapped[UUID] = reference("audit", merge=Merge.APPEND_ONLY)
+    """The audit that found it."""
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
+    """As in the audit."""
     technician_id: Mapped[UUID | None] = reference("technician", merge=Merge.SERVER_ONLY)
+    """The technician whose work is audited; null if nobody's in particular."""
     clause_id: Mapped[UUID | None] = reference("standard_clause")
+    """The clause that is not met; null if it is not one of ours."""
     item_key: Mapped[str | None] = column(60, merge=Merge.APPEND_ONLY)
+    """The checklist item that showed it; null if none did."""
     code: Mapped[str | None] = column(60, description="The rule's number, where it is none of our clauses.")
     grade: Mapped[FindingGrade] = column()
+    """How serious it is, and so what has to follow."""
     description: Mapped[str] = column()
+    """What was found, so that somebody who was not there understands it."""
     correction: Mapped[str | None] = column(description="What is done about it.")
     due_on: Mapped[date | None] = column()
+    """The last day to correct it; null if there is no deadline."""
     status: Mapped[FindingStatus] = column(merge=Merge.STATE_MACHINE, default=FindingStatus.OPEN)
+    """How far the correction has come."""
     found_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When it was found, by the device's clock; null for imported findings without a time."""
     corrected_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When it was said to be put right; null until then."""
     verified_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The account that checked the correction; null until then."""
     closed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
+    """When nothing was left to do; null until then."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.audit_id, self.site_id, self.technician_id)

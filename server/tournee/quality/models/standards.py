@@ -29,8 +29,10 @@ class QualityStandard(Entity):
 
     code: Mapped[str] = column(80, description="Such as `ISO 9001`.")
     title: Mapped[str] = column(300)
+    """The full name, as printed on its first page."""
     revision: Mapped[str] = column(40, default="", description="Such as `2015`.")
     status: Mapped[StandardStatus] = column(merge=Merge.STATE_MACHINE, default=StandardStatus.ACTIVE)
+    """Whether new audits may use it."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.organisation_id,)
@@ -47,10 +49,14 @@ class StandardClause(Entity):
     decider = Role.AUDITOR
 
     standard_id: Mapped[UUID] = reference("quality_standard")
+    """The standard that it is part of."""
     parent_id: Mapped[UUID | None] = reference("standard_clause")
+    """The clause that it is a part of; null for a chapter."""
     number: Mapped[str] = column(40, description="Such as `7.5.1`.")
     title: Mapped[str] = column(300)
+    """The clause's heading."""
     text: Mapped[str | None] = column()
+    """What it demands; null where only the heading is stored."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.organisation_id,)

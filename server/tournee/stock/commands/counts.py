@@ -29,6 +29,7 @@ class CountStock:
     counted: Annotated[int, Limits(minimum=0, maximum=MOST)]
     note: Note = None
     at: datetime | Unset = UNSET
+    """When it was counted, by the device's clock; now if left out."""
     id: UUID | Unset = UNSET
 
 
@@ -61,8 +62,11 @@ async def count_stock(tx: Transaction, actor: Actor, do: CountStock) -> StockCou
 @dataclass(frozen=True)
 class ResolveStockDiscrepancy:
     discrepancy_id: UUID
+    """The discrepancy that is explained."""
     count_id: UUID | None = None
+    """The count that explains it; null if a movement does."""
     movement_id: UUID | None = None
+    """The movement that explains it; null if a count does."""
     note: Note = None
 
 

@@ -66,6 +66,7 @@ class ReceiveStock:
     serial_number: SerialNumber = None
     note: Note = None
     at: datetime | Unset = UNSET
+    """When it was delivered, by the device's clock; now if left out."""
     id: UUID | Unset = UNSET
 
 
@@ -84,6 +85,7 @@ class TransferStock:
     serial_number: SerialNumber = None
     note: Note = None
     at: datetime | Unset = UNSET
+    """When it was moved, by the device's clock; now if left out."""
     id: UUID | Unset = UNSET
 
 
@@ -103,6 +105,7 @@ class UsePart:
     serial_number: SerialNumber = None
     note: Note = None
     at: datetime | Unset = UNSET
+    """When it was used, by the device's clock; now if left out."""
     id: UUID | Unset = UNSET
 
 
@@ -122,6 +125,7 @@ class ReturnPart:
     serial_number: SerialNumber = None
     note: Note = None
     at: datetime | Unset = UNSET
+    """When it came back, by the device's clock; now if left out."""
     id: UUID | Unset = UNSET
 
 
@@ -139,6 +143,7 @@ class ScrapPart:
     serial_number: SerialNumber = None
     note: Note = None
     at: datetime | Unset = UNSET
+    """When it was thrown away, by the device's clock; now if left out."""
     id: UUID | Unset = UNSET
 
 
@@ -151,7 +156,9 @@ async def scrap_part(tx: Transaction, actor: Actor, do: ScrapPart) -> StockMovem
 @dataclass(frozen=True)
 class ReverseStockMovement:
     movement_id: UUID
+    """The movement that was wrong. A second one takes it back."""
     note: Note = None
+    """Why; null for nothing."""
     id: UUID | Unset = UNSET
 
 

@@ -24,14 +24,18 @@ class DiscrepancyStatus(StrEnum):
     """Open until somebody has found out."""
 
     OPEN = "OPEN"
+    """Nobody has explained it yet."""
     RESOLVED = "RESOLVED"
+    """A count or a movement explains it."""
 
 
 class Settlement(StrEnum):
     """What explained it."""
 
     COUNT = "COUNT"
+    """Somebody counted again."""
     MOVEMENT = "MOVEMENT"
+    """A movement that was missing has been recorded."""
 
 
 class StockDiscrepancy(Entity):
@@ -43,8 +47,11 @@ class StockDiscrepancy(Entity):
     machine: ClassVar = Machine({DiscrepancyStatus.OPEN: (DiscrepancyStatus.RESOLVED,)})
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.SERVER_ONLY)
+    """The part of which there is too little."""
     location_id: Mapped[UUID] = reference("stock_location", merge=Merge.SERVER_ONLY)
+    """The place where it is missing."""
     status: Mapped[DiscrepancyStatus] = column(merge=Merge.STATE_MACHINE, default=DiscrepancyStatus.OPEN)
+    """Whether somebody still has to look."""
     role: Mapped[str] = column(
         40, merge=Merge.SERVER_ONLY, default="DISPATCHER", description="The role that finds out."
     )
@@ -59,11 +66,17 @@ class StockDiscrepancy(Entity):
         "stock_movement", merge=Merge.SERVER_ONLY, description="The movement that took it below zero."
     )
     settlement: Mapped[Settlement | None] = column(merge=Merge.SERVER_ONLY)
+    """How it was explained; null while it is open."""
     settled_by_count_id: Mapped[UUID | None] = reference("stock_count", merge=Merge.SERVER_ONLY)
+    """The count that explained it; null if a movement did, or nothing yet."""
     settled_by_movement_id: Mapped[UUID | None] = reference("stock_movement", merge=Merge.SERVER_ONLY)
+    """The movement that explained it; null if a count did, or nothing yet."""
     note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
+    """What the person who resolved it wrote; null if nothing."""
     resolved_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The account that resolved it; null while it is open."""
     resolved_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
+    """Null while it is open."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.location_id,)

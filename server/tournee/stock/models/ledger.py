@@ -25,11 +25,17 @@ class MovementReason(StrEnum):
     """Why parts moved."""
 
     RECEIPT = "RECEIPT"
+    """Delivered from outside."""
     TRANSFER = "TRANSFER"
+    """Moved from one place of stock to another."""
     USED = "USED"
+    """Used at work; it left the stock."""
     RETURN = "RETURN"
+    """Brought back unused."""
     COUNT = "COUNT"
+    """Adjusts the level to what was counted."""
     SCRAP = "SCRAP"
+    """Thrown away."""
 
 
 class Dated:
@@ -40,6 +46,7 @@ class Dated:
     )
     account_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who recorded it.")
     device_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The device that recorded it; null if it was done online."""
     placed_at: Mapped[datetime] = column(private=True)
     stated: Mapped[bool] = column(private=True, default=False)
     base: Mapped[int | None] = column(private=True, type_=BigInteger)
@@ -61,15 +68,23 @@ class StockMovement(Dated, Entity):
     decider = Role.DISPATCHER
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.LEDGER)
+    """The part that moved."""
     quantity: Mapped[int] = column(merge=Merge.LEDGER, minimum=1, maximum=MOST, description=QUANTITY)
     unit: Mapped[Unit] = column(merge=Merge.SERVER_ONLY, description="The part's.")
     from_location_id: Mapped[UUID | None] = reference("stock_location", merge=Merge.LEDGER)
+    """Where it was taken from; null if it came from outside."""
     to_location_id: Mapped[UUID | None] = reference("stock_location", merge=Merge.LEDGER)
+    """Where it was put; null if it left the stock."""
     reason: Mapped[MovementReason] = column(merge=Merge.LEDGER)
+    """What the movement was for."""
     appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.LEDGER)
+    """The visit it was used on or came back from; null if none."""
     work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.LEDGER)
+    """The order it was used for or came back from; null if none."""
     serial_number: Mapped[str | None] = column(120, merge=Merge.LEDGER)
+    """The number of the one piece that moved; null for parts without."""
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
+    """What the person who recorded it wrote; null if nothing."""
     reverses_id: Mapped[UUID | None] = reference(
         "stock_movement", merge=Merge.LEDGER, description="The movement that this one takes back."
     )
@@ -103,7 +118,9 @@ class StockCount(Dated, Entity):
     decider = Role.DISPATCHER
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.LEDGER)
+    """The part that was counted."""
     location_id: Mapped[UUID] = reference("stock_location", merge=Merge.LEDGER)
+    """The place where it was counted."""
     counted: Mapped[int] = column(merge=Merge.LEDGER, minimum=0, maximum=MOST, description=QUANTITY)
     expected: Mapped[int] = column(
         merge=Merge.SERVER_ONLY,
@@ -121,6 +138,7 @@ class StockCount(Dated, Entity):
     )
     unit: Mapped[Unit] = column(merge=Merge.SERVER_ONLY, description="The part's.")
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
+    """What the person who counted wrote; null if nothing."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.location_id,)
@@ -140,7 +158,9 @@ class StockLevel(Entity):
     decider = Role.DISPATCHER
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.SERVER_ONLY)
+    """The part that lies there."""
     location_id: Mapped[UUID] = reference("stock_location", merge=Merge.SERVER_ONLY)
+    """The place where it lies."""
     quantity: Mapped[int] = column(
         merge=Merge.SERVER_ONLY,
         type_=BigInteger,

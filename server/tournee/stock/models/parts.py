@@ -25,18 +25,26 @@ class Unit(StrEnum):
     """What a part is measured in."""
 
     PIECE = "PIECE"
+    """Whole pieces; no fractions."""
     PACK = "PACK"
+    """Packages as they are bought."""
     METRE = "METRE"
+    """Length."""
     SQUARE_METRE = "SQUARE_METRE"
+    """Area."""
     LITRE = "LITRE"
+    """Volume."""
     KILOGRAM = "KILOGRAM"
+    """Weight."""
 
 
 class LocationKind(StrEnum):
     """A place that stays, or one that goes along with a technician."""
 
     WAREHOUSE = "WAREHOUSE"
+    """Stays where it is; every technician sees it."""
     VAN = "VAN"
+    """Travels with a technician, who alone sees its stock in the field."""
 
 
 class Part(Entity):
@@ -50,7 +58,9 @@ class Part(Entity):
 
     number: Mapped[str] = column(80, description="The article number.")
     name: Mapped[str] = column(200)
+    """What people search for."""
     unit: Mapped[Unit] = column(default=Unit.PIECE)
+    """What quantities are counted in. It can't be changed later."""
     serialised: Mapped[bool] = column(default=False, description="Each piece has a number of its own.")
     minimum: Mapped[int | None] = column(
         minimum=0, maximum=MOST, description=f"A place that holds less is to be filled up. {QUANTITY}"
@@ -59,6 +69,7 @@ class Part(Entity):
         default=False, description="Not bought any more; what is left is used up."
     )
     description: Mapped[str | None] = column(4000)
+    """Anything that helps to tell it from others; null if nothing."""
     external_key: Mapped[str | None] = column(
         200, merge=Merge.FIRST_WINS, description="The record's key in the system it was imported from."
     )
@@ -89,7 +100,9 @@ class StockLocation(Entity):
     decider = Role.DISPATCHER
 
     name: Mapped[str] = column(200)
+    """What people call the place."""
     kind: Mapped[LocationKind] = column()
+    """Whether it stays or travels with a technician."""
     asset_id: Mapped[UUID | None] = reference("asset", description="The vehicle; its holder holds the stock.")
     technician_id: Mapped[UUID | None] = reference(
         "technician", description="Who holds the stock, where it is bound to no vehicle."

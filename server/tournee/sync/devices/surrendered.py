@@ -33,7 +33,9 @@ class AcceptSurrenderedWork:
     """Which conflict, and what to say to it."""
 
     conflict_id: UUID
+    """The conflict of kind `WORK_SURRENDERED` that holds the work."""
     note: Annotated[str | None, Limits(length=2000)] = None
+    """Why; stays with the conflict. Null for nothing."""
 
 
 @command(DEVICES_WRITE)
@@ -57,7 +59,9 @@ class DismissSurrenderedWork:
     """Which conflict, and what to say to it."""
 
     conflict_id: UUID
+    """The conflict of kind `WORK_SURRENDERED` that holds the work."""
     note: Annotated[str | None, Limits(length=2000)] = None
+    """Why; stays with the conflict. Null for nothing."""
 
 
 @command(DEVICES_WRITE)

@@ -24,9 +24,13 @@ _HANDED_OVER = PLANNED - {AppointmentStatus.SCHEDULED}
 @dataclass(frozen=True)
 class AssignTechnician:
     appointment_id: UUID
+    """The visit to go to."""
     technician_id: UUID
+    """The technician who goes."""
     lead: bool = False
+    """Put this technician in charge of the visit."""
     force: bool = False
+    """Assign although a rule advises against it, such as a missing skill or another visit."""
 
 
 @command(WORK_PLAN)
@@ -43,7 +47,9 @@ async def assign_technician(tx: Transaction, actor: Actor, do: AssignTechnician)
 @dataclass(frozen=True)
 class UnassignTechnician:
     appointment_id: UUID
+    """The visit that the technician is taken off."""
     technician_id: UUID
+    """The technician who does not go."""
 
 
 @command(WORK_PLAN)
@@ -65,8 +71,11 @@ async def unassign_technician(tx: Transaction, actor: Actor, do: UnassignTechnic
 @dataclass(frozen=True)
 class ReassignAppointment:
     appointment_id: UUID
+    """The visit that somebody else takes over."""
     technician_id: UUID
+    """The technician who goes instead of all others."""
     force: bool = False
+    """Reassign although a rule advises against it, such as a missing skill or another visit."""
 
 
 @command(WORK_PLAN)

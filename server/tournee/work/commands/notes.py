@@ -27,6 +27,7 @@ class AddNote:
     appointment_id: UUID | None = None
     internal: bool = False
     at: datetime | Unset = UNSET
+    """When it was written, by the device's clock; now if left out."""
     id: UUID | Unset = UNSET
 
 
@@ -46,6 +47,7 @@ class RecordTimeEntry:
     starts_at: datetime
     ends_at: datetime
     technician_id: UUID | None = None
+    """Whose time it was; null for the technician who records it."""
     appointment_id: UUID | None = None
     work_order_id: UUID | None = None
     corrects_id: UUID | None = None

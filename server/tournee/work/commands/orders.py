@@ -52,6 +52,7 @@ class CreateWorkOrder:
     symptom: Text = None
     external_key: Annotated[str | None, Limits(length=200)] = None
     draft: bool = False
+    """Keep it out of planning until `releaseWorkOrder`."""
     id: UUID | Unset = UNSET
 
 
@@ -69,6 +70,7 @@ async def create_work_order(tx: Transaction, actor: Actor, do: CreateWorkOrder) 
 @dataclass(frozen=True)
 class UpdateWorkOrder:
     work_order_id: UUID
+    """The order to change."""
     summary: Annotated[str, Limits(length=200)] | Unset = UNSET
     description: str | Unset | None = UNSET
     site_id: UUID | Unset | None = UNSET
@@ -148,7 +150,9 @@ async def _skills(tx: Transaction, ids: list[UUID]) -> list[str]:
 @dataclass(frozen=True)
 class HoldWorkOrder:
     work_order_id: UUID
+    """The order that has to wait."""
     reason: Reason
+    """What it waits for."""
 
 
 @command(WORK_PLAN)
@@ -162,6 +166,7 @@ async def hold_work_order(tx: Transaction, actor: Actor, do: HoldWorkOrder) -> W
 @dataclass(frozen=True)
 class ReleaseWorkOrder:
     work_order_id: UUID
+    """The draft or held order that can be planned."""
 
 
 @command(WORK_PLAN)
@@ -175,7 +180,9 @@ async def release_work_order(tx: Transaction, actor: Actor, do: ReleaseWorkOrder
 @dataclass(frozen=True)
 class CancelWorkOrder:
     work_order_id: UUID
+    """The order that is called off, with all its open visits."""
     reason: Reason
+    """Why, for everybody concerned."""
 
 
 @command(WORK_PLAN)
@@ -201,6 +208,7 @@ async def cancel_work_order(tx: Transaction, actor: Actor, do: CancelWorkOrder) 
 @dataclass(frozen=True)
 class CloseWorkOrder:
     work_order_id: UUID
+    """The order that is checked and finished."""
 
 
 @command(WORK_PLAN)
@@ -214,7 +222,9 @@ async def close_work_order(tx: Transaction, actor: Actor, do: CloseWorkOrder) ->
 @dataclass(frozen=True)
 class ReopenWorkOrder:
     work_order_id: UUID
+    """The order on which more has to be done."""
     reason: Reason
+    """What is left to do."""
 
 
 @command(WORK_PLAN)

@@ -79,6 +79,7 @@ async def create_appointment(tx: Transaction, actor: Actor, do: CreateAppointmen
 @dataclass(frozen=True)
 class ScheduleAppointment:
     appointment_id: UUID
+    """The visit that gets a time."""
     starts_at: datetime
     ends_at: datetime
 
@@ -96,6 +97,7 @@ async def schedule_appointment(tx: Transaction, actor: Actor, do: ScheduleAppoin
 @dataclass(frozen=True)
 class UnscheduleAppointment:
     appointment_id: UUID
+    """The visit that loses its time."""
 
 
 @command(WORK_PLAN)
@@ -111,7 +113,9 @@ async def unschedule_appointment(tx: Transaction, actor: Actor, do: UnscheduleAp
 @dataclass(frozen=True)
 class DispatchAppointment:
     appointment_id: UUID
+    """The visit that is sent to its technicians."""
     force: bool = False
+    """Send it although a rule advises against it, such as a missing skill or another visit."""
 
 
 @command(WORK_PLAN)
@@ -134,6 +138,7 @@ async def dispatch_appointment(tx: Transaction, actor: Actor, do: DispatchAppoin
 @dataclass(frozen=True)
 class RecallAppointment:
     appointment_id: UUID
+    """The visit that the technician need not prepare for yet."""
 
 
 @command(WORK_PLAN)
@@ -149,7 +154,9 @@ async def recall_appointment(tx: Transaction, actor: Actor, do: RecallAppointmen
 @dataclass(frozen=True)
 class CancelAppointment:
     appointment_id: UUID
+    """The visit that is called off."""
     reason: Annotated[str, Limits(length=2000)]
+    """Why, for the technician."""
 
 
 @command(WORK_PLAN)
@@ -167,7 +174,9 @@ async def cancel_appointment(tx: Transaction, actor: Actor, do: CancelAppointmen
 @dataclass(frozen=True)
 class ReopenAppointment:
     appointment_id: UUID
+    """The finished visit that goes on."""
     reason: Annotated[str, Limits(length=2000)]
+    """What is left to do."""
 
 
 @command(WORK_PLAN)

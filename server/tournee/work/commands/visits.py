@@ -33,9 +33,13 @@ class VisitStep:
     """A step of a visit: when it happened, and where, if the device knows."""
 
     appointment_id: UUID
+    """The visit that moves on."""
     at: datetime
+    """When it happened, by the device's clock."""
     latitude: Latitude = None
+    """Degrees, WGS 84, where the device was; null if it knows no place."""
     longitude: Longitude = None
+    """Degrees, WGS 84, where the device was; null if it knows no place."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,15 @@ async def accept_appointment(tx: Transaction, actor: Actor, do: AcceptAppointmen
 @dataclass(frozen=True)
 class RejectAppointment:
     appointment_id: UUID
+    """The visit that the technician can't go to."""
     at: datetime
+    """When the technician said so, by the device's clock."""
     reason: Reason
+    """Why the technician can't go."""
     latitude: Latitude = None
+    """Degrees, WGS 84, where the device was; null if it knows no place."""
     longitude: Longitude = None
+    """Degrees, WGS 84, where the device was; null if it knows no place."""
 
 
 @command(WORK_WRITE, offline=True, fact=True)
@@ -105,6 +114,7 @@ async def start_work(tx: Transaction, actor: Actor, do: StartWork) -> Appointmen
 @dataclass(frozen=True)
 class PauseWork(VisitStep):
     reason: OptionalText = None
+    """Why; null for nothing."""
 
 
 @command(WORK_WRITE, offline=True, fact=True)
@@ -127,7 +137,9 @@ async def resume_work(tx: Transaction, actor: Actor, do: ResumeWork) -> Appointm
 @dataclass(frozen=True)
 class CompleteAppointment(VisitStep):
     outcome: Outcome = Outcome.DONE
+    """Whether the work is finished or another visit is needed."""
     note: OptionalText = None
+    """What was done; null for nothing."""
 
 
 @command(WORK_WRITE, offline=True, fact=True)
@@ -148,10 +160,15 @@ async def complete_appointment(tx: Transaction, actor: Actor, do: CompleteAppoin
 @dataclass(frozen=True)
 class CannotCompleteAppointment:
     appointment_id: UUID
+    """The visit that ends without the work being done."""
     at: datetime
+    """When it ended, by the device's clock."""
     reason: Reason
+    """What stood in the way."""
     latitude: Latitude = None
+    """Degrees, WGS 84, where the device was; null if it knows no place."""
     longitude: Longitude = None
+    """Degrees, WGS 84, where the device was; null if it knows no place."""
 
 
 @command(WORK_WRITE, offline=True, fact=True)

@@ -23,22 +23,29 @@ class LockMode(StrEnum):
     """What an optimiser may do with the appointment."""
 
     OPTIMIZE = "OPTIMIZE"
+    """It may be moved and given to somebody else."""
     DONT_MOVE = "DONT_MOVE"
+    """Time and technician are fixed; planning works around it."""
     IGNORE = "IGNORE"
+    """Planning does not look at it."""
 
 
 class Outcome(StrEnum):
     """Whether a finished visit finished the work."""
 
     DONE = "DONE"
+    """The work is finished."""
     PARTIAL = "PARTIAL"
+    """Another visit is needed."""
 
 
 class AcceptedAs(StrEnum):
     """How a step was taken in: as the plan foresaw, or as a fact that the plan had not foreseen."""
 
     NORMAL = "NORMAL"
+    """The plan allowed this step."""
     FACT = "FACT"
+    """The plan had changed, but the step had happened and was recorded."""
 
 
 class Appointment(Entity):
@@ -53,6 +60,7 @@ class Appointment(Entity):
     )
 
     work_order_id: Mapped[UUID] = reference("work_order", merge=Merge.SERVER_ONLY)
+    """The order that the visit is for."""
     customer_id: Mapped[UUID] = reference(
         "customer", merge=Merge.SERVER_ONLY, description="As in the work order."
     )
@@ -63,8 +71,11 @@ class Appointment(Entity):
         "asset", merge=Merge.SERVER_ONLY, description="As in the work order."
     )
     summary: Mapped[str] = column(200)
+    """One line for lists and calendars; taken from the order if none is given."""
     instructions: Mapped[str | None] = column()
+    """What the technician has to know beforehand; null if nothing."""
     status: Mapped[AppointmentStatus] = column(merge=Merge.STATE_MACHINE, default=AppointmentStatus.NONE)
+    """Where the visit stands. Commands such as `dispatchAppointment` and `startWork` change it."""
     starts_at: Mapped[datetime | None] = column(
         time_source=TimeSource.PLAN, merge=Merge.STATE_MACHINE, description="As planned."
     )
@@ -79,16 +90,24 @@ class Appointment(Entity):
     )
     duration_minutes: Mapped[int | None] = column(minimum=1, maximum=100_000, description="Estimated.")
     arrived_at: Mapped[datetime | None] = column(time_source=TimeSource.DERIVED, merge=Merge.SERVER_ONLY)
+    """When the technician first reported to be on site; null until then."""
     actual_start: Mapped[datetime | None] = column(time_source=TimeSource.DERIVED, merge=Merge.SERVER_ONLY)
+    """When work first began; null until then."""
     actual_end: Mapped[datetime | None] = column(time_source=TimeSource.DERIVED, merge=Merge.SERVER_ONLY)
+    """When the visit was ended; null until then."""
     travel_minutes: Mapped[int] = column(merge=Merge.SERVER_ONLY, default=0)
+    """Minutes on the way, worked out from the visit's steps."""
     work_minutes: Mapped[int] = column(merge=Merge.SERVER_ONLY, default=0)
+    """Minutes at work, worked out from the visit's steps."""
     break_minutes: Mapped[int] = column(merge=Merge.SERVER_ONLY, default=0)
+    """Minutes paused, worked out from the visit's steps."""
     outcome: Mapped[str | None] = column(
         2000, merge=Merge.STATE_MACHINE, description="What was said at the end."
     )
     cancel_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
+    """Why the office called it off; null unless it did."""
     lock_mode: Mapped[LockMode] = column(default=LockMode.OPTIMIZE)
+    """What automatic planning may do with it."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.id,)
@@ -139,9 +158,13 @@ class Assignment(Entity):
     __table_args__ = (UniqueConstraint("organisation_id", "appointment_id", "technician_id"),)
 
     appointment_id: Mapped[UUID] = reference("appointment", merge=Merge.SERVER_ONLY)
+    """The visit to go to."""
     technician_id: Mapped[UUID] = reference("technician", merge=Merge.SERVER_ONLY)
+    """The technician who goes."""
     lead: Mapped[bool] = column(merge=Merge.STATE_MACHINE, default=False)
+    """Whether this technician is in charge of the visit."""
     active: Mapped[bool] = column(merge=Merge.STATE_MACHINE, default=True)
+    """False once the technician was taken off."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.appointment_id,)
@@ -155,19 +178,26 @@ class AppointmentEvent(Entity):
     decider = Role.DISPATCHER
 
     appointment_id: Mapped[UUID] = reference("appointment", merge=Merge.APPEND_ONLY)
+    """The visit that moved on."""
     from_status: Mapped[AppointmentStatus] = column(
         merge=Merge.APPEND_ONLY, description="What the appointment was when the server received it."
     )
     to_status: Mapped[AppointmentStatus] = column(merge=Merge.APPEND_ONLY)
+    """The status that the step led to."""
     occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.APPEND_ONLY)
+    """When it happened, by the device's clock."""
     latitude: Mapped[float | None] = column(merge=Merge.APPEND_ONLY, minimum=-90, maximum=90)
+    """Degrees, WGS 84, where the device was; null if it reported no place."""
     longitude: Mapped[float | None] = column(merge=Merge.APPEND_ONLY, minimum=-180, maximum=180)
+    """Degrees, WGS 84, where the device was; null if it reported no place."""
     account_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who reported it.")
     technician_id: Mapped[UUID | None] = reference(
         "technician", merge=Merge.SERVER_ONLY, description="Whose step it was; null for the office's."
     )
     device_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
+    """The device that reported it; null if it was done online."""
     accepted_as: Mapped[AcceptedAs] = column(merge=Merge.SERVER_ONLY, default=AcceptedAs.NORMAL)
+    """Whether the plan allowed the step when the server received it."""
     clock_suspect: Mapped[bool] = column(
         merge=Merge.SERVER_ONLY,
         default=False,
@@ -178,6 +208,7 @@ class AppointmentEvent(Entity):
         ),
     )
     note: Mapped[str | None] = column(2000, merge=Merge.APPEND_ONLY)
+    """What the technician wrote with it; null if nothing."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.appointment_id,)

@@ -29,9 +29,13 @@ class TimeKind(StrEnum):
     """What time was spent on."""
 
     TRAVEL = "TRAVEL"
+    """On the way."""
     WORK = "WORK"
+    """At work."""
     BREAK = "BREAK"
+    """Not paid as work."""
     OTHER = "OTHER"
+    """Anything else, such as paperwork."""
 
 
 class Note(Entity):
@@ -42,13 +46,17 @@ class Note(Entity):
     decider = Role.DISPATCHER
 
     work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.APPEND_ONLY)
+    """The order it is about; null if it is about a visit only."""
     appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.APPEND_ONLY)
+    """The visit it is about; null if it is about the order as a whole."""
     text: Mapped[str] = column(merge=Merge.APPEND_ONLY)
+    """What was written. Plain text."""
     internal: Mapped[bool] = column(
         merge=Merge.APPEND_ONLY, default=False, description="Not for the customer's eyes."
     )
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that wrote it.")
     occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.APPEND_ONLY)
+    """When it was written, by the device's clock."""
 
     def scopes(self) -> Iterable[UUID | None]:
         on = self.appointment_id or self.work_order_id
@@ -70,15 +78,22 @@ class TimeEntry(Entity):
     __table_args__ = (Index("ix_time_entry_span", "organisation_id", "technician_id", "starts_at"),)
 
     technician_id: Mapped[UUID] = reference("technician", merge=Merge.LEDGER)
+    """The technician whose time it was."""
     appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.LEDGER)
+    """The visit it was spent on; null if on none."""
     work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.LEDGER)
+    """The order it was spent on; null if on none."""
     corrects_id: Mapped[UUID | None] = reference(
         "time_entry", merge=Merge.LEDGER, description="The entry that this one stands for instead."
     )
     kind: Mapped[TimeKind] = column(merge=Merge.LEDGER)
+    """How the time counts."""
     starts_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.LEDGER)
+    """By the device's clock."""
     ends_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.LEDGER)
+    """By the device's clock; always after the start."""
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
+    """What was done; null if nothing is written."""
     overlaps: Mapped[bool] = column(
         merge=Merge.SERVER_ONLY, default=False, description="It overlapped another of the technician's own."
     )

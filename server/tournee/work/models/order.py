@@ -24,19 +24,28 @@ class WorkOrderKind(StrEnum):
     """Why we come."""
 
     BREAKDOWN = "BREAKDOWN"
+    """Something has failed."""
     MAINTENANCE = "MAINTENANCE"
+    """Planned upkeep."""
     INSTALLATION = "INSTALLATION"
+    """Something new is put in."""
     INSPECTION = "INSPECTION"
+    """Something is examined."""
     OTHER = "OTHER"
+    """Anything else."""
 
 
 class Priority(StrEnum):
     """How much it matters."""
 
     LOW = "LOW"
+    """Whenever it fits."""
     NORMAL = "NORMAL"
+    """In the usual order."""
     HIGH = "HIGH"
+    """Before others."""
     URGENT = "URGENT"
+    """Now. The technician's devices hear of it at once."""
 
 
 class WorkOrderCounter(Base):
@@ -59,29 +68,45 @@ class WorkOrder(Entity):
         40, merge=Merge.SERVER_ONLY, index=True, description="For people, such as `WO-1042`."
     )
     customer_id: Mapped[UUID] = reference("customer")
+    """The customer who ordered the work."""
     site_id: Mapped[UUID | None] = reference("site")
+    """Where the work is done; null if it is not decided."""
     asset_id: Mapped[UUID | None] = reference("asset")
+    """What is worked on; null if nothing in particular."""
     contact_id: Mapped[UUID | None] = reference("contact")
+    """Whom to ask at the customer; null if nobody in particular."""
     parent_id: Mapped[UUID | None] = reference(
         "work_order", description="The order that this one follows up."
     )
     summary: Mapped[str] = column(200)
+    """One line for lists."""
     description: Mapped[str | None] = column()
+    """The whole request; null if the summary says it all."""
     kind: Mapped[WorkOrderKind] = column(default=WorkOrderKind.OTHER)
+    """The kind of work: breakdown, maintenance, installation, …"""
     priority: Mapped[Priority] = column(default=Priority.NORMAL)
+    """Which order comes first when not all can be done."""
     status: Mapped[WorkOrderStatus] = column(merge=Merge.STATE_MACHINE, default=WorkOrderStatus.NEW)
+    """Where the order stands. It follows from its visits unless a command decides it."""
     substatus: Mapped[str | None] = column(80, description="The organisation's own word beside the status.")
     required_skill_ids: Mapped[list[str]] = column(
         merge=Merge.SET_UNION, default=list, description="Skills that each technician sent must have."
     )
     due_at: Mapped[datetime | None] = column(time_source=TimeSource.PLAN)
+    """By when the work must be done; null if there is no deadline."""
     reported_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added it.")
     symptom: Mapped[str | None] = column(2000)
+    """What the customer noticed; null if unknown."""
     cause: Mapped[str | None] = column(2000)
+    """What was found to be the reason; null until it is known."""
     resolution: Mapped[str | None] = column(2000)
+    """What was done about it; null until then."""
     hold_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
+    """Why it waits; null unless it is on hold."""
     cancel_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
+    """Why it was called off; null unless it was."""
     reopen_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
+    """Why it was opened again last; null if it never was."""
     external_key: Mapped[str | None] = column(
         200, merge=Merge.FIRST_WINS, description="The record's key in the system it was imported from."
     )
