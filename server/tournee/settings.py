@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     )
 
     directory: Path = Field(
-        Path("var"), description="Folder of the files that the server writes: database, keys, metrics."
+        Path("var"), description="Folder for the files that the server writes: database, keys, metrics."
     )
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         default_factory=lambda others: f"sqlite:///{others['directory']}/tournee.db",
@@ -124,77 +124,82 @@ class Settings(BaseSettings):
             "By default a SQLite file in `TOURNEE_DIRECTORY`."
         ),
     )
-    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` is every one.")
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` listens on all.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         8000, validation_alias="PORT", description="Port to listen on."
     )
     workers: Annotated[_Positive, AfterValidator(_workers)] = Field(
         default_factory=lambda others: 1 if others["database_url"].startswith("sqlite") else 2,
-        description="Server processes. SQLite serves one; by default PostgreSQL gets two.",
+        description="Number of server processes. SQLite allows one; with PostgreSQL the default is two.",
     )
     hosts: _Hosts = Field(
         (),
         description=(
             "Host names that the server answers under, such as `api.example.org` or `*.example.org`; "
-            "by default under every one. Probes of `/healthz` and `/readyz` need none."
+            "by default all of them. Probes of `/healthz` and `/readyz` need none."
         ),
     )
     metrics_token: Annotated[str, AfterValidator(_token)] = Field(
         "",
         repr=False,
         description=(
-            "What a scraper of `/metrics` sends as `Authorization: Bearer TOKEN`. Where it is not set, "
+            "The token that a scraper of `/metrics` sends as `Authorization: Bearer TOKEN`. Without it, "
             "`/metrics` answers this machine only."
         ),
     )
     trusted_proxies: _Networks = Field(
         (),
         description=(
-            "Addresses or networks of the proxies in front of the server, such as `10.0.0.0/8`. Only "
-            "they are believed about the client's address (`X-Forwarded-For` or `Forwarded`), by which "
-            "sign-ins are limited and logged."
+            "Addresses or networks of the proxies in front of the server, such as `10.0.0.0/8`. The server "
+            "takes the client's address (`X-Forwarded-For` or `Forwarded`) from these only, and uses it to "
+            "limit and log sign-ins."
         ),
     )
     demo: bool = Field(
         False,
         description=(
             "`1` adds the demo organisation to the database and lets its accounts in, from this machine "
-            "only: `TOURNEE_HOST` must be a loopback address. Where neither this nor `DATABASE_URL` is set, "
-            "`tournee run` on loopback is a demo, unless the database holds organisations of your own."
+            "only: `TOURNEE_HOST` must be a loopback address. If neither this nor `DATABASE_URL` is set, "
+            "`tournee run` on loopback is a demo, unless the database has organisations of your own."
         ),
     )
     introspection: bool = Field(
         default_factory=lambda others: others["demo"] and is_loopback(others["host"]),
-        description="`1` lets GraphQL describe its schema. Only the demo does by default.",
+        description="`1` allows GraphQL introspection. By default only the demo allows it.",
     )
     suggestions: bool = Field(
         default_factory=lambda others: others["demo"] and is_loopback(others["host"]),
-        description="`1` lets GraphQL guess what a wrong name meant. Only the demo does by default.",
+        description="`1` lets GraphQL suggest names for a wrong one. By default only the demo does.",
     )
     demo_size: Literal["large", "small"] = Field(
         "large",
         description=(
-            "How much the demo organisation holds when it is added: `large` has ten weeks of a dozen "
-            "technicians' work, `small` a row or two of everything, in a second."
+            "Size of the demo organisation when it is added: `large` has ten weeks of a dozen technicians' "
+            "work; `small` has a row or two of everything and takes a second."
         ),
     )
     issuer: str = Field("tournee", description="`iss` of access tokens: the name of this server.")
-    audience: str = Field("tournee", description="`aud` of access tokens: whom they are for.")
+    audience: str = Field("tournee", description="`aud` of access tokens: the audience they are for.")
     access_token_seconds: _Positive = Field(900, description="Seconds until an access token expires.")
     refresh_token_days: _Positive = Field(400, description="Days until a refresh token expires.")
     body_limit: _Positive = Field(8 * 1024 * 1024, description="Largest request body, in bytes.")
     log_format: Literal["json", "console"] = Field(
-        "json", description="`json`, one object a line, or `console`. `tournee run` in a terminal: `console`."
+        "json",
+        description="`json` (one object a line) or `console`, the default of `tournee run` in a terminal.",
     )
     heartbeat_seconds: Annotated[float, Field(ge=0.001, le=_MOST, allow_inf_nan=False)] = Field(
-        15.0, description="Seconds between the signs of life on a stream in which nothing happens."
+        15.0, description="Seconds between heartbeats on a quiet stream."
     )
     web_origins: _Origins = Field(
-        (), description="Origins whose pages may call from a browser, such as `https://app.example.org`."
+        (), description="Origins whose web pages may call the server, such as `https://app.example.org`."
     )
     horizon_days: _Days = Field(90, description="Days after which a cursor is too old to continue from.")
-    operations_days: _Days = Field(400, description="How old, in days, work may be that a device hands in.")
-    parked_days: _Days = Field(30, description="Days that work waits for what it depends on.")
+    operations_days: _Days = Field(
+        400, description="Days for which the server accepts an operation from a device."
+    )
+    parked_days: _Days = Field(
+        30, description="Days for which an operation waits for what it depends on."
+    )
 
     @property
     def is_sqlite(self) -> bool:

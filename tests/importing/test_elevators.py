@@ -146,10 +146,10 @@ DIRT = [
     ("ZIP_CODE", "99999", "unknown ZIP"),
     ("DV_APPROVAL_DATE", "********", "does not look like"),
     ("DV_STATUS_DATE", "1991012.0", "does not look like"),
-    ("DV_MANUFACTURER", "**", "no manufacturer's name"),
-    ("DV_MANUFACTURER", "#1152", "no manufacturer's name"),
+    ("DV_MANUFACTURER", "**", "not a manufacturer's name"),
+    ("DV_MANUFACTURER", "#1152", "not a manufacturer's name"),
     ("DV_MANUFACTURER", "PRIVATE RESIDENCE", "an owner"),
-    ("Device Status", "W", "whose business"),
+    ("Device Status", "W", "who is responsible"),
     ("DV_CAPACITY_LBS", "0.0", "is less than 20"),
 ]
 
@@ -177,7 +177,7 @@ async def test_what_a_spreadsheet_made_a_date_of_is_not_believed(register: Regis
         broken = [(line, row) for line, row in sample() if re.fullmatch(r"\d{4}-\d\d-\d\d", row[column])]
         assert len(broken) >= 3
         for line, row in broken:
-            assert (column, "a spreadsheet made a date of it") in imported.remarks(line)
+            assert (column, "a spreadsheet turned it into a date") in imported.remarks(line)
             device = await importer.row(Asset, row["DV_DEVICE_NUMBER"])
             building = await importer.row(Site, row["BIN"])
             assert row[column] not in (building.street or "")

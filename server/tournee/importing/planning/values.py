@@ -18,7 +18,7 @@ WITHOUT_FIELD = "imported without this field"
 WITHOUT_RECORD = "record not imported"
 WITHOUT_LINE = "line not imported"
 SKIPPED = "line skipped"
-FIRST_KEPT = "what was said first stays"
+FIRST_KEPT = "first value kept"
 # After these, something in the file is not in the database.
 LOST = frozenset({WITHOUT_RECORD, WITHOUT_LINE})
 

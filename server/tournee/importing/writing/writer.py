@@ -26,7 +26,7 @@ from tournee.kernel.transaction import Transaction
 
 _ABSENT = object()
 _ELSEWHERE = "in another place of the file"
-_KEPT = "what stood there stays"
+_KEPT = "existing value kept"
 
 
 @dataclass
