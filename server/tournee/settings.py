@@ -197,9 +197,7 @@ class Settings(BaseSettings):
     operations_days: _Days = Field(
         400, description="Days for which the server accepts an operation from a device."
     )
-    parked_days: _Days = Field(
-        30, description="Days for which an operation waits for what it depends on."
-    )
+    parked_days: _Days = Field(30, description="Days for which an operation waits for what it depends on.")
 
     @property
     def is_sqlite(self) -> bool:
