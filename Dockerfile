@@ -1,4 +1,4 @@
-# Unverified: nobody of us has built this yet. It does what docs/first-organisation.md does by hand.
+# Untested: we have not built this yet. It does what docs/first-organisation.md does by hand.
 FROM python:3.11-slim
 WORKDIR /srv/tournee
 COPY requirements.txt pyproject.toml README.md LICENSE ./

@@ -16,9 +16,9 @@ from tournee.cli import shared
 
 
 def backup(file: Annotated[Path, typer.Argument(help="A new file; only its owner can read it.")]) -> None:
-    """Save the database to a file, also while the server runs, and check what was saved.
+    """Save the database to a file, even while the server runs, and check the file.
 
-    Devices lose nothing by a restored backup. The files in TOURNEE_DIRECTORY, such as keys, are not in it.
+    A restored backup loses no work of devices. It does not contain the files in TOURNEE_DIRECTORY, such as keys.
     PostgreSQL's pg_dump and pg_restore must be on the PATH.
     """
     from tournee.backups.saving import save  # noqa: PLC0415 - brings in every domain
@@ -31,13 +31,15 @@ def backup(file: Annotated[Path, typer.Argument(help="A new file; only its owner
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="What `tournee backup` made.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Lose all that the database holds now.")] = False,
+    file: Annotated[Path, typer.Argument(help="The file that `tournee backup` wrote.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite the present content of the database.")
+    ] = False,
 ) -> None:
-    """Put a backup into an empty database, or all of it in place of one, while no server runs.
+    """Restore a backup into an empty database, or in place of its content, while no server runs.
 
-    All or nothing: if it is interrupted, the database is as it was. The database comes to the newest
-    schema, and each device begins its copy anew and hands in again what the backup lacks.
+    It is all or nothing: if it is interrupted, the database stays as it was. The command migrates the database
+    to the newest schema. Each device then starts a new copy and sends again what the backup lacks.
     """
     from tournee.backups.saving import restore  # noqa: PLC0415 - brings in every domain
 

@@ -16,10 +16,10 @@ def migrate() -> None:
 
 
 def restored() -> None:
-    """After the database was restored from a backup, before the server starts: devices begin their copy anew.
+    """Begin a new epoch after you restored the database by other means, before the server starts.
 
-    What they hold may be ahead of the backup. Work they hand in again is still recognised.
-    Numbers of the log go on where the microseconds since 1970 are, so that none is given twice.
+    Devices may be ahead of the backup. They start a new copy, and the server recognises work that they send
+    again. Numbers of the log go on at the microseconds since 1970, so that no number is used twice.
     """
     from tournee.engine.database import Database  # noqa: PLC0415
     from tournee.sync.devices.restored import begin_anew  # noqa: PLC0415

@@ -13,22 +13,24 @@ from tournee.cli import shared
 
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV, JSON or an Excel workbook; text also as gzip.")],
-    mapping: Annotated[Path, typer.Option(help="Says which column becomes which field: docs/importing.md.")],
+    mapping: Annotated[Path, typer.Option(help="Maps columns to fields: docs/importing.md.")],
     organisation: Annotated[
-        str | None, typer.Option(help="Its name or id; needed if there are several.")
+        str | None, typer.Option(help="Name or id of the organisation; needed if there are several.")
     ] = None,
     create_organisation: Annotated[
-        str | None, typer.Option(help="Name of one to found if it is not there.")
+        str | None, typer.Option(help="Name of an organisation to create if it does not exist.")
     ] = None,
-    account: Annotated[str | None, typer.Option(help="Email of who imports; else the first manager.")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="E-mail of the account that imports; by default the first manager.")
+    ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Where to write what was wrong with which line.")
+        Path | None, typer.Option(help="The file for the report of problems, line by line.")
     ] = None,
     dry_run: Annotated[bool, typer.Option(help="Check and report, write nothing.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read only so many lines.")] = None,
-    strict: Annotated[bool, typer.Option(help="End with 1 if there is anything in the report.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read only this many lines.")] = None,
+    strict: Annotated[bool, typer.Option(help="Exit with 1 if the report has entries.")] = False,
 ) -> None:
-    """Import a file of customers, sites, assets, readings, past audits and more, by a mapping."""
+    """Import a file of customers, sites, assets, readings, past audits and more, with a mapping."""
     from tournee.importing.command import Options, import_file  # noqa: PLC0415 - brings in every domain
 
     settings = shared.settings()

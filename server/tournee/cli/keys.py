@@ -6,7 +6,7 @@ from tournee.cli import shared
 
 
 def rotate_keys() -> None:
-    """Sign access tokens with a new key from now on; those signed before stay good."""
+    """Sign access tokens with a new key from now on; tokens signed before stay valid."""
     from tournee.auth.keys import KeyRing  # noqa: PLC0415
 
     keys = KeyRing(shared.settings().directory)

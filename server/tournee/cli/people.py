@@ -24,14 +24,14 @@ _PasswordStdin = Annotated[
     typer.Option("--password-stdin", help="Read the password from the first line of the standard input."),
 ]
 _Organisation = Annotated[
-    str | None, typer.Option(help="Its name or id; needed where several have such an account.")
+    str | None, typer.Option(help="Name or id of the organisation; needed if several have such an account.")
 ]
 _Email = Annotated[str, typer.Argument(help="The e-mail that the account signs in with.")]
 
 
 @organisation.command(name="add")
 def add_organisation(
-    name: Annotated[str, typer.Argument(help="What the organisation is called.")],
+    name: Annotated[str, typer.Argument(help="The name of the organisation.")],
     manager: Annotated[str, typer.Option(help="The e-mail that its first manager signs in with.")],
     manager_name: Annotated[str | None, typer.Option(help="The manager's own name.")] = None,
     password_stdin: _PasswordStdin = False,
@@ -46,7 +46,7 @@ def add_organisation(
 
 @organisation.command(name="list")
 def list_organisations() -> None:
-    """Print one line an organisation: id, when it was added, name."""
+    """Print one line for each organisation: id, time of creation, name."""
     for one in shared.perform(lambda kernel: every_organisation(kernel.database)):
         print(f"{one.id}  {one.created_at:%Y-%m-%d}  {one.name}")
 
@@ -54,14 +54,14 @@ def list_organisations() -> None:
 @account.command(name="add")
 def add_account(
     email: _Email,
-    role: Annotated[Role, typer.Option(case_sensitive=False, help="What the account is for.")],
+    role: Annotated[Role, typer.Option(case_sensitive=False, help="The role of the account.")],
     name: Annotated[str | None, typer.Option(help="The person's name.")] = None,
     organisation: Annotated[str | None, typer.Option(help="Name or id; needed if there are several.")] = None,
     customer: Annotated[UUID | None, typer.Option(help="Id of the customer, for CUSTOMER_PORTAL.")] = None,
     language: Annotated[str | None, typer.Option(help="BCP 47 tag, such as fr or de-CH.")] = None,
     password_stdin: _PasswordStdin = False,
 ) -> None:
-    """Add an account and print the password once; a TECHNICIAN becomes a technician of that name too."""
+    """Add an account and print the password once; a TECHNICIAN also becomes a technician of that name."""
     password = _password(password_stdin)
     new = NewAccount(email, role, password, name, customer, language)
 
@@ -95,7 +95,7 @@ def reset_password(
 
 @account.command()
 def disable(email: _Email, organisation: _Organisation = None) -> None:
-    """Shut an account out at once: it can neither sign in nor go on."""
+    """Disable an account at once: its sessions end, and it cannot sign in."""
 
     async def shut_out(kernel: shared.Kernel) -> None:
         known = await accounts.find_account(kernel.database, email, organisation)
@@ -119,9 +119,11 @@ def enable(email: _Email, organisation: _Organisation = None) -> None:
 
 @account.command(name="list")
 def list_accounts(
-    organisation: Annotated[str | None, typer.Option(help="Only this one, by name or id.")] = None,
+    organisation: Annotated[
+        str | None, typer.Option(help="Name or id of an organisation; list only its accounts.")
+    ] = None,
 ) -> None:
-    """Print one line an account: e-mail, role, status, organisation, name."""
+    """Print one line for each account: e-mail, role, status, organisation, name."""
 
     async def find(kernel: shared.Kernel) -> list[accounts.KnownAccount]:
         only = organisation and await accounts.find_organisation(kernel.database, organisation)

@@ -11,7 +11,7 @@ from tournee import shipped
 
 
 def schema(
-    check: Annotated[bool, typer.Option(help="Only say whether the printed schema is current.")] = False,
+    check: Annotated[bool, typer.Option(help="Only check whether the printed schema is current.")] = False,
 ) -> None:
     """Print the GraphQL schema to schema/schema.graphql."""
     from tournee.api.schema import sdl  # noqa: PLC0415 - builds the whole schema

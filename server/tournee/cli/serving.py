@@ -30,7 +30,7 @@ _HEALTHCHECK_SECONDS = 30
 
 
 def run() -> None:
-    """Migrate and serve; on loopback with a database of its own this is a demo, unless TOURNEE_DEMO=0."""
+    """Migrate and serve. On loopback with the embedded database this is a demo, unless TOURNEE_DEMO=0."""
     settings = shared.settings()
     shared.prepare(settings)
     # Before anything is written: another server may be running here.
