@@ -18,8 +18,8 @@ from tournee.cli import shared
 def backup(file: Annotated[Path, typer.Argument(help="A new file; only its owner can read it.")]) -> None:
     """Save the database to a file, even while the server runs, and check the file.
 
-    A restored backup loses no work of devices. It does not contain the files in TOURNEE_DIRECTORY, such as keys.
-    PostgreSQL's pg_dump and pg_restore must be on the PATH.
+    A restored backup loses no work of devices. It does not contain the files in TOURNEE_DIRECTORY, such as
+    keys. PostgreSQL's pg_dump and pg_restore must be on the PATH.
     """
     from tournee.backups.saving import save  # noqa: PLC0415 - brings in every domain
 
@@ -38,8 +38,8 @@ def restore(
 ) -> None:
     """Restore a backup into an empty database, or in place of its content, while no server runs.
 
-    It is all or nothing: if it is interrupted, the database stays as it was. The command migrates the database
-    to the newest schema. Each device then starts a new copy and sends again what the backup lacks.
+    It is all or nothing: if it is interrupted, the database stays as it was. The command migrates the
+    database to the newest schema. Each device then starts a new copy and sends again what the backup lacks.
     """
     from tournee.backups.saving import restore  # noqa: PLC0415 - brings in every domain
 
