@@ -82,7 +82,7 @@ class MoveAsset:
     holder_technician_id: UUID | None = None
     """The technician who takes it, for things of the company; else null."""
     customer_id: UUID | None = None
-    """Whose it is from now on; null to leave that to the site."""
+    """The customer, where it goes to no site; at a site the site's own is taken."""
 
 
 @command(ASSETS_WRITE, offline=True, fact=True)
@@ -153,7 +153,7 @@ class InstallAsset:
     asset_id: UUID
     """The asset that is put in place."""
     installed_on: date | Unset = UNSET
-    """The day; today if none is given."""
+    """The day; left out, what is written already stays."""
 
 
 @command(ASSETS_WRITE, offline=True, fact=True)

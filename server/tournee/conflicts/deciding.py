@@ -48,7 +48,7 @@ class FollowUp:
     """What to do next, and when and by whom if that is known already."""
 
     summary: Annotated[str | None, Limits(length=200)] = None
-    """One line about what is left; null takes the order's."""
+    """One line about what is left; null takes that of the order, or the record's name."""
     starts_at: datetime | None = None
     """Null to plan it later."""
     ends_at: datetime | None = None
@@ -68,15 +68,15 @@ class ResolveConflict:
     conflict_id: UUID
     """The conflict that is decided."""
     resolution: Resolution = Resolution.ACKNOWLEDGED
-    """The decision; `conflictKinds` of the contract lists which are allowed for which kind."""
+    """The decision; `availableResolutions` of the conflict says which are allowed."""
     note: Annotated[str | None, Limits(length=2000)] = None
     """Why; stays with the conflict. Null for nothing."""
     fields: list[FieldChoice] = field(default_factory=list)
     """For `MERGE_FIELDS`: what becomes of each field."""
     technician_id: UUID | None = None
-    """For `REASSIGN`: who gets the visit; null for the technician who did the work."""
+    """For `REASSIGN`: the technician who gets the visit. Null for other decisions."""
     follow_up: FollowUp | None = None
-    """For `FOLLOW_UP`: what is to be made; null for what the kind suggests."""
+    """For `FOLLOW_UP`: what to make; null for an order or visit without a time."""
     despite_changes: bool = False
     """Decide although the record has changed since the conflict was found."""
 

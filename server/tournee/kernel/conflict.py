@@ -41,7 +41,7 @@ class Resolution(StrEnum):
     REOPEN = "REOPEN"
     """The closed record is opened again, so that the work counts there."""
     REASSIGN = "REASSIGN"
-    """The visit goes to the technician who did the work."""
+    """The visit is given to another technician."""
     FOLLOW_UP = "FOLLOW_UP"
     """A new order or visit is made for what is left."""
     ACKNOWLEDGED = "ACKNOWLEDGED"

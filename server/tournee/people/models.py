@@ -212,11 +212,11 @@ class TechnicianProfile(OfTechnician, Entity):
     window_from: Mapped[datetime] = column(
         time_source=TimeSource.PLAN, merge=Merge.SERVER_ONLY, default=lambda: window_starts(now())
     )
-    """Appointments that start before this are not on the technician's devices."""
+    """Visits that were over before this are not on the technician's devices."""
     window_to: Mapped[datetime] = column(
         time_source=TimeSource.PLAN, merge=Merge.SERVER_ONLY, default=lambda: window_ends(now())
     )
-    """Appointments that start at this time or later are not on the technician's devices yet."""
+    """Visits that start at this time or later are not on the technician's devices yet."""
 
     def check(self) -> None:
         if (self.home_latitude is None) != (self.home_longitude is None):

@@ -47,7 +47,7 @@ class AuditStatus(StrEnum):
     REPORTING = "REPORTING"
     """Performed; the report is being written."""
     COMPLETED = "COMPLETED"
-    """Reported; findings may still be open."""
+    """The report is finished; findings may still be open."""
     CLOSED = "CLOSED"
     """Every finding is dealt with."""
     CANCELED = "CANCELED"

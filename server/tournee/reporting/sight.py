@@ -43,7 +43,7 @@ class SightCode(StrEnum):
     DEVICE_REVOKED = "DEVICE_REVOKED"
     """The device may not hold data any more."""
     DEVICE_BEHIND = "DEVICE_BEHIND"
-    """The device has not pulled since the record became visible."""
+    """The device has not confirmed yet that it pulled the record."""
 
 
 @dataclass(frozen=True)

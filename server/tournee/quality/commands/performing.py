@@ -194,7 +194,7 @@ async def report_audit(tx: Transaction, actor: Actor, do: ReportAudit) -> Audit:
 @dataclass(frozen=True)
 class CompleteAudit:
     audit_id: UUID
-    """The audit whose report is accepted."""
+    """The audit whose report is finished."""
     at: datetime
     """When, by the device's clock."""
 
