@@ -40,12 +40,9 @@ prove: $(VENV)/.dev ## Run what `make test` leaves out: long histories, more see
 	@$(BIN)/pytest --numprocesses auto -m prove $(ARGS)
 
 .PHONY: check
-check: $(VENV)/.dev ## Check format, lint, types, imports and that the printed schema is current
-	@$(BIN)/ruff format --check
-	@$(BIN)/ruff check
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
-	@$(BIN)/tournee schema --check
+check: $(VENV)/.dev ## Check format, lint, types, imports, and what a domain owes; names everything at once
+	@failed=; for check in "ruff format --check" "ruff check" "mypy" "lint-imports" "python -m tests.owed"; do \
+	  $(BIN)/$$check || failed=1; done; test -z "$$failed"
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure, one line a figure (ONLY=name for some)

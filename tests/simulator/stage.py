@@ -19,7 +19,6 @@ from sqlalchemy.pool import StaticPool
 from starlette.applications import Starlette
 
 from tests import migrate
-from tests.postgres import create_database, drop_database, postgres
 from tournee.app import create_app
 from tournee.engine.database import Database
 from tournee.settings import Settings
@@ -114,17 +113,24 @@ def sqlite_url() -> Iterator[str]:
 @contextmanager
 def postgresql_url() -> Iterator[str]:
     """A migrated database on a PostgreSQL of this process's own."""
+    # Late: most stories are told on SQLite.
+    from tests.postgres import postgres
+
     with postgres(durable=False) as server:
         yield migrated_copy(server)
 
 
 def migrated_copy(server: str) -> str:
+    from tests.postgres import create_database
+
     url = create_database(server, f"simulated_{uuid4().hex[:8]}")
     migrate.upgrade(url)
     return url
 
 
 def discard(server: str, url: str) -> None:
+    from tests.postgres import drop_database
+
     drop_database(server, str(make_url(url).database))
 
 

@@ -77,6 +77,7 @@ def _draft(number: int, site: int, **more: Any) -> Operation:
 
 def _begun(number: int, site: int, day: date, labels: str) -> list[Operation]:
     audit = {"auditId": _id(f"audit/{number}")}
+    observer = {"accountId": _id("account/dispatcher"), "part": "OBSERVER"}
     answers: list[dict[str, Any]] = [
         {"itemKey": "records", "checked": True},
         {"itemKey": "storage", "number": 5.5},
@@ -85,6 +86,7 @@ def _begun(number: int, site: int, day: date, labels: str) -> list[Operation]:
     return [
         _draft(number, site),
         ("AUDITOR", "planAudit", audit | {"plannedFrom": _at(day, 8), "plannedTo": _at(day, 12)}),
+        ("AUDITOR", "setAuditTeam", audit | {"members": [observer]}),
         ("AUDITOR", "startAudit", audit | {"at": _at(day, 8)}),
         *(("AUDITOR", "answerAuditItem", audit | {"at": _at(day, 9)} | answer) for answer in answers),
     ]

@@ -44,6 +44,7 @@ def operations(today: date) -> list[Operation]:
         *(operation for number in _FINISHED for operation in _steps(number, today)),
         ("DISPATCHER", "closeWorkOrder", {"workOrderId": _id("order/8")}),
         *_notes(today),
+        _time(today),
     ]
 
 
@@ -116,6 +117,19 @@ def _notes(today: date) -> Iterator[Operation]:
             "at": at,
         },
     )
+
+
+def _time(today: date) -> Operation:
+    day = today + timedelta(days=-6)
+    entry = {
+        "id": _id("time/1"),
+        "technicianId": _id("technician/1"),
+        "appointmentId": _id("appointment/7"),
+        "kind": "WORK",
+        "startsAt": _at(day, 8 * 60),
+        "endsAt": _at(day, 9 * 60 + 35),
+    }
+    return "DISPATCHER", "recordTimeEntry", entry
 
 
 def _at(day: date, minutes: int) -> str:

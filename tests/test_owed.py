@@ -1,0 +1,79 @@
+"""What a domain owes is named, each thing by itself, with what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from graphql import build_schema
+from sqlalchemy import create_engine, text
+
+from tests import owed
+from tournee.kernel.entity import Entity
+
+CONTRACT: Any = SimpleNamespace(
+    __name__="Contract", __module__="tournee.contracts.models", scopes=Entity.scopes
+)
+
+
+@pytest.mark.slow("It runs every migration and builds the schema.")
+def test_every_domain_has_what_it_owes() -> None:
+    assert list(owed.owed()) == []
+
+
+def test_a_table_without_row_security_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        owed, "ENTITIES", {"Contract": SimpleNamespace(__name__="Contract", __tablename__="contract")}
+    )
+    (sentence,) = owed.migrations_owed()
+    assert sentence.startswith('Contract has no row security: call protect("contract")')
+
+
+def test_a_column_that_no_migration_makes_is_named(sqlite_template: Path, tmp_path: Path) -> None:
+    file = shutil.copy(sqlite_template, tmp_path / "older.db")
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE customer DROP COLUMN phone"))
+    engine.dispose()
+    (sentence,) = owed.differences(f"sqlite:///{file}")
+    assert sentence.startswith("No migration makes this: add_column customer.phone.")
+
+
+def test_an_entity_that_nobody_was_told_how_to_see_is_named_for_both_rules() -> None:
+    scopes, simulator = owed.sight_owed([CONTRACT])
+    assert scopes.startswith("Contract does not say in which scopes it lies: write `scopes` in")
+    assert "server/tournee/contracts/models.py" in scopes
+    assert simulator.startswith("The simulator does not know who sees Contract: add a rule to")
+
+
+def test_a_command_without_an_example_is_named() -> None:
+    (sentence,) = owed.examples_owed(["signContract", "addNote"], ["addNote"])
+    assert sentence.startswith("signContract has no example")
+
+
+def test_a_permission_outside_of_the_table_is_named() -> None:
+    (sentence,) = owed.permissions_owed(["contracts:read", "work:read"])
+    assert sentence.startswith("contracts:read is not in the table")
+
+
+def test_everything_without_a_description_is_named() -> None:
+    core = build_schema(
+        """
+        type Query { contract(id: ID!): Contract }
+        "Signed." type Contract { number: String }
+        "How it ended." enum End { EXPIRED }
+        "What signing takes." input SignContractInput { at: String }
+        """
+    )
+    named = {sentence.partition(" ")[0] for sentence in owed.descriptions_owed(core)}
+    assert named == {
+        "Query",
+        "Query.contract",
+        "Query.contract(id:)",
+        "Contract.number",
+        "End.EXPIRED",
+        "SignContractInput.at",
+    }
