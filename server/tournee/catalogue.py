@@ -32,6 +32,7 @@ from tournee.auth.roles import require_decisions
 from tournee.conflicts.table import require_ways
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
+from tournee.kernel.registry import register_command
 from tournee.kernel.visibility import MembershipRule, MembershipRules
 from tournee.sync.contract import SyncContract, contract_of
 from tournee.work.today import urgent_scopes
@@ -86,6 +87,8 @@ COMMANDS: dict[str, Command[Any, Any]] = {
 ENTITIES: dict[str, type[Entity]] = {
     entity.__name__: entity for domain in DOMAINS for entity in domain.own_entities()
 }
+for _command in COMMANDS.values():
+    register_command(_command)
 MEMBERSHIPS = MembershipRules(tuple(rule for domain in DOMAINS if (rule := domain.membership()) is not None))
 
 

@@ -22,8 +22,8 @@ from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.engine.database import Database
 from tournee.kernel.command import Command, Kernel
-from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.fields import camel, fields
+from tournee.kernel.registry import BY_TABLE
 from tournee.procedures.queries import run_transitions
 from tournee.quality.queries import audit_transitions
 from tournee.work.guards import order_transitions, visit_transitions

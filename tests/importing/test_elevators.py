@@ -18,7 +18,6 @@ from tests.importing.running import ELEVATORS, SAMPLE, Imported, Importer
 from tests.sync.device import TestDevice
 from tests.work.world import World
 from tournee.assets.models import Asset
-from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer, Site
 from tournee.engine.database import Database
 from tournee.importing.mapping import load_mapping
@@ -91,7 +90,7 @@ async def test_batch_stores_what_the_same_commands_store_one_at_a_time(importer:
     assert imported.made("updated") == imported.made("refused") == {}
     other = Importer(await type(importer.house)(importer.house.database).found(), importer.folder)
     house, mapping = other.house, load_mapping(ELEVATORS)
-    planner = Planner(mapping, house.organisation_id, COMMANDS)
+    planner = Planner(mapping, house.organisation_id)
     known: set[UUID] = set()
     with open_lines(SAMPLE, mapping) as (lines, _):
         for planned in (one for plan in planner.plans(lines, 25) for one in plan.records):

@@ -18,14 +18,12 @@ from tests.simulator.sight import sight
 from tests.simulator.violations import require
 from tests.simulator.world import Company
 from tournee.auth.roles import Role, permissions_of
-from tournee.catalogue import COMMANDS
+from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.kernel.registry import registered
 
 _ACCEPTED = {"applied", "merged", "superseded"}
 _UNDONE = {"NEW", "IN_PROGRESS"}
-MAKES = {
-    "addNote": "Note", "recordTimeEntry": "TimeEntry", "recordReading": "Reading", "createWorkOrder": "WorkOrder",
-    "createAsset": "Asset", "createMeter": "Meter", "requestAbsence": "Absence", "recordInteraction": "Interaction",
-    "createContact": "Contact", "addChecklistRun": "ChecklistRun",
+MAKES = {entry.create.name: entry.name for entry in map(registered, ENTITIES.values()) if entry.create and entry.create.offline} | {
     "reverseStockMovement": "StockMovement", "usePart": "StockMovement", "transferStock": "StockMovement", "scrapPart": "StockMovement", "countStock": "StockCount",
 }  # fmt: skip
 

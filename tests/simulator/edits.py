@@ -9,23 +9,21 @@ from tests.simulator.chronicle import Chronicle, Entry
 from tests.simulator.device import Deed
 from tests.simulator.violations import require
 from tournee.catalogue import ENTITIES
-from tournee.kernel.fields import Merge, fields
+from tournee.kernel.fields import Merge
+from tournee.kernel.registry import registered
+from tournee.people.commands import update_own_details
+from tournee.people.models import Technician
 
-# The edits, each with the field of its input that names the record.
-EDITS = {
-    "updateCustomer": "customerId",
-    "updateContact": "contactId",
-    "updateWorkOrder": "workOrderId",
-    "updateAsset": "assetId",
-    "updateOwnDetails": "technicianId",
+# The edits that devices may queue, each with the entity it changes.
+_EDITED = {
+    entry.update.name: entry
+    for entry in map(registered, ENTITIES.values())
+    if entry.update and entry.update.offline
 }
-_ENTITIES = {command: command.removeprefix("update") for command in EDITS} | {
-    "updateOwnDetails": "Technician"
-}
-_POLICIES = {
-    command: {field.wire: field.merge for field in fields(ENTITIES[entity])}
-    for command, entity in _ENTITIES.items()
-}
+_EDITED[update_own_details.name] = registered(Technician)
+# The field of the input that names the record.
+EDITS = {command: entry.key for command, entry in _EDITED.items()}
+_POLICIES = {command: entry.policies for command, entry in _EDITED.items()}
 # The value that is there already stays, and the other waits for somebody's decision.
 _STAY = {Merge.FIRST_WINS, Merge.REVIEW}
 

@@ -18,6 +18,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import ConflictKind
 from tournee.kernel.fields import NOT_EDITABLE, Merge, fields
 from tournee.kernel.inputs import _adapter
+from tournee.kernel.registry import BY_NAME, registered
 from tournee.sync.contract import HORIZON_DAYS
 from tournee.sync.http.contract_route import wire_form
 
@@ -84,7 +85,8 @@ def test_a_plain_edit_takes_what_the_contract_calls_editable_and_nothing_that_me
         for one in entity.fields:
             assert not (one.editable and one.merge in NOT_EDITABLE), f"{entity.name}.{one.name}"
             seen += one.editable
-        edit = next((c for c in CONTRACT.commands if c.name == f"update{entity.name}"), None)
+        update = registered(BY_NAME[entity.name]).update
+        edit = next((one for one in CONTRACT.commands if update and one.name == update.name), None)
         taken = {one.name for one in edit.input} if edit else set()
         assert {one.name for one in entity.fields if one.editable} <= taken
     assert seen > 100

@@ -19,6 +19,7 @@ from tests.sync.device import TestDevice
 from tournee.catalogue import ENTITIES
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.fields import NOT_EDITABLE, Merge, fields
+from tournee.kernel.registry import BY_NAME, registered
 from tournee.sync.pull.feed import records_now
 
 QUICKLY = settings(
@@ -83,6 +84,7 @@ class Field:
 
     def __init__(self, house: House, case: Case) -> None:
         self.house, self.case = house, case
+        self.entry: Any = registered(BY_NAME[case.entity])
         self.device = TestDevice(house, "DISPATCHER")
 
     async def begin(self, base: Any) -> Field:
@@ -90,7 +92,7 @@ class Field:
         given: dict[str, Any] = {"name": "Demo", case.field: base}
         if case.entity != "Customer":
             given["customerId"] = (await self.house.run("createCustomer", name="Demo")).id
-        self.id: UUID = (await self.house.run(f"create{case.entity}", **given)).id
+        self.id: UUID = (await self.house.run(self.entry.create.name, **given)).id
         # As after a pull, without the pull.
         async with self.house.reading() as session:
             (document,) = await self._records(session)
@@ -108,8 +110,7 @@ class Field:
         return rows.all()
 
     def edit(self, value: Any) -> tuple[str, dict[str, Any]]:
-        entity = self.case.entity
-        return f"update{entity}", {f"{entity[0].lower()}{entity[1:]}Id": self.id, self.case.field: value}
+        return self.entry.update.name, {self.entry.key: self.id, self.case.field: value}
 
     async def office(self, value: Any) -> None:
         name, given = self.edit(value)

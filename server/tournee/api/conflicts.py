@@ -15,8 +15,9 @@ from tournee.auth.models import Account
 from tournee.conflicts.deciding import Situation
 from tournee.conflicts.table import AvailableResolution, available_resolutions
 from tournee.kernel.conflict import CONFLICTS_READ, Conflict
-from tournee.kernel.entity import BY_NAME, Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.fields import present
+from tournee.kernel.registry import BY_NAME
 
 
 async def record(root: Conflict, info: Info) -> Entity | None:

@@ -24,9 +24,9 @@ from tournee.api.values import value_type
 from tournee.auth.models import Account, Device
 from tournee.auth.organisations import name_without_account
 from tournee.kernel.conflict import Conflict
-from tournee.kernel.entity import BY_NAME
 from tournee.kernel.fields import Merge, fields
 from tournee.kernel.log import Change, Record
+from tournee.kernel.registry import BY_NAME
 from tournee.sync.models import Receipt
 from tournee.sync.permissions import HISTORY_READ
 

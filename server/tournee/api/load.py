@@ -22,9 +22,10 @@ from tournee.api.filters import where
 from tournee.api.pages import Arguments, Page
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
-from tournee.kernel.entity import BY_NAME, Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.log import Change, Head, Record
 from tournee.kernel.reader import Guard
+from tournee.kernel.registry import BY_NAME
 from tournee.kernel.state import Transition
 from tournee.kernel.visibility import visible
 from tournee.kernel.withheld import withheld

@@ -16,9 +16,10 @@ from tournee.api.mapping import Column, Computed, ToMany, ToOne, make_field
 from tournee.api.pages import Arguments, Page
 from tournee.api.scalars import describe, field_type, optional
 from tournee.auth.permissions import ACCOUNT_SELF
-from tournee.kernel.entity import BY_TABLE, Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.fields import camel, fields
 from tournee.kernel.log import Change
+from tournee.kernel.registry import BY_TABLE
 from tournee.kernel.sentences import sentences
 from tournee.sync.permissions import CHANGES_READ
 

@@ -17,11 +17,11 @@ from tournee.customers.models import Customer, Site
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, command
 from tournee.kernel.conflict import STATE_CHANGED_BY_BOTH
-from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.errors import Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
 from tournee.kernel.plain import creates, edits
+from tournee.kernel.registry import BY_TABLE, Plain
 from tournee.kernel.rules import not_its_own_ancestor, obeying
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
@@ -234,7 +234,7 @@ class RecordReading:
     id: UUID | Unset = UNSET
 
 
-@command(ASSETS_WRITE, offline=True, fact=True)
+@command(ASSETS_WRITE, offline=True, fact=True, plain=Plain.CREATE)
 async def record_reading(tx: Transaction, actor: Actor, do: RecordReading) -> Reading:
     """Write down what a meter showed, or what it showed in truth when a reading was wrong."""
     meter = await tx.find(Meter, do.meter_id, "meterId")

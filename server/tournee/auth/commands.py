@@ -14,14 +14,14 @@ from tournee.auth.matching import salt_for
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.passwords import LONGEST, is_password, new_password
 from tournee.auth.permissions import ACCOUNT_SELF, ACCOUNTS_WRITE, DEVICES_WRITE
-from tournee.auth.roles import Role
 from tournee.auth.rules import against_disabling
 from tournee.kernel.actor import AccountKey, Actor
 from tournee.kernel.command import command
-from tournee.kernel.entity import BY_TABLE, now
+from tournee.kernel.entity import now
 from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, Refused
 from tournee.kernel.inputs import UNSET, Limits, Unset
-from tournee.kernel.plain import edits
+from tournee.kernel.plain import creating, edits, given
+from tournee.kernel.registry import BY_TABLE, Plain
 from tournee.kernel.rules import is_held_by_another, obeying
 from tournee.kernel.transaction import Transaction
 
@@ -37,30 +37,17 @@ Password = Annotated[str, Limits(length=LONGEST)]
 
 
 @dataclass(frozen=True)
-class CreateAccount:
-    email: Name
-    name: Name
-    role: Role
+class NewAccount:
     password: Password | None = None
     """For signing in here; null if the person signs in elsewhere or gets one later."""
-    customer_id: UUID | None = None
-    language: Annotated[str | None, Limits(length=20)] = None
-    id: UUID | Unset = UNSET
 
 
-@command(ACCOUNTS_WRITE, logged=True)
-async def create_account(tx: Transaction, actor: Actor, do: CreateAccount) -> Account:
+@creating(Account, ACCOUNTS_WRITE, logged=True)
+async def create_account(tx: Transaction, actor: Actor, do: NewAccount) -> Account:
     """Add an account; without a password it cannot sign in yet."""
-    await tx.find_optional(BY_TABLE["customer"], do.customer_id, "customerId")
-    account = Account(
-        id=None if do.id is UNSET else do.id,
-        email=do.email,
-        name=do.name,
-        role=do.role,
-        customer_id=do.customer_id,
-        language=do.language,
-    )
-    await tx.add(account)
+    values = given(do, "password")
+    await tx.find_optional(BY_TABLE["customer"], values.get("customer_id"), "customerId")
+    account = await tx.add(Account(**values))
     await _unique_email(tx, account)
     if do.password is not None:
         await _set_password(tx, account, do.password, "password")
@@ -160,7 +147,7 @@ class EnrolDevice:
     app_version: Annotated[str, Limits(length=100)] | Unset = UNSET
 
 
-@command(ACCOUNT_SELF)
+@command(ACCOUNT_SELF, plain=Plain.CREATE)
 async def enrol_device(tx: Transaction, actor: Actor, do: EnrolDevice) -> Device:
     """Say which device this is; signing in with a device does the same."""
     named = {key: value for key, value in vars(do).items() if value is not UNSET and key != "id"}

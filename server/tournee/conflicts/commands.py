@@ -16,7 +16,7 @@ from tournee.conflicts.table import ways
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.conflict import Conflict
-from tournee.kernel.entity import BY_NAME, Entity, new_id, now
+from tournee.kernel.entity import Entity, new_id, now
 from tournee.kernel.errors import (
     Blocked,
     Forbidden,
@@ -27,6 +27,7 @@ from tournee.kernel.errors import (
     TransitionNotAllowed,
 )
 from tournee.kernel.fields import camel, present
+from tournee.kernel.registry import BY_NAME
 from tournee.kernel.transaction import Transaction
 from tournee.kernel.visibility import visible
 

@@ -12,44 +12,22 @@ from tournee.assets.commands import (
     retire_asset,
     return_asset_to_service,
     take_asset_out_of_service,
-    update_asset,
-    update_meter,
 )
-from tournee.assets.models import Asset, AssetStatus, Meter
+from tournee.assets.models import Asset, AssetStatus
 from tournee.conflicts.deciding import Against, ResolveConflict, Situation, Take, against_record, perform
-from tournee.customers.commands import (
-    delete_contact,
-    update_contact,
-    update_customer,
-    update_site,
-)
-from tournee.customers.models import Contact, Customer, Site
 from tournee.kernel.command import Command
 from tournee.kernel.conflict import Resolution
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Invalid
-from tournee.kernel.fields import camel, present
+from tournee.kernel.fields import present
+from tournee.kernel.registry import registered
 from tournee.kernel.transaction import Transaction
 from tournee.procedures.answers import Answer
 from tournee.procedures.commands import answer_checklist_item
 from tournee.procedures.models import ChecklistAnswer
-from tournee.quality.commands import answer_audit_item, update_audit, update_audit_finding
-from tournee.quality.models import Audit, AuditAnswer, AuditFinding
-from tournee.work.commands import update_work_order
-from tournee.work.models import WorkOrder
+from tournee.quality.commands import answer_audit_item
+from tournee.quality.models import AuditAnswer
 
-# The plain edit of every entity that devices edit. Answers are given anew instead.
-EDITORS: dict[type[Entity], Command[Any, Any]] = {
-    Asset: update_asset,
-    Audit: update_audit,
-    AuditFinding: update_audit_finding,
-    Contact: update_contact,
-    Customer: update_customer,
-    Meter: update_meter,
-    Site: update_site,
-    WorkOrder: update_work_order,
-}
-DELETERS: dict[type[Entity], Command[Any, Any]] = {Contact: delete_contact}
 _ANSWERS: dict[type[Entity], tuple[Command[Any, Any], str]] = {
     AuditAnswer: (answer_audit_item, "auditId"),
     ChecklistAnswer: (answer_checklist_item, "runId"),
@@ -71,8 +49,9 @@ async def set_fields(tx: Transaction, row: Entity, values: Mapping[str, Any]) ->
         await _move(tx, row, values)
         values = {name: value for name, value in values.items() if name not in _PLACE}
     if values:
-        key = camel(f"{row.__tablename__}_id")
-        await perform(tx, EDITORS[type(row)], **{key: row.id, **values})
+        entry = registered(type(row))
+        assert entry.update is not None
+        await perform(tx, entry.update, **{entry.key: row.id, **values})
 
 
 async def _answer_anew(tx: Transaction, row: Answer, values: Mapping[str, Any]) -> None:
@@ -94,8 +73,8 @@ async def _move(tx: Transaction, asset: Asset, values: Mapping[str, Any]) -> Non
 def against_editing(situation: Situation) -> list[str]:
     if found := against_record(situation):
         return found
-    known = type(situation.row) in EDITORS or type(situation.row) in _ANSWERS
-    return [] if known else ["No command of ours sets these fields."]
+    kind = type(_row(situation))
+    return [] if registered(kind).update or kind in _ANSWERS else ["No command of ours sets these fields."]
 
 
 def _row(situation: Situation) -> Entity:
@@ -172,7 +151,7 @@ def against_deletion(resolution: Resolution) -> Against:
         row = situation.row
         if row is None:
             return against_record(situation)
-        known = type(row) in DELETERS
+        known = registered(type(row)).delete is not None
         return (
             []
             if known or row.deleted is _deletes(situation, resolution)
@@ -185,13 +164,13 @@ def against_deletion(resolution: Resolution) -> Against:
 async def settle_deletion(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:
     """Delete it, or have it back with what was written into it."""
     row = _row(situation)
-    command = DELETERS.get(type(row))
+    entry = registered(type(row))
     if _deletes(situation, do.resolution):
-        if not row.deleted and command is not None:
-            await perform(tx, command, **{camel(f"{row.__tablename__}_id"): row.id})
+        if not row.deleted and entry.delete is not None:
+            await perform(tx, entry.delete, **{entry.key: row.id})
         return
-    if row.deleted and command is not None:
-        tx.actor.require(command.permission)
+    if row.deleted and entry.delete is not None:
+        tx.actor.require(entry.delete.permission)
         row.deleted = False
     if do.resolution is Resolution.TAKE_MINE:
         await set_fields(tx, row, situation.conflict.mine)

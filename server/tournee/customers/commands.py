@@ -13,6 +13,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.plain import creates, deletes, edits
+from tournee.kernel.registry import Plain
 from tournee.kernel.rules import not_its_own_ancestor, obeying
 from tournee.kernel.transaction import Transaction
 from tournee.work.permissions import WORK_WRITE
@@ -46,7 +47,7 @@ class RecordInteraction:
     id: UUID | Unset = UNSET
 
 
-@command(WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True, plain=Plain.CREATE)
 async def record_interaction(tx: Transaction, actor: Actor, do: RecordInteraction) -> Interaction:
     """Write down a call, a message or a talk with the customer."""
     await tx.find_reference(Customer, do.customer_id, "customerId")

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.organisations import actor_of, found_organisation, importer_of
 from tournee.auth.roles import Role
-from tournee.catalogue import COMMANDS, MEMBERSHIPS
+from tournee.catalogue import MEMBERSHIPS
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.importing.mapping.model import Mapping, UnusableMapping, load_mapping
@@ -137,7 +137,7 @@ def report_path(options: Options) -> Path:
 
 def _planner(mapping: Mapping, options: Options, organisation_id: UUID) -> Planner:
     try:
-        return Planner(mapping, organisation_id, COMMANDS)
+        return Planner(mapping, organisation_id)
     except UnusableMapping as problem:
         raise UnusableMapping(f"{options.mapping}: {problem}") from None
 

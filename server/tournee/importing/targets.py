@@ -16,12 +16,15 @@ from uuid import UUID
 import uuid_utils
 from sqlalchemy import UniqueConstraint
 
+from tournee.assets.commands import move_asset
+from tournee.assets.models import Asset
 from tournee.kernel.command import Command
-from tournee.kernel.entity import BY_TABLE, Entity
-from tournee.kernel.fields import camel, fields
+from tournee.kernel.entity import Entity
+from tournee.kernel.fields import camel
 from tournee.kernel.inputs import Unset, parse_value
-
-Commands = Dictionary[str, Command[Any, Any]]
+from tournee.kernel.registry import BY_NAME, BY_TABLE, registered
+from tournee.quality.commands import record_past_audit
+from tournee.quality.models import Audit
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -32,24 +35,28 @@ _WORDS: dict[Any, str] = {
     UUID: "a record",
 }
 
-_CREATING = {
-    "Customer": "createCustomer",
-    "Site": "createSite",
-    "Contact": "createContact",
-    "Asset": "createAsset",
-    "Meter": "createMeter",
-    "Reading": "recordReading",
-    "Audit": "recordPastAudit",
-    "Technician": "createTechnician",
-    "Part": "createPart",
-    "WorkOrder": "createWorkOrder",
-}
+IMPORTED = (
+    "Customer",
+    "Site",
+    "Contact",
+    "Asset",
+    "Meter",
+    "Reading",
+    "Audit",
+    "Technician",
+    "Part",
+    "WorkOrder",
+)
+# Where a file tells of the past, another command enters it than people use.
+_OF_THE_PAST: Dictionary[type[Entity], Command[Any, Any]] = {Audit: record_past_audit}
 # What a mapping may say besides the command's input: a reading's unit, so that it fits its meter's.
 _BESIDE = {"Reading": ("unit",)}
 # Fields that an update could change, but that what is recorded already was told by.
 _FIXED = {"Meter": frozenset({"unit"})}
 # A move is a command of its own, for which the place is named as a whole.
-_PLACING = {"Asset": ("moveAsset", ("site_id", "customer_id"))}
+_PLACING: Dictionary[type[Entity], tuple[Command[Any, Any], tuple[str, ...]]] = {
+    Asset: (move_asset, ("site_id", "customer_id"))
+}
 
 
 @dataclass(frozen=True)
@@ -164,22 +171,22 @@ class Target:
         return own | beside
 
 
-def importable(commands: Commands) -> list[str]:
-    return [entity for entity, name in _CREATING.items() if name in commands]
-
-
-def target_of(entity: str, commands: Commands) -> Target:
+def target_of(entity: str) -> Target:
     """The target of this name; raises KeyError where it cannot be imported."""
-    create = commands[_CREATING[entity]]
+    if entity not in IMPORTED:
+        raise KeyError(entity)
+    entry = registered(BY_NAME[entity])
+    create = _OF_THE_PAST.get(entry.model, entry.create)
+    assert create is not None
     known = inputs(create.input)
-    placing, places = _PLACING.get(entity, (None, ()))
-    references = {one.name: BY_TABLE[one.references] for one in fields(create.output) if one.references}
+    place, places = _PLACING.get(entry.model, (None, ()))
+    references = {one.name: BY_TABLE[one.references] for one in entry.fields if one.references}
     return Target(
         entity,
-        create.output,
+        entry.model,
         create,
-        commands.get(f"update{entity}"),
-        commands[placing] if placing is not None else None,
+        entry.update,
+        place,
         places,
         known,
         {name: model for name, model in references.items() if camel(name) in known},

@@ -30,6 +30,7 @@ from tournee.kernel.errors import Conflict
 from tournee.kernel.fields import camel
 from tournee.kernel.inputs import parse
 from tournee.kernel.outages import DatabaseAway, OutcomeUnknown, outage_of
+from tournee.kernel.registry import Plain
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.kernel.visibility import MembershipRules
 
@@ -56,7 +57,8 @@ class Command(Generic[InputT, EntityT]):
     """One thing people do. `offline`: devices may queue it. `fact`: it tells what happened in the
     field, and is accepted even where the office has changed the plan meanwhile. `logged`: it changes who may
     do what, so that whoever reads the server's log finds it there, with the client's address. `past`: it
-    records what happened long ago, so that an old time is no sign of a wrong clock."""
+    records what happened long ago, so that an old time is no sign of a wrong clock. `plain`: it is the one
+    that creates, updates or deletes such records."""
 
     name: str
     permission: str
@@ -68,6 +70,7 @@ class Command(Generic[InputT, EntityT]):
     fact: bool = False
     logged: bool = False
     past: bool = False
+    plain: Plain | None = None
 
     def __post_init__(self) -> None:
         COMMANDS_BY_NAME[self.name] = self
@@ -94,7 +97,13 @@ class Command(Generic[InputT, EntityT]):
 
 
 def command(
-    permission: str, *, offline: bool = False, fact: bool = False, logged: bool = False, past: bool = False
+    permission: str,
+    *,
+    offline: bool = False,
+    fact: bool = False,
+    logged: bool = False,
+    past: bool = False,
+    plain: Plain | None = None,
 ) -> Callable[[Callable[[Transaction, Actor, InputT], Awaitable[EntityT]]], Command[InputT, EntityT]]:
     """Make a command of a function `(tx, actor, do: Input) -> Entity`; its name becomes camelCase."""
 
@@ -115,6 +124,7 @@ def command(
             fact=fact,
             logged=logged,
             past=past,
+            plain=plain,
         )
 
     return decorate

@@ -28,6 +28,7 @@ from sqlalchemy.types import JSON
 from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Merge, column, constrain_references
 from tournee.kernel.numbers import Numbers
+from tournee.kernel.registry import register_entity
 from tournee.kernel.times import TimeSource
 
 
@@ -132,11 +133,8 @@ class Entity(Base):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__tablename__" in cls.__dict__:
-            if not hasattr(cls, "decider"):
-                raise TypeError(f"Name the role that decides conflicts about {cls.__name__}: `decider`.")
+            register_entity(cls)
             constrain_references(cls)
-            BY_TABLE[cls.__tablename__] = cls
-            BY_NAME[cls.__name__] = cls
 
     def scopes(self) -> Iterable[UUID | None]:
         """The scopes this row lies in, from its own columns; None is passed over."""
@@ -144,10 +142,6 @@ class Entity(Base):
 
     def check(self) -> None:
         """Raise Invalid where fields contradict each other; called before every write."""
-
-
-BY_TABLE: dict[str, type[Entity]] = {}
-BY_NAME: dict[str, type[Entity]] = {}
 
 
 class Organisation(Base):

@@ -53,6 +53,13 @@ class Merge(enum.StrEnum):
     """Both values are kept, and a person decides."""
 
 
+class EditedBy(enum.Enum):
+    """Who changes a field by a plain edit that office and field share."""
+
+    OFFICE = "OFFICE"
+    FIELD = "FIELD"
+
+
 # A field under one of these is never set by a plain edit: a command of its own does it.
 NOT_EDITABLE = frozenset({Merge.SERVER_ONLY, Merge.STATE_MACHINE, Merge.LEDGER, Merge.APPEND_ONLY})
 
@@ -76,6 +83,8 @@ class Field:
     permission: str | None = None
     # Of times: every column declares it, and a test requires that.
     time_source: TimeSource | None = None
+    # Of plain fields, where the office and who works in the field share one edit.
+    edited_by: EditedBy | None = None
 
     @property
     def editable(self) -> bool:
@@ -99,10 +108,12 @@ def column(
     maximum: float | None = None,
     permission: str | None = None,
     time_source: TimeSource | None = None,
+    edited_by: EditedBy | None = None,
     **options: Any,
 ) -> MappedColumn[Any]:
     """A column with what the house must know of it. `private` columns never leave the server; `permission` is
-    what its readers need beside that of the record; `time_source` says where its times come from."""
+    what its readers need beside that of the record; `time_source` says where its times come from; `edited_by`
+    who changes it, where office and field share the plain edit."""
     info = {
         "merge": merge,
         "private": private,
@@ -111,6 +122,7 @@ def column(
         "maximum": maximum,
         "permission": permission,
         "time_source": time_source,
+        "edited_by": edited_by,
     }
     if limit is None:
         return mapped_column(info=info, **options)
@@ -122,10 +134,17 @@ def reference(
     *,
     merge: Merge = Merge.LAST_ARRIVAL,
     description: str | None = None,
+    edited_by: EditedBy | None = None,
     **options: Any,
 ) -> MappedColumn[Any]:
     """A column that names a row of another entity of the same organisation."""
-    info = {"merge": merge, "private": False, "description": description, "references": table}
+    info = {
+        "merge": merge,
+        "private": False,
+        "description": description,
+        "references": table,
+        "edited_by": edited_by,
+    }
     return mapped_column(Uuid, info=info, **options)
 
 
@@ -197,6 +216,7 @@ def _read_fields(model: type[Any]) -> list[Field]:
                 maximum=own.info.get("maximum"),
                 permission=own.info.get("permission"),
                 time_source=own.info.get("time_source"),
+                edited_by=own.info.get("edited_by"),
             )
         )
     return found

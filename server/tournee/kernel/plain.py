@@ -1,31 +1,41 @@
 """Plain commands made from an entity: create it, edit its fields, delete it.
 
-Fields that are a state, a ledger or the server's own are in none of them.
+Their inputs have every plain field of the model: a new column is in them at once. Fields that are a state,
+a ledger or the server's own are in none of them. `creates`, `edits` and `deletes` make the whole command;
+`creating` and `editing` make it of a function, for entities that need more.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection
+import typing
+from collections.abc import Awaitable, Callable, Collection
 from functools import cache
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
-from tournee.kernel.entity import BY_TABLE, Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
-from tournee.kernel.fields import Field, camel, fields, new_row
+from tournee.kernel.fields import EditedBy, Field, camel, fields, new_row
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge, yields_to_changes
+from tournee.kernel.registry import BY_TABLE, Plain
 from tournee.kernel.transaction import Transaction
 
 EntityT = TypeVar("EntityT", bound=Entity)
+_Function = Callable[[Transaction, Actor, Any], Awaitable[EntityT]]
 
 
 def _words(model: type[Entity]) -> str:
     return re.sub(r"(?<!^)([A-Z])", r" \1", model.__name__).lower()
+
+
+def _one(model: type[Entity]) -> str:
+    words = _words(model)
+    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 def _typed(field: Field) -> Any:
@@ -37,8 +47,108 @@ def _described(sentence: str) -> Any:
     return dataclasses.field(metadata={"description": sentence})
 
 
-def _inputs(model: type[Entity], without: Collection[str]) -> list[Field]:
+def _plain_fields(model: type[Entity], without: Collection[str]) -> list[Field]:
     return [field for field in fields(model) if field.editable and field.name not in ("id", *without)]
+
+
+def _optional(name: str, kind: Any) -> tuple[str, Any, Any]:
+    return name, kind | Unset, dataclasses.field(default=UNSET)
+
+
+def _create_input(model: type[Entity], without: Collection[str], beside: type[Any] | None) -> type[Any]:
+    """The device may name the id; what may be null or has a default is optional."""
+    plain = _plain_fields(model, without)
+    definitions: list[Any] = [(f.name, _typed(f)) for f in plain if not f.nullable and not f.has_default]
+    definitions.append(_optional("id", UUID))
+    definitions += [_optional(f.name, _typed(f)) for f in plain if f.nullable or f.has_default]
+    return _input(f"Create{model.__name__}", definitions, beside)
+
+
+def _edit_input(model: type[Entity], without: Collection[str], beside: type[Any] | None) -> type[Any]:
+    """Only the fields that are given change."""
+    key = _described(f"The {_words(model)} to change.")
+    definitions: list[Any] = [(f"{model.__tablename__}_id", UUID, key)]
+    definitions += [_optional(f.name, _typed(f)) for f in _plain_fields(model, without)]
+    return _input(f"Update{model.__name__}", definitions, beside)
+
+
+def _input(name: str, definitions: list[Any], beside: type[Any] | None) -> type[Any]:
+    """An input class. What `beside` declares, a command's own class, it declares in its own way."""
+    own = {field.name for field in dataclasses.fields(beside)} if beside else set()
+    rest = [one for one in definitions if one[0] not in own]
+    bases = (beside,) if beside else ()
+    return dataclasses.make_dataclass(name, rest, bases=bases, frozen=True, kw_only=True)
+
+
+def given(do: Any, *but: str) -> dict[str, Any]:
+    """Return the fields that an input names, and their values."""
+    return {name: value for name, value in vars(do).items() if value is not UNSET and name not in but}
+
+
+def edited_by_office(model: type[Entity]) -> frozenset[str]:
+    """Return the plain fields that the office alone changes; every one of them has to say who does."""
+    plain = _plain_fields(model, ())
+    if unsaid := [field.name for field in plain if field.edited_by is None]:
+        raise TypeError(f"Say of {model.__name__}.{unsaid[0]} who changes it: `edited_by`.")
+    return frozenset(field.name for field in plain if field.edited_by is EditedBy.OFFICE)
+
+
+def creating(
+    model: type[EntityT],
+    permission: str,
+    *,
+    offline: bool = False,
+    fact: bool = False,
+    logged: bool = False,
+    without: Collection[str] = (),
+) -> Callable[[_Function[EntityT]], Command[Any, EntityT]]:
+    """Make the create command of a function `(tx, actor, do)`.
+
+    The input has the plain fields of the model, and those of the class that the function takes.
+    """
+
+    def decorate(function: _Function[EntityT]) -> Command[Any, EntityT]:
+        kind = _create_input(model, without, _beside(function))
+        made = _command(Plain.CREATE, model, permission, kind, function, function.__doc__)
+        return dataclasses.replace(made, offline=offline, fact=fact, logged=logged)
+
+    return decorate
+
+
+def editing(
+    model: type[EntityT],
+    permission: str,
+    *,
+    offline: bool = False,
+    fact: bool = False,
+    without: Collection[str] = (),
+) -> Callable[[_Function[EntityT]], Command[Any, EntityT]]:
+    """Make the update command of a function in the same way."""
+
+    def decorate(function: _Function[EntityT]) -> Command[Any, EntityT]:
+        kind = _edit_input(model, without, _beside(function))
+        made = _command(Plain.UPDATE, model, permission, kind, function, function.__doc__)
+        return dataclasses.replace(made, offline=offline, fact=fact)
+
+    return decorate
+
+
+def _beside(function: _Function[Any]) -> type[Any] | None:
+    """The class of a command's own inputs, if its function names one."""
+    kind = typing.get_type_hints(function).get("do")
+    return kind if dataclasses.is_dataclass(kind) and isinstance(kind, type) else None
+
+
+def _command(
+    plain: Plain,
+    model: type[EntityT],
+    permission: str,
+    kind: type[Any],
+    function: _Function[EntityT],
+    description: str | None,
+) -> Command[Any, EntityT]:
+    text = (description or "").strip()
+    return Command(plain.name_for(model), permission, kind, model, function, text, plain=plain)
 
 
 async def _check_references(tx: Transaction, model: type[Entity], values: dict[str, Any]) -> None:
@@ -63,22 +173,16 @@ def creates(
     without: Collection[str] = (),
     description: str | None = None,
 ) -> Command[Any, EntityT]:
-    """`createCustomer`: the device may name the id; what may be null or has a default is optional."""
-    definitions: list[Any] = [("id", UUID | Unset, dataclasses.field(default=UNSET))]
-    required = [f for f in _inputs(model, without) if not f.nullable and not f.has_default]
-    optional = [f for f in _inputs(model, without) if f.nullable or f.has_default]
-    definitions[:0] = [(field.name, _typed(field)) for field in required]
-    definitions += [(f.name, _typed(f) | Unset, dataclasses.field(default=UNSET)) for f in optional]
-    name = f"create{model.__name__}"
-    input_type = dataclasses.make_dataclass(f"Create{model.__name__}", definitions, frozen=True)
+    """`createCustomer(name, …)`."""
 
     async def create(tx: Transaction, actor: Actor, do: Any) -> EntityT:
-        values = {k: v for k, v in vars(do).items() if v is not UNSET}
+        values = given(do)
         await _check_references(tx, model, values)
         return await tx.add(new_row(model, values))
 
-    text = description or f"Add a {_words(model)}."
-    return Command(name, permission, input_type, model, create, text, offline=offline, fact=fact)
+    text = description or f"Add {_one(model)}."
+    made = _command(Plain.CREATE, model, permission, _create_input(model, without, None), create, text)
+    return dataclasses.replace(made, offline=offline, fact=fact)
 
 
 def edits(
@@ -91,14 +195,9 @@ def edits(
 ) -> Command[Any, EntityT]:
     """`updateCustomer(customerId, …)`: only the fields that are given change."""
     key = f"{model.__tablename__}_id"
-    definitions: list[Any] = [(key, UUID, _described(f"The {_words(model)} to change."))]
-    definitions += [
-        (f.name, _typed(f) | Unset, dataclasses.field(default=UNSET)) for f in _inputs(model, without)
-    ]
-    input_type = dataclasses.make_dataclass(f"Update{model.__name__}", definitions, frozen=True)
 
     async def edit(tx: Transaction, actor: Actor, do: Any) -> EntityT:
-        changes = {k: v for k, v in vars(do).items() if v is not UNSET and k != key}
+        changes = given(do, key)
         if not changes:
             raise Invalid("Name at least one field to change.")
         row = await tx.find_to_edit(model, getattr(do, key), camel(key))
@@ -106,8 +205,9 @@ def edits(
         await merge(tx, row, changes)
         return row
 
-    text = description or f"Change fields of a {_words(model)}; what is not named stays."
-    return Command(f"update{model.__name__}", permission, input_type, model, edit, text, offline=offline)
+    text = description or f"Change fields of {_one(model)}; what is not named stays."
+    made = _command(Plain.UPDATE, model, permission, _edit_input(model, without, None), edit, text)
+    return dataclasses.replace(made, offline=offline)
 
 
 def deletes(
@@ -120,7 +220,7 @@ def deletes(
     """`deleteContact(contactId)`: the record leaves every query and device; the log keeps it."""
     key = f"{model.__tablename__}_id"
     definitions = [(key, UUID, _described(f"The {_words(model)} to delete."))]
-    input_type = dataclasses.make_dataclass(f"Delete{model.__name__}", definitions, frozen=True)
+    kind = dataclasses.make_dataclass(f"Delete{model.__name__}", definitions, frozen=True)
 
     async def delete(tx: Transaction, actor: Actor, do: Any) -> EntityT:
         row = await tx.find(model, getattr(do, key), camel(key))
@@ -130,12 +230,5 @@ def deletes(
             tx.delete(row)
         return row
 
-    return Command(
-        f"delete{model.__name__}",
-        permission,
-        input_type,
-        model,
-        delete,
-        f"Delete a {_words(model)}.",
-        offline=offline,
-    )
+    made = _command(Plain.DELETE, model, permission, kind, delete, f"Delete {_one(model)}.")
+    return dataclasses.replace(made, offline=offline)

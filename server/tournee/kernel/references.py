@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from tournee.kernel.command import Command
-from tournee.kernel.entity import BY_TABLE, Entity
+from tournee.kernel.entity import Entity
 from tournee.kernel.fields import fields
+from tournee.kernel.registry import BY_TABLE
 
 
 def references(command: Command[Any, Any], do: Any) -> Iterator[tuple[str, type[Entity], UUID]]:

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from tournee.kernel.actor import Actor, Permission
-from tournee.kernel.entity import BY_NAME
 from tournee.kernel.fields import fields
+from tournee.kernel.registry import BY_NAME
 
 
 def withheld(actor: Actor) -> Mapping[str, frozenset[str]]:

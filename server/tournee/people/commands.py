@@ -15,7 +15,8 @@ from tournee.kernel.command import command
 from tournee.kernel.errors import Conflict, Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
-from tournee.kernel.plain import creates, deletes, edits
+from tournee.kernel.plain import creates, creating, deletes, edits, given
+from tournee.kernel.registry import Plain
 from tournee.kernel.rules import is_held_by_another, not_its_own_ancestor, obeying
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import (
@@ -26,10 +27,8 @@ from tournee.people.models import (
     Shift,
     Skill,
     Technician,
-    TechnicianKind,
     TechnicianProfile,
     TechnicianSkill,
-    TechnicianStatus,
     Territory,
     TerritoryMembership,
 )
@@ -108,22 +107,13 @@ update_technician_profile = edits(TechnicianProfile, PEOPLE_WRITE, without=["tec
 
 
 @dataclass(frozen=True)
-class CreateTechnician:
-    name: Annotated[str, Limits(length=120)]
-    account_id: UUID | Unset | None = UNSET
-    employee_number: Annotated[str | None, Limits(length=40)] | Unset = UNSET
-    kind: TechnicianKind | Unset = UNSET
-    status: TechnicianStatus | Unset = UNSET
-    email: Annotated[str | None, Limits(length=200)] | Unset = UNSET
-    phone: Annotated[str | None, Limits(length=40)] | Unset = UNSET
-    time_zone: Annotated[str, Limits(length=60)] | Unset = UNSET
+class NewProfile:
     home_latitude: Annotated[float | None, Limits(minimum=-90, maximum=90)] | Unset = UNSET
     """Degrees, WGS 84, where the day begins; null if unknown."""
     home_longitude: Annotated[float | None, Limits(minimum=-180, maximum=180)] | Unset = UNSET
     """Degrees, WGS 84, where the day begins; null if unknown."""
     efficiency: Annotated[float, Limits(minimum=0.1, maximum=10)] | Unset = UNSET
     """Planned durations are divided by it; 1 is usual."""
-    id: UUID | Unset = UNSET
     profile_id: UUID | Unset = UNSET
     """The id of the planning profile that is made with it; the server makes one if it is left out."""
 
@@ -131,14 +121,14 @@ class CreateTechnician:
 _OF_PROFILE = ("home_latitude", "home_longitude", "efficiency")
 
 
-@command(PEOPLE_WRITE)
-async def create_technician(tx: Transaction, actor: Actor, do: CreateTechnician) -> Technician:
+@creating(Technician, PEOPLE_WRITE)
+async def create_technician(tx: Transaction, actor: Actor, do: NewProfile) -> Technician:
     """Add a technician, with a profile that only they and the office see."""
-    given = {name: value for name, value in vars(do).items() if value is not UNSET}
-    profile = {name: given.pop(name) for name in _OF_PROFILE if name in given}
-    profile["id"] = given.pop("profile_id", None)
-    await require_accounts(tx, {"accountId": given.get("account_id")})
-    technician = await tx.add(Technician(**given))
+    values = given(do)
+    profile = {name: values.pop(name) for name in _OF_PROFILE if name in values}
+    profile["id"] = values.pop("profile_id", None)
+    await require_accounts(tx, {"accountId": values.get("account_id")})
+    technician = await tx.add(Technician(**values))
     await _account_is_free(tx, technician)
     await tx.add(TechnicianProfile(technician_id=technician.id, **profile))
     return technician
@@ -204,7 +194,7 @@ class RequestAbsence:
     id: UUID | Unset = UNSET
 
 
-@command(WORK_WRITE, offline=True)
+@command(WORK_WRITE, offline=True, plain=Plain.CREATE)
 async def request_absence(tx: Transaction, actor: Actor, do: RequestAbsence) -> Absence:
     """Ask to be away, or report sick; the office decides."""
     await _acts_for(tx, actor, do.technician_id)

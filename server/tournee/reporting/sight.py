@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus
 from tournee.auth.roles import OFFICE, permissions_of
 from tournee.kernel.actor import Actor
-from tournee.kernel.entity import BY_NAME
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.kernel.log import Change, Edge, Member, Record, Seq
+from tournee.kernel.registry import BY_NAME
 from tournee.reporting.permissions import SIGHT_READ
 from tournee.sync.models import DeviceState
 from tournee.work.models.membership import scopes_of_visit, visits_outside

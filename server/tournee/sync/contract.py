@@ -19,9 +19,10 @@ from uuid import UUID
 from tournee.kernel.command import Command
 from tournee.kernel.conflict import ConflictKind, Resolution
 from tournee.kernel.declared import Declared
-from tournee.kernel.entity import BY_TABLE, Entity
-from tournee.kernel.fields import Field, Merge, camel, fields
+from tournee.kernel.entity import Entity
+from tournee.kernel.fields import Field, Merge, camel
 from tournee.kernel.inputs import Limits, Unset
+from tournee.kernel.registry import BY_TABLE, Registered, registered
 from tournee.sync.messages import OPERATIONS_LIMIT
 from tournee.sync.pull.feed import GREATEST_LIMIT
 from tournee.sync.push.upcasts import OPERATION_SCHEMA
@@ -186,25 +187,20 @@ def contract_of(
         horizon_days=horizon_days,
         operations_limit=OPERATIONS_LIMIT,
         page_limit=GREATEST_LIMIT,
-        entities=[_entity(entity, _edited(entity, commands)) for entity in entities],
+        entities=[_entity(registered(entity)) for entity in entities],
         commands=[_command(command) for command in commands],
         objects=[found[name] for name in sorted(found)],
         conflicts=[SyncConflict(kind, list(kind.resolutions)) for kind in ConflictKind.all()],
     )
 
 
-def _edited(entity: type[Entity], commands: Iterable[Command[Any, Any]]) -> set[str]:
-    """The fields that the entity's plain edit takes."""
-    edits = [command for command in commands if command.name == f"update{entity.__name__}"]
-    return {one.name for edit in edits for one in dataclasses.fields(edit.input)}
-
-
-def _entity(entity: type[Entity], edited: set[str]) -> SyncEntity:
+def _entity(entity: Registered) -> SyncEntity:
+    edited = {one.name for one in dataclasses.fields(entity.update.input)} if entity.update else set()
     return SyncEntity(
-        name=entity.__name__,
-        scope=entity.reads,
-        description=_first_line(entity.__doc__),
-        fields=[_field(one, editable=one.name in edited) for one in fields(entity)],
+        name=entity.name,
+        scope=entity.model.reads,
+        description=_first_line(entity.model.__doc__),
+        fields=[_field(one, editable=one.name in edited) for one in entity.fields],
     )
 
 

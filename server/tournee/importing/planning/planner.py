@@ -27,7 +27,7 @@ from tournee.importing.planning.values import (
     Values,
 )
 from tournee.importing.sources.lines import MOST_ENTRIES, Line
-from tournee.importing.targets import Commands, importable, record_id
+from tournee.importing.targets import IMPORTED, record_id
 from tournee.kernel.errors import Invalid
 
 _REMEMBERED = 4_000
@@ -38,12 +38,12 @@ _GROUP = "group"
 class Planner:
     """Reads lines by a mapping; knows nothing of the database."""
 
-    def __init__(self, mapping: Mapping, organisation_id: UUID, commands: Commands) -> None:
+    def __init__(self, mapping: Mapping, organisation_id: UUID) -> None:
         self.mapping = mapping
         self.organisation_id = organisation_id
         self.readers = Readers(mapping)
-        compiler = Compiler(mapping, organisation_id, frozenset(importable(commands)))
-        self.recipes = [recipe_of(record, mapping, compiler, commands) for record in mapping.record]
+        compiler = Compiler(mapping, organisation_id, frozenset(IMPORTED))
+        self.recipes = [recipe_of(record, mapping, compiler) for record in mapping.record]
         self.skips = [(skip.reason, all_hold(skip.when, skip.unless)) for skip in mapping.skip]
         columns = mapping.columns.items()
         self.first = [name for name, column in columns if column.on_bad == "report-line"]

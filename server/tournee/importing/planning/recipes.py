@@ -11,7 +11,7 @@ from tournee.importing.mapping.model import Mapping, UnusableMapping
 from tournee.importing.planning.compiling import Compiler, Getter
 from tournee.importing.planning.conditions import Test, all_hold
 from tournee.importing.planning.values import Values
-from tournee.importing.targets import Commands, Kind, Target, importable, target_of
+from tournee.importing.targets import IMPORTED, Kind, Target, target_of
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import apply_defaults
 from tournee.kernel.inputs import parse_value
@@ -46,13 +46,13 @@ class Recipe:
         return self.columns.get(f"{names[0]}.{names[-1]}") or self.columns.get(names[0], "")
 
 
-def recipe_of(record: Record, mapping: Mapping, compiler: Compiler, commands: Commands) -> Recipe:
+def recipe_of(record: Record, mapping: Mapping, compiler: Compiler) -> Recipe:
     """Raises UnusableMapping where the section does not fit what can be imported."""
     place = f"record {record.label!r}"
     try:
-        target = target_of(record.entity, commands)
+        target = target_of(record.entity)
     except KeyError:
-        known = ", ".join(importable(commands))
+        known = ", ".join(IMPORTED)
         raise UnusableMapping(f"{place}: {record.entity!r} cannot be imported; {known} can") from None
     for name in ("id", "externalKey"):
         if name in record.fields:

@@ -10,9 +10,9 @@ from uuid import UUID
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
-from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.errors import Blocked, Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.registry import BY_TABLE, Plain
 from tournee.kernel.transaction import Transaction
 from tournee.procedures.answers import answers_of, item_of, record_answer
 from tournee.procedures.definition import Given, unanswered
@@ -42,7 +42,7 @@ class AddChecklistRun:
     id: UUID | Unset = UNSET
 
 
-@command(WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True, plain=Plain.CREATE)
 async def add_checklist_run(tx: Transaction, actor: Actor, do: AddChecklistRun) -> ChecklistRun:
     """Add a checklist to a visit, an order, a site or an asset; a template means its current version."""
     place = await _place(tx, do)

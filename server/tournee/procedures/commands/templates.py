@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
-from tournee.kernel.entity import BY_TABLE, now
+from tournee.kernel.entity import now
 from tournee.kernel.errors import Conflict, Invalid
-from tournee.kernel.inputs import UNSET, Limits, Unset
-from tournee.kernel.plain import edits
+from tournee.kernel.inputs import UNSET, Unset
+from tournee.kernel.plain import creating, edits, given
+from tournee.kernel.registry import BY_TABLE, Plain
 from tournee.kernel.transaction import Transaction
 from tournee.procedures.definition import ChecklistItemInput, read
 from tournee.procedures.models import (
@@ -25,25 +26,14 @@ from tournee.procedures.models import (
 from tournee.procedures.permissions import PROCEDURES_WRITE
 
 
-@dataclass(frozen=True)
-class CreateChecklistTemplate:
-    key: Annotated[str, Limits(length=80)]
-    title: Annotated[str, Limits(length=200)]
-    description: Annotated[str | None, Limits(length=2000)] = None
-    id: UUID | Unset = UNSET
-
-
-@command(PROCEDURES_WRITE)
-async def create_checklist_template(
-    tx: Transaction, actor: Actor, do: CreateChecklistTemplate
-) -> ChecklistTemplate:
+@creating(ChecklistTemplate, PROCEDURES_WRITE)
+async def create_checklist_template(tx: Transaction, actor: Actor, do: Any) -> ChecklistTemplate:
     """Add a checklist; what it asks is drafted next."""
     if not do.key.strip():
         raise Invalid("A checklist needs a key.", "key")
     if await tx.all(select(ChecklistTemplate).where(ChecklistTemplate.key == do.key)):
         raise Conflict("Another checklist has this key.", "key")
-    given = {name: value for name, value in vars(do).items() if value is not UNSET}
-    return await tx.add(ChecklistTemplate(**given))
+    return await tx.add(ChecklistTemplate(**given(do)))
 
 
 update_checklist_template = edits(ChecklistTemplate, PROCEDURES_WRITE, without=["key"])
@@ -90,7 +80,7 @@ class DraftChecklistVersion:
     id: UUID | Unset = UNSET
 
 
-@command(PROCEDURES_WRITE)
+@command(PROCEDURES_WRITE, plain=Plain.CREATE)
 async def draft_checklist_version(
     tx: Transaction, actor: Actor, do: DraftChecklistVersion
 ) -> ChecklistVersion:

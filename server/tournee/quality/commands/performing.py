@@ -15,6 +15,7 @@ from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
+from tournee.kernel.registry import Plain
 from tournee.kernel.transaction import Transaction
 from tournee.procedures.answers import answers_of, item_of, record_answer
 from tournee.procedures.definition import ChecklistItemInput, Given, points, unanswered
@@ -128,7 +129,7 @@ class AddAuditFinding:
     id: UUID | Unset = UNSET
 
 
-@command(AUDITS_PERFORM, offline=True, fact=True)
+@command(AUDITS_PERFORM, offline=True, fact=True, plain=Plain.CREATE)
 async def add_audit_finding(tx: Transaction, actor: Actor, do: AddAuditFinding) -> AuditFinding:
     """Write down what an audit found; a conformity needs nothing more and is closed at once."""
     audit = await tx.find(Audit, do.audit_id, "auditId")

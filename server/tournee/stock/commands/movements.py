@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
-from tournee.kernel.entity import BY_TABLE
 from tournee.kernel.errors import DoneAlready, Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.registry import BY_TABLE
 from tournee.kernel.transaction import Transaction
 from tournee.stock.booking import lock_places, part_of, record, require_charge, told_before
 from tournee.stock.counting import dated

@@ -13,6 +13,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
+from tournee.kernel.registry import Plain
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
 from tournee.work.facts import technician_of
@@ -31,7 +32,7 @@ class AddNote:
     id: UUID | Unset = UNSET
 
 
-@command(WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True, plain=Plain.CREATE)
 async def add_note(tx: Transaction, actor: Actor, do: AddNote) -> Note:
     """Write a remark on a work order or on an appointment."""
     await tx.find_optional(WorkOrder, do.work_order_id, "workOrderId")
@@ -55,7 +56,7 @@ class RecordTimeEntry:
     id: UUID | Unset = UNSET
 
 
-@command(WORK_WRITE, offline=True, fact=True)
+@command(WORK_WRITE, offline=True, fact=True, plain=Plain.CREATE)
 async def record_time_entry(tx: Transaction, actor: Actor, do: RecordTimeEntry) -> TimeEntry:
     """Record time spent; a mistake is corrected by another entry that names it."""
     technician_id = await _whose_time(tx, actor, do.technician_id)

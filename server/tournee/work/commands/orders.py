@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,85 +18,58 @@ from tournee.kernel.fields import camel
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
 from tournee.kernel.numbers import UNNUMBERED
+from tournee.kernel.plain import creating, edited_by_office, editing, given
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Skill
 from tournee.work.closed import is_closed, tell_dispatcher
 from tournee.work.guards import against_canceling, against_canceling_by, statuses_of
-from tournee.work.models import Appointment, Priority, WorkOrder, WorkOrderKind
+from tournee.work.models import Appointment, WorkOrder
 from tournee.work.permissions import WORK_PLAN, WORK_WRITE
 from tournee.work.recording import Step, record
 from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, WorkOrderStatus
 
-Text = Annotated[str | None, Limits(length=2000)]
 Reason = Annotated[str, Limits(length=2000)]
 
-# What whoever works on an order writes into it; the rest is the office's.
-_FIELD_NOTES = frozenset({"symptom", "cause", "resolution", "substatus", "asset_id", "contact_id"})
+# Who works on an order writes into it what was found and done; the rest is the office's.
+_OFFICE = edited_by_office(WorkOrder)
 
 
 @dataclass(frozen=True)
-class CreateWorkOrder:
-    customer_id: UUID
-    summary: Annotated[str, Limits(length=200)]
-    site_id: UUID | None = None
-    asset_id: UUID | None = None
-    contact_id: UUID | None = None
-    parent_id: UUID | None = None
-    description: str | None = None
-    kind: WorkOrderKind = WorkOrderKind.OTHER
-    priority: Priority = Priority.NORMAL
-    substatus: Annotated[str | None, Limits(length=80)] = None
+class NewWorkOrder:
     required_skill_ids: list[UUID] | Unset = UNSET
-    due_at: datetime | None = None
-    symptom: Text = None
-    external_key: Annotated[str | None, Limits(length=200)] = None
     draft: bool = False
     """Keep it out of planning until `releaseWorkOrder`."""
-    id: UUID | Unset = UNSET
 
 
-@command(WORK_WRITE, offline=True, fact=True)
-async def create_work_order(tx: Transaction, actor: Actor, do: CreateWorkOrder) -> WorkOrder:
+@creating(WorkOrder, WORK_WRITE, offline=True, fact=True, without=["cause", "resolution"])
+async def create_work_order(tx: Transaction, actor: Actor, do: NewWorkOrder) -> WorkOrder:
     """Add a work order; whoever reports one keeps seeing it until it is closed."""
-    values = {name: value for name, value in vars(do).items() if value is not UNSET and name != "draft"}
-    await tx.find_reference(Customer, do.customer_id, "customerId")
-    await tx.find_optional(WorkOrder, do.parent_id, "parentId")
-    await _check_places(tx, do.customer_id, values)
+    values = given(do, "draft")
+    await tx.find_reference(Customer, values["customer_id"], "customerId")
+    await tx.find_optional(WorkOrder, values.get("parent_id"), "parentId")
+    await _check_places(tx, values["customer_id"], values)
     values["status"] = WorkOrderStatus.DRAFT if do.draft else WorkOrderStatus.NEW
     return await tx.add(WorkOrder(**values, reported_by_id=actor.id, number=UNNUMBERED))
 
 
 @dataclass(frozen=True)
-class UpdateWorkOrder:
+class WorkOrderChanges:
     work_order_id: UUID
     """The order to change."""
-    summary: Annotated[str, Limits(length=200)] | Unset = UNSET
-    description: str | Unset | None = UNSET
-    site_id: UUID | Unset | None = UNSET
-    asset_id: UUID | Unset | None = UNSET
-    contact_id: UUID | Unset | None = UNSET
-    kind: WorkOrderKind | Unset = UNSET
-    priority: Priority | Unset = UNSET
-    substatus: Annotated[str | None, Limits(length=80)] | Unset = UNSET
     required_skill_ids: list[UUID] | Unset = UNSET
-    due_at: datetime | Unset | None = UNSET
-    symptom: Text | Unset = UNSET
-    cause: Text | Unset = UNSET
-    resolution: Text | Unset = UNSET
-    external_key: Annotated[str | None, Limits(length=200)] | Unset = UNSET
 
 
-@command(WORK_WRITE, offline=True, fact=True)
-async def update_work_order(tx: Transaction, actor: Actor, do: UpdateWorkOrder) -> WorkOrder:
+@editing(WorkOrder, WORK_WRITE, offline=True, fact=True, without=["customer_id", "parent_id"])
+async def update_work_order(tx: Transaction, actor: Actor, do: WorkOrderChanges) -> WorkOrder:
     """Change fields of a work order, until it is closed; in the field those that say what was found and
     done."""
-    changes = {k: v for k, v in vars(do).items() if v is not UNSET and k != "work_order_id"}
+    changes = given(do, "work_order_id")
     if not changes:
         raise Invalid("Name at least one field to change.")
     places = {"site_id", "asset_id"} & changes.keys()
     appointments = await _appointments_of(tx, do.work_order_id) if places else []
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
-    office = changes.keys() - _FIELD_NOTES
+    office = changes.keys() & _OFFICE
     if office and not actor.may(WORK_PLAN) and not _may_still_edit(order, actor):
         raise Forbidden(f"Only the office changes {camel(min(office))}.")
     closed = await is_closed(tx, order)

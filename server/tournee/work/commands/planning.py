@@ -11,11 +11,11 @@ from tournee.auth.roles import Role
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Forbidden, Invalid, TransitionNotAllowed
-from tournee.kernel.inputs import UNSET, Limits, Unset
-from tournee.kernel.plain import edits
+from tournee.kernel.inputs import Limits
+from tournee.kernel.plain import creating, edits, given
 from tournee.kernel.transaction import Transaction
 from tournee.work.guards import against_dispatch, against_reopening, against_reopening_by, statuses_of
-from tournee.work.models import Appointment, LockMode, WorkOrder
+from tournee.work.models import Appointment, WorkOrder
 from tournee.work.permissions import WORK_PLAN
 from tournee.work.recording import moments_of, order_of, record_office_step, retime
 from tournee.work.states import (
@@ -40,28 +40,22 @@ update_appointment = edits(
 
 
 @dataclass(frozen=True)
-class CreateAppointment:
+class NewAppointment:
     work_order_id: UUID
     summary: Annotated[str | None, Limits(length=200)] = None
-    instructions: str | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    arrival_window_start: datetime | None = None
-    arrival_window_end: datetime | None = None
-    duration_minutes: Annotated[int | None, Limits(minimum=1, maximum=100_000)] = None
-    lock_mode: LockMode = LockMode.OPTIMIZE
-    id: UUID | Unset = UNSET
 
 
-@command(WORK_PLAN)
-async def create_appointment(tx: Transaction, actor: Actor, do: CreateAppointment) -> Appointment:
+@creating(Appointment, WORK_PLAN)
+async def create_appointment(tx: Transaction, actor: Actor, do: NewAppointment) -> Appointment:
     """Plan a visit for a work order; with a time it is scheduled."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
     if order.status not in PLANNABLE:
         raise TransitionNotAllowed(
             f"A work order that is {order.status} takes no new appointment.", "workOrderId"
         )
-    values = {name: value for name, value in vars(do).items() if value is not UNSET}
+    values = given(do)
     values["summary"] = do.summary or order.summary
     appointment = await tx.add(
         Appointment(

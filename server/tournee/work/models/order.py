@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tournee.auth.roles import Role
 from tournee.kernel.entity import Base, Entity
 from tournee.kernel.errors import Invalid
-from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.fields import EditedBy, Merge, column, reference
 from tournee.kernel.numbers import Numbers
 from tournee.kernel.times import TimeSource
 from tournee.work.permissions import WORK_READ
@@ -67,39 +67,44 @@ class WorkOrder(Entity):
     number: Mapped[str] = column(
         40, merge=Merge.SERVER_ONLY, index=True, description="For people, such as `WO-1042`."
     )
-    customer_id: Mapped[UUID] = reference("customer")
+    customer_id: Mapped[UUID] = reference("customer", edited_by=EditedBy.OFFICE)
     """The customer who ordered the work."""
-    site_id: Mapped[UUID | None] = reference("site")
+    site_id: Mapped[UUID | None] = reference("site", edited_by=EditedBy.OFFICE)
     """Where the work is done; null if it is not decided."""
-    asset_id: Mapped[UUID | None] = reference("asset")
+    asset_id: Mapped[UUID | None] = reference("asset", edited_by=EditedBy.FIELD)
     """What is worked on; null if nothing in particular."""
-    contact_id: Mapped[UUID | None] = reference("contact")
+    contact_id: Mapped[UUID | None] = reference("contact", edited_by=EditedBy.FIELD)
     """Whom to ask at the customer; null if nobody in particular."""
     parent_id: Mapped[UUID | None] = reference(
-        "work_order", description="The order that this one follows up."
+        "work_order", description="The order that this one follows up.", edited_by=EditedBy.OFFICE
     )
-    summary: Mapped[str] = column(200)
+    summary: Mapped[str] = column(200, edited_by=EditedBy.OFFICE)
     """One line for lists."""
-    description: Mapped[str | None] = column()
+    description: Mapped[str | None] = column(edited_by=EditedBy.OFFICE)
     """The whole request; null if the summary says it all."""
-    kind: Mapped[WorkOrderKind] = column(default=WorkOrderKind.OTHER)
+    kind: Mapped[WorkOrderKind] = column(default=WorkOrderKind.OTHER, edited_by=EditedBy.OFFICE)
     """The kind of work: breakdown, maintenance, installation, …"""
-    priority: Mapped[Priority] = column(default=Priority.NORMAL)
+    priority: Mapped[Priority] = column(default=Priority.NORMAL, edited_by=EditedBy.OFFICE)
     """Which order comes first when not all can be done."""
     status: Mapped[WorkOrderStatus] = column(merge=Merge.STATE_MACHINE, default=WorkOrderStatus.NEW)
     """Where the order stands. It follows from its visits unless a command decides it."""
-    substatus: Mapped[str | None] = column(80, description="The organisation's own word beside the status.")
-    required_skill_ids: Mapped[list[str]] = column(
-        merge=Merge.SET_UNION, default=list, description="Skills that each technician sent must have."
+    substatus: Mapped[str | None] = column(
+        80, description="The organisation's own word beside the status.", edited_by=EditedBy.FIELD
     )
-    due_at: Mapped[datetime | None] = column(time_source=TimeSource.PLAN)
+    required_skill_ids: Mapped[list[str]] = column(
+        merge=Merge.SET_UNION,
+        default=list,
+        description="Skills that each technician sent must have.",
+        edited_by=EditedBy.OFFICE,
+    )
+    due_at: Mapped[datetime | None] = column(time_source=TimeSource.PLAN, edited_by=EditedBy.OFFICE)
     """By when the work must be done; null if there is no deadline."""
     reported_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added it.")
-    symptom: Mapped[str | None] = column(2000)
+    symptom: Mapped[str | None] = column(2000, edited_by=EditedBy.FIELD)
     """What the customer noticed; null if unknown."""
-    cause: Mapped[str | None] = column(2000)
+    cause: Mapped[str | None] = column(2000, edited_by=EditedBy.FIELD)
     """What was found to be the reason; null until it is known."""
-    resolution: Mapped[str | None] = column(2000)
+    resolution: Mapped[str | None] = column(2000, edited_by=EditedBy.FIELD)
     """What was done about it; null until then."""
     hold_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
     """Why it waits; null unless it is on hold."""
@@ -108,7 +113,10 @@ class WorkOrder(Entity):
     reopen_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
     """Why it was opened again last; null if it never was."""
     external_key: Mapped[str | None] = column(
-        200, merge=Merge.FIRST_WINS, description="The record's key in the system it was imported from."
+        200,
+        merge=Merge.FIRST_WINS,
+        description="The record's key in the system it was imported from.",
+        edited_by=EditedBy.OFFICE,
     )
 
     def scopes(self) -> Iterable[UUID | None]:

@@ -1,0 +1,95 @@
+"""Every entity, and all that is declared about it: the first place to look.
+
+A class enters when it is defined. `tournee.catalogue` enters the plain commands of the domains that it lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from tournee.kernel.fields import Field, Merge, camel, fields
+
+if TYPE_CHECKING:
+    from tournee.kernel.command import Command
+    from tournee.kernel.entity import Entity
+
+
+class Plain(StrEnum):
+    """What a plain command does with the entity it returns."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+    def name_for(self, model: type[Entity]) -> str:
+        """Return the command's name outside, such as `createCustomer`."""
+        return f"{self}{model.__name__}"
+
+
+@dataclass
+class Registered:
+    """One entity. Its plain commands are None where it comes about, changes or ends by others only.
+
+    Who sees it: the holders of the permission `model.reads`, those outside the office only in the scopes that
+    `model.scopes()` names. Who decides conflicts about it: `model.decider`.
+    """
+
+    model: type[Entity]
+    create: Command[Any, Any] | None = None
+    update: Command[Any, Any] | None = None
+    delete: Command[Any, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.model.__name__
+
+    @property
+    def table(self) -> str:
+        return str(self.model.__tablename__)
+
+    @property
+    def key(self) -> str:
+        """The input field by which `update` and `delete` name the record, such as `customerId`."""
+        return camel(f"{self.table}_id")
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        return fields(self.model)
+
+    @property
+    def policies(self) -> Mapping[str, Merge]:
+        """How each field merges, by wire name."""
+        return {field.wire: field.merge for field in self.fields}
+
+
+# In the order in which the classes were defined: what others refer to comes first.
+BY_NAME: dict[str, type[Entity]] = {}
+BY_TABLE: dict[str, type[Entity]] = {}
+_REGISTERED: dict[type[Entity], Registered] = {}
+
+
+def registered(model: type[Entity]) -> Registered:
+    """Return what is declared about an entity."""
+    return _REGISTERED[model]
+
+
+def register_entity(model: type[Entity]) -> None:
+    """Enter a class that has just been defined."""
+    if not hasattr(model, "decider"):
+        raise TypeError(f"Name the role that decides conflicts about {model.__name__}: `decider`.")
+    BY_NAME[model.__name__] = BY_TABLE[model.__tablename__] = model
+    _REGISTERED[model] = Registered(model)
+
+
+def register_command(command: Command[Any, Any]) -> None:
+    """Enter the command that creates, updates or deletes an entity; there is one of each."""
+    if command.plain is None:
+        return
+    entry = registered(command.output)
+    earlier: Command[Any, Any] | None = getattr(entry, command.plain)
+    if earlier is not None:
+        raise TypeError(f"{earlier.name} and {command.name} both {command.plain} a {entry.name}.")
+    setattr(entry, command.plain, command)

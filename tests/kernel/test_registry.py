@@ -1,0 +1,72 @@
+"""What the registry says of an entity, and which declarations it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+
+from tournee.catalogue import COMMANDS, ENTITIES
+from tournee.customers.models import Contact
+from tournee.kernel.fields import Merge, fields
+from tournee.kernel.plain import edited_by_office
+from tournee.kernel.registry import registered
+from tournee.work.models import Appointment, WorkOrder
+
+
+@pytest.fixture
+def silent_column() -> Iterator[None]:
+    """A plain field of work orders that does not say who edits it."""
+    field = next(one for one in fields(WorkOrder) if one.name == "summary")
+    said = field.edited_by
+    object.__setattr__(field, "edited_by", None)
+    yield
+    object.__setattr__(field, "edited_by", said)
+
+
+def test_every_entity_is_registered_with_its_plain_commands() -> None:
+    entries = {name: registered(model) for name, model in ENTITIES.items()}
+    assert all(entry.name == name for name, entry in entries.items())
+    plain = [command for command in COMMANDS.values() if command.plain is not None]
+    assert {command.name for command in plain} == {
+        command.name
+        for entry in entries.values()
+        for command in (entry.create, entry.update, entry.delete)
+        if command is not None
+    }
+    assert {entry.name for entry in entries.values() if entry.create} > {"Customer", "WorkOrder", "Reading"}
+
+
+def test_an_entry_names_table_key_and_policies() -> None:
+    entry = registered(Contact)
+    assert (entry.name, entry.table, entry.key) == ("Contact", "contact", "contactId")
+    assert entry.policies["phone"] is Merge.LAST_ARRIVAL
+    assert (entry.create, entry.update, entry.delete) == (
+        COMMANDS["createContact"],
+        COMMANDS["updateContact"],
+        COMMANDS["deleteContact"],
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["createWorkOrder", "createAppointment", "createTechnician", "createAccount"]
+)
+def test_the_input_of_a_create_command_has_every_required_plain_field(name: str) -> None:
+    command = COMMANDS[name]
+    taken = {field.name for field in dataclasses.fields(command.input)}
+    plain = {field.name for field in fields(command.output) if field.editable and not field.nullable}
+    assert plain <= taken
+
+
+def test_the_office_edits_what_a_column_reserves_for_it() -> None:
+    reserved = edited_by_office(WorkOrder)
+    assert {"summary", "due_at", "priority"} <= reserved
+    assert not reserved & {"symptom", "cause", "resolution", "substatus"}
+
+
+def test_a_plain_field_that_does_not_say_who_edits_it_is_refused(silent_column: None) -> None:
+    with pytest.raises(TypeError, match=r"WorkOrder\.summary who changes it"):
+        edited_by_office(WorkOrder)
+    with pytest.raises(TypeError, match="Appointment"):
+        edited_by_office(Appointment)
