@@ -31,7 +31,7 @@ async def write_entities(
 ) -> set[Entity]:
     """Write the new and changed entities of a session; returns those that were, the last still under way.
 
-    What the `last` flush before the commit adds, the session need not know: nothing reads it any more.
+    After the `last` flush before the commit the session forgets its rows: nothing asks it any more.
     """
     own = session.sync_session
     assert isinstance(own, WriteSession)
@@ -47,6 +47,9 @@ async def write_entities(
     require_command(own, (*waiting, *added, *changed))
     await _insert(session, organisation_id, [*added, *waiting], pipeline)
     await _update(session, organisation_id, changed, pipeline)
+    if last and not (own.waiting or len(added) < len(own.new) or len(changed) < len(own.dirty)):
+        own.expunge_all()
+        return {*waiting, *added, *changed}
     for row in added:
         own.take_as_stored(row, is_new=True)
     for row in changed:

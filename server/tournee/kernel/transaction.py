@@ -287,12 +287,9 @@ class Transaction(Finding):
     async def commit_answering(self, answer: Callable[[], AnswerT]) -> tuple[Mark | None, AnswerT]:
         """Commit, and return beside the mark what `answer` makes while the database still writes."""
         async with Pipeline() as pipeline:
+            await self._refresh_expired()
             await self._flush_into(pipeline, last=True)
             self.notes.require_complete()
-            for row in {entry.row for entry in self.entries}:
-                if instance_state(row).expired_attributes:
-                    await pipeline.send(self.session.refresh(row))
-                    await pipeline.arrived()
             made = to_be_numbered(self.entries)
             if made:
                 # Of rows that others hold it waits, and may not hold the numbers meanwhile.
@@ -312,6 +309,13 @@ class Transaction(Finding):
         if last is not None or admits:
             self.database.announce(self.organisation_id, 0 if last is None else last.seq, admits)
         return last, answered
+
+    async def _refresh_expired(self) -> None:
+        """Read again what a savepoint took back of rows that commands had changed before it."""
+        with self.session.no_autoflush:
+            for row in {entry.row for entry in self.entries}:
+                if instance_state(row).expired_attributes:
+                    await self.session.refresh(row)
 
     async def write_last(self, pipeline: Pipeline) -> None:
         """Write what had to wait for the numbers of the changes."""
