@@ -75,6 +75,7 @@ async def crews_of(read: Reader, visits: Sequence[Appointment]) -> dict[UUID, li
 
 
 async def circumstances_of(read: Reader, visits: Sequence[Appointment]) -> dict[UUID, Circumstances]:
+    """Return the circumstances of each appointment."""
     if not visits:
         return {}
     here = WorkOrder.organisation_id == Appointment.organisation_id
@@ -101,18 +102,9 @@ async def circumstances_of(read: Reader, visits: Sequence[Appointment]) -> dict[
 
 
 async def against_sending(
-    read: Reader, sent: Sequence[tuple[CrewMember, Appointment]], *, whatever_skills: bool = False
+    read: Reader, sent: Sequence[tuple[CrewMember, Circumstances]], *, whatever_skills: bool = False
 ) -> list[list[str]]:
-    """Why each of these technicians cannot be sent to the appointment named with them."""
-    circumstances = await circumstances_of(read, [visit for _, visit in sent])
-    return await against_sending_there(
-        read, [(member, circumstances[visit.id]) for member, visit in sent], whatever_skills=whatever_skills
-    )
-
-
-async def against_sending_there(
-    read: Reader, sent: Sequence[tuple[CrewMember, Circumstances]], *, whatever_skills: bool
-) -> list[list[str]]:
+    """Why each of these technicians cannot be sent under the circumstances named with them."""
     active = [one for one in sent if one[0].status is TechnicianStatus.ACTIVE]
     missing = {} if whatever_skills else await _missing_skills(read, active)
     return [

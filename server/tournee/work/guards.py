@@ -18,7 +18,7 @@ from tournee.kernel.reader import Reader
 from tournee.kernel.state import Transition
 from tournee.procedures.models import ChecklistRun
 from tournee.procedures.queries import required_and_open
-from tournee.work.crews import against_sending_there, circumstances_of, crews_of
+from tournee.work.crews import against_sending, circumstances_of, crews_of
 from tournee.work.models import Appointment, AppointmentEvent, WorkOrder
 from tournee.work.states import (
     APPOINTMENT,
@@ -40,7 +40,7 @@ async def against_dispatch(
     """Why each appointment cannot be handed to its technicians yet."""
     crews, there = await crews_of(read, visits), await circumstances_of(read, visits)
     sent = [(member, there[visit.id]) for visit in visits for member in crews[visit.id]]
-    unfit = iter(await against_sending_there(read, sent, whatever_skills=whatever_skills))
+    unfit = iter(await against_sending(read, sent, whatever_skills=whatever_skills))
     found = []
     for visit in visits:
         reasons = [] if crews[visit.id] else ["No technician is assigned."]

@@ -12,7 +12,7 @@ from tournee.kernel.errors import Blocked, Forbidden, NotFound, TransitionNotAll
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
 from tournee.work.assigning import assignments_of, put_on, take_off
-from tournee.work.crews import CrewMember, against_sending
+from tournee.work.crews import CrewMember, against_sending, circumstances_of
 from tournee.work.models import Appointment
 from tournee.work.permissions import WORK_PLAN
 from tournee.work.recording import record_office_step
@@ -103,6 +103,7 @@ async def _require_fit(
     if force and actor.role != Role.MANAGER:
         raise Forbidden("Only a manager passes over missing skills.")
     sent = CrewMember(technician.id, technician.account_id, technician.name, technician.status, lead=False)
-    (against,) = await against_sending(tx.session, [(sent, appointment)])
+    circumstances = await circumstances_of(tx.session, [appointment])
+    (against,) = await against_sending(tx.session, [(sent, circumstances[appointment.id])])
     if against and not force:
         raise Blocked(" ".join(against), "technicianId")
