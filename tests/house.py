@@ -85,7 +85,7 @@ class House:
 
 
 def wire(value: Any) -> Any:
-    from tournee.kernel.fields import wire_value
+    from tournee.kernel.values import wire_value
 
     if isinstance(value, dict):
         return {key: wire(item) for key, item in value.items()}

@@ -33,9 +33,10 @@ from tournee.engine.engines import ACROSS
 from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH
 from tournee.kernel.entity import UTCDateTime, new_id
-from tournee.kernel.fields import camel, document
+from tournee.kernel.fields import camel
 from tournee.kernel.log import Change, Edge, Head, Record, dump
 from tournee.kernel.registry import BY_NAME
+from tournee.kernel.values import document
 from tournee.migrations.documents import change_fields
 from tournee.sync.models import Receipt
 

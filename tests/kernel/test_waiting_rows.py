@@ -13,8 +13,8 @@ from tournee.customers.models import Customer
 from tournee.engine.database import UnloggedWrite
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid
-from tournee.kernel.fields import new_row
 from tournee.kernel.transaction import Operation, Transaction
+from tournee.kernel.values import new_row
 
 
 def demo(**values: object) -> Customer:

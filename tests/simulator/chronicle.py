@@ -16,8 +16,9 @@ from sqlalchemy import Engine, select
 
 from tests.simulator.violations import Violation
 from tournee.catalogue import ENTITIES
-from tournee.kernel.fields import fields, wire_value
+from tournee.kernel.fields import fields
 from tournee.kernel.log import Change, Head
+from tournee.kernel.values import wire_value
 
 Document = dict[str, Any]
 

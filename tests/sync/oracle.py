@@ -12,7 +12,7 @@ from sqlalchemy import select
 from tests.house import House
 from tournee.catalogue import ENTITIES
 from tournee.kernel.actor import Actor
-from tournee.kernel.fields import document, wire_value
+from tournee.kernel.values import document, wire_value
 
 _OVER = {"COMPLETED", "PARTIALLY_COMPLETED", "CANNOT_COMPLETE", "CANCELED"}
 _ENDED = {"CLOSED", "CANCELED"}

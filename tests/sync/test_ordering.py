@@ -16,10 +16,10 @@ from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
 from tournee.engine.pipelining import Pipeline
 from tournee.kernel.entity import now
-from tournee.kernel.fields import document
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Record, dump
 from tournee.kernel.transaction import Operation, Transaction
+from tournee.kernel.values import document
 
 WRITERS, WRITES = 16, 12
 

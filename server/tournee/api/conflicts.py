@@ -16,8 +16,8 @@ from tournee.conflicts.deciding import Situation
 from tournee.conflicts.table import AvailableResolution, available_resolutions
 from tournee.kernel.conflict import CONFLICTS_READ, Conflict
 from tournee.kernel.entity import Entity
-from tournee.kernel.fields import present
 from tournee.kernel.registry import BY_NAME
+from tournee.kernel.values import present
 
 
 async def record(root: Conflict, info: Info) -> Entity | None:

@@ -21,9 +21,10 @@ from sqlalchemy import ColumnElement, and_, bindparam, false, or_
 
 from tournee.api.errors import InvalidCursor, LimitExceeded
 from tournee.kernel.declared import Declared
-from tournee.kernel.fields import Field, fields, wire_value
+from tournee.kernel.fields import Field, fields
 from tournee.kernel.log import Change
 from tournee.kernel.times import read_date, read_time
+from tournee.kernel.values import wire_value
 
 MOST_KEYS = 5
 

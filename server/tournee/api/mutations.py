@@ -23,9 +23,10 @@ from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Refused
-from tournee.kernel.fields import camel, fields, wire_value
+from tournee.kernel.fields import camel, fields
 from tournee.kernel.inputs import Unset
 from tournee.kernel.sentences import sentences
+from tournee.kernel.values import wire_value
 
 
 class Refusal(NamedTuple):

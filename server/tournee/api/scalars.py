@@ -15,10 +15,11 @@ from graphql import GraphQLError
 from strawberry.scalars import JSON
 
 from tournee.kernel.declared import Declared
-from tournee.kernel.fields import Field, wire_time
+from tournee.kernel.fields import Field
 from tournee.kernel.log import Seq
 from tournee.kernel.sentences import sentences
 from tournee.kernel.times import read_date, read_time
+from tournee.kernel.values import wire_time
 
 Long = NewType("Long", int)
 

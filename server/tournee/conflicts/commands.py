@@ -26,9 +26,10 @@ from tournee.kernel.errors import (
     Stale,
     TransitionNotAllowed,
 )
-from tournee.kernel.fields import camel, present
+from tournee.kernel.fields import camel
 from tournee.kernel.registry import BY_NAME
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import present
 from tournee.kernel.visibility import visible
 
 

@@ -15,9 +15,9 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
 from tournee.kernel.conflict import Conflict, ConflictStatus, Resolution
 from tournee.kernel.entity import Entity
-from tournee.kernel.fields import wire_value
 from tournee.kernel.inputs import Limits
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import wire_value
 
 
 class Take(StrEnum):

@@ -19,9 +19,9 @@ from tournee.kernel.command import Command
 from tournee.kernel.conflict import Resolution
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Invalid
-from tournee.kernel.fields import present
 from tournee.kernel.registry import registered
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import present
 from tournee.procedures.answers import Answer
 from tournee.procedures.commands import answer_checklist_item
 from tournee.procedures.models import ChecklistAnswer

@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.engine.ahead import chunks
 from tournee.engine.bulk import picked
 from tournee.kernel.entity import Entity
-from tournee.kernel.fields import fields, present
+from tournee.kernel.fields import fields
 from tournee.kernel.log import Change, Record
+from tournee.kernel.values import present
 
 # Of each field: the seq, device and actor of its last change.
 Clock = dict[str, list[Any]]

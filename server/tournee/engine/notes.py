@@ -12,9 +12,10 @@ from sqlalchemy.orm.attributes import instance_state
 
 from tournee.engine.database import UnloggedWrite, WriteSession
 from tournee.kernel.entity import Entity
-from tournee.kernel.fields import camel, check_texts, document, fields, values
+from tournee.kernel.fields import camel, fields
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
+from tournee.kernel.values import check_texts, document, values
 
 Scopes = tuple[UUID, ...]
 Seen = dict[Entity, dict[str, Any]]

@@ -16,9 +16,9 @@ from tournee.engine.database import Database
 from tournee.engine.notes import scopes_of
 from tournee.engine.pipelining import Pipeline
 from tournee.kernel.entity import Entity, now
-from tournee.kernel.fields import document
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
+from tournee.kernel.values import document
 
 if TYPE_CHECKING:
     from tournee.kernel.transaction import Transaction

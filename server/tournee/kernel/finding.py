@@ -25,8 +25,8 @@ from tournee.engine.pipelining import Pipeline
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import NotFound
-from tournee.kernel.fields import wire_value
 from tournee.kernel.operation import Operation
+from tournee.kernel.values import wire_value
 from tournee.kernel.visibility import visible, was_visible
 
 EntityT = TypeVar("EntityT", bound=Entity)

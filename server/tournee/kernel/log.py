@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Boolean, Index, String, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.kernel.entity import Base, Entity, UTCDateTime
-from tournee.kernel.fields import wire_names
+from tournee.kernel.values import wire_names
 
 # A number of the log, where it stands beside others.
 Seq = NewType("Seq", int)

@@ -17,8 +17,9 @@ from sqlalchemy import select
 
 from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH, RECORD_DELETED_MEANWHILE, Conflict, ConflictStatus
 from tournee.kernel.entity import Entity
-from tournee.kernel.fields import Field, Merge, field_named, present, wire_value
+from tournee.kernel.fields import Field, Merge, field_named
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import present, wire_value
 
 
 async def merge(tx: Transaction, row: Entity, changes: dict[str, Any], *, together: bool = False) -> bool:

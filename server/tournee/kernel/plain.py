@@ -19,11 +19,12 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
-from tournee.kernel.fields import EditedBy, Field, camel, fields, new_row
+from tournee.kernel.fields import EditedBy, Field, camel, fields
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge, yields_to_changes
 from tournee.kernel.registry import BY_TABLE, Plain
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import new_row
 
 EntityT = TypeVar("EntityT", bound=Entity)
 _Function = Callable[[Transaction, Actor, Any], Awaitable[EntityT]]

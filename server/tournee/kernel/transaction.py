@@ -29,11 +29,11 @@ from tournee.kernel.conflict import (
 )
 from tournee.kernel.entity import Entity, new_id, now
 from tournee.kernel.errors import Invalid, NotFound
-from tournee.kernel.fields import apply_defaults, present
 from tournee.kernel.finding import Finding
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Entry
 from tournee.kernel.operation import Operation
+from tournee.kernel.values import apply_defaults, present
 from tournee.kernel.visibility import MembershipRules, visible, was_visible
 
 __all__ = ["Operation", "Transaction"]

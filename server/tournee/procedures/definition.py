@@ -13,8 +13,9 @@ from fractions import Fraction
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from tournee.kernel.fields import camel, wire_value
+from tournee.kernel.fields import camel
 from tournee.kernel.inputs import Limits
+from tournee.kernel.values import wire_value
 
 
 class ItemKind(StrEnum):

@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT, Conflict, ConflictStatus
 from tournee.kernel.errors import TransitionNotAllowed
-from tournee.kernel.fields import present
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import present
 from tournee.work.models import WorkOrder
 from tournee.work.permissions import WORK_PLAN
 from tournee.work.states import WorkOrderStatus

@@ -16,9 +16,9 @@ from sqlalchemy import select
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus, Resolution
 from tournee.kernel.errors import NotFound
-from tournee.kernel.fields import present, wire_value
 from tournee.kernel.head import was_lost
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import present, wire_value
 from tournee.people.models import Technician
 from tournee.work.crews import CrewMember, crews_of
 from tournee.work.models import AcceptedAs, Appointment

@@ -13,8 +13,8 @@ from tournee.importing.planning.conditions import Test, all_hold
 from tournee.importing.planning.values import Values
 from tournee.importing.targets import IMPORTED, Kind, Target, target_of
 from tournee.kernel.errors import Invalid
-from tournee.kernel.fields import apply_defaults
 from tournee.kernel.inputs import parse_value
+from tournee.kernel.values import apply_defaults
 
 
 @dataclass(frozen=True, eq=False)

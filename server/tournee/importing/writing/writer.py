@@ -19,10 +19,11 @@ from tournee.importing.writing.stores import DryRun, Live, Store
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.errors import Refused
-from tournee.kernel.fields import camel, wire_value
+from tournee.kernel.fields import camel
 from tournee.kernel.inputs import UNSET
 from tournee.kernel.outages import outage_of
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import wire_value
 
 _ABSENT = object()
 _ELSEWHERE = "in another place of the file"

@@ -12,9 +12,9 @@ from tournee.customers.models import Site
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.errors import Invalid
-from tournee.kernel.fields import new_row
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import new_row
 from tournee.quality.commands.planning import is_no_double, is_of_the_sites_customer
 from tournee.quality.models import Audit, AuditFinding, QualityStandard, StandardClause
 from tournee.quality.permissions import QUALITY_WRITE

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tournee.auth.middleware import unauthenticated
-from tournee.kernel.fields import camel, wire_value
+from tournee.kernel.fields import camel
+from tournee.kernel.values import wire_value
 from tournee.sync.contract import SyncContract
 
 

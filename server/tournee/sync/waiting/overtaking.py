@@ -19,9 +19,9 @@ from sqlalchemy import select
 
 from tournee.engine.bulk import picked
 from tournee.kernel.entity import Entity
-from tournee.kernel.fields import wire_defaults, wire_value
 from tournee.kernel.log import Change
 from tournee.kernel.transaction import Transaction
+from tournee.kernel.values import wire_defaults, wire_value
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import ParkedOperation, Receipt
 
