@@ -10,6 +10,7 @@ from tournee.kernel.errors import Invalid
 from tournee.kernel.transaction import Transaction
 from tournee.procedures.commands import reopen_checklist_run
 from tournee.procedures.models import ChecklistRun
+from tournee.work import crews
 from tournee.work.commands import (
     assign_technician,
     cancel_appointment,
@@ -20,7 +21,7 @@ from tournee.work.commands import (
 )
 from tournee.work.guards import against_reopening_by
 from tournee.work.models import Appointment
-from tournee.work.states import APPOINTMENT, FINISHED, OVER, UNDER_WAY, AppointmentStatus
+from tournee.work.states import APPOINTMENT, FINISHED, OVER, AppointmentStatus
 
 _BACK: dict[AppointmentStatus, Command[Any, Any]] = {
     AppointmentStatus.CANCELED: cancel_appointment,
@@ -75,8 +76,7 @@ async def give_it_back(tx: Transaction, situation: Situation, _do: ResolveConfli
 def against_reassigning(situation: Situation) -> list[str]:
     if found := against_record(situation):
         return found
-    visit = _visit(situation)
-    return [f"The visit is {visit.status}."] if visit.status in OVER or visit.status in UNDER_WAY else []
+    return crews.against_reassigning(_visit(situation))
 
 
 async def reassign(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:

@@ -41,9 +41,9 @@ class Resolution(StrEnum):
     REOPEN = "REOPEN"
     """The closed record is opened again, so that the work counts there."""
     REASSIGN = "REASSIGN"
-    """The visit is given to another technician."""
+    """The work is given to somebody else."""
     FOLLOW_UP = "FOLLOW_UP"
-    """A new order or visit is made for what is left."""
+    """A new record is made for what is left."""
     ACKNOWLEDGED = "ACKNOWLEDGED"
     """Seen; nothing changes."""
     RETRY = "RETRY"
@@ -166,7 +166,7 @@ class Conflict(Entity):
     decided: Mapped[dict[str, Any] | None] = column(merge=Merge.SERVER_ONLY)
     """Field names and values that stood after the decision; null while it is open."""
     follow_up_id: Mapped[UUID | None] = column(
-        merge=Merge.SERVER_ONLY, description="The work order or appointment made to follow up."
+        merge=Merge.SERVER_ONLY, description="The record made to follow up; null if there is none."
     )
     resolution_operation_id: Mapped[UUID | None] = column(
         merge=Merge.SERVER_ONLY, description="The log names it with every change the decision made."

@@ -15,7 +15,7 @@ from tournee.kernel.entity import now
 from tournee.kernel.reader import Reader
 from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
 from tournee.work.models import Appointment, Assignment, WorkOrder
-from tournee.work.states import WorkOrderStatus
+from tournee.work.states import OVER, UNDER_WAY, WorkOrderStatus
 from tournee.work.timing import local_day
 
 
@@ -38,6 +38,16 @@ class Circumstances:
     skill_ids: frozenset[UUID]
     day: date
     organisation_id: UUID
+
+
+def against_new_crew(visit: Appointment) -> list[str]:
+    """Once a visit is over nobody is assigned any more."""
+    return [f"The visit is {visit.status}."] if visit.status in OVER else []
+
+
+def against_reassigning(visit: Appointment) -> list[str]:
+    """A visit is handed on until somebody left for it."""
+    return [f"The visit is {visit.status}."] if visit.status in OVER | UNDER_WAY else []
 
 
 async def crews_of(read: Reader, visits: Sequence[Appointment]) -> dict[UUID, list[CrewMember]]:

@@ -12,7 +12,13 @@ from tournee.kernel.errors import Blocked, Forbidden, NotFound, TransitionNotAll
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
 from tournee.work.assigning import assignments_of, put_on, take_off
-from tournee.work.crews import CrewMember, against_sending, circumstances_of
+from tournee.work.crews import (
+    CrewMember,
+    against_new_crew,
+    against_reassigning,
+    against_sending,
+    circumstances_of,
+)
 from tournee.work.models import Appointment
 from tournee.work.permissions import WORK_PLAN
 from tournee.work.recording import record_office_step
@@ -37,8 +43,8 @@ class AssignTechnician:
 async def assign_technician(tx: Transaction, actor: Actor, do: AssignTechnician) -> Appointment:
     """Put a technician on an appointment; `force` lets a manager pass over missing skills."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
-    if appointment.status in OVER:
-        raise TransitionNotAllowed(f"The appointment is {appointment.status}.", "appointmentId")
+    if against := against_new_crew(appointment):
+        raise TransitionNotAllowed(" ".join(against), "appointmentId")
     await _require_fit(tx, actor, appointment, do.technician_id, force=do.force)
     await put_on(tx, appointment, do.technician_id, lead=do.lead)
     return appointment
@@ -61,7 +67,7 @@ async def unassign_technician(tx: Transaction, actor: Actor, do: UnassignTechnic
     if do.technician_id not in active:
         raise NotFound("This technician is not assigned.", "technicianId")
     if before in OVER or (before in UNDER_WAY and len(active) == 1):
-        raise TransitionNotAllowed(f"The appointment is {before}.", "appointmentId")
+        raise TransitionNotAllowed(f"The visit is {before}.", "appointmentId")
     if not await take_off(tx, appointment, do.technician_id) and before in _HANDED_OVER:
         appointment.status = AppointmentStatus.SCHEDULED
     await record_office_step(tx, appointment, before)
@@ -83,8 +89,8 @@ async def reassign_appointment(tx: Transaction, actor: Actor, do: ReassignAppoin
     """Give an appointment to one technician instead of all who had it; who has it on hand gets it at once."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
-    if before in OVER or before in UNDER_WAY:
-        raise TransitionNotAllowed(f"The appointment is {before}.", "appointmentId")
+    if against := against_reassigning(appointment):
+        raise TransitionNotAllowed(" ".join(against), "appointmentId")
     await _require_fit(tx, actor, appointment, do.technician_id, force=do.force)
     await put_on(tx, appointment, do.technician_id, lead=True)
     for assignment in await assignments_of(tx, appointment):
