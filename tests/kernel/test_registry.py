@@ -49,14 +49,17 @@ def test_an_entry_names_table_key_and_policies() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "name", ["createWorkOrder", "createAppointment", "createTechnician", "createAccount"]
-)
-def test_the_input_of_a_create_command_has_every_required_plain_field(name: str) -> None:
-    command = COMMANDS[name]
-    taken = {field.name for field in dataclasses.fields(command.input)}
-    plain = {field.name for field in fields(command.output) if field.editable and not field.nullable}
-    assert plain <= taken
+# What was found and done is not known yet when an order is made.
+NOT_AT_FIRST = {"WorkOrder": {"cause", "resolution"}}
+
+
+@pytest.mark.parametrize("name", ENTITIES)
+def test_the_input_of_a_create_command_has_every_plain_field(name: str) -> None:
+    entry = registered(ENTITIES[name])
+    if entry.create is not None:
+        taken = {field.name for field in dataclasses.fields(entry.create.input)}
+        plain = {field.name for field in entry.fields if field.editable}
+        assert plain - taken == NOT_AT_FIRST.get(name, set())
 
 
 def test_the_office_edits_what_a_column_reserves_for_it() -> None:

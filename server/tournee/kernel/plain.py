@@ -56,21 +56,25 @@ def _optional(name: str, kind: Any) -> tuple[str, Any, Any]:
     return name, kind | Unset, dataclasses.field(default=UNSET)
 
 
-def _create_input(model: type[Entity], without: Collection[str], beside: type[Any] | None) -> type[Any]:
+def _create_input(
+    name: str, model: type[Entity], without: Collection[str], beside: type[Any] | None
+) -> type[Any]:
     """The device may name the id; what may be null or has a default is optional."""
     plain = _plain_fields(model, without)
     definitions: list[Any] = [(f.name, _typed(f)) for f in plain if not f.nullable and not f.has_default]
     definitions.append(_optional("id", UUID))
     definitions += [_optional(f.name, _typed(f)) for f in plain if f.nullable or f.has_default]
-    return _input(f"Create{model.__name__}", definitions, beside)
+    return _input(name, definitions, beside)
 
 
-def _edit_input(model: type[Entity], without: Collection[str], beside: type[Any] | None) -> type[Any]:
+def _edit_input(
+    name: str, model: type[Entity], without: Collection[str], beside: type[Any] | None
+) -> type[Any]:
     """Only the fields that are given change."""
     key = _described(f"The {_words(model)} to change.")
     definitions: list[Any] = [(f"{model.__tablename__}_id", UUID, key)]
     definitions += [_optional(f.name, _typed(f)) for f in _plain_fields(model, without)]
-    return _input(f"Update{model.__name__}", definitions, beside)
+    return _input(name, definitions, beside)
 
 
 def _input(name: str, definitions: list[Any], beside: type[Any] | None) -> type[Any]:
@@ -103,14 +107,15 @@ def creating(
     logged: bool = False,
     without: Collection[str] = (),
 ) -> Callable[[_Function[EntityT]], Command[Any, EntityT]]:
-    """Make the create command of a function `(tx, actor, do)`.
+    """Make the create command of a function `(tx, actor, do)`, which it is named after.
 
     The input has the plain fields of the model, and those of the class that the function takes.
     """
 
     def decorate(function: _Function[EntityT]) -> Command[Any, EntityT]:
-        kind = _create_input(model, without, _beside(function))
-        made = _command(Plain.CREATE, model, permission, kind, function, function.__doc__)
+        name = camel(function.__name__)
+        kind = _create_input(_class_name(name), model, without, _beside(function))
+        made = _command(name, Plain.CREATE, model, permission, kind, function, function.__doc__)
         return dataclasses.replace(made, offline=offline, fact=fact, logged=logged)
 
     return decorate
@@ -127,8 +132,9 @@ def editing(
     """Make the update command of a function in the same way."""
 
     def decorate(function: _Function[EntityT]) -> Command[Any, EntityT]:
-        kind = _edit_input(model, without, _beside(function))
-        made = _command(Plain.UPDATE, model, permission, kind, function, function.__doc__)
+        name = camel(function.__name__)
+        kind = _edit_input(_class_name(name), model, without, _beside(function))
+        made = _command(name, Plain.UPDATE, model, permission, kind, function, function.__doc__)
         return dataclasses.replace(made, offline=offline, fact=fact)
 
     return decorate
@@ -140,7 +146,12 @@ def _beside(function: _Function[Any]) -> type[Any] | None:
     return kind if dataclasses.is_dataclass(kind) and isinstance(kind, type) else None
 
 
+def _class_name(command: str) -> str:
+    return command[0].upper() + command[1:]
+
+
 def _command(
+    name: str,
     plain: Plain,
     model: type[EntityT],
     permission: str,
@@ -149,7 +160,7 @@ def _command(
     description: str | None,
 ) -> Command[Any, EntityT]:
     text = (description or "").strip()
-    return Command(plain.name_for(model), permission, kind, model, function, text, plain=plain)
+    return Command(name, permission, kind, model, function, text, plain=plain)
 
 
 async def _check_references(tx: Transaction, model: type[Entity], values: dict[str, Any]) -> None:
@@ -182,7 +193,9 @@ def creates(
         return await tx.add(new_row(model, values))
 
     text = description or f"Add {_one(model)}."
-    made = _command(Plain.CREATE, model, permission, _create_input(model, without, None), create, text)
+    name = Plain.CREATE.name_for(model)
+    kind = _create_input(_class_name(name), model, without, None)
+    made = _command(name, Plain.CREATE, model, permission, kind, create, text)
     return dataclasses.replace(made, offline=offline, fact=fact)
 
 
@@ -207,7 +220,9 @@ def edits(
         return row
 
     text = description or f"Change fields of {_one(model)}; what is not named stays."
-    made = _command(Plain.UPDATE, model, permission, _edit_input(model, without, None), edit, text)
+    name = Plain.UPDATE.name_for(model)
+    kind = _edit_input(_class_name(name), model, without, None)
+    made = _command(name, Plain.UPDATE, model, permission, kind, edit, text)
     return dataclasses.replace(made, offline=offline)
 
 
@@ -221,7 +236,8 @@ def deletes(
     """`deleteContact(contactId)`: the record leaves every query and device; the log keeps it."""
     key = f"{model.__tablename__}_id"
     definitions = [(key, UUID, _described(f"The {_words(model)} to delete."))]
-    kind = dataclasses.make_dataclass(f"Delete{model.__name__}", definitions, frozen=True)
+    name = Plain.DELETE.name_for(model)
+    kind = dataclasses.make_dataclass(_class_name(name), definitions, frozen=True)
 
     async def delete(tx: Transaction, actor: Actor, do: Any) -> EntityT:
         row = await tx.find(model, getattr(do, key), camel(key))
@@ -231,5 +247,5 @@ def deletes(
             tx.delete(row)
         return row
 
-    made = _command(Plain.DELETE, model, permission, kind, delete, f"Delete {_one(model)}.")
+    made = _command(name, Plain.DELETE, model, permission, kind, delete, f"Delete {_one(model)}.")
     return dataclasses.replace(made, offline=offline)

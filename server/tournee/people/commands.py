@@ -16,12 +16,10 @@ from tournee.kernel.errors import Conflict, Forbidden, Invalid
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
 from tournee.kernel.plain import creates, creating, deletes, edits, given
-from tournee.kernel.registry import Plain
 from tournee.kernel.rules import is_held_by_another, not_its_own_ancestor, obeying
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import (
     Absence,
-    AbsenceKind,
     AbsenceStatus,
     MembershipKind,
     Shift,
@@ -185,20 +183,15 @@ async def update_own_details(tx: Transaction, actor: Actor, do: UpdateOwnDetails
 
 
 @dataclass(frozen=True)
-class RequestAbsence:
+class AbsenceRequest:
     technician_id: UUID
-    starts_at: datetime
-    ends_at: datetime
-    kind: AbsenceKind | Unset = UNSET
-    reason: Annotated[str | None, Limits(length=2000)] | Unset = UNSET
-    id: UUID | Unset = UNSET
 
 
-@command(WORK_WRITE, offline=True, plain=Plain.CREATE)
-async def request_absence(tx: Transaction, actor: Actor, do: RequestAbsence) -> Absence:
+@creating(Absence, WORK_WRITE, offline=True)
+async def request_absence(tx: Transaction, actor: Actor, do: AbsenceRequest) -> Absence:
     """Ask to be away, or report sick; the office decides."""
     await _acts_for(tx, actor, do.technician_id)
-    return await tx.add(Absence(**{k: v for k, v in vars(do).items() if v is not UNSET}))
+    return await tx.add(Absence(**given(do)))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
 from tournee.kernel.errors import Invalid, TransitionNotAllowed
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
-from tournee.kernel.registry import Plain
+from tournee.kernel.plain import creating, given
 from tournee.kernel.transaction import Transaction
 from tournee.procedures.answers import answers_of, item_of, record_answer
 from tournee.procedures.definition import ChecklistItemInput, Given, points, unanswered
@@ -115,48 +115,35 @@ async def answer_audit_item(tx: Transaction, actor: Actor, do: AnswerAuditItem) 
 
 
 @dataclass(frozen=True)
-class AddAuditFinding:
+class NewAuditFinding:
     audit_id: UUID
-    grade: FindingGrade
-    description: str
     at: datetime
     """When it was found, by the device's clock."""
     clause_id: UUID | None = None
     item_key: Annotated[str | None, Limits(length=60)] = None
-    code: Annotated[str | None, Limits(length=60)] = None
-    correction: str | None = None
-    due_on: date | None = None
-    id: UUID | Unset = UNSET
 
 
-@command(AUDITS_PERFORM, offline=True, fact=True, plain=Plain.CREATE)
-async def add_audit_finding(tx: Transaction, actor: Actor, do: AddAuditFinding) -> AuditFinding:
+@creating(AuditFinding, AUDITS_PERFORM, offline=True, fact=True)
+async def add_audit_finding(tx: Transaction, actor: Actor, do: NewAuditFinding) -> AuditFinding:
     """Write down what an audit found; a conformity needs nothing more and is closed at once."""
+    values = given(do, "at")
+    said = {"finding": values["description"][:200]}
     audit = await tx.find(Audit, do.audit_id, "auditId")
-    await perform(tx, audit, {"finding": do.description[:200]})
+    await perform(tx, audit, said)
     overtaken = await _overtaken(tx, audit)
-    if not do.description.strip():
+    if not values["description"].strip():
         raise Invalid("Describe what was found.", "description")
-    finding = AuditFinding(
-        audit_id=audit.id,
-        site_id=audit.site_id,
-        technician_id=audit.technician_id,
-        clause_id=await _clause(tx, audit, do),
-        found_at=do.at,
-    )
-    for name in ("grade", "description", "item_key", "code", "correction", "due_on"):
-        setattr(finding, name, getattr(do, name))
-    conforms = do.grade is FindingGrade.CONFORMITY
+    values["clause_id"] = await _clause(tx, audit, do)
+    finding = AuditFinding(**values, site_id=audit.site_id, technician_id=audit.technician_id, found_at=do.at)
+    conforms = finding.grade is FindingGrade.CONFORMITY
     finding.status = FindingStatus.CLOSED if conforms else FindingStatus.OPEN
     finding.closed_at = do.at if conforms else None
-    if do.id is not UNSET:
-        finding.id = do.id
     if overtaken:
-        await _dispute(tx, audit, {"finding": do.description[:200]})
+        await _dispute(tx, audit, said)
     return await tx.add(finding)
 
 
-async def _clause(tx: Transaction, audit: Audit, do: AddAuditFinding) -> UUID | None:
+async def _clause(tx: Transaction, audit: Audit, do: NewAuditFinding) -> UUID | None:
     """The clause that is named, or the one the item belongs to."""
     item: ChecklistItemInput | None = None
     if do.item_key is not None:
