@@ -67,9 +67,7 @@ async def _round(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> 
             return
         with _logged(organisation=str(organisation_id)):
             await _keep(kernel, settings, organisation_id)
-    if kernel.database.is_sqlite:
-        # PostgreSQL sees to this by itself.
-        await kernel.database.analyse()
+    await kernel.database.keep_counted()
 
 
 async def _keep(kernel: Kernel, settings: Settings, organisation_id: UUID) -> None:

@@ -52,13 +52,9 @@ async def revoke(house: House, actor: Actor, *scopes: UUID) -> None:
     """End it, as when the appointment goes to somebody else: after what was last seen."""
     seq = await head(house) + 1
     async with house.writing() as session:
+        await session.execute(update(Head).values(seq=seq))
         await session.execute(
-            update(Head.__table__).where(Head.organisation_id == house.organisation_id).values(seq=seq)
-        )
-        await session.execute(
-            update(Member.__table__)
-            .where(Member.account_id == actor.id, Member.scope.in_(scopes))
-            .values(to_seq=seq)
+            update(Member).where(Member.account_id == actor.id, Member.scope.in_(scopes)).values(to_seq=seq)
         )
         await session.commit()
 

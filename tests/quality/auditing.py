@@ -90,7 +90,8 @@ async def put(house: House, audit: Any, **values: Any) -> None:
     """Set columns past every rule, to begin a test where we want."""
     async with house.writing() as session:
         table: Any = Audit.__table__
-        await session.execute(update(table).where(table.c.id == audit.id).values(**values))
+        own = (table.c.organisation_id == house.organisation_id, table.c.id == audit.id)
+        await session.execute(update(table).where(*own).values(**values))
         await session.commit()
 
 

@@ -54,14 +54,11 @@ class Mutant:
 
 
 _REUSED = """
+    from sqlalchemy import delete
     for row in granted:
-        await tx.session.execute(
-            text("DELETE FROM member WHERE account_id = :a AND scope = :s AND to_seq IS NOT NULL").bindparams(
-                a=row["account_id"] if not tx.database.is_sqlite else row["account_id"].hex,
-                s=row["scope"] if not tx.database.is_sqlite else row["scope"].hex,
-            )
-        )
-    await insert_many(tx.session, Member.__table__, granted, own)
+        held = delete(Member).where(Member.account_id == row["account_id"], Member.scope == row["scope"])
+        await tx.session.execute(held.where(Member.to_seq.is_not(None)))
+    await tx.statements.insert_many(Member.__table__, granted)
 """
 _TOGETHER = """
     tx.last_writes.append(partial(write_receipts, tx, batch.decided, device.device_id, tx.actor.id))
@@ -77,6 +74,15 @@ _APART = """
 _HEAD = "Cursor(cursor.epoch, cursor.seq, mark=head.mark), head.seq > cursor.seq, progress"
 _GRANT = "branch(Member.from_seq, held, Edge.open.is_(True), Edge.seq <= Member.from_seq),"
 _LOSS = "branch(Member.to_seq, lost, or_(Edge.open.is_(True), Edge.seq > Member.to_seq)),"
+_WENT = """from sqlalchemy import exists
+    from tournee.kernel.visibility import holds
+    here = or_(Edge.seq == page.c.position, Member.from_seq == page.c.position)
+    lies = select(1).select_from(Edge).join(Member, lies_in()).where(Edge.record_id == page.c.record_id)
+    seen = exists(lies.where(holds(actor.id), Edge.open.is_(True), here))"""
+_SNAPSHOT = "return await Snapshot(session, actor, entities, self.urgent).page(cursor, head, limit)"
+_ACROSS = """from tournee.engine.engines import ACROSS
+            async with self.database.reading(ACROSS) as everybody:
+                return await Snapshot(everybody, actor, entities, self.urgent).page(cursor, head, limit)"""
 _NOWHERE = "branch(Edge.seq, held, Edge.seq < 0),"
 
 MUTANTS = (
@@ -85,12 +91,11 @@ MUTANTS = (
     Mutant("edges stay open", publishing, "_write_edges", '"open": scope in lies', '"open": True'),
     Mutant("memberships are not ended", publishing, "_write_members", "if (account, scope) not in wanted", "if False"),
     Mutant("an ended membership is forgotten when it begins again", publishing, "_write_members",
-           "\n    await insert_many(tx.session, Member.__table__, granted, own)\n", _REUSED),
+           "\n    await tx.statements.insert_many(Member.__table__, granted)\n", _REUSED),
     Mutant("what was granted does not come", moved, "_branches", _GRANT, _NOWHERE),
     Mutant("what was lost does not go", moved, "_branches", _LOSS, _NOWHERE),
     Mutant("what went from one scope goes though another holds it", moved, "_scoped_rows",
-           "Edge.record_id == page.c.record_id,",
-           "Edge.record_id == page.c.record_id, or_(Edge.seq == page.c.position, Member.from_seq == page.c.position),"),
+           "seen = sees(actor.id, page.c.record_id)", _WENT),
     Mutant("a page ends at a bare seq", feed, "_read", "Cursor(head.epoch, *written.place(), mark=head.mark)",
            "Cursor(head.epoch, written.place()[0], mark=head.mark)", feed.Feed),
     Mutant("the snapshot is not pinned", snapshot, "page", _HEAD, "Cursor(cursor.epoch, head.seq, mark=head.mark), False, progress",
@@ -107,12 +112,11 @@ MUTANTS = (
     Mutant("a fact on a plan that changed is refused", facts, "_judge", "if assigned and not changed:", "if assigned:"),
     Mutant("deletions are told as changes", tail, "_read", "None if deleted else document", "document"),
     Mutant("nobody remembers whose scopes changed", tail, "_read", "found.regrouped[account_id] = seq", "pass"),
-    Mutant("a snapshot does not ask for the organisation", snapshot, "_live",
-           "Record.organisation_id == self.actor.organisation_id,", "", snapshot.Snapshot),
+    Mutant("a snapshot is read across the organisations", feed, "_read", _SNAPSHOT, _ACROSS, feed.Feed),
     Mutant("what is retried leaves no receipt", surrender, "settle",
            "tx.last_writes.append(partial(write_receipts, tx, decided, device.id, device.account_id))", "pass", operations),
     Mutant("what is dismissed is not given up", given_up, "give_up",
-           'await insert_many(tx.session, GivenUpRecord.__table__, rows, same, replacing=("given_up_at",))', "pass", operations),
+           'await tx.statements.insert_many(GivenUpRecord.__table__, rows, replacing=("given_up_at",))', "pass", operations),
     Mutant("after a restored backup cursors hold on", horizon, "begin_epochs", "epoch=uuid4(), ", "", restored),
     Mutant("after a restored backup numbers go on from there", horizon, "begin_epochs", "seq=onward", "seq=Head.seq", restored),
     Mutant("no device is told that its history is lost", history, "history_of", "request.epoch not in (None, epoch)", "False", push),

@@ -34,7 +34,7 @@ CAUGHT_BY = {
     "a fact on a plan that changed is refused": 50,
     "deletions are told as changes": 2,
     "nobody remembers whose scopes changed": 2,
-    "a snapshot does not ask for the organisation": 2,
+    "a snapshot is read across the organisations": 2,
     "facts are found only where one sees now": 2,
     "after a restored backup cursors hold on": 49,
     "after a restored backup numbers go on from there": 49,

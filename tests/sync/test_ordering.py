@@ -6,7 +6,7 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text, update
 
 import tournee.kernel.transaction
 from tests.house import House
@@ -17,7 +17,7 @@ from tournee.customers.models import Customer
 from tournee.engine.pipelining import Pipeline
 from tournee.kernel.entity import now
 from tournee.kernel.head import Mark
-from tournee.kernel.log import Change, Record, dump
+from tournee.kernel.log import Change, Head, Record, dump
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.kernel.values import document
 
@@ -84,10 +84,7 @@ async def _publish_with_a_sequence(tx: Transaction, pipeline: Pipeline) -> Mark:
         ],
     )
     # So that readers take the sequence for the head.
-    await tx.session.execute(
-        text("UPDATE head SET seq = greatest(seq, :seq) WHERE organisation_id = :organisation"),
-        {"seq": tx.entries[-1].seq, "organisation": tx.organisation_id},
-    )
+    await tx.session.execute(update(Head).values(seq=func.greatest(Head.seq, tx.entries[-1].seq)))
     return Mark.of(tx.entries[-1].seq, at)
 
 

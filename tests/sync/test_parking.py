@@ -350,9 +350,9 @@ async def test_parked_work_of_an_account_that_was_disabled_stays(house: House) -
     await device.push(child(device, customer))
     async with house.database.writing(house.organisation_id) as session:
         table: Any = Account.__table__
-        own = table.c.id == device.actor.id
+        own = (table.c.organisation_id == house.organisation_id, table.c.id == device.actor.id)
         connection = await session.connection()
-        await connection.execute(update(table).where(own).values(status="DISABLED"))
+        await connection.execute(update(table).where(*own).values(status="DISABLED"))
         await session.commit()
     await house.run("createCustomer", id=customer, name="Demo Hotel")
     await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() - timedelta(days=1))

@@ -125,7 +125,8 @@ class World:
         """Set columns past every rule, to begin a test where we want."""
         table: Any = row.__table__
         async with self.house.writing() as session:
-            await session.execute(update(table).where(table.c.id == row.id).values(**values))
+            own = (table.c.organisation_id == row.organisation_id, table.c.id == row.id)
+            await session.execute(update(table).where(*own).values(**values))
             await session.commit()
 
     async def scopes(self, actor: Actor) -> set[UUID]:

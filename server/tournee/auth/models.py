@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from tournee.auth.permissions import ACCOUNTS_READ, DEVICES_READ
 from tournee.auth.roles import OFFICE, Role
-from tournee.kernel.entity import Base, Entity, UTCDateTime
+from tournee.kernel.entity import Entity, OrganisationRow, UTCDateTime
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine
@@ -168,7 +168,7 @@ class Device(Entity):
             self.wiped_at = at
 
 
-class RefreshToken(Base):
+class RefreshToken(OrganisationRow):
     """A refresh token by its hash. Not an entity: nobody's record, and it changes at every use.
 
     The tokens of one sign-in are a family; each use replaces the token by its successor.

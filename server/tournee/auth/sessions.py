@@ -29,7 +29,7 @@ from tournee.auth.organisations import actor_of
 from tournee.auth.revoked import hashed, orders, recognise
 from tournee.auth.tokens import Tokens
 from tournee.engine.engines import ACROSS
-from tournee.engine.publishing import notify_of_admissions
+from tournee.engine.publishing import ADMISSIONS
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.entity import new_id, now
@@ -178,7 +178,7 @@ class Sessions:
                 renewed = await self._rotate(session, whose)
             except _FamilyEnded:
                 # That must stand.
-                await notify_of_admissions(self.kernel.database, session, whose.organisation_id)
+                await session.statements.notify(ADMISSIONS, str(whose.organisation_id))
                 await session.commit()
                 self.kernel.database.announce(whose.organisation_id, 0, admits=True)
                 raise

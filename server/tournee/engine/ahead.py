@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from tournee.engine.bulk import picked
+from tournee.engine.statements import Statements
 from tournee.kernel.log import Record
 
 ValueT = TypeVar("ValueT")
@@ -18,10 +17,8 @@ ValueT = TypeVar("ValueT")
 class Ahead:
     """Ids and values that are known to be free."""
 
-    def __init__(self, session: AsyncSession, organisation_id: UUID, *, is_sqlite: bool) -> None:
-        self.session = session
-        self.organisation_id = organisation_id
-        self.is_sqlite = is_sqlite
+    def __init__(self, statements: Statements) -> None:
+        self.statements = statements
         self._free: set[UUID] = set()
         self._unclaimed: set[tuple[Any, Any]] = set()
 
@@ -30,8 +27,7 @@ class Ahead:
         asked = set(ids)
         taken: set[UUID] = set()
         for chunk in chunks(list(asked)):
-            known = picked(Record.id, chunk, self.organisation_id, Record.id, is_sqlite=self.is_sqlite)
-            taken.update(await self.session.scalars(*known))
+            taken.update((await self.statements.pick(Record.id, chunk, Record.id)).scalars())
         self._free |= asked - taken
         return taken
 
@@ -39,8 +35,7 @@ class Ahead:
         """Ask with one statement which of these values nobody holds in this column, for `claim`."""
         asked = set(values)
         for chunk in chunks(list(asked)):
-            held = picked(column, chunk, self.organisation_id, column, is_sqlite=self.is_sqlite)
-            asked.difference_update(await self.session.scalars(*held))
+            asked.difference_update((await self.statements.pick(column, chunk, column)).scalars())
         self._unclaimed.update((column, value) for value in asked)
 
     def claim(self, column: InstrumentedAttribute[ValueT], value: ValueT) -> bool:

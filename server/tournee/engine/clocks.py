@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.ahead import chunks
-from tournee.engine.bulk import picked
+from tournee.engine.statements import Statements
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import fields
 from tournee.kernel.log import Change, Record
@@ -26,20 +26,15 @@ Known = dict[UUID, tuple[int, str]]
 class Clocks:
     """The clocks of records whose rows a transaction has locked; they stand still until its commit."""
 
-    def __init__(self, session: AsyncSession, organisation_id: UUID, *, is_sqlite: bool) -> None:
-        self.session = session
-        self.organisation_id = organisation_id
-        self.is_sqlite = is_sqlite
+    def __init__(self, statements: Statements) -> None:
+        self.statements = statements
         # Read when somebody asks: most records have not changed since anyone looked.
         self._known: Known = {}
 
     async def load(self, ids: Iterable[UUID]) -> None:
         """Read those that are not known yet."""
         for chunk in chunks([id for id in ids if id not in self._known]):
-            told = (Record.id, Record.seq, Record.clock)
-            rows = await self.session.execute(
-                *picked(Record.id, chunk, self.organisation_id, *told, is_sqlite=self.is_sqlite)
-            )
+            rows = await self.statements.pick(Record.id, chunk, Record.id, Record.seq, Record.clock)
             self._known.update({id: (seq, clock) for id, seq, clock in rows})
 
     def forget(self, ids: Iterable[UUID]) -> None:
@@ -83,9 +78,7 @@ class Clocks:
 async def value_at(session: AsyncSession, row: Entity, name: str, base: int, since: Any) -> Any:
     """The value a field had at a seq, from the log; `since` where it has not changed after it."""
     changes = await session.execute(
-        select(Change.before)
-        .where(Change.organisation_id == row.organisation_id, Change.id == row.id, Change.seq > base)
-        .order_by(Change.seq)
+        select(Change.before).where(Change.id == row.id, Change.seq > base).order_by(Change.seq)
     )
     for (before,) in changes:
         if before is None:  # It did not exist yet.
@@ -102,7 +95,7 @@ async def value_known(
     """The value of a field as a device knows it: as it stood at `base`, or as it left it itself since."""
     changes = await session.execute(
         select(Change.before, Change.after, Change.device_id)
-        .where(Change.organisation_id == row.organisation_id, Change.id == row.id, Change.seq > base)
+        .where(Change.id == row.id, Change.seq > base)
         .order_by(Change.seq)
     )
     made = [(orjson.loads(before or "{}"), orjson.loads(after or "{}"), by) for before, after, by in changes]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import (
     ORMExecuteState,
     Session,
@@ -19,7 +19,17 @@ from sqlalchemy.orm import (
     make_transient_to_detached,
 )
 
-from tournee.engine.engines import ACROSS, Across, open_postgresql, open_sqlite, outside_transactions, serving
+from tournee.engine.border import keep_within, watch
+from tournee.engine.engines import (
+    ACROSS,
+    ORGANISATION,
+    Across,
+    open_postgresql,
+    open_sqlite,
+    outside_transactions,
+    serving,
+)
+from tournee.engine.statements import OrganisationSession
 from tournee.kernel.entity import Entity
 from tournee.kernel.outages import StorageFull, StorageReadOnly, outage_of
 
@@ -47,6 +57,10 @@ def _refuse_unlogged_statement(state: ORMExecuteState) -> None:
         mapper = state.bind_mapper
         if mapper is not None and issubclass(mapper.class_, Entity):
             raise UnloggedWrite(f"{mapper.class_.__name__} was written by a bulk statement.")
+
+
+class ReadSession(Session):
+    """Session of whoever reads."""
 
 
 class WriteSession(Session):
@@ -95,6 +109,8 @@ class WriteSession(Session):
 
 event.listen(WriteSession, "before_flush", _refuse_unlogged_flush)
 event.listen(WriteSession, "do_orm_execute", _refuse_unlogged_statement)
+event.listen(WriteSession, "do_orm_execute", keep_within)
+event.listen(ReadSession, "do_orm_execute", keep_within)
 
 
 class Database:
@@ -106,6 +122,8 @@ class Database:
         # Two pools, so that whoever writes never waits for those who read.
         self.engine = open_sqlite(url, cache_megabytes) if self.is_sqlite else open_postgresql(url, pool_size)
         self._writes = self.engine if self.is_sqlite else open_postgresql(url, pool_size)
+        for engine in {self.engine, self._writes}:
+            watch(engine)
         # Called after every commit made through this object with the organisation, its new seq, and
         # whether it changed who may come in.
         self.listeners: list[Callable[[UUID, int, bool], None]] = []
@@ -115,24 +133,33 @@ class Database:
         self.cannot_store = False
 
     @asynccontextmanager
-    async def reading(self, organisation_id: UUID | Across) -> AsyncIterator[AsyncSession]:
+    async def reading(self, organisation_id: UUID | Across) -> AsyncIterator[OrganisationSession]:
         """A read-only session on one snapshot of one organisation's rows.
 
         PostgreSQL shows this session no other organisation's rows, whatever is asked of it.
         """
         engine = serving(self.engine, organisation_id, writes=False)
-        async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
+        async with OrganisationSession(
+            engine,
+            expire_on_commit=False,
+            autoflush=False,
+            sync_session_class=ReadSession,
+            info={ORGANISATION: organisation_id},
+        ) as session:
             yield session
 
     @asynccontextmanager
-    async def writing(self, organisation_id: UUID | Across) -> AsyncIterator[AsyncSession]:
+    async def writing(self, organisation_id: UUID | Across) -> AsyncIterator[OrganisationSession]:
         """A session for commands; it commits where the caller says so and rolls back otherwise."""
         if self._turn is not None:
             await self._turn.acquire()
         try:
             engine = serving(self._writes, organisation_id, writes=True)
-            async with AsyncSession(
-                engine, expire_on_commit=False, sync_session_class=WriteSession
+            async with OrganisationSession(
+                engine,
+                expire_on_commit=False,
+                sync_session_class=WriteSession,
+                info={ORGANISATION: organisation_id},
             ) as session:
                 yield session
         except Exception as error:
@@ -143,10 +170,20 @@ class Database:
             if self._turn is not None:
                 self._turn.release()
 
+    @property
+    def has_channels(self) -> bool:
+        """Whether processes hear of each other's commits; with SQLite there is only this one."""
+        return not self.is_sqlite
+
     @asynccontextmanager
     async def connecting(self) -> AsyncIterator[AsyncConnection]:
         async with self.engine.connect() as connection:
             yield connection
+
+    async def keep_counted(self) -> None:
+        """Do now and then what PostgreSQL does by itself."""
+        if self.is_sqlite:
+            await self.analyse()
 
     async def analyse(self) -> None:
         """Tell the database how large its tables have become, after many rows were added.

@@ -22,6 +22,9 @@ class Across(Enum):
     ORGANISATIONS = "*"
 
 
+# Under this name an engine's options and a session's `info` say whose rows they serve.
+ORGANISATION: Final = "tournee_organisation"
+
 # For what happens before the organisation is known (somebody signs in) or concerns them all.
 ACROSS: Final = Across.ORGANISATIONS
 
@@ -54,7 +57,7 @@ def async_url(url: str) -> str:
 
 def serving(engine: AsyncEngine, organisation_id: UUID | Across, *, writes: bool) -> AsyncEngine:
     """The same engine, whose transactions serve one organisation."""
-    return engine.execution_options(tournee_organisation=_whose(organisation_id), tournee_writes=writes)
+    return engine.execution_options(**{ORGANISATION: organisation_id, "tournee_writes": writes})
 
 
 def outside_transactions(engine: AsyncEngine) -> AsyncEngine:
@@ -138,11 +141,11 @@ def session_options(organisation_id: UUID | Across) -> str:
     return f"{_SESSION} -c tournee.organisation={_whose(organisation_id)}"
 
 
-def _whose(organisation_id: UUID | Across) -> str:
-    return organisation_id.value if isinstance(organisation_id, Across) else str(organisation_id)
+def _whose(organisation_id: UUID | Across | None) -> str:
+    return organisation_id.value if isinstance(organisation_id, Across) else str(organisation_id or "")
 
 
 def _begin(options: Mapping[str, Any]) -> str:
-    organisation = options.get("tournee_organisation", "")
+    organisation = _whose(options.get(ORGANISATION))
     kind = "READ COMMITTED, READ WRITE" if options.get("tournee_writes") else "REPEATABLE READ, READ ONLY"
     return f"BEGIN ISOLATION LEVEL {kind}; SET LOCAL tournee.organisation = '{organisation}'"

@@ -10,15 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, Boolean, Date, Enum, Float, Integer, String, Table, Uuid
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import instance_state
 
-from tournee.engine.bulk import insert_many, update_many
 from tournee.engine.database import WriteSession, require_command
 from tournee.engine.pipelining import Pipeline
+from tournee.engine.statements import OrganisationSession, Statements
 from tournee.kernel.entity import DeclaredName, Entity, UTCDateTime
 
 # What JSON carries to the database unharmed.
@@ -27,14 +25,17 @@ _KEY = ("id",)
 
 
 async def write_entities(
-    session: AsyncSession, organisation_id: UUID, pipeline: Pipeline, *, last: bool = False
+    session: OrganisationSession, pipeline: Pipeline, *, last: bool = False
 ) -> set[Entity]:
     """Write the new and changed entities of a session; returns those that were, the last still under way.
+    On SQLite the unit of work writes them all: a statement for each row costs next to nothing there.
 
     After the `last` flush before the commit the session forgets its rows: nothing asks it any more.
     """
     own = session.sync_session
     assert isinstance(own, WriteSession)
+    if session.statements.in_process:
+        return set()
     waiting: list[Entity] = []
     if last:
         waiting = _plain_ones(own.waiting)
@@ -45,8 +46,8 @@ async def write_entities(
     if not waiting and not added and not changed:
         return set()
     require_command(own, (*waiting, *added, *changed))
-    await _insert(session, organisation_id, [*added, *waiting], pipeline)
-    await _update(session, organisation_id, changed, pipeline)
+    await _insert(session.statements, [*added, *waiting], pipeline)
+    await _update(session.statements, changed, pipeline)
     if last and not (own.waiting or len(added) < len(own.new) or len(changed) < len(own.dirty)):
         own.expunge_all()
         return {*waiting, *added, *changed}
@@ -61,9 +62,7 @@ def _plain_ones(rows: Iterable[Any]) -> list[Entity]:
     return [row for row in rows if isinstance(row, Entity) and _columns(type(row))]
 
 
-async def _insert(
-    session: AsyncSession, organisation_id: UUID, added: list[Entity], pipeline: Pipeline
-) -> None:
+async def _insert(statements: Statements, added: list[Entity], pipeline: Pipeline) -> None:
     kinds: defaultdict[type[Entity], list[dict[str, Any]]] = defaultdict(list)
     for row in added:
         held = vars(row)
@@ -72,12 +71,10 @@ async def _insert(
             {column: held.setdefault(name, None) for name, column in _columns(type(row)).items()}
         )
     for kind, rows in kinds.items():
-        await pipeline.send(insert_many(session, kind.__table__, rows, {"organisation_id": organisation_id}))
+        await pipeline.send(statements.insert_many(kind.__table__, rows))
 
 
-async def _update(
-    session: AsyncSession, organisation_id: UUID, changed: list[Entity], pipeline: Pipeline
-) -> None:
+async def _update(statements: Statements, changed: list[Entity], pipeline: Pipeline) -> None:
     kinds: defaultdict[tuple[type[Entity], tuple[str, ...]], list[dict[str, Any]]] = defaultdict(list)
     for row in changed:
         kind, held = type(row), vars(row)
@@ -87,8 +84,7 @@ async def _update(
         if names:
             kinds[kind, names].append({"id": row.id, **{columns[name]: held[name] for name in names}})
     for (kind, _names), rows in kinds.items():
-        own = {"organisation_id": organisation_id}
-        await pipeline.send(update_many(session, kind.__table__, _KEY, rows, own))
+        await pipeline.send(statements.update_many(kind.__table__, _KEY, rows))
 
 
 @cache

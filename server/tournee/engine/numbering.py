@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Uuid, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Uuid, bindparam
 from sqlalchemy.orm.attributes import set_committed_value
 
-from tournee.engine.bulk import update_many
+from tournee.engine.border import OwnText
+from tournee.engine.statements import OrganisationSession
 from tournee.kernel.fields import camel
 
 if TYPE_CHECKING:
@@ -28,9 +27,7 @@ def to_be_numbered(entries: Iterable[Entry]) -> dict[type[Entity], list[Entry]]:
     return made
 
 
-async def give_numbers(
-    session: AsyncSession, organisation_id: UUID, made: dict[type[Entity], list[Entry]]
-) -> None:
+async def give_numbers(session: OrganisationSession, made: dict[type[Entity], list[Entry]]) -> None:
     """Number them, as the last write before the head row is taken.
 
     Whoever takes a number makes all others wait for theirs until the commit. The rows themselves are
@@ -39,24 +36,27 @@ async def give_numbers(
     for model in sorted(made, key=lambda model: model.__tablename__):
         assert model.numbers is not None
         name, rows = model.numbers.field, []
-        taken = await _take(session, organisation_id, model.numbers, len(made[model]))
+        taken = await _take(session, model.numbers, len(made[model]))
         for entry, number in zip(made[model], taken, strict=True):
             set_committed_value(entry.row, name, number)
             entry.after[camel(name)] = number
             rows.append({"id": entry.row.id, name: number})
-        own: dict[str, Any] = {"organisation_id": organisation_id}
-        await update_many(session, model.__table__, ("id",), rows, own)
+        await session.statements.update_many(model.__table__, ("id",), rows)
 
 
-async def _take(session: AsyncSession, organisation_id: UUID, numbers: Numbers, count: int) -> Iterable[str]:
+async def _take(session: OrganisationSession, numbers: Numbers, count: int) -> Iterable[str]:
     """The next so many."""
     taken = await session.execute(
-        text(
+        OwnText(
             f"INSERT INTO {numbers.counter} (organisation_id, last) VALUES (:organisation_id, :last)"  # noqa: S608
             f" ON CONFLICT (organisation_id) DO UPDATE SET last = {numbers.counter}.last + :count"
             " RETURNING last"
         ).bindparams(bindparam("organisation_id", type_=Uuid)),
-        {"organisation_id": organisation_id, "last": numbers.first + count - 1, "count": count},
+        {
+            "organisation_id": session.statements.organisation_id,
+            "last": numbers.first + count - 1,
+            "count": count,
+        },
     )
     last = int(taken.scalar_one())
     return (f"{numbers.prefix}{number}" for number in range(last - count + 1, last + 1))

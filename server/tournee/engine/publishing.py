@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, text, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import bindparam, select, update
 
-from tournee.engine.bulk import insert_many, update_many
 from tournee.engine.clocks import Clock
-from tournee.engine.database import Database
 from tournee.engine.notes import scopes_of
 from tournee.engine.pipelining import Pipeline
 from tournee.kernel.entity import Entity, now
@@ -80,7 +77,7 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
         one.make_document()
     tx.documents = {one.row: one.document for one in rows}
     await pipeline.arrived()
-    await tx.check_references()
+    await tx.statements.check_references()
     # Their rows are locked by us, so these stand still.
     await tx.clocks.load([one.id for one in rows if one.id not in tx.notes.new])
     last = await _take_head(tx)
@@ -92,13 +89,12 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
     await tx.write_last(pipeline)
     changes = [entry.values() for entry in tx.entries]
     recorded_at = now()
-    same = {"organisation_id": tx.organisation_id, "recorded_at": recorded_at}
-    await pipeline.send(insert_many(tx.session, _CHANGE, changes, same))
+    same = {"recorded_at": recorded_at}
+    await pipeline.send(tx.statements.insert_many(_CHANGE, changes, same))
     for start in range(0, len(rows), _PORTION):
         await _write_records(tx, rows[start : start + _PORTION], pipeline)
     await pipeline.send(_write_members(tx, last))
-    if not tx.database.is_sqlite:
-        await pipeline.send(_notify(tx.session, CHANGES, f"{tx.organisation_id}:{last}"))
+    await pipeline.send(tx.statements.notify(CHANGES, f"{tx.organisation_id}:{last}"))
     return Mark.of(last, recorded_at)
 
 
@@ -116,17 +112,6 @@ async def _take_head(tx: Transaction) -> int:
     return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())
 
 
-async def notify_of_admissions(database: Database, session: AsyncSession, organisation_id: UUID) -> None:
-    """Let other processes know, once this commits, that it changed who may come in."""
-    if not database.is_sqlite:
-        await _notify(session, ADMISSIONS, str(organisation_id))
-
-
-async def _notify(session: AsyncSession, channel: str, message: str) -> None:
-    told = {"channel": channel, "message": message}
-    await session.execute(text("SELECT pg_notify(:channel, :message)"), told)
-
-
 def _rows(entries: Iterable[Entry]) -> list[_Written]:
     found: dict[Entity, _Written] = {}
     for entry in entries:
@@ -139,12 +124,11 @@ def _rows(entries: Iterable[Entry]) -> list[_Written]:
 
 
 async def _write_records(tx: Transaction, rows: Sequence[_Written], pipeline: Pipeline) -> None:
-    own = {"organisation_id": tx.organisation_id}
     clocks = [(one, tx.clocks.find(one.id)) for one in rows]
     changed = [one.values(clock) for one, clock in clocks if clock is not None]
-    await pipeline.send(update_many(tx.session, _RECORD, ("id",), changed, own))
+    await pipeline.send(tx.statements.update_many(_RECORD, ("id",), changed))
     added = [{"entity": type(one.row).__name__, **one.values({})} for one, clock in clocks if clock is None]
-    await pipeline.send(insert_many(tx.session, _RECORD, added, own))
+    await pipeline.send(tx.statements.insert_many(_RECORD, added))
 
 
 async def _write_edges(tx: Transaction, rows: Sequence[_Written], pipeline: Pipeline) -> None:
@@ -160,10 +144,10 @@ async def _write_edges(tx: Transaction, rows: Sequence[_Written], pipeline: Pipe
             continue
         opened += [{"scope": scope, "open": True, **at} for scope in lies if scope not in lay]
         moved += [{"scope": scope, "open": scope in lies, **at} for scope in lay]
-    own = {"organisation_id": tx.organisation_id}
-    await pipeline.send(update_many(tx.session, _EDGE, ("record_id",), staying, {**own, "open": True}))
-    await pipeline.send(update_many(tx.session, _EDGE, ("scope", "record_id"), moved, own))
-    await pipeline.send(insert_many(tx.session, _EDGE, opened, own, replacing=("seq", "open")))
+    own = tx.statements
+    await pipeline.send(own.update_many(_EDGE, ("record_id",), staying, {"open": True}))
+    await pipeline.send(own.update_many(_EDGE, ("scope", "record_id"), moved))
+    await pipeline.send(own.insert_many(_EDGE, opened, replacing=("seq", "open")))
 
 
 async def _write_members(tx: Transaction, seq: int) -> None:
@@ -177,21 +161,19 @@ async def _write_members(tx: Transaction, seq: int) -> None:
     wanted = await tx.rules.held(tx.session, tx.organisation_id, accounts)
     rows = await tx.session.execute(
         select(Member.account_id, Member.scope, Member.from_seq).where(
-            Member.organisation_id == tx.organisation_id,
             Member.account_id.in_(accounts),
             Member.to_seq.is_(None),
         )
     )
     held = {(account, scope): from_seq for account, scope, from_seq in rows}
-    own = {"organisation_id": tx.organisation_id}
     granted = [
         {"account_id": account, "scope": scope, "from_seq": seq}
         for account, scope in sorted(wanted - held.keys())
     ]
-    await insert_many(tx.session, Member.__table__, granted, own)
+    await tx.statements.insert_many(Member.__table__, granted)
     lost = [
         {"account_id": account, "scope": scope, "from_seq": since, "to_seq": seq}
         for (account, scope), since in held.items()
         if (account, scope) not in wanted
     ]
-    await update_many(tx.session, Member.__table__, ("account_id", "scope", "from_seq"), lost, own)
+    await tx.statements.update_many(Member.__table__, ("account_id", "scope", "from_seq"), lost)

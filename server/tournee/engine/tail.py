@@ -22,6 +22,7 @@ from tournee.engine.database import Database
 from tournee.engine.heads import Heads
 from tournee.kernel.head import HeadNow, Mark, is_there, read_head
 from tournee.kernel.log import Change, Edge, Member, Record
+from tournee.kernel.visibility import lies_in
 
 # What is remembered of one organisation at most; beyond it the older half is forgotten.
 MOST_RECORDS = 1_000
@@ -192,7 +193,7 @@ class Tail:
                 known = _anew(known.head, head)
             known = known or Recent(head, max(head.floor, head.seq - MOST_RECORDS))
             after = known.since if known.head is head else known.head.seq
-            found = await _read(session, organisation_id, after, head)
+            found = await _read(session, after, head)
         if found is None:
             known = Recent(head, head.seq)
         else:
@@ -203,10 +204,8 @@ class Tail:
             self._recent.popitem(last=False)
 
 
-async def _marks(session: AsyncSession, organisation_id: UUID, after: int, head: HeadNow) -> dict[int, int]:
-    recorded = select(Change.seq, Change.recorded_at).where(
-        Change.organisation_id == organisation_id, Change.seq > after, Change.seq <= head.seq
-    )
+async def _marks(session: AsyncSession, after: int, head: HeadNow) -> dict[int, int]:
+    recorded = select(Change.seq, Change.recorded_at).where(Change.seq > after, Change.seq <= head.seq)
     return {seq: Mark.of(seq, at).recorded for seq, at in await session.execute(recorded)}
 
 
@@ -221,24 +220,24 @@ def _anew(lost: HeadNow, head: HeadNow) -> Recent:
     return Recent(head, max(lost.seq, head.seq) + 1)
 
 
-async def _read(session: AsyncSession, organisation_id: UUID, after: int, head: HeadNow) -> Recent | None:
+async def _read(session: AsyncSession, after: int, head: HeadNow) -> Recent | None:
     """What happened after `after`, on the session's one snapshot; None if it is more than we remember."""
     found = Recent(head, after)
     if head.seq - after > MOST_RECORDS:
         return None
     if head.seq == after:
         return found
-    in_range = and_(Record.organisation_id == organisation_id, Record.seq > after)
+    in_range = Record.seq > after
     columns = select(Record.id, Record.entity, Record.seq, Record.deleted, Record.document)
     for id, entity, seq, deleted, document in await session.execute(columns.where(in_range)):
         found.records[id] = Moved(seq, entity, id, None if deleted else document)
-    found.marks = await _marks(session, organisation_id, after, head)
+    found.marks = await _marks(session, after, head)
     # An edge moves only with its record, and every open edge of a record moves with it.
     moves = await session.execute(
         select(Member.account_id, Edge.record_id, Edge.seq, Edge.open)
         .select_from(Record)
         .join(Edge, and_(Edge.organisation_id == Record.organisation_id, Edge.record_id == Record.id))
-        .join(Member, and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope))
+        .join(Member, lies_in())
         .where(in_range, Edge.seq > after, Member.to_seq.is_(None))
         .limit(MOST_MOVES + 1)
     )
@@ -248,7 +247,7 @@ async def _read(session: AsyncSession, organisation_id: UUID, after: int, head: 
     for account_id, record_id, seq, is_open in rows:
         found.note(account_id, record_id, Move(seq, is_open))
     grouped = select(Member.account_id, func.max(func.coalesce(Member.to_seq, Member.from_seq))).where(
-        Member.organisation_id == organisation_id, or_(Member.from_seq > after, Member.to_seq > after)
+        or_(Member.from_seq > after, Member.to_seq > after)
     )
     regrouped = (await session.execute(grouped.group_by(Member.account_id).limit(MOST_MOVES + 1))).all()
     if len(rows) + len(regrouped) > MOST_MOVES:

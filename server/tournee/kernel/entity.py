@@ -100,7 +100,14 @@ class Base(DeclarativeBase):
     }
 
 
-class Entity(Base):
+class OrganisationRow(Base):
+    """A row of one organisation: every statement of a session on such rows keeps to the session's own."""
+
+    __abstract__ = True
+    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-4)
+
+
+class Entity(OrganisationRow):
     """A row that people know: it has a change log, a visibility and a wire form.
 
     Written by commands only. `reads` is the permission that a reader needs; `scopes()` says, from the
@@ -119,7 +126,6 @@ class Entity(Base):
     # Given at the commit.
     numbers: ClassVar[Numbers | None] = None
 
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-4)
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)
     """A UUIDv7 made by whoever creates the record, often a device offline. It never changes."""
     created_at: Mapped[datetime] = column(

@@ -12,16 +12,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Select, select, true
 
 from tournee.engine.ahead import Ahead, chunks
-from tournee.engine.bulk import among
 from tournee.engine.clocks import Clocks, value_at, value_known
 from tournee.engine.database import Database, WriteSession
 from tournee.engine.flushing import write_entities
 from tournee.engine.notes import NOTES, Notes
 from tournee.engine.pipelining import Pipeline
+from tournee.engine.statements import OrganisationSession, Statements
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import NotFound
@@ -35,14 +34,14 @@ EntityT = TypeVar("EntityT", bound=Entity)
 class Finding:
     """What a transaction has read, and how it reads more."""
 
-    def __init__(self, database: Database, session: AsyncSession, actor: Actor) -> None:
+    def __init__(self, database: Database, session: OrganisationSession, actor: Actor) -> None:
         self.database = database
         self.session = session
         self.actor = actor
         # The session knows the notes and not the transaction: nothing here may hold itself in memory.
         self.notes = session.info[NOTES] = Notes()
-        self.clocks = Clocks(session, actor.organisation_id, is_sqlite=database.is_sqlite)
-        self.ahead = Ahead(session, actor.organisation_id, is_sqlite=database.is_sqlite)
+        self.clocks = Clocks(session.statements)
+        self.ahead = Ahead(session.statements)
         self.operation: Operation | None = None
         # Rows by id, and the ids that the actor may name.
         self._rows: dict[UUID, Entity] = {}
@@ -53,6 +52,10 @@ class Finding:
     @property
     def organisation_id(self) -> UUID:
         return self.actor.organisation_id
+
+    @property
+    def statements(self) -> Statements:
+        return self.session.statements
 
     @property
     def current(self) -> Operation:
@@ -100,7 +103,7 @@ class Finding:
         await self._send()
         if id in self.notes.new and id in self._authorised:
             # Its edges are written at the commit.
-            sees = model.organisation_id == self.organisation_id
+            sees = true()
         row = await self.session.scalar(
             select(model)
             .where(model.id == id, sees)
@@ -126,7 +129,7 @@ class Finding:
         model: Any = statement.column_descriptions[0]["entity"]
         await self._send()
         rows = await self.session.scalars(
-            statement.where(model.organisation_id == self.organisation_id, model.deleted.is_(False))
+            statement.where(model.deleted.is_(False))
             .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
@@ -148,7 +151,7 @@ class Finding:
         return [
             await self.session.scalars(
                 select(model)
-                .where(among(model.id, chunk, is_sqlite=self.database.is_sqlite), visible(model, self.actor))
+                .where(self.statements.among(model.id, chunk), visible(model, self.actor))
                 .order_by(model.id)
                 .with_for_update(key_share=True)
                 .execution_options(populate_existing=True)
@@ -198,9 +201,8 @@ class Finding:
 
     async def _send_into(self, pipeline: Pipeline, *, last: bool = False) -> None:
         own = self.unit_of_work
-        if not self.database.is_sqlite and own.unsent:
-            sent = await write_entities(self.session, self.organisation_id, pipeline, last=last)
-            self.notes.flushed |= sent
+        if own.unsent:
+            self.notes.flushed |= await write_entities(self.session, pipeline, last=last)
         if own.unsent:
             await pipeline.arrived()
             await self.session.flush()

@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import BigInteger, Boolean, Index, String, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tournee.kernel.entity import Base, Entity, UTCDateTime
+from tournee.kernel.entity import Entity, OrganisationRow, UTCDateTime
 from tournee.kernel.values import wire_names
 
 # A number of the log, where it stands beside others.
@@ -24,21 +24,19 @@ def only_where(condition: Any) -> dict[str, Any]:
     return {"postgresql_where": condition, "sqlite_where": condition}
 
 
-class Head(Base):
+class Head(OrganisationRow):
     """One row an organisation: the number of its last committed change. The last row to be locked."""
 
     __tablename__ = "head"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     epoch: Mapped[UUID] = mapped_column(Uuid)
     seq: Mapped[int] = mapped_column(BigInteger, default=0)
     floor: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
-class Change(Base):
+class Change(OrganisationRow):
     """One change of one record: feed, audit trail and merge history in one. Append-only."""
 
     __tablename__ = "change"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     """Its number in the organisation's log, in the order of the commits."""
     entity: Mapped[str] = mapped_column(String(60))
@@ -64,7 +62,7 @@ class Change(Base):
     __table_args__ = (Index("ix_change_record", "organisation_id", "id", "seq"),)
 
 
-class Record(Base):
+class Record(OrganisationRow):
     """The present wire form of a row, with the clock of its fields.
 
     The clock maps a field to [seq, device, actor] of its last change, and `*` to those of the
@@ -72,7 +70,6 @@ class Record(Base):
     """
 
     __tablename__ = "record"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     entity: Mapped[str] = mapped_column(String(60))
     seq: Mapped[int] = mapped_column(BigInteger)
@@ -83,11 +80,10 @@ class Record(Base):
     __table_args__ = (Index("ix_record_feed", "organisation_id", "seq"),)
 
 
-class Edge(Base):
+class Edge(OrganisationRow):
     """A record lies in a scope. Closed edges stay as tombstones; `seq` is the last bump or the close."""
 
     __tablename__ = "edge"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     scope: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     record_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
@@ -101,11 +97,10 @@ class Edge(Base):
     )
 
 
-class Member(Base):
+class Member(OrganisationRow):
     """An account holds a scope from one seq to another; never overwritten, `to_seq` null while held."""
 
     __tablename__ = "member"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     scope: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     from_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)

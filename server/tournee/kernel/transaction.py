@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import inspect, or_, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import inspect, or_
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.engine.database import Database, require_command
 from tournee.engine.numbering import give_numbers, to_be_numbered
 from tournee.engine.pipelining import Pipeline
-from tournee.engine.publishing import notify_of_admissions, publish
+from tournee.engine.publishing import ADMISSIONS, publish
+from tournee.engine.statements import OrganisationSession
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import (
     RECORD_DELETED_MEANWHILE,
@@ -48,7 +48,7 @@ class Transaction(Finding):
     """One database transaction of one actor, running one command or many in a row."""
 
     def __init__(
-        self, database: Database, session: AsyncSession, actor: Actor, rules: MembershipRules
+        self, database: Database, session: OrganisationSession, actor: Actor, rules: MembershipRules
     ) -> None:
         super().__init__(database, session, actor)
         self.rules = rules
@@ -274,11 +274,6 @@ class Transaction(Finding):
         finally:
             self.session.info["command"] = self.operation.command if self.operation else None
 
-    async def check_references(self) -> None:
-        """Let the database check now what rows refer to; what is written after this it checks at once."""
-        if not self.database.is_sqlite:
-            await self.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
-
     async def commit(self) -> Mark | None:
         """Write the log and commit; return the mark of the last change, None if nothing changed."""
         last, _ = await self.commit_answering(lambda: None)
@@ -293,8 +288,8 @@ class Transaction(Finding):
             made = to_be_numbered(self.entries)
             if made:
                 # Of rows that others hold it waits, and may not hold the numbers meanwhile.
-                await pipeline.send(self.check_references())
-                await pipeline.send(give_numbers(self.session, self.organisation_id, made))
+                await pipeline.send(self.statements.check_references())
+                await pipeline.send(give_numbers(self.session, made))
                 await pipeline.arrived()
             last = await publish(self, pipeline) if self.entries else None
             if last is None:
@@ -302,7 +297,8 @@ class Transaction(Finding):
             answered = answer()
         admits = self.admits or any(entry.row.admits for entry in self.entries)
         if admits:
-            await notify_of_admissions(self.database, self.session, self.organisation_id)
+            # Other processes hear of it too.
+            await self.statements.notify(ADMISSIONS, str(self.organisation_id))
         require_command(self.unit_of_work, self.unit_of_work.waiting)
         self.is_committing = True
         await self.session.commit()

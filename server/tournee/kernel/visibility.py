@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, false, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from tournee.kernel.actor import Actor
 from tournee.kernel.log import Edge, Member, Record
@@ -57,29 +58,62 @@ class MembershipRules:
         return found
 
 
+def lies_in(member: Any = Member, edge: Any = Edge) -> ColumnElement[bool]:
+    """The join of a membership with the edges in its scope: who holds the scope sees what lies in it."""
+    return and_(member.organisation_id == edge.organisation_id, member.scope == edge.scope)
+
+
+def holds(
+    account_id: UUID,
+    *,
+    since: int | None = None,
+    scopes: Collection[UUID] | None = None,
+    ever: bool = False,
+    member: Any = Member,
+) -> ColumnElement[bool]:
+    """Memberships of an account: those of now, or also those that ended after `since`, or all there `ever`
+    were; of these `scopes` only where they are given."""
+    now = member.to_seq.is_(None)
+    held = [] if ever else [now if since is None else or_(now, member.to_seq > since)]
+    named = [] if scopes is None else [member.scope.in_(scopes)]
+    return and_(member.account_id == account_id, *held, *named)
+
+
+def sees(
+    account_id: UUID,
+    record_id: Any,
+    *,
+    row: Any = None,
+    since: int | None = None,
+    scopes: Collection[UUID] | None = None,
+    before: Any = None,
+) -> ColumnElement[bool]:
+    """Whether a record lies in a scope that the account holds; `row` is its class, where the id is a column.
+
+    Both count as they are now; with `since` also what was closed or ended after it. `scopes`
+    counts these scopes only, `before` only lesser ones than this.
+    """
+    edge, member = (Edge, Member) if before is None else (aliased(Edge), aliased(Member))
+    is_open = edge.open.is_(True)
+    lay = is_open if since is None else or_(is_open, edge.seq > since)
+    lesser = [] if before is None else [edge.scope < before]
+    same = [] if row is None else [edge.organisation_id == row.organisation_id]
+    return exists(
+        select(1)
+        .select_from(edge)
+        .join(member, lies_in(member, edge))
+        .where(*same, edge.record_id == record_id, lay, *lesser)
+        .where(holds(account_id, since=since, scopes=scopes, member=member))
+    )
+
+
 def visible(model: type[Entity], actor: Actor) -> ColumnElement[bool]:
     """Rows of the model that the actor may see now."""
     own: Any = model
     if not actor.may(model.reads):
         return false()
-    here = and_(own.organisation_id == actor.organisation_id, own.deleted.is_(False))
-    if actor.sees_all:
-        return here
-    return and_(
-        here,
-        exists(
-            select(1)
-            .select_from(Edge)
-            .join(Member, and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope))
-            .where(
-                Edge.organisation_id == own.organisation_id,
-                Edge.record_id == own.id,
-                Edge.open.is_(True),
-                Member.account_id == actor.id,
-                Member.to_seq.is_(None),
-            )
-        ),
-    )
+    here: ColumnElement[bool] = own.deleted.is_(False)
+    return here if actor.sees_all else and_(here, sees(actor.id, own.id, row=own))
 
 
 def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnElement[bool]:
@@ -93,52 +127,23 @@ def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnEl
         return visible(model, actor)
     own: Any = model
     if actor.sees_all:
-        deleted_since = exists(
-            select(1).where(
-                Record.organisation_id == own.organisation_id, Record.id == own.id, Record.seq > base
-            )
-        )
-        return and_(own.organisation_id == actor.organisation_id, or_(own.deleted.is_(False), deleted_since))
-    return and_(
-        own.organisation_id == actor.organisation_id,
-        exists(
-            select(1)
-            .select_from(Edge)
-            .join(Member, and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope))
-            .where(
-                Edge.organisation_id == own.organisation_id,
-                Edge.record_id == own.id,
-                or_(Edge.open.is_(True), Edge.seq > base),
-                Member.account_id == actor.id,
-                or_(Member.to_seq.is_(None), Member.to_seq > base),
-            )
-        ),
-    )
+        same = and_(Record.organisation_id == own.organisation_id, Record.id == own.id)
+        return or_(own.deleted.is_(False), exists(select(1).where(same, Record.seq > base)))
+    return sees(actor.id, own.id, row=own, since=base)
 
 
 def held_at(actor: Actor, scopes: Iterable[UUID | None], base: int) -> Select[int]:
     """Asks whether the actor held one of these scopes at `base`."""
     if actor.sees_all:
         return select(literal(1))
-    held = (
-        exists()
-        .where(Member.organisation_id == actor.organisation_id, Member.account_id == actor.id)
-        .where(Member.scope.in_([scope for scope in scopes if scope is not None]))
-        .where(Member.from_seq <= base, or_(Member.to_seq.is_(None), Member.to_seq > base))
-    )
-    return select(literal(1)).where(held)
+    named = Member.scope.in_([scope for scope in scopes if scope is not None])
+    then = and_(Member.from_seq <= base, or_(Member.to_seq.is_(None), Member.to_seq > base))
+    return select(literal(1)).select_from(Member).where(Member.account_id == actor.id, named, then).limit(1)
 
 
 def ever_visible(actor: Actor, id: UUID) -> Select[int]:
     """Asks whether the actor sees or has ever seen a record, of whatever type, deleted or not."""
     if actor.sees_all:
-        return select(literal(1)).where(
-            exists().where(Record.organisation_id == actor.organisation_id, Record.id == id)
-        )
-    ever = (
-        exists()
-        .where(Edge.organisation_id == actor.organisation_id, Edge.record_id == id)
-        .where(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope)
-        .where(Member.account_id == actor.id)
-    )
-    return select(literal(1)).where(ever)
+        return select(literal(1)).select_from(Record).where(Record.id == id)
+    lay = select(literal(1)).select_from(Edge).join(Member, lies_in())
+    return lay.where(Edge.record_id == id, holds(actor.id, ever=True)).limit(1)

@@ -18,6 +18,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.kernel.log import Change, Edge, Member, Record, Seq
 from tournee.kernel.registry import BY_NAME
+from tournee.kernel.visibility import holds, lies_in
 from tournee.reporting.permissions import SIGHT_READ
 from tournee.sync.models import DeviceState
 from tournee.work.models.membership import scopes_of_visit, visits_outside
@@ -218,18 +219,13 @@ async def _place(session: AsyncSession, viewer: _Viewer, record_id: UUID, found:
     if account.role in OFFICE:
         found.position = found.seq
         return
-    mine = and_(
-        Member.organisation_id == Edge.organisation_id,
-        Member.scope == Edge.scope,
-        Member.account_id == account.id,
-    )
+    mine = and_(lies_in(), holds(account.id, ever=True))
     rows = await session.execute(
         select(Edge.scope, Edge.seq, Member.from_seq, Member.to_seq, Change.recorded_at, Record.entity)
         .outerjoin(Member, mine)
         .outerjoin(Change, and_(Change.organisation_id == Edge.organisation_id, Change.seq == Member.to_seq))
         .outerjoin(Record, and_(Record.organisation_id == Edge.organisation_id, Record.id == Edge.scope))
         .where(
-            Edge.organisation_id == account.organisation_id,
             Edge.record_id == record_id,
             Edge.open.is_(True),
         )

@@ -11,10 +11,10 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Text, Uuid, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tournee.kernel.entity import Base, UTCDateTime, now
+from tournee.kernel.entity import OrganisationRow, UTCDateTime, now
 
 
-class DeviceState(Base):
+class DeviceState(OrganisationRow):
     """How far a device has come: the number of its next operation, and its last cursor.
 
     Not an entity, since it changes with every exchange. What the device reports (its outbox, its app, its
@@ -22,7 +22,6 @@ class DeviceState(Base):
     """
 
     __tablename__ = "device_state"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     device_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(Uuid)
     next_number: Mapped[int | None] = mapped_column(BigInteger)
@@ -40,11 +39,10 @@ class DeviceState(Base):
     clock_skew_ms: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class Receipt(Base):
+class Receipt(OrganisationRow):
     """An operation was decided, once. `payload_hash` distinguishes a repetition from a reused id."""
 
     __tablename__ = "receipt"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     operation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     device_id: Mapped[UUID] = mapped_column(Uuid)
     account_id: Mapped[UUID] = mapped_column(Uuid)
@@ -63,11 +61,10 @@ class Receipt(Base):
     __table_args__ = (Index("ix_receipt_device", "organisation_id", "device_id", "number"),)
 
 
-class GivenUpRecord(Base):
+class GivenUpRecord(OrganisationRow):
     """A record that will not come: operations that name it are refused instead of waiting."""
 
     __tablename__ = "given_up_record"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     record_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     given_up_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
@@ -96,13 +93,12 @@ class Reason(StrEnum):
 KEPT = frozenset(Reason) - {Reason.ELSEWHERE, Reason.NO_ROOM}
 
 
-class ParkedOperation(Base):
+class ParkedOperation(OrganisationRow):
     """An operation that was received and waits: for its turn, for a record that it names, for a bug to be
     fixed, or for the operation (by id) that hit the bug.
     """
 
     __tablename__ = "parked_operation"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     operation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     device_id: Mapped[UUID] = mapped_column(Uuid)
     number: Mapped[int] = mapped_column(BigInteger)

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import bindparam, case, exists, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from tournee.auth.models import Device
@@ -71,8 +70,8 @@ class Acknowledged:
         for organisation_id, keys in groupby(sorted(noted), itemgetter(0)):
             async with self._database.writing(organisation_id) as session:
                 connection = await session.connection()
-                note = _ON_SQLITE if self._database.is_sqlite else _ON_POSTGRESQL
-                await connection.execute(note, [noted[key] for key in keys])
+                new = session.statements.insert(DeviceState)
+                await connection.execute(_note(new), [noted[key] for key in keys])
                 await session.commit()
 
     async def close(self) -> None:
@@ -82,7 +81,7 @@ class Acknowledged:
         await self.write()
 
 
-def _note(insert: Any) -> Any:
+def _note(new: Any) -> Any:
     """Write what is known of a device; what it does not say stays as it was.
 
     Only of one that is enrolled or that pushed before: anybody can name a device, and a row that is here
@@ -91,9 +90,7 @@ def _note(insert: Any) -> Any:
     given_names = [one.name for one in DeviceState.__table__.c if one.name not in _LEFT_ALONE]
     columns = [DeviceState.__table__.c[name] for name in given_names]
     values = select(*(bindparam(one.name, type_=one.type) for one in columns))
-    new = insert(DeviceState).from_select(
-        given_names, values.where(or_(_is(Device.id), _is(DeviceState.device_id)))
-    )
+    new = new.from_select(given_names, values.where(or_(_is(Device.id), _is(DeviceState.device_id))))
     given, known = new.excluded, DeviceState.__table__.c
     kept = {name: func.coalesce(given[name], known[name]) for name in ("app", "schema", "clock_skew_ms")}
     oldest = case((given.queue_length.is_(None), known.queue_oldest_at), else_=given.queue_oldest_at)
@@ -122,6 +119,3 @@ def _is(device_id: Any) -> Any:
     return exists().where(
         table.organisation_id == here, device_id == bindparam("device_id", type_=device_id.type)
     )
-
-
-_ON_SQLITE, _ON_POSTGRESQL = _note(sqlite.insert), _note(postgresql.insert)

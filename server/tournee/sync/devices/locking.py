@@ -8,13 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Uuid, and_, bindparam, func, select, text, update
+from sqlalchemy import and_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.commands import MOST_DEVICES_EVER, DevicesLimit
 from tournee.auth.models import Account, Device, DeviceStatus
 from tournee.auth.revoked import orders
 from tournee.auth.standings import require_account
+from tournee.engine.statements import OrganisationSession
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now
 from tournee.kernel.errors import Refused
@@ -111,18 +112,19 @@ class LockedDevice:
         self.pass_used()
 
 
-async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID) -> LockedDevice:
+async def lock_device(session: OrganisationSession, actor: Actor, device_id: UUID) -> LockedDevice:
     """2. Lock and return the device's own row: two pushes of one device follow each other.
 
     Its account is read with it: who was disabled a moment ago writes nothing.
     """
-    of = {"of_organisation": actor.organisation_id, "of_device": device_id, "of_account": actor.id}
+    of = {"of_device": device_id, "of_account": actor.id}
     row: Any = (await session.execute(_LOCKED, of)).one_or_none()
     if row is None:
         await check_device(session, actor, device_id)
         await _require_room(session, actor)
         first = {"organisation_id": actor.organisation_id, "device_id": device_id, "account_id": actor.id}
-        await session.execute(_FIRST, {**first, "last_seen_at": now()})
+        new = session.statements.insert(DeviceState.__table__).on_conflict_do_nothing()
+        await session.execute(new, {**first, "last_number": 0, "last_seen_at": now(), "pushes": 0})
         row = (await session.execute(_LOCKED, of)).one()
     account_id, next_number, last_number, used, seq, epoch, owner, status, surrender, *account = row
     _require(actor, device_id, owner, status, surrender)
@@ -135,29 +137,12 @@ async def lock_device(session: AsyncSession, actor: Actor, device_id: UUID) -> L
 
 async def _require_room(session: AsyncSession, actor: Actor) -> None:
     """Raise DevicesLimit where the account has pushed from too many devices: anybody can make up another."""
-    of_account = (
-        DeviceState.organisation_id == actor.organisation_id,
-        DeviceState.account_id == actor.id,
-    )
-    if (await session.scalar(select(func.count()).where(*of_account)) or 0) >= MOST_DEVICES_EVER:
+    of_account = select(func.count()).where(DeviceState.account_id == actor.id)
+    if (await session.scalar(of_account) or 0) >= MOST_DEVICES_EVER:
         raise DevicesLimit
 
 
-_FIRST = text(
-    "INSERT INTO device_state (organisation_id, device_id, account_id, last_number, last_seen_at, pushes)"
-    " VALUES (:organisation_id, :device_id, :account_id, 0, :last_seen_at, 0) ON CONFLICT DO NOTHING"
-).bindparams(
-    bindparam("organisation_id", type_=Uuid()),
-    bindparam("device_id", type_=Uuid()),
-    bindparam("account_id", type_=Uuid()),
-    bindparam("last_seen_at", type_=DeviceState.last_seen_at.type),
-)
-
-_STATE: Any = DeviceState.__table__
-_OWN = and_(
-    _STATE.c.organisation_id == bindparam("of_organisation"),
-    _STATE.c.device_id == bindparam("of_device"),
-)
+_OWN = DeviceState.device_id == bindparam("of_device")
 _ENROLLED = and_(Device.organisation_id == DeviceState.organisation_id, Device.id == DeviceState.device_id)
 _PUSHING = and_(Account.organisation_id == DeviceState.organisation_id, Account.id == bindparam("of_account"))
 _LOCKED = (
@@ -185,12 +170,8 @@ async def release_device(session: AsyncSession, device: LockedDevice, app: str |
         "used_numbers": orjson.dumps(ahead).decode() if ahead else None,
     }
     if not device.absent:
-        values |= {"app": app, "last_seen_at": now()}
-    of = {"of_organisation": device.organisation_id, "of_device": device.device_id}
-    # Past the session, which would first write what the commands have left.
-    connection = await session.connection()
-    await connection.execute(_CARRIED_ON if device.absent else _PUSHED, {**values, **of})
-
-
-_CARRIED_ON = update(_STATE).where(_OWN)
-_PUSHED = _CARRIED_ON.values(pushes=_STATE.c.pushes + 1)
+        values |= {"app": app, "last_seen_at": now(), "pushes": DeviceState.pushes + 1}
+    carried_on = update(DeviceState).where(DeviceState.device_id == device.device_id)
+    # Pending rows are not to be flushed yet.
+    with session.no_autoflush:
+        await session.execute(carried_on.values(values), execution_options={"synchronize_session": False})

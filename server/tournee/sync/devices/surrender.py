@@ -19,7 +19,6 @@ from tournee.auth.models import Account, Device, DeviceStatus
 from tournee.auth.organisations import actor_of
 from tournee.auth.revoked import KnownDevice
 from tournee.auth.roles import Role
-from tournee.engine.bulk import insert_many
 from tournee.kernel.command import Kernel
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.entity import now
@@ -80,14 +79,11 @@ async def _known(tx: Transaction, operations: Iterable[PushedOperation]) -> dict
     """Content by id of what was decided before or waits already, here or from another device."""
     ids = [operation.id for operation in operations]
     receipts = await tx.session.execute(
-        select(Receipt.operation_id, Receipt.payload_hash).where(
-            Receipt.organisation_id == tx.organisation_id, Receipt.operation_id.in_(ids)
-        )
+        select(Receipt.operation_id, Receipt.payload_hash).where(Receipt.operation_id.in_(ids))
     )
     waiting = await tx.session.execute(
         select(ParkedOperation.operation_id, ParkedOperation.operation).where(
-            ParkedOperation.organisation_id == tx.organisation_id,
-            ParkedOperation.operation_id.in_(ids),
+            ParkedOperation.operation_id.in_(ids)
         )
     )
     known: dict[UUID, str] = dict(receipts.all())
@@ -98,7 +94,6 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
     """Beside what it hands in now, what this device had handed in before and what nobody goes on with."""
     rows = [
         {
-            "organisation_id": tx.organisation_id,
             "operation_id": operation.id,
             "device_id": device.id,
             "number": operation.number,
@@ -111,8 +106,7 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
         }
         for operation in operations
     ]
-    if rows:
-        await insert_many(tx.session, ParkedOperation.__table__, rows)
+    await tx.statements.insert_many(ParkedOperation.__table__, rows)
     stranded = await tx.session.scalars(
         select(ParkedOperation).where(*_of(device), ParkedOperation.reason != Reason.SURRENDERED)
     )

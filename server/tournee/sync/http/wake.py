@@ -121,7 +121,7 @@ class Wake:
     async def start(self) -> None:
         self._database.listeners.append(self.heard)
         self._tasks.append(asyncio.create_task(self._look_again()))
-        if not self._database.is_sqlite:
+        if self._database.has_channels:
             self._tasks.append(asyncio.create_task(self._listen()))
 
     def close(self) -> None:

@@ -16,14 +16,15 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import Text, and_, cast, exists, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.engine.statements import OrganisationSession
 from tournee.kernel.actor import Actor
 from tournee.kernel.head import is_there, read_head
-from tournee.kernel.log import Edge, Member, Record
+from tournee.kernel.log import Edge, Record
+from tournee.kernel.visibility import sees
 from tournee.kernel.withheld import without
 from tournee.sync.pull.cursor import MAX_ID, MIN_ID, Cursor
-from tournee.sync.pull.moved import held, moved_rows
+from tournee.sync.pull.moved import moved_rows
 from tournee.sync.pull.page import PulledChange, Rows, write
 
 BUCKETS = "0123456789abcdef"
@@ -78,7 +79,7 @@ class Copy:
     """What an actor's device should hold, on one database snapshot; of one scope only where one is given."""
 
     def __init__(
-        self, session: AsyncSession, actor: Actor, entities: list[str], scope: UUID | None = None
+        self, session: OrganisationSession, actor: Actor, entities: list[str], scope: UUID | None = None
     ) -> None:
         self.session = session
         self.actor = actor
@@ -126,7 +127,6 @@ class Copy:
 
     def _visible(self, entities: list[str], bucket: str | None) -> Rows:
         rows = select(Record.seq, Record.entity, Record.id, Record.document).where(
-            Record.organisation_id == self.actor.organisation_id,
             Record.deleted.is_(False),
             Record.entity.in_(entities),
         )
@@ -134,13 +134,8 @@ class Copy:
             rows = rows.where(cast(Record.id, Text).like(f"%{bucket}"))
         if self.scope is None and self.actor.sees_all:
             return rows
-        edges = select(1).select_from(Edge)
+        scopes = None if self.scope is None else [self.scope]
         if not self.actor.sees_all:
-            join = and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope)
-            edges = edges.join(Member, join).where(held(self.actor))
-        in_scope = edges.where(
-            Edge.organisation_id == Record.organisation_id, Edge.record_id == Record.id, Edge.open.is_(True)
-        )
-        if self.scope is not None:
-            in_scope = in_scope.where(Edge.scope == self.scope)
-        return rows.where(exists(in_scope))
+            return rows.where(sees(self.actor.id, Record.id, row=Record, scopes=scopes))
+        lies = and_(Edge.organisation_id == Record.organisation_id, Edge.record_id == Record.id)
+        return rows.where(exists(select(1).where(lies, Edge.open.is_(True), Edge.scope == self.scope)))

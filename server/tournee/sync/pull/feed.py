@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
-from tournee.engine.bulk import among
 from tournee.engine.database import Database
 from tournee.engine.lanes import Lanes
 from tournee.engine.tail import Recent, Tail
@@ -21,11 +20,12 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.head import HeadNow, Mark, is_there, read_head
-from tournee.kernel.log import Edge, Member, Record
+from tournee.kernel.log import Record
+from tournee.kernel.visibility import sees
 from tournee.kernel.withheld import shown, withheld
 from tournee.sync.messages import as_record
 from tournee.sync.pull.cursor import MAX_ID, MIN_ID, Cursor, Phase
-from tournee.sync.pull.moved import held, marked, moved_rows, recent_page
+from tournee.sync.pull.moved import marked, moved_rows, recent_page
 from tournee.sync.pull.page import Page, write
 from tournee.sync.pull.snapshot import Snapshot, Urgent
 
@@ -124,28 +124,10 @@ async def records_now(database: Database, actor: Actor, ids: Sequence[UUID]) -> 
     """The wire form of those of these records that the actor may see now, as outcomes carry it."""
     if not ids:
         return {}
-    statement = select(Record.id, Record.entity, Record.document).where(
-        Record.organisation_id == actor.organisation_id,
-        among(Record.id, set(ids), is_sqlite=database.is_sqlite),
-        Record.deleted.is_(False),
-    )
-    if not actor.sees_all:
-        statement = statement.where(
-            exists(
-                select(1)
-                .select_from(Edge)
-                .join(
-                    Member,
-                    (Member.organisation_id == Edge.organisation_id) & (Member.scope == Edge.scope),
-                )
-                .where(
-                    held(actor),
-                    Edge.organisation_id == Record.organisation_id,
-                    Edge.record_id == Record.id,
-                    Edge.open.is_(True),
-                )
-            )
-        )
     async with database.reading(actor.organisation_id) as session:
+        named = session.statements.among(Record.id, set(ids))
+        statement = select(Record.id, Record.entity, Record.document).where(named, Record.deleted.is_(False))
+        if not actor.sees_all:
+            statement = statement.where(sees(actor.id, Record.id, row=Record))
         rows = await session.execute(statement)
         return {id: as_record(entity, shown(actor, entity, document)) for id, entity, document in rows}

@@ -11,12 +11,13 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, exists, func, or_, select, union_all
+from sqlalchemy import and_, case, func, or_, select, union_all
 
 from tournee.engine.tail import Recent
 from tournee.kernel.actor import Actor
 from tournee.kernel.head import HeadNow
 from tournee.kernel.log import Edge, Member, Record
+from tournee.kernel.visibility import lies_in, sees
 from tournee.sync.pull.cursor import MAX_ID, Cursor
 from tournee.sync.pull.page import Page, PulledChange, Rows, text_of
 
@@ -34,21 +35,9 @@ def _office_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -
     document = case((Record.deleted.is_(True), None), else_=Record.document).label("document")
     return (
         select(Record.seq, Record.entity, Record.id, document)
-        .where(
-            Record.organisation_id == actor.organisation_id,
-            Record.seq > cursor.seq,
-            Record.entity.in_(entities),
-        )
+        .where(Record.seq > cursor.seq, Record.entity.in_(entities))
         .order_by(Record.seq)
         .limit(most)
-    )
-
-
-def held(actor: Actor) -> Any:
-    return and_(
-        Member.organisation_id == actor.organisation_id,
-        Member.account_id == actor.id,
-        Member.to_seq.is_(None),
     )
 
 
@@ -58,8 +47,7 @@ def _branches(actor: Actor, cursor: Cursor) -> Any:
     tail: a held scope's edge moved. grant: the scope was given later than the edge moved. closed:
     the edge closed while the scope was held. loss: the scope was lost with the edge in it.
     """
-    join = and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope)
-    base = and_(Member.organisation_id == actor.organisation_id, Member.account_id == actor.id)
+    own = Member.account_id == actor.id
     held, lost = Member.to_seq.is_(None), Member.to_seq.is_not(None)
 
     def branch(position: Any, *where: Any) -> Any:
@@ -67,8 +55,8 @@ def _branches(actor: Actor, cursor: Cursor) -> Any:
         return (
             select(Edge.record_id.label("record_id"), position.label("position"))
             .select_from(Member)
-            .join(Edge, join)
-            .where(base, position >= cursor.seq, past, *where)
+            .join(Edge, lies_in())
+            .where(own, position >= cursor.seq, past, *where)
         )
 
     return union_all(
@@ -83,28 +71,18 @@ def _scoped_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -
     moved = _branches(actor, cursor)
     page = (
         select(func.max(moved.c.position).label("position"), moved.c.record_id)
-        .join(Record, and_(Record.organisation_id == actor.organisation_id, Record.id == moved.c.record_id))
+        .join(Record, Record.id == moved.c.record_id)
         .where(Record.entity.in_(entities))
         .group_by(moved.c.record_id)
         .order_by("position", moved.c.record_id)
         .limit(most)
         .subquery("latest")
     )
-    seen = exists(
-        select(1)
-        .select_from(Edge)
-        .join(Member, and_(Member.organisation_id == Edge.organisation_id, Member.scope == Edge.scope))
-        .where(
-            held(actor),
-            Edge.organisation_id == actor.organisation_id,
-            Edge.record_id == page.c.record_id,
-            Edge.open.is_(True),
-        )
-    )
+    seen = sees(actor.id, page.c.record_id)
     document = case((and_(seen, Record.deleted.is_(False)), Record.document), else_=None).label("document")
     return (
         select(page.c.position.label("seq"), Record.entity, Record.id, document)
-        .join(Record, and_(Record.organisation_id == actor.organisation_id, Record.id == page.c.record_id))
+        .join(Record, Record.id == page.c.record_id)
         .order_by(page.c.position, page.c.record_id)
     )
 

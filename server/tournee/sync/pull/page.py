@@ -10,8 +10,8 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Select, Text, Uuid, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.engine.statements import OrganisationSession
 from tournee.kernel.actor import Actor
 from tournee.kernel.withheld import shown
 from tournee.sync.pull.cursor import MAX_ID, Cursor
@@ -117,21 +117,21 @@ class Written:
         return self.seq, self.id
 
 
-async def write(session: AsyncSession, rows: Rows, limit: int) -> Written | None:
+async def write(session: OrganisationSession, rows: Rows, limit: int) -> Written | None:
     """The first `limit` of these rows (seq, entity, id, document); None if there are none.
 
     They are in order and one more than the limit, where there is one more.
 
     PostgreSQL writes the text: one value comes back, not one for each column of each row.
     """
-    if session.get_bind().dialect.name == "sqlite":
+    if session.statements.in_process:
         return _written((await session.execute(rows)).all(), limit)
     row = (await session.execute(_aggregated(rows.subquery("ordered"), limit))).one()
     text, count, seq, id = row
     return Written(text, min(count, limit), count > limit, seq, id) if count else None
 
 
-async def write_placed(session: AsyncSession, place: Any, rows: Rows, limit: int) -> Written | None:
+async def write_placed(session: OrganisationSession, place: Any, rows: Rows, limit: int) -> Written | None:
     """The same where the rows' places are known before the rows: `place` (n, id, scope) numbers them from
     one, one more than the limit where there is one more, and `rows` (seq, entity, id, document, n) are
     those that are sent at all.
@@ -140,7 +140,7 @@ async def write_placed(session: AsyncSession, place: Any, rows: Rows, limit: int
     takes longer than writing them out.
     """
     last = select(place.c.id, place.c.scope).where(place.c.n == limit)
-    if session.get_bind().dialect.name == "sqlite":
+    if session.statements.in_process:
         found = int((await session.execute(select(func.count()).select_from(place))).scalar_one())
         id, scope = (await session.execute(last)).one_or_none() or (None, None)
         sent = (await session.execute(rows.where(place.c.n <= limit).order_by(place.c.n))).all()

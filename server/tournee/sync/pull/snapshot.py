@@ -15,13 +15,14 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, exists, func, select, true
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
+from tournee.engine.statements import OrganisationSession
 from tournee.kernel.actor import Actor
 from tournee.kernel.head import HeadNow
 from tournee.kernel.log import Edge, Member, Record
+from tournee.kernel.visibility import holds, lies_in, sees
 from tournee.sync.pull.cursor import MIN_ID, Cursor, Phase
 from tournee.sync.pull.page import Page, Progress, Rows, Written, write, write_placed
 
@@ -36,7 +37,7 @@ class Snapshot:
     """The rows that an actor sees, for one page on one database snapshot."""
 
     def __init__(
-        self, session: AsyncSession, actor: Actor, entities: list[str], urgent: Urgent | None
+        self, session: OrganisationSession, actor: Actor, entities: list[str], urgent: Urgent | None
     ) -> None:
         self.session = session
         self.actor = actor
@@ -94,35 +95,24 @@ class Snapshot:
         place = self._places(cursor, scopes, limit + 1)
         columns = select(Record.seq, Record.entity, Record.id, Record.document, place.c.n)
         joined = columns.join_from(place, Record, and_(Record.id == place.c.id, *self._live()))
-        rows = joined.where(~_seen_before(place, self.actor, scopes))
+        # Not what was there in a lesser scope already.
+        before = sees(self.actor.id, place.c.id, scopes=scopes, before=place.c.scope)
+        rows = joined.where(~before)
         return await write_placed(self.session, place, rows, limit)
 
     def _places(self, cursor: Cursor, scopes: Sequence[UUID] | None, most: int) -> Any:
         """The next rows by the scopes held, all of them or these only: where each lies, and its number."""
-        held = select(Member.scope).where(*_held(Member, self.actor, scopes), Member.scope >= cursor.scope)
-        own = held.subquery("held")
+        of = holds(self.actor.id, scopes=scopes)
+        own = select(Member.scope).where(of, Member.scope >= cursor.scope).subquery("held")
         begun = case((own.c.scope == cursor.scope, cursor.id), else_=MIN_ID)
-        lying = and_(
-            Edge.organisation_id == self.actor.organisation_id,
-            Edge.scope == own.c.scope,
-            Edge.open.is_(True),
-            Edge.record_id > begun,
-        )
-        if self.session.get_bind().dialect.name == "sqlite":
-            places = select(own.c.scope, Edge.record_id.label("id")).join_from(own, Edge, lying)
-        else:
-            # One scope after the other for certain: it may else walk through the edges of all, or sort
-            # all of one's own.
-            edges = select(Edge.record_id.label("id")).where(lying).order_by(Edge.record_id).limit(most)
-            edge = edges.lateral("edge")
-            places = select(own.c.scope, edge.c.id).join_from(own, edge, true())
+        lying = and_(Edge.scope == own.c.scope, Edge.open.is_(True), Edge.record_id > begun)
+        places = self.session.statements.each_in_turn(own, Edge.record_id, lying, most)
         next_ones = places.order_by("scope", "id").limit(most).subquery("next_ones")
         in_order = func.row_number().over(order_by=(next_ones.c.scope, next_ones.c.id))
         return select(next_ones, in_order.label("n")).cte("place")
 
     def _live(self) -> tuple[Any, ...]:
         return (
-            Record.organisation_id == self.actor.organisation_id,
             Record.deleted.is_(False),
             Record.entity.in_(self.entities),
         )
@@ -130,35 +120,5 @@ class Snapshot:
 
 def _in_scopes(columns: Rows, actor: Actor, scopes: Sequence[UUID] | None) -> Rows:
     """What lies in the scopes held: all of them, or these only."""
-    joined = and_(Edge.organisation_id == Member.organisation_id, Edge.scope == Member.scope)
-    return (
-        columns.select_from(Member)
-        .join(Edge, joined)
-        .where(*_held(Member, actor, scopes), Edge.open.is_(True))
-    )
-
-
-def _held(member: Any, actor: Actor, scopes: Sequence[UUID] | None) -> list[Any]:
-    held = [
-        member.organisation_id == actor.organisation_id,
-        member.account_id == actor.id,
-        member.to_seq.is_(None),
-    ]
-    return held if scopes is None else [*held, member.scope.in_(scopes)]
-
-
-def _seen_before(place: Any, actor: Actor, scopes: Sequence[UUID] | None) -> Any:
-    """Whether the row was there in a lesser scope already."""
-    edge, member = aliased(Edge), aliased(Member)
-    return exists(
-        select(1)
-        .select_from(edge)
-        .join(member, and_(member.organisation_id == edge.organisation_id, member.scope == edge.scope))
-        .where(
-            edge.organisation_id == actor.organisation_id,
-            edge.record_id == place.c.id,
-            edge.scope < place.c.scope,
-            edge.open.is_(True),
-            *_held(member, actor, scopes),
-        )
-    )
+    lying = columns.select_from(Member).join(Edge, lies_in())
+    return lying.where(holds(actor.id, scopes=scopes), Edge.open.is_(True))

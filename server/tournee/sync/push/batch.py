@@ -12,7 +12,6 @@ from uuid import UUID
 
 from sqlalchemy import or_, select
 
-from tournee.engine.bulk import among, picked
 from tournee.engine.pipelining import Pipeline
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
@@ -61,25 +60,20 @@ class Batch:
 
     async def load(self) -> None:
         """3. Load the receipts of these operations, what this device has waiting, and the rows they name."""
-        tx, own = self.tx, self.tx.organisation_id
+        tx = self.tx
         self.cases = {operation.id: Case(operation.id, operation) for operation in self.incoming.operations}
         ids = list(self.cases)
-        is_sqlite = tx.database.is_sqlite
         of_device = ParkedOperation.device_id == self.device.device_id
         waiting = (
             select(ParkedOperation)
-            .where(
-                ParkedOperation.organisation_id == own,
-                or_(of_device, among(ParkedOperation.operation_id, ids, is_sqlite=is_sqlite)),
-            )
+            .where(or_(of_device, tx.statements.among(ParkedOperation.operation_id, ids)))
             .order_by(ParkedOperation.number)
         )
         kept = (Receipt.operation_id, Receipt.account_id, Receipt.payload_hash, Receipt.outcome)
-        known = picked(Receipt.operation_id, ids, own, *kept, is_sqlite=is_sqlite)
         async with Pipeline() as pipeline:
             parked = await pipeline.send(tx.session.scalars(waiting))
             self._read_inputs(self.incoming.operations)
-            receipts = await pipeline.send(tx.session.execute(*known))
+            receipts = await pipeline.send(tx.statements.pick(Receipt.operation_id, ids, *kept))
             rows = (await parked).all()
             # Usually none of them is known.
             named = self._named(self.cases.values())
@@ -268,7 +262,7 @@ class Batch:
     async def is_given_up(self, id: UUID) -> bool:
         """Return whether the operation that was to create this record was refused for good."""
         if id not in self.given_up:
-            found = await given_up_among(self.tx.session, self.device.organisation_id, [id])
+            found = await given_up_among(self.tx.session, [id])
             self.given_up[id] = bool(found)
         return self.given_up[id]
 

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import delete, select, tuple_, update
 
-from tournee.engine.bulk import insert_many
 from tournee.engine.database import Database
 from tournee.engine.pipelining import Pipeline
 from tournee.kernel.entity import now
@@ -46,13 +45,8 @@ async def write_receipts(
                 "meaning": outcome.meaning,
             }
         )
-    same = {
-        "organisation_id": tx.organisation_id,
-        "device_id": device_id,
-        "account_id": account_id,
-        "received_at": now(),
-    }
-    await pipeline.send(insert_many(tx.session, Receipt.__table__, rows, same))
+    same = {"device_id": device_id, "account_id": account_id, "received_at": now()}
+    await pipeline.send(tx.statements.insert_many(Receipt.__table__, rows, same))
 
 
 async def complete_receipts(tx: Transaction, decided: Iterable[tuple[PushedOperation, Outcome]]) -> None:
@@ -61,18 +55,14 @@ async def complete_receipts(tx: Transaction, decided: Iterable[tuple[PushedOpera
     """
     for operation, outcome in decided:
         if outcome.unmoved:
-            own = (Receipt.organisation_id == tx.organisation_id, Receipt.operation_id == operation.id)
-            await tx.session.execute(update(Receipt).where(*own).values(unmoved=dump(outcome.unmoved)))
+            own = update(Receipt).where(Receipt.operation_id == operation.id)
+            await tx.session.execute(own.values(unmoved=dump(outcome.unmoved)))
 
 
 async def purge_receipts(database: Database, organisation_id: UUID, before: datetime) -> int:
     """Delete receipts of operations that are too old to be accepted again; return how many."""
     key = (Receipt.organisation_id, Receipt.operation_id)
-    old = (
-        select(*key)
-        .where(Receipt.organisation_id == organisation_id, Receipt.received_at < before)
-        .limit(_CHUNK)
-    )
+    old = select(*key).where(Receipt.received_at < before).limit(_CHUNK)
     gone = 0
     while True:
         async with database.writing(organisation_id) as session:

@@ -12,7 +12,6 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm.attributes import instance_state
 
-from tournee.engine.bulk import among
 from tournee.kernel.errors import Forbidden, Refused
 from tournee.kernel.log import Edge
 from tournee.kernel.references import references
@@ -65,12 +64,10 @@ def _named(batch: Batch, case: Case) -> set[UUID]:
 async def _hanging(batch: Batch, ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
     """Return the (record, scope) pairs among these ids, including what this push has done so far."""
     tx = batch.tx
-    is_sqlite = tx.database.is_sqlite
     edges = select(Edge.record_id, Edge.scope).where(
-        Edge.organisation_id == tx.organisation_id,
         Edge.open.is_(True),
-        among(Edge.record_id, ids, is_sqlite=is_sqlite),
-        among(Edge.scope, ids, is_sqlite=is_sqlite),
+        tx.statements.among(Edge.record_id, ids),
+        tx.statements.among(Edge.scope, ids),
     )
     with tx.session.no_autoflush:
         found = {(record, scope) for record, scope in await tx.session.execute(edges)}

@@ -12,10 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, delete, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.engine.bulk import among, insert_many
 from tournee.engine.database import Database
+from tournee.engine.statements import OrganisationSession, Statements
 from tournee.kernel.entity import now
 from tournee.kernel.log import Record
 from tournee.kernel.transaction import Transaction
@@ -35,37 +34,27 @@ async def give_up(tx: Transaction, records: Iterable[UUID | None]) -> None:
     """Give up these records; operations that wait for them are refused right after the commit."""
     ids = sorted({id for id in records if id is not None})
     rows = [{"record_id": id, "given_up_at": now()} for id in ids]
-    same = {"organisation_id": tx.organisation_id}
-    await insert_many(tx.session, GivenUpRecord.__table__, rows, same, replacing=("given_up_at",))
+    await tx.statements.insert_many(GivenUpRecord.__table__, rows, replacing=("given_up_at",))
     tx.notes.awaited.update(ids)
 
 
-def given_up(organisation_id: UUID, ids: Collection[UUID], *, is_sqlite: bool) -> Select[UUID]:
+def given_up(statements: Statements, ids: Collection[UUID]) -> Select[UUID]:
     """Select which of these ids were given up and still do not exist."""
-    made = select(Record.id).where(
-        Record.organisation_id == organisation_id, Record.id == GivenUpRecord.record_id
-    )
-    return select(GivenUpRecord.record_id).where(
-        GivenUpRecord.organisation_id == organisation_id,
-        among(GivenUpRecord.record_id, ids, is_sqlite=is_sqlite),
-        ~made.exists(),
-    )
+    own = Record.organisation_id == GivenUpRecord.organisation_id
+    made = select(Record.id).where(own, Record.id == GivenUpRecord.record_id)
+    among = statements.among(GivenUpRecord.record_id, ids)
+    return select(GivenUpRecord.record_id).where(among, ~made.exists())
 
 
-async def given_up_among(session: AsyncSession, organisation_id: UUID, ids: Collection[UUID]) -> set[UUID]:
+async def given_up_among(session: OrganisationSession, ids: Collection[UUID]) -> set[UUID]:
     if not ids:
         return set()
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
     with session.no_autoflush:
-        return set(await session.scalars(given_up(organisation_id, ids, is_sqlite=is_sqlite)))
+        return set(await session.scalars(given_up(session.statements, ids)))
 
 
 async def purge_given_up(database: Database, organisation_id: UUID, before: datetime) -> None:
     """Delete entries so old that no operation naming them is accepted any more."""
     async with database.writing(organisation_id) as session:
-        await session.execute(
-            delete(GivenUpRecord).where(
-                GivenUpRecord.organisation_id == organisation_id, GivenUpRecord.given_up_at < before
-            )
-        )
+        await session.execute(delete(GivenUpRecord).where(GivenUpRecord.given_up_at < before))
         await session.commit()

@@ -17,7 +17,6 @@ from uuid import UUID
 import orjson
 from sqlalchemy import select
 
-from tournee.engine.bulk import picked
 from tournee.kernel.entity import Entity
 from tournee.kernel.log import Change
 from tournee.kernel.transaction import Transaction
@@ -101,7 +100,6 @@ async def _number_was_used(
     received: dict[UUID, datetime] = {}
     for kept in (Receipt, ParkedOperation):
         used = select(kept.operation_id, kept.received_at).where(
-            kept.organisation_id == tx.organisation_id,
             kept.device_id == device_id,
             kept.number == operation.number,
         )
@@ -118,15 +116,13 @@ def _is_later(id: UUID, number: int, operation: PushedOperation) -> bool:
 
 async def _later(tx: Transaction, operation: PushedOperation, ids: Iterable[UUID]) -> set[UUID]:
     told = (Receipt.operation_id, Receipt.number)
-    is_sqlite = tx.database.is_sqlite
-    known = picked(Receipt.operation_id, ids, tx.organisation_id, *told, is_sqlite=is_sqlite)
-    return {id for id, number in await tx.session.execute(*known) if _is_later(id, number, operation)}
+    known = await tx.statements.pick(Receipt.operation_id, ids, *told)
+    return {id for id, number in known if _is_later(id, number, operation)}
 
 
 def _changes(tx: Transaction, device_id: UUID, operation: PushedOperation, row: Entity) -> Any:
     """Select the changes that operations of this device made to the row since the base."""
     return select(Change.operation_id, Change.before, Change.after, Change.occurred_at).where(
-        Change.organisation_id == tx.organisation_id,
         Change.id == row.id,
         Change.seq > (operation.base or 0),
         Change.device_id == device_id,
@@ -139,7 +135,6 @@ def _left(tx: Transaction, device_id: UUID, operation: PushedOperation) -> Any:
     operation is rarely much older than the newest.
     """
     return select(Receipt.operation_id, Receipt.number, Receipt.unmoved, Receipt.received_at).where(
-        Receipt.organisation_id == tx.organisation_id,
         Receipt.device_id == device_id,
         Receipt.number > operation.number,
         Receipt.unmoved.is_not(None),

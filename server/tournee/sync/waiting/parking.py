@@ -9,7 +9,6 @@ from uuid import UUID
 import orjson
 from sqlalchemy import delete
 
-from tournee.engine.bulk import insert_many
 from tournee.kernel.entity import now
 from tournee.kernel.errors import NotFound
 from tournee.kernel.fields import camel
@@ -21,7 +20,6 @@ from tournee.sync.push.batch import Batch
 from tournee.sync.push.case import Case, Ready, read_parked
 
 _MADE_BY_DEVICES = 7
-_PARKED: Any = ParkedOperation.__table__
 
 
 def operations(parked: Iterable[ParkedOperation]) -> list[PushedOperation]:
@@ -50,16 +48,13 @@ async def write_parked(batch: Batch) -> None:
     cases = batch.cases.values()
     gone = [one.id for one in cases if one.parked is not None and (one.is_decided or one.begins_to_wait)]
     if gone:
-        # On the connection, since the session would flush pending rows first.
-        connection = await batch.tx.session.connection()
-        await connection.execute(
-            delete(_PARKED).where(
-                _PARKED.c.organisation_id == batch.device.organisation_id, _PARKED.c.operation_id.in_(gone)
-            )
-        )
-    same = {"organisation_id": batch.device.organisation_id, "device_id": batch.device.device_id}
+        over = delete(ParkedOperation).where(ParkedOperation.operation_id.in_(gone))
+        # Pending rows are not to be flushed yet.
+        with batch.tx.session.no_autoflush:
+            await batch.tx.session.execute(over, execution_options={"synchronize_session": False})
+    same = {"device_id": batch.device.device_id}
     rows = [_row(case) for case in cases if case.begins_to_wait]
-    await insert_many(batch.tx.session, _PARKED, rows, same)
+    await batch.tx.statements.insert_many(ParkedOperation.__table__, rows, same)
 
 
 def _row(case: Case) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from tournee.engine.bulk import picked
 from tournee.kernel.log import Record
 from tournee.sync.models import Reason
 from tournee.sync.push.batch import Batch
@@ -50,7 +49,7 @@ async def _replay_children(batch: Batch) -> None:
     """
     pending = list(units(batch.waiting_for(Reason.PARENT)))
     parents = {case.waits_for for unit in pending for case in unit if case.waits_for is not None}
-    gone = await given_up_among(batch.tx.session, batch.device.organisation_id, parents)
+    gone = await given_up_among(batch.tx.session, parents)
     batch.given_up.update(dict.fromkeys(gone, True))
     there = await _existing(batch, parents)
     goes_on = True
@@ -71,7 +70,5 @@ async def _replay_children(batch: Batch) -> None:
 async def _existing(batch: Batch, ids: set[UUID]) -> set[UUID]:
     if not ids:
         return set()
-    is_sqlite = batch.tx.database.is_sqlite
-    known = picked(Record.id, ids, batch.device.organisation_id, Record.id, is_sqlite=is_sqlite)
     with batch.tx.session.no_autoflush:
-        return set(await batch.tx.session.scalars(*known))
+        return set((await batch.tx.statements.pick(Record.id, ids, Record.id)).scalars())

@@ -85,7 +85,7 @@ async def revive_missed(
     )
     async with kernel.database.reading(actor.organisation_id) as session:
         came = await session.scalar(union_all(there, decided).limit(1))
-        gone = await given_up_among(session, own, answer.waits_for)
+        gone = await given_up_among(session, answer.waits_for)
     if came is not None or gone:
         await push(kernel, commands, actor, PushRequest(device_id, absent=True))
 

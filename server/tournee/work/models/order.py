@@ -7,11 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.auth.roles import Role
-from tournee.kernel.entity import Base, Entity
+from tournee.kernel.entity import Entity, OrganisationRow
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import EditedBy, Merge, column, reference
 from tournee.kernel.numbers import Numbers
@@ -48,11 +47,10 @@ class Priority(StrEnum):
     """Now. The technician's devices hear of it at once."""
 
 
-class WorkOrderCounter(Base):
+class WorkOrderCounter(OrganisationRow):
     """The last number given to a work order of an organisation."""
 
     __tablename__ = "work_order_counter"
-    organisation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     last: Mapped[int] = mapped_column()
 
 

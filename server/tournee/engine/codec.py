@@ -1,0 +1,107 @@
+"""How many values of a column travel to PostgreSQL as one parameter, each arriving as what it was.
+
+Binding each value by itself costs twice the time of writing it, and rows as JSON are read three times as
+slowly as columns. So the values of a column are joined to one text here and taken apart by SQL there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import JSON, TEXT, Dialect, String, Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DataError
+from sqlalchemy.types import TypeEngine, UserDefinedType
+
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+class Array(UserDefinedType[Any]):
+    """Many values as one parameter of PostgreSQL, in its own notation: the driver binds each by itself."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def __init__(self, element: str) -> None:
+        self.element = element
+
+    def get_col_spec(self, **_options: Any) -> str:
+        return f"{self.element}[]"
+
+
+class Ids(Array):
+    """Ids, from a list of them."""
+
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__("UUID")
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[list[UUID] | None], str]:
+        return lambda ids: _plain(ids or [])
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How the values of a column travel: the parameter's type, how it is made, and the SQL that makes an
+    array of it, with `{0}` in place of the parameter."""
+
+    type: TypeEngine[Any]
+    join: Callable[[Sequence[Any]], str]
+    array: str = "{0}"
+
+
+def _plain(values: Sequence[Any]) -> str:
+    """An array of numbers, ids, times or truths: JSON but for the brackets, and a tenth of the cost."""
+    return f"{{{orjson.dumps(values, option=orjson.OPT_UTC_Z)[1:-1].decode()}}}"
+
+
+def _texts(values: Sequence[str | None]) -> str:
+    """Texts joined to one that `_SPLIT` takes apart again: in an array's own notation each quote of a
+    document would be escaped here and read there."""
+    said = "".join([text for text in values if text is not None])
+    if "\0" in said:
+        raise DataError("A text holds a NUL character.", None, ValueError("NUL"))
+    # Two characters that none of them holds, usually the first two.
+    between, nothing = islice((mark for mark in map(chr, _MARKS) if mark not in said), 2)
+    return between.join(["", nothing, *(nothing if text is None else text for text in values)])
+
+
+_MARKS = range(1, 0xD800)
+# What parts the texts and what stands for SQL's NULL come first, and again as the first two parts.
+_SPLIT = "(string_to_array({0}, left({0}, 1), substr({0}, 2, 1)))[3:]"
+
+
+def _jsons(values: Sequence[Any]) -> str:
+    """JSON values joined to one text; nothing is SQL's NULL."""
+    return _texts([None if value is None else orjson.dumps(value).decode() for value in values])
+
+
+IDS = Codec(Ids(), _plain)
+TEXTS = Codec(TEXT(), _texts, _SPLIT)
+
+
+@cache
+def codec_of(table: Table, name: str) -> Codec:
+    """Return how values of this column travel. A length is for the column to check: a cast would cut."""
+    kind = table.c[name].type
+    # Enumerations as well, and what is declared by name.
+    if isinstance(kind, String) or isinstance(getattr(kind, "impl", None), String):
+        return TEXTS
+    if isinstance(kind, JSON):
+        return Codec(TEXT(), _jsons, f"{_SPLIT}::{type_name(table, name)}[]")
+    return Codec(Array(type_name(table, name)), _plain)
+
+
+def type_name(table: Table, name: str) -> str:
+    return str(table.c[name].type.compile(DIALECT))
+
+
+def quoted(name: str) -> str:
+    return str(DIALECT.identifier_preparer.quote(name))
