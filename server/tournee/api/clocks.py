@@ -68,21 +68,17 @@ async def _is_suspect(row: Any, info: Info) -> bool:
 
 async def _received(info: Info, row: Entity, field: Field) -> _Received:
     """Two statements for all rows of a list: their clocks, and the changes that these name."""
-    load, organisation = info.context.load, row.organisation_id
+    load = info.context.load
     [text] = await load.related(
         "clock of a record",
         row.id,
-        lambda ids: select(Record.id, Record.clock).where(
-            Record.organisation_id == organisation, Record.id.in_(ids)
-        ),
+        lambda ids: select(Record.id, Record.clock).where(Record.id.in_(ids)),
     )
     clock = orjson.loads(text)
     seq, *_ = clock.get(field.wire, clock["*"])
     [found] = await load.related(
         "reception of a change",
         seq,
-        lambda seqs: select(Change.seq, Change.recorded_at, Change.command).where(
-            Change.organisation_id == organisation, Change.seq.in_(seqs)
-        ),
+        lambda seqs: select(Change.seq, Change.recorded_at, Change.command).where(Change.seq.in_(seqs)),
     )
     return _Received(*found)

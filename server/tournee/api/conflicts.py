@@ -39,9 +39,7 @@ async def _even_deleted(root: Conflict, info: Info) -> Entity | None:
     found = await info.context.load.related(
         f"even deleted {root.entity}",
         root.record_id,
-        lambda ids: select(model.id, model).where(
-            model.organisation_id == actor.organisation_id, model.id.in_(ids)
-        ),
+        lambda ids: select(model.id, model).where(model.id.in_(ids)),
     )
     return found[0] if found else None
 

@@ -89,13 +89,10 @@ async def _device_name(root: Any, info: Info) -> str | None:
 async def _name(info: Info, model: type[Account | Device], id: UUID | None) -> str | None:
     if id is None:
         return None
-    organisation = info.context.actor.organisation_id
     found = await info.context.load.related(
         f"name of {model.__name__}",
         id,
-        lambda ids: select(model.id, model.name).where(
-            model.organisation_id == organisation, model.id.in_(ids)
-        ),
+        lambda ids: select(model.id, model.name).where(model.id.in_(ids)),
     )
     return found[0] if found else None
 
@@ -104,13 +101,10 @@ async def _outcome(root: Any, info: Info) -> str | None:
     """What the device was told of its operation: `applied`, `merged`, `superseded`; null online."""
     if root.operation_id is None:
         return None
-    organisation = info.context.actor.organisation_id
     found = await info.context.load.related(
         "outcome of an operation",
         root.operation_id,
-        lambda ids: select(Receipt.operation_id, Receipt.status).where(
-            Receipt.organisation_id == organisation, Receipt.operation_id.in_(ids)
-        ),
+        lambda ids: select(Receipt.operation_id, Receipt.status).where(Receipt.operation_id.in_(ids)),
     )
     return found[0] if found else None
 
@@ -122,13 +116,12 @@ async def _merged(root: Any, info: Info) -> bool:
 
 async def _conflict(root: Any, info: Info) -> Conflict | None:
     """The conflict that it is a part of: as the device's side, as the other, or as its decision."""
-    organisation = info.context.actor.organisation_id
     found = await info.context.load.related(
         "conflicts about a record",
         root.id,
         lambda ids: (
             select(Conflict.record_id, Conflict)
-            .where(Conflict.organisation_id == organisation, Conflict.record_id.in_(ids))
+            .where(Conflict.record_id.in_(ids))
             .order_by(Conflict.id.desc())
         ),
     )
@@ -210,8 +203,6 @@ async def _entity(info: Info, id: UUID | None) -> str | None:
     found = await info.context.load.related(
         "type of a record",
         id,
-        lambda ids: select(Record.id, Record.entity).where(
-            Record.organisation_id == actor.organisation_id, Record.id.in_(ids)
-        ),
+        lambda ids: select(Record.id, Record.entity).where(Record.id.in_(ids)),
     )
     return found[0] if found and actor.may(BY_NAME[found[0]].reads) else None

@@ -55,9 +55,7 @@ async def note_retired_meanwhile(tx: Transaction, reading: Reading) -> None:
     """Tell the office of work on an asset that it retired while the device was away."""
     if tx.current.base is None:
         return
-    status = await tx.session.scalar(
-        select(Asset.status).where(Asset.organisation_id == tx.organisation_id, Asset.id == reading.asset_id)
-    )
+    status = await tx.session.scalar(select(Asset.status).where(Asset.id == reading.asset_id))
     if status is not AssetStatus.RETIRED:
         return
     [asset] = await tx.all(select(Asset).where(Asset.id == reading.asset_id))

@@ -174,15 +174,11 @@ class DevicesLimit(Refused):
 async def _require_room(tx: Transaction, actor: Actor) -> None:
     """Raise DevicesLimit unless the account may have one device more."""
     # Locked, so that devices which enrol at the same time count each other.
-    await tx.session.execute(
-        select(Account.id)
-        .where(Account.organisation_id == tx.organisation_id, Account.id == actor.id)
-        .with_for_update(key_share=True)
-    )
+    await tx.session.execute(select(Account.id).where(Account.id == actor.id).with_for_update(key_share=True))
     enrolled = func.count().filter(Device.status == DeviceStatus.ENROLLED)
-    of_account = (Device.organisation_id == tx.organisation_id, Device.account_id == actor.id)
+    of_account = Device.account_id == actor.id
     ever, now_enrolled = (
-        await tx.session.execute(select(func.count(), enrolled).select_from(Device).where(*of_account))
+        await tx.session.execute(select(func.count(), enrolled).select_from(Device).where(of_account))
     ).one()
     if now_enrolled >= MOST_DEVICES or ever >= MOST_DEVICES_EVER:
         raise DevicesLimit
@@ -259,7 +255,7 @@ async def _end_sessions(tx: Transaction, *which: ColumnElement[bool]) -> None:
     tx.admits = True
     await tx.session.execute(
         update(RefreshToken)
-        .where(RefreshToken.organisation_id == tx.organisation_id, RefreshToken.revoked_at.is_(None), *which)
+        .where(RefreshToken.revoked_at.is_(None), *which)
         .values(revoked_at=now())
         .execution_options(synchronize_session=False)
     )

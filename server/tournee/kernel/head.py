@@ -86,7 +86,7 @@ async def head_seq(session: AsyncSession, organisation_id: UUID) -> int:
 
 async def was_lost(session: AsyncSession, organisation_id: UUID, seq: int | None) -> bool:
     """Whether this number was given in a history that a restored backup lacks: none is near it now."""
-    given = select(Change.seq).where(Change.organisation_id == organisation_id, Change.seq >= (seq or 0))
+    given = select(Change.seq).where(Change.seq >= (seq or 0))
     after = await session.scalar(given.order_by(Change.seq).limit(1))
     if after is None:
         after = await head_seq(session, organisation_id)

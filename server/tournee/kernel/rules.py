@@ -37,9 +37,9 @@ async def is_held_by_another(tx: Transaction, row: Entity, *conditions: ColumnEl
     Asked before the row is written: the unique index would refuse it without naming the field.
     """
     model: Any = type(row)
-    own = (model.organisation_id == tx.organisation_id, model.id != row.id)
     with tx.session.no_autoflush:
-        return await tx.session.scalar(select(model.id).where(*own, *conditions).limit(1)) is not None
+        other = select(model.id).where(model.id != row.id, *conditions).limit(1)
+        return await tx.session.scalar(other) is not None
 
 
 async def not_its_own_ancestor(tx: Transaction, row: Entity) -> None:

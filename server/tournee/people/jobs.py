@@ -53,7 +53,6 @@ async def _behind(kernel: Kernel, organisation_id: UUID, starts: datetime) -> li
                 ),
             )
             .where(
-                Technician.organisation_id == organisation_id,
                 Technician.deleted.is_(False),
                 Technician.status == TechnicianStatus.ACTIVE,
                 TechnicianProfile.window_from < starts,

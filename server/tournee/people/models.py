@@ -342,7 +342,6 @@ async def _held(
     """An active technician holds what is theirs and the organisation's catalogue."""
     rows = await session.execute(
         select(Technician.account_id, Technician.id).where(
-            Technician.organisation_id == organisation_id,
             Technician.account_id.in_(accounts),
             Technician.status == TechnicianStatus.ACTIVE,
             Technician.deleted.is_(False),

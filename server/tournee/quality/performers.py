@@ -39,7 +39,6 @@ async def _audited_by(read: Reader, actor: Actor, audit_ids: Collection[UUID]) -
     """Those of these audits in whose team the actor is an auditor."""
     rows = await read.execute(
         select(AuditMember.audit_id).where(
-            AuditMember.organisation_id == actor.organisation_id,
             AuditMember.audit_id.in_(audit_ids),
             AuditMember.account_id == actor.id,
             AuditMember.part == AuditPart.AUDITOR,
@@ -79,7 +78,6 @@ async def _carried_out(tx: Transaction, audit: Audit) -> bool:
         select(AuditMember)
         .join(Record, same)
         .where(
-            AuditMember.organisation_id == tx.organisation_id,
             AuditMember.audit_id == audit.id,
             AuditMember.account_id == tx.actor.id,
             Record.seq > tx.current.base,

@@ -172,9 +172,7 @@ async def _viewer(
         raise NotFound("There is no such Device.", "deviceId")
     if device and device[0] != whose:
         raise Invalid("This device belongs to another account.", "deviceId")
-    account = await session.scalar(
-        select(Account).where(Account.organisation_id == asker.organisation_id, Account.id == whose)
-    )
+    account = await session.scalar(select(Account).where(Account.id == whose))
     if account is None:
         raise NotFound("There is no such Account.", "accountId")
     return _Viewer(account, device_id, *(device[1:] if device else ()))
@@ -184,15 +182,9 @@ async def _device(
     session: AsyncSession, organisation_id: UUID, device_id: UUID
 ) -> tuple[UUID, bool, int | None] | None:
     """Whose it is, whether it was revoked, what it has pulled; known by name or by its calls only."""
-    status = await session.execute(
-        select(Device.account_id, Device.status).where(
-            Device.organisation_id == organisation_id, Device.id == device_id
-        )
-    )
+    status = await session.execute(select(Device.account_id, Device.status).where(Device.id == device_id))
     state = await session.execute(
-        select(DeviceState.account_id, DeviceState.acknowledged_seq).where(
-            DeviceState.organisation_id == organisation_id, DeviceState.device_id == device_id
-        )
+        select(DeviceState.account_id, DeviceState.acknowledged_seq).where(DeviceState.device_id == device_id)
     )
     named, known = status.one_or_none(), state.one_or_none()
     if named is None and known is None:
@@ -203,9 +195,7 @@ async def _device(
 
 async def _record(session: AsyncSession, organisation_id: UUID, id: UUID) -> _Found | None:
     rows = await session.execute(
-        select(Record.entity, Record.seq, Record.deleted, Record.clock).where(
-            Record.organisation_id == organisation_id, Record.id == id
-        )
+        select(Record.entity, Record.seq, Record.deleted, Record.clock).where(Record.id == id)
     )
     row = rows.one_or_none()
     if row is None:

@@ -74,7 +74,6 @@ async def _moved_since(tx: Transaction, count: StockCount) -> int:
     place = count.location_id
     later = await tx.session.scalars(
         select(StockMovement).where(
-            StockMovement.organisation_id == tx.organisation_id,
             StockMovement.part_id == count.part_id,
             or_(StockMovement.from_location_id == place, StockMovement.to_location_id == place),
             StockMovement.placed_at > count.placed_at,

@@ -18,9 +18,9 @@ async def on_hand(tx: Transaction, part_id: UUID, location_id: UUID) -> int:
     """The sum of all movements of the part there."""
     await tx.session.flush()
     total = func.coalesce(func.sum(StockMovement.quantity), 0)
-    of_part = (StockMovement.organisation_id == tx.organisation_id, StockMovement.part_id == part_id)
-    came = select(total).where(*of_part, StockMovement.to_location_id == location_id)
-    went = select(total).where(*of_part, StockMovement.from_location_id == location_id)
+    of_part = StockMovement.part_id == part_id
+    came = select(total).where(of_part, StockMovement.to_location_id == location_id)
+    went = select(total).where(of_part, StockMovement.from_location_id == location_id)
     return int(await tx.session.scalar(select(came.scalar_subquery() - went.scalar_subquery())) or 0)
 
 

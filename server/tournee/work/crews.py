@@ -158,5 +158,5 @@ async def _missing_skills(
 async def _names_of_skills(read: Reader, organisation_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
     if not ids:
         return {}
-    found = select(Skill.id, Skill.name).where(Skill.organisation_id == organisation_id, Skill.id.in_(ids))
+    found = select(Skill.id, Skill.name).where(Skill.id.in_(ids))
     return {row.id: row.name for row in await read.execute(found)}

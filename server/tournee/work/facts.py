@@ -77,7 +77,6 @@ async def technician_of(tx: Transaction, actor: Actor) -> UUID | None:
     """The technician who signs in with this account."""
     return await tx.session.scalar(
         select(Technician.id).where(
-            Technician.organisation_id == tx.organisation_id,
             Technician.account_id == actor.id,
             Technician.deleted.is_(False),
         )

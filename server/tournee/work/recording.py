@@ -47,7 +47,6 @@ async def moments_of(tx: Transaction, appointment: Appointment) -> Sequence[Mome
             AppointmentEvent.from_status,
         )
         .where(
-            AppointmentEvent.organisation_id == appointment.organisation_id,
             AppointmentEvent.appointment_id == appointment.id,
         )
         .order_by(AppointmentEvent.id)

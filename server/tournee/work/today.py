@@ -43,7 +43,6 @@ async def urgent_scopes(session: AsyncSession, actor: Actor) -> Sequence[UUID]:
             ),
         )
         .where(
-            Appointment.organisation_id == actor.organisation_id,
             Technician.account_id == actor.id,
             Appointment.deleted.is_(False),
             Appointment.status.not_in(OVER),

@@ -109,9 +109,7 @@ class DryRun:
                     select(model).where(model.id.in_(chunk), visible(model, self.actor))
                 )
                 self.rows.update((row.id, SimpleNamespace(**vars(row))) for row in found)
-                known = select(Record.id).where(
-                    Record.organisation_id == self.actor.organisation_id, Record.id.in_(chunk)
-                )
+                known = select(Record.id).where(Record.id.in_(chunk))
                 self.taken.update(await session.scalars(known))
 
     def row(self, id: UUID) -> Any | None:

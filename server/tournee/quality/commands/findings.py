@@ -25,9 +25,7 @@ from tournee.quality.states import ENDED, GRAVE, AuditStatus, FindingStatus
 
 async def _find(tx: Transaction, id: UUID, field: str) -> tuple[Audit, AuditFinding]:
     """A finding and its audit, the audit locked first, as closing an audit does."""
-    own = select(AuditFinding.audit_id).where(
-        AuditFinding.organisation_id == tx.organisation_id, AuditFinding.id == id
-    )
+    own = select(AuditFinding.audit_id).where(AuditFinding.id == id)
     audits = await tx.all(select(Audit).where(Audit.id.in_(own)))
     finding = await tx.find(AuditFinding, id, field)
     if not audits:

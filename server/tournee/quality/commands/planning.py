@@ -28,9 +28,7 @@ from tournee.quality.states import AuditPart, AuditStatus
 
 async def pins_a_published_version(tx: Transaction, audit: Audit) -> None:
     """A draft could still change under the answers."""
-    statement = select(ChecklistVersion.status).where(
-        ChecklistVersion.organisation_id == tx.organisation_id, ChecklistVersion.id == audit.version_id
-    )
+    statement = select(ChecklistVersion.status).where(ChecklistVersion.id == audit.version_id)
     if audit.version_id is not None and await tx.session.scalar(statement) is not VersionStatus.PUBLISHED:
         raise Blocked("This version is a draft.", "versionId")
 

@@ -35,9 +35,7 @@ async def _held(
         (AuditMember, AuditMember.account_id, AuditMember.audit_id),
     ):
         rows = await session.execute(
-            select(account, audit).where(
-                model.organisation_id == organisation_id, model.deleted.is_(False), account.in_(accounts)
-            )
+            select(account, audit).where(model.deleted.is_(False), account.in_(accounts))
         )
         found |= {(held_by, scope) for held_by, scope in rows if held_by is not None}
     return found

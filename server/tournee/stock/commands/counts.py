@@ -75,9 +75,7 @@ async def resolve_stock_discrepancy(
     tx: Transaction, actor: Actor, do: ResolveStockDiscrepancy
 ) -> StockDiscrepancy:
     """Name the count or the movement that explains why a level was below zero; it is none by now."""
-    place = select(StockDiscrepancy.location_id).where(
-        StockDiscrepancy.organisation_id == tx.organisation_id, StockDiscrepancy.id == do.discrepancy_id
-    )
+    place = select(StockDiscrepancy.location_id).where(StockDiscrepancy.id == do.discrepancy_id)
     # The place before the task, as everybody else locks them.
     await lock_places(tx, discrepancy_id=await tx.session.scalar(place))
     task = await tx.find(StockDiscrepancy, do.discrepancy_id, "discrepancyId")

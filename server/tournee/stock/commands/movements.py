@@ -180,11 +180,7 @@ async def reverse_stock_movement(tx: Transaction, actor: Actor, do: ReverseStock
 
 
 async def _reversed_by_nothing_else(tx: Transaction, wrong: StockMovement, id: UUID | Unset) -> None:
-    earlier = await tx.session.scalar(
-        select(StockMovement.id).where(
-            StockMovement.organisation_id == tx.organisation_id, StockMovement.reverses_id == wrong.id
-        )
-    )
+    earlier = await tx.session.scalar(select(StockMovement.id).where(StockMovement.reverses_id == wrong.id))
     if earlier not in (None, id):
         raise DoneAlready("This movement has been reversed already.", "movementId")
 

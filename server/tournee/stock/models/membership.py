@@ -47,7 +47,6 @@ async def _held(
     session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
 ) -> set[tuple[UUID, UUID]]:
     active = and_(
-        Technician.organisation_id == organisation_id,
         Technician.account_id.in_(accounts),
         Technician.status == TechnicianStatus.ACTIVE,
         Technician.deleted.is_(False),

@@ -47,9 +47,7 @@ async def check_device(session: AsyncSession, actor: Actor, device_id: UUID | No
     if device_id is None:
         return
     found = await session.execute(
-        select(Device.account_id, Device.status, Device.surrender).where(
-            Device.organisation_id == actor.organisation_id, Device.id == device_id
-        )
+        select(Device.account_id, Device.status, Device.surrender).where(Device.id == device_id)
     )
     _require(actor, device_id, *(found.one_or_none() or _NOT_ENROLLED))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -108,24 +107,19 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
     ]
     await tx.statements.insert_many(ParkedOperation.__table__, rows)
     stranded = await tx.session.scalars(
-        select(ParkedOperation).where(*_of(device), ParkedOperation.reason != Reason.SURRENDERED)
+        select(ParkedOperation).where(
+            ParkedOperation.device_id == device.id, ParkedOperation.reason != Reason.SURRENDERED
+        )
     )
     left = operations_of(stranded)
     await tx.session.execute(
         update(ParkedOperation)
-        .where(*_of(device), ParkedOperation.reason != Reason.SURRENDERED)
+        .where(ParkedOperation.device_id == device.id, ParkedOperation.reason != Reason.SURRENDERED)
         .values(reason=Reason.SURRENDERED)
         .execution_options(synchronize_session=False)
     )
     for unit in units(sorted([*operations, *left], key=lambda operation: operation.number)):
         await tx.add(_conflict(device, unit))
-
-
-def _of(device: Device) -> tuple[Any, ...]:
-    return (
-        ParkedOperation.organisation_id == device.organisation_id,
-        ParkedOperation.device_id == device.id,
-    )
 
 
 def _conflict(device: Device, unit: Sequence[PushedOperation]) -> Conflict:
@@ -151,7 +145,7 @@ async def waiting(session: AsyncSession, device: Device) -> list[PushedOperation
     """What of this device is undecided, in the order in which it was done."""
     found = await session.scalars(
         select(ParkedOperation)
-        .where(*_of(device), ParkedOperation.reason == Reason.SURRENDERED)
+        .where(ParkedOperation.device_id == device.id, ParkedOperation.reason == Reason.SURRENDERED)
         .order_by(ParkedOperation.number)
         .with_for_update(key_share=True)
     )
@@ -164,7 +158,9 @@ async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[Pushed
     ids = [operation.id for operation, _ in decided]
     tx.notes.awaited.update(ids)
     await tx.session.execute(
-        delete(ParkedOperation).where(*_of(device), ParkedOperation.operation_id.in_(ids))
+        delete(ParkedOperation).where(
+            ParkedOperation.device_id == device.id, ParkedOperation.operation_id.in_(ids)
+        )
     )
 
     tx.last_writes.append(partial(write_receipts, tx, decided, device.id, device.account_id))
@@ -180,11 +176,9 @@ async def rescue_stranded(kernel: Kernel, organisation_id: UUID) -> int:
                 (Account.organisation_id == Device.organisation_id) & (Account.id == Device.account_id),
             )
             .where(
-                Device.organisation_id == organisation_id,
                 Device.status != DeviceStatus.ENROLLED,
                 Device.id.in_(
                     select(ParkedOperation.device_id).where(
-                        ParkedOperation.organisation_id == organisation_id,
                         ParkedOperation.reason != Reason.SURRENDERED,
                     )
                 ),

@@ -84,7 +84,6 @@ class Removals:
         async with self.database.reading(actor.organisation_id) as session:
             pushes = await session.scalar(
                 select(DeviceState.pushes).where(
-                    DeviceState.organisation_id == actor.organisation_id,
                     DeviceState.device_id == device_id,
                 )
             )

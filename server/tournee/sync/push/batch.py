@@ -114,7 +114,6 @@ class Batch:
         """
         found = await self.tx.session.scalars(
             select(DeviceState.device_id).where(
-                DeviceState.organisation_id == self.device.organisation_id,
                 DeviceState.account_id == self.tx.actor.id,
                 DeviceState.device_id.in_({row.device_id for row in rows}),
             )

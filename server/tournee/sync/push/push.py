@@ -218,9 +218,7 @@ async def _leave_for_later(kernel: Kernel, actor: Actor, request: PushRequest) -
         head = await read_head(session, own)
         history = await history_of(session, own, request, head.epoch, head.seq)
         number = await session.scalar(
-            select(DeviceState.next_number).where(
-                DeviceState.organisation_id == own, DeviceState.device_id == request.device_id
-            )
+            select(DeviceState.next_number).where(DeviceState.device_id == request.device_id)
         )
     if history.is_lost:
         return Answer([], head.seq, None, [], epoch=head.epoch, resync=True)

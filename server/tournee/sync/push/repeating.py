@@ -53,7 +53,6 @@ async def repeated(batch: Batch, ready: Ready, case: Case) -> Outcome | None:
 
 async def _was_received(batch: Batch, meaning: str, case: Case) -> bool:
     before = select(Receipt.operation_id).where(
-        Receipt.organisation_id == batch.device.organisation_id,
         Receipt.device_id == batch.device.device_id,
         Receipt.number < case.number,
         Receipt.meaning == meaning,

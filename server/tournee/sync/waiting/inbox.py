@@ -144,7 +144,6 @@ async def _name_entries(batch: Batch) -> None:
     with batch.tx.session.no_autoflush:
         entries = await batch.tx.session.execute(
             select(Conflict.id, Conflict.operation_ids).where(
-                Conflict.organisation_id == batch.device.organisation_id,
                 Conflict.record_id == batch.device.device_id,
                 Conflict.kind == OPERATION_QUARANTINED,
             )
@@ -175,11 +174,7 @@ async def show(tx: Transaction, sender: Sender, rejected: Iterable[tuple[Any, Ou
     if not entries:
         return
     with tx.session.no_autoflush:
-        known = await tx.session.scalars(
-            select(Conflict.id).where(
-                Conflict.organisation_id == tx.organisation_id, Conflict.id.in_(entries)
-            )
-        )
+        known = await tx.session.scalars(select(Conflict.id).where(Conflict.id.in_(entries)))
     for id in entries.keys() - set(known):
         await tx.add(entries[id])
 

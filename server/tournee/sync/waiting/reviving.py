@@ -74,15 +74,11 @@ async def revive_missed(
     """
     if not answer.waits_for:
         return
-    own = actor.organisation_id
     there = select(Record.id).where(
-        Record.organisation_id == own,
         Record.id.in_(answer.waits_for),
         Record.seq > answer.began_at,
     )
-    decided = select(Receipt.operation_id).where(
-        Receipt.organisation_id == own, Receipt.operation_id.in_(answer.waits_for)
-    )
+    decided = select(Receipt.operation_id).where(Receipt.operation_id.in_(answer.waits_for))
     async with kernel.database.reading(actor.organisation_id) as session:
         came = await session.scalar(union_all(there, decided).limit(1))
         gone = await given_up_among(session, answer.waits_for)
@@ -96,13 +92,9 @@ async def revive_waiting(
     """Continue what waits for a record that exists now or was given up, for a decided operation, or since
     before `patience`.
     """
-    there = exists().where(Record.organisation_id == organisation_id, Record.id == ParkedOperation.waits_for)
-    gone = exists().where(
-        GivenUpRecord.organisation_id == organisation_id, GivenUpRecord.record_id == ParkedOperation.waits_for
-    )
-    decided = exists().where(
-        Receipt.organisation_id == organisation_id, Receipt.operation_id == ParkedOperation.waits_for
-    )
+    there = exists().where(Record.id == ParkedOperation.waits_for)
+    gone = exists().where(GivenUpRecord.record_id == ParkedOperation.waits_for)
+    decided = exists().where(Receipt.operation_id == ParkedOperation.waits_for)
     impatient = ParkedOperation.reason.in_((Reason.GAP, Reason.PARENT, Reason.FOLLOWS))
     overdue = and_(ParkedOperation.received_at < patience, impatient)
     await _revive(kernel, commands, organisation_id, or_(there, gone, decided, overdue), patience)
@@ -144,7 +136,7 @@ async def _whose(kernel: Kernel, organisation_id: UUID, waits: ColumnElement[boo
         .select_from(ParkedOperation)
         .join(DeviceState, same_device)
         .join(Account, account)
-        .where(ParkedOperation.organisation_id == organisation_id, waits)
+        .where(waits)
         .where(Account.status == AccountStatus.ACTIVE)
         .distinct()
     )

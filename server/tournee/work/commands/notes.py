@@ -86,7 +86,6 @@ async def _whose_time(tx: Transaction, actor: Actor, named: UUID | None) -> UUID
 async def _overlaps(tx: Transaction, technician_id: UUID, do: RecordTimeEntry) -> bool:
     """Whether another entry that still stands lies in the same time."""
     corrected = select(TimeEntry.corrects_id).where(
-        TimeEntry.organisation_id == tx.organisation_id,
         TimeEntry.technician_id == technician_id,
         TimeEntry.corrects_id.is_not(None),
     )
@@ -94,7 +93,6 @@ async def _overlaps(tx: Transaction, technician_id: UUID, do: RecordTimeEntry) -
         select(func.count())
         .select_from(TimeEntry)
         .where(
-            TimeEntry.organisation_id == tx.organisation_id,
             TimeEntry.technician_id == technician_id,
             TimeEntry.starts_at < do.ends_at,
             TimeEntry.ends_at > do.starts_at,

@@ -109,11 +109,7 @@ async def _is_of(tx: Transaction, place: Site | Contact | Asset, customer_id: UU
 
 
 async def _skills(tx: Transaction, ids: list[UUID]) -> list[str]:
-    found = await tx.session.scalars(
-        select(Skill.id).where(
-            Skill.organisation_id == tx.organisation_id, Skill.id.in_(ids), Skill.deleted.is_(False)
-        )
-    )
+    found = await tx.session.scalars(select(Skill.id).where(Skill.id.in_(ids), Skill.deleted.is_(False)))
     if set(ids) - set(found):
         raise NotFound("There is no such Skill.", "requiredSkillIds")
     return [str(id) for id in dict.fromkeys(ids)]

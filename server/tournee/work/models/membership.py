@@ -98,16 +98,13 @@ class _Concerned:
             (
                 self.scopes,
                 select(Member.account_id).where(
-                    Member.organisation_id == organisation_id,
                     Member.scope.in_(self.scopes),
                     Member.to_seq.is_(None),
                 ),
             ),
             (
                 self.customers,
-                select(Account.id).where(
-                    Account.organisation_id == organisation_id, Account.customer_id.in_(self.customers)
-                ),
+                select(Account.id).where(Account.customer_id.in_(self.customers)),
             ),
         ]
         return [question for things, question in asked if things]
@@ -170,7 +167,6 @@ def _assigned_visits(organisation_id: UUID, *columns: Any) -> Select[*tuple[Any,
             ),
         )
         .where(
-            Technician.organisation_id == organisation_id,
             Technician.status == TechnicianStatus.ACTIVE,
             Technician.deleted.is_(False),
             Appointment.deleted.is_(False),
@@ -225,7 +221,6 @@ def _reports(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple
             ),
         )
         .where(
-            WorkOrder.organisation_id == organisation_id,
             WorkOrder.reported_by_id.in_(accounts),
             WorkOrder.status.not_in(_DONE_WITH),
             WorkOrder.deleted.is_(False),
@@ -236,7 +231,6 @@ def _reports(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple
 def _portal(organisation_id: UUID, accounts: Collection[UUID]) -> list[Select[*tuple[Any, ...]]]:
     """The customer of these portal accounts, its sites, its orders and their appointments."""
     open_portal = and_(
-        Account.organisation_id == organisation_id,
         Account.id.in_(accounts),
         Account.role == Role.CUSTOMER_PORTAL,
         Account.status == AccountStatus.ACTIVE,
