@@ -69,7 +69,7 @@ async def test_nothing_is_carried_out_of_what_follows_a_history_that_was_lost(
 
 async def _head(house: House) -> int:
     async with house.reading() as session:
-        return await head_seq(session, house.organisation_id)
+        return await head_seq(session)
 
 
 async def test_the_first_push_of_a_device_may_name_one_that_is_over(push: Push) -> None:

@@ -118,7 +118,7 @@ async def test_a_page_knows_of_all_that_stood_when_it_was_read(house: House, lim
 
 async def head(house: House):  # type: ignore[no-untyped-def]
     async with house.reading() as session:
-        return await read_head(session, house.organisation_id)
+        return await read_head(session)
 
 
 @dataclass

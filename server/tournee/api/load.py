@@ -95,9 +95,8 @@ class Load:
         """The row of this id, whatever it is."""
         if id is None:
             return None
-        here = Record.organisation_id == self._actor.organisation_id
         found = await self.related(
-            "node", id, lambda ids: select(Record.id, Record.entity).where(here, Record.id.in_(ids))
+            "node", id, lambda ids: select(Record.id, Record.entity).where(Record.id.in_(ids))
         )
         return await self.one(BY_NAME[found[0]], id) if found else None
 

@@ -82,7 +82,7 @@ async def _head(context: Context) -> Cursor:
     if context.feed.tail is not None:
         return Cursor.at(await context.feed.tail.heads.now(context.actor.organisation_id))
     async with context.kernel.database.reading(context.actor.organisation_id) as session:
-        return Cursor.at(await read_head(session, context.actor.organisation_id))
+        return Cursor.at(await read_head(session))
 
 
 async def _is_quiet(context: Context, place: Cursor) -> bool:
@@ -99,10 +99,10 @@ async def _office(context: Context, place: Cursor) -> tuple[Sequence[Seen], Curs
         context.feed.lanes.queries.turn(actor.key),
         context.kernel.database.reading(actor.organisation_id) as session,
     ):
-        head = await read_head(session, actor.organisation_id)
+        head = await read_head(session)
         if place.epoch != head.epoch or not head.floor <= place.seq <= head.seq:
             raise ResyncNeeded
-        if not await is_there(session, actor.organisation_id, place.mark, head):
+        if not await is_there(session, place.mark, head):
             raise ResyncNeeded
         document = case((Record.deleted.is_(True), None), else_=Record.document)
         rows = await session.execute(

@@ -207,7 +207,6 @@ async def _held(
     """Whoever does not see the whole organisation sees itself and the shared catalogue."""
     found = await session.scalars(
         select(Account.id).where(
-            Account.organisation_id == organisation_id,
             Account.id.in_(accounts),
             Account.status == AccountStatus.ACTIVE,
             Account.role.not_in(OFFICE),

@@ -82,10 +82,8 @@ class Standings:
                     answer.set_result(standing)
 
     async def _read(self, organisation_id: UUID, actors: Sequence[Actor]) -> list[Standing]:
-        own = Account.organisation_id == organisation_id
-        accounts = select(Account.id, Account.status, Account.role).where(
-            own, Account.id.in_({actor.id for actor in actors})
-        )
+        asking = {actor.id for actor in actors}
+        accounts = select(Account.id, Account.status, Account.role).where(Account.id.in_(asking))
         named = {actor.device_id for actor in actors if actor.device_id is not None}
         devices = select(Device.id, Device.status, Device.surrender).where(Device.id.in_(named))
         sessions = {actor.session_id for actor in actors if actor.session_id is not None}
@@ -95,7 +93,7 @@ class Standings:
             RefreshToken.used_at.is_(None),
             RefreshToken.revoked_at.is_not(None),
         )
-        heads = select(Head.epoch, Head.seq).where(Head.organisation_id == organisation_id)
+        heads = select(Head.epoch, Head.seq)
         asked_at = time.monotonic()
         async with self._database.reading(organisation_id) as session:
             head = (await session.execute(heads)).one_or_none()

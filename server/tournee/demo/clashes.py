@@ -47,7 +47,7 @@ async def play(kernel: Kernel, today: date) -> None:
     """Let the office change its mind, then let the phone hand in its day; again it changes nothing."""
     async with kernel.database.reading(_ORGANISATION) as session:
         visit = await session.get_one(Appointment, (_ORGANISATION, demo_id("appointment/x1")))
-        base = await head_seq(session, _ORGANISATION)
+        base = await head_seq(session)
     if visit.status == "CANCELED":
         return
     dispatcher = actor_of(_ORGANISATION, demo_id("account/dispatcher"), Role.DISPATCHER)

@@ -8,16 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import JSON, TEXT, Dialect, String, Table
+from sqlalchemy import (
+    JSON,
+    TEXT,
+    BigInteger,
+    Boolean,
+    Date,
+    Dialect,
+    Enum,
+    Float,
+    Integer,
+    String,
+    Table,
+    Uuid,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError
 from sqlalchemy.types import TypeEngine, UserDefinedType
+
+from tournee.kernel.entity import DeclaredName, UTCDateTime
+
+# The types whose values arrive as they are (tests/engine/test_codec.py).
+PLAIN = (BigInteger, Boolean, Date, Enum, Float, Integer, JSON, String, Uuid, DeclaredName, UTCDateTime)
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -62,6 +81,16 @@ def _plain(values: Sequence[Any]) -> str:
     return f"{{{orjson.dumps(values, option=orjson.OPT_UTC_Z)[1:-1].decode()}}}"
 
 
+def _floats(values: Sequence[float | None]) -> str:
+    """An array of floats, those among them that JSON has no number for as well."""
+    return f"{{{','.join(['NULL' if value is None else repr(value) for value in values])}}}"
+
+
+def _times(values: Sequence[datetime | None]) -> str:
+    """An array of times: in UTC, since the offsets of old times have seconds, which JSON's times lack."""
+    return _plain([time if time is None or time.tzinfo is UTC else time.astimezone(UTC) for time in values])
+
+
 def _texts(values: Sequence[str | None]) -> str:
     """Texts joined to one that `_SPLIT` takes apart again: in an array's own notation each quote of a
     document would be escaped here and read there."""
@@ -96,7 +125,8 @@ def codec_of(table: Table, name: str) -> Codec:
         return TEXTS
     if isinstance(kind, JSON):
         return Codec(TEXT(), _jsons, f"{_SPLIT}::{type_name(table, name)}[]")
-    return Codec(Array(type_name(table, name)), _plain)
+    join = _times if isinstance(kind, UTCDateTime) else _floats if isinstance(kind, Float) else _plain
+    return Codec(Array(type_name(table, name)), join)
 
 
 def type_name(table: Table, name: str) -> str:

@@ -11,16 +11,15 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Date, Enum, Float, Integer, String, Table, Uuid
+from sqlalchemy import Table
 from sqlalchemy.orm.attributes import instance_state
 
+from tournee.engine.codec import PLAIN
 from tournee.engine.database import WriteSession, require_command
 from tournee.engine.pipelining import Pipeline
 from tournee.engine.statements import OrganisationSession, Statements
-from tournee.kernel.entity import DeclaredName, Entity, UTCDateTime
+from tournee.kernel.entity import Entity
 
-# What JSON carries to the database unharmed.
-_PLAIN = (BigInteger, Boolean, Date, Enum, Float, Integer, JSON, String, Uuid, DeclaredName, UTCDateTime)
 _KEY = ("id",)
 
 
@@ -91,7 +90,7 @@ async def _update(statements: Statements, changed: list[Entity], pipeline: Pipel
 def _columns(kind: type[Entity]) -> dict[str, str]:
     """Attributes and their columns but for the organisation; none where a type is not plain."""
     table: Table = kind.__table__  # type: ignore[assignment]
-    if not all(isinstance(column.type, _PLAIN) for column in table.columns):
+    if not all(isinstance(column.type, PLAIN) for column in table.columns):
         return {}
     attributes = kind.__mapper__.column_attrs
     return {a.key: a.columns[0].name for a in attributes if a.key != "organisation_id"}

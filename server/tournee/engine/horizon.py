@@ -26,11 +26,10 @@ LOST = 1_000_000_000
 async def raise_floor(database: Database, organisation_id: UUID, oldest: datetime) -> int:
     """Let the feed begin with what was recorded at `oldest`; a cursor from before is told to resync."""
     async with database.reading(organisation_id) as session:
-        floor = await seq_before(session, organisation_id, oldest)
+        floor = await seq_before(session, oldest)
     async with database.writing(organisation_id) as session:
-        head = Head.organisation_id == organisation_id
-        await session.execute(update(Head).where(head, Head.floor < floor).values(floor=floor))
-        floor = (await session.scalar(select(Head.floor).where(head))) or 0
+        await session.execute(update(Head).where(Head.floor < floor).values(floor=floor))
+        floor = (await session.scalar(select(Head.floor))) or 0
         await session.commit()
     return int(floor)
 
@@ -41,10 +40,10 @@ async def forget(database: Database, organisation_id: UUID, oldest: datetime) ->
     Only what lies strictly below the floor: a cursor may stand in the midst of the floor's own seq.
     """
     async with database.reading(organisation_id) as session:
-        head = await session.scalar(select(Head.floor).where(Head.organisation_id == organisation_id))
-        until = min(head or 0, await seq_before(session, organisation_id, oldest))
+        head = await session.scalar(select(Head.floor))
+        until = min(head or 0, await seq_before(session, oldest))
     removed = 0
-    for statement in (_closed_edges(organisation_id, until), _ended_members(organisation_id, until)):
+    for statement in (_closed_edges(until), _ended_members(until)):
         gone = CHUNK
         while gone == CHUNK:
             async with database.writing(organisation_id) as session:
@@ -55,34 +54,29 @@ async def forget(database: Database, organisation_id: UUID, oldest: datetime) ->
     return removed
 
 
-def _closed_edges(organisation_id: UUID, until: int) -> Delete:
+def _closed_edges(until: int) -> Delete:
     key = (Edge.organisation_id, Edge.scope, Edge.record_id)
-    closed = select(*key).where(
-        Edge.organisation_id == organisation_id, Edge.open.is_(False), Edge.seq < until
-    )
+    closed = select(*key).where(Edge.open.is_(False), Edge.seq < until)
     return delete(Edge).where(tuple_(*key).in_(closed.limit(CHUNK)))
 
 
-def _ended_members(organisation_id: UUID, until: int) -> Delete:
+def _ended_members(until: int) -> Delete:
     key = (Member.organisation_id, Member.account_id, Member.scope, Member.from_seq)
-    ended = select(*key).where(Member.organisation_id == organisation_id, Member.to_seq < until)
+    ended = select(*key).where(Member.to_seq < until)
     return delete(Member).where(tuple_(*key).in_(ended.limit(CHUNK)))
 
 
-async def seq_before(session: AsyncSession, organisation_id: UUID, when: datetime) -> int:
+async def seq_before(session: AsyncSession, when: datetime) -> int:
     """A seq up to which all was recorded before `when`, and nothing after it; 0 if there is none.
 
     Numbers rise with time, and are dense but for those that a restored backup lacks.
     """
     below = 0
-    above = await head_seq(session, organisation_id)
+    above = await head_seq(session)
     while below < above:
         middle = (below + above + 1) // 2
         recorded_at = await session.scalar(
-            select(Change.recorded_at)
-            .where(Change.organisation_id == organisation_id, Change.seq <= middle)
-            .order_by(Change.seq.desc())
-            .limit(1)
+            select(Change.recorded_at).where(Change.seq <= middle).order_by(Change.seq.desc()).limit(1)
         )
         if recorded_at is None or recorded_at < when:
             below = middle

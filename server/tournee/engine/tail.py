@@ -185,10 +185,9 @@ class Tail:
     async def _advance(self, organisation_id: UUID) -> None:
         known = self._recent.get(organisation_id)
         async with self._database.reading(organisation_id) as session:
-            head = await read_head(session, organisation_id)
+            head = await read_head(session)
             if known is not None and not (
-                known.head.epoch == head.epoch
-                and await is_there(session, organisation_id, known.head.mark, head)
+                known.head.epoch == head.epoch and await is_there(session, known.head.mark, head)
             ):
                 known = _anew(known.head, head)
             known = known or Recent(head, max(head.floor, head.seq - MOST_RECORDS))

@@ -235,8 +235,7 @@ def _batches(plans: Iterable[Plan], most: int) -> Iterator[list[Plan]]:
 async def find_actor(database: Database, options: Options) -> Actor:
     """Who imports: the account named, or the organisation's first manager, or the import itself."""
     organisation_id = await _organisation(database, options)
-    own = Account.organisation_id == organisation_id
-    active = select(Account).where(own, Account.status == AccountStatus.ACTIVE)
+    active = select(Account).where(Account.status == AccountStatus.ACTIVE)
     if options.account is not None:
         wanted = active.where(Account.email == options.account.strip().lower())
     else:

@@ -62,32 +62,31 @@ _LAST: Any = and_(Change.organisation_id == Head.organisation_id, Change.seq == 
 HEADS = select(Head.epoch, Head.seq, Head.floor, Change.recorded_at).outerjoin(Change, _LAST)
 
 
-async def read_head(session: AsyncSession, organisation_id: UUID) -> HeadNow:
+async def read_head(session: AsyncSession) -> HeadNow:
     """The head as this transaction sees it."""
-    row = await session.execute(HEADS.where(Head.organisation_id == organisation_id))
+    row = await session.execute(HEADS)
     return HeadNow.of(*row.one())
 
 
-async def is_there(session: AsyncSession, organisation_id: UUID, mark: Mark | None, head: HeadNow) -> bool:
+async def is_there(session: AsyncSession, mark: Mark | None, head: HeadNow) -> bool:
     """Whether the log still has the change that the mark names. Where nobody marked any, it may."""
     if mark is None or mark == head.mark:
         return True
     if mark.seq >= head.seq:
         return False
-    own = Change.organisation_id == organisation_id
-    recorded_at = await session.scalar(select(Change.recorded_at).where(own, Change.seq == mark.seq))
+    recorded_at = await session.scalar(select(Change.recorded_at).where(Change.seq == mark.seq))
     return Mark.of(mark.seq, recorded_at) == mark
 
 
-async def head_seq(session: AsyncSession, organisation_id: UUID) -> int:
+async def head_seq(session: AsyncSession) -> int:
     """Where the log of an organisation stands, as this transaction sees it; 0 where there is none."""
-    return await session.scalar(select(Head.seq).where(Head.organisation_id == organisation_id)) or 0
+    return await session.scalar(select(Head.seq)) or 0
 
 
-async def was_lost(session: AsyncSession, organisation_id: UUID, seq: int | None) -> bool:
+async def was_lost(session: AsyncSession, seq: int | None) -> bool:
     """Whether this number was given in a history that a restored backup lacks: none is near it now."""
     given = select(Change.seq).where(Change.seq >= (seq or 0))
     after = await session.scalar(given.order_by(Change.seq).limit(1))
     if after is None:
-        after = await head_seq(session, organisation_id)
+        after = await head_seq(session)
     return seq is not None and bool(after > seq + 1)

@@ -50,15 +50,13 @@ async def glance(tx: Transaction, model: type[EntityT], id: UUID, field: str) ->
     return row
 
 
-async def items_of(
-    session: AsyncSession, organisation_id: UUID, version_id: UUID
-) -> list[ChecklistItemInput]:
+async def items_of(session: AsyncSession, version_id: UUID) -> list[ChecklistItemInput]:
     """What a version asks; a published one never changes, so no lock is needed."""
-    return (await items_of_versions(session, organisation_id, [version_id])).get(version_id, [])
+    return (await items_of_versions(session, [version_id])).get(version_id, [])
 
 
 async def items_of_versions(
-    read: Reader, organisation_id: UUID, version_ids: Collection[UUID]
+    read: Reader, version_ids: Collection[UUID]
 ) -> dict[UUID, list[ChecklistItemInput]]:
     """What each of these versions asks."""
     if not version_ids:
@@ -69,8 +67,7 @@ async def items_of_versions(
 
 async def run_transitions(read: Reader, _: Actor, runs: Sequence[ChecklistRun]) -> list[list[Transition]]:
     """Which status may follow for each run, and what stands against it."""
-    organisation_id = runs[0].organisation_id
-    items = await items_of_versions(read, organisation_id, {run.version_id for run in runs})
+    items = await items_of_versions(read, {run.version_id for run in runs})
     answers: dict[UUID, dict[str, ChecklistAnswer]] = {run.id: {} for run in runs}
     rows = await read.execute(
         select(ChecklistAnswer).where(
@@ -95,7 +92,6 @@ async def version_transitions(
     """Which status may follow for each version, and what stands against it."""
     rows = await read.execute(
         select(ChecklistTemplate).where(
-            ChecklistTemplate.organisation_id == versions[0].organisation_id,
             ChecklistTemplate.id.in_({version.template_id for version in versions}),
         )
     )

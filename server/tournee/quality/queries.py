@@ -25,7 +25,7 @@ async def audit_items(session: AsyncSession, audit: Audit) -> list[ChecklistItem
     """What the audit's checklist asks; nothing where it has none."""
     if audit.version_id is None:
         return []
-    return await items_of(session, audit.organisation_id, audit.version_id)
+    return await items_of(session, audit.version_id)
 
 
 async def _of_audits(read: Reader, model: Any, audits: Sequence[Audit]) -> dict[UUID, list[Any]]:
@@ -33,7 +33,6 @@ async def _of_audits(read: Reader, model: Any, audits: Sequence[Audit]) -> dict[
     found: dict[UUID, list[Any]] = {audit.id: [] for audit in audits}
     rows = await read.execute(
         select(model).where(
-            model.organisation_id == audits[0].organisation_id,
             model.audit_id.in_(found),
             model.deleted.is_(False),
         )
@@ -52,7 +51,7 @@ async def score_so_far(session: AsyncSession, audit: Audit) -> Score:
 async def audit_transitions(read: Reader, actor: Actor, audits: Sequence[Audit]) -> list[list[Transition]]:
     """Which status may follow for each audit, and what stands against it."""
     versions = {audit.version_id for audit in audits if audit.version_id is not None}
-    items = await items_of_versions(read, audits[0].organisation_id, versions)
+    items = await items_of_versions(read, versions)
     answers = await _of_audits(read, AuditAnswer, audits)
     findings = await _of_audits(read, AuditFinding, audits)
     others: list[list[str]] = [[] for _ in audits]

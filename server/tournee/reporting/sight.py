@@ -134,7 +134,7 @@ async def sight(
     """For office roles about anybody; for everybody else about themselves, and then what they may not
     see is as unknown as what does not exist."""
     viewer = await _viewer(session, asker, account_id, device_id)
-    found = await _record(session, asker.organisation_id, record_id)
+    found = await _record(session, record_id)
     office = asker.may(SIGHT_READ)
     if found is None or (office and not asker.may(BY_NAME[found.entity].reads)):
         return _unknown(record_id, viewer)
@@ -164,7 +164,7 @@ def _unknown(record_id: UUID, viewer: _Viewer) -> DeviceSight:
 async def _viewer(
     session: AsyncSession, asker: Actor, account_id: UUID | None, device_id: UUID | None
 ) -> _Viewer:
-    device = None if device_id is None else await _device(session, asker.organisation_id, device_id)
+    device = None if device_id is None else await _device(session, device_id)
     whose = account_id or (device[0] if device else None) or (asker.id if device_id is None else None)
     if whose != asker.id and not asker.may(SIGHT_READ):
         raise Forbidden("Of others' devices only the office is told.")
@@ -178,9 +178,7 @@ async def _viewer(
     return _Viewer(account, device_id, *(device[1:] if device else ()))
 
 
-async def _device(
-    session: AsyncSession, organisation_id: UUID, device_id: UUID
-) -> tuple[UUID, bool, int | None] | None:
+async def _device(session: AsyncSession, device_id: UUID) -> tuple[UUID, bool, int | None] | None:
     """Whose it is, whether it was revoked, what it has pulled; known by name or by its calls only."""
     status = await session.execute(select(Device.account_id, Device.status).where(Device.id == device_id))
     state = await session.execute(
@@ -193,7 +191,7 @@ async def _device(
     return (named or known)[0], revoked, known[1] if known else None  # type: ignore[index]
 
 
-async def _record(session: AsyncSession, organisation_id: UUID, id: UUID) -> _Found | None:
+async def _record(session: AsyncSession, id: UUID) -> _Found | None:
     rows = await session.execute(
         select(Record.entity, Record.seq, Record.deleted, Record.clock).where(Record.id == id)
     )
@@ -248,7 +246,7 @@ def _against(viewer: _Viewer, found: _Found) -> list[SightReason]:
 
 async def _without_scope(session: AsyncSession, viewer: _Viewer, found: _Found) -> SightReason:
     scopes = {scope.scope for scope in found.scopes}
-    visits = visits_outside(viewer.account.organisation_id, viewer.account.id)
+    visits = visits_outside(viewer.account.id)
     for *visit, starts_at, window_from, window_to in await session.execute(visits):
         if scopes & scopes_of_visit(*visit):
             return SightReason(

@@ -72,7 +72,6 @@ async def crews_of(read: Reader, visits: Sequence[Appointment]) -> dict[UUID, li
             ),
         )
         .where(
-            Assignment.organisation_id == visits[0].organisation_id,
             Assignment.appointment_id.in_(crews),
             Assignment.active.is_(True),
             Assignment.deleted.is_(False),
@@ -95,7 +94,6 @@ async def circumstances_of(read: Reader, visits: Sequence[Appointment]) -> dict[
         .join(WorkOrder, and_(here, WorkOrder.id == Appointment.work_order_id))
         .outerjoin(Site, there)
         .where(
-            Appointment.organisation_id == visits[0].organisation_id,
             Appointment.id.in_([visit.id for visit in visits]),
         )
     )
@@ -135,7 +133,6 @@ async def _missing_skills(
     held = defaultdict(list)
     for (skill,) in await read.execute(
         select(TechnicianSkill).where(
-            TechnicianSkill.organisation_id == asked[0][1].organisation_id,
             TechnicianSkill.technician_id.in_({member.technician_id for member, _ in asked}),
             TechnicianSkill.deleted.is_(False),
         )
@@ -145,7 +142,7 @@ async def _missing_skills(
     for member, there in asked:
         valid = {skill.skill_id for skill in held[member.technician_id] if skill.is_valid_on(there.day)}
         lacking[member, there] = there.skill_ids - valid
-    names = await _names_of_skills(read, asked[0][1].organisation_id, set().union(*lacking.values()))
+    names = await _names_of_skills(read, set().union(*lacking.values()))
     return {
         one: [
             f"The required skill {name} is missing or expired."
@@ -155,7 +152,7 @@ async def _missing_skills(
     }
 
 
-async def _names_of_skills(read: Reader, organisation_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
+async def _names_of_skills(read: Reader, ids: Collection[UUID]) -> dict[UUID, str]:
     if not ids:
         return {}
     found = select(Skill.id, Skill.name).where(Skill.id.in_(ids))

@@ -136,7 +136,7 @@ async def take_step(
     changed = "status" in await tx.changed_since_base(appointment)
     if not (changed or allowed or joins):
         base = tx.current.base
-        changed = tx.current.base_unknown or await was_lost(tx.session, tx.organisation_id, base)
+        changed = tx.current.base_unknown or await was_lost(tx.session, base)
     ruling = _judge(before, step.to, allowed=allowed, assigned=assigned, joins=joins, changed=changed)
     step = Step(**{**vars(step), "technician_id": own})
     if ruling is Ruling.STEP or (ruling is Ruling.FACT and _follows_fact(before, step.to)):

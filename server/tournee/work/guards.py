@@ -16,7 +16,6 @@ from tournee.auth.roles import Role
 from tournee.kernel.actor import Actor
 from tournee.kernel.reader import Reader
 from tournee.kernel.state import Transition
-from tournee.procedures.models import ChecklistRun
 from tournee.procedures.queries import required_and_open
 from tournee.work.crews import against_sending, circumstances_of, crews_of
 from tournee.work.models import Appointment, AppointmentEvent, WorkOrder
@@ -56,11 +55,7 @@ async def _against_completion(read: Reader, visits: Sequence[Appointment]) -> li
     """Required checklists that are open; the command asks besides whether the device knew of them."""
     if not visits:
         return []
-    runs = await read.execute(
-        required_and_open([visit.id for visit in visits]).where(
-            ChecklistRun.organisation_id == visits[0].organisation_id
-        )
-    )
+    runs = await read.execute(required_and_open([visit.id for visit in visits]))
     unfinished = {run.appointment_id for (run,) in runs}
     return [[UNFINISHED_CHECKLIST] if visit.id in unfinished else [] for visit in visits]
 
@@ -92,7 +87,6 @@ async def _reopening(read: Reader, actor: Actor, visits: Sequence[Appointment]) 
         .join(WorkOrder, order)
         .outerjoin(AppointmentEvent, end)
         .where(
-            Appointment.organisation_id == visits[0].organisation_id,
             Appointment.id.in_([visit.id for visit in visits]),
         )
         .order_by(AppointmentEvent.id)
@@ -140,7 +134,6 @@ async def statuses_of(read: Reader, orders: Sequence[WorkOrder]) -> dict[UUID, l
     statuses: dict[UUID, list[AppointmentStatus]] = {order.id: [] for order in orders}
     rows = await read.execute(
         select(Appointment.work_order_id, Appointment.status).where(
-            Appointment.organisation_id == orders[0].organisation_id,
             Appointment.work_order_id.in_(statuses),
             Appointment.deleted.is_(False),
         )

@@ -128,7 +128,7 @@ async def answer_checklist_item(tx: Transaction, actor: Actor, do: AnswerCheckli
     """Answer an item, or answer it anew; a number outside of its limits is recorded and fails."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
     overtaken = await _overtaken(tx, run)
-    items = await items_of(tx.session, tx.organisation_id, run.version_id)
+    items = await items_of(tx.session, run.version_id)
     item = item_of(items, do.item_key)
     answer = await record_answer(tx, ChecklistAnswer, run.id, item, do, do.at, _copied(run))
     run.start(do.at)
@@ -154,7 +154,7 @@ async def complete_checklist_run(tx: Transaction, actor: Actor, do: CompleteChec
     if run.status is RunStatus.COMPLETED:
         tx.current.merged = True
         return run
-    items = await items_of(tx.session, tx.organisation_id, run.version_id)
+    items = await items_of(tx.session, run.version_id)
     answers = await answers_of(tx, ChecklistAnswer, ChecklistAnswer.run_id == run.id)
     if missing := against_completion(unanswered(items, answers)):
         raise Blocked(" ".join(missing), "runId")

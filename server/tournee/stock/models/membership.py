@@ -31,13 +31,12 @@ async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequen
             vehicles |= _values(entry, "assetId")
         elif isinstance(entry.row, Asset):
             technicians |= _values(entry, "holderTechnicianId")
-    here = Technician.organisation_id == organisation_id
-    questions = [select(Technician.account_id).where(here, Technician.id.in_(technicians))]
+    questions = [select(Technician.account_id).where(Technician.id.in_(technicians))]
     if vehicles:
         held = and_(
             Asset.organisation_id == Technician.organisation_id, Asset.holder_technician_id == Technician.id
         )
-        questions.append(select(Technician.account_id).join(Asset, held).where(here, Asset.id.in_(vehicles)))
+        questions.append(select(Technician.account_id).join(Asset, held).where(Asset.id.in_(vehicles)))
     if not technicians and not vehicles:
         return set()
     return {account for account in await session.scalars(union(*questions)) if account is not None}

@@ -49,8 +49,8 @@ async def surrender(kernel: Kernel, device: KnownDevice, request: PushRequest) -
             if row.status is not DeviceStatus.REVOKED or not row.surrender:
                 raise Invalid("This device has nothing to hand in.", "device")
             known = await _known(tx, fresh.values())
-            head = await read_head(tx.session, tx.organisation_id)
-            history = await history_of(tx.session, tx.organisation_id, request, head.epoch, head.seq)
+            head = await read_head(tx.session)
+            history = await history_of(tx.session, request, head.epoch, head.seq)
             kept = [
                 one.founded(head.seq, history.lost_bases) for one in fresh.values() if one.id not in known
             ]

@@ -117,13 +117,13 @@ class SyncEndpoints:
         own, reading = device.actor.organisation_id, self.kernel.database.reading
         async with self.lanes.pushes.turn(device.actor.key):
             async with reading(own) as session:
-                head = await read_head(session, own)
-                history = await history_of(session, own, asked, head.epoch, head.seq)
+                head = await read_head(session)
+                history = await history_of(session, asked, head.epoch, head.seq)
             if history.is_lost:
                 return _push_answer([], Answer([], 0, None, [], epoch=head.epoch, resync=True))
             outcomes = await surrender(self.kernel, device, asked)
             async with reading(own) as session:
-                head = await read_head(session, own)
+                head = await read_head(session)
         bodies = [outcome.message_body({}) for outcome in outcomes]
         return _push_answer(bodies, Answer(outcomes, 0, None, bodies, epoch=head.epoch, mark=head.mark))
 

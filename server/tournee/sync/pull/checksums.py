@@ -88,10 +88,10 @@ class Copy:
 
     async def is_current(self, cursor: Cursor) -> bool:
         """3. Whether nothing moved for the actor after this cursor. Raises nothing: else it pulls first."""
-        head = await read_head(self.session, self.actor.organisation_id)
+        head = await read_head(self.session)
         if cursor.snapshot or cursor.epoch != head.epoch or not head.floor <= cursor.seq <= head.seq:
             return False
-        if not await is_there(self.session, self.actor.organisation_id, cursor.mark, head):
+        if not await is_there(self.session, cursor.mark, head):
             return False
         if (cursor.seq, cursor.id) == (head.seq, MAX_ID):
             return True

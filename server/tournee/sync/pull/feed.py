@@ -63,7 +63,7 @@ class Feed:
         known = recent.has(mark)
         if known is None:
             async with self.database.reading(actor.organisation_id) as session:
-                known = await is_there(session, actor.organisation_id, mark, recent.head)
+                known = await is_there(session, mark, recent.head)
         if not known:
             raise ResyncNeeded
 
@@ -87,9 +87,9 @@ class Feed:
     async def _read(self, actor: Actor, cursor: Cursor | None, limit: int) -> Page:
         """Read a page from the database."""
         async with self.database.reading(actor.organisation_id) as session:
-            head = await read_head(session, actor.organisation_id)
+            head = await read_head(session)
             cursor = cursor or Cursor(head.epoch, head.seq, MIN_ID, Phase.URGENT)
-            known = await is_there(session, actor.organisation_id, cursor.mark, head)
+            known = await is_there(session, cursor.mark, head)
             _require_continuable(cursor, head, is_there=known)  # 1. Cursor.
             entities = self.readable(actor)
             if cursor.snapshot:  # 2. Snapshot.

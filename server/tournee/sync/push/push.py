@@ -107,7 +107,7 @@ async def _attempt(
     async with kernel.database.writing(actor.organisation_id) as session:
         tx = Transaction(kernel.database, session, actor, kernel.rules)
         incoming, device = await _read_and_lock(tx, request, read)  # 1. Read. 2. Lock.
-        history = await history_of(session, actor.organisation_id, request, device.epoch, device.head)
+        history = await history_of(session, request, device.epoch, device.head)
         if history.is_lost:
             return Answer([], device.head, None, [], epoch=device.epoch, resync=True)
         incoming = incoming.founded(device.head, history.lost_bases)
@@ -177,7 +177,7 @@ async def _commit(batch: Batch, request: PushRequest) -> Answer:
     last, answer = await tx.commit_answering(partial(_answer, batch))
     if last is None:
         async with tx.database.reading(tx.organisation_id) as session:
-            last = (await read_head(session, tx.organisation_id)).mark
+            last = (await read_head(session)).mark
     answer.checkpoint, answer.mark = last.seq, last
     return answer
 
@@ -215,8 +215,8 @@ async def _leave_for_later(kernel: Kernel, actor: Actor, request: PushRequest) -
     own = actor.organisation_id
     async with kernel.database.reading(own) as session:
         await check_device(session, actor, request.device_id)
-        head = await read_head(session, own)
-        history = await history_of(session, own, request, head.epoch, head.seq)
+        head = await read_head(session)
+        history = await history_of(session, request, head.epoch, head.seq)
         number = await session.scalar(
             select(DeviceState.next_number).where(DeviceState.device_id == request.device_id)
         )

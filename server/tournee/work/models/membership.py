@@ -77,23 +77,22 @@ class _Concerned:
             self.reporters.add(row.reported_by_id)
             self.scopes.add(row.id)
 
-    def questions(self, organisation_id: UUID) -> list[Select[*tuple[Any, ...]]]:
+    def questions(self) -> list[Select[*tuple[Any, ...]]]:
         """The accounts behind what was noted, one question for each kind of thing."""
-        here = Technician.organisation_id == organisation_id
         asked: list[tuple[set[UUID], Any]] = [
             (
                 self.reporters,
-                select(Technician.account_id).where(here, Technician.account_id.in_(self.reporters)),
+                select(Technician.account_id).where(Technician.account_id.in_(self.reporters)),
             ),
             (
                 self.technicians,
-                select(Technician.account_id).where(here, Technician.id.in_(self.technicians)),
+                select(Technician.account_id).where(Technician.id.in_(self.technicians)),
             ),
             (
                 self.appointments,
                 select(Technician.account_id)
                 .join(Assignment, _assigned())
-                .where(here, Assignment.appointment_id.in_(self.appointments)),
+                .where(Assignment.appointment_id.in_(self.appointments)),
             ),
             (
                 self.scopes,
@@ -139,14 +138,14 @@ async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequen
     concerned = _Concerned()
     for entry in entries:
         concerned.note(entry)
-    questions = concerned.questions(organisation_id)
+    questions = concerned.questions()
     if questions:
         found = await session.scalars(union(*questions))
         concerned.accounts.update(account for account in found if account is not None)
     return concerned.accounts
 
 
-def _assigned_visits(organisation_id: UUID, *columns: Any) -> Select[*tuple[Any, ...]]:
+def _assigned_visits(*columns: Any) -> Select[*tuple[Any, ...]]:
     """The visits that active technicians are assigned to, whatever their windows."""
     return (
         select(*columns)
@@ -187,17 +186,17 @@ def _in_window() -> ColumnElement[bool]:
 _GIVEN = (Appointment.id, Appointment.work_order_id, Appointment.customer_id, Appointment.site_id)
 
 
-def _visits(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
+def _visits(accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
     """The visits in the windows of these technicians."""
-    found = _assigned_visits(organisation_id, Technician.account_id, *_GIVEN)
+    found = _assigned_visits(Technician.account_id, *_GIVEN)
     return found.where(Technician.account_id.in_(accounts), _in_window())
 
 
-def visits_outside(organisation_id: UUID, account_id: UUID) -> Select[*tuple[Any, ...]]:
+def visits_outside(account_id: UUID) -> Select[*tuple[Any, ...]]:
     """The visits of a technician that the device's window leaves out: what they would give to see,
     when they are, and the window."""
     window = (Appointment.starts_at, TechnicianProfile.window_from, TechnicianProfile.window_to)
-    found = _assigned_visits(organisation_id, *_GIVEN, *window)
+    found = _assigned_visits(*_GIVEN, *window)
     return found.where(Technician.account_id == account_id, not_(_in_window()))
 
 
@@ -207,7 +206,7 @@ def scopes_of_visit(appointment: UUID, order: UUID, customer: UUID, site: UUID |
     return {scope for scope in scopes if scope is not None}
 
 
-def _reports(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
+def _reports(accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
     """What these technicians reported and is not done with."""
     return (
         select(WorkOrder.reported_by_id, WorkOrder.id, WorkOrder.customer_id, WorkOrder.site_id)
@@ -228,7 +227,7 @@ def _reports(organisation_id: UUID, accounts: Collection[UUID]) -> Select[*tuple
     )
 
 
-def _portal(organisation_id: UUID, accounts: Collection[UUID]) -> list[Select[*tuple[Any, ...]]]:
+def _portal(accounts: Collection[UUID]) -> list[Select[*tuple[Any, ...]]]:
     """The customer of these portal accounts, its sites, its orders and their appointments."""
     open_portal = and_(
         Account.id.in_(accounts),
@@ -251,11 +250,11 @@ async def _held(
     session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
 ) -> set[tuple[UUID, UUID]]:
     found: set[tuple[UUID, UUID | None]] = set()
-    for account, *visit in await session.execute(_visits(organisation_id, accounts)):
+    for account, *visit in await session.execute(_visits(accounts)):
         found.update((account, scope) for scope in scopes_of_visit(*visit))
-    for account, order, *places in await session.execute(_reports(organisation_id, accounts)):
+    for account, order, *places in await session.execute(_reports(accounts)):
         found.update((account, id) for id in (order, staff_scope(order), *places))
-    for account, scope in await session.execute(union_all(*_portal(organisation_id, accounts))):
+    for account, scope in await session.execute(union_all(*_portal(accounts))):
         found.add((account, scope))
     return {(account, scope) for account, scope in found if scope is not None}
 

@@ -1,0 +1,198 @@
+"""Many values as one parameter: each arrives on PostgreSQL as what it was, however odd it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    Enum,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    Uuid,
+    create_engine,
+    delete,
+    select,
+)
+from sqlalchemy.exc import DataError
+
+import tournee.catalogue  # noqa: F401 - imports every table
+from tournee.engine.bulk import columns_of, inserting, picking, updating
+from tournee.engine.codec import PLAIN, TEXTS
+from tournee.engine.engines import async_url
+from tournee.kernel.conflict import ConflictKind
+from tournee.kernel.entity import Base, DeclaredName, UTCDateTime
+
+
+class Shade(StrEnum):
+    """Names with signs that mean something elsewhere."""
+
+    PLAIN = "PLAIN"
+    NULL = "NULL"
+    BRACES = "BRACES"
+
+
+# What has confused such notations before.
+HOSTILE = st.one_of(
+    st.sampled_from(['"', "\\", "\\\\n", "{a,b}", "{}", "NULL", "null", "", " ", "'; DROP TABLE trial; --"]),
+    st.sampled_from(["\x01", "\x02", "\x01\x02\x03", "\x7f", "\r\n\t", "\u2028", "\ufeff", "\ud7ff", "🚐"]),
+    st.sampled_from(["%s", ":own_text", "$$", "'", "''"]),
+)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+ANY_TEXT = st.one_of(HOSTILE, TEXT, st.lists(HOSTILE).map("".join))
+NUMBERS = st.integers(-(2**63), 2**63 - 1)
+JSONS = st.recursive(
+    st.one_of(st.booleans(), NUMBERS, ANY_TEXT, st.floats(allow_nan=False, allow_infinity=False)),
+    lambda inner: st.one_of(st.lists(st.one_of(st.none(), inner)), st.dictionaries(ANY_TEXT, inner)),
+    max_leaves=5,
+)
+# Whatever the time zone, these are days of our calendar.
+FIRST, LAST = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001 - as the strategy takes them
+
+# Of each plain type the values that a column can hold.
+KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
+    "big": (BigInteger(), NUMBERS),
+    "yes": (Boolean(), st.booleans()),
+    "day": (Date(), st.dates()),
+    "shade": (Enum(Shade, native_enum=False, length=40), st.sampled_from(Shade)),
+    "real": (Float(), st.floats(allow_nan=False)),
+    "small": (Integer(), st.integers(-(2**31), 2**31 - 1)),
+    "json": (JSON(none_as_null=True), JSONS),
+    "text": (Text(), ANY_TEXT),
+    "line": (String(2_000), ANY_TEXT.filter(lambda text: len(text) <= 2_000)),
+    "id": (Uuid(), st.uuids()),
+    "kind": (DeclaredName(ConflictKind), st.sampled_from(ConflictKind.all())),
+    "at": (UTCDateTime(), st.datetimes(FIRST, LAST, timezones=st.one_of(st.just(UTC), st.timezones()))),
+}
+TRIAL = Table(
+    "trial",
+    MetaData(),
+    Column("organisation_id", Uuid(), primary_key=True),
+    Column("row", Integer(), primary_key=True),
+    *(Column(name, kind) for name, (kind, _) in KINDS.items()),
+)
+ROWS = st.lists(
+    st.fixed_dictionaries({name: st.one_of(st.none(), values) for name, (_, values) in KINDS.items()}),
+    min_size=1,
+    max_size=6,
+)
+OWN = {"organisation_id": uuid4()}
+
+
+@pytest.fixture(scope="module")
+def trial(postgres_url: str) -> Iterator[Connection]:
+    """A connection with a table that has a column of each plain type."""
+    engine = create_engine(async_url(postgres_url), connect_args={"options": "-c timezone=UTC"})
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(_temporary())
+        yield connection
+    engine.dispose()
+
+
+def _temporary() -> Any:
+    from sqlalchemy.schema import CreateTable
+
+    TRIAL._prefixes = ["TEMPORARY"]
+    return CreateTable(TRIAL)
+
+
+def _sent(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows as the database has them after all were inserted by one statement."""
+    connection.execute(delete(TRIAL))
+    named = [{"row": number, **row} for number, row in enumerate(rows)]
+    statement = inserting(TRIAL, tuple(named[0]), tuple(OWN), ())
+    connection.execute(statement, {**columns_of(TRIAL, named), **OWN})
+    return _there(connection)
+
+
+def _there(connection: Connection) -> list[dict[str, Any]]:
+    columns = [TRIAL.c[name] for name in KINDS]
+    return [dict(row._mapping) for row in connection.execute(select(*columns).order_by(TRIAL.c.row))]
+
+
+def _as_read(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Times are read in UTC; Python calls a time that a clock shows twice unlike every time elsewhere."""
+    return [row | {"at": row["at"] and row["at"].astimezone(UTC)} for row in rows]
+
+
+anything = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def test_each_plain_type_is_tried() -> None:
+    assert {type(kind) for kind, _ in KINDS.values()} - {Text} == set(PLAIN)
+
+
+def test_enumerations_are_texts_that_name_themselves() -> None:
+    """A value travels as its text, and a column of an enumeration keeps names."""
+    columns = [column for table in Base.metadata.tables.values() for column in table.c]
+    enumerations = [column.type.enum_class for column in columns if isinstance(column.type, Enum)]
+    assert enumerations
+    for one in enumerations:
+        assert issubclass(one, str)
+        assert [(member.name, str(member)) for member in one] == [(m.name, m.name) for m in one]
+
+
+@anything
+@given(rows=ROWS)
+def test_every_value_is_inserted_as_it_is(trial: Connection, rows: list[dict[str, Any]]) -> None:
+    assert _sent(trial, rows) == _as_read(rows)
+
+
+@anything
+@given(rows=ROWS, data=st.data())
+def test_every_value_is_updated_as_it_is(
+    trial: Connection, rows: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    _sent(trial, rows)
+    changed = data.draw(st.lists(st.sampled_from(rows), min_size=len(rows), max_size=len(rows)))
+    named = [{"row": number, **row} for number, row in enumerate(changed)]
+    statement = updating(TRIAL, ("row",), tuple(named[0]), tuple(OWN))
+    trial.execute(statement, {**columns_of(TRIAL, named), **OWN})
+    assert _there(trial) == _as_read(changed)
+
+
+@anything
+@given(asked=st.lists(ANY_TEXT, min_size=1))
+def test_rows_are_picked_by_every_text(trial: Connection, asked: list[str]) -> None:
+    _sent(trial, [dict.fromkeys(KINDS) | {"text": text} for text in dict.fromkeys(asked)])
+    picked = picking(_Key, (_Key,))
+    found = trial.execute(picked, {"ids": TEXTS.join(asked), **OWN}).scalars().all()
+    assert sorted(found) == sorted(asked)
+
+
+class _Model:
+    __tablename__ = TRIAL.name
+
+
+class _Attribute:
+    """As much of a mapped attribute as a statement needs that picks rows by it."""
+
+    class_ = _Model
+    key = "text"
+    type = Text()
+
+
+_Key = _Attribute()
+
+
+def test_what_no_column_can_hold_is_refused_loudly() -> None:
+    with pytest.raises(DataError):
+        TEXTS.join(["fine", "not \0 fine"])
