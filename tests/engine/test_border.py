@@ -19,6 +19,7 @@ from sqlalchemy import (
     column,
     delete,
     exists,
+    false,
     func,
     insert,
     literal,
@@ -194,7 +195,7 @@ READING: dict[str, Callable[[], Any]] = {
     "populate existing": lambda: select(Customer).execution_options(populate_existing=True),
     "count": lambda: select(func.count()).select_from(Record),
     "a count of names": lambda: select(func.count(Record.id)),
-    "an aggregate of a subquery": lambda: select(func.max(_rows().c.document)),
+    "an aggregate of a subquery": lambda: select(func.count(_rows().c.document)),
     "a count of a subquery": lambda: select(func.count()).select_from(_rows()),
     "a table in a union": lambda: union_all(
         select(Record.__table__.c.organisation_id), select(Edge.organisation_id)
@@ -340,6 +341,15 @@ async def test_each_shape_reaches_every_organisation_where_that_is_asked_for(pai
         async with pair.database.writing(ACROSS) as session:
             found = told((await session.execute(statement())).all())
         assert found & named or max([n for n in found if isinstance(n, int)], default=0) > 1, shape
+
+
+async def test_who_may_see_nothing_is_shown_nothing(pair: Pair) -> None:
+    """SQLAlchemy then leaves out all other conditions."""
+    async with pair.ours.reading() as session:
+        assert not (await session.execute(select(Record).where(false(), Record.seq > 0))).all()
+        counted = select(func.count()).select_from(Edge.__table__).scalar_subquery()
+        with pytest.raises(BorderCrossed):
+            await session.execute(select(func.count(Record.id), counted).where(false()))
 
 
 async def test_no_other_organisation_can_be_asked_for(pair: Pair) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.house import House
+from tests.postgres import ask_driver
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.kernel.entity import Base, new_id
@@ -31,15 +32,8 @@ async def houses(database: Database) -> tuple[House, House]:
     return ours, theirs
 
 
-async def ask(session: AsyncSession, statement: str, *values: Any) -> Any:
-    """Execute SQL past the border, on the session's own connection and in its transaction."""
-    connection = await (await session.connection()).get_raw_connection()
-    driver: Any = connection.driver_connection
-    return await driver.execute(statement, values)
-
-
 async def found(session: AsyncSession, statement: str) -> list[Any]:
-    return [value for (value,) in await (await ask(session, statement)).fetchall()]
+    return [value for (value,) in await (await ask_driver(session, statement)).fetchall()]
 
 
 async def test_every_table_has_the_policy_and_its_owner_is_held_to_it(database: Database) -> None:
@@ -82,17 +76,19 @@ async def test_a_row_of_another_organisation_cannot_be_written_moved_or_removed(
     foreign = theirs.organisation_id
     async with ours.writing() as session:
         with pytest.raises(InsufficientPrivilege, match="row-level security"):
-            await ask(
+            await ask_driver(
                 session,
                 "INSERT INTO organisation (id, name, created_at) VALUES (%s, 'Foreign', now())",
                 new_id(),
             )
     async with ours.writing() as session:
         with pytest.raises(InsufficientPrivilege, match="row-level security"):
-            await ask(session, "UPDATE customer SET organisation_id = %s", foreign)
+            await ask_driver(session, "UPDATE customer SET organisation_id = %s", foreign)
     async with ours.writing() as session:
-        touched = await ask(session, "UPDATE head SET seq = seq + 1 WHERE organisation_id = %s", foreign)
-        removed = await ask(session, "DELETE FROM customer WHERE organisation_id = %s", foreign)
+        touched = await ask_driver(
+            session, "UPDATE head SET seq = seq + 1 WHERE organisation_id = %s", foreign
+        )
+        removed = await ask_driver(session, "DELETE FROM customer WHERE organisation_id = %s", foreign)
         await session.commit()
     assert (touched.rowcount, removed.rowcount) == (0, 0)
     async with theirs.reading() as session:

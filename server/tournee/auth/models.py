@@ -171,6 +171,7 @@ class Device(Entity):
 class RefreshToken(OrganisationRow):
     """A refresh token by its hash. Not an entity: nobody's record, and it changes at every use.
 
+    Its key lacks the organisation, so statements change it: the unit of work would go by the key alone.
     The tokens of one sign-in are a family; each use replaces the token by its successor.
     """
 

@@ -207,8 +207,7 @@ class Sessions:
         if token.used_at is not None:
             await _replace_successor(session, token)
         refresh = await self._add(session, actor)
-        token.used_at = now()
-        token.successor = hashed(refresh)
+        await _use(session, token, hashed(refresh))
         await session.execute(
             delete(RefreshToken)
             .where(RefreshToken.family_id == token.family_id, RefreshToken.used_at < now() - _REMEMBERED)
@@ -269,11 +268,20 @@ async def _locked(session: AsyncSession, named: str | None) -> RefreshToken | No
     return found
 
 
+async def _use(session: AsyncSession, token: RefreshToken, successor: str | None) -> None:
+    await session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.hash == token.hash)
+        .values(used_at=now(), successor=successor)
+        .execution_options(synchronize_session=False)
+    )
+
+
 async def _replace_successor(session: AsyncSession, token: RefreshToken) -> None:
     """The token was used before: void its successor if that never was, else end the family."""
     successor = await _locked(session, token.successor)
     if successor is not None and successor.used_at is None and successor.revoked_at is None:
-        successor.used_at = now()
+        await _use(session, successor, None)
         return
     await session.execute(
         update(RefreshToken)

@@ -21,7 +21,14 @@ from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.orm.util import LoaderCriteriaOption
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, Grouping
+from sqlalchemy.sql.elements import (
+    AsBoolean,
+    BinaryExpression,
+    BindParameter,
+    BooleanClauseList,
+    False_,
+    Grouping,
+)
 
 from tournee.engine.engines import ACROSS, ORGANISATION
 from tournee.kernel.entity import Base, Organisation, OrganisationRow
@@ -110,10 +117,14 @@ class _Block:
     joins: list[Join] = field(default_factory=list)
     inner: list[_Block] = field(default_factory=list)
 
+    def shows_nothing(self) -> bool:
+        """Whether it is for somebody to whom nothing is visible."""
+        where = None if self.final is None else self.final.whereclause
+        return any(isinstance(one, False_) for one in _together(where))
+
     def equalities(self) -> Iterator[tuple[Any, Any, set[int] | None]]:
         """What must be equal in every row, or at least where it has a row of these tables."""
-        if self.final.whereclause is not None:
-            yield from ((*pair, None) for pair in _equal(self.final.whereclause))
+        yield from ((*pair, None) for pair in _equal(self.final.whereclause))
         for join in self.joins:
             if not join.full:
                 only = set(_lies_in(join.right)) if join.isouter else None
@@ -137,15 +148,25 @@ class _Block:
         return None
 
 
-def _equal(condition: Any) -> Iterator[tuple[Any, Any]]:
-    """The equalities that hold wherever the condition does."""
-    if isinstance(condition, Grouping):
-        yield from _equal(condition.element)
+def _is_wrapped_truth(condition: Any) -> bool:
+    return isinstance(condition, AsBoolean) and condition.operator is operators.is_true
+
+
+def _together(condition: Any) -> Iterator[Any]:
+    """The conditions that hold wherever this one does."""
+    if isinstance(condition, Grouping) or _is_wrapped_truth(condition):
+        yield from _together(condition.element)
     elif isinstance(condition, BooleanClauseList) and condition.operator is operators.and_:
         for one in condition.clauses:
-            yield from _equal(one)
-    elif isinstance(condition, BinaryExpression) and condition.operator is operators.eq:
-        yield condition.left, condition.right
+            yield from _together(one)
+    else:
+        yield condition
+
+
+def _equal(condition: Any) -> Iterator[tuple[Any, Any]]:
+    for one in _together(condition):
+        if isinstance(one, BinaryExpression) and one.operator is operators.eq:
+            yield one.left, one.right
 
 
 def _lies_in(source: Any) -> Iterator[int]:
@@ -243,6 +264,9 @@ class _Watching(SQLCompiler):
         return text
 
     def _judge(self, block: _Block) -> None:
+        if block.shows_nothing():
+            # SQLAlchemy leaves out whatever else was asked.
+            block.tables.clear()
         for table, name in block.tables.items():
             parameter = block.binds(table)
             if parameter is None:
