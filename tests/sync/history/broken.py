@@ -16,7 +16,7 @@ _LET_GO = """    async with tx.database.writing(tx.organisation_id) as apart:
 
 _HEAD_FIRST = "    last = await _take_head(tx)\n"
 # What others have written and not committed yet is not in it.
-_TOO_EARLY = """    await behind.arrived()
+_TOO_EARLY = """    await pipeline.arrived()
     touched = await tx.rules.touched(tx.session, tx.organisation_id, tx.entries)
     held = await tx.rules.held(tx.session, tx.organisation_id, touched) if touched else set()
     class Early:
