@@ -1,1 +1,3 @@
-"""Pipeline the kernel: carries what a command writes into the database, and hears of what others wrote."""
+"""The engine behind the kernel: it writes what commands changed into the database, and learns what others
+wrote.
+"""

@@ -1,4 +1,4 @@
-"""Who acts: the account, its organisation, what it may do and how it sees."""
+"""The actor: an account, its organisation, its permissions and its visibility."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tournee.kernel.errors import Forbidden
 
 
 class Permission(Declared):
-    """What an access token allows, such as `work:read`; each field of the API and each command names one.
+    """What an access token allows, such as `work:read`. Each field of the API and each command needs one.
 
-    A domain declares its own in its `permissions.py` and decides there which roles hold each of them.
+    A domain declares its own in its `permissions.py`, and decides there which roles hold each of them.
     """
 
 
@@ -23,11 +23,10 @@ AccountKey: TypeAlias = tuple[UUID, UUID]
 
 @dataclass(frozen=True)
 class Actor:
-    """An account as its token describes it.
+    """An account, as its token describes it.
 
-    `sees_all` is true for office roles, which see their whole organisation; everybody else sees
-    the records in the scopes they are a member of. `session_id` names the sign-in that the token
-    comes from, where it comes from one.
+    `sees_all` is true for office roles, which see their whole organisation; all others see the records in the
+    scopes they are a member of. `session_id` names the sign-in that issued the token, if there was one.
     """
 
     id: UUID
@@ -40,7 +39,9 @@ class Actor:
 
     @property
     def key(self) -> AccountKey:
-        """The account as memory names it: ids are made by clients, and two organisations may use the same."""
+        """The key for what memory keeps about this account. It includes the organisation: clients make ids,
+        and two organisations may use the same one.
+        """
         return self.organisation_id, self.id
 
     def may(self, permission: str) -> bool:
@@ -53,5 +54,5 @@ class Actor:
 
 
 def lacks(permission: str) -> str:
-    """The sentence for who does not hold the permission."""
+    """Return the refusal for an actor without this permission."""
     return f"This needs the permission {permission}."

@@ -1,9 +1,9 @@
-"""Commands: the one way to write. A command is a function and what can be read off it.
+"""Commands: the one way to write. A command is a function and what follows from it.
 
     @command(WORK_WRITE, offline=True, fact=True)
     async def complete_appointment(tx, actor, do: CompleteAppointment) -> Appointment: ...
 
-From it follow the mutation, the offline operation and the log entry of the same name.
+From this follow the mutation, the offline operation and the log entry of the same name.
 """
 
 from __future__ import annotations
@@ -54,11 +54,13 @@ COMMANDS_BY_NAME: dict[str, Command[Any, Any]] = {}
 
 @dataclass(frozen=True)
 class Command(Generic[InputT, EntityT]):
-    """One thing people do. `offline`: devices may queue it. `fact`: it tells what happened in the
-    field, and is accepted even where the office has changed the plan meanwhile. `logged`: it changes who may
-    do what, so that whoever reads the server's log finds it there, with the client's address. `past`: it
-    records what happened long ago, so that an old time is no sign of a wrong clock. `plain`: it is the one
-    that creates, updates or deletes such records."""
+    """One thing that people do.
+
+    `offline`: devices may send it. `fact`: it records what happened in the field, and is accepted even if the
+    office has changed the plan since. `logged`: it changes who may do what, so the server's log records it
+    with the client's address. `past`: it records what happened long ago, so an old time does not suggest a
+    wrong clock. `plain`: it is the one that creates, updates or deletes such records.
+    """
 
     name: str
     permission: str
@@ -76,15 +78,15 @@ class Command(Generic[InputT, EntityT]):
         COMMANDS_BY_NAME[self.name] = self
 
     async def __call__(self, tx: Transaction, actor: Actor, do: InputT) -> EntityT:
-        """Run inside another command, as part of it."""
+        """Run inside another command, as a part of it."""
         return await self.function(tx, actor, do)
 
     def parse(self, payload: Any) -> InputT:
-        """The input from JSON values; raises Invalid with the field's path."""
+        """Read the input from JSON values; raises Invalid naming every wrong field."""
         return parse(self.input, payload)
 
     async def run(self, tx: Transaction, do: InputT, operation: Operation) -> EntityT:
-        """Check the permission, then carry out; the transaction notes what changed."""
+        """Check the permission and carry out the command; the transaction notes what it changed."""
         tx.actor.require(self.permission)
         operation.fact = self.fact
         tx.begin(operation)
@@ -132,11 +134,11 @@ def command(
 
 @dataclass(frozen=True)
 class Kernel:
-    """What is needed to run commands: the database and everybody's rules of membership."""
+    """Runs commands: it holds the database and the membership rules of every domain."""
 
     database: Database
     rules: MembershipRules
-    # Told, after the commit, of records that others may have waited for.
+    # Called after the commit with the records that operations may have been waiting for.
     goes_on: GoesOn | None = None
 
     def reading(self, actor: Actor) -> AbstractAsyncContextManager[AsyncSession]:
@@ -164,7 +166,7 @@ class Kernel:
         return made
 
     async def transact(self, actor: Actor, work: Callable[[Transaction], Awaitable[ResultT]]) -> ResultT:
-        """Run `work` and commit; again from the start where that may help and certainly nothing was kept."""
+        """Run `work` and commit. After an error that may pass, and certainly left nothing, start over."""
         for attempt in range(1, _ATTEMPTS + 1):
             tx: Transaction | None = None
             try:
@@ -189,8 +191,10 @@ class Kernel:
 
 
 def pause(attempt: int) -> float:
-    """Return the seconds to wait: at random, so that those who met do not meet again."""
-    return random.uniform(0, _FIRST_PAUSE * 2**attempt)  # noqa: S311 - no secret hangs on it
+    """Return the seconds to wait before the next attempt: random, so that transactions which collided do not
+    collide again.
+    """
+    return random.uniform(0, _FIRST_PAUSE * 2**attempt)  # noqa: S311 - no secret depends on it
 
 
 def is_transient(error: DBAPIError) -> bool:
@@ -198,16 +202,16 @@ def is_transient(error: DBAPIError) -> bool:
 
 
 def passes(error: DBAPIError) -> bool:
-    """Whether the same transaction may succeed if it is tried again."""
+    """Return whether the same transaction may succeed when it is tried again."""
     return is_transient(error) or _is_away(error)
 
 
 def _is_away(error: DBAPIError) -> bool:
-    """Whether the connection to the database was lost, or none could be made."""
+    """Return whether the connection to the database was lost or could not be made."""
     return isinstance(outage_of(error), DatabaseAway)
 
 
 def _require_known(tx: Transaction | None, error: DBAPIError) -> None:
-    """Raise OutcomeUnknown if the connection was lost during the commit: it may have succeeded."""
+    """Raise OutcomeUnknown if the connection was lost during the commit, which may have succeeded."""
     if tx is not None and tx.is_committing and _is_away(error):
         raise OutcomeUnknown from error

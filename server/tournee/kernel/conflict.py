@@ -30,7 +30,7 @@ class ConflictStatus(StrEnum):
 
 
 class Resolution(StrEnum):
-    """What the decision was. Which are legal depends on the kind."""
+    """The decision. Which ones are legal depends on the kind of conflict."""
 
     KEEP_THEIRS = "KEEP_THEIRS"
     """What the other side did stays."""
@@ -53,11 +53,10 @@ class Resolution(StrEnum):
 
 
 class ConflictKind(Declared):
-    """What clashed.
+    """The kind of a conflict.
 
-    A domain declares the kinds that only it knows; the kernel those that any record can have.
-    `resolutions` are the decisions that are legal. `decider` is the role that decides; where a kind names
-    none, the record's entity does.
+    The kernel declares the kinds that any record can have; a domain declares its own. `resolutions` are the
+    legal decisions. `decider` is the role that decides; if a kind names none, the entity's `decider` does.
     """
 
     __slots__ = ("decider", "resolutions")
@@ -173,11 +172,11 @@ class Conflict(Entity):
     )
 
     def scopes(self) -> Iterable[UUID | None]:
-        """Both who caused it see what became of it."""
+        """Both people who caused it see the decision."""
         return {self.actor_id, self.their_actor_id}
 
     def involve(self, operation_id: UUID | None) -> None:
-        """Note that one more operation has a part in it."""
+        """Add an operation to those that caused it."""
         known = set(self.operation_ids or ())
         if operation_id is not None and str(operation_id) not in known:
             self.operation_ids = [*(self.operation_ids or ()), str(operation_id)]

@@ -1,4 +1,4 @@
-"""Names that the kernel handles and domains declare: permissions, kinds of conflict."""
+"""Names that the kernel handles and domains declare: permissions and kinds of conflict."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 
 
 class Declared(str):
-    """A name with its description, declared once in the domain that owns it.
+    """A name with its description, declared once, in the domain that owns it.
 
-    Each subclass keeps its names; they are complete once `tournee.catalogue` has imported every domain.
+    Each subclass keeps its own names. They are complete once `tournee.catalogue` has imported every domain.
     """
 
     __slots__ = ("description",)
@@ -20,14 +20,14 @@ class Declared(str):
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """Return what was declared under this name; raises ValueError where nothing was."""
+        """Return the declaration of this name; raises ValueError if there is none."""
         if name not in cls.declared:
             raise ValueError(f"There is no {cls.__name__} {name}.")
         return cls.declared[name]
 
     @classmethod
     def all(cls) -> list[Self]:
-        """Everything declared, in the order of the names: domains are imported in no particular order."""
+        """Return every declaration, sorted by name, since domains are imported in no particular order."""
         return sorted(cls.declared.values())
 
     def __new__(cls, name: str, description: str) -> Self:

@@ -1,4 +1,4 @@
-"""What a table is made of: the declarative base, the entity, its id and its times."""
+"""Entities: the declarative base, ids and times."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from tournee.kernel.times import TimeSource
 
 
 def now() -> datetime:
-    """The server's clock; the only place that reads it."""
+    """Return the server's time; the only place that reads its clock."""
     return datetime.now(UTC)
 
 
 def new_id() -> UUID:
-    """A UUIDv7: sorts by time of making, made by whoever creates the row."""
+    """Return a UUIDv7, which sorts by time. Whoever creates a row makes its id."""
     return uuid_utils.compat.uuid7()
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """Aware times, UTC on both databases; SQLite would hand them back naive."""
+    """Aware times in UTC on both databases; SQLite would return them naive."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -75,7 +75,7 @@ class DeclaredName(TypeDecorator[Declared]):
 
 
 class Base(DeclarativeBase):
-    """Every table."""
+    """The base of every table."""
 
     metadata = MetaData(
         naming_convention={
@@ -110,20 +110,20 @@ class OrganisationRow(Base):
 class Entity(OrganisationRow):
     """A row that people know: it has a change log, a visibility and a wire form.
 
-    Written by commands only. `reads` is the permission that a reader needs; `scopes()` says, from the
-    row's own columns, in which scopes it lies; a scope is the id of the record it hangs on.
-    `decider` is the role that decides conflicts about it.
+    Only commands write it. `reads` is the permission that readers need. `scopes()` returns, from the row's
+    own columns, the scopes that it lies in; a scope is the id of another record. `decider` is the role that
+    decides conflicts about it.
     """
 
     __abstract__ = True
     reads: ClassVar[str]
-    # Named by everybody's work and not changed by it: naming such a row locks nothing.
+    # Everybody's work refers to it and nothing changes it, so a reference takes no lock.
     shared: ClassVar[bool] = False
     # None where no conflict can arise.
     decider: ClassVar[str | None]
-    # A change of such a row may let somebody in or shut them out.
+    # A change of such a row can admit somebody or shut them out.
     admits: ClassVar[bool] = False
-    # Given at the commit.
+    # Numbers given at the commit.
     numbers: ClassVar[Numbers | None] = None
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)
@@ -143,15 +143,15 @@ class Entity(OrganisationRow):
             constrain_references(cls)
 
     def scopes(self) -> Iterable[UUID | None]:
-        """The scopes this row lies in, from its own columns; None is passed over."""
+        """Return the scopes that this row lies in, from its own columns; None is skipped."""
         return ()
 
     def check(self) -> None:
-        """Raise Invalid where fields contradict each other; called before every write."""
+        """Raise Invalid if fields contradict each other; called before every write."""
 
 
 class Organisation(Base):
-    """A tenant. Nothing points across the border between two of them."""
+    """The tenant. Nothing refers across the border between two organisations."""
 
     __tablename__ = "organisation"
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

@@ -1,7 +1,7 @@
-"""A mapped class read once as a list of fields: name, type, limits, merge policy.
+"""The fields of an entity: name, type, limits and merge policy, read once from its columns.
 
-Documents, inputs, GraphQL types and the sync contract are all made from this list, so that a
-field is described in one place, its column.
+Documents, inputs, GraphQL types and the sync contract all come from this list, so a field is described in one
+place: its column.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if typing.TYPE_CHECKING:
 
 
 class Merge(enum.StrEnum):
-    """What becomes of a field that somebody else changed since the device last saw it."""
+    """What happens to an edit of a field that somebody else changed since the device last saw it."""
 
     LAST_ARRIVAL = "LAST_ARRIVAL"
     """The value that arrives last stands."""
@@ -49,7 +49,7 @@ class Merge(enum.StrEnum):
 
 
 class EditedBy(enum.Enum):
-    """Who changes a field by a plain edit that office and field share."""
+    """Who may change a field by a plain edit that the office and the field share."""
 
     OFFICE = "OFFICE"
     FIELD = "FIELD"
@@ -61,7 +61,7 @@ NOT_EDITABLE = frozenset({Merge.SERVER_ONLY, Merge.STATE_MACHINE, Merge.LEDGER, 
 
 @dataclass(frozen=True)
 class Field:
-    """One public field of an entity. `limit` is the greatest length of a string in characters."""
+    """One public field of an entity. `limit` is the greatest length of a string, in characters."""
 
     name: str
     wire: str
@@ -106,9 +106,12 @@ def column(
     edited_by: EditedBy | None = None,
     **options: Any,
 ) -> MappedColumn[Any]:
-    """A column with what the house must know of it. `private` columns never leave the server; `permission` is
-    what its readers need beside that of the record; `time_source` says where its times come from; `edited_by`
-    who changes it, where office and field share the plain edit."""
+    """Make a column, with what the rest of the server must know about it.
+
+    `private` columns never leave the server. `permission` is what its readers need in addition to the
+    record's. `time_source` says where its times come from. `edited_by` says who may change it, where the
+    office and the field share the plain edit.
+    """
     info = {
         "merge": merge,
         "private": private,
@@ -132,7 +135,7 @@ def reference(
     edited_by: EditedBy | None = None,
     **options: Any,
 ) -> MappedColumn[Any]:
-    """A column that names a row of another entity of the same organisation."""
+    """Make a column that names a row of another entity in the same organisation."""
     info = {
         "merge": merge,
         "private": False,
@@ -144,9 +147,9 @@ def reference(
 
 
 def constrain_references(model: type[Entity]) -> None:
-    """Give every reference its foreign key, which carries the organisation, and an index.
+    """Give every reference a foreign key, which includes the organisation, and an index.
 
-    The keys are deferred: rows of one push are written in no particular order.
+    The keys are deferred, since the rows of one push are written in no particular order.
     """
     table = typing.cast(Any, model.__table__)
     for own in list(table.columns):
@@ -180,7 +183,7 @@ _KNOWN: dict[type[Any], tuple[Field, ...]] = {}
 
 
 def fields(model: type[Any]) -> tuple[Field, ...]:
-    """The public fields of an entity in the order of their declaration."""
+    """Return the public fields of an entity, in the order of their declaration."""
     if model not in _KNOWN:
         _KNOWN[model] = tuple(_read_fields(model))
     return _KNOWN[model]

@@ -1,4 +1,6 @@
-"""Where the log of an organisation stands, and whether it still has what somebody remembers of it."""
+"""The head: where an organisation's log stands, and whether the log still has a change that somebody
+remembers.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ _SINCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Mark(NamedTuple):
-    """A number of the log and when its change was recorded, in microseconds; 0 where it has no change.
+    """A number of the log, with the time its change was recorded, in microseconds; 0 if the number has no
+    change.
 
-    A database that comes back without its newest seconds gives their numbers anew, to changes that are
-    recorded later: whoever remembers the mark can tell.
+    A database that comes back without its newest seconds gives the same numbers to later changes. Whoever
+    remembers the mark can tell.
     """
 
     seq: int
@@ -31,7 +34,7 @@ class Mark(NamedTuple):
 
     @staticmethod
     def read(text: object) -> Mark | None:
-        """A mark as a device gives it back; None where it is none."""
+        """Read a mark that a device sends back; None if it is not one."""
         parts = text.split(".") if isinstance(text, str) and text.isascii() else []
         if len(parts) != len(Mark._fields) or not all(one.isdigit() and len(one) < 18 for one in parts):
             return None
@@ -42,7 +45,7 @@ class Mark(NamedTuple):
 
 
 class HeadNow(NamedTuple):
-    """The row `head` of an organisation at some moment, and when its change was recorded."""
+    """The head of an organisation at one moment, with the time its change was recorded."""
 
     epoch: UUID
     seq: int
@@ -63,13 +66,13 @@ HEADS = select(Head.epoch, Head.seq, Head.floor, Change.recorded_at).outerjoin(C
 
 
 async def read_head(session: AsyncSession) -> HeadNow:
-    """The head as this transaction sees it."""
+    """Return the head as this transaction sees it."""
     row = await session.execute(HEADS)
     return HeadNow.of(*row.one())
 
 
 async def is_there(session: AsyncSession, mark: Mark | None, head: HeadNow) -> bool:
-    """Whether the log still has the change that the mark names. Where nobody marked any, it may."""
+    """Return whether the log still has the change that the mark names. Without a mark, assume that it has."""
     if mark is None or mark == head.mark:
         return True
     if mark.seq >= head.seq:
@@ -79,12 +82,14 @@ async def is_there(session: AsyncSession, mark: Mark | None, head: HeadNow) -> b
 
 
 async def head_seq(session: AsyncSession) -> int:
-    """Where the log of an organisation stands, as this transaction sees it; 0 where there is none."""
+    """Return the seq at the head as this transaction sees it; 0 if the organisation has no log."""
     return await session.scalar(select(Head.seq)) or 0
 
 
 async def was_lost(session: AsyncSession, seq: int | None) -> bool:
-    """Whether this number was given in a history that a restored backup lacks: none is near it now."""
+    """Return whether this number belongs to a history that a restored backup lacks: no number near it exists
+    now.
+    """
     given = select(Change.seq).where(Change.seq >= (seq or 0))
     after = await session.scalar(given.order_by(Change.seq).limit(1))
     if after is None:

@@ -1,7 +1,7 @@
 """Command inputs: frozen dataclasses, read strictly from JSON values.
 
-Names are camelCase outside. A field whose default is UNSET may be absent, which is something
-else than null. Lengths and ranges are those the database can hold.
+Names are camelCase outside. A field whose default is UNSET may be absent, which differs from null. Lengths
+and ranges are those that the database can hold.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _DEEPEST = 50
 
 
 def _plain(value: Any) -> Any:
-    """Free JSON, as far as every place that keeps it can write it again."""
+    """Check free JSON: it may contain only what every place that keeps it can store."""
     _check_plain(value, 0)
     return value
 
@@ -93,19 +93,21 @@ class Limits:
 
 
 def parse(kind: type[InputT], payload: Any) -> InputT:
-    """An input dataclass from decoded JSON; raises Invalid naming the fields that are wrong."""
+    """Read an input dataclass from decoded JSON; raises Invalid naming every wrong field."""
     made: InputT = _build(kind, _validated(_adapter(typing.cast(Any, kind)), payload))
     return made
 
 
 def parse_many(kind: type[InputT], payloads: Sequence[Any]) -> list[InputT]:
-    """What `parse` gives for each, at a fraction of the cost; raises Invalid if any of them is wrong."""
+    """Read many inputs of one kind, at a fraction of the cost of `parse`; raises Invalid if any of them is
+    wrong.
+    """
     many: Any = list[kind]  # type: ignore[valid-type]
     return [_build(kind, values) for values in _validated(_adapter(many), payloads)]
 
 
 def parse_value(annotation: Any, value: Any) -> Any:
-    """A value from JSON as an input's field of this annotation takes it; raises Invalid."""
+    """Read a value from JSON as an input field of this annotation does; raises Invalid."""
     return _validated(_value_adapter(annotation), value)
 
 
@@ -132,7 +134,7 @@ _EXACT = 2**53
 
 
 def _is_whole(detail: ErrorDetails) -> bool:
-    """Tell whether a double was sent for a whole number, as some writers of JSON do: `5.0` is 5."""
+    """Return whether a double stands for a whole number, as some JSON writers send it: `5.0` is 5."""
     value = detail["input"]
     return (
         detail["type"] == "int_type"
@@ -143,7 +145,7 @@ def _is_whole(detail: ErrorDetails) -> bool:
 
 
 def _with_whole_numbers(payload: Any, whole: Sequence[ErrorDetails]) -> Any:
-    """Return a copy: what was sent stays as it was sent."""
+    """Return a copy with whole numbers; what was sent is kept unchanged for the log."""
     changed = copy.deepcopy(payload)
     for detail in whole:
         *way, last = detail["loc"]
@@ -173,7 +175,7 @@ def _message(detail: ErrorDetails) -> str:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """Reads the values of a dataclass's fields, by name; only those that are given."""
+    """Make the reader of a dataclass's fields, by name; absent fields stay absent."""
     shape: Any = list[_shape(get_args(kind)[0])] if get_origin(kind) is list else _shape(kind)  # type: ignore[misc]
     return TypeAdapter(shape)
 
@@ -199,7 +201,7 @@ _SCALARS: dict[Any, Any] = {int: Integer, float: Real, datetime: Time, date: Day
 
 
 def _strict(annotation: Any) -> Any:
-    """The annotation with our own bounds on every scalar in it, and without Unset."""
+    """Return the annotation with our own bounds on every scalar in it, and without Unset."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *extras = get_args(annotation)
@@ -251,7 +253,7 @@ def _build(kind: Any, values: dict[str, Any]) -> Any:
 
 @cache
 def _nested(kind: Any) -> tuple[tuple[str, type[Any]], ...]:
-    """The fields that hold other input dataclasses, or lists of them."""
+    """Return the fields that hold other input dataclasses, or lists of them."""
     hints = typing.get_type_hints(kind)
     found = ((field.name, _dataclass_in(hints[field.name])) for field in dataclasses.fields(kind))
     return tuple((name, inner) for name, inner in found if inner is not None)
@@ -265,7 +267,7 @@ def _dataclass_in(annotation: Any) -> type[Any] | None:
 
 @cache
 def _defaults(kind: Any) -> Mapping[str, Any] | None:
-    """What a field holds that is not given; None where the class has to be asked."""
+    """Return the defaults of absent fields; None if the class has to compute them."""
     fields = dataclasses.fields(kind)
     if hasattr(kind, "__post_init__") or any(f.default_factory is not dataclasses.MISSING for f in fields):
         return None

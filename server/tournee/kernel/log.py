@@ -1,4 +1,4 @@
-"""The tables of the change log and of what is written beside it: head, change, record, edge, member."""
+"""The tables of the change log, and what is written with it: head, change, record, edge, member."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tournee.kernel.entity import Entity, OrganisationRow, UTCDateTime
 from tournee.kernel.values import wire_names
 
-# A number of the log, where it stands beside others.
+# A number of the log, where it must not be confused with other numbers.
 Seq = NewType("Seq", int)
 
 
 def only_where(condition: Any) -> dict[str, Any]:
-    """What makes an index one of few rows, in both databases."""
+    """Return the arguments that restrict an index to matching rows, on both databases."""
     return {"postgresql_where": condition, "sqlite_where": condition}
 
 
 class Head(OrganisationRow):
-    """One row an organisation: the number of its last committed change. The last row to be locked."""
+    """One row for each organisation: the number of its last committed change. It is locked last."""
 
     __tablename__ = "head"
     epoch: Mapped[UUID] = mapped_column(Uuid)
@@ -34,7 +34,7 @@ class Head(OrganisationRow):
 
 
 class Change(OrganisationRow):
-    """One change of one record: feed, audit trail and merge history in one. Append-only."""
+    """One change of one record; append-only. Feed, audit trail and merge history all read it."""
 
     __tablename__ = "change"
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -81,7 +81,9 @@ class Record(OrganisationRow):
 
 
 class Edge(OrganisationRow):
-    """A record lies in a scope. Closed edges stay as tombstones; `seq` is the last bump or the close."""
+    """A link from a record to a scope. A closed edge stays as a tombstone. `seq` is the last change of the
+    record in the scope, or the close.
+    """
 
     __tablename__ = "edge"
     scope: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -92,13 +94,15 @@ class Edge(OrganisationRow):
     __table_args__ = (
         Index("ix_edge_feed", "organisation_id", "scope", "seq", "record_id", "open"),
         Index("ix_edge_record", "organisation_id", "record_id"),
-        # For those past the horizon, which are few among the many that are open.
+        # Finds the few edges past the horizon among the many open ones.
         Index("ix_edge_closed", "organisation_id", "seq", **only_where(text("NOT open"))),
     )
 
 
 class Member(OrganisationRow):
-    """An account holds a scope from one seq to another; never overwritten, `to_seq` null while held."""
+    """An account holds a scope from one seq to another; `to_seq` is null while it does. Rows are never
+    overwritten.
+    """
 
     __tablename__ = "member"
     account_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -115,7 +119,7 @@ class Member(OrganisationRow):
 
 @dataclass
 class Entry:
-    """A change before it has a number."""
+    """A change that has no number yet."""
 
     row: Entity
     command: str
@@ -126,11 +130,11 @@ class Entry:
     before: dict[str, Any] | None
     after: dict[str, Any]
     seq: int = 0
-    # Where it was made already.
+    # `after` as JSON, if it was made already.
     after_text: str | None = None
 
     def values(self) -> dict[str, Any]:
-        """Its row in the log but for what is the same for the whole transaction."""
+        """Return its row in the log, without the columns that the whole transaction shares."""
         return {
             "seq": self.seq,
             "entity": type(self.row).__name__,
@@ -155,5 +159,5 @@ def _all_fields(model: type[Entity]) -> str:
 
 
 def dump(value: Any) -> str:
-    """JSON as it goes over the wire: ids, times, dates and enumerations as `wire_value` has them."""
+    """Return JSON as it goes over the wire: ids, times, dates and enum values as `wire_value` writes them."""
     return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()

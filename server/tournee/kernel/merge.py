@@ -1,10 +1,10 @@
-"""Field-level merge: what becomes of a plain edit that meets somebody else's.
+"""Field-level merge: a plain edit meets what somebody else changed.
 
-Three ways: what the device saw (base), what it sends (mine), what stands (theirs). A field that only
-one of the two changed becomes what that one made of it. Where both did, the field's policy decides;
-what the policy sets aside goes to the conflict inbox, never away. What the same device did after
-this stands, but for policies in which neither is lost: it was done in sight of this. Where the device's own
-times say that it was done before this, somebody is asked.
+There are three sides: what the device saw (base), what it sends (mine), and what stands (theirs). A field
+that only one side changed takes that side's value. If both changed it, the field's policy decides, and the
+value it sets aside goes to the conflict inbox. What the same device did later stands, except under policies
+in which neither value is lost: the person did it knowing of this edit. If the device's own times contradict
+that order, somebody decides.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tournee.kernel.values import present, wire_value
 
 
 async def merge(tx: Transaction, row: Entity, changes: dict[str, Any], *, together: bool = False) -> bool:
-    """Set the fields named in `changes` on a row that was found, each by its policy.
+    """Set the fields in `changes` on a row that was found, each by its policy.
 
-    `together`: they make sense only as a whole. False where the device itself has said something else of
-    any of them since.
+    `together`: the fields make sense only as a whole. Returns False if the device has since set any of them
+    to something else.
     """
     theirs = await tx.changed_since_base(row)
     operation = tx.current
@@ -57,13 +57,13 @@ async def merge(tx: Transaction, row: Entity, changes: dict[str, Any], *, togeth
 async def _not_overtaken(
     tx: Transaction, row: Entity, changes: dict[str, Any], own_later: dict[str, datetime], *, together: bool
 ) -> dict[str, Any]:
-    """Without what the device has said otherwise since; `together`, all of it or nothing."""
+    """Return the changes without those the device has made anew since; with `together`, all or none."""
     operation = tx.current
     of = {name: field_named(type(row), name) for name, mine in changes.items() if getattr(row, name) != mine}
     overtaken = {name for name, field in of.items() if field.wire in own_later}
     if not overtaken:
         return changes
-    # These lose nothing by coming late.
+    # Under these policies a late edit loses nothing.
     quiet = {name for name in overtaken if of[name].merge in _QUIET}
     if together and overtaken - quiet:
         overtaken |= {name for name, field in of.items() if field.merge not in _QUIET}
@@ -79,8 +79,9 @@ async def _not_overtaken(
 async def _keep_overtaken(
     tx: Transaction, row: Entity, lost: dict[str, Any], own_later: dict[str, datetime]
 ) -> None:
-    """Keep what a device said before something else by its number. Where it was after that by its clock,
-    somebody decides: a phone that was restored may have lost count."""
+    """Keep a value that the device replaced later, judging by its numbers. If its clock says otherwise,
+    somebody decides: a restored phone may have lost count.
+    """
     sides = await _sides(tx, row, lost)
     at = tx.current.occurred_at
     if any(own_later.get(name, at) < at for name in sides["mine"]):
@@ -106,7 +107,7 @@ async def _sides(tx: Transaction, row: Entity, mine: dict[str, Any]) -> _Sides:
 
 
 async def _fold(tx: Transaction, row: Entity, field: Field, mine: Any) -> Any:
-    """What both say together; of a set what was added, for what was taken out later is out."""
+    """Combine both values; in a set this keeps what was added, since what was removed later is out."""
     held = getattr(row, field.name)
     base = await tx.value_at_base(row, field.wire)
     if field.merge is Merge.SET_UNION:
@@ -115,11 +116,11 @@ async def _fold(tx: Transaction, row: Entity, field: Field, mine: Any) -> Any:
 
 
 async def _settle(tx: Transaction, row: Entity, name: str, mine: Any) -> bool:
-    """Whether both sides can have their way in a field that others changed; what becomes of it then."""
+    """Apply the field's policy; return whether both sides can have their way."""
     field = field_named(type(row), name)
     base, held = await tx.value_at_base(row, field.wire), getattr(row, name)
     if wire_value(mine) == base:
-        # Sent along as it had been: only the others changed it.
+        # The device sent the value it saw: only the others changed it.
         result = held
     elif field.merge in _QUIET:
         result = _QUIET[field.merge](base, held, mine)
@@ -138,13 +139,13 @@ async def _settle(tx: Transaction, row: Entity, name: str, mine: Any) -> bool:
 
 
 def _united(base: list[Any] | None, held: list[Any], mine: list[Any]) -> list[Any]:
-    """What either added is in, what either took out is out."""
+    """Return the set with everything that either side added, without anything that either side removed."""
     removed = [item for item in base or [] if item not in mine]
     added = [item for item in mine if item not in (base or []) and item not in held]
     return [*(item for item in held if item not in removed), *dict.fromkeys(added)]
 
 
-# These policies have an answer in which neither side loses anything.
+# These policies have a result in which neither side loses anything.
 _QUIET: dict[Merge, Callable[[Any, Any, Any], Any]] = {
     Merge.MAX: lambda _, held, mine: max((one for one in (held, mine) if one is not None), default=None),
     Merge.MIN: lambda _, held, mine: min((one for one in (held, mine) if one is not None), default=None),
@@ -152,7 +153,7 @@ _QUIET: dict[Merge, Callable[[Any, Any, Any], Any]] = {
 }
 
 
-# Of these one value remains, and the other is kept for people to read.
+# These policies keep one value; the other goes to the inbox for people to read.
 _ONE_OF_TWO = frozenset({Merge.MAX, Merge.MIN})
 
 
@@ -172,7 +173,7 @@ async def _dispute(tx: Transaction, row: Entity, disputed: dict[str, Any]) -> No
 
 
 async def _bring_up(tx: Transaction, row: Entity, mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    """What a device goes on to say of the same fields belongs to the conflict that is open already."""
+    """Bring the open conflict up to date when the device edits the same fields again."""
     operation = tx.current
     found = await tx.all(
         select(Conflict).where(
@@ -196,7 +197,9 @@ async def _bring_up(tx: Transaction, row: Entity, mine: dict[str, Any], theirs: 
 
 
 async def _dispute_deletion(tx: Transaction, row: Entity, changes: dict[str, Any]) -> None:
-    """An edit alone does not bring a record back; whoever decides may, with the edit."""
+    """Add a conflict: an edit alone does not restore a deleted record, but whoever decides may, with the
+    edit.
+    """
     wire = {field_named(type(row), name).wire: value for name, value in changes.items()}
     tx.current.lost.extend(wire)
     tx.current.left_unmoved(row, wire)
@@ -210,7 +213,7 @@ async def _dispute_deletion(tx: Transaction, row: Entity, changes: dict[str, Any
 
 
 async def yields_to_changes(tx: Transaction, row: Entity) -> bool:
-    """A deletion loses to what others changed meanwhile; whether it does, and somebody decides."""
+    """Return whether a deletion loses to what others changed meanwhile; if it does, somebody decides."""
     theirs = await tx.changed_since_base(row)
     if not theirs:
         return False

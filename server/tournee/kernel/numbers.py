@@ -1,16 +1,16 @@
-"""Numbers that people call records by, as an entity declares them."""
+"""The numbers that people call records by, as an entity declares them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# What stands in the field until the commit.
+# The field's value until the commit.
 UNNUMBERED = "-"
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """Of one entity: the field that holds them, and the table that holds each organisation's `last`."""
+    """The numbering of one entity: the field, and the table that holds each organisation's `last` number."""
 
     field: str
     counter: str

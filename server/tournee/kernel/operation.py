@@ -1,4 +1,4 @@
-"""The command that runs now."""
+"""The operation: the command that runs now, with what a device says about it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Operation:
-    """The command that runs now, with what a device says of it.
+    """The command that runs now, with what a device says about it.
 
-    `base` is the seq at which the device last saw the record, None online. `merged` tells that
-    others had changed the record meanwhile, `lost` names the fields in which they prevailed.
-    `overtaken_in`, of one that comes late, tells the fields of a record (by wire name) of which its device
-    has spoken in what it did after this. `unmoved` are, by record, the fields it named that it left as they
-    stood: the log does not tell of them.
+    `base` is the seq at which the device last saw the record, None online. `merged`: others had changed the
+    record meanwhile. `lost` names the fields in which their value stands. `overtaken_in` finds, for a late
+    operation, the fields of a record that its device set later. `unmoved` maps a record to the fields that
+    were sent and did not change, which the log does not contain.
     """
 
     command: str
@@ -30,12 +29,12 @@ class Operation:
     id: UUID | None = None
     device_id: UUID | None = None
     base: int | None = None
-    # Whether the device named one of a history that is lost.
+    # Whether the base belongs to a lost history.
     base_unknown: bool = False
     fact: bool = False
-    # What it changes is the decision of a conflict.
+    # It carries out the decision of a conflict.
     deciding: bool = False
-    # Who lets an operation be done that was refused: it may name what they see.
+    # The person who retries a refused operation: it may name what they see.
     decider: Actor | None = None
     merged: bool = False
     lost: list[str] = field(default_factory=list)
@@ -49,7 +48,7 @@ class Operation:
 
     @property
     def status(self) -> str:
-        """How far it took effect, in the words of an outcome."""
+        """How far it took effect, as an outcome's status."""
         if self.lost and not self.kept:
             return "superseded"
         return "merged" if self.merged or self.conflict is not None else "applied"

@@ -1,6 +1,7 @@
-"""What passes by itself: the database is away, nothing can be stored, too many ask at once.
+"""Outages: errors that pass by themselves. The database is away, storage is full, or too many clients ask at
+once.
 
-Each of them tells the client when to come back. Errors of the drivers are recognised here and nowhere else.
+Each one tells the client when to come back. Driver errors are recognised here and nowhere else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class Outage(Exception):
-    """The request is not served now; come back after so many seconds."""
+    """The request cannot be served now; come back after `retry_after` seconds."""
 
     code: ClassVar[str]
     message: ClassVar[str]
@@ -37,14 +38,14 @@ class Overloaded(Outage):
 
 
 class TooManyAtOnce(Overloaded):
-    """It is this client that asks for too much at once."""
+    """This client itself asks for too much at once."""
 
     code = "TOO_MANY_AT_ONCE"
     message = "You ask for too much at once; come back later."
 
 
 class DatabaseAway(Outage):
-    """The database does not answer, or is starting, ending or recovering."""
+    """The database does not answer, or is starting, stopping or recovering."""
 
     code = "DATABASE_AWAY"
     message = "The database is away; come back later."
@@ -81,7 +82,7 @@ MOMENT = 0.3
 
 
 async def reading_again(read: Callable[[], Awaitable[ResultT]]) -> ResultT:
-    """Read, and once more a moment later where the database went away meanwhile: reading changes nothing."""
+    """Read, and read once more a moment later if the database went away: reading changes nothing."""
     try:
         return await read()
     except Exception as error:

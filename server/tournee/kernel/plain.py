@@ -1,8 +1,8 @@
-"""Plain commands made from an entity: create it, edit its fields, delete it.
+"""Plain commands, made from an entity: create it, edit its fields, delete it.
 
-Their inputs have every plain field of the model: a new column is in them at once. Fields that are a state,
-a ledger or the server's own are in none of them. `creates`, `edits` and `deletes` make the whole command;
-`creating` and `editing` make it of a function, for entities that need more.
+Their inputs contain every plain field of the model, so a new column appears in them at once. They contain no
+status, no ledger and nothing that the server sets. `creates`, `edits` and `deletes` make the whole command;
+`creating` and `editing` wrap a function, for entities that need more.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def _optional(name: str, kind: Any) -> tuple[str, Any, Any]:
 def _create_input(
     name: str, model: type[Entity], without: Collection[str], beside: type[Any] | None
 ) -> type[Any]:
-    """The device may name the id; what may be null or has a default is optional."""
+    """Make the input of a create command. The device may choose the id; nullable fields and those with a
+    default are optional.
+    """
     plain = _plain_fields(model, without)
     definitions: list[Any] = [(f.name, _typed(f)) for f in plain if not f.nullable and not f.has_default]
     definitions.append(_optional("id", UUID))
@@ -70,7 +72,7 @@ def _create_input(
 def _edit_input(
     name: str, model: type[Entity], without: Collection[str], beside: type[Any] | None
 ) -> type[Any]:
-    """Only the fields that are given change."""
+    """Make the input of an update command: only the fields that are sent change."""
     key = _described(f"The {_words(model)} to change.")
     definitions: list[Any] = [(f"{model.__tablename__}_id", UUID, key)]
     definitions += [_optional(f.name, _typed(f)) for f in _plain_fields(model, without)]
@@ -86,7 +88,7 @@ def _input(name: str, definitions: list[Any], beside: type[Any] | None) -> type[
 
 
 def given(do: Any, *but: str) -> dict[str, Any]:
-    """Return the fields that an input names, and their values."""
+    """Return the fields that an input contains, with their values."""
     return {name: value for name, value in vars(do).items() if value is not UNSET and name not in but}
 
 
@@ -164,7 +166,7 @@ def _command(
 
 
 async def _check_references(tx: Transaction, model: type[Entity], values: dict[str, Any]) -> None:
-    """Every record a field names must be one the actor may see."""
+    """Raise NotFound unless the actor may see every record that these fields name."""
     for name, wire, other in _referring(model):
         if values.get(name) is not None:
             await tx.find(other, values[name], wire)
@@ -172,7 +174,7 @@ async def _check_references(tx: Transaction, model: type[Entity], values: dict[s
 
 @cache
 def _referring(model: type[Entity]) -> tuple[tuple[str, str, type[Entity]], ...]:
-    """The fields that name records, and of which entity."""
+    """Return the fields that name records, with the entity of each."""
     return tuple((one.name, one.wire, BY_TABLE[one.references]) for one in fields(model) if one.references)
 
 

@@ -1,4 +1,4 @@
-"""Which records a command's input names: found by the names of its fields."""
+"""Which records the input of a command names, judging by the names of its fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tournee.kernel.registry import BY_TABLE
 
 
 def references(command: Command[Any, Any], do: Any) -> Iterator[tuple[str, type[Entity], UUID]]:
-    """The field, the entity and the id of each record that the input names."""
+    """Yield the field, the entity and the id of each record that the input names."""
     for name, model in named_by(command):
         value = getattr(do, name)
         if isinstance(value, UUID):
@@ -26,8 +26,11 @@ def references(command: Command[Any, Any], do: Any) -> Iterator[tuple[str, type[
 
 @cache
 def named_by(command: Command[Any, Any]) -> tuple[tuple[str, type[Entity]], ...]:
-    """`customer_id` and `skill_ids` say it themselves, of `parent_id` the entity's column does, and `run_id`
-    is the `checklist_run` that the command is about."""
+    """Return the fields of the input that name records, with their entities.
+
+    `customer_id` and `skill_ids` contain the name. For `parent_id` the entity's column has it. `run_id` is
+    the `checklist_run` that the command changes.
+    """
     own = {field.name: field.references for field in fields(command.output) if field.references}
     found = []
     for field in dataclasses.fields(command.input):
@@ -40,5 +43,5 @@ def named_by(command: Command[Any, Any]) -> tuple[tuple[str, type[Entity]], ...]
 
 
 def lock_order(model: type[Entity]) -> int:
-    """Children before what they hang on, which is declared before them."""
+    """Return an entity's place in the order of locking: children before the parents they refer to."""
     return -list(BY_TABLE.values()).index(model)

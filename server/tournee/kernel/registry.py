@@ -1,6 +1,7 @@
-"""Every entity, and all that is declared about it: the first place to look.
+"""Every entity and everything declared about it: the first place to look.
 
-A class enters when it is defined. `tournee.catalogue` enters the plain commands of the domains that it lists.
+A class registers itself when it is defined. `tournee.catalogue` registers the plain commands of the domains
+it lists.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Plain(StrEnum):
-    """What a plain command does with the entity it returns."""
+    """Whether a plain command creates, updates or deletes its entity."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -31,10 +32,10 @@ class Plain(StrEnum):
 
 @dataclass
 class Registered:
-    """One entity. Its plain commands are None where it comes about, changes or ends by others only.
+    """One entity. A plain command is None if other commands create, change or end the record.
 
-    Who sees it: the holders of the permission `model.reads`, those outside the office only in the scopes that
-    `model.scopes()` names. Who decides conflicts about it: `model.decider`.
+    Visible to holders of the permission `model.reads`; outside the office only in the scopes that
+    `model.scopes()` returns. Conflicts about it are decided by the role `model.decider`.
     """
 
     model: type[Entity]
@@ -72,12 +73,12 @@ _REGISTERED: dict[type[Entity], Registered] = {}
 
 
 def registered(model: type[Entity]) -> Registered:
-    """Return what is declared about an entity."""
+    """Return everything declared about an entity."""
     return _REGISTERED[model]
 
 
 def register_entity(model: type[Entity]) -> None:
-    """Enter a class that has just been defined."""
+    """Register a class that has just been defined."""
     if not hasattr(model, "decider"):
         raise TypeError(f"Name the role that decides conflicts about {model.__name__}: `decider`.")
     BY_NAME[model.__name__] = BY_TABLE[model.__tablename__] = model
@@ -85,7 +86,7 @@ def register_entity(model: type[Entity]) -> None:
 
 
 def register_command(command: Command[Any, Any]) -> None:
-    """Enter the command that creates, updates or deletes an entity; there is one of each."""
+    """Register the command that creates, updates or deletes an entity; there is one of each."""
     if command.plain is None:
         return
     entry = registered(command.output)

@@ -1,4 +1,4 @@
-"""Rules that look at more rows than one, and how a plain command obeys them."""
+"""Rules that look at more than one row, and plain commands that obey them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rule = Callable[[Transaction, EntityT], Awaitable[None]]
 
 
 def obeying(plain: Command[Any, EntityT], *rules: Rule[EntityT]) -> Command[Any, EntityT]:
-    """The command, followed by rules that may refuse what it made of the row."""
+    """Return the command followed by rules, which may refuse what it did to the row."""
 
     async def function(tx: Transaction, actor: Actor, do: Any) -> EntityT:
         row = await plain(tx, actor, do)
@@ -32,9 +32,9 @@ def obeying(plain: Command[Any, EntityT], *rules: Rule[EntityT]) -> Command[Any,
 
 
 async def is_held_by_another(tx: Transaction, row: Entity, *conditions: ColumnElement[bool]) -> bool:
-    """Whether another row of this kind, deleted or not, meets the conditions.
+    """Return whether another row of this kind, deleted or not, meets the conditions.
 
-    Asked before the row is written: the unique index would refuse it without naming the field.
+    Ask before writing the row: the unique index would refuse it too, but without naming the field.
     """
     model: Any = type(row)
     with tx.session.no_autoflush:
@@ -45,7 +45,7 @@ async def is_held_by_another(tx: Transaction, row: Entity, *conditions: ColumnEl
 async def not_its_own_ancestor(tx: Transaction, row: Entity) -> None:
     """Refuse a `parent_id` that leads back to the row.
 
-    Each ancestor is locked, so that two moves at the same time cannot close a ring together.
+    Each ancestor is locked, so that two moves at the same time cannot form a cycle together.
     """
     model: Any = type(row)
     child: Any = row

@@ -1,4 +1,4 @@
-"""State machines: which status may follow which, and why one that could follow may not yet."""
+"""State machines: which status may follow which, and what still prevents it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ StateT = TypeVar("StateT", bound=StrEnum)
 
 @dataclass(frozen=True)
 class Transition:
-    """A status the record could take next, and what must be done before it may."""
+    """A status that the record could take next, and what must be done before."""
 
     to: str
     allowed: bool = True
@@ -23,12 +23,12 @@ class Transition:
 
 @dataclass(frozen=True)
 class Machine(Generic[StateT]):
-    """The moves of one status field. A status that is no key of `moves` is final."""
+    """The moves of one status field. A status without an entry in `moves` is final."""
 
     moves: Mapping[StateT, Iterable[StateT]]
 
     def next(self, current: StateT) -> list[StateT]:
-        """The statuses that may follow, in the order of their declaration."""
+        """Return the statuses that may follow, in the order of their declaration."""
         following = frozenset(self.moves.get(current, ()))
         return [state for state in type(current) if state in following]
 
@@ -38,7 +38,7 @@ class Machine(Generic[StateT]):
     def require(
         self, current: StateT, to: StateT, blocked_by: Iterable[str] = (), field: str | None = "status"
     ) -> None:
-        """Raise TransitionNotAllowed where `to` cannot follow, Blocked where something is missing yet."""
+        """Raise TransitionNotAllowed if `to` cannot follow, Blocked if something must be done first."""
         following = self.next(current)
         if to not in following:
             options = ", ".join(following) or "nothing, it is final"
@@ -49,6 +49,6 @@ class Machine(Generic[StateT]):
     def transitions(
         self, current: StateT, guards: Mapping[StateT, Iterable[str]] | None = None
     ) -> list[Transition]:
-        """What may follow now; `guards` gives the reasons against a status, in sentences."""
+        """Return what may follow now; `guards` returns the reasons against a status, as sentences."""
         reasons = {to: list((guards or {}).get(to, ())) for to in self.next(current)}
         return [Transition(to.value, not blocked, blocked) for to, blocked in reasons.items()]

@@ -1,4 +1,4 @@
-"""How times and days are written outside (RFC 3339 and nothing else), and which times cannot be right."""
+"""How times and dates are written outside (RFC 3339 and nothing else), and which times cannot be right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Fields that not everybody reads who reads the record: taken out of whatever leaves for the others."""
+"""Withheld fields: fields that need a permission beyond the record's. They are removed from everything that
+others receive.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from tournee.kernel.registry import BY_NAME
 
 
 def withheld(actor: Actor) -> Mapping[str, frozenset[str]]:
-    """By entity, the wire names of what the actor may not read; almost nobody has any."""
+    """Return, by entity, the wire names of the fields that the actor may not read; usually none."""
     return _withheld(actor.permissions)
 
 
@@ -32,7 +34,7 @@ def _withheld(permissions: frozenset[Permission]) -> Mapping[str, frozenset[str]
 
 
 def without(actor: Actor, entity: str, values: Any) -> Any:
-    """A document's values, or the names of its fields, but for those."""
+    """Return a document's values, or a list of field names, without the withheld ones."""
     hidden = withheld(actor).get(entity)
     if not hidden or values is None:
         return values
@@ -42,7 +44,7 @@ def without(actor: Actor, entity: str, values: Any) -> Any:
 
 
 def shown(actor: Actor, entity: str, document: str) -> str:
-    """The wire form of a record for this actor."""
+    """Return the wire form of a record, as this actor may read it."""
     if entity not in withheld(actor):
         return document
     return orjson.dumps(without(actor, entity, orjson.loads(document))).decode()
