@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import httpx2
     from starlette.applications import Starlette
 
-    from tests.house import House
+    from tests.support.desk import Desk
+    from tests.support.house import House
     from tournee.engine.database import Database
     from tournee.engine.tail import Tail
     from tournee.kernel.actor import Actor
@@ -81,7 +82,7 @@ def _passwords_cost_little() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server for the whole run."""
-    from tests.postgres import postgres
+    from tests.support.postgres import postgres
 
     with postgres(durable=False) as url:
         yield url
@@ -90,8 +91,8 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> str:
     """The name of a migrated database to copy; nobody connects to it."""
-    from tests import migrate
-    from tests.postgres import create_database
+    from tests.support import migrate
+    from tests.support.postgres import create_database
 
     migrate.upgrade(create_database(postgres_url, "migrated"))
     return "migrated"
@@ -100,7 +101,7 @@ def postgres_template(postgres_url: str) -> str:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database file to copy."""
-    from tests import migrate
+    from tests.support import migrate
 
     file = tmp_path_factory.mktemp("template") / "migrated.db"
     migrate.upgrade(f"sqlite:///{file}")
@@ -116,7 +117,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         shutil.copy(request.getfixturevalue("sqlite_template"), file)
         yield f"sqlite:///{file}"
         return
-    from tests.postgres import create_database, drop_database
+    from tests.support.postgres import create_database, drop_database
 
     # Asked for by name only now, so that a run on SQLite alone starts no server.
     template: str = request.getfixturevalue("postgres_template")
@@ -156,7 +157,7 @@ async def tail(database: Database) -> AsyncIterator[Tail]:
 @pytest_asyncio.fixture
 async def house(database: Database) -> House:
     """A new organisation for each test; the database is the module's."""
-    from tests.house import House
+    from tests.support.house import House
 
     return await House(database).found()
 
@@ -205,3 +206,12 @@ async def client(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
 def bearer(app: Starlette) -> Callable[[Actor], dict[str, str]]:
     """The headers of somebody who is signed in; the actor's account must exist (`house.account`)."""
     return lambda actor: {"Authorization": f"Bearer {app.state.tokens.issue(actor)}"}
+
+
+@pytest_asyncio.fixture
+async def desk(house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]) -> Desk:
+    """A manager at the server's door with a device, who may send anything."""
+    from tests.support.desk import Desk
+    from tournee.kernel.entity import new_id
+
+    return Desk(house, client, bearer(await house.account("MANAGER")), str(new_id()))

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from tests.refusals import refusal
+from tests.support.refusals import refusal
 from tournee import migrations
 from tournee.app import create_app
 from tournee.settings import Settings, read_settings

@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import func, select
 from starlette.applications import Starlette
 
-from tests import migrate
-from tests.house import House
+from tests.support import migrate
+from tests.support.house import House
 from tournee import demo
 from tournee.app import create_app
 from tournee.assets.models import Asset, Reading

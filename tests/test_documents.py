@@ -19,13 +19,13 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
-from tests import migrate
-from tests.conflicts.clashes import Clashes
-from tests.house import House
-from tests.postgres import create_database, drop_database
-from tests.sync.device import TestDevice
-from tests.test_migrations import connected
-from tests.work.world import World
+from tests.support import migrate
+from tests.support.clashes import Clashes
+from tests.support.device import TestDevice
+from tests.support.house import House
+from tests.support.migrate import connected
+from tests.support.postgres import create_database, drop_database
+from tests.support.world import World
 from tournee import demo
 from tournee.catalogue import ENTITIES, MEMBERSHIPS
 from tournee.engine.database import Database

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
-from tests.house import House
+from tests.support.house import House
 from tournee import housekeeping
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS

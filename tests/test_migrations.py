@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ from sqlalchemy import (
     create_engine,
     insert,
     inspect,
-    make_url,
     select,
-    text,
 )
 from sqlalchemy import table as sql_table
 
-from tests import migrate
-from tests.postgres import create_database, drop_database
+from tests.support import migrate
+from tests.support.migrate import connected
+from tests.support.postgres import create_database, drop_database
 from tournee.kernel.entity import Base, UTCDateTime
 from tournee.kernel.log import Head, Record
 
@@ -53,18 +51,6 @@ def test_on_postgresql_they_go_up_match_the_models_and_go_down(postgres_url: str
     url = create_database(postgres_url, "migrations")
     assert _round_trip(url, url.replace("postgresql://", "postgresql+psycopg://")) == []
     drop_database(postgres_url, "migrations")
-
-
-@contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    """A transaction that sees every organisation."""
-    driver = "sqlite" if url.startswith("sqlite") else "postgresql+psycopg"
-    engine = create_engine(make_url(url).set(drivername=driver))
-    with engine.begin() as connection:
-        if driver != "sqlite":
-            connection.execute(text("SET LOCAL tournee.organisation = '*'"))
-        yield connection
-    engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

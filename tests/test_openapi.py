@@ -25,9 +25,9 @@ from schemathesis.specs.openapi.checks import (
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from tests.api.serving import listening
-from tests.attack.test_bad_input import Desk, desk  # noqa: F401 - a fixture
-from tests.house import House
+from tests.support.desk import Desk
+from tests.support.house import House
+from tests.support.serving import listening
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id
 
@@ -116,7 +116,7 @@ async def test_whatever_is_asked_the_answer_is_one_that_the_file_allows(
             await asyncio.to_thread(ask, f"http://{host}", mode)
 
 
-async def test_a_day_of_a_device_is_as_the_file_says(desk: Desk) -> None:  # noqa: F811
+async def test_a_day_of_a_device_is_as_the_file_says(desk: Desk) -> None:
     client, headers = desk.client, desk.headers
     customer = desk.operation(input={"id": str(new_id()), "name": "Demo"})
     batch = [customer, desk.operation(input={"name": []}), desk.operation(number=9), {"number": 5}, "x"]
@@ -149,7 +149,7 @@ async def test_a_day_of_a_device_is_as_the_file_says(desk: Desk) -> None:  # noq
     assert valid("/sync/contract", await client.get("/sync/contract", headers=headers))["protocol"] == 1
 
 
-async def test_refusals_are_as_the_file_says(desk: Desk) -> None:  # noqa: F811
+async def test_refusals_are_as_the_file_says(desk: Desk) -> None:
     client, headers = desk.client, desk.headers
     for path in ("/sync/pull", "/sync/stream", "/sync/checksums", "/sync/repair", "/sync/contract"):
         answers = [await client.get(path), await client.get(path, headers={"Authorization": "Bearer x"})]
@@ -186,7 +186,7 @@ async def test_signing_in_is_as_the_file_says(client: httpx2.AsyncClient, house:
     assert valid("/auth/wiped", answer, "post")["error"] == "invalid_grant"
 
 
-async def test_the_events_of_a_stream_are_pages(desk: Desk) -> None:  # noqa: F811
+async def test_the_events_of_a_stream_are_pages(desk: Desk) -> None:
     await desk.push(desk.operation())
     async with listening(desk.client._transport.app) as host:  # type: ignore[attr-defined]
         url = f"http://{host}/sync/stream"

@@ -14,7 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.test_cli import customers, running, signed_in
+from tests.support.processes import customers, running, signed_in
 from tournee import shipped
 
 ROOT = Path(__file__).parent.parent

@@ -12,10 +12,9 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.api.serving import served
-from tests.api.test_subscriptions import hear, say, subscribe
-from tests.house import House
-from tests.sync.test_admission import saturated
+from tests.support.house import House
+from tests.support.serving import saturated, served
+from tests.support.sockets import hear, say, subscribe
 from tournee.kernel.actor import Actor
 
 Bearer = Callable[[Actor], dict[str, str]]

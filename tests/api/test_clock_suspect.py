@@ -10,11 +10,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from tests.api.ask import ask, statements
-from tests.house import House
-from tests.procedures.field import checklist, rows
-from tests.sync.device import TestDevice
-from tests.work.world import World
+from tests.support.ask import ask, statements
+from tests.support.device import TestDevice
+from tests.support.field import checklist
+from tests.support.house import House
+from tests.support.world import World
 from tournee.catalogue import ENTITIES
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.entity import Entity, now
@@ -109,7 +109,7 @@ async def _run_completed(stage: Stage, at: datetime) -> UUID:
 async def _level(stage: Stage, at: datetime) -> UUID:
     part = await stage.part()
     await stage.do("countStock", partId=part, locationId=stage.place.id, counted=0, at=at)
-    [level] = await rows(stage.house, StockLevel, StockLevel.part_id == part)
+    [level] = await stage.house.rows(StockLevel, StockLevel.part_id == part)
     id: UUID = level.id
     return id
 
@@ -128,7 +128,7 @@ async def _conflict(stage: Stage, at: datetime) -> UUID:
     await stage.house.run("updateSite", "DISPATCHER", siteId=site.id, accessNotes="Knock")
     late = device.operation("updateSite", siteId=site.id, accessNotes="Call")
     await device.push(late | {"occurredAt": at.isoformat()})
-    [conflict] = await rows(stage.house, Conflict, Conflict.record_id == site.id)
+    [conflict] = await stage.house.rows(Conflict, Conflict.record_id == site.id)
     id: UUID = conflict.id
     return id
 
@@ -256,7 +256,7 @@ async def test_a_time_is_compared_with_when_it_came_not_with_when_its_record_did
     item = {"runId": run, "itemKey": "on"}
     first = now() - timedelta(days=3)
     answer = await stage.do("answerChecklistItem", **item, checked=False, at=first)
-    [row] = await rows(house, ChecklistAnswer, ChecklistAnswer.id == answer)
+    [row] = await house.rows(ChecklistAnswer, ChecklistAnswer.id == answer)
     await stage.world.put(row, created_at=first)
     await _received_at(house, answer, first)
     await stage.do("answerChecklistItem", **item, checked=True, at=stage.sound)
@@ -276,7 +276,7 @@ async def test_an_audit_of_the_past_may_be_old_but_not_of_the_future(house: Hous
     flags = []
     for key, at in (("old", now() - 20 * BEHIND), ("new", now() + AHEAD + HOUR)):
         audit = await house.run("recordPastAudit", "AUDITOR", externalKey=key, performedAt=at, **past)
-        [finding] = await rows(house, AuditFinding, AuditFinding.audit_id == audit.id)
+        [finding] = await house.rows(AuditFinding, AuditFinding.audit_id == audit.id)
         found = await suspect(house, "Audit", audit.id), await suspect(house, "AuditFinding", finding.id)
         flags.append(found)
     assert flags == [(False, False), (True, True)]

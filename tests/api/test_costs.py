@@ -12,14 +12,11 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType, get_named_type
 
-from tests.api.ask import ask, statements
-from tests.api.test_demo import houses
-from tests.house import House
+from tests.support.ask import ask, statements
+from tests.support.house import House
 from tournee.api.nodes import plural
 from tournee.api.schema import schema
 from tournee.catalogue import ENTITIES
-
-__all__ = ["houses"]
 
 ROWS = 8
 # Where a van's holder is: at its asset, and there the technician.

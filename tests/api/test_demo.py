@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
-from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 from graphql import GraphQLEnumType, GraphQLObjectType, GraphQLScalarType, get_named_type
 from sqlalchemy import select
 
-from tests.api.ask import answer, ask, statements
-from tests.api.demo import Rehearsal, demo_house, samples
-from tests.house import House
+from tests.support.ask import ask, statements
+from tests.support.demo import Rehearsal, samples
+from tests.support.house import House
+from tests.support.inputs import entity_of, is_id, outcome, required, value
 from tournee.api.nodes import plural, singular
 from tournee.api.schema import schema
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, ENTITIES
-from tournee.engine.database import Database
-from tournee.kernel.command import Command, Kernel
 from tournee.kernel.fields import camel, fields
 from tournee.kernel.registry import BY_TABLE
 from tournee.procedures.queries import run_transitions
 from tournee.quality.queries import audit_transitions
 from tournee.work.guards import order_transitions, visit_transitions
-
-_HOUSES: dict[str, tuple[House, House]] = {}
-
-
-@pytest_asyncio.fixture
-async def houses(database: Database) -> AsyncIterator[tuple[House, House]]:
-    """Ours and theirs; made once for the module, nothing here changes them for good."""
-    if database.url not in _HOUSES:
-        _HOUSES[database.url] = (
-            await demo_house(await House(database).found()),
-            await demo_house(await House(database).found()),
-        )
-    pair = _HOUSES[database.url]
-    for house in pair:
-        house.database = database
-        house.kernel = Kernel(database, house.kernel.rules)
-    yield pair
-
 
 TRANSITIONS = "{%s(first: 500){nodes{id availableTransitions{to allowed blockedBy}}}}"
 
@@ -147,40 +125,6 @@ async def test_a_row_of_another_organisation_is_not_there(houses: tuple[House, H
     assert log["changes"]["totalCount"] == 0
 
 
-# Names of id fields in inputs that are not `<table>Id`.
-_ALSO = {
-    "run_id": "ChecklistRun",
-    "version_id": "ChecklistVersion",
-    "template_id": "ChecklistTemplate",
-    "standard_id": "QualityStandard",
-    "clause_id": "StandardClause",
-    "finding_id": "AuditFinding",
-    "holder_technician_id": "Technician",
-    "billing_customer_id": "Customer",
-    "lead_auditor_id": "Account",
-    "auditee_responsible_id": "Account",
-    "to_technician_id": "Technician",
-    "from_technician_id": "Technician",
-    "checklist_version_id": "ChecklistVersion",
-    "standard_clause_id": "StandardClause",
-}
-
-
-def entity_of(command: Command[Any, Any], name: str) -> str | None:
-    if name in ("parent_id", "corrects_id"):
-        return command.output.__name__
-    if name == "corrects":
-        return command.output.__name__
-    table = name.removesuffix("_id").removesuffix("_ids")
-    if table in BY_TABLE:
-        return BY_TABLE[table].__name__
-    return _ALSO.get(name)
-
-
-def is_id(annotation: Any) -> bool:
-    return "uuid.UUID" in str(annotation) or annotation is UUID
-
-
 async def test_a_command_answers_an_id_of_another_organisation_as_one_that_is_nowhere(
     houses: tuple[House, House],
 ) -> None:
@@ -206,49 +150,6 @@ async def test_a_command_answers_an_id_of_another_organisation_as_one_that_is_no
             assert answers[0] == answers[1], (command.name, name)
             told += answers[0][0] == "NOT_FOUND"
     assert told > 100
-
-
-def required(command: Command[Any, Any], name: str) -> bool:
-    one = next(one for one in dataclasses.fields(command.input) if one.name == name)
-    return one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-
-
-def value(annotation: Any, id: UUID) -> Any:
-    return [str(id)] if "list[" in str(annotation) else str(id)
-
-
-async def outcome(house: House, command: Command[Any, Any], given: dict[str, Any]) -> tuple[Any, ...]:
-    """What becomes of a command with these ids and something plausible everywhere else."""
-    name = command.name[0].upper() + command.name[1:]
-    kind: Any = schema()._schema.type_map[f"{command.input.__name__}Input"]
-    filled = {**plausible(kind), **given}
-    document = (
-        f"mutation($input:{kind.name}!){{{command.name}(input:$input)"
-        f"{{__typename ...on Refusal{{code message field}} }}}}"
-    )
-    found = await answer(house, document, input=filled)
-    assert not found.errors, (name, filled, found.errors)
-    done = found.data[command.name]
-    return done.get("code"), done.get("message"), done.get("field"), done["__typename"]
-
-
-def plausible(kind: Any) -> dict[str, Any]:
-    """A value for each required field of an input type."""
-    return {name: _one(one.type) for name, one in kind.fields.items() if str(one.type).endswith("!")}
-
-
-def _one(kind: Any) -> Any:
-    text = str(kind).rstrip("!")
-    if text.startswith("["):
-        return []
-    named: Any = get_named_type(kind)
-    if isinstance(named, GraphQLEnumType):
-        return next(iter(named.values))
-    if hasattr(named, "fields"):
-        return plausible(named)
-    times = {"DateTime": "2026-11-23T09:00:00Z", "Date": "2026-11-23"}
-    plain = {"String": "Demo", "Int": 1, "Float": 1.5, "Boolean": True, "ID": str(uuid4()), "JSON": {}}
-    return {**times, **plain}[named.name]
 
 
 def test_every_reference_of_every_entity_has_its_relation() -> None:

@@ -14,8 +14,8 @@ import pytest_asyncio
 from sqlalchemy import event, update
 from starlette.applications import Starlette
 
-from tests.house import House
-from tests.refusals import refusal
+from tests.support.house import House
+from tests.support.refusals import refusal
 from tournee.auth.models import Device
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now

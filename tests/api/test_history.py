@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.ask import answer, ask, statements
-from tests.conflicts.clashes import Clashes
-from tests.house import House
-from tests.sync.device import TestDevice
-from tests.work.world import World
+from tests.support.ask import answer, ask, statements
+from tests.support.clashes import Clashes
+from tests.support.device import TestDevice
+from tests.support.house import House
+from tests.support.world import World
 from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH
 
 DOCUMENT = (Path(__file__).parents[2] / "schema" / "operations" / "record_history.graphql").read_text()

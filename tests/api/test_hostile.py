@@ -12,9 +12,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.api.ask import Answer, Context, Feed, answer, ask
-from tests.api.hostile import Hostile, known, random_requests
-from tests.house import House
+from tests.support.ask import Answer, Context, Feed, answer, ask
+from tests.support.hostile import Hostile, known, random_requests
+from tests.support.house import House
 from tournee.api import documents, suggestions
 from tournee.api.schema import schema
 

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from tests.api.serving import door
-from tests.house import House
-from tests.refusals import refusal
+from tests.support.house import House
+from tests.support.refusals import refusal
+from tests.support.serving import door
 from tournee.api.load import Load
 
 ME = {"query": "{me{role}}"}

@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from graphql import execute_sync, get_introspection_query, parse
 
-from tests.api.ask import answer, ask
-from tests.api.serving import door
-from tests.house import House
+from tests.support.ask import answer, ask
+from tests.support.house import House
+from tests.support.serving import door
 from tournee.api import introspection
 from tournee.api.schema import schema
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.ask import answer, ask
-from tests.house import House
+from tests.support.ask import answer, ask
+from tests.support.house import House
 from tournee.api import documents, load
 from tournee.api.schema import schema
 
@@ -82,7 +82,7 @@ async def test_a_remembered_document_is_still_held_against_the_scopes_of_who_ask
 
 
 async def test_each_operation_of_a_document_needs_only_its_own_scopes(house: House) -> None:
-    from tests.api.ask import Context, Feed
+    from tests.support.ask import Context, Feed
 
     text = "query A{me{id}} query B{accounts{totalCount}}"
     for name, allowed in (("A", True), ("B", False)):

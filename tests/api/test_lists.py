@@ -10,8 +10,8 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from tests.api.ask import answer, ask
-from tests.house import House
+from tests.support.ask import answer, ask
+from tests.support.house import House
 from tournee.api.keyset import Order, OrderDirection
 from tournee.api.nodes import plural
 from tournee.assets.models import Reading

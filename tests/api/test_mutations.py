@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from tests.api.ask import answer, ask
-from tests.house import House
+from tests.support.ask import answer, ask
+from tests.support.house import House
 
 CREATE = """
 mutation ($input: CreateCustomerInput!) {

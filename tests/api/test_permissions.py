@@ -18,8 +18,8 @@ from graphql import (
 )
 from strawberry.printer import print_schema
 
-from tests.api.ask import answer
-from tests.house import House
+from tests.support.ask import answer
+from tests.support.house import House
 from tournee.api.limits import exceeded, sizes
 from tournee.api.permissions import permission_of, required_permissions
 from tournee.api.schema import schema, sdl

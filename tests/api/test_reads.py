@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from tests.api.ask import answer, ask, give_scope, statements
-from tests.house import House
+from tests.support.ask import answer, ask, give_scope, statements
+from tests.support.house import House
 from tournee.api.load import Load, readable
 from tournee.customers.models import Customer
 from tournee.kernel.entity import new_id

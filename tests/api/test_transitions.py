@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.ask import ask
-from tests.house import House
-from tests.quality.auditing import act, planned
-from tests.work.world import World, at
+from tests.support.ask import ask
+from tests.support.auditing import act, planned
+from tests.support.house import House
+from tests.support.world import World, at
 from tournee.api import assets, devices, people, procedures, quality, stock, work
 from tournee.api.schema import schema
 from tournee.api.transitions import Ways

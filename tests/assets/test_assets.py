@@ -4,73 +4,18 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
 
-from tests.house import House, wire
-from tests.people.test_technicians import seen, technician
+from tests.assets.things import grant, offline, revoke, site
+from tests.support.house import House, seen
 from tournee.assets.models import Asset, AssetStatus, Meter, Ownership
 from tournee.assets.queries import possible_duplicates
-from tournee.catalogue import COMMANDS
-from tournee.customers.models import Site
-from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import STATE_CHANGED_BY_BOTH
-from tournee.kernel.entity import Entity, now
+from tournee.kernel.entity import now
 from tournee.kernel.errors import Forbidden, Invalid, NotFound, TransitionNotAllowed
-from tournee.kernel.log import Change, Head, Member
-from tournee.kernel.transaction import Operation, Transaction
-
-
-async def site(house: House, customer: UUID | None = None) -> Site:
-    if customer is None:
-        customer = (await house.run("createCustomer", name="Demo Hotel")).id
-    found: Site = await house.run("createSite", customerId=customer, name="Harbour")
-    return found
-
-
-async def head(house: House) -> int:
-    async with house.reading() as session:
-        return (await session.get_one(Head, house.organisation_id)).seq
-
-
-async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
-    """Let an account hold scopes, as an appointment would."""
-    seq = await head(house)
-    async with house.writing() as session:
-        for scope in scopes:
-            await session.execute(
-                insert(Member.__table__).values(
-                    organisation_id=house.organisation_id, account_id=actor.id, scope=scope, from_seq=seq
-                )
-            )
-        await session.commit()
-
-
-async def revoke(house: House, actor: Actor, *scopes: UUID) -> None:
-    """End it, as when the appointment goes to somebody else: after what was last seen."""
-    seq = await head(house) + 1
-    async with house.writing() as session:
-        await session.execute(update(Head).values(seq=seq))
-        await session.execute(
-            update(Member).where(Member.account_id == actor.id, Member.scope.in_(scopes)).values(to_seq=seq)
-        )
-        await session.commit()
-
-
-async def offline(
-    house: House, actor: Actor, base: int, name: str, /, **payload: Any
-) -> tuple[Any, Operation]:
-    """Carry out what a device did when it had last heard of `base`."""
-    command = COMMANDS[name]
-    operation = Operation(name, now(), id=uuid4(), device_id=uuid4(), base=base)
-
-    async def work(tx: Transaction) -> Entity:
-        result: Entity = await command.run(tx, command.parse(wire(payload)), operation)
-        return result
-
-    return await house.kernel.transact(actor, work), operation
+from tournee.kernel.log import Change
 
 
 async def test_of_a_site_follows_whose_the_asset_is(house: House) -> None:
@@ -107,7 +52,7 @@ async def test_an_asset_that_contradicts_itself_is_refused(
     house: House, bad: dict[str, Any], field: str
 ) -> None:
     place = await site(house)
-    person, _ = await technician(house)
+    person, _ = await house.technician()
     ids = {"customer": place.customer_id, "site": place.id, "technician": person.id}
     given = {name: ids.get(value, value) if isinstance(value, str) else value for name, value in bad.items()}
     with pytest.raises(Invalid) as refusal:
@@ -168,8 +113,8 @@ def test_a_warranty_covers_its_first_and_last_day() -> None:
 
 async def test_an_asset_is_seen_where_it_is(house: House) -> None:
     place = await site(house)
-    person, holder = await technician(house)
-    _, visitor = await technician(house, "Demo Two")
+    person, holder = await house.technician()
+    _, visitor = await house.technician("Demo Two")
     installed = await house.run("createAsset", name="Demo boiler", siteId=place.id)
     loose = await house.run("createAsset", name="Demo heater", customerId=place.customer_id)
     van = await house.run(
@@ -188,7 +133,7 @@ async def test_an_asset_is_seen_where_it_is(house: House) -> None:
 
 async def test_an_asset_takes_its_parts_and_meters_along(house: House) -> None:
     here, there, elsewhere = await site(house), await site(house), await site(house)
-    _, visitor = await technician(house)
+    _, visitor = await house.technician()
     boiler = await house.run("createAsset", name="Boiler", siteId=here.id)
     pump = await house.run("createAsset", name="Pump", siteId=here.id, parentId=boiler.id)
     await house.run("createAsset", name="Spare", siteId=elsewhere.id, parentId=boiler.id)
@@ -203,8 +148,8 @@ async def test_an_asset_takes_its_parts_and_meters_along(house: House) -> None:
 
 
 async def test_a_thing_of_the_company_goes_from_hand_to_hand(house: House) -> None:
-    one, first = await technician(house)
-    two, second = await technician(house, "Demo Two")
+    one, first = await house.technician()
+    two, second = await house.technician("Demo Two")
     tool = await house.run(
         "createAsset", name="Meter", ownership="COMPANY", kind="TOOL", holderTechnicianId=one.id
     )
@@ -243,7 +188,7 @@ async def test_an_asset_is_installed_on_a_day_or_on_none(house: House) -> None:
 
 async def test_a_customers_asset_cannot_go_nowhere_or_into_our_hands(house: House) -> None:
     place = await site(house)
-    person, _ = await technician(house)
+    person, _ = await house.technician()
     asset = await house.run("createAsset", name="Demo boiler", siteId=place.id)
     for given in ({}, {"holderTechnicianId": person.id}):
         with pytest.raises(Invalid):
@@ -252,7 +197,7 @@ async def test_a_customers_asset_cannot_go_nowhere_or_into_our_hands(house: Hous
 
 async def test_a_technician_enters_what_stands_at_a_site_and_nothing_else(house: House) -> None:
     place = await site(house)
-    person, actor = await technician(house)
+    person, actor = await house.technician()
     with pytest.raises(NotFound):
         await house.run("createAsset", actor, name="Demo boiler", siteId=place.id)
     await grant(house, actor, place.id, place.customer_id)
@@ -289,7 +234,7 @@ async def test_assets_of_another_organisation_are_not_there(house: House) -> Non
 
 async def test_possible_duplicates_are_found_whatever_the_hyphens_and_only_if_seen(house: House) -> None:
     place = await site(house)
-    _, actor = await technician(house)
+    _, actor = await house.technician()
     twins = [
         await house.run("createAsset", name="A", siteId=place.id, serialNumber=number, manufacturer=maker)
         for number, maker in (("AB-12 3", "Demo Works"), ("ab123", "demo works"))
@@ -304,10 +249,10 @@ async def test_possible_duplicates_are_found_whatever_the_hyphens_and_only_if_se
 
 async def test_a_step_taken_offline_meets_a_retired_asset_as_a_conflict(house: House) -> None:
     place = await site(house)
-    _, actor = await technician(house)
+    _, actor = await house.technician()
     await grant(house, actor, place.id)
     asset = await house.run("createAsset", name="Demo boiler", siteId=place.id)
-    base = await head(house)
+    base = await house.seq()
     await house.run("retireAsset", "DISPATCHER", assetId=asset.id)
     row, operation = await offline(house, actor, base, "takeAssetOutOfService", assetId=asset.id)
     assert row.status is AssetStatus.RETIRED
@@ -323,10 +268,10 @@ async def test_a_step_taken_offline_meets_a_retired_asset_as_a_conflict(house: H
 
 async def test_two_who_took_the_same_step_do_not_clash(house: House) -> None:
     place = await site(house)
-    _, actor = await technician(house)
+    _, actor = await house.technician()
     await grant(house, actor, place.id)
     asset = await house.run("createAsset", name="Demo boiler", siteId=place.id)
-    base = await head(house)
+    base = await house.seq()
     await house.run("takeAssetOutOfService", assetId=asset.id)
     row, operation = await offline(house, actor, base, "takeAssetOutOfService", assetId=asset.id)
     assert (row.status, operation.conflict) == (AssetStatus.OUT_OF_SERVICE, None)
@@ -334,25 +279,25 @@ async def test_two_who_took_the_same_step_do_not_clash(house: House) -> None:
 
 async def test_a_step_on_an_asset_that_left_the_technicians_scope_is_carried_out(house: House) -> None:
     here, there = await site(house), await site(house)
-    _, actor = await technician(house)
+    _, actor = await house.technician()
     asset = await house.run("createAsset", name="Demo boiler", siteId=here.id)
     await grant(house, actor, here.id)
-    base = await head(house)
+    base = await house.seq()
     await house.run("moveAsset", assetId=asset.id, siteId=there.id)
     with pytest.raises(NotFound):
         await house.run("takeAssetOutOfService", actor, assetId=asset.id)
     row, _ = await offline(house, actor, base, "takeAssetOutOfService", assetId=asset.id)
     assert row.status is AssetStatus.OUT_OF_SERVICE
     with pytest.raises(NotFound):
-        await offline(house, actor, await head(house), "returnAssetToService", assetId=asset.id)
+        await offline(house, actor, await house.seq(), "returnAssetToService", assetId=asset.id)
 
 
 async def test_two_moves_keep_the_later_one_and_tell_the_office(house: House) -> None:
     here, office, field = await site(house), await site(house), await site(house)
-    _, actor = await technician(house)
+    _, actor = await house.technician()
     asset = await house.run("createAsset", name="Demo boiler", siteId=here.id)
     await grant(house, actor, here.id, field.id)
-    base = await head(house)
+    base = await house.seq()
     await house.run("moveAsset", assetId=asset.id, siteId=office.id)
     row, operation = await offline(house, actor, base, "moveAsset", assetId=asset.id, siteId=field.id)
     assert row.site_id == field.id
@@ -363,7 +308,7 @@ async def test_two_moves_keep_the_later_one_and_tell_the_office(house: House) ->
 async def test_the_log_says_who_moved_what_where(house: House) -> None:
     here, there = await site(house), await site(house)
     asset = await house.run("createAsset", name="Boiler", siteId=here.id)
-    seq = await head(house)
+    seq = await house.seq()
     await house.run("moveAsset", assetId=asset.id, siteId=there.id)
     async with house.reading() as session:
         rows = await session.execute(

@@ -7,8 +7,7 @@ from datetime import date
 import pytest
 from sqlalchemy import func, select
 
-from tests.house import House
-from tests.people.test_technicians import seen
+from tests.support.house import House, seen
 from tournee.assets import demo as assets
 from tournee.assets.models import Asset, Reading
 from tournee.auth.roles import Role

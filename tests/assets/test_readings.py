@@ -11,9 +11,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, event
 
-from tests.assets.test_assets import grant, head, offline, revoke, site
-from tests.house import House
-from tests.people.test_technicians import seen, technician
+from tests.assets.things import grant, offline, revoke, site
+from tests.support.house import House, seen
 from tournee.assets.models import Meter, Reading, ReadingSource
 from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
@@ -113,8 +112,8 @@ async def test_a_reading_with_bad_values_is_refused(house: House, bad: dict[str,
 
 async def test_readings_are_seen_where_they_were_taken(house: House) -> None:
     here, there = await site(house), await site(house)
-    _, before = await technician(house)
-    _, afterwards = await technician(house, "Demo Two")
+    _, before = await house.technician()
+    _, afterwards = await house.technician("Demo Two")
     meter = await meter_at(house, here.id)
     await grant(house, before, here.id)
     await grant(house, afterwards, there.id)
@@ -135,10 +134,10 @@ async def test_a_portal_account_records_nothing(house: House) -> None:
 
 async def test_a_reading_of_an_asset_moved_away_meanwhile_counts_where_it_was_taken(house: House) -> None:
     here, there = await site(house), await site(house)
-    _, actor = await technician(house)
+    _, actor = await house.technician()
     meter = await meter_at(house, here.id)
     await grant(house, actor, here.id)
-    base = await head(house)
+    base = await house.seq()
     await house.run("moveAsset", assetId=meter.asset_id, siteId=there.id)
     reading, operation = await offline(house, actor, base, "recordReading", **read(meter, 1, 7))
     assert (reading.site_id, reading.customer_id) == (here.id, here.customer_id)
@@ -148,10 +147,10 @@ async def test_a_reading_of_an_asset_moved_away_meanwhile_counts_where_it_was_ta
 
 async def test_a_reading_taken_before_the_site_was_taken_away_is_kept(house: House) -> None:
     here = await site(house)
-    _, actor = await technician(house)
+    _, actor = await house.technician()
     meter = await meter_at(house, here.id)
     await grant(house, actor, here.id)
-    base = await head(house)
+    base = await house.seq()
     await revoke(house, actor, here.id)
     with pytest.raises(NotFound):
         await house.run("recordReading", actor, **read(meter, 1, 7))
@@ -161,17 +160,17 @@ async def test_a_reading_taken_before_the_site_was_taken_away_is_kept(house: Hou
 
 async def test_a_reading_on_an_asset_retired_meanwhile_is_kept_and_told(house: House) -> None:
     here = await site(house)
-    _, actor = await technician(house)
+    _, actor = await house.technician()
     meter = await meter_at(house, here.id)
     await grant(house, actor, here.id)
-    base = await head(house)
+    base = await house.seq()
     await house.run("retireAsset", assetId=meter.asset_id)
     reading, operation = await offline(house, actor, base, "recordReading", **read(meter, 1, 7))
     assert [kept.value for kept in await stored(house, reading)] == [7]
     assert operation.conflict is not None
     assert operation.conflict.kind is RECORD_ON_CLOSED_PARENT
     assert operation.conflict.record_id == meter.asset_id
-    _, later = await offline(house, actor, await head(house), "recordReading", **read(meter, 2, 8))
+    _, later = await offline(house, actor, await house.seq(), "recordReading", **read(meter, 2, 8))
     assert later.conflict is None
 
 
@@ -199,10 +198,10 @@ async def test_a_corrected_reading_makes_no_other_implausible(house: House) -> N
 
 async def test_a_reading_on_an_asset_that_only_changed_meanwhile_tells_nobody(house: House) -> None:
     here = await site(house)
-    _, actor = await technician(house)
+    _, actor = await house.technician()
     meter = await meter_at(house, here.id)
     await grant(house, actor, here.id)
-    base = await head(house)
+    base = await house.seq()
     await house.run("takeAssetOutOfService", assetId=meter.asset_id)
     _, operation = await offline(house, actor, base, "recordReading", **read(meter, 1, 7))
     assert operation.conflict is None

@@ -4,96 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx2
 import jwt
 import pytest
-import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
 from starlette.applications import Starlette
 
-from tests.auth.test_tokens import forge, raw
-from tests.house import House
+from tests.support.desk import Bearer, Desk, code
+from tests.support.house import House
+from tests.support.tokens import forge, raw
 from tournee.catalogue import COMMANDS
-from tournee.customers.models import Customer
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.fields import camel
-from tournee.kernel.log import Head
-
-Bearer = Callable[[Actor], dict[str, str]]
-
-
-@dataclass
-class Desk:
-    """A manager at the server's door, with a device and whatever they like to send."""
-
-    house: House
-    client: httpx2.AsyncClient
-    headers: dict[str, str]
-    device: str
-    number: int = 0
-
-    def operation(self, **changed: Any) -> dict[str, Any]:
-        self.number += 1
-        made = {
-            "id": str(new_id()),
-            "number": self.number,
-            "command": "createCustomer",
-            "input": {"name": "Demo"},
-            "base": 0,
-            "occurredAt": "2026-11-23T09:12:00Z",
-        }
-        return {name: value for name, value in (made | changed).items() if value is not ...}
-
-    async def send(self, body: bytes | str) -> httpx2.Response:
-        content = body.encode() if isinstance(body, str) else body
-        answer = await self.client.post("/sync/push", content=content, headers=self.headers)
-        assert answer.status_code < 500, answer.text
-        return answer
-
-    async def push(self, *operations: Any, **envelope: Any) -> list[dict[str, Any]]:
-        body = {"device": self.device, "app": "attack/1", "schema": 1, "operations": list(operations)}
-        answer = await self.send(json.dumps(body | envelope))
-        assert answer.status_code == 200, answer.text
-        outcomes: list[dict[str, Any]] = answer.json()["outcomes"]
-        assert len(outcomes) == len(operations)
-        return outcomes
-
-    async def pull(self, **parameters: Any) -> httpx2.Response:
-        answer = await self.client.get("/sync/pull", params=parameters, headers=self.headers)
-        assert answer.status_code < 500, answer.text
-        return answer
-
-    async def head(self) -> int:
-        async with self.house.reading() as session:
-            own = Head.organisation_id == self.house.organisation_id
-            return await session.scalar(select(Head.seq).where(own)) or 0
-
-    async def customers(self) -> int:
-        async with self.house.reading() as session:
-            own = Customer.organisation_id == self.house.organisation_id
-            return await session.scalar(select(func.count()).select_from(Customer).where(own)) or 0
-
-
-def code(answer: httpx2.Response) -> tuple[int, str]:
-    error = answer.json()["error"]
-    assert error["message"]
-    return answer.status_code, error["code"]
-
-
-@pytest_asyncio.fixture
-async def desk(house: House, client: httpx2.AsyncClient, bearer: Bearer) -> Desk:
-    return Desk(house, client, bearer(await house.account("MANAGER")), str(new_id()))
-
 
 BODIES: dict[str, bytes] = {
     "empty": b"",
@@ -118,9 +46,9 @@ BODIES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 async def test_a_body_that_is_none_is_refused_as_a_whole(desk: Desk, body: bytes) -> None:
-    before = await desk.head()
+    before = await desk.house.seq()
     assert code(await desk.send(body)) == (400, "INVALID")
-    assert await desk.head() == before
+    assert await desk.house.seq() == before
 
 
 WEIRD: list[Any] = [
@@ -145,7 +73,7 @@ WEIRD: list[Any] = [
 
 @pytest.mark.parametrize("value", WEIRD, ids=range(len(WEIRD)))
 async def test_a_wrong_envelope_is_refused_and_what_is_only_told_is_not(desk: Desk, value: Any) -> None:
-    before = await desk.head()
+    before = await desk.house.seq()
     for wrong in ({"device": value}, {"operations": value}):
         body = {"device": desk.device, "operations": [desk.operation()]} | wrong
         if isinstance(value, list) and "operations" in wrong:
@@ -153,15 +81,15 @@ async def test_a_wrong_envelope_is_refused_and_what_is_only_told_is_not(desk: De
         answer = await desk.send(json.dumps(body))
         assert code(answer) == (400, "INVALID")
         assert answer.json()["error"]["field"] == next(iter(wrong))
-    assert await desk.head() == before
+    assert await desk.house.seq() == before
     # A schema of the future is understood, and the operations stay on the device.
     schema = 1 if type(value) is int and value > 1 else value
     await desk.push(desk.operation(), app=value, schema=schema, more=value)
-    assert await desk.head() == before + 1
+    assert await desk.house.seq() == before + 1
 
 
 async def test_bodies_over_the_limit_are_too_large(desk: Desk) -> None:
-    before = await desk.head()
+    before = await desk.house.seq()
     ten_megabytes = b" " * 10_000_000
     assert code(await desk.send(ten_megabytes)) == (413, "TOO_LARGE")
     body = json.dumps({"device": desk.device, "operations": [desk.operation()] * 1001})
@@ -170,7 +98,7 @@ async def test_bodies_over_the_limit_are_too_large(desk: Desk) -> None:
     assert (outcome["status"], outcome["code"], outcome["fields"]) == ("rejected", "INVALID", ["name"])
     # All that it leaves is the entry in the inbox that tells of it.
     assert outcome["conflict"]
-    assert await desk.head() == before + 1
+    assert await desk.house.seq() == before + 1
 
 
 TIMES: list[Any] = [
@@ -205,7 +133,7 @@ async def test_one_malformed_operation_is_rejected_by_itself(desk: Desk, name: s
     """Each between two that are good: those apply, it does not, and it says where it is wrong."""
     codes = {"INVALID", "UNKNOWN_COMMAND", "NOT_FOUND"}
     for value in BAD[name]:
-        before = await desk.head()
+        before = await desk.house.seq()
         first, wrong, last = desk.operation(), desk.operation(**{name: value}), desk.operation()
         if name == "number":
             # Which number it would have had cannot be told.
@@ -217,7 +145,7 @@ async def test_one_malformed_operation_is_rejected_by_itself(desk: Desk, name: s
         assert outcomes[1]["message"]
         assert outcomes[1]["record"] is None
         told = outcomes[1]["conflict"] is not None
-        assert await desk.head() == before + 2 + told
+        assert await desk.house.seq() == before + 2 + told
     assert await desk.customers() == 2 * len(BAD[name])
 
 
@@ -321,27 +249,27 @@ async def test_a_unit_named_like_an_operation_takes_nothing_with_it(desk: Desk) 
 
 async def test_a_device_of_somebody_else_is_refused(desk: Desk, bearer: Bearer) -> None:
     await desk.push(desk.operation())
-    before = await desk.head()
+    before = await desk.house.seq()
     other = Desk(desk.house, desk.client, bearer(await desk.house.account("DISPATCHER")), desk.device)
     body = json.dumps({"device": desk.device, "operations": [other.operation()]})
-    before = await desk.head()
+    before = await desk.house.seq()
     assert code(await other.send(body)) == (403, "DEVICE_MISMATCH")
     tied = await desk.house.account("MANAGER")
     await desk.house.run("enrolDevice", tied, id=new_id(), name="Demo tablet")
-    assert await desk.head() == before + 2
+    assert await desk.house.seq() == before + 2
     assert await desk.customers() == 1
 
 
 async def test_an_enrolled_device_of_somebody_else_is_refused_everywhere(desk: Desk, bearer: Bearer) -> None:
     owner = await desk.house.account("TECHNICIAN")
     device = await desk.house.run("enrolDevice", owner, id=new_id(), name="Demo tablet")
-    before = await desk.head()
+    before = await desk.house.seq()
     body = json.dumps({"device": str(device.id), "operations": [desk.operation()]})
     assert code(await desk.send(body)) == (403, "DEVICE_MISMATCH")
     for path in ("/sync/pull", "/sync/stream"):
         answer = await desk.client.get(path, params={"device": str(device.id)}, headers=desk.headers)
         assert code(answer) == (403, "DEVICE_MISMATCH")
-    assert await desk.head() == before
+    assert await desk.house.seq() == before
 
 
 async def test_an_operation_id_that_another_device_waits_with_is_reused(desk: Desk, bearer: Bearer) -> None:
@@ -464,7 +392,7 @@ async def test_without_a_good_token_nothing_is_answered_and_nothing_written(
     app: Starlette, desk: Desk, house: House
 ) -> None:
     tokens: dict[str, str | None] = {"none at all": None, **forgeries(app, await house.account("MANAGER"))}
-    before = await desk.head()
+    before = await desk.house.seq()
     bodies = {
         "/sync/push": {"device": desk.device, "operations": [desk.operation()]},
         "/graphql": {"query": 'mutation{createCustomer(input:{name:"Demo"}){__typename}}'},
@@ -482,7 +410,7 @@ async def test_without_a_good_token_nothing_is_answered_and_nothing_written(
                 name
             )
             assert expected == 403 or answer.headers["WWW-Authenticate"].startswith("Bearer")
-    assert await desk.head() == before
+    assert await desk.house.seq() == before
     assert await desk.customers() == 0
 
 
@@ -513,13 +441,13 @@ GRAPHQL: list[dict[str, Any]] = [
 @pytest.mark.parametrize("request_", GRAPHQL, ids=range(len(GRAPHQL)))
 async def test_bad_values_in_graphql_are_no_crash(desk: Desk, request_: dict[str, Any]) -> None:
     content = json.dumps(request_)
-    before = await desk.head()
+    before = await desk.house.seq()
     headers = {**desk.headers, "Content-Type": "application/json"}
     answer = await desk.client.post("/graphql", content=content, headers=headers)
     assert answer.status_code < 500, answer.text
     for error in answer.json().get("errors", []):
         assert error["extensions"]["code"] != "INTERNAL", error
-    assert await desk.head() == before
+    assert await desk.house.seq() == before
 
 
 async def test_readings_and_visits_with_numbers_off_the_scale(desk: Desk) -> None:
@@ -548,7 +476,7 @@ async def test_readings_and_visits_with_numbers_off_the_scale(desk: Desk) -> Non
     await house.run("dispatchAppointment", appointmentId=visit.id)
     steps = [
         desk.operation(
-            command=command, base=await desk.head(), input={"appointmentId": str(visit.id), "at": at}
+            command=command, base=await desk.house.seq(), input={"appointmentId": str(visit.id), "at": at}
         )
         for command, at in zip(
             ("acceptAppointment", "startTravel", "arriveOnSite", "startWork", "completeAppointment"),
@@ -621,7 +549,7 @@ def an_operation(draw: st.DrawFn) -> dict[str, Any]:
 async def test_nothing_that_can_be_written_as_json_crashes_a_push(
     desk: Desk, operations: list[dict[str, Any]]
 ) -> None:
-    before = await desk.head()
+    before = await desk.house.seq()
     for operation in operations:
         desk.number += 1
         operation.setdefault("number", desk.number)
@@ -630,10 +558,10 @@ async def test_nothing_that_can_be_written_as_json_crashes_a_push(
     if answer.status_code == 400:
         # NaN, Infinity and lone surrogates are no JSON at all.
         assert code(answer) == (400, "INVALID")
-        assert await desk.head() == before
+        assert await desk.house.seq() == before
         return
     outcomes = answer.json()["outcomes"]
     assert len(outcomes) == len(operations)
     assert not [one for one in outcomes if one["code"] == "INTERNAL"], (operations, outcomes)
     if not {one["status"] for one in outcomes} & {"applied", "merged", "superseded"}:
-        assert await desk.head() == before + len({one["conflict"] for one in outcomes} - {None})
+        assert await desk.house.seq() == before + len({one["conflict"] for one in outcomes} - {None})

@@ -13,12 +13,12 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from tests.api.demo import demo_house, own_id
-from tests.api.serving import door, served
-from tests.api.test_demo import entity_of, is_id, plausible, required, value
-from tests.api.test_subscriptions import change, connected, settle, subscribe, waking
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.demo import demo_house, own_id
+from tests.support.device import TestDevice
+from tests.support.house import House
+from tests.support.inputs import entity_of, is_id, plausible, required, value
+from tests.support.serving import door, served
+from tests.support.sockets import change, connected, settle, subscribe, waking
 from tournee.api.schema import schema
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, ENTITIES

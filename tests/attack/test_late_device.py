@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from tests.house import House
-from tests.sync.device import TestDevice
-from tests.work.world import World
+from tests.support.device import TestDevice
+from tests.support.house import House
+from tests.support.world import World
 from tournee.assets.models import Asset, Reading
 from tournee.customers.models import Contact, Interaction
 from tournee.kernel.conflict import RECORD_DELETED_MEANWHILE, Conflict
@@ -102,7 +102,7 @@ class Day:
             began + timedelta(minutes=10 * n) for n in range(5)
         ]
         for model, name, minutes in FACTS:
-            (row,) = await self.world.rows(model)
+            (row,) = await self.world.house.rows(model)
             assert getattr(row, name) == began + timedelta(minutes=minutes), model
         async with self.house.reading() as session:
             from sqlalchemy import select
@@ -252,11 +252,11 @@ async def test_queued_orders_and_edits_survive_that_their_order_was_closed(day: 
     await all_at_once(day)
     outcomes = await day.device.push(*queued)
     assert [(one.status, one.code, one.message) for one in outcomes if one.status not in TAKEN] == []
-    (note,) = await world.rows(Note)
+    (note,) = await world.house.rows(Note)
     assert note.text == "Demo"
-    assert {row.name for row in await world.rows(Asset)} >= {"Demo pump found"}
+    assert {row.name for row in await world.house.rows(Asset)} >= {"Demo pump found"}
     # A fact that names what was deleted meanwhile brings it back, and somebody decides.
-    assert [row.deleted for row in await world.rows(Contact)] == [False]
+    assert [row.deleted for row in await world.house.rows(Contact)] == [False]
     kinds = [conflict.kind for conflict in await world.conflicts()]
     assert kinds.count(RECORD_DELETED_MEANWHILE) == 1
-    assert await world.rows(AppointmentEvent)
+    assert await world.house.rows(AppointmentEvent)

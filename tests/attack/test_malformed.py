@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.attack.test_bad_input import Desk, code, desk  # noqa: F401 - a fixture
+from tests.support.desk import Desk
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.entity import new_id
 
 NOTE = "Demo: gas leak found"
 
 
-async def inbox(desk: Desk) -> list[Conflict]:  # noqa: F811
+async def inbox(desk: Desk) -> list[Conflict]:
     async with desk.house.reading() as session:
         own = Conflict.organisation_id == desk.house.organisation_id
         return list(await session.scalars(select(Conflict).where(own).order_by(Conflict.id)))
@@ -34,7 +34,7 @@ MALFORMED: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("changed", "fields"), MALFORMED, ids=range(len(MALFORMED)))
 async def test_a_malformed_operation_is_in_the_inbox_and_says_all_that_is_wrong(
-    desk: Desk,  # noqa: F811
+    desk: Desk,
     changed: dict[str, Any],
     fields: list[str],
 ) -> None:
@@ -57,7 +57,7 @@ async def test_a_malformed_operation_is_in_the_inbox_and_says_all_that_is_wrong(
 
 
 @pytest.mark.parametrize("text", ["a\x00b", {"name": [1]}, 7])
-async def test_an_input_that_no_command_takes_is_in_the_inbox(desk: Desk, text: Any) -> None:  # noqa: F811
+async def test_an_input_that_no_command_takes_is_in_the_inbox(desk: Desk, text: Any) -> None:
     (outcome,) = await desk.push(desk.operation(input={"name": text, "kind": "ROCKET", "phone": NOTE}))
     assert (outcome["status"], outcome["code"]) == ("rejected", "INVALID")
     assert sorted(outcome["fields"]) == ["kind", "name"]
@@ -66,7 +66,7 @@ async def test_an_input_that_no_command_takes_is_in_the_inbox(desk: Desk, text: 
     assert entry.mine["operations"][0]["input"]["phone"] == NOTE
 
 
-async def test_an_operation_with_the_id_of_another_is_in_the_inbox(desk: Desk) -> None:  # noqa: F811
+async def test_an_operation_with_the_id_of_another_is_in_the_inbox(desk: Desk) -> None:
     one = desk.operation()
     again = one | {"input": {"name": NOTE}, "number": desk.operation()["number"]}
     for _ in range(2):
@@ -79,14 +79,14 @@ async def test_an_operation_with_the_id_of_another_is_in_the_inbox(desk: Desk) -
     assert sorted(entries, key=lambda operations: operations[0]["number"]) == [[later], [again]]
 
 
-async def test_what_is_no_operation_or_says_that_there_is_none_makes_no_entry(desk: Desk) -> None:  # noqa: F811
+async def test_what_is_no_operation_or_says_that_there_is_none_makes_no_entry(desk: Desk) -> None:
     await desk.push(desk.operation())
     outcomes = await desk.push({"number": desk.operation()["number"]}, 7, "x", None, [])
     assert {outcome["code"] for outcome in outcomes} == {"INVALID"}
     assert await inbox(desk) == []
 
 
-async def test_a_whole_double_is_a_whole_number(desk: Desk) -> None:  # noqa: F811
+async def test_a_whole_double_is_a_whole_number(desk: Desk) -> None:
     """Some writers of JSON know doubles alone."""
     site = str(new_id())
     made = desk.operation(
@@ -118,14 +118,14 @@ async def test_a_whole_double_is_a_whole_number(desk: Desk) -> None:  # noqa: F8
     ],
     ids=range(4),
 )
-async def test_half_an_emoji_costs_no_more_than_itself(desk: Desk, written: str, kept: str) -> None:  # noqa: F811
+async def test_half_an_emoji_costs_no_more_than_itself(desk: Desk, written: str, kept: str) -> None:
     body = json.dumps({"device": desk.device, "operations": [desk.operation(input={"name": "NAME"})]})
     answer = await desk.send(body.replace("NAME", written))
     (outcome,) = answer.json()["outcomes"]
     assert (outcome["status"], outcome["record"]["name"]) == ("applied", kept)
 
 
-async def test_half_an_emoji_elsewhere_is_refused_with_a_code(desk: Desk) -> None:  # noqa: F811
+async def test_half_an_emoji_elsewhere_is_refused_with_a_code(desk: Desk) -> None:
     made = (
         '{"query": "mutation M($n: String!) { createCustomer(input: {name: $n}) { __typename ... on Refusal'
     )

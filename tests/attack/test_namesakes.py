@@ -15,9 +15,9 @@ import pytest_asyncio
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.api.serving import served
-from tests.api.test_subscriptions import change, hear, say, subscribe
-from tests.house import House
+from tests.support.house import House
+from tests.support.serving import served
+from tests.support.sockets import change, hear, say, subscribe
 from tournee.api import sockets
 from tournee.kernel.entity import new_id
 

@@ -1,4 +1,3 @@
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -8,14 +7,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tests.house import House
+from tests.support.house import House
+from tests.support.signing_in import PASSWORD, Form
 from tournee.answers import Json
 from tournee.auth.middleware import unauthenticated
 from tournee.kernel.actor import Actor
-
-PASSWORD = "a long password"
-
-Form = Callable[..., Awaitable[httpx2.Response]]
 
 
 @pytest.fixture

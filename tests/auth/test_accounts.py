@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from tests.house import House
+from tests.support.house import House
 from tournee.auth import attempts, commands
 from tournee.auth.attempts import TooManyAttempts
 from tournee.auth.commands import DevicesLimit

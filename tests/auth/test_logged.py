@@ -14,8 +14,8 @@ from starlette.applications import Starlette
 from structlog.testing import LogCapture
 
 import tournee.app
-from tests.auth.conftest import PASSWORD
-from tests.house import House
+from tests.support.house import House
+from tests.support.signing_in import PASSWORD
 from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
 from tournee.logs import CLIENT

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from starlette.applications import Starlette
 
-from tests.auth.conftest import PASSWORD, Form
-from tests.house import House
+from tests.support.house import House
+from tests.support.signing_in import PASSWORD, Form
 from tournee.auth import passwords
 
 Same = Callable[..., Awaitable[House]]

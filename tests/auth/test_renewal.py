@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import update
 from starlette.applications import Starlette
 
-from tests.auth.conftest import PASSWORD, Form
-from tests.house import House
+from tests.support.house import House
+from tests.support.signing_in import PASSWORD, Form
 from tournee.auth import sessions
 from tournee.auth.models import RefreshToken
 from tournee.auth.standings import Standings

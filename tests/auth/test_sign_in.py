@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from tests.auth.conftest import PASSWORD, Form
-from tests.house import House
-from tests.sync.test_admission import saturated
+from tests.support.house import House
+from tests.support.serving import saturated
+from tests.support.signing_in import PASSWORD, Form
 from tournee.auth import passwords
 from tournee.kernel.actor import Actor
 

@@ -17,10 +17,10 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.api.serving import served
-from tests.api.test_subscriptions import hear, say
-from tests.auth.conftest import PASSWORD, Form
-from tests.house import House
+from tests.support.house import House
+from tests.support.serving import served
+from tests.support.signing_in import PASSWORD, Form
+from tests.support.sockets import hear, say
 from tournee.api import sockets
 from tournee.auth import authenticate, standings
 from tournee.auth.standings import Standing, Standings

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx2
 import jwt
-import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.applications import Starlette
 
-from tests.auth.conftest import Form
-from tests.house import House
+from tests.support.house import House
+from tests.support.signing_in import Form
+from tests.support.tokens import forge, raw
 from tournee.auth.keys import KeyRing
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now
@@ -25,23 +25,6 @@ from tournee.kernel.entity import now
 @pytest.fixture
 async def actor(house: House) -> Actor:
     return await house.account("DISPATCHER")
-
-
-def forge(app: Starlette, actor: Actor, *, key: Any = None, alg: str = "EdDSA", **changed: Any) -> str:
-    """A token like ours but for what is changed; None leaves a claim out, `typ` and `kid` are headers."""
-    own = app.state.tokens.ring.keys()[0]
-    claims: dict[str, Any] = {
-        "iss": "tournee", "aud": "tournee", "sub": str(actor.id), "org": str(actor.organisation_id),
-        "role": actor.role, "iat": now(), "exp": now() + timedelta(minutes=5), "jti": "1",
-    }  # fmt: skip
-    headers = {"typ": changed.pop("typ", "at+jwt"), "kid": changed.pop("kid", own.id)}
-    claims = {name: value for name, value in (claims | changed).items() if value is not None}
-    return jwt.encode(claims, own.private if key is None else key, alg, headers=headers)
-
-
-def raw(header: dict[str, Any], claims: dict[str, Any], signature: bytes = b"") -> str:
-    parts = (orjson.dumps(header), orjson.dumps(claims), signature)
-    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
 async def test_the_likeness_of_a_token_is_let_in(app: Starlette, actor: Actor, whoami: Form) -> None:

@@ -16,7 +16,7 @@ from tests.bench.idle import idle
 from tests.bench.importing import import_rate
 from tests.bench.push import push_rates
 from tests.bench.streams import streams
-from tests.ending import end_tidily
+from tests.support.ending import end_tidily
 
 # What each benchmark prints, so that ONLY can choose without running.
 BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {

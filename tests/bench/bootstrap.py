@@ -22,11 +22,11 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from tests import migrate
 from tests.bench.figures import Figure
 from tests.bench.organisation import NAME, BenchOrganisation
 from tests.bench.serving import Served, free_port, ours, stop, wait_for
-from tests.postgres import create_database, postgres
+from tests.support import migrate
+from tests.support.postgres import create_database, postgres
 from tournee.engine.database import Database
 
 RECORDS, PAGES, ROUNDS = 10_000, (5_000, 500), 7

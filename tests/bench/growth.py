@@ -14,9 +14,9 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from tests import migrate
 from tests.bench.figures import Figure, compare
-from tests.postgres import create_database, postgres
+from tests.support import migrate
+from tests.support.postgres import create_database, postgres
 from tournee.auth.roles import Role, permissions_of
 from tournee.catalogue import ENTITIES
 from tournee.engine.database import Database

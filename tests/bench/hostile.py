@@ -1,8 +1,8 @@
 """What hostile documents cost a real server, and how long `/healthz` takes meanwhile.
 
-The documents are those of tests/api/hostile.py, known ones and random ones, sent by somebody who is signed
-in. A document counts with the shortest of its rounds, so that what else the machine does counts little.
-Those that are refused are told apart from those that are within the limits and answered.
+The documents are those of tests/support/hostile.py, known ones and random ones, sent by somebody who is
+signed in. A document counts with the shortest of its rounds, so that what else the machine does counts
+little. Those that are refused are told apart from those that are within the limits and answered.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 import httpx2
 from graphql import get_introspection_query
 
-from tests import migrate
-from tests.api.hostile import Hostile, known, random_requests
 from tests.bench.figures import Figure
 from tests.bench.serving import Served, get, ours
+from tests.support import migrate
+from tests.support.hostile import Hostile, known, random_requests
 
 ROUNDS, SEEDS = 2, range(40)
 _LONGEST_ANSWER = 16_000

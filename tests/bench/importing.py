@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests import migrate
 from tests.bench.figures import Figure
-from tests.postgres import create_database, postgres
+from tests.support import migrate
+from tests.support.postgres import create_database, postgres
 from tournee.auth.organisations import actor_of, found_organisation
 from tournee.auth.roles import Role
 from tournee.catalogue import MEMBERSHIPS

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.test_cli import free_port
+from tests.support.processes import free_port
 
 
 class Missing(Exception):

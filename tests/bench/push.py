@@ -23,13 +23,13 @@ import httpx2
 import orjson
 from sqlalchemy import select
 
-from tests import migrate
 from tests.bench.figures import Figure
 from tests.bench.pouchdb import Missing, pouchdb
 from tests.bench.raw import RawPush, document
-from tests.house import wire
-from tests.postgres import create_database, postgres
-from tests.test_cli import running
+from tests.support import migrate
+from tests.support.house import wire
+from tests.support.postgres import create_database, postgres
+from tests.support.processes import running
 from tournee.auth.organisations import actor_of, found_organisation
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import orjson
 import psycopg
 
-from tests.postgres import libpq
+from tests.support.postgres import libpq
 
 RECORDS = 10_000
 

@@ -60,3 +60,35 @@ async def test_a_stream_ends_when_the_device_is_revoked(device: Device, server: 
     server.revoked = True
     with pytest.raises(Revoked):
         await anext(device.stream())
+
+
+async def test_more_is_pulled_only_where_an_event_says_that_there_is_more(
+    device: Device, server: FakeServer, store: Store
+):
+    await device.sync()
+    asked = len(server.pulls)
+    async with aclosing(device.stream()) as stream:
+        server.write("Customer", "1", {})
+        server.announce(store.cursor)
+        assert [change.id for change in await anext(stream)] == ["1"]
+        assert len(server.pulls) == asked + 1  # the event itself, which the server makes as a page
+        server.page = 1
+        server.write("Customer", "2", {})
+        server.write("Customer", "3", {})
+        server.announce(store.cursor)
+        assert [change.id for change in await anext(stream)] == ["2", "3"]
+
+
+async def test_each_attempt_at_a_stream_that_breaks_waits_twice_as_long(
+    device: Device, server: FakeServer, store: Store, waits: list[float]
+):
+    await device.sync()
+    waits.clear()
+    for _ in range(3):
+        server.events.put_nowait(None)
+    server.write("Customer", "1", {})
+    server.announce(store.cursor)
+    async with aclosing(device.stream()) as stream:
+        await anext(stream)
+    first, second, third = waits
+    assert (second, third) == (2 * first, 4 * first)

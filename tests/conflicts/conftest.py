@@ -1,8 +1,8 @@
 import pytest_asyncio
 
-from tests.conflicts.clashes import Clashes
-from tests.house import House
-from tests.work.world import World
+from tests.support.clashes import Clashes
+from tests.support.house import House
+from tests.support.world import World
 
 
 @pytest_asyncio.fixture

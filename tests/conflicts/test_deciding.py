@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.conflicts.clashes import Clashes
-from tests.work.world import at
+from tests.support.clashes import Clashes
+from tests.support.world import at
 from tournee.assets.models import AssetStatus
 from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH, RECORD_ON_CLOSED_PARENT, STATE_CHANGED_BY_BOTH
 from tournee.kernel.errors import Blocked, Invalid
@@ -177,7 +177,7 @@ async def test_a_recalled_visit_goes_to_somebody_else(clashes: Clashes) -> None:
         await clashes.resolve(conflict, "REASSIGN", technicianId=other.id)
     await clashes.device.do("acceptAppointment", appointmentId=clashes.visit.id, at=at(1))
     await clashes.resolve(await clashes.read(conflict), "REASSIGN", technicianId=other.id)
-    active = await clashes.world.rows(Assignment, appointment_id=clashes.visit.id, active=True)
+    active = await clashes.world.house.rows(Assignment, appointment_id=clashes.visit.id, active=True)
     assert [row.technician_id for row in active] == [other.id]
     await clashes.device.pull()
     assert clashes.visit.id not in clashes.device.rows
@@ -188,7 +188,7 @@ async def test_who_went_leads_the_visit_again(clashes: Clashes) -> None:
     conflict = await clashes.of(VISIT_ON_REASSIGNED_APPOINTMENT)
     assert clashes.visit.id not in clashes.device.rows
     await clashes.resolve(conflict, "TAKE_MINE")
-    leads = await clashes.world.rows(Assignment, appointment_id=clashes.visit.id, lead=True)
+    leads = await clashes.world.house.rows(Assignment, appointment_id=clashes.visit.id, lead=True)
     assert [row.technician_id for row in leads] == [clashes.technician.id]
     await clashes.device.pull()
     assert clashes.visit.id in clashes.device.rows
@@ -207,15 +207,26 @@ async def test_what_is_left_becomes_another_visit_of_an_open_order_and_a_new_ord
         "Demo: the rest",
         at(300),
     )
-    (sent,) = await clashes.world.rows(Assignment, appointment_id=visit.id)
+    (sent,) = await clashes.world.house.rows(Assignment, appointment_id=visit.id)
     assert sent.technician_id == clashes.technician.id
     await clashes.world.put(await clashes.read(clashes.order), status="CLOSED")
     await clashes.world.put(await clashes.read(conflict), status="OPEN")
     decided = await clashes.resolve(conflict, "FOLLOW_UP", followUp=wanted, despiteChanges=True)
     order = await clashes.world.read(WorkOrder, decided.follow_up_id)
     assert (order.parent_id, order.customer_id) == (clashes.order.id, clashes.order.customer_id)
-    (visit,) = await clashes.world.rows(Appointment, work_order_id=order.id)
+    (visit,) = await clashes.world.house.rows(Appointment, work_order_id=order.id)
     assert visit.starts_at == at(300)
+
+
+async def test_a_new_order_that_follows_up_has_no_visit_unless_a_time_or_a_technician_is_named(
+    clashes: Clashes,
+) -> None:
+    conflict = await clashes.of(VISIT_ON_CANCELED_APPOINTMENT)
+    await clashes.world.put(await clashes.read(clashes.order), status="CLOSED")
+    decided = await clashes.resolve(conflict, "FOLLOW_UP", followUp={}, despiteChanges=True)
+    order = await clashes.world.read(WorkOrder, decided.follow_up_id)
+    assert (order.parent_id, order.summary) == (clashes.order.id, f"Follow-up: {clashes.order.summary}")
+    assert await clashes.world.house.rows(Appointment, work_order_id=order.id) == []
 
 
 async def test_a_closed_checklist_is_opened_for_what_came_late(clashes: Clashes) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.conflicts.clashes import Clashes
-from tests.sync.device import TestDevice
-from tests.work.world import at
+from tests.support.clashes import Clashes
+from tests.support.device import TestDevice
+from tests.support.world import at
 from tournee.kernel.conflict import RECORD_DELETED_MEANWHILE
 
 

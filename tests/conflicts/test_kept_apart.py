@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from tests.house import House
-from tests.sync.device import TestDevice
-from tests.work.world import World, at
+from tests.support.device import TestDevice
+from tests.support.house import House
+from tests.support.world import World, at
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.conflict import Conflict
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.ask import ask
-from tests.conflicts.clashes import Clashes
+from tests.support.ask import ask
+from tests.support.clashes import Clashes
 from tournee.auth.roles import Role, permissions_of
 from tournee.catalogue import ENTITIES
 from tournee.kernel.conflict import (

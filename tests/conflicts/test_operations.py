@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from tests.conflicts.clashes import Clashes
-from tests.work.world import at
+from tests.support.clashes import Clashes
+from tests.support.world import at
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact
@@ -28,7 +28,7 @@ async def test_what_was_refused_is_done_as_its_authors_once_nothing_stands_again
 ) -> None:
     conflict = await clashes.of(OPERATION_REJECTED)
     await clashes.resolve(conflict, "RETRY")
-    (asset,) = await clashes.world.rows(Asset, name="Demo pump found")
+    (asset,) = await clashes.world.house.rows(Asset, name="Demo pump found")
     (change,) = await clashes.house.changes(asset.id)
     assert (change.command, change.actor_id, change.device_id) == (
         "createAsset", clashes.device.actor.id, clashes.device.id
@@ -64,9 +64,9 @@ async def test_what_went_from_sight_is_done_because_who_decides_sees_it(clashes:
     for conflict in await clashes.world.conflicts():
         await clashes.resolve(conflict, "RETRY")
         assert (await clashes.read(conflict)).resolution == "RETRY"
-    (event,) = await clashes.world.rows(AppointmentEvent, to_status="EN_ROUTE")
+    (event,) = await clashes.world.house.rows(AppointmentEvent, to_status="EN_ROUTE")
     assert (event.appointment_id, event.accepted_as) == (clashes.visit.id, "FACT")
-    (note,) = await clashes.world.rows(Note, text="Demo")
+    (note,) = await clashes.world.house.rows(Note, text="Demo")
     assert note.work_order_id == clashes.order.id
     assert (await clashes.read(clashes.asset)).notes == "Demo"
 
@@ -103,12 +103,12 @@ async def test_what_crashed_is_done_once_the_defect_is_mended(clashes: Clashes) 
     conflict, operation = await quarantined(clashes)
     assert await waiting(clashes, ParkedOperation) == ["parked"]
     await clashes.resolve(conflict, "RETRY", "MANAGER")
-    assert len(await clashes.world.rows(Contact, name="Demo Reception")) == 1
+    assert len(await clashes.world.house.rows(Contact, name="Demo Reception")) == 1
     assert (await waiting(clashes, ParkedOperation), await waiting(clashes, Receipt)) == ([], ["applied"])
     # And not again, when the device hands it in once more.
     (outcome,) = await clashes.device.push(operation)
     assert outcome.status == "duplicate"
-    assert len(await clashes.world.rows(Contact, name="Demo Reception")) == 1
+    assert len(await clashes.world.house.rows(Contact, name="Demo Reception")) == 1
 
 
 async def test_what_crashed_can_be_dismissed_and_stays_without_effect(clashes: Clashes) -> None:
@@ -117,7 +117,7 @@ async def test_what_crashed_can_be_dismissed_and_stays_without_effect(clashes: C
     assert (await waiting(clashes, ParkedOperation), await waiting(clashes, Receipt)) == ([], ["rejected"])
     (outcome,) = await clashes.device.push(operation)
     assert (outcome.status, outcome.code) == ("rejected", "DISMISSED")
-    assert await clashes.world.rows(Contact, name="Demo Reception") == []
+    assert await clashes.world.house.rows(Contact, name="Demo Reception") == []
 
 
 async def test_what_was_too_large_to_keep_cannot_be_done_here(clashes: Clashes) -> None:

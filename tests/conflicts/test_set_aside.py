@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.ask import ask
-from tests.conflicts.clashes import Clashes
+from tests.support.ask import ask
+from tests.support.clashes import Clashes
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.errors import TransitionNotAllowed
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 
 

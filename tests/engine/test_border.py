@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
-from tests.house import House
+from tests.support.house import House
 from tournee.auth.models import RefreshToken
 from tournee.customers.models import Customer
 from tournee.engine.border import BorderCrossed, OwnText

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import event, select
 
-from tests.house import House
+from tests.support.house import House
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
 from tournee.engine.database import UnloggedWrite

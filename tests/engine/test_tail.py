@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.catalogue import ENTITIES
 from tournee.engine import tail as tail_module
 from tournee.engine.heads import Heads

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import House
 from tests.importing.running import Importer
+from tests.support.house import House
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import func, select
 
-from tests.house import House
+from tests.support.house import House
 from tournee.importing.command import Options, run_import
 from tournee.importing.mapping import load_mapping
 from tournee.importing.reporting import Tally
@@ -133,3 +133,21 @@ def _is_id(name: str) -> bool:
 
 def lines(*rows: Sequence[str]) -> str:
     return "".join(",".join(row) + "\n" for row in rows)
+
+
+CUSTOMERS = """
+system = "billing"
+[[record]]
+entity = "Customer"
+key = "{No}"
+[record.fields]
+name = "Company"
+email = "Mail"
+notes = "Remark"
+"""
+
+
+async def all_of(importer: Importer, model: Any) -> list[Any]:
+    async with importer.house.reading() as session:
+        own = model.organisation_id == importer.house.organisation_id
+        return list(await session.scalars(select(model).where(own).order_by(model.created_at, model.id)))

@@ -13,10 +13,10 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from tests.house import House
 from tests.importing.running import ELEVATORS, SAMPLE, Imported, Importer
-from tests.sync.device import TestDevice
-from tests.work.world import World
+from tests.support.device import TestDevice
+from tests.support.house import House
+from tests.support.world import World
 from tournee.assets.models import Asset
 from tournee.customers.models import Customer, Site
 from tournee.engine.database import Database

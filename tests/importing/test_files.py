@@ -8,24 +8,12 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import select
 
-from tests.importing.running import Importer, lines
+from tests.importing.running import CUSTOMERS, Importer, all_of, lines
 from tournee.assets.models import Asset, Meter, Reading
 from tournee.customers.models import Contact, Customer, Site
 from tournee.importing.command import Options, UnusableAccount, find_actor
 from tournee.quality.models import Audit, AuditFinding
-
-CUSTOMERS = """
-system = "billing"
-[[record]]
-entity = "Customer"
-key = "{No}"
-[record.fields]
-name = "Company"
-email = "Mail"
-notes = "Remark"
-"""
 
 
 async def test_contacts_and_readings_come_from_json_lines_by_another_mapping(importer: Importer) -> None:
@@ -124,12 +112,6 @@ fields.source = { constant = "IMPORT" }
     await importer.text(text, mapping, "readings.jsonl")
     assert await importer.log_length() == before
     assert await importer.count(Meter) == 2
-
-
-async def all_of(importer: Importer, model: Any) -> list[Any]:
-    async with importer.house.reading() as session:
-        own = model.organisation_id == importer.house.organisation_id
-        return list(await session.scalars(select(model).where(own).order_by(model.created_at, model.id)))
 
 
 AUDITS = """

@@ -12,8 +12,7 @@ import orjson
 import pytest
 
 from tests.importing import workbook
-from tests.importing.running import Importer
-from tests.importing.test_files import CUSTOMERS, all_of
+from tests.importing.running import CUSTOMERS, Importer, all_of
 from tournee.customers.models import Contact, Customer, Site
 from tournee.importing.mapping.columns import Column
 from tournee.importing.mapping.model import Mapping

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tests.house import House
 from tests.importing.running import ELEVATORS, SAMPLE, Importer
+from tests.support.house import House
 
 PROGRAM = """
 import sys

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tests.house import House
+from tests.support.house import House
 
 
 async def test_the_error_of_a_statement_does_not_say_what_it_was_given(house: House) -> None:

@@ -13,8 +13,8 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tests.house import House
-from tests.postgres import ask_driver
+from tests.support.house import House
+from tests.support.postgres import ask_driver
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.kernel.entity import Base, new_id

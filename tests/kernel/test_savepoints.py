@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
-from tests.house import House
+from tests.support.house import House, transaction
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
@@ -18,12 +17,6 @@ from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid
 from tournee.kernel.log import Head, Record
 from tournee.kernel.transaction import Operation, Transaction
-
-
-@contextlib.asynccontextmanager
-async def transaction(house: House) -> AsyncIterator[Transaction]:
-    async with house.writing() as session:
-        yield Transaction(house.database, session, house.actor("MANAGER"), house.kernel.rules)
 
 
 async def refused_after_looking(tx: Transaction, operation: Operation, customer: UUID) -> None:

@@ -7,8 +7,7 @@ import contextlib
 import pytest
 from sqlalchemy import select
 
-from tests.house import House
-from tests.kernel.test_savepoints import transaction
+from tests.support.house import House, transaction
 from tournee.customers.models import Customer
 from tournee.engine.database import UnloggedWrite
 from tournee.kernel.entity import new_id, now

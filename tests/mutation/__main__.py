@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.ending import end_tidily
 from tests.mutation.breakages import Breakage, sample
 from tests.mutation.tree import Tree
+from tests.support.ending import end_tidily
 
 LEAST = 0.9
 

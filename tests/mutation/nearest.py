@@ -12,6 +12,8 @@ _LIMITS = [
 NEAREST: dict[str, list[str]] = {
     "clients/python": ["tests/clients"],
     "server/tournee/api/limits.py": _LIMITS,
+    # Others name accounts, by rules that stand there.
+    "server/tournee/auth": ["tests/auth", "tests/people/test_technicians.py", "tests/quality/test_audits.py"],
     "server/tournee/customers": [
         "tests/customers",
         "tests/importing/test_files.py",
@@ -25,19 +27,24 @@ NEAREST: dict[str, list[str]] = {
     "server/tournee/kernel": ["tests/kernel", "tests/sync", "tests/conflicts"],
     "server/tournee/people": ["tests/people", "tests/work/test_planning.py", "tests/work/test_visibility.py"],
 }
+# Whatever is a length or a range is a matter of this one, in all domains.
+LENGTHS = "tests/kernel/test_bounds.py"
 # These start servers, which takes longer than all others of their folder.
-LEFT_OUT = ("tests/clients/test_offline_day.py", "tests/clients/test_real_server.py")
+LEFT_OUT = ("tests/clients/test_offline_day.py", "tests/clients/served/test_real_server.py")
 
 
-def nearest(file: Path, function: str) -> list[str]:
-    """Return the files of tests, with those first that name the broken function or its command most often."""
+def nearest(tree: Path, file: Path, function: str) -> list[str]:
+    """Return the files of tests in a tree, with those first that name the broken function most often."""
     name = max((name for name in NEAREST if file.as_posix().startswith(name)), key=len, default="")
-    places = [Path(place) for place in NEAREST.get(name, [f"tests/{file.parts[2]}"])]
+    folders = NEAREST.get(name, [f"tests/{file.parts[2]}"])
+    if file.parts[0] == "server":
+        folders = [*folders, LENGTHS]
+    places = [tree / place for place in folders]
     files = [
         found for place in places for found in ([place] if place.is_file() else place.rglob("test_*.py"))
     ]
-    named = sorted(found.as_posix() for found in files if found.as_posix() not in LEFT_OUT)
-    return sorted(named, key=lambda found: _mentions(Path(found).read_text(), function), reverse=True)
+    named = sorted({found.relative_to(tree).as_posix() for found in files} - set(LEFT_OUT))
+    return sorted(named, key=lambda found: _mentions((tree / found).read_text(), function), reverse=True)
 
 
 def _mentions(text: str, function: str) -> int:

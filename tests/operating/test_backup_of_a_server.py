@@ -12,9 +12,9 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
-from tests.house import House
 from tests.operating.terminal import Terminal
-from tests.test_cli import running
+from tests.support.house import House
+from tests.support.processes import running
 from tournee.app import create_app
 from tournee.customers.models import Customer
 from tournee.engine.database import Database

@@ -23,10 +23,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import make_url, select, text
 
-from tests import migrate
-from tests.house import House
 from tests.operating.terminal import Terminal
-from tests.postgres import ask_driver, libpq
+from tests.support import migrate
+from tests.support.house import House
+from tests.support.postgres import ask_driver, libpq
 from tournee.backups import postgresql, sqlite
 from tournee.customers.models import Customer
 from tournee.engine.database import Database

@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import make_url
 
-from tests.house import House
 from tests.operating.terminal import Terminal
-from tests.postgres import libpq
+from tests.support.house import House
+from tests.support.postgres import libpq
 
 Fake = Callable[..., None]
 

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from sqlalchemy import Connection, event
 
-from tests.house import House
+from tests.support.house import House
 from tournee.app import create_app
 from tournee.engine.database import Database
 from tournee.kernel.entity import new_id

@@ -19,9 +19,9 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 
-from tests import migrate
-from tests.house import House
-from tests.postgres import libpq, postgres_server
+from tests.support import migrate
+from tests.support.house import House
+from tests.support.postgres import libpq, postgres_server
 from tournee.app import create_app
 from tournee.auth.models import Account
 from tournee.engine.database import Database, WriteSession

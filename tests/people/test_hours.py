@@ -8,8 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.house import House
-from tests.people.test_technicians import technician
+from tests.support.house import House
 from tournee.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.people.models import Absence, AbsenceStatus
 
@@ -23,8 +22,8 @@ def hours(starts: int, ends: int) -> dict[str, Any]:
 
 
 async def test_shifts_of_one_technician_do_not_overlap_but_may_touch(house: House) -> None:
-    one, _ = await technician(house)
-    two, _ = await technician(house, "Demo Two")
+    one, _ = await house.technician()
+    two, _ = await house.technician("Demo Two")
     await house.run("createShift", technicianId=one.id, **hours(8, 12))
     late = await house.run("createShift", technicianId=one.id, **hours(12, 16))
     await house.run("createShift", technicianId=two.id, **hours(9, 11))
@@ -40,7 +39,7 @@ async def test_shifts_of_one_technician_do_not_overlap_but_may_touch(house: Hous
 
 
 async def test_a_shift_ends_after_it_begins(house: House) -> None:
-    one, _ = await technician(house)
+    one, _ = await house.technician()
     for ends in (8, 7):
         with pytest.raises(Invalid) as refusal:
             await house.run("createShift", technicianId=one.id, **hours(8, ends))
@@ -48,13 +47,13 @@ async def test_a_shift_ends_after_it_begins(house: House) -> None:
 
 
 async def test_technicians_do_not_plan_their_own_shifts(house: House) -> None:
-    one, actor = await technician(house)
+    one, actor = await house.technician()
     with pytest.raises(Forbidden):
         await house.run("createShift", actor, technicianId=one.id, **hours(8, 12))
 
 
 async def test_a_technician_asks_to_be_away_and_somebody_else_decides(house: House) -> None:
-    one, actor = await technician(house)
+    one, actor = await house.technician()
     absence = await house.run("requestAbsence", actor, technicianId=one.id, **hours(8, 12))
     assert absence.status is AbsenceStatus.REQUESTED
     with pytest.raises(Forbidden):
@@ -74,8 +73,8 @@ async def test_a_manager_who_is_a_technician_does_not_approve_their_own_absence(
 
 
 async def test_a_technician_asks_for_nobody_else(house: House) -> None:
-    _, actor = await technician(house)
-    two, other = await technician(house, "Demo Two")
+    _, actor = await house.technician()
+    two, other = await house.technician("Demo Two")
     with pytest.raises(Forbidden):
         await house.run("requestAbsence", actor, technicianId=two.id, **hours(8, 12))
     theirs = await house.run("requestAbsence", other, technicianId=two.id, **hours(8, 12))
@@ -86,7 +85,7 @@ async def test_a_technician_asks_for_nobody_else(house: House) -> None:
 
 
 async def test_an_absence_moves_only_along_its_states(house: House) -> None:
-    one, actor = await technician(house)
+    one, actor = await house.technician()
 
     async def absence() -> Absence:
         made: Absence = await house.run("requestAbsence", actor, technicianId=one.id, **hours(8, 12))

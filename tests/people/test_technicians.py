@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
-from tests.house import House
-from tests.sync.device import TestDevice
-from tournee.kernel.actor import Actor
-from tournee.kernel.entity import Entity, now
+from tests.support.device import TestDevice
+from tests.support.house import House, seen
+from tournee.kernel.entity import now
 from tournee.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refused
 from tournee.kernel.log import Change
-from tournee.kernel.visibility import visible
 from tournee.people.jobs import move_windows
 from tournee.people.models import (
     Absence,
@@ -28,17 +26,6 @@ from tournee.people.models import (
 )
 
 
-async def technician(house: House, name: str = "Demo One", **given: Any) -> tuple[Technician, Actor]:
-    """A technician and the account that is theirs."""
-    actor = await house.account("TECHNICIAN")
-    return await house.run("createTechnician", name=name, accountId=actor.id, **given), actor
-
-
-async def seen(house: House, model: type[Entity], actor: Actor) -> set[UUID]:
-    async with house.reading() as session:
-        return set(await session.scalars(select(model.id).where(visible(model, actor))))
-
-
 async def profile(house: House, technician: Technician) -> TechnicianProfile:
     async with house.reading() as session:
         own = TechnicianProfile.technician_id == technician.id
@@ -46,8 +33,8 @@ async def profile(house: House, technician: Technician) -> TechnicianProfile:
 
 
 async def test_a_technician_sees_colleagues_but_not_where_they_live(house: House) -> None:
-    one, actor = await technician(house, homeLatitude=48.5, homeLongitude=2.5, efficiency=1.5)
-    two, _ = await technician(house, "Demo Two", homeLatitude=49.5, homeLongitude=2.5)
+    one, actor = await house.technician(homeLatitude=48.5, homeLongitude=2.5, efficiency=1.5)
+    two, _ = await house.technician("Demo Two", homeLatitude=49.5, homeLongitude=2.5)
     assert await seen(house, Technician, actor) == {one.id, two.id}
     async with house.reading() as session:
         profiles = (await session.scalars(select(TechnicianProfile))).all()
@@ -57,8 +44,8 @@ async def test_a_technician_sees_colleagues_but_not_where_they_live(house: House
 
 
 async def test_a_technician_sees_only_their_own_skills_shifts_and_absences(house: House) -> None:
-    one, actor = await technician(house)
-    two, other = await technician(house, "Demo Two")
+    one, actor = await house.technician()
+    two, other = await house.technician("Demo Two")
     skill = await house.run("createSkill", name="Gas")
     territory = await house.run("createTerritory", name="North")
     for person in (one, two):
@@ -75,7 +62,7 @@ async def test_a_technician_sees_only_their_own_skills_shifts_and_absences(house
 
 
 async def test_an_account_holds_what_its_technician_has_only_while_it_is_theirs(house: House) -> None:
-    one, first = await technician(house)
+    one, first = await house.technician()
     second = await house.account("TECHNICIAN")
     await house.run("updateTechnician", technicianId=one.id, accountId=second.id)
     assert await seen(house, TechnicianProfile, first) == set()
@@ -89,8 +76,8 @@ async def test_an_account_holds_what_its_technician_has_only_while_it_is_theirs(
 
 
 async def test_an_account_is_one_technician_at_most(house: House) -> None:
-    _, actor = await technician(house)
-    two, _ = await technician(house, "Demo Two")
+    _, actor = await house.technician()
+    two, _ = await house.technician("Demo Two")
     with pytest.raises(Conflict, match="another technician"):
         await house.run("createTechnician", name="Demo Three", accountId=actor.id)
     with pytest.raises(Conflict, match="another technician"):
@@ -99,7 +86,7 @@ async def test_an_account_is_one_technician_at_most(house: House) -> None:
 
 async def test_a_technicians_account_is_one_of_this_organisation(house: House) -> None:
     """One of another organisation and one that is nowhere are refused alike, by the field that names it."""
-    one, _ = await technician(house)
+    one, _ = await house.technician()
     foreign = await (await House(house.database).found()).account("TECHNICIAN")
     for command, given in (
         ("createTechnician", {"name": "Demo"}),
@@ -115,8 +102,8 @@ async def test_a_technicians_account_is_one_of_this_organisation(house: House) -
 
 
 async def test_a_technician_keeps_their_own_phone_number_and_nobody_elses(house: House) -> None:
-    one, actor = await technician(house)
-    two, _ = await technician(house, "Demo Two")
+    one, actor = await house.technician()
+    two, _ = await house.technician("Demo Two")
     changed = await house.run("updateOwnDetails", actor, technicianId=one.id, phone="+33 1")
     assert changed.phone == "+33 1"
     with pytest.raises(Forbidden):
@@ -151,14 +138,14 @@ async def test_a_technician_with_bad_values_is_refused(house: House, bad: dict[s
     ],
 )
 async def test_a_window_that_ends_nowhere_is_refused(house: House, window: dict[str, str]) -> None:
-    one, _ = await technician(house)
+    one, _ = await house.technician()
     with pytest.raises(Invalid):
         await house.run("moveWindow", technicianId=one.id, **window)
 
 
 async def test_technicians_of_another_organisation_are_not_there(house: House) -> None:
     other = await House(house.database).found()
-    foreign, _ = await technician(other)
+    foreign, _ = await other.technician()
     skill = await house.run("createSkill", name="Gas")
     attempts: list[tuple[str, dict[str, Any]]] = [
         ("updateTechnician", {"technicianId": foreign.id, "name": "Mine"}),
@@ -173,7 +160,7 @@ async def test_technicians_of_another_organisation_are_not_there(house: House) -
 
 
 async def test_a_skill_that_expires_needs_an_end(house: House) -> None:
-    one, _ = await technician(house)
+    one, _ = await house.technician()
     skill = await house.run("createSkill", name="Gas", expires=True)
     with pytest.raises(Invalid, match="expires"):
         await house.run("createTechnicianSkill", technicianId=one.id, skillId=skill.id)
@@ -203,7 +190,7 @@ async def test_a_territory_cannot_lie_in_itself(house: House) -> None:
 
 
 async def test_a_technician_has_one_primary_territory(house: House) -> None:
-    one, _ = await technician(house)
+    one, _ = await house.technician()
     north = await house.run("createTerritory", name="North")
     south = await house.run("createTerritory", name="South")
     await house.run("createTerritoryMembership", technicianId=one.id, territoryId=north.id)
@@ -222,7 +209,7 @@ async def test_a_technician_has_one_primary_territory(house: House) -> None:
 
 
 async def test_windows_reach_two_weeks_back_and_four_ahead_and_move_once_a_day(house: House) -> None:
-    one, _ = await technician(house)
+    one, _ = await house.technician()
     own = await profile(house, one)
     assert own.window_from <= now() - timedelta(days=14) < own.window_from + timedelta(days=1)
     assert own.window_to - timedelta(days=1) <= now() + timedelta(days=28) <= own.window_to
@@ -243,8 +230,8 @@ async def test_windows_reach_two_weeks_back_and_four_ahead_and_move_once_a_day(h
 
 
 async def test_a_window_that_moves_reaches_its_own_technicians_device_and_no_colleagues(house: House) -> None:
-    one, actor = await technician(house)
-    _, colleague = await technician(house, "Demo Two")
+    one, actor = await house.technician()
+    _, colleague = await house.technician("Demo Two")
     own, other = TestDevice(house, actor=actor), TestDevice(house, actor=colleague)
     for device in (own, other):
         await device.pull()
@@ -259,11 +246,11 @@ async def test_a_window_that_moves_reaches_its_own_technicians_device_and_no_col
 
 
 async def test_a_window_ends_after_it_begins_and_is_not_the_technicians_to_move(house: House) -> None:
-    one, actor = await technician(house)
+    one, actor = await house.technician()
     with pytest.raises(Invalid, match="window"):
         await house.run("moveWindow", technicianId=one.id, windowFrom=now(), windowTo="2020-01-01T00:00:00Z")
     with pytest.raises(Forbidden):
         await house.run("moveWindow", actor, technicianId=one.id, windowFrom=now())
-    inactive, _ = await technician(house, "Demo Two", status="INACTIVE")
+    inactive, _ = await house.technician("Demo Two", status="INACTIVE")
     await house.run("moveWindow", technicianId=inactive.id, windowFrom="2026-01-01T00:00:00Z")
     assert await move_windows(house.kernel, house.organisation_id) == 0

@@ -7,12 +7,10 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.field import items
 from tournee.kernel.errors import Invalid
-from tournee.kernel.inputs import parse
 from tournee.procedures.accepting import accept
-from tournee.procedures.commands.templates import UpdateChecklistDraft
 from tournee.procedures.definition import (
-    ChecklistItemInput,
     Given,
     ItemResult,
     RunResult,
@@ -24,12 +22,6 @@ from tournee.procedures.definition import (
     unanswered,
 )
 from tournee.procedures.validation import check_definition
-
-
-def items(*definitions: dict[str, Any]) -> list[ChecklistItemInput]:
-    payload = [{"prompt": "?", **definition} for definition in definitions]
-    return parse(UpdateChecklistDraft, {"versionId": str(uuid4()), "items": payload}).items
-
 
 CHECK = {"key": "a", "kind": "CHECK"}
 NUMBER = {"key": "n", "kind": "NUMBER"}

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID, uuid4
 
-from tests.house import House
-from tests.procedures.field import AT, ITEMS, LATER, checklist, rows, run_at, site, technician
-from tests.sync.device import TestDevice
+from tests.support.field import (
+    AT,
+    ITEMS,
+    LATER,
+    answering,
+    checklist,
+    site,
+    two_devices,
+    visitor,
+)
+from tests.support.house import House
 from tournee.kernel.conflict import Conflict
 from tournee.procedures.answers import answer_id
 from tournee.procedures.models import ChecklistAnswer, ChecklistRun
-
-
-async def two_devices(house: House) -> tuple[Any, TestDevice, TestDevice]:
-    """A run that two technicians have on their devices."""
-    _, version_id = await checklist(house)
-    run = await run_at(house, await site(house), version_id)
-    return run, await technician(house, run.site_id), await technician(house, run.site_id)
-
-
-def answering(run: Any, key: str, **value: Any) -> dict[str, Any]:
-    return {"runId": run.id, "itemKey": key, "at": AT, **value}
 
 
 async def test_two_devices_answering_one_item_make_one_answer_and_a_conflict(house: House) -> None:
@@ -29,9 +25,9 @@ async def test_two_devices_answering_one_item_make_one_answer_and_a_conflict(hou
     first = await one.do("answerChecklistItem", **answering(run, "on", checked=True))
     second = await two.do("answerChecklistItem", **answering(run, "on", checked=False))
     assert (first.status, second.status) == ("applied", "merged")
-    (answer,) = await rows(house, ChecklistAnswer)
+    (answer,) = await house.rows(ChecklistAnswer)
     assert (answer.id, answer.checked) == (answer_id(run.id, "on"), False)
-    (conflict,) = await rows(house, Conflict)
+    (conflict,) = await house.rows(Conflict)
     assert conflict.record_id == answer.id
     assert (conflict.base, conflict.mine, conflict.theirs) == (
         {"checked": None},
@@ -44,8 +40,8 @@ async def test_two_devices_of_the_same_opinion_have_no_conflict(house: House) ->
     run, one, two = await two_devices(house)
     for device in (one, two):
         await device.do("answerChecklistItem", **answering(run, "on", checked=True))
-    assert len(await rows(house, ChecklistAnswer)) == 1
-    assert await rows(house, Conflict) == []
+    assert len(await house.rows(ChecklistAnswer)) == 1
+    assert await house.rows(Conflict) == []
 
 
 async def test_photos_of_both_devices_are_kept(house: House) -> None:
@@ -53,7 +49,7 @@ async def test_photos_of_both_devices_are_kept(house: House) -> None:
     photos = [uuid4(), uuid4()]
     for device, photo in zip((one, two), photos, strict=True):
         await device.do("answerChecklistItem", **answering(run, "photos", files=[photo]))
-    (answer,) = await rows(house, ChecklistAnswer)
+    (answer,) = await house.rows(ChecklistAnswer)
     assert answer.files == [str(photo) for photo in photos]
 
 
@@ -63,9 +59,9 @@ async def test_a_device_that_answers_anew_or_sends_twice_has_no_conflict(house: 
     again = device.operation("answerChecklistItem", **answering(run, "on", checked=False))
     assert [o.status for o in await device.push(first, again)] == ["applied", "applied"]
     assert [o.status for o in await device.push(first)] == ["duplicate"]
-    (answer,) = await rows(house, ChecklistAnswer)
+    (answer,) = await house.rows(ChecklistAnswer)
     assert answer.checked is False
-    assert await rows(house, Conflict) == []
+    assert await house.rows(Conflict) == []
 
 
 async def test_an_answer_to_a_run_that_another_completed_is_kept_and_reported(house: House) -> None:
@@ -74,11 +70,11 @@ async def test_an_answer_to_a_run_that_another_completed_is_kept_and_reported(ho
     await one.do("completeChecklistRun", runId=run.id, at=LATER)
     late = await two.do("answerChecklistItem", **answering(run, "remarks", text="leaks"))
     assert late.status in {"applied", "merged"}
-    assert {answer.item_key for answer in await rows(house, ChecklistAnswer)} == {"on", "remarks"}
-    (conflict,) = await rows(house, Conflict)
+    assert {answer.item_key for answer in await house.rows(ChecklistAnswer)} == {"on", "remarks"}
+    (conflict,) = await house.rows(Conflict)
     assert (conflict.kind, conflict.record_id) == ("RECORD_ON_CLOSED_PARENT", run.id)
     assert (conflict.base, conflict.theirs) == ({"status": "NEW"}, {"status": "COMPLETED"})
-    (now,) = await rows(house, ChecklistRun)
+    (now,) = await house.rows(ChecklistRun)
     assert now.status == "COMPLETED"
 
 
@@ -87,9 +83,9 @@ async def test_a_late_answer_changes_the_result_of_the_run(house: House) -> None
     await one.do("answerChecklistItem", **answering(run, "on", checked=True))
     await one.do("answerChecklistItem", **answering(run, "pressure", number=3))
     await one.do("completeChecklistRun", runId=run.id, at=LATER)
-    assert [row.result for row in await rows(house, ChecklistRun)] == ["PASS"]
+    assert [row.result for row in await house.rows(ChecklistRun)] == ["PASS"]
     await two.do("answerChecklistItem", **answering(run, "pressure", number=9))
-    assert [row.result for row in await rows(house, ChecklistRun)] == ["PARTIAL"]
+    assert [row.result for row in await house.rows(ChecklistRun)] == ["PARTIAL"]
 
 
 async def test_the_device_that_completed_a_run_is_refused_as_anybody_online(house: House) -> None:
@@ -105,9 +101,9 @@ async def test_both_completing_is_no_conflict_and_the_first_time_stays(house: Ho
     await one.do("answerChecklistItem", **answering(run, "on", checked=False))
     await one.do("completeChecklistRun", runId=run.id, at=AT)
     assert (await two.do("completeChecklistRun", runId=run.id, at=LATER)).status != "rejected"
-    (now,) = await rows(house, ChecklistRun)
+    (now,) = await house.rows(ChecklistRun)
     assert now.completed_by_id == one.actor.id
-    assert await rows(house, Conflict) == []
+    assert await house.rows(Conflict) == []
 
 
 async def test_work_done_prevails_over_a_dismissal_it_did_not_know_of(house: House) -> None:
@@ -116,15 +112,15 @@ async def test_work_done_prevails_over_a_dismissal_it_did_not_know_of(house: Hou
     await one.do("answerChecklistItem", **answering(run, "on", checked=False))
     done = await one.do("completeChecklistRun", runId=run.id, at=LATER)
     assert done.status != "rejected"
-    (now,) = await rows(house, ChecklistRun)
+    (now,) = await house.rows(ChecklistRun)
     assert (now.status, now.result) == ("COMPLETED", "FAIL")
-    assert {row.kind for row in await rows(house, Conflict)} == {"RECORD_ON_CLOSED_PARENT"}
+    assert {row.kind for row in await house.rows(Conflict)} == {"RECORD_ON_CLOSED_PARENT"}
 
 
 async def test_a_device_may_use_the_version_it_has_though_a_newer_one_is_out(house: House) -> None:
     template_id, version_id = await checklist(house)
     site_id = await site(house)
-    device = await technician(house, site_id)
+    device = await visitor(house, site_id)
     draft = await house.run("draftChecklistVersion", templateId=template_id, items=ITEMS[:1])
     await house.run("publishChecklistVersion", versionId=draft.id)
     await house.run("archiveChecklistTemplate", templateId=template_id)
@@ -133,7 +129,7 @@ async def test_a_device_may_use_the_version_it_has_though_a_newer_one_is_out(hou
     assert added.status == "applied", added
     done = await device.do("answerChecklistItem", runId=run_id, itemKey="remarks", text="x", at=AT)
     assert done.status == "applied"
-    assert [row.version_id for row in await rows(house, ChecklistRun)] == [version_id]
+    assert [row.version_id for row in await house.rows(ChecklistRun)] == [version_id]
 
 
 async def test_a_missing_answer_blocks_offline_completion_and_says_which(house: House) -> None:

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.house import House
-from tests.procedures.field import AT, LATER, checklist, grant, rows, run_at, sees, site, technician
+from tests.support.field import AT, LATER, checklist, grant, run_at, sees, site, visitor
+from tests.support.house import House
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.procedures.models import ChecklistAnswer, ChecklistRun, ChecklistTemplate, ChecklistVersion
 from tournee.procedures.queries import run_transitions
@@ -27,7 +27,7 @@ async def test_the_first_answer_starts_a_run_and_a_number_beyond_its_limit_fails
     run = await begun(house)
     assert (await answer(house, run, "on", checked=True)).result == "PASS"
     assert (await answer(house, run, "pressure", number=6.5)).result == "FAIL"
-    (now,) = await rows(house, ChecklistRun)
+    (now,) = await house.rows(ChecklistRun)
     assert (now.status, now.started_at.isoformat()) == ("IN_PROGRESS", "2026-11-20T09:00:00+00:00")
 
 
@@ -39,7 +39,7 @@ async def test_a_run_is_not_completed_while_a_shown_required_item_is_open(house:
     with pytest.raises(Blocked, match=r"pressure\.$"):
         await house.run("completeChecklistRun", runId=run.id, at=AT)
     async with house.reading() as session:
-        (now,) = await rows(house, ChecklistRun)
+        (now,) = await house.rows(ChecklistRun)
         (following,) = await run_transitions(session, house.actor("MANAGER"), [now])
         moves = {move.to: move for move in following}
     assert (moves["COMPLETED"].allowed, moves["NOT_APPLICABLE"].allowed) == (False, True)
@@ -85,7 +85,7 @@ async def test_an_item_answered_again_is_one_row_and_the_log_keeps_both(house: H
     first = await answer(house, run, "on", checked=True)
     second = await answer(house, run, "on", checked=False, at=LATER)
     assert first.id == second.id
-    (only,) = await rows(house, ChecklistAnswer)
+    (only,) = await house.rows(ChecklistAnswer)
     assert (only.checked, only.result) == (False, "FAIL")
     assert [change.before is None for change in await house.changes(only.id)] == [True, False]
 
@@ -114,7 +114,7 @@ async def test_a_bad_answer_is_refused_by_its_field(house: House, values: dict[s
     with pytest.raises(Invalid) as refusal:
         await house.run("answerChecklistItem", runId=run.id, **{"at": AT, **values})
     assert refusal.value.field == field
-    assert await rows(house, ChecklistAnswer) == []
+    assert await house.rows(ChecklistAnswer) == []
 
 
 async def test_published_checklists_are_everybodys_and_drafts_the_offices(house: House) -> None:
@@ -165,7 +165,7 @@ async def test_a_run_of_another_organisation_is_not_there(house: House) -> None:
 async def test_a_technicians_device_gets_run_and_answers_of_its_place(house: House) -> None:
     run = await begun(house)
     given = await answer(house, run, "on", checked=True)
-    device = await technician(house, run.site_id)
+    device = await visitor(house, run.site_id)
     assert device.rows[run.id]["status"] == "IN_PROGRESS"
     assert device.rows[given.id]["checked"] is True
     assert device.rows == await device.fresh()

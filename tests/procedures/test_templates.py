@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.house import House
-from tests.procedures.field import ITEMS, checklist, run_at, site
+from tests.support.field import ITEMS, checklist, run_at, site
+from tests.support.house import House
 from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, TransitionNotAllowed
 
 

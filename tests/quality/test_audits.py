@@ -7,9 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.house import House
-from tests.procedures.field import AT, LATER, checklist, rows
-from tests.quality.auditing import (
+from tests.support.auditing import (
     ITEMS,
     act,
     answer,
@@ -21,6 +19,8 @@ from tests.quality.auditing import (
     person,
     planned,
 )
+from tests.support.field import AT, LATER, checklist
+from tests.support.house import House
 from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.quality.models import AuditAnswer, AuditMember
 
@@ -57,7 +57,7 @@ async def test_an_item_answered_again_is_one_answer_with_new_points(house: House
     first = await answer(house, audit, "labels", choices=["Most"])
     assert first.points == 0.5
     await answer(house, audit, "labels", choices=["None"])
-    (only,) = await rows(house, AuditAnswer)
+    (only,) = await house.rows(AuditAnswer)
     assert (only.id, only.points, only.result) == (first.id, 0.0, "FAIL")
 
 
@@ -104,7 +104,7 @@ async def test_the_team_is_what_was_named_last(house: House) -> None:
     await act(house, "setAuditTeam", audit, members=members)
     members = [{"accountId": two, "part": "EXPERT"}, {"accountId": three}]
     await act(house, "setAuditTeam", audit, members=members)
-    held = {(member.account_id, member.part.value) for member in await rows(house, AuditMember)}
+    held = {(member.account_id, member.part.value) for member in await house.rows(AuditMember)}
     assert held == {(two, "EXPERT"), (three, "AUDITOR")}
     with pytest.raises(Invalid, match="once"):
         await act(house, "setAuditTeam", audit, members=[{"accountId": two}, {"accountId": two}])
@@ -132,7 +132,7 @@ async def test_an_account_that_an_audit_names_is_one_of_this_organisation(house:
             refusals.append((refusal.value.message, refusal.value.field))
         assert refusals == [("There is no such Account.", field)] * 2
     assert (await now(house, audit)).lead_auditor_id == audit.lead_auditor_id
-    assert await rows(house, AuditMember) == []
+    assert await house.rows(AuditMember) == []
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.house import House
-from tests.procedures.field import AT, checklist
-from tests.quality.auditing import ITEMS, begun, finding, reported
+from tests.support.auditing import ITEMS, begun, finding, reported
+from tests.support.field import AT, checklist
+from tests.support.house import House
 from tournee.kernel.errors import Blocked, Conflict, Invalid, NotFound, TransitionNotAllowed
 
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import House
-from tests.procedures.field import AT, LATER
-from tests.quality.auditing import (
+from tests.support.auditing import (
     EXCUSE,
     act,
     answer,
@@ -23,6 +21,8 @@ from tests.quality.auditing import (
     put,
     reported,
 )
+from tests.support.field import AT, LATER
+from tests.support.house import House
 from tournee.kernel.errors import Blocked, Invalid, TransitionNotAllowed
 from tournee.quality.queries import audit_transitions, score_so_far
 from tournee.quality.states import AuditStatus as A

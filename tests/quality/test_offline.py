@@ -6,9 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.house import House
-from tests.procedures.field import AT, LATER, rows
-from tests.quality.auditing import (
+from tests.support.auditing import (
     EXCUSE,
     act,
     answer,
@@ -20,6 +18,8 @@ from tests.quality.auditing import (
     now,
     planned,
 )
+from tests.support.field import AT, LATER
+from tests.support.house import House
 from tournee.kernel.conflict import Conflict
 from tournee.procedures.answers import answer_id
 from tournee.quality.models import AuditAnswer, AuditFinding
@@ -32,14 +32,14 @@ async def test_two_devices_answering_one_item_make_one_answer_and_a_conflict(hou
     first = await one.do("answerAuditItem", checked=True, **given)
     second = await two.do("answerAuditItem", checked=False, **given)
     assert (first.status, second.status) == ("applied", "merged")
-    (only,) = await rows(house, AuditAnswer)
+    (only,) = await house.rows(AuditAnswer)
     assert (only.id, only.checked, only.points, only.result) == (
         answer_id(audit.id, "clean"),
         False,
         0.0,
         "FAIL",
     )
-    (conflict,) = await rows(house, Conflict)
+    (conflict,) = await house.rows(Conflict)
     assert (conflict.record_id, conflict.mine, conflict.theirs) == (
         only.id,
         {"checked": False},
@@ -52,8 +52,8 @@ async def test_two_devices_of_the_same_opinion_have_no_conflict_and_count_once(h
     one, two = await device(house), await device(house)
     for each in (one, two):
         await each.do("answerAuditItem", auditId=audit.id, itemKey="clean", checked=True, at=AT)
-    assert len(await rows(house, AuditAnswer)) == 1
-    assert await rows(house, Conflict) == []
+    assert len(await house.rows(AuditAnswer)) == 1
+    assert await house.rows(Conflict) == []
     await answer(house, audit, "safe", checked=False)
     await answer(house, audit, "why", text="Demo")
     await answer(house, audit, "photos", **EXCUSE)
@@ -77,7 +77,7 @@ async def test_a_whole_audit_done_offline_arrives_in_one_push(house: House) -> N
     assert [outcome.status for outcome in outcomes] == ["applied"] * 7
     done = await now(house, audit)
     assert (done.status, done.result, done.score_percent) == ("COMPLETED", "PASS", 100.0)
-    assert [row.id for row in await rows(house, AuditFinding)] == [found]
+    assert [row.id for row in await house.rows(AuditFinding)] == [found]
 
 
 async def test_an_operation_sent_twice_counts_once(house: House) -> None:
@@ -88,7 +88,7 @@ async def test_an_operation_sent_twice_counts_once(house: House) -> None:
         "applied",
         "duplicate",
     ]
-    assert len(await rows(house, AuditFinding)) == 1
+    assert len(await house.rows(AuditFinding)) == 1
 
 
 @pytest.mark.parametrize("command", ["cancelAudit", "postponeAudit"])
@@ -99,7 +99,7 @@ async def test_an_audit_that_was_begun_prevails_over_calling_it_off(house: House
     outcome = await auditor.do("startAudit", auditId=audit.id, at=AT)
     assert outcome.status != "rejected", outcome
     assert (await now(house, audit)).status == "IN_PROGRESS"
-    (conflict,) = await rows(house, Conflict)
+    (conflict,) = await house.rows(Conflict)
     assert (conflict.kind, conflict.role, conflict.base) == (
         "RECORD_ON_CLOSED_PARENT",
         "AUDITOR",
@@ -124,7 +124,7 @@ async def test_a_late_start_of_a_completed_audit_changes_nothing(house: House) -
     await act(house, "completeAudit", audit, at=LATER)
     assert (await late.do("startAudit", auditId=audit.id, at=LATER)).status == "merged"
     assert (await now(house, audit)).status == "COMPLETED"
-    assert await rows(house, Conflict) == []
+    assert await house.rows(Conflict) == []
 
 
 async def test_a_late_answer_is_kept_reported_and_changes_the_result(house: House) -> None:
@@ -137,7 +137,7 @@ async def test_a_late_answer_is_kept_reported_and_changes_the_result(house: Hous
     assert outcome.status != "rejected", outcome
     done = await now(house, audit)
     assert (done.status, done.result, done.capped_by_critical) == ("COMPLETED", "FAIL", True)
-    assert "RECORD_ON_CLOSED_PARENT" in {row.kind for row in await rows(house, Conflict)}
+    assert "RECORD_ON_CLOSED_PARENT" in {row.kind for row in await house.rows(Conflict)}
 
 
 async def test_a_late_answer_to_a_canceled_audit_is_kept_and_rates_nothing(house: House) -> None:
@@ -146,7 +146,7 @@ async def test_a_late_answer_to_a_canceled_audit_is_kept_and_rates_nothing(house
     await act(house, "cancelAudit", audit, reason="Demo")
     outcome = await late.do("answerAuditItem", auditId=audit.id, itemKey="safe", checked=False, at=AT)
     assert outcome.status != "rejected", outcome
-    assert len(await rows(house, AuditAnswer)) == 1
+    assert len(await house.rows(AuditAnswer)) == 1
     canceled = await now(house, audit)
     assert (canceled.status, canceled.result, canceled.score) == ("CANCELED", None, None)
 
@@ -161,7 +161,7 @@ async def test_a_late_finding_of_a_closed_audit_is_kept_reported_and_worked_off(
         "addAuditFinding", id=id, auditId=audit.id, grade="MINOR", description="Demo", at=AT
     )
     assert outcome.status != "rejected", outcome
-    assert [row.kind for row in await rows(house, Conflict)] == ["RECORD_ON_CLOSED_PARENT"]
+    assert [row.kind for row in await house.rows(Conflict)] == ["RECORD_ON_CLOSED_PARENT"]
     await house.run("correctAuditFinding", "AUDITOR", findingId=id, correction="Demo", at=LATER)
     assert (await house.run("closeAuditFinding", "AUDITOR", findingId=id, at=LATER)).status == "CLOSED"
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.house import House
-from tests.procedures.field import AT, rows, site
+from tests.support.field import AT, site
+from tests.support.house import House
 from tournee.kernel.errors import Conflict, Invalid, NotFound
 from tournee.quality.models import Audit, AuditFinding
 
@@ -32,7 +32,7 @@ async def test_a_past_audit_comes_with_its_findings_and_is_closed(house: House) 
     assert (past.status, past.result, past.score_percent) == ("CLOSED", "FAIL", 41.5)
     assert past.performed_at == past.completed_at == past.closed_at
     assert past.customer_id is not None
-    found = await rows(house, AuditFinding)
+    found = await house.rows(AuditFinding)
     assert {(row.code, row.grade.value, row.status.value) for row in found} == {
         ("D1", "CRITICAL", "CLOSED"),
         (None, "MINOR", "CLOSED"),
@@ -43,7 +43,7 @@ async def test_a_past_audit_comes_with_its_findings_and_is_closed(house: House) 
 async def test_a_past_audit_with_an_open_finding_is_completed_and_can_be_closed_later(house: House) -> None:
     past = await record(house, findings=[{**FINDINGS[1], "status": "CORRECTED"}])
     assert (past.status, past.closed_at) == ("COMPLETED", None)
-    (found,) = await rows(house, AuditFinding)
+    (found,) = await house.rows(AuditFinding)
     await house.run("closeAuditFinding", findingId=found.id, at=AT)
     assert (await house.run("closeAudit", auditId=past.id, at=AT)).status == "CLOSED"
 
@@ -53,7 +53,7 @@ async def test_the_same_external_key_is_refused_and_leaves_nothing(house: House)
     with pytest.raises(Conflict) as refusal:
         await record(house, findings=FINDINGS)
     assert refusal.value.field == "externalKey"
-    assert (len(await rows(house, Audit)), len(await rows(house, AuditFinding))) == (1, 2)
+    assert (len(await house.rows(Audit)), len(await house.rows(AuditFinding))) == (1, 2)
     other = await House(house.database).found()
     assert await record(other)
 
@@ -80,7 +80,7 @@ async def test_a_bad_past_audit_is_refused_by_its_field(
     with pytest.raises(Invalid) as refusal:
         await record(house, **values)
     assert refusal.value.field == field
-    assert await rows(house, Audit) == []
+    assert await house.rows(Audit) == []
 
 
 async def test_a_past_audit_names_only_what_is_there(house: House) -> None:

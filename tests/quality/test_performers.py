@@ -7,16 +7,16 @@ from uuid import uuid4
 
 import pytest
 
-from tests.house import House
-from tests.procedures.field import AT, rows
-from tests.quality.auditing import EXCUSE, act, begun, now, person, planned
-from tests.sync.device import TestDevice
+from tests.support.auditing import EXCUSE, act, begun, now, person, planned
+from tests.support.device import TestDevice
+from tests.support.field import AT
+from tests.support.house import House
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict
 from tournee.quality.models import Audit, AuditAnswer, AuditFinding
 
 
-async def technician(house: House, part: str) -> tuple[Any, Actor]:
+async def taking_part(house: House, part: str) -> tuple[Any, Actor]:
     """A planned audit and the technician who leads it or is on its team."""
     actor = await house.account("TECHNICIAN")
     if part == "LEAD":
@@ -34,7 +34,7 @@ async def away(house: House, actor: Actor) -> TestDevice:
 
 @pytest.mark.parametrize("part", ["LEAD", "AUDITOR"])
 async def test_a_technician_carries_out_a_whole_audit_offline(house: House, part: str) -> None:
-    audit, actor = await technician(house, part)
+    audit, actor = await taking_part(house, part)
     device = await away(house, actor)
     assert device.rows[audit.id]["entity"] == "Audit"
     assert device.rows[audit.version_id]["items"], "The checklist is there to be filled in."
@@ -50,12 +50,12 @@ async def test_a_technician_carries_out_a_whole_audit_offline(house: House, part
     assert [outcome.status for outcome in outcomes] == ["applied"] * 6
     done = await now(house, audit)
     assert (done.status, done.score_percent) == ("REPORTING", 100.0)
-    assert [row.id for row in await rows(house, AuditFinding)] == [found]
-    assert await rows(house, Conflict) == []
+    assert [row.id for row in await house.rows(AuditFinding)] == [found]
+    assert await house.rows(Conflict) == []
 
 
 async def test_who_carries_an_audit_out_writes_no_standards_and_ends_no_audit(house: House) -> None:
-    audit, actor = await technician(house, "LEAD")
+    audit, actor = await taking_part(house, "LEAD")
     device = await away(house, actor)
     for command, given in (
         ("createQualityStandard", {"code": "X", "title": "Demo"}),
@@ -68,7 +68,7 @@ async def test_who_carries_an_audit_out_writes_no_standards_and_ends_no_audit(ho
 
 
 async def test_an_audit_of_ones_site_that_others_lead_is_theirs_to_answer(house: House) -> None:
-    _, actor = await technician(house, "OBSERVER")
+    _, actor = await taking_part(house, "OBSERVER")
     mine = await planned(house, leadAuditorId=actor.id)
     others = await begun(house)
     device = await away(house, actor)
@@ -80,14 +80,14 @@ async def test_an_audit_of_ones_site_that_others_lead_is_theirs_to_answer(house:
         codes.append((outcome.status, outcome.code))
     # One that they cannot see is waited for like one that is nowhere yet.
     assert codes == [("rejected", "FORBIDDEN"), ("parked", None)]
-    assert await rows(house, AuditAnswer) == []
+    assert await house.rows(AuditAnswer) == []
 
 
 @pytest.mark.parametrize("part", ["LEAD", "AUDITOR"])
 async def test_what_was_answered_before_somebody_else_took_over_stands_and_an_auditor_decides(
     house: House, part: str
 ) -> None:
-    audit, actor = await technician(house, part)
+    audit, actor = await taking_part(house, part)
     await act(house, "startAudit", audit, at=AT)
     device = await away(house, actor)
     other = await person(house)
@@ -98,9 +98,9 @@ async def test_what_was_answered_before_somebody_else_took_over_stands_and_an_au
     given = {"auditId": audit.id, "itemKey": "clean", "at": AT}
     outcome = await device.do("answerAuditItem", checked=True, **given)
     assert (outcome.status, outcome.code) == ("merged", None)
-    (answer,) = await rows(house, AuditAnswer)
+    (answer,) = await house.rows(AuditAnswer)
     assert (answer.checked, answer.answered_by_id) == (True, actor.id)
-    (conflict,) = await rows(house, Conflict)
+    (conflict,) = await house.rows(Conflict)
     assert outcome.conflict == str(conflict.id)
     assert (conflict.kind, conflict.role, conflict.record_id) == (
         "RECORD_ON_REASSIGNED_PARENT",
@@ -117,4 +117,4 @@ async def test_what_was_answered_before_somebody_else_took_over_stands_and_an_au
     late = await device.do("answerAuditItem", checked=False, **given)
     assert (late.status, late.code) == ("rejected", "NOT_FOUND")
     assert (await now(house, audit)).status == "IN_PROGRESS"
-    assert len(await rows(house, Audit)) == 1
+    assert len(await house.rows(Audit)) == 1

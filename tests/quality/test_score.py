@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.procedures.test_definition import items
+from tests.support.field import items
 from tournee.procedures.definition import Given
 from tournee.quality.score import AuditResult, score
 

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from tests.house import House
-from tests.procedures.field import AT, grant, rows, sees, site
-from tests.quality.auditing import act, answer, begun, drafted, finding, standard
-from tests.sync.device import TestDevice
-from tests.work.world import World
+from tests.support.auditing import act, answer, begun, drafted, finding, standard
+from tests.support.device import TestDevice
+from tests.support.field import AT, grant, sees, site
+from tests.support.house import House
+from tests.support.world import World
 from tournee.kernel.errors import Forbidden, NotFound
 from tournee.quality.models import (
     Audit,
@@ -83,7 +83,7 @@ async def test_lead_team_and_responsible_see_an_audit_as_long_as_they_are_named(
     lead, responsible, member = people
     audit = await drafted(house, leadAuditorId=lead.id, auditeeResponsibleId=responsible.id)
     await act(house, "setAuditTeam", audit, members=[{"accountId": member.id}])
-    (row,) = await rows(house, AuditMember)
+    (row,) = await house.rows(AuditMember)
     records: list[tuple[Any, UUID]] = [(Audit, audit.id), (AuditMember, row.id)]
     assert [await seen(house, person, records) for person in people] == [{True}] * 3
     other = await house.account("TECHNICIAN")

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.api.ask import answer, ask
-from tests.conflicts.clashes import Clashes
-from tests.house import House
-from tests.sync.device import TestDevice
-from tests.work.world import World, at
+from tests.support.ask import answer, ask
+from tests.support.clashes import Clashes
+from tests.support.device import TestDevice
+from tests.support.house import House
+from tests.support.world import World, at
 from tournee.reporting.sight import SightCode
 from tournee.sync.devices.acknowledged import Acknowledged
 
@@ -85,14 +85,18 @@ async def test_what_lies_in_no_scope_of_the_account_says_which_and_since_when(cl
     found = await why(clashes, clashes.visit.id)
     assert codes(found) == ["NO_SCOPE"]
     (scope,) = found["scopes"]
-    assert scope["lostSeq"] == found["reasons"][0]["seq"] == await clashes.world.seq()
+    assert scope["lostSeq"] == found["reasons"][0]["seq"] == await clashes.world.house.seq()
     assert scope["lostAt"] is not None
     # It comes back to who lost it.
     await clashes.office(
         "reassignAppointment", appointmentId=clashes.visit.id, technicianId=clashes.technician.id
     )
     (scope,) = (await why(clashes, clashes.visit.id))["scopes"]
-    assert (scope["held"], scope["sinceSeq"], scope["lostSeq"]) == (True, await clashes.world.seq(), None)
+    assert (scope["held"], scope["sinceSeq"], scope["lostSeq"]) == (
+        True,
+        await clashes.world.house.seq(),
+        None,
+    )
 
 
 async def test_what_a_visit_outside_of_the_window_would_show(clashes: Clashes) -> None:
@@ -121,7 +125,7 @@ async def test_a_deleted_record_says_when(clashes: Clashes) -> None:
     await clashes.office("deleteContact", contactId=clashes.contact.id)
     found = await why(clashes, clashes.contact.id)
     assert (codes(found), found["visible"]) == (["DELETED"], False)
-    assert found["reasons"][0]["seq"] == await clashes.world.seq()
+    assert found["reasons"][0]["seq"] == await clashes.world.house.seq()
 
 
 async def test_a_revoked_device_and_a_disabled_account(clashes: Clashes) -> None:

@@ -11,8 +11,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.ending import end_tidily
 from tests.simulator.running import Total, complain, play, processes, spread
+from tests.support.ending import end_tidily
 
 
 def seeds_of(text: str) -> Sequence[int]:

@@ -9,8 +9,8 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests.backups import SavedRows
 from tests.simulator.native import NativeDevice
+from tests.support.backups import SavedRows
 from tournee.sync.devices.restored import begin_anew
 
 if TYPE_CHECKING:

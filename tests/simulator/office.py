@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from tests.house import wire
 from tests.simulator.crashes import KINDS, POINTS, TRAPS, Bug, Died
 from tests.simulator.device import Device, Document, Person
 from tests.simulator.network import Network, Request
 from tests.simulator.stock import move_stock
 from tests.simulator.world import ITEMS, Company
+from tests.support.house import wire
 from tournee.catalogue import COMMANDS
 from tournee.kernel.errors import Refused
 from tournee.kernel.outages import Outage

@@ -15,12 +15,12 @@ from unittest.mock import patch
 
 import structlog
 
-from tests.ending import end_tidily
 from tests.simulator.clock import simulated_time
 from tests.simulator.crashes import trapped
 from tests.simulator.inline import without_threads
 from tests.simulator.simulation import Report, simulate
 from tests.simulator.stage import Stage, postgresql_url, sqlite_url, staged
+from tests.support.ending import end_tidily
 from tournee.sync.devices import acknowledged
 
 # By the wall clock a server notes how far devices are; whoever is meant to be trapped must not meet that.

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from tests.backups import new_epochs
 from tests.simulator.backups import Backups
 from tests.simulator.clock import Clock, running
 from tests.simulator.crashes import TRAPS
@@ -25,6 +24,7 @@ from tests.simulator.stage import Stage
 from tests.simulator.trace import Trace
 from tests.simulator.violations import Violation, require
 from tests.simulator.world import Company
+from tests.support.backups import new_epochs
 from tournee.catalogue import COMMANDS
 from tournee.engine.horizon import raise_floor
 from tournee.people.jobs import move_windows

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.pool import StaticPool
 from starlette.applications import Starlette
 
-from tests import migrate
+from tests.support import migrate
 from tournee.app import create_app
 from tournee.engine.database import Database
 from tournee.settings import Settings
@@ -114,14 +114,14 @@ def sqlite_url() -> Iterator[str]:
 def postgresql_url() -> Iterator[str]:
     """A migrated database on a PostgreSQL of this process's own."""
     # Late: most stories are told on SQLite.
-    from tests.postgres import postgres
+    from tests.support.postgres import postgres
 
     with postgres(durable=False) as server:
         yield migrated_copy(server)
 
 
 def migrated_copy(server: str) -> str:
-    from tests.postgres import create_database
+    from tests.support.postgres import create_database
 
     url = create_database(server, f"simulated_{uuid4().hex[:8]}")
     migrate.upgrade(url)
@@ -129,7 +129,7 @@ def migrated_copy(server: str) -> str:
 
 
 def discard(server: str, url: str) -> None:
-    from tests.postgres import drop_database
+    from tests.support.postgres import drop_database
 
     drop_database(server, str(make_url(url).database))
 

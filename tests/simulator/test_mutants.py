@@ -8,9 +8,9 @@ from _pytest.mark import ParameterSet
 
 from tests.simulator.mutants import MUTANTS, Mutant
 from tests.simulator.running import theatre
+from tests.simulator.seeds import FEW
 from tests.simulator.simulation import simulate
 from tests.simulator.stage import sqlite_url
-from tests.simulator.test_simulator import FEW
 
 # A seed that catches it. When the simulator tells its stories another way: find others.
 CAUGHT_BY = {

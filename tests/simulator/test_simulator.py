@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.simulator.running import theatre
+from tests.simulator.seeds import CORPUS, FEW
 from tests.simulator.simulation import simulate
 from tests.simulator.stage import Stage, sqlite_url
 
-CORPUS = {
-    entry["seed"]: entry.get("comes_by", [])
-    for entry in tomllib.loads((Path(__file__).parent / "corpus.toml").read_text())["seed"]
-}
-FEW = [*CORPUS, 1000]
 # There one takes twice as long; what differs between the two shows early.
 ON_POSTGRESQL = FEW[:2]
 # Two of the corpus, one of them with a restored backup, and one at random tell enough between two commits.

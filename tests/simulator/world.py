@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.house import wire
 from tests.simulator.chronicle import Chronicle
 from tests.simulator.clock import Clock
 from tests.simulator.device import Device, Document, Person
 from tests.simulator.leaving import give_refresh_token
 from tests.simulator.native import NativeDevice
 from tests.simulator.stage import Stage
+from tests.support.house import wire
 from tournee.auth.organisations import actor_of, found_organisation
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS

@@ -1,7 +1,7 @@
 import pytest_asyncio
 
-from tests.house import House
 from tests.stock.shop import Shop
+from tests.support.house import House
 
 
 @pytest_asyncio.fixture

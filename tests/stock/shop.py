@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now
 from tournee.stock.models import StockCount, StockDiscrepancy, StockLevel, StockMovement
@@ -78,25 +78,20 @@ class Shop:
         """The input of `countStock`."""
         return {"partId": self.part, "locationId": van.id, "counted": round(pieces * ONE), **more}
 
-    async def rows(self, model: Any, **values: Any) -> list[Any]:
-        async with self.house.reading() as session:
-            found = select(model).filter_by(organisation_id=self.house.organisation_id, **values)
-            return list(await session.scalars(found.order_by(model.created_at, model.id)))
-
     async def level(self, place: UUID, part: UUID | None = None) -> float:
         """In pieces, as the server derived it."""
-        rows = await self.rows(StockLevel, part_id=part or self.part, location_id=place)
+        rows = await self.house.rows(StockLevel, part_id=part or self.part, location_id=place)
         assert len(rows) <= 1
         return rows[0].quantity / ONE if rows else 0
 
     async def movements(self, **values: Any) -> list[StockMovement]:
-        return await self.rows(StockMovement, **values)
+        return await self.house.rows(StockMovement, **values)
 
     async def counts(self) -> list[StockCount]:
-        return await self.rows(StockCount)
+        return await self.house.rows(StockCount)
 
     async def discrepancies(self) -> list[StockDiscrepancy]:
-        return await self.rows(StockDiscrepancy)
+        return await self.house.rows(StockDiscrepancy)
 
     async def put_back(self, hours: float) -> None:
         """Let everything recorded so far have happened earlier."""
@@ -110,7 +105,7 @@ class Shop:
     async def agree(self) -> None:
         """The levels are the sums of the ledger, and each count's difference that of its adjustments."""
         movements = await self.movements()
-        derived = {(row.part_id, row.location_id): row.quantity for row in await self.rows(StockLevel)}
+        derived = {(row.part_id, row.location_id): row.quantity for row in await self.house.rows(StockLevel)}
         assert {key: derived.pop(key) for key in levels(movements)} == levels(movements)
         assert not any(derived.values())
         for count in await self.counts():

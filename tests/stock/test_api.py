@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.api.ask import ask, statements
 from tests.stock.shop import ONE, Shop
-from tests.work.world import World
+from tests.support.ask import ask, statements
+from tests.support.world import World
 
 _PARTS_USED = """
 { appointments { nodes {

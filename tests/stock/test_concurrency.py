@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.stock.shop import ONE, Shop
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
 from tournee.stock import levels
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.stock.shop import ONE, Shop, Van, ago, at
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid
 

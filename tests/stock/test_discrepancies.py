@@ -66,7 +66,7 @@ async def test_after_it_is_settled_the_next_is_another_task(shop: Shop) -> None:
     await shop.house.run("usePart", van.actor, **shop.used(van, 5))
     first, second = await shop.discrepancies()
     assert (first.level, first.status, second.level) == (ONE, DiscrepancyStatus.RESOLVED, -4 * ONE)
-    [level] = await shop.rows(StockLevel)
+    [level] = await shop.house.rows(StockLevel)
     assert level.discrepancy_id == second.id
 
 

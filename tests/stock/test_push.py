@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.stock.shop import ONE, Shop, Van
-from tests.work.world import World
+from tests.support.world import World
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id, now
 
@@ -221,7 +221,7 @@ async def test_a_movement_told_again_is_known_though_its_visit_is_out_of_sight(
     await shop.house.run("reassignAppointment", appointmentId=visit.id, technicianId=colleague.technician_id)
     await shop.house.run("updateStockLocation", stockLocationId=van.id, technicianId=colleague.technician_id)
     assert str(visit.id) not in await own.pull()
-    own.base = await world.seq()
+    own.base = await world.house.seq()
     again = await own.push(own.operation("usePart", **used), own.operation("countStock", **counted))
     assert statuses(again) == ["applied"] * 2
     changed = {**used, "quantity": 1 * ONE}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.api.ask import answer
-from tests.house import House
 from tests.stock.shop import ONE, Shop, Van
-from tests.sync.device import TestDevice
-from tests.work.world import World
+from tests.support.ask import answer
+from tests.support.device import TestDevice
+from tests.support.house import House
+from tests.support.world import World
 from tournee.auth.roles import Role, permissions_of
 from tournee.kernel.entity import new_id
 from tournee.stock.permissions import STOCK_MANAGE, STOCK_READ, STOCK_WRITE
@@ -34,7 +34,7 @@ async def of_van(shop: Shop, van: Van) -> set[tuple[str, UUID]]:
 
     found = {("StockLocation", van.id)}
     for model in (StockCount, StockDiscrepancy, StockLevel):
-        found |= {(model.__name__, row.id) for row in await shop.rows(model, location_id=van.id)}
+        found |= {(model.__name__, row.id) for row in await shop.house.rows(model, location_id=van.id)}
     for end in ("from_location_id", "to_location_id"):
         found |= {("StockMovement", row.id) for row in await shop.movements(**{end: van.id})}
     return found

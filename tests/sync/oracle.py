@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tests.house import House
+from tests.support.house import House
 from tournee.catalogue import ENTITIES
 from tournee.kernel.actor import Actor
 from tournee.kernel.values import document, wire_value

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.auth.commands import DevicesLimit
 from tournee.kernel.entity import new_id
 from tournee.sync.devices import acknowledged

@@ -3,8 +3,8 @@
 import asyncio
 import errno
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import httpx2
@@ -17,8 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from tests.house import House
-from tests.refusals import refusal
+from tests.support.house import House
+from tests.support.refusals import refusal
+from tests.support.serving import saturated
 from tournee.auth.tokens import Verified
 from tournee.engine.lanes import Lane, Overloaded
 from tournee.kernel.actor import Actor
@@ -26,22 +27,6 @@ from tournee.kernel.outages import TooManyAtOnce
 from tournee.web.middleware import RequestMiddleware
 
 Bearer = Callable[[Actor], dict[str, str]]
-
-
-@asynccontextmanager
-async def saturated(*lanes: Lane) -> AsyncIterator[None]:
-    """Lanes in which everybody works for ever and the line is full."""
-    async with AsyncExitStack() as stack:
-        standing = []
-        for lane in lanes:
-            for _ in range(lane.running):
-                await stack.enter_async_context(lane.turn(None))
-            standing += [asyncio.create_task(lane.acquire()) for _ in range(lane.waiting)]
-        await asyncio.sleep(0)
-        yield
-        for task in standing:
-            task.cancel()
-        await asyncio.gather(*standing, return_exceptions=True)
 
 
 def push_of(device: str) -> dict[str, object]:

@@ -10,10 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select, update
 
-from tests.backups import new_epochs
-from tests.house import House
-from tests.sync.device import TestDevice
-from tests.sync.test_horizon import technician, visit
+from tests.support.backups import new_epochs
+from tests.support.device import TestDevice, technicians_device, visit
+from tests.support.house import House
 from tournee.customers.models import Customer
 from tournee.engine.horizon import raise_floor
 from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH, Conflict
@@ -27,13 +26,6 @@ GREATEST = 2**53 - 1
 @pytest.fixture
 def device(house: House) -> TestDevice:
     return TestDevice(house, "MANAGER")
-
-
-async def head(house: House) -> int:
-    async with house.reading() as session:
-        return (
-            await session.scalar(select(Head.seq).where(Head.organisation_id == house.organisation_id)) or 0
-        )
 
 
 async def clashes(house: House) -> list[Conflict]:
@@ -71,14 +63,14 @@ async def test_a_base_beyond_the_head_hides_no_conflict(house: House, device: Te
     customer = await customer_the_office_changed(house, device)
     for beyond in (1, GREATEST):
         await house.run("updateCustomer", customerId=customer, phone=f"office {beyond}")
-        base = min(await head(house) + beyond, GREATEST)
+        base = min(await house.seq() + beyond, GREATEST)
         (outcome,) = await device.push(edit(device, customer) | {"base": base})
         assert (outcome.status, outcome.conflict is None) == ("merged", False)
 
 
 async def test_a_base_at_the_head_is_believed(house: House, device: TestDevice) -> None:
     customer = await customer_the_office_changed(house, device)
-    (outcome,) = await device.push(edit(device, customer) | {"base": await head(house)})
+    (outcome,) = await device.push(edit(device, customer) | {"base": await house.seq()})
     assert (outcome.status, outcome.conflict) == ("applied", None)
 
 
@@ -88,7 +80,7 @@ async def test_a_base_beyond_the_head_says_nothing_also_when_the_log_has_got_the
     customer = await customer_the_office_changed(house, device)
     await device.do("createSkill", name="First")
     missing = device.operation("createSkill", name="Missing")
-    (outcome,) = await device.push(edit(device, customer) | {"base": await head(house) + 5})
+    (outcome,) = await device.push(edit(device, customer) | {"base": await house.seq() + 5})
     assert outcome.status == "parked"
     await much_else(house)
     await device.push(missing)
@@ -98,7 +90,7 @@ async def test_a_base_beyond_the_head_says_nothing_also_when_the_log_has_got_the
 async def test_an_operation_done_again_from_the_inbox_has_no_better_base(house: House) -> None:
     actor = await house.account("MANAGER")
     device, customer = TestDevice(house, actor=dataclasses.replace(actor, device_id=None)), uuid4()
-    (outcome,) = await device.push(edit(device, customer) | {"base": await head(house) + 5})
+    (outcome,) = await device.push(edit(device, customer) | {"base": await house.seq() + 5})
     assert outcome.status == "rejected"
     await house.run("createCustomer", id=customer, name="Demo Hotel", phone="office")
     await much_else(house)
@@ -111,7 +103,7 @@ async def test_work_queued_in_a_history_that_was_lost_is_accepted_and_its_clash_
 ) -> None:
     customer = await customer_the_office_changed(house, device)
     # It saw what the office did; that, and more, is not in the backup.
-    queued = edit(device, customer) | {"base": await head(house) + 5}
+    queued = edit(device, customer) | {"base": await house.seq() + 5}
     await begin_anew(house.database)
     await house.run("updateCustomer", customerId=customer, phone="office again")
     await much_else(house)
@@ -133,20 +125,20 @@ async def test_what_the_backup_has_is_still_seen_by_a_base_of_then(house: House,
 
 async def test_no_number_is_given_twice_when_the_same_backup_is_restored_twice(house: House) -> None:
     await house.run("createSkill", name="Lifts")
-    stood = await head(house)
+    stood = await house.seq()
     await begin_anew(house.database)
     await house.run("createSkill", name="Doors")
-    given = await head(house)
+    given = await house.seq()
     async with house.database.writing(house.organisation_id) as session:
         own = Head.organisation_id == house.organisation_id
         await session.execute(update(Head).where(own).values(seq=stood))
         await session.commit()
     await begin_anew(house.database)
-    assert await head(house) > given
+    assert await house.seq() > given
 
 
 async def test_a_step_that_follows_one_that_was_lost_is_taken_and_shown(house: House) -> None:
-    device = await technician(house)
+    device = await technicians_device(house)
     appointment, _ = await visit(house, device)
     await device.pull()
     step = {"appointmentId": appointment, "at": now()}
@@ -194,4 +186,4 @@ async def test_a_device_that_begins_anew_ends_up_right(house: House, device: Tes
     await house.run("createCustomer", name="Demo Hotel")
     await device.pull()
     assert device.rows == await device.fresh()
-    assert device.base == await head(house)
+    assert device.base == await house.seq()

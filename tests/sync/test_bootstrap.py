@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.log import Edge, Member
 from tournee.sync.pull.cursor import CursorCodec, Phase
@@ -28,14 +28,9 @@ async def visit(house: House, technician_id: UUID, days: int) -> UUID:
     return id
 
 
-async def technician(house: House) -> tuple[TestDevice, UUID]:
-    actor = await house.account("TECHNICIAN")
-    row = await house.run("createTechnician", name="Demo Technician", accountId=actor.id)
-    return TestDevice(house, actor=actor), row.id
-
-
 async def test_todays_visit_and_what_hangs_on_it_come_first(house: House) -> None:
-    device, me = await technician(house)
+    row, actor = await house.technician()
+    device, me = TestDevice(house, actor=actor), row.id
     # By id and by scope today's would stand in the midst of the others.
     for days in (3, 5, 7):
         await visit(house, me, days)
@@ -54,7 +49,8 @@ async def test_todays_visit_and_what_hangs_on_it_come_first(house: House) -> Non
 
 
 async def test_progress_counts_up_to_its_total(house: House) -> None:
-    device, me = await technician(house)
+    row, actor = await house.technician()
+    device, me = TestDevice(house, actor=actor), row.id
     for days in (0, 3, 5):
         await visit(house, me, days)
     told: list[Progress] = []
@@ -77,7 +73,8 @@ async def test_progress_counts_up_to_its_total(house: House) -> None:
 
 async def test_the_rest_is_whole_whatever_becomes_urgent_meanwhile(house: House) -> None:
     """A visit that is today's when the first pages go out and another's when the rest does."""
-    device, me = await technician(house)
+    row, actor = await house.technician()
+    device, me = TestDevice(house, actor=actor), row.id
     visits = [await visit(house, me, days) for days in (0, 0, 3, 5)]
     await device.pull(limit=3, pages=1)
     assert device.cursor is not None
@@ -99,7 +96,8 @@ async def test_the_rest_is_whole_whatever_becomes_urgent_meanwhile(house: House)
 async def test_a_row_in_several_scopes_comes_once_and_a_page_of_rows_sent_before_is_empty(
     house: House,
 ) -> None:
-    device, me = await technician(house)
+    row, actor = await house.technician()
+    device, me = TestDevice(house, actor=actor), row.id
     for days in (3, 5):
         on = {"technicianId": me, "appointmentId": await visit(house, me, days)}
         begun, ended = now() - timedelta(hours=2), now() - timedelta(hours=1)
@@ -127,7 +125,8 @@ async def places_of(house: House, account_id: UUID) -> list[UUID]:
 
 
 async def test_a_page_can_be_fetched_again(house: House) -> None:
-    device, me = await technician(house)
+    row, actor = await house.technician()
+    device, me = TestDevice(house, actor=actor), row.id
     for days in (0, 3):
         await visit(house, me, days)
     first = await device.feed.pull(device.actor, None, 4)

@@ -21,8 +21,8 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.api.serving import served
-from tests.house import House
+from tests.support.house import House
+from tests.support.serving import served
 from tournee.auth.models import RefreshToken
 from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
@@ -121,7 +121,7 @@ class Site:
     def __init__(self, address: str, house: House, tokens: Tokens) -> None:
         self.address, self.house, self.tokens = address, house, tokens
 
-    async def technician(self) -> tuple[Actor, UUID]:
+    async def sign_in(self) -> tuple[Actor, UUID]:
         """Sign in on a device. Revoking it also ends the session, and only "revoked" tells it to erase."""
         actor = await self.house.account("TECHNICIAN")
         device = await self.house.run("enrolDevice", actor, id=uuid4(), name="Demo tablet")
@@ -156,7 +156,7 @@ async def site(app: Starlette, house: House) -> AsyncIterator[Site]:
 
 async def check(site: Site) -> None:
     """A revoked device, a disabled account and a changed role, each with what it hears."""
-    actor, device = await site.technician()
+    actor, device = await site.sign_in()
     revoked = await end(
         site.doomed(actor), lambda: site.house.run("revokeDevice", deviceId=device, surrender=True)
     )
@@ -164,7 +164,7 @@ async def check(site: Site) -> None:
     assert (code, reason, told) == (4401, "DEVICE_REVOKED", "DEVICE_REVOKED")
     assert (error["code"], error["surrender"]) == ("DEVICE_REVOKED", True)
 
-    actor, _ = await site.technician()
+    actor, _ = await site.sign_in()
     disabled = await end(site.doomed(actor), lambda: site.house.run("disableAccount", accountId=actor.id))
     assert (disabled[0], disabled[1]["code"], disabled[2]) == (
         (4401, "UNAUTHENTICATED"),
@@ -179,7 +179,7 @@ async def test_a_revoked_device_and_a_disabled_account_are_cut_off(site: Site) -
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_none_needs_another_to_hear_of_it(site: Site, way: str) -> None:
-    actor, device = await site.technician()
+    actor, device = await site.sign_in()
     (heard,) = await end(site.doomed(actor), lambda: site.house.run("revokeDevice", deviceId=device), [way])
     assert "DEVICE_REVOKED" in (heard.values() if isinstance(heard, dict) else heard)
 
@@ -187,7 +187,7 @@ async def test_none_needs_another_to_hear_of_it(site: Site, way: str) -> None:
 async def test_a_token_that_runs_out_ends_what_was_opened_with_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actor, _ = await site.technician()
+    actor, _ = await site.sign_in()
     with monkeypatch.context() as patched:
         patched.setattr(
             site.tokens, "settings", site.tokens.settings.model_copy(update={"access_token_seconds": 2})
@@ -203,8 +203,8 @@ async def test_a_token_that_runs_out_ends_what_was_opened_with_it(
 
 @pytest.mark.slow("It waits for what must not happen.")
 async def test_nobody_else_is_cut_off(site: Site) -> None:
-    actor, _ = await site.technician()
-    _, other = await site.technician()
+    actor, _ = await site.sign_in()
+    _, other = await site.sign_in()
     heard = await listen(site.doomed(actor), lambda: site.house.run("revokeDevice", deviceId=other))
     assert heard == ([], list(WAYS))
 

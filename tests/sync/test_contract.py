@@ -9,9 +9,9 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from tests.api.ask import ask
-from tests.house import House
-from tests.refusals import refusal
+from tests.support.ask import ask
+from tests.support.house import House
+from tests.support.refusals import refusal
 from tournee.api.schema import sdl
 from tournee.catalogue import COMMANDS, ENTITIES, sync_contract
 from tournee.kernel.actor import Actor

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.house import House, wire
+from tests.support.device import TestDevice
+from tests.support.house import House, wire
 from tests.sync.copying import Copier
-from tests.sync.device import TestDevice
 from tests.sync.examples import EXAMPLES
 from tests.sync.examples.example import TODAY, Example, Payload
 from tournee import demo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.attack.test_bad_input import Bearer, Desk, desk  # noqa: F401 - a fixture
+from tests.support.desk import Bearer, Desk
 from tournee.kernel.entity import new_id
 
 
@@ -12,7 +12,7 @@ def said(outcomes: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
     return [(outcome["status"], outcome["code"]) for outcome in outcomes]
 
 
-async def test_what_one_device_has_handed_in_is_known_on_the_next(desk: Desk) -> None:  # noqa: F811
+async def test_what_one_device_has_handed_in_is_known_on_the_next(desk: Desk) -> None:
     applied, refused = desk.operation(), desk.operation(input={"name": []})
     unread = desk.operation(occurredAt="now")
     missing, waits, fresh = desk.operation(), desk.operation(), desk.operation()
@@ -32,7 +32,7 @@ async def test_what_one_device_has_handed_in_is_known_on_the_next(desk: Desk) ->
 
 
 async def test_with_another_content_or_of_another_person_it_is_not_the_same(
-    desk: Desk,  # noqa: F811
+    desk: Desk,
     bearer: Bearer,
 ) -> None:
     done, _missing, waits = desk.operation(), desk.operation(), desk.operation()

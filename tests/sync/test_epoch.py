@@ -10,10 +10,9 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from tests.house import House
+from tests.support.house import House
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id, now
-from tournee.kernel.head import head_seq
 from tournee.sync.devices.restored import begin_anew
 
 Push = Callable[..., Awaitable[dict[str, Any]]]
@@ -62,14 +61,9 @@ async def test_nothing_is_carried_out_of_what_follows_a_history_that_was_lost(
     house: House, push: Push
 ) -> None:
     await push()
-    before = await _head(house)
+    before = await house.seq()
     assert (await push(epoch=str(uuid4())))["resync"] is True
-    assert await _head(house) == before
-
-
-async def _head(house: House) -> int:
-    async with house.reading() as session:
-        return await head_seq(session)
+    assert await house.seq() == before
 
 
 async def test_the_first_push_of_a_device_may_name_one_that_is_over(push: Push) -> None:

@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest_asyncio
 from sqlalchemy import select
 
-from tests.conflicts.clashes import Clashes
-from tests.house import House
-from tests.procedures.field import checklist
-from tests.work.world import World, at
+from tests.support.clashes import Clashes
+from tests.support.field import checklist
+from tests.support.house import House
+from tests.support.world import World, at
 from tournee.catalogue import COMMANDS
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
 from tournee.kernel.entity import new_id, now
@@ -191,7 +191,7 @@ async def test_what_follows_what_follows_waits_too_in_its_order(visit: Visit) ->
 
 async def test_it_waits_for_the_checklist_of_the_same_push(visit: Visit) -> None:
     await visit.device.push(visit.run_done())
-    (run,) = await visit.world.rows(ChecklistRun)
+    (run,) = await visit.world.house.rows(ChecklistRun)
     made = {"versionId": run.version_id, "appointmentId": visit.visit.id, "required": True}
     visit.run = new_id()
     added = visit.device.operation("addChecklistRun", id=visit.run, **made)

@@ -8,10 +8,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest_asyncio
-from sqlalchemy import select
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Interaction
 from tournee.kernel.conflict import Conflict, ConflictKind, ConflictStatus
@@ -25,14 +24,8 @@ from tournee.sync.waiting.given_up import purge_given_up
 from tournee.sync.waiting.reviving import revive_for, revive_missed
 
 
-async def rows(house: House, model: Any) -> list[Any]:
-    async with house.reading() as session:
-        found = await session.scalars(select(model).where(model.organisation_id == house.organisation_id))
-        return list(found)
-
-
 async def undecided(house: House, kind: ConflictKind = OPERATION_REJECTED) -> list[Conflict]:
-    found = await rows(house, Conflict)
+    found = await house.rows(Conflict)
     return [entry for entry in found if entry.kind is kind and entry.status is ConflictStatus.OPEN]
 
 
@@ -88,7 +81,7 @@ async def test_children_wait_while_the_refusal_of_their_parent_may_be_decided_ot
     assert [outcome.status for outcome in outcomes] == ["parked", "parked"]
     await house.run("createCustomer", id=family.missing, name="Demo Inn")
     await family.decide(parent, "RETRY")
-    assert (len(await rows(house, Contact)), await rows(house, ParkedOperation)) == (2, [])
+    assert (len(await house.rows(Contact)), await house.rows(ParkedOperation)) == (2, [])
 
 
 async def test_a_corrected_operation_makes_the_record_that_the_children_wait_for(
@@ -100,7 +93,7 @@ async def test_a_corrected_operation_makes_the_record_that_the_children_wait_for
         "createSite", id=family.site, customerId=family.customer, name="Demo House"
     )
     await family.device.push(corrected)
-    assert len(await rows(house, Contact)) == 1
+    assert len(await house.rows(Contact)) == 1
 
 
 async def test_with_its_parent_dismissed_a_child_is_refused_at_once_and_somebody_sees_it(
@@ -112,7 +105,7 @@ async def test_with_its_parent_dismissed_a_child_is_refused_at_once_and_somebody
     await family.device.push(mine)
     await other.push(theirs)
     await family.decide(parent, "DISMISS")
-    assert await rows(house, ParkedOperation) == []
+    assert await house.rows(ParkedOperation) == []
     entries = await undecided(house)
     assert {entry.theirs["code"] for entry in entries} == {"PARENT_REFUSED"}
     assert {entry.actor_id for entry in entries} == {family.device.actor.id, other.actor.id}
@@ -132,7 +125,7 @@ async def test_what_comes_later_for_a_dismissed_parent_does_not_wait(house: Hous
     assert [outcome.code for outcome in outcomes] == ["PARENT_REFUSED"] * 2
     (later,) = await family.device.push(family.device.operation("recordInteraction", **talk(family, contact)))
     assert later.code == "PARENT_REFUSED"
-    assert await rows(house, Interaction) == []
+    assert await house.rows(Interaction) == []
 
 
 async def test_children_of_children_are_refused_with_them(house: House, family: Family) -> None:
@@ -140,9 +133,9 @@ async def test_children_of_children_are_refused_with_them(house: House, family: 
     parent = await family.refused()
     await other.push(other.operation("recordInteraction", **talk(family, contact)))
     await family.device.push(family.child(id=contact))
-    assert len(await rows(house, ParkedOperation)) == 2
+    assert len(await house.rows(ParkedOperation)) == 2
     await family.decide(parent, "DISMISS")
-    assert await rows(house, ParkedOperation) == []
+    assert await house.rows(ParkedOperation) == []
     assert len(await undecided(house)) == 2
 
 
@@ -160,7 +153,7 @@ async def test_a_record_made_after_all_is_given_up_no_longer(house: House, famil
     (outcome,) = await family.device.push(family.child())
     assert outcome.status == "applied"
     await house.run("resolveConflict", conflictId=child.id, resolution="RETRY")
-    assert len(await rows(house, Contact)) == 2
+    assert len(await house.rows(Contact)) == 2
     # Who may not see it is answered as if it were nowhere.
     technician = TestDevice(house, "TECHNICIAN")
     (hidden,) = await technician.push(
@@ -174,9 +167,9 @@ async def test_a_dismissal_while_a_child_is_being_parked_is_not_missed(house: Ho
     answer = await family.device.push_all([family.child()])
     house.kernel = dataclasses.replace(house.kernel, goes_on=None)
     await family.decide(parent, "DISMISS")
-    assert len(await rows(house, ParkedOperation)) == 1
+    assert len(await house.rows(ParkedOperation)) == 1
     await revive_missed(house.kernel, COMMANDS, family.device.actor, family.device.id, answer)
-    assert await rows(house, ParkedOperation) == []
+    assert await house.rows(ParkedOperation) == []
 
 
 async def test_a_parent_that_broke_and_was_dismissed_takes_its_children_along(
@@ -195,7 +188,7 @@ async def test_a_parent_that_broke_and_was_dismissed_takes_its_children_along(
     (entry,) = await undecided(house, OPERATION_QUARANTINED)
     await house.run("resolveConflict", conflictId=entry.id, resolution="DISMISS")
     (refused,) = await undecided(house)
-    assert (refused.theirs["code"], await rows(house, ParkedOperation)) == ("PARENT_REFUSED", [])
+    assert (refused.theirs["code"], await house.rows(ParkedOperation)) == ("PARENT_REFUSED", [])
 
 
 async def test_a_parent_too_large_to_be_shown_takes_its_children_along_when_dismissed(
@@ -208,7 +201,7 @@ async def test_a_parent_too_large_to_be_shown_takes_its_children_along_when_dism
     (entry,) = await undecided(house)
     assert [one["makes"] for one in entry.mine["operations"]] == [str(family.site)]
     await family.decide(parent, "DISMISS")
-    assert (await family.codes(), await rows(house, ParkedOperation)) == (["PARENT_REFUSED"], [])
+    assert (await family.codes(), await house.rows(ParkedOperation)) == (["PARENT_REFUSED"], [])
 
 
 async def test_a_malformed_parent_takes_its_children_along(house: House, family: Family) -> None:
@@ -222,7 +215,7 @@ async def test_a_malformed_parent_takes_its_children_along(house: House, family:
     # As the endpoint does it once the push is committed.
     await revive_for(house.kernel, COMMANDS, house.organisation_id, answer.made, family.device.id)
     await revive_missed(house.kernel, COMMANDS, family.device.actor, family.device.id, answer)
-    assert (await family.codes(), await rows(house, ParkedOperation)) == (["PARENT_REFUSED"] * 3, [])
+    assert (await family.codes(), await house.rows(ParkedOperation)) == (["PARENT_REFUSED"] * 3, [])
     (later,) = await family.device.push(family.child())
     assert later.code == "PARENT_REFUSED"
 
@@ -235,7 +228,7 @@ async def test_a_malformed_parent_that_is_corrected_in_the_same_push_has_its_chi
     corrected = device.operation("createSite", id=family.site, customerId=family.customer, name="Demo House")
     answer = await device.push_all([family.parent | {"occurredAt": "today"}, before, corrected])
     await revive_missed(house.kernel, COMMANDS, device.actor, device.id, answer)
-    assert (len(await rows(house, Contact)), await family.codes()) == (1, [])
+    assert (len(await house.rows(Contact)), await family.codes()) == (1, [])
     (later,) = await device.push(family.child())
     assert later.status == "applied"
 
@@ -248,14 +241,14 @@ async def test_a_malformed_repetition_of_what_waits_here_gives_nothing_up(
     parent = device.operation("createSite", id=family.site, customerId=customer, name="Demo House")
     await device.push(family.parent | {"input": {}}, parent, family.child(customerId=customer))
     await device.push(parent | {"occurredAt": "today"})
-    assert [one.reason for one in await rows(house, ParkedOperation)] == ["PARENT", "PARENT"]
+    assert [one.reason for one in await house.rows(ParkedOperation)] == ["PARENT", "PARENT"]
     await house.run("createCustomer", id=customer, name="Demo Hotel")
-    assert (len(await rows(house, Contact)), await rows(house, GivenUpRecord)) == (1, [])
+    assert (len(await house.rows(Contact)), await house.rows(GivenUpRecord)) == (1, [])
 
 
 async def test_what_was_given_up_is_forgotten_in_the_end(house: House, family: Family) -> None:
     await family.decide(await family.refused(), "DISMISS")
     await purge_given_up(house.database, house.organisation_id, now() - timedelta(days=1))
-    assert len(await rows(house, GivenUpRecord)) == 1
+    assert len(await house.rows(GivenUpRecord)) == 1
     await purge_given_up(house.database, house.organisation_id, now() + timedelta(days=1))
-    assert await rows(house, GivenUpRecord) == []
+    assert await house.rows(GivenUpRecord) == []

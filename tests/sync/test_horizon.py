@@ -1,14 +1,13 @@
 """How far back a cursor goes on, and what a new epoch does to every cursor."""
 
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
 
-from tests.backups import new_epochs
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.backups import new_epochs
+from tests.support.device import TestDevice, technicians_device, visit
+from tests.support.house import House
 from tournee.api.changes import decode, encode
 from tournee.engine.horizon import forget, raise_floor
 from tournee.engine.tail import Tail
@@ -16,26 +15,6 @@ from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.log import Edge, Head, Member
 from tournee.sync.pull.cursor import Cursor
-
-
-async def technician(house: House) -> TestDevice:
-    actor = await house.account("TECHNICIAN")
-    await house.run("createTechnician", name="Demo Technician", accountId=actor.id)
-    return TestDevice(house, actor=actor)
-
-
-async def visit(house: House, device: TestDevice) -> tuple[UUID, UUID]:
-    """A visit of this technician, and who it is assigned to."""
-    me = next(id for id, row in (await device.fresh()).items() if row["entity"] == "Technician")
-    customer = await house.run("createCustomer", name="Demo Bakery")
-    site = await house.run("createSite", customerId=customer.id, name="Oven")
-    order = await house.run("createWorkOrder", customerId=customer.id, siteId=site.id, summary="Cold oven")
-    starts = now() + timedelta(hours=1)
-    appointment = await house.run(
-        "createAppointment", workOrderId=order.id, startsAt=starts, endsAt=starts + timedelta(hours=1)
-    )
-    await house.run("assignTechnician", appointmentId=appointment.id, technicianId=me)
-    return appointment.id, me
 
 
 async def closed(house: House) -> tuple[int, int]:
@@ -53,7 +32,7 @@ async def closed(house: House) -> tuple[int, int]:
 async def test_a_cursor_past_the_horizon_is_told_to_resync_and_one_within_goes_on(
     house: House, tail: Tail
 ) -> None:
-    old, within = await technician(house), TestDevice(house, "MANAGER", tail=tail)
+    old, within = await technicians_device(house), TestDevice(house, "MANAGER", tail=tail)
     await old.pull()
     await house.run("createSkill", name="Lifts")
     horizon = now()
@@ -79,7 +58,7 @@ async def test_the_floor_never_falls(house: House) -> None:
 
 
 async def test_what_closed_is_forgotten_only_below_the_floor_and_nobody_misses_it(house: House) -> None:
-    device = await technician(house)
+    device = await technicians_device(house)
     appointment, me = await visit(house, device)
     await device.pull()
     assert appointment in device.rows
@@ -137,7 +116,7 @@ async def test_a_cursor_ahead_of_the_head_is_told_to_resync(house: House, tail: 
 
 async def test_a_device_that_lost_its_cursor_after_the_first_page_ends_up_right(house: House) -> None:
     """It comes without a cursor, so it has forgotten its copy: nobody is told what has gone from it."""
-    device = await technician(house)
+    device = await technicians_device(house)
     appointment, me = await visit(house, device)
     await device.pull(limit=500, pages=1)
     assert appointment in device.rows

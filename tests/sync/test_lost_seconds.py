@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from tests.backups import SavedRows, put_back, saved
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.backups import SavedRows, put_back, saved
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.api.changes import decode, encode
 from tournee.catalogue import COMMANDS
 from tournee.engine.tail import Tail
@@ -106,7 +106,7 @@ async def test_a_page_knows_of_all_that_stood_when_it_was_read(house: House, lim
     await office.write("lost")
     await whole.pull(limit=limit, pages=1)
     await part.pull(limit=limit, pages=1)
-    behind = replace(Cursor.at(await head(house)), seq=1, mark=None)
+    behind = replace(Cursor.at(await mark(house)), seq=1, mark=None)
     page = await part.feed.pull(part.actor, behind, limit)
     assert page.more
     await office.lose()
@@ -116,7 +116,7 @@ async def test_a_page_knows_of_all_that_stood_when_it_was_read(house: House, lim
     assert not await resyncs(old.feed, old, old.cursor)
 
 
-async def head(house: House):  # type: ignore[no-untyped-def]
+async def mark(house: House):  # type: ignore[no-untyped-def]
     async with house.reading() as session:
         return await read_head(session)
 
@@ -156,12 +156,12 @@ async def test_a_push_after_an_answer_that_is_lost_carries_out_nothing(
     assert not (await shop.hand_in(mark=accepted.mark)).resync
     await office.lose()
     await office.write("after", later)
-    at = (await head(house)).seq
+    at = (await mark(house)).seq
     for schema in (2, 99):
         told = await shop.hand_in(8, mark=accepted.mark, schema=schema)
         assert (told.resync, told.outcomes, told.next_number) == (True, [], None)
         assert told.epoch == accepted.epoch
-    assert (await head(house)).seq == at
+    assert (await mark(house)).seq == at
     again = await shop.hand_in(2)
     assert [outcome.status for outcome in again.outcomes] == ["applied"]
     assert not (await shop.hand_in(mark=again.mark)).resync
@@ -209,7 +209,7 @@ async def test_a_copy_of_what_is_lost_is_not_current(house: House) -> None:
     async with house.reading() as session:
         copy = Copy(session, device.actor, device.feed.readable(device.actor))
         assert not await copy.is_current(device.cursor)
-        assert await copy.is_current(Cursor.at(await head(house)))
+        assert await copy.is_current(Cursor.at(await mark(house)))
 
 
 async def test_cursors_from_before_there_were_marks_are_accepted_and_get_one(
@@ -233,7 +233,7 @@ async def test_cursors_from_before_there_were_marks_are_accepted_and_get_one(
 
 async def test_a_subscriptions_cursor_keeps_its_mark(house: House) -> None:
     await begun(house)
-    here = Cursor.at(await head(house))
+    here = Cursor.at(await mark(house))
     assert decode(encode(here)) == here
     old = replace(here, mark=None)
     assert decode(encode(old)) == old

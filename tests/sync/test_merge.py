@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from tests.house import House, wire
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House, wire
 from tournee.catalogue import ENTITIES
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.fields import NOT_EDITABLE, Merge, fields

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 import tournee.kernel.transaction
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer

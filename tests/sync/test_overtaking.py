@@ -11,10 +11,9 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from tests.house import House, wire
-from tests.procedures.field import AT, LATER, rows
-from tests.procedures.test_offline import answering, two_devices
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.field import AT, LATER, answering, two_devices
+from tests.support.house import House, wire
 from tournee.assets.models import Asset
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Customer
@@ -302,7 +301,7 @@ async def test_an_answer_that_comes_late_leaves_the_later_one_whole(house: House
     outcomes = await broken(device, "answerChecklistItem", operations=late)
     assert [one.status for one in outcomes] == ["parked", "parked"]
     await device.push(answer("remarks", LATER, text="final"), answer("photos", LATER, files=photos[1:]))
-    remark, photo = sorted(await rows(house, ChecklistAnswer), key=lambda one: -len(one.item_key))
+    remark, photo = sorted(await house.rows(ChecklistAnswer), key=lambda one: -len(one.item_key))
     assert (remark.text, remark.not_applicable, remark.reason) == ("final", False, None)
     assert wire(remark.answered_at) == LATER
     assert sorted(photo.files) == sorted(photos)

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
-from tests.house import House
-from tests.procedures.field import checklist, site
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.field import checklist, site
+from tests.support.house import House
 from tournee.auth.models import Account
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Contact, Customer
@@ -37,18 +37,12 @@ def device(house: House) -> TestDevice:
     return TestDevice(house, "MANAGER")
 
 
-async def rows(house: House, model: Any) -> list[Any]:
-    async with house.reading() as session:
-        found = await session.scalars(select(model).where(model.organisation_id == house.organisation_id))
-        return list(found)
-
-
 async def inbox(house: House, kind: ConflictKind) -> list[Conflict]:
-    return [entry for entry in await rows(house, Conflict) if entry.kind is kind]
+    return [entry for entry in await house.rows(Conflict) if entry.kind is kind]
 
 
 async def states(house: House, device: TestDevice) -> list[DeviceState]:
-    return [state for state in await rows(house, DeviceState) if state.device_id == device.id]
+    return [state for state in await house.rows(DeviceState) if state.device_id == device.id]
 
 
 def child(device: TestDevice, customer: UUID, **more: Any) -> dict[str, Any]:
@@ -65,11 +59,11 @@ async def test_a_child_waits_for_its_parent_of_a_later_push(house: House, device
     customer = new_id()
     (outcome,) = await device.push(child(device, customer))
     assert (outcome.status, outcome.message) == ("parked", "Waits for a record that it names.")
-    assert await rows(house, Contact) == []
+    assert await house.rows(Contact) == []
     await device.push(device.operation("createCustomer", id=customer, name="Demo Hotel"))
-    (contact,) = await rows(house, Contact)
+    (contact,) = await house.rows(Contact)
     assert contact.customer_id == customer
-    assert await rows(house, ParkedOperation) == []
+    assert await house.rows(ParkedOperation) == []
 
 
 async def test_what_waits_for_a_record_holds_up_nothing_else(house: House, device: TestDevice) -> None:
@@ -91,7 +85,7 @@ async def test_a_child_before_its_parent_in_one_push_is_answered_with_what_becam
     ]
     outcomes = await device.push(*family)
     assert [(outcome.status, outcome.code) for outcome in outcomes] == [("applied", None)] * 3
-    assert await rows(house, ParkedOperation) == []
+    assert await house.rows(ParkedOperation) == []
     assert [one.status for one in await device.push(*family)] == ["duplicate"] * 3
 
 
@@ -109,14 +103,14 @@ async def test_grandchildren_follow_in_one_go(house: House, device: TestDevice) 
     await device.push(device.operation("createContact", customerId=customer, siteId=site, name="Demo"))
     await device.push(device.operation("createSite", id=site, customerId=customer, name="Demo House"))
     await device.push(device.operation("createCustomer", id=customer, name="Demo Hotel"))
-    assert len(await rows(house, Contact)) == 1
+    assert len(await house.rows(Contact)) == 1
 
 
 async def test_a_child_goes_on_as_soon_as_the_office_makes_its_parent(house: House) -> None:
     device, customer = await someone(house), new_id()
     await device.push(child(device, customer))
     await house.run("createCustomer", id=customer, name="Demo Hotel")
-    (contact,) = await rows(house, Contact)
+    (contact,) = await house.rows(Contact)
     (change,) = await house.changes(contact.id)
     assert (change.actor_id, change.device_id) == (device.actor.id, device.id)
 
@@ -128,7 +122,7 @@ async def test_a_child_that_goes_on_lets_its_own_children_go_on(house: House) ->
     )
     await one.push(one.operation("createSite", id=site, customerId=customer, name="Demo House"))
     await house.run("createCustomer", id=customer, name="Demo Hotel")
-    assert (len(await rows(house, Contact)), await rows(house, ParkedOperation)) == (1, [])
+    assert (len(await house.rows(Contact)), await house.rows(ParkedOperation)) == (1, [])
 
 
 async def test_a_parent_that_comes_while_its_child_is_being_parked_is_not_missed(house: House) -> None:
@@ -141,7 +135,7 @@ async def test_a_parent_that_comes_while_its_child_is_being_parked_is_not_missed
         house.actor("MANAGER"), create, create.parse({"id": str(customer), "name": "Demo Hotel"})
     )
     await revive_missed(house.kernel, COMMANDS, device.actor, device.id, answer)
-    assert len(await rows(house, Contact)) == 1
+    assert len(await house.rows(Contact)) == 1
 
 
 async def test_the_server_lets_children_go_on_at_a_mutation(
@@ -156,7 +150,7 @@ async def test_the_server_lets_children_go_on_at_a_mutation(
     made = {"query": query, "variables": {"input": {"id": str(customer), "name": "Demo Hotel"}}}
     answer = await client.post("/graphql", json=made, headers=headers)
     assert answer.json() == {"data": {"createCustomer": {"__typename": "Customer"}}}
-    assert len(await rows(house, Contact)) == 1
+    assert len(await house.rows(Contact)) == 1
 
 
 async def test_a_child_goes_on_when_another_device_brings_the_parent(house: House) -> None:
@@ -165,7 +159,7 @@ async def test_a_child_goes_on_when_another_device_brings_the_parent(house: Hous
     answer = await theirs.push_all([theirs.operation("createCustomer", id=customer, name="Demo Hotel")])
     heard = [(state.pushes, state.app, state.last_seen_at) for state in await states(house, mine)]
     await revive_for(house.kernel, COMMANDS, house.organisation_id, answer.made, theirs.id)
-    (contact,) = await rows(house, Contact)
+    (contact,) = await house.rows(Contact)
     (change,) = await house.changes(contact.id)
     assert (change.actor_id, change.device_id) == (mine.actor.id, mine.id)
     # It said nothing itself: what is removed in two steps still waits for its next push.
@@ -180,7 +174,7 @@ async def test_what_is_done_with_a_record_waits_for_it_too(house: House) -> None
     assert (outcome.status, outcome.message) == ("parked", "Waits for a record that it names.")
     made = await other.push_all([other.operation("addChecklistRun", id=run, versionId=version, siteId=place)])
     await revive_for(house.kernel, COMMANDS, house.organisation_id, made.made, other.id)
-    assert [row.status for row in await rows(house, ChecklistRun)] == ["COMPLETED"]
+    assert [row.status for row in await house.rows(ChecklistRun)] == ["COMPLETED"]
 
 
 async def test_a_hidden_record_is_answered_like_one_that_is_nowhere(house: House) -> None:
@@ -216,9 +210,9 @@ async def test_a_unit_waits_as_a_whole(house: House, device: TestDevice) -> None
         device.operation("createCustomer", unit=unit, name="Demo Hotel"), child(device, missing, unit=unit)
     )
     assert [outcome.status for outcome in outcomes] == ["parked"] * 2
-    assert await rows(house, Customer) == []
+    assert await house.rows(Customer) == []
     await device.push(device.operation("createCustomer", id=missing, name="Demo Inn"))
-    assert (len(await rows(house, Customer)), len(await rows(house, Contact))) == (2, 1)
+    assert (len(await house.rows(Customer)), len(await house.rows(Contact))) == (2, 1)
 
 
 async def test_a_child_without_a_parent_is_refused_in_the_end_and_somebody_sees_it(house: House) -> None:
@@ -226,9 +220,9 @@ async def test_a_child_without_a_parent_is_refused_in_the_end_and_somebody_sees_
     operation = child(device, new_id())
     await device.push(operation)
     await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() - timedelta(days=1))
-    assert len(await rows(house, ParkedOperation)) == 1
+    assert len(await house.rows(ParkedOperation)) == 1
     await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() + timedelta(days=1))
-    assert await rows(house, ParkedOperation) == []
+    assert await house.rows(ParkedOperation) == []
     (entry,) = await inbox(house, OPERATION_REJECTED)
     assert entry.mine["operations"][0]["input"] == operation["input"]
     assert entry.theirs["code"] == "NOT_FOUND"
@@ -240,9 +234,9 @@ async def test_a_gap_that_nobody_fills_is_passed_in_the_end(house: House) -> Non
     await device.do("createCustomer", name="First")
     device.number += 1
     await device.do("createCustomer", name="Third")
-    assert len(await rows(house, Customer)) == 1
+    assert len(await house.rows(Customer)) == 1
     await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() + timedelta(days=1))
-    assert len(await rows(house, Customer)) == 2
+    assert len(await house.rows(Customer)) == 2
 
 
 async def test_a_parked_operation_cannot_be_replaced_under_its_id(house: House, device: TestDevice) -> None:
@@ -252,7 +246,7 @@ async def test_a_parked_operation_cannot_be_replaced_under_its_id(house: House, 
     (outcome,) = await device.push(third | {"input": {"name": "Another"}})
     assert (outcome.status, outcome.code) == ("rejected", "OPERATION_REUSED")
     await device.push(missing)
-    assert {row.name for row in await rows(house, Customer)} == {"1", "2", "3"}
+    assert {row.name for row in await house.rows(Customer)} == {"1", "2", "3"}
 
 
 async def test_a_number_that_cannot_be_read_leaves_no_gap(house: House, device: TestDevice) -> None:
@@ -261,7 +255,7 @@ async def test_a_number_that_cannot_be_read_leaves_no_gap(house: House, device: 
     await device.push(worse | {"number": None})
     (outcome,) = await device.push(last)
     assert outcome.status == "applied"
-    assert len(await rows(house, Customer)) == 3
+    assert len(await house.rows(Customer)) == 3
 
 
 async def test_a_device_cannot_park_without_bounds(
@@ -274,7 +268,7 @@ async def test_a_device_cannot_park_without_bounds(
     assert [(one.status, one.code) for one in outcomes][1:] == [("parked", None), ("parked", "PARKED_LIMIT")]
     await device.push(device.operation("createCustomer", id=customer, name="Demo Hotel"))
     (outcome,) = await device.push(children[2])
-    assert (outcome.status, len(await rows(house, Contact))) == ("applied", 3)
+    assert (outcome.status, len(await house.rows(Contact))) == ("applied", 3)
 
 
 async def _crash(*_: Any) -> Any:
@@ -331,7 +325,7 @@ async def test_what_waits_already_is_not_turned_away_when_it_crashes_again(
         await hand_in_broken(device, child(device, new_id()))
     third, fourth = await hand_in_broken(device, child(device, new_id()), child(device, new_id()))
     assert (third.code, fourth.code) == ("PARKED_LIMIT", "PARKED_LIMIT")
-    assert [parked.reason for parked in await rows(house, ParkedOperation)] == ["QUARANTINED"] * 2
+    assert [parked.reason for parked in await house.rows(ParkedOperation)] == ["QUARANTINED"] * 2
 
 
 async def test_a_refused_unit_is_one_entry_that_names_all_of_it(house: House, device: TestDevice) -> None:
@@ -356,7 +350,7 @@ async def test_parked_work_of_an_account_that_was_disabled_stays(house: House) -
         await session.commit()
     await house.run("createCustomer", id=customer, name="Demo Hotel")
     await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() - timedelta(days=1))
-    assert (await rows(house, Contact), len(await rows(house, ParkedOperation))) == ([], 1)
+    assert (await house.rows(Contact), len(await house.rows(ParkedOperation))) == ([], 1)
 
 
 async def test_a_malformed_operation_beyond_a_gap_is_not_waited_for(house: House, device: TestDevice) -> None:
@@ -371,7 +365,7 @@ async def test_a_malformed_operation_beyond_a_gap_is_not_waited_for(house: House
     answer = await device.push_all([second, third])
     assert answer.next_number == 6
     assert (await device.push(sixth))[0].status == "applied"
-    assert {row.name for row in await rows(house, Customer)} == {"1", "2", "3", "5", "6"}
+    assert {row.name for row in await house.rows(Customer)} == {"1", "2", "3", "5", "6"}
     assert [state.used_numbers for state in await states(house, device)] == [None]
 
 
@@ -381,7 +375,7 @@ async def test_a_number_that_is_named_beyond_a_gap_stays_used_up(house: House, d
     await device.push(fourth | {"number": 4})
     await device.push({"number": 3})
     answer = await device.push_all([second])
-    assert (answer.next_number, len(await rows(house, Customer))) == (5, 3)
+    assert (answer.next_number, len(await house.rows(Customer))) == (5, 3)
 
 
 async def test_a_unit_steps_over_nothing_that_is_still_to_come(house: House, device: TestDevice) -> None:
@@ -407,7 +401,7 @@ async def test_parked_parts_of_a_unit_step_over_nothing_either(house: House, dev
     await device.push(first)
     await device.push(third, fifth)
     await device.push(second)
-    assert {row.name for row in await rows(house, Customer)} == {"1", "2", "3"}
+    assert {row.name for row in await house.rows(Customer)} == {"1", "2", "3"}
     await device.push(fourth)
     assert [row.name for row in await in_order(house)] == ["1", "2", "3", "4", "5"]
 
@@ -419,13 +413,13 @@ async def test_a_unit_around_a_number_that_is_used_up_is_one(house: House, devic
     refused = device.operation("updateCustomer", unit=unit, customerId=uuid4(), name="x")
     outcomes = await device.push(good, bad, refused)
     assert [outcome.code for outcome in outcomes] == ["UNIT_REFUSED", "INVALID", "NOT_FOUND"]
-    assert await rows(house, Customer) == []
+    assert await house.rows(Customer) == []
 
 
 async def in_order(house: House) -> list[Customer]:
     """As they came to be."""
-    seqs = {row.id: (await house.changes(row.id))[0].seq for row in await rows(house, Customer)}
-    return sorted(await rows(house, Customer), key=lambda row: seqs[row.id])
+    seqs = {row.id: (await house.changes(row.id))[0].seq for row in await house.rows(Customer)}
+    return sorted(await house.rows(Customer), key=lambda row: seqs[row.id])
 
 
 def test_a_field_names_what_its_column_refers_to_before_what_the_command_is_about() -> None:

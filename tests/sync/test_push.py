@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.log import Change, Head

@@ -12,8 +12,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from tests.house import House, wire
-from tests.work.world import Technician, World, at
+from tests.support.house import House, wire
+from tests.support.world import Technician, World, at
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id, now
 from tournee.work.models import Appointment

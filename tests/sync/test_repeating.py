@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.conflicts.clashes import Clashes
-from tests.house import House
-from tests.work.world import World, at
+from tests.support.clashes import Clashes
+from tests.support.house import House
+from tests.support.world import World, at
 from tournee.work.models import AppointmentEvent
 
 STEPS = [("startTravel", 0), ("arriveOnSite", 10), ("startWork", 12), ("completeAppointment", 60)]
@@ -34,7 +34,7 @@ async def test_each_step_of_a_visit_may_be_tapped_twice(clashes: Clashes, togeth
         assert [(outcome.status, outcome.code, outcome.conflict) for outcome in told] == [
             ("applied", None, None)
         ] * 2
-    assert len(await clashes.world.rows(AppointmentEvent, device_id=clashes.device.id)) == len(STEPS)
+    assert len(await clashes.world.house.rows(AppointmentEvent, device_id=clashes.device.id)) == len(STEPS)
     assert await clashes.world.conflicts() == []
     (again,) = await clashes.device.push(second)
     assert (again.status, again.code) == ("duplicate", None)

@@ -13,10 +13,10 @@ import pytest_asyncio
 from sqlalchemy import func, select
 from starlette.applications import Starlette
 
-from tests.backups import put_back, saved
-from tests.house import House
-from tests.refusals import refusal
-from tests.sync.device import TestDevice
+from tests.support.backups import put_back, saved
+from tests.support.device import TestDevice
+from tests.support.house import House
+from tests.support.refusals import refusal
 from tournee.auth.models import Device
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.actor import Actor

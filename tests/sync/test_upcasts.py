@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer, Interaction
 from tournee.engine.horizon import raise_floor

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tests.sync.oracle import Oracle
 from tournee.engine.tail import Tail
 from tournee.kernel.actor import Actor

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.house import House
+from tests.support.house import House
 from tournee.engine.tail import Tail
 from tournee.sync.http.wake import Wake
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.api.serving import listening
+from tests.support.serving import listening
 from tournee.web.admission import AdmissionMiddleware
 from tournee.web.bodies import BodyMiddleware, DrainMiddleware
 from tournee.web.middleware import RequestMiddleware

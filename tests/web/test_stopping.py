@@ -17,7 +17,7 @@ from types import FrameType
 import httpx2
 import pytest
 
-from tests.test_cli import free_port
+from tests.support.processes import free_port
 from tournee.web import stopping
 from tournee.web.stopping import at_the_signal_to_stop, begin_no_connections, own
 

@@ -1,7 +1,7 @@
 import pytest_asyncio
 
-from tests.house import House
-from tests.work.world import World
+from tests.support.house import House
+from tests.support.world import World
 
 
 @pytest_asyncio.fixture

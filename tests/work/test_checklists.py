@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.procedures.field import checklist
-from tests.work.world import Technician, World, at
+from tests.support.field import checklist
+from tests.support.world import Technician, World, at
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.errors import Blocked
 from tournee.work.facts import VISIT_OUT_OF_STEP
@@ -77,7 +77,7 @@ async def ends_with_a_question(
     (operation,) = await world.offline(technician.actor, base, done(visit))
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
     assert operation.status == "merged"
-    (conflict,) = await world.rows(Conflict)
+    (conflict,) = await world.house.rows(Conflict)
     assert (conflict.kind, conflict.role) == (VISIT_OUT_OF_STEP, "DISPATCHER")
     assert (conflict.record_id, conflict.mine["status"]) == (visit.id, "COMPLETED")
     assert conflict.theirs["checklistRunIds"] == [str(run.id)]
@@ -85,10 +85,10 @@ async def ends_with_a_question(
 
 async def test_a_checklist_added_after_the_base_does_not_undo_a_visit(world: World) -> None:
     technician, visit, version = await begun(world)
-    before = await world.seq()
+    before = await world.house.seq()
     run = await add_run(world, visit, version)
     with pytest.raises(Blocked):
-        await world.offline(technician.actor, await world.seq(), done(visit))
+        await world.offline(technician.actor, await world.house.seq(), done(visit))
     await ends_with_a_question(world, technician, visit, run, before)
 
 
@@ -96,10 +96,10 @@ async def test_a_checklist_reopened_after_the_base_does_not_undo_a_visit(world: 
     technician, visit, version = await begun(world)
     run = await add_run(world, visit, version)
     await world.house.run("dismissChecklistRun", technician.actor, runId=run.id, reason="Demo")
-    before = await world.seq()
+    before = await world.house.seq()
     await world.house.run("reopenChecklistRun", "DISPATCHER", runId=run.id, reason="Demo")
     with pytest.raises(Blocked):
-        await world.offline(technician.actor, await world.seq(), done(visit))
+        await world.offline(technician.actor, await world.house.seq(), done(visit))
     await ends_with_a_question(world, technician, visit, run, before)
 
 
@@ -108,7 +108,7 @@ async def test_what_the_device_closed_itself_after_its_base_and_the_office_reope
 ) -> None:
     technician, visit, version = await begun(world)
     run = await add_run(world, visit, version)
-    before = await world.seq()
+    before = await world.house.seq()
     dismissed = ("dismissChecklistRun", {"runId": run.id, "reason": "Demo"})
     await world.offline(technician.actor, before, dismissed)
     await world.house.run("reopenChecklistRun", "DISPATCHER", runId=run.id, reason="Demo")
@@ -121,7 +121,7 @@ async def test_a_checklist_of_a_visit_that_was_given_to_somebody_after_their_bas
     technician, visit, version = await begun(world)
     run = await add_run(world, visit, version)
     colleague = await world.technician()
-    before = await world.seq()
+    before = await world.house.seq()
     await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=colleague.id)
     with pytest.raises(Blocked):
         await world.offline(technician.actor, before, done(visit))

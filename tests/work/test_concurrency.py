@@ -10,7 +10,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from tests.work.world import Technician, World, at
+from tests.support.world import Technician, World, at
 from tournee.catalogue import COMMANDS
 from tournee.customers.models import Customer
 from tournee.kernel.transaction import Operation, Transaction
@@ -110,7 +110,7 @@ async def test_a_visit_taken_by_two_dispatchers_at_once_has_one_technician(world
     )
     from tournee.work.models import Assignment
 
-    active = [row for row in await world.rows(Assignment, appointment_id=visit.id) if row.active]
+    active = [row for row in await world.house.rows(Assignment, appointment_id=visit.id) if row.active]
     assert len(active) == 1
     assert active[0].lead
 
@@ -147,7 +147,7 @@ async def test_two_orders_of_one_customer_do_not_wait_for_each_other(world: Worl
         await tx.flush()
         await asyncio.wait_for(world.order(), 5)
         await tx.commit()
-    assert len(await world.rows(WorkOrder)) == 2
+    assert len(await world.house.rows(WorkOrder)) == 2
 
 
 async def test_a_contact_is_not_deleted_while_an_order_that_names_it_is_on_its_way(world: World) -> None:

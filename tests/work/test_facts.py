@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.work.world import Technician, World, at
+from tests.support.world import Technician, World, at
 from tournee.kernel.errors import NotFound, TransitionNotAllowed
 from tournee.work.facts import (
     VISIT_ON_CANCELED_APPOINTMENT,
@@ -28,7 +28,7 @@ def a_visit(visit: Appointment) -> list[tuple[str, dict[str, Any]]]:
 async def test_a_visit_on_a_canceled_appointment_counts_and_asks_a_dispatcher_once(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo customer called")
     operations = await world.offline(technician.actor, base, *a_visit(visit))
     found = await world.read(Appointment, visit.id)
@@ -50,7 +50,7 @@ async def test_a_visit_on_a_canceled_appointment_counts_and_asks_a_dispatcher_on
 async def test_the_same_visit_pushed_step_by_step_is_still_one_conflict(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
     for step in a_visit(visit)[1:]:
         await world.offline(technician.actor, base, step)
@@ -62,7 +62,7 @@ async def test_the_same_visit_pushed_step_by_step_is_still_one_conflict(world: W
 async def reassigned(world: World) -> tuple[Technician, Technician, Appointment, int]:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("reassignAppointment", appointmentId=visit.id, technicianId=second.id)
     return first, second, visit, base
 
@@ -107,7 +107,7 @@ async def test_a_visit_on_an_appointment_reassigned_and_canceled_is_one_conflict
 async def test_a_visit_on_a_recalled_appointment_is_out_of_step(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("recallAppointment", appointmentId=visit.id)
     await world.offline(technician.actor, base, *a_visit(visit)[1:])
     (conflict,) = await world.conflicts()
@@ -132,7 +132,7 @@ async def test_facts_do_not_move_a_finished_visit_but_are_kept(world: World) -> 
 async def test_an_answer_to_a_plan_that_is_gone_revives_nothing(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
     for name, more in (("acceptAppointment", {}), ("rejectAppointment", {"reason": "Demo ill"})):
         payload = {"appointmentId": visit.id, "at": at(0), **more}
@@ -146,7 +146,7 @@ async def test_an_answer_to_a_plan_that_is_gone_revives_nothing(world: World) ->
 async def test_a_plan_that_still_fits_raises_no_conflict(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("recallAppointment", appointmentId=visit.id)
     await world.house.run("dispatchAppointment", appointmentId=visit.id)
     await world.offline(technician.actor, base, *a_visit(visit))
@@ -158,7 +158,7 @@ async def test_a_step_out_of_order_is_refused_where_nobody_changed_anything(worl
     technician = await world.technician()
     visit = await world.visit(technician)
     with pytest.raises(TransitionNotAllowed, match="EN_ROUTE"):
-        await world.offline(technician.actor, await world.seq(), a_visit(visit)[4])
+        await world.offline(technician.actor, await world.house.seq(), a_visit(visit)[4])
     with pytest.raises(TransitionNotAllowed):
         await world.house.run("pauseWork", technician.actor, appointmentId=visit.id, at=at(0))
     assert await world.conflicts() == []
@@ -188,7 +188,7 @@ async def test_a_step_on_somebody_elses_visit_finds_nothing(world: World) -> Non
 async def test_two_technicians_on_one_visit_do_not_get_in_each_others_way(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first, second)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.offline(first.actor, base, *a_visit(visit))
     await world.offline(second.actor, base, *a_visit(visit))
     found = await world.read(Appointment, visit.id)
@@ -199,12 +199,12 @@ async def test_two_technicians_on_one_visit_do_not_get_in_each_others_way(world:
 async def test_after_the_conflict_was_decided_another_clash_is_another_conflict(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
     await world.offline(technician.actor, base, a_visit(visit)[1])
     (conflict,) = await world.conflicts()
     await world.house.run("resolveConflict", conflictId=conflict.id)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo again")
     await world.offline(technician.actor, base, a_visit(visit)[2])
     assert [found.status for found in await world.conflicts()] == ["RESOLVED", "OPEN"]
@@ -213,7 +213,7 @@ async def test_after_the_conflict_was_decided_another_clash_is_another_conflict(
 async def test_a_colleagues_step_leaves_the_conflict_of_another_as_it_is(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first, second)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("cancelAppointment", appointmentId=visit.id, reason="Demo")
     for technician in (first, second):
         await world.offline(technician.actor, base, a_visit(visit)[1])

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.work.world import World, at
+from tests.support.world import World, at
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.work.models import TimeEntry
 
@@ -25,7 +25,7 @@ async def test_a_note_lies_on_one_thing_and_says_something(world: World) -> None
 async def test_a_note_from_a_visit_that_went_to_another_is_kept(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("reassignAppointment", appointmentId=visit.id, technicianId=second.id)
     note = {"id": uuid4(), "appointmentId": visit.id, "text": "Demo dog in the yard", "at": at(3)}
     await world.offline(first.actor, base, ("addNote", note))

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.ask import ask
-from tests.sync.device import TestDevice
-from tests.work.world import Technician, World, at
+from tests.support.ask import ask
+from tests.support.device import TestDevice
+from tests.support.world import Technician, World, at
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.work.guards import visit_transitions
@@ -20,7 +20,7 @@ from tournee.work.states import WorkOrderStatus as W
 
 
 async def test_orders_are_numbered_within_their_organisation(world: World) -> None:
-    from tests.house import House
+    from tests.support.house import House
 
     assert [(await world.order()).number for _ in range(3)] == ["WO-1001", "WO-1002", "WO-1003"]
     other = await World(await House(world.house.database).found()).settle()
@@ -78,14 +78,14 @@ async def test_a_place_that_was_the_customers_when_the_device_saw_it_is_accepted
     """An asset that changed hands afterwards is no reason to refuse what was reported about it."""
     office = world.house.actor("DISPATCHER", device_id=uuid4())
     asset = await world.house.run("createAsset", siteId=world.site.id, name="Demo lift")
-    base = await world.seq()
+    base = await world.house.seq()
     other = await world.house.run("createCustomer", name="Demo Other")
     elsewhere = await world.house.run("createSite", customerId=other.id, name="Demo Annex")
     await world.house.run("moveAsset", assetId=asset.id, siteId=elsewhere.id)
     report = {"customerId": world.customer.id, "assetId": asset.id, "summary": "Demo noise"}
     await world.offline(office, base, ("createWorkOrder", report))
-    assert "Demo noise" in {order.summary for order in await world.rows(WorkOrder)}
-    after = await world.seq()
+    assert "Demo noise" in {order.summary for order in await world.house.rows(WorkOrder)}
+    after = await world.house.seq()
     with pytest.raises(Invalid, match="another customer"):
         await world.offline(office, after, ("createWorkOrder", report))
 
@@ -169,6 +169,19 @@ async def test_an_order_on_hold_blocks_the_dispatch_of_its_visits(world: World) 
         await world.house.run("dispatchAppointment", appointmentId=visit.id)
 
 
+async def test_a_hold_does_not_hide_that_work_has_begun(world: World) -> None:
+    technician = await world.technician()
+    untouched, begun = await world.order(), await world.order()
+    visit = await world.visit(technician, order=begun)
+    await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0))
+    for order in (untouched, begun):
+        await world.house.run("holdWorkOrder", workOrderId=order.id, reason="Demo parts")
+    with pytest.raises(Forbidden, match="Work has begun"):
+        await world.house.run("cancelWorkOrder", "DISPATCHER", workOrderId=begun.id, reason="Demo")
+    await world.house.run("cancelWorkOrder", "DISPATCHER", workOrderId=untouched.id, reason="Demo")
+    await world.house.run("cancelWorkOrder", workOrderId=begun.id, reason="Demo")
+
+
 @pytest.mark.parametrize("status", [A.COMPLETED, A.CANNOT_COMPLETE, A.CANCELED])
 async def test_a_visit_that_ended_takes_no_technician(world: World, status: A) -> None:
     visit, technician = await world.visit(), await world.technician()
@@ -210,7 +223,7 @@ async def test_a_manager_may_pass_over_missing_skills(world: World) -> None:
     visit = await world.visit(order=await world.order(requiredSkillIds=[skill.id]))
     assign = {"appointmentId": visit.id, "technicianId": technician.id, "force": True}
     await world.house.run("assignTechnician", "MANAGER", **assign)
-    assert len(await world.rows(Assignment)) == 1
+    assert len(await world.house.rows(Assignment)) == 1
     with pytest.raises(Blocked, match="Demo gas"):
         await world.house.run("dispatchAppointment", appointmentId=visit.id)
     with pytest.raises(Forbidden):
@@ -272,7 +285,10 @@ async def test_taking_the_last_technician_off_recalls_the_visit(world: World) ->
     visit = await world.visit(first, second)
     after = await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=first.id)
     assert after.status is A.DISPATCHED
-    assert [(row.active, row.lead) for row in await world.rows(Assignment)] == [(False, False), (True, True)]
+    assert [(row.active, row.lead) for row in await world.house.rows(Assignment)] == [
+        (False, False),
+        (True, True),
+    ]
     after = await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=second.id)
     assert after.status is A.SCHEDULED
     with pytest.raises(NotFound):
@@ -286,7 +302,7 @@ async def test_there_is_always_one_lead(world: World) -> None:
     async def assigned(technician: Technician, *, lead: bool) -> list[bool]:
         fields = {"appointmentId": visit.id, "technicianId": technician.id, "lead": lead}
         await world.house.run("assignTechnician", **fields)
-        rows = {row.technician_id: row.lead for row in await world.rows(Assignment)}
+        rows = {row.technician_id: row.lead for row in await world.house.rows(Assignment)}
         return [rows[first.id], rows[second.id]]
 
     assert await assigned(first, lead=False) == [True, False]
@@ -315,7 +331,7 @@ async def test_who_rejects_a_visit_is_taken_off_it(world: World) -> None:
     step = {"appointmentId": visit.id, "at": at(0), "reason": "Demo ill"}
     after = await world.house.run("rejectAppointment", technician.actor, **step)
     assert after.status is A.SCHEDULED
-    assert [row.active for row in await world.rows(Assignment)] == [False]
+    assert [row.active for row in await world.house.rows(Assignment)] == [False]
     assert (await world.events(visit))[-1].note == "Demo ill"
     assert not await world.sees(technician.actor, visit)
 
@@ -372,7 +388,7 @@ async def test_a_technician_writes_what_was_found_and_the_office_the_rest(world:
 async def test_what_was_found_is_kept_though_the_visit_went_to_another(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first)
-    base = await world.seq()
+    base = await world.house.seq()
     await world.house.run("reassignAppointment", appointmentId=visit.id, technicianId=second.id)
     cause = {"workOrderId": visit.work_order_id, "cause": "Demo worn seal"}
     await world.offline(first.actor, base, ("updateWorkOrder", cause))
@@ -405,7 +421,7 @@ async def closed_order(world: World, technician: Technician) -> Appointment:
 async def test_a_closed_order_takes_no_edits_of_the_office(world: World) -> None:
     visit = await closed_order(world, await world.technician())
     edit = {"workOrderId": visit.work_order_id, "summary": "Demo other"}
-    base = await world.seq()
+    base = await world.house.seq()
     for role in ("DISPATCHER", "MANAGER"):
         with pytest.raises(TransitionNotAllowed, match="closed") as refusal:
             await world.house.run("updateWorkOrder", role, **edit)
@@ -418,14 +434,14 @@ async def test_an_edit_from_before_an_order_was_closed_is_kept_and_shown(world: 
     technician = await world.technician()
     visit = await closed_order(world, technician)
     manager = world.house.actor("MANAGER", device_id=uuid4())
-    before = await world.seq() - 1
+    before = await world.house.seq() - 1
     edit = {"workOrderId": visit.work_order_id, "description": "Demo meant before"}
     (operation,) = await world.offline(manager, before, ("updateWorkOrder", edit))
     assert operation.conflict is not None
     assert (operation.conflict.kind, operation.conflict.role) == ("RECORD_ON_CLOSED_PARENT", "DISPATCHER")
     assert (await world.read(WorkOrder, visit.work_order_id)).description == "Demo meant before"
     # What was found on site is kept whatever the device knew, in one entry.
-    for known, found in ((before, "cause"), (await world.seq(), "resolution")):
+    for known, found in ((before, "cause"), (await world.house.seq(), "resolution")):
         given = {"workOrderId": visit.work_order_id, found: "Demo"}
         (operation,) = await world.offline(technician.actor, known, ("updateWorkOrder", given))
         assert operation.conflict is not None
@@ -436,7 +452,7 @@ async def test_an_edit_from_before_an_order_was_closed_is_kept_and_shown(world: 
 async def test_a_conflict_on_an_order_that_was_closed_since_can_be_decided(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
-    base = await world.seq()
+    base = await world.house.seq()
     edit = {"workOrderId": visit.work_order_id, "cause": "Demo office"}
     await world.house.run("updateWorkOrder", **edit)
     (operation,) = await world.offline(

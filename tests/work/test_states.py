@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.work.world import World, at
+from tests.support.world import World, at
 from tournee.kernel.errors import TransitionNotAllowed
 from tournee.work.guards import order_transitions
 from tournee.work.models import Appointment, Assignment, WorkOrder
@@ -63,7 +63,7 @@ async def test_a_visit_moves_as_the_table_says_and_in_no_other_way(world: World,
                 continue
             # Earlier commands may have taken its time or its technician away.
             await world.put(visit, status=current, starts_at=at(0), ends_at=at(60))
-            await world.put((await world.rows(Assignment))[0], active=True)
+            await world.put((await world.house.rows(Assignment))[0], active=True)
             try:
                 moved = await world.house.run(name, appointmentId=visit.id, **payload)
             except TransitionNotAllowed as refusal:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.work.world import World, at
+from tests.support.world import World, at
 from tournee.kernel.entity import new_id
 from tournee.kernel.times import AHEAD, BEHIND
 from tournee.work.models import Appointment
@@ -156,7 +156,7 @@ async def test_a_step_that_arrives_late_is_counted_where_it_belongs(world: World
     technician = await world.technician()
     visit = await world.visit(technician)
     tablet = world.house.actor("TECHNICIAN", id=technician.actor.id, device_id=uuid4())
-    base = await world.seq()
+    base = await world.house.seq()
     for name, minute in (("startWork", 0), ("completeAppointment", 60)):
         await world.house.run(name, tablet, appointmentId=visit.id, at=at(minute))
     assert (await world.read(Appointment, visit.id)).work_minutes == 60

@@ -9,10 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.api.ask import answer, ask
-from tests.procedures.field import sees
-from tests.sync.device import TestDevice
-from tests.work.world import World, at
+from tests.support.ask import answer, ask
+from tests.support.device import TestDevice
+from tests.support.field import sees
+from tests.support.world import World, at
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import NotFound
 from tournee.sync.pull.checksums import row_sum
@@ -30,7 +30,7 @@ async def test_an_assignment_opens_the_visit_its_order_its_customer_and_its_site
     assert not around & await world.scopes(technician.actor)
     await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
     assert around <= await world.scopes(technician.actor)
-    (assignment,) = await world.rows(Assignment)
+    (assignment,) = await world.house.rows(Assignment)
     assert await world.sees(technician.actor, assignment)
     await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=technician.id)
     assert not around & await world.scopes(technician.actor)
@@ -182,7 +182,7 @@ async def test_a_portal_learns_of_a_visit_but_not_where_its_technician_was_and_w
         kind="TRAVEL",
         **times,
     )
-    steps = await world.rows(AppointmentEvent)
+    steps = await world.house.rows(AppointmentEvent)
     assert {step.latitude for step in steps} >= {48.85}
     device = TestDevice(world.house, actor=portal)
     await device.pull()
@@ -250,7 +250,7 @@ async def test_a_moved_window_changes_what_is_held(world: World) -> None:
 
 
 async def test_another_organisation_sees_and_reaches_nothing(world: World) -> None:
-    from tests.house import House
+    from tests.support.house import House
 
     visit = await world.visit(await world.technician())
     other = await House(world.house.database).found()

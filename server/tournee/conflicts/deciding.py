@@ -48,7 +48,7 @@ class FollowUp:
     """What to do next, and when and by whom if that is known already."""
 
     summary: Annotated[str | None, Limits(length=200)] = None
-    """One line about what is left; null takes that of the order, or the record's name."""
+    """One line about what is left; null for `Follow-up:` and what the order or record is called."""
     starts_at: datetime | None = None
     """Null to plan it later."""
     ends_at: datetime | None = None

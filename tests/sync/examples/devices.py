@@ -1,6 +1,6 @@
 """The work that a revoked device handed in."""
 
-from tests.house import House
+from tests.support.house import House
 from tests.sync.examples.example import Example, Payload, Rows, Step, of
 from tournee.auth.models import DeviceStatus
 from tournee.auth.organisations import actor_of

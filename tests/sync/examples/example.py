@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.house import House
+from tests.support.house import House
 from tournee.kernel.demo import demo_id
 from tournee.kernel.entity import now
 

@@ -16,10 +16,10 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import make_url
 
-from tests.house import House
-from tests.postgres import libpq
 from tests.simulator.chronicle import Chronicle
 from tests.simulator.stage import eye_of
+from tests.support.house import House
+from tests.support.postgres import libpq
 from tests.sync.history import writers
 from tests.sync.history.broken import BROKEN
 from tests.sync.history.checks import Broken, Log, of_copies, of_pages, of_receipts, of_the_log

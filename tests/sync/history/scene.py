@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.house import House
+from tests.support.house import House
 from tournee.auth.organisations import actor_of
 from tournee.auth.roles import Role
 from tournee.engine.database import Database

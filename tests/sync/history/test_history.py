@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.postgres import create_database, drop_database
+from tests.support.postgres import create_database, drop_database
 from tests.sync.history.broken import BROKEN
 from tests.sync.history.running import Size, observe
 

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tests.sync.history.broken import EARLY
 from tournee.engine import publishing
 from tournee.kernel.actor import Actor

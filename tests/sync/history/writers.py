@@ -19,7 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
-from tests.house import wire
+from tests.support.house import wire
 from tests.sync.history.broken import BROKEN
 from tests.sync.history.journal import Journal
 from tests.sync.history.scene import Scene

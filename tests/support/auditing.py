@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import update
 
-from tests.house import House
-from tests.procedures.field import AT, LATER, checklist, rows, site
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.field import AT, LATER, checklist, site
+from tests.support.house import House
 from tournee.quality.models import Audit
 
 ITEMS: list[dict[str, Any]] = [
@@ -81,7 +81,7 @@ async def finding(house: House, audit: Any, grade: str, **more: Any) -> Any:
 
 
 async def now(house: House, audit: Any) -> Audit:
-    (row,) = await rows(house, Audit, Audit.id == audit.id)
+    (row,) = await house.rows(Audit, Audit.id == audit.id)
     found: Audit = row
     return found
 

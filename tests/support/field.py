@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import insert, select
 
-from tests.house import House
-from tests.sync.device import TestDevice
+from tests.support.device import TestDevice
+from tests.support.house import House
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity
+from tournee.kernel.inputs import parse
 from tournee.kernel.log import Head, Member
 from tournee.kernel.visibility import visible
+from tournee.procedures.commands.templates import UpdateChecklistDraft
+from tournee.procedures.definition import (
+    ChecklistItemInput,
+)
 
 AT = "2026-11-20T09:00:00Z"
 LATER = "2026-11-20T10:00:00Z"
@@ -64,7 +69,7 @@ async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
         await session.commit()
 
 
-async def technician(house: House, *scopes: UUID) -> TestDevice:
+async def visitor(house: House, *scopes: UUID) -> TestDevice:
     """A technician with a device, who holds these scopes and has pulled."""
     actor = await house.account("TECHNICIAN")
     await grant(house, actor, *scopes)
@@ -73,12 +78,22 @@ async def technician(house: House, *scopes: UUID) -> TestDevice:
     return device
 
 
-async def rows(house: House, model: Any, *where: Any) -> list[Any]:
-    async with house.reading() as session:
-        own = (model.organisation_id == house.organisation_id, model.deleted.is_(False), *where)
-        return list(await session.scalars(select(model).where(*own)))
-
-
 async def sees(house: House, actor: Actor, model: type[Entity], id: UUID) -> bool:
     async with house.reading() as session:
         return await session.scalar(select(model.id).where(model.id == id, visible(model, actor))) is not None
+
+
+def items(*definitions: dict[str, Any]) -> list[ChecklistItemInput]:
+    payload = [{"prompt": "?", **definition} for definition in definitions]
+    return parse(UpdateChecklistDraft, {"versionId": str(uuid4()), "items": payload}).items
+
+
+async def two_devices(house: House) -> tuple[Any, TestDevice, TestDevice]:
+    """A run that two technicians have on their devices."""
+    _, version_id = await checklist(house)
+    run = await run_at(house, await site(house), version_id)
+    return run, await visitor(house, run.site_id), await visitor(house, run.site_id)
+
+
+def answering(run: Any, key: str, **value: Any) -> dict[str, Any]:
+    return {"runId": run.id, "itemKey": key, "at": AT, **value}

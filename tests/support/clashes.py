@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.procedures.field import checklist
-from tests.sync.device import TestDevice
-from tests.work.world import Technician, World, at
+from tests.support.device import TestDevice
+from tests.support.field import checklist
+from tests.support.world import Technician, World, at
 from tournee.kernel.conflict import Conflict, ConflictKind
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select
 
-from tests.house import House
 from tests.simulator.stage import eye_of
+from tests.support.house import House
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.engine.horizon import begin_epochs

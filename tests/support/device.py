@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from tests.house import House, wire
+from tests.support.house import House, wire
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, ENTITIES, urgent_scopes
 from tournee.engine.tail import Tail
@@ -89,3 +90,23 @@ class TestDevice:
         other = TestDevice(self.house, actor=self.actor)
         await other.pull()
         return other.rows
+
+
+async def technicians_device(house: House) -> TestDevice:
+    """Return the device of a new technician; it has pulled nothing yet."""
+    _, actor = await house.technician()
+    return TestDevice(house, actor=actor)
+
+
+async def visit(house: House, device: TestDevice) -> tuple[UUID, UUID]:
+    """A visit of this technician, and who it is assigned to."""
+    me = next(id for id, row in (await device.fresh()).items() if row["entity"] == "Technician")
+    customer = await house.run("createCustomer", name="Demo Bakery")
+    site = await house.run("createSite", customerId=customer.id, name="Oven")
+    order = await house.run("createWorkOrder", customerId=customer.id, siteId=site.id, summary="Cold oven")
+    starts = now() + timedelta(hours=1)
+    appointment = await house.run(
+        "createAppointment", workOrderId=order.id, startsAt=starts, endsAt=starts + timedelta(hours=1)
+    )
+    await house.run("assignTechnician", appointmentId=appointment.id, technicianId=me)
+    return appointment.id, me

@@ -14,9 +14,9 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tests.ending import undisturbed
+from tests.support.ending import undisturbed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 SETTINGS = """
 max_connections = 300

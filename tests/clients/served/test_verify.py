@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.clients.test_real_server import PASSWORD, Field, field, network  # noqa: F401 - fixtures
+from tests.clients.served.field import PASSWORD, Field
 from tournee.sync.pull.checksums import row_sum as server_sum
 from tournee_client import Device, Store
 from tournee_client.verify import Repaired, row_sum
 
 Open = Callable[[Store], Device]
 
-PROTOCOL = Path(__file__).parents[2] / "schema" / "sync.md"
+PROTOCOL = Path(__file__).parents[3] / "schema" / "sync.md"
 
 RECORDS: list[dict[str, Any]] = [
     {},
@@ -58,7 +58,7 @@ def test_the_example_of_the_protocol_is_written_and_summed_as_it_says() -> None:
 async def test_a_damaged_copy_is_repaired_without_a_new_one(
     open_device: Open,
     store: Store,
-    field: Field,  # noqa: F811
+    field: Field,
 ) -> None:
     device = open_device(store)
     await device.sign_in(field.email, PASSWORD)
@@ -88,7 +88,7 @@ async def test_a_damaged_copy_is_repaired_without_a_new_one(
 async def test_one_scope_can_be_compared_by_the_ids_that_lie_in_it(
     open_device: Open,
     store: Store,
-    field: Field,  # noqa: F811
+    field: Field,
 ) -> None:
     device = open_device(store)
     await device.sign_in(field.email, PASSWORD)

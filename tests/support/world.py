@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import select, update
 
-from tests.house import House, wire
+from tests.support.house import House, wire
 from tournee.catalogue import COMMANDS
 from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.entity import Entity
-from tournee.kernel.log import Edge, Head, Member
+from tournee.kernel.log import Edge, Member
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.work.models import Appointment, AppointmentEvent, WorkOrder
 
@@ -50,13 +50,8 @@ class World:
         return self
 
     async def technician(self, **fields: Any) -> Technician:
-        actor = await self.house.account("TECHNICIAN", device_id=uuid4())
-        row = await self.house.run(
-            "createTechnician",
-            name=f"Demo Technician {len(self.technicians) + 1}",
-            accountId=actor.id,
-            **fields,
-        )
+        name = f"Demo Technician {len(self.technicians) + 1}"
+        row, actor = await self.house.technician(name, device_id=uuid4(), **fields)
         self.technicians.append(Technician(row.id, actor))
         return self.technicians[-1]
 
@@ -78,13 +73,6 @@ class World:
             visit = await self.house.run("dispatchAppointment", appointmentId=visit.id)
         found: Appointment = visit
         return found
-
-    async def seq(self) -> int:
-        async with self.house.reading() as session:
-            found = await session.scalar(
-                select(Head.seq).where(Head.organisation_id == self.house.organisation_id)
-            )
-            return found or 0
 
     async def offline(
         self, actor: Actor, base: int, *steps: tuple[str, dict[str, Any]], occurred_at: datetime | None = None
@@ -110,16 +98,11 @@ class World:
         async with self.house.reading() as session:
             return await session.get_one(model, (self.house.organisation_id, id))
 
-    async def rows(self, model: Any, **values: Any) -> list[Any]:
-        async with self.house.reading() as session:
-            statement = select(model).filter_by(organisation_id=self.house.organisation_id, **values)
-            return list(await session.scalars(statement.order_by(model.id)))
-
     async def events(self, visit: Appointment) -> list[AppointmentEvent]:
-        return await self.rows(AppointmentEvent, appointment_id=visit.id)
+        return await self.house.rows(AppointmentEvent, appointment_id=visit.id)
 
     async def conflicts(self) -> list[Conflict]:
-        return await self.rows(Conflict)
+        return await self.house.rows(Conflict)
 
     async def put(self, row: Entity, **values: Any) -> None:
         """Set columns past every rule, to begin a test where we want."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import event, insert
 
-from tests.house import House
+from tests.support.house import House
 from tournee.api.context import Context
 from tournee.api.schema import schema
 from tournee.catalogue import ENTITIES

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.roles import OFFICE, Role, permissions_of
@@ -14,8 +16,13 @@ from tournee.catalogue import COMMANDS, MEMBERSHIPS
 from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
-from tournee.kernel.entity import Organisation, new_id, now
+from tournee.kernel.entity import Entity, Organisation, new_id, now
 from tournee.kernel.log import Change, Head
+from tournee.kernel.transaction import Transaction
+from tournee.kernel.visibility import visible
+from tournee.people.models import (
+    Technician,
+)
 from tournee.sync.waiting.reviving import reviving
 
 
@@ -77,6 +84,27 @@ class House:
         command = COMMANDS[name]
         return await self.kernel.perform(actor, command, command.parse(wire(payload)))
 
+    async def technician(
+        self, name: str = "Demo One", *, device_id: UUID | None = None, **given: Any
+    ) -> tuple[Technician, Actor]:
+        """Add a technician and the account that is theirs."""
+        actor = await self.account(Role.TECHNICIAN, device_id=device_id)
+        return await self.run("createTechnician", name=name, accountId=actor.id, **given), actor
+
+    async def rows(self, model: Any, *where: Any, **values: Any) -> list[Any]:
+        """Return the rows of a model that are not deleted, in the order of their ids."""
+        own = {"organisation_id": self.organisation_id, **values}
+        if hasattr(model, "deleted"):
+            own.setdefault("deleted", False)
+        keys = inspect(model).primary_key
+        async with self.reading() as session:
+            return list(await session.scalars(select(model).filter_by(**own).where(*where).order_by(*keys)))
+
+    async def seq(self) -> int:
+        """Return the number of the last change."""
+        async with self.reading() as session:
+            return (await session.get_one(Head, self.organisation_id)).seq
+
     async def changes(self, id: UUID) -> list[Change]:
         """What the log says of a record, in order."""
         async with self.reading() as session:
@@ -92,3 +120,14 @@ def wire(value: Any) -> Any:
     if isinstance(value, list):
         return [wire(item) for item in value]
     return wire_value(value)
+
+
+@contextlib.asynccontextmanager
+async def transaction(house: House) -> AsyncIterator[Transaction]:
+    async with house.writing() as session:
+        yield Transaction(house.database, session, house.actor("MANAGER"), house.kernel.rules)
+
+
+async def seen(house: House, model: type[Entity], actor: Actor) -> set[UUID]:
+    async with house.reading() as session:
+        return set(await session.scalars(select(model.id).where(visible(model, actor))))

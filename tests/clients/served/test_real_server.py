@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,15 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-import pytest_asyncio
 from sqlalchemy import select
 from starlette.applications import Starlette
 
-from tests.api.serving import listening
-from tests.backups import SavedRows, put_back, saved
-from tests.house import House, wire
-from tests.work.world import World, at
+from tests.clients.served.field import PASSWORD, Field, Office, Open, copy, step
+from tests.support.backups import SavedRows, put_back, saved
+from tests.support.house import House
+from tests.support.serving import listening
+from tests.support.world import at
 from tournee.app import create_app
-from tournee.kernel.actor import Actor
 from tournee.kernel.log import Change
 from tournee.settings import Settings
 from tournee.sync.devices.restored import begin_anew
@@ -32,88 +30,7 @@ from tournee_client import Device, Offline, Revoked, SignInRefused, Store, new_i
 from tournee_client import push as pushing
 from tournee_client.testing import Fault, FlakyTransport, StreamingASGITransport
 
-PASSWORD = "a long password"
 ODDS = {Fault.DROP: 0.1, Fault.LOSE: 0.15, Fault.REPEAT: 0.1, Fault.CUT: 0.1, Fault.BUSY: 0.05}
-
-Open = Callable[[Store], Device]
-Office = Callable[..., Awaitable[None]]
-
-
-@dataclass
-class Field:
-    """A technician who can sign in, and where they are sent."""
-
-    world: World
-    email: str
-    technician_id: UUID
-
-    async def visit(self) -> str:
-        order = await self.world.order()
-        times = {"startsAt": at(0), "endsAt": at(120)}
-        visit = await self.world.house.run("createAppointment", workOrderId=order.id, **times)
-        await self.send(visit.id)
-        await self.world.house.run("dispatchAppointment", appointmentId=visit.id)
-        return str(visit.id)
-
-    async def send(self, visit: UUID | str) -> None:
-        sent = {"appointmentId": str(visit), "technicianId": self.technician_id}
-        await self.world.house.run("assignTechnician", **sent)
-
-
-@pytest_asyncio.fixture
-async def field(house: House) -> Field:
-    world = await World(house).settle()
-    email = f"{uuid4()}@demo.example"
-    account = await house.account("TECHNICIAN", email=email, password=PASSWORD)
-    row = await house.run("createTechnician", name="Demo Technician", accountId=account.id)
-    return Field(world, email, row.id)
-
-
-@pytest.fixture
-def network(app: Starlette) -> FlakyTransport:
-    return FlakyTransport(StreamingASGITransport(app))
-
-
-@pytest_asyncio.fixture
-async def device(open_device: Open, store: Store, field: Field) -> Device:
-    """The technician's device, signed in."""
-    signed_in = open_device(store)
-    await signed_in.sign_in(field.email, PASSWORD)
-    return signed_in
-
-
-@pytest_asyncio.fixture
-async def ask(
-    house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]
-) -> Callable[..., Awaitable[Any]]:
-    """What a manager is told through GraphQL."""
-    headers = bearer(await house.account("MANAGER"))
-
-    async def answer(document: str, **variables: Any) -> Any:
-        body = {"query": document, "variables": wire(variables)}
-        said = (await client.post("/graphql", json=body, headers=headers)).json()
-        assert "errors" not in said, said
-        return said["data"]
-
-    return answer
-
-
-@pytest.fixture
-def office(ask: Callable[..., Awaitable[Any]]) -> Office:
-    """A manager who works through GraphQL meanwhile."""
-
-    async def do(command: str, *, refusable: bool = False, **values: Any) -> None:
-        kind = f"{command[0].upper()}{command[1:]}Input"
-        asked = f"mutation Do($input: {kind}!) {{ done: {command}(input: $input) {{ __typename }} }}"
-        done = (await ask(asked, input=values))["done"]
-        assert refusable or done["__typename"] != "Refusal"
-
-    return do
-
-
-def copy(device: Device) -> dict[tuple[str, str], Any]:
-    keys = device.store.database.execute("SELECT entity, id FROM row").fetchall()
-    return {(entity, id): device.store.server_row(entity, id) for entity, id in keys}
 
 
 async def agree(device: Device, open_device: Open, email: str, directory: Path) -> None:
@@ -126,11 +43,6 @@ async def agree(device: Device, open_device: Open, email: str, directory: Path) 
     assert copy(device) == copy(fresh) != {}
     assert {key: device.get(*key) for key in copy(device)} == copy(device)
     other.close()
-
-
-async def step(device: Device, command: str, visit: str, minutes: int) -> str:
-    moment: datetime = at(minutes)
-    return await device.do(command, {"appointmentId": visit, "at": moment}, occurred_at=moment)
 
 
 async def test_a_visit_without_a_network_arrives_once_though_the_first_answer_was_lost(

@@ -11,18 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.clients.test_real_server import (  # noqa: F401 - fixtures
-    Field,
-    Office,
-    Open,
-    ask,
-    copy,
-    device,
-    field,
-    network,
-    office,
-    step,
-)
+from tests.clients.served.field import Field, Office, Open, copy, step
 from tournee_client import Device, Offline, ProtocolError, Revoked, SignInRefused, Store, new_id
 from tournee_client.testing import Fault, FlakyTransport
 
@@ -35,7 +24,7 @@ class Switched(Exception):
 
 
 @pytest.fixture
-def say(ask: Ask, store: Store) -> Callable[[], Awaitable[tuple[str, list[str]]]]:  # noqa: F811
+def say(ask: Ask, store: Store) -> Callable[[], Awaitable[tuple[str, list[str]]]]:
     """The device's status, and the commands that wait for a manager in the order they were done."""
     id = store.device
 
@@ -50,7 +39,7 @@ def say(ask: Ask, store: Store) -> Callable[[], Awaitable[tuple[str, list[str]]]
     return told
 
 
-async def work(device: Device, field: Field) -> str:  # noqa: F811
+async def work(device: Device, field: Field) -> str:
     """A visit pulled, and two things done there that were not handed in."""
     visit = await field.visit()
     await device.pull()
@@ -67,11 +56,11 @@ DONE = ["startTravel", "addNote"]
 
 
 async def test_it_hands_in_its_work_erases_its_copy_and_confirms(
-    device: Device,  # noqa: F811
+    device: Device,
     store: Store,
-    field: Field,  # noqa: F811
-    office: Office,  # noqa: F811
-    network: FlakyTransport,  # noqa: F811
+    field: Field,
+    office: Office,
+    network: FlakyTransport,
     say: Any,
     tmp_path: Path,
 ) -> None:
@@ -92,10 +81,10 @@ async def test_it_hands_in_its_work_erases_its_copy_and_confirms(
 
 
 async def test_where_it_may_not_hand_in_its_work_goes_with_the_copy(
-    device: Device,  # noqa: F811
+    device: Device,
     store: Store,
-    field: Field,  # noqa: F811
-    office: Office,  # noqa: F811
+    field: Field,
+    office: Office,
     say: Any,
     tmp_path: Path,
 ) -> None:
@@ -122,12 +111,12 @@ async def test_where_it_may_not_hand_in_its_work_goes_with_the_copy(
     ids=lambda plan: "-".join(plan[1:]),
 )
 async def test_whatever_the_network_does_in_between_it_goes_on_where_it_was(
-    device: Device,  # noqa: F811
+    device: Device,
     open_device: Open,
     store: Store,
-    field: Field,  # noqa: F811
-    office: Office,  # noqa: F811
-    network: FlakyTransport,  # noqa: F811
+    field: Field,
+    office: Office,
+    network: FlakyTransport,
     say: Any,
     tmp_path: Path,
     plan: list[Fault],
@@ -151,11 +140,11 @@ async def test_whatever_the_network_does_in_between_it_goes_on_where_it_was(
 
 @pytest.mark.parametrize("moment", ["surrendered", "leaving", "left", "confirmed"])
 async def test_a_device_that_is_switched_off_in_between_goes_on_where_it_was(
-    device: Device,  # noqa: F811
+    device: Device,
     open_device: Open,
     store: Store,
-    field: Field,  # noqa: F811
-    office: Office,  # noqa: F811
+    field: Field,
+    office: Office,
     say: Any,
     tmp_path: Path,
     moment: str,
@@ -190,11 +179,11 @@ async def test_a_device_that_is_switched_off_in_between_goes_on_where_it_was(
 
 
 async def test_a_device_that_slept_through_it_all_hands_in_its_work_too(
-    device: Device,  # noqa: F811
+    device: Device,
     open_device: Open,
     store: Store,
-    field: Field,  # noqa: F811
-    office: Office,  # noqa: F811
+    field: Field,
+    office: Office,
     say: Any,
 ) -> None:
     await work(device, field)
@@ -205,10 +194,10 @@ async def test_a_device_that_slept_through_it_all_hands_in_its_work_too(
 
 
 async def test_a_device_that_had_signed_out_leaves_when_somebody_signs_in(
-    device: Device,  # noqa: F811
+    device: Device,
     store: Store,
-    field: Field,  # noqa: F811
-    office: Office,  # noqa: F811
+    field: Field,
+    office: Office,
     say: Any,
 ) -> None:
     await work(device, field)
@@ -220,10 +209,10 @@ async def test_a_device_that_had_signed_out_leaves_when_somebody_signs_in(
 
 
 async def test_a_device_that_listens_leaves_as_well(
-    device: Device,  # noqa: F811
+    device: Device,
     store: Store,
-    field: Field,  # noqa: F811
-    office: Office,  # noqa: F811
+    field: Field,
+    office: Office,
     say: Any,
 ) -> None:
     await work(device, field)
@@ -237,10 +226,10 @@ async def test_a_device_that_listens_leaves_as_well(
 
 
 async def test_a_new_device_of_the_same_person_starts_afresh(
-    device: Device,  # noqa: F811
+    device: Device,
     store: Store,
-    field: Field,  # noqa: F811
-    office: Office,  # noqa: F811
+    field: Field,
+    office: Office,
 ) -> None:
     visit = await work(device, field)
     before = store.device
@@ -254,10 +243,10 @@ async def test_a_new_device_of_the_same_person_starts_afresh(
 
 
 async def test_no_answer_of_a_stranger_makes_it_leave(
-    device: Device,  # noqa: F811
+    device: Device,
     store: Store,
-    field: Field,  # noqa: F811
-    network: FlakyTransport,  # noqa: F811
+    field: Field,
+    network: FlakyTransport,
 ) -> None:
     class Stranger(httpx2.AsyncBaseTransport):
         def __init__(self, answer: httpx2.Response) -> None:

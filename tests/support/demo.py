@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
-from tests.house import House
+from tests.support.house import House
 from tournee.auth.models import Device
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, ENTITIES

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
 
-from tests.house import House
+from tests.support.house import House
 from tournee.api.app import graphql_app
 from tournee.auth.tokens import TokenRefused
+from tournee.engine.lanes import Lane
 from tournee.kernel.actor import Actor
 from tournee.settings import Settings
 from tournee.sync.http.wake import Wake
@@ -69,3 +70,19 @@ async def listening(app: Any) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await serving
+
+
+@asynccontextmanager
+async def saturated(*lanes: Lane) -> AsyncIterator[None]:
+    """Lanes in which everybody works for ever and the line is full."""
+    async with AsyncExitStack() as stack:
+        standing = []
+        for lane in lanes:
+            for _ in range(lane.running):
+                await stack.enter_async_context(lane.turn(None))
+            standing += [asyncio.create_task(lane.acquire()) for _ in range(lane.waiting)]
+        await asyncio.sleep(0)
+        yield
+        for task in standing:
+            task.cancel()
+        await asyncio.gather(*standing, return_exceptions=True)

@@ -1,0 +1,50 @@
+"""What a command takes fits the column it goes to: no text is longer, no number out of range."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any
+
+import pytest
+
+from tournee.catalogue import COMMANDS
+from tournee.kernel.fields import Field, fields
+from tournee.kernel.inputs import Limits
+
+# Percents are checked where they come in; the column holds what a score works out to.
+NARROWER = {("recordPastAudit", "score_percent"): Limits(minimum=0, maximum=100)}
+
+
+def limits_of(hint: Any) -> Limits | None:
+    """Return the limits that an annotation carries, however deep."""
+    own = (extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Limits))
+    inner = (found for part in typing.get_args(hint) if (found := limits_of(part)) is not None)
+    return next(own, None) or next(inner, None)
+
+
+def holds(hint: Any, kind: type) -> bool:
+    return hint is kind or any(holds(part, kind) for part in typing.get_args(hint))
+
+
+def pairs() -> typing.Iterator[tuple[str, Any, Field]]:
+    """Yield each field of a command's input that the record answered with has too, with its annotation."""
+    for name, command in COMMANDS.items():
+        hints = typing.get_type_hints(command.input, include_extras=True)
+        columns = {column.name: column for column in fields(command.output)}
+        for own in dataclasses.fields(command.input):
+            column = columns.get(own.name)
+            if (
+                column is not None
+                and column.type in (str, int, float)
+                and holds(hints[own.name], column.type)
+            ):
+                yield name, hints[own.name], column
+
+
+@pytest.mark.parametrize(
+    ("command", "hint", "column"), [pytest.param(*pair, id=f"{pair[0]}-{pair[2].name}") for pair in pairs()]
+)
+def test_an_input_takes_what_its_column_holds(command: str, hint: Any, column: Field) -> None:
+    held = Limits(column.limit, column.minimum, column.maximum)
+    assert (limits_of(hint) or Limits()) == NARROWER.get((command, column.name), held)

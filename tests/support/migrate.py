@@ -1,0 +1,39 @@
+"""The migrations, for tests: any database to any revision."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from sqlalchemy import (
+    Connection,
+    create_engine,
+    make_url,
+    text,
+)
+
+from tournee.migrations import configuration
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    command.upgrade(configuration(url), revision)
+
+
+def downgrade(url: str, revision: str = "base") -> None:
+    command.downgrade(configuration(url), revision)
+
+
+def check(url: str) -> None:
+    """Fail when the models have something that the migrations do not make."""
+    command.check(configuration(url))
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """A transaction that sees every organisation."""
+    driver = "sqlite" if url.startswith("sqlite") else "postgresql+psycopg"
+    engine = create_engine(make_url(url).set(drivername=driver))
+    with engine.begin() as connection:
+        if driver != "sqlite":
+            connection.execute(text("SET LOCAL tournee.organisation = '*'"))
+        yield connection
+    engine.dispose()
