@@ -1,4 +1,4 @@
-"""What a transaction of many commands asks once, so that each command need not."""
+"""Questions that a transaction of many commands asks once, ahead of the commands that need the answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ValueT = TypeVar("ValueT")
 
 
 class Ahead:
-    """Ids and values that are known to be free."""
+    """Ids and values known to be free."""
 
     def __init__(self, statements: Statements) -> None:
         self.statements = statements
@@ -23,7 +23,7 @@ class Ahead:
         self._unclaimed: set[tuple[Any, Any]] = set()
 
     async def reserve(self, ids: Iterable[UUID]) -> set[UUID]:
-        """Ask with one statement which of these ids are taken."""
+        """Ask in one statement which of these ids are taken; return those."""
         asked = set(ids)
         taken: set[UUID] = set()
         for chunk in chunks(list(asked)):
@@ -32,23 +32,23 @@ class Ahead:
         return taken
 
     async def reserve_values(self, column: InstrumentedAttribute[ValueT], values: Iterable[ValueT]) -> None:
-        """Ask with one statement which of these values nobody holds in this column, for `claim`."""
+        """Ask in one statement which of these values no row has in this column, for `claim`."""
         asked = set(values)
         for chunk in chunks(list(asked)):
             asked.difference_update((await self.statements.pick(column, chunk, column)).scalars())
         self._unclaimed.update((column, value) for value in asked)
 
     def claim(self, column: InstrumentedAttribute[ValueT], value: ValueT) -> bool:
-        """Whether the value is known to be free; once, since whoever asks is about to take it."""
+        """Return whether the value is known to be free, once: whoever asks is about to take it."""
         known = (column, value) in self._unclaimed
         self._unclaimed.discard((column, value))
         return known
 
     async def is_taken(self, id: UUID) -> bool:
-        """Whether a record of this id exists; asked only if `reserve` has not."""
+        """Return whether a record with this id exists; asks the database only if `reserve` has not."""
         return id not in self._free and bool(await self.reserve([id]))
 
 
 def chunks(values: list[ValueT]) -> Iterator[list[ValueT]]:
-    """A statement holds only so many parameters."""
+    """Split the values: a statement holds only so many parameters."""
     return (values[start : start + 10_000] for start in range(0, len(values), 10_000))

@@ -1,4 +1,4 @@
-"""The clocks of records: who last changed which field, and what it was before."""
+"""The clocks of records: who last changed each field, and its earlier value."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from tournee.kernel.fields import fields
 from tournee.kernel.log import Change, Record
 from tournee.kernel.values import present
 
-# Of each field: the seq, device and actor of its last change.
+# By field: seq, device and actor of its last change.
 Clock = dict[str, list[Any]]
-# Of each record: its seq, and its clock as it is stored.
+# By record: its seq, and its clock as stored text.
 Known = dict[UUID, tuple[int, str]]
 
 
 class Clocks:
-    """The clocks of records whose rows a transaction has locked; they stand still until its commit."""
+    """The clocks of records whose rows this transaction has locked: they do not change until its commit."""
 
     def __init__(self, statements: Statements) -> None:
         self.statements = statements
-        # Read when somebody asks: most records have not changed since anyone looked.
+        # Parsed only when asked for: most records have not changed since the base.
         self._known: Known = {}
 
     async def load(self, ids: Iterable[UUID]) -> None:
-        """Read those that are not known yet."""
+        """Read the clocks that are not known yet."""
         for chunk in chunks([id for id in ids if id not in self._known]):
             rows = await self.statements.pick(Record.id, chunk, Record.id, Record.seq, Record.clock)
             self._known.update({id: (seq, clock) for id, seq, clock in rows})
 
     def forget(self, ids: Iterable[UUID]) -> None:
-        """What was read of records whose rows turned out not to be ours to lock."""
+        """Forget clocks of records whose rows could not be locked."""
         for id in ids:
             self._known.pop(id, None)
 
     def copy(self) -> Known:
-        """What `restore` takes, for a savepoint."""
+        """Return a copy for `restore`, at a savepoint."""
         return dict(self._known)
 
     def restore(self, kept: Known) -> None:
-        """What was read since is of rows that are locked no longer."""
+        """Go back to the copy: rows read since are no longer locked."""
         self._known = kept
 
     def find(self, id: UUID) -> Clock | None:
-        """The clock of a record that was loaded; None where there is none."""
+        """Return the clock of a loaded record; None if there is none."""
         known = self._known.get(id)
         return None if known is None else orjson.loads(known[1])
 
     def made(self, id: UUID) -> list[Any]:
-        """Seq, device and actor of the creation of a record that was loaded."""
+        """Return seq, device and actor of the creation of a loaded record."""
         made: list[Any] = orjson.loads(self._known[id][1])["*"]
         return made
 
     async def changed_by_others(self, row: Entity, base: int, device_id: UUID | None) -> set[str]:
-        """Wire names of the row's fields that another device or person changed after `base`."""
+        """Return the wire names of the fields that another device or person changed after `base`."""
         if row.id not in self._known:
             await self.load([row.id])
         seq, text = self._known.get(row.id, (0, "{}"))
@@ -70,13 +70,13 @@ class Clocks:
         clock, device = orjson.loads(text), str(device_id)
         theirs = {name for name, (seq, by, _actor) in clock.items() if seq > base and by != device}
         if "*" in theirs:
-            # Somebody else made the row meanwhile: what was not changed since is theirs as well.
+            # Somebody else created the row meanwhile: fields unchanged since are theirs too.
             theirs |= {field.wire for field in fields(type(row))} - clock.keys()
         return theirs - {"*"}
 
 
 async def value_at(session: AsyncSession, row: Entity, name: str, base: int, since: Any) -> Any:
-    """The value a field had at a seq, from the log; `since` where it has not changed after it."""
+    """Return the value that a field had at a seq, from the log; `since` if it has not changed after it."""
     changes = await session.execute(
         select(Change.before).where(Change.id == row.id, Change.seq > base).order_by(Change.seq)
     )
@@ -92,7 +92,9 @@ async def value_at(session: AsyncSession, row: Entity, name: str, base: int, sin
 async def value_known(
     session: AsyncSession, row: Entity, name: str, base: int, device_id: UUID | None
 ) -> Any:
-    """The value of a field as a device knows it: as it stood at `base`, or as it left it itself since."""
+    """Return the value of a field as a device knows it: as it was at `base`, or as the device itself left
+    it since.
+    """
     changes = await session.execute(
         select(Change.before, Change.after, Change.device_id)
         .where(Change.id == row.id, Change.seq > base)

@@ -1,4 +1,4 @@
-"""The database and the two kinds of session: one that reads, one in which commands write."""
+"""The database and its two kinds of session: one for reading, one in which commands write."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from tournee.kernel.outages import StorageFull, StorageReadOnly, outage_of
 
 
 class UnloggedWrite(RuntimeError):
-    """An entity was about to be written outside of a command."""
+    """An entity was about to be written outside a command."""
 
 
 def require_command(session: Session, rows: Iterable[object]) -> None:
-    """Refuse to write an entity while no command runs."""
+    """Raise UnloggedWrite if no command runs and one of these rows is an entity."""
     if session.info.get("command") is None:
         for row in rows:
             if isinstance(row, Entity):
@@ -60,34 +60,34 @@ def _refuse_unlogged_statement(state: ORMExecuteState) -> None:
 
 
 class ReadSession(Session):
-    """Session of whoever reads."""
+    """A session for reading."""
 
 
 class WriteSession(Session):
-    """Session of a command; refuses to write an entity while no command runs.
+    """A session for commands; it refuses to write an entity while no command runs.
 
-    New entities wait beside it until something is flushed. Most are written by the commit, and taking them
-    into the unit of work first costs more than writing them.
+    New entities wait beside the session until something is flushed. Usually the commit writes them, and
+    adding them to the unit of work first costs more than writing them.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.waiting: list[Entity] = []
-        # What was stored past the unit of work, and whether it was new: a savepoint takes it back.
+        # Rows stored past the unit of work, and whether each was new: a savepoint takes them back.
         self.stored: list[tuple[Entity, bool]] = []
 
     @property
     def unsent(self) -> bool:
-        """Whether something is still to be written."""
+        """Whether anything is still to be written."""
         return bool(self.waiting or self.new or self.dirty)
 
     def take_up(self) -> None:
-        """Take what waits into the unit of work."""
+        """Add the waiting entities to the unit of work."""
         waiting, self.waiting = self.waiting, []
         self.add_all(waiting)
 
     def take_as_stored(self, row: Entity, *, is_new: bool) -> None:
-        """Take a row for what the database now holds: it was written past the unit of work."""
+        """Mark a row as stored: it was written past the unit of work."""
         self.expunge(row)
         if not is_new:
             make_transient(row)
@@ -96,7 +96,7 @@ class WriteSession(Session):
         self.stored.append((row, is_new))
 
     def take_back(self, stored: int) -> None:
-        """Forget all but the first so many rows stored past the unit of work: they were rolled back."""
+        """Forget all but the first `stored` rows written past the unit of work: they were rolled back."""
         for row, is_new in reversed(self.stored[stored:]):
             if row in self:
                 (self.expunge if is_new else self.expire)(row)
@@ -114,12 +114,12 @@ event.listen(ReadSession, "do_orm_execute", keep_within)
 
 
 class Database:
-    """The engine and its two ways in: `reading()` and `writing()`."""
+    """The engine, and the two ways in: `reading()` and `writing()`."""
 
     def __init__(self, url: str, pool_size: int = 10, cache_megabytes: int = 2) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
-        # Two pools, so that whoever writes never waits for those who read.
+        # Two pools, so that writers never wait for readers.
         self.engine = open_sqlite(url, cache_megabytes) if self.is_sqlite else open_postgresql(url, pool_size)
         self._writes = self.engine if self.is_sqlite else open_postgresql(url, pool_size)
         for engine in {self.engine, self._writes}:
@@ -134,9 +134,9 @@ class Database:
 
     @asynccontextmanager
     async def reading(self, organisation_id: UUID | Across) -> AsyncIterator[OrganisationSession]:
-        """A read-only session on one snapshot of one organisation's rows.
+        """Open a read-only session on one snapshot of one organisation's rows.
 
-        PostgreSQL shows this session no other organisation's rows, whatever is asked of it.
+        PostgreSQL shows it no row of another organisation, whatever it asks.
         """
         engine = serving(self.engine, organisation_id, writes=False)
         async with OrganisationSession(
@@ -150,7 +150,7 @@ class Database:
 
     @asynccontextmanager
     async def writing(self, organisation_id: UUID | Across) -> AsyncIterator[OrganisationSession]:
-        """A session for commands; it commits where the caller says so and rolls back otherwise."""
+        """Open a session for commands. The caller commits; otherwise everything is rolled back."""
         if self._turn is not None:
             await self._turn.acquire()
         try:
@@ -172,7 +172,7 @@ class Database:
 
     @property
     def has_channels(self) -> bool:
-        """Whether processes hear of each other's commits; with SQLite there is only this one."""
+        """Whether processes notify each other of commits; with SQLite there is only one process."""
         return not self.is_sqlite
 
     @asynccontextmanager
@@ -186,10 +186,10 @@ class Database:
             await self.analyse()
 
     async def analyse(self) -> None:
-        """Tell the database how large its tables have become, after many rows were added.
+        """Let the database count its tables, after many rows were added.
 
-        SQLite goes by guesses until then. PostgreSQL keeps the plans of its reference checks for the
-        whole connection: made while the tables were empty, they read them from end to end every time.
+        Until then SQLite guesses. PostgreSQL keeps the plans of its reference checks for a connection's whole
+        life: made while the tables were empty, they would read whole tables every time.
         """
         if self.is_sqlite:
             async with self.writing(ACROSS) as session:
@@ -201,7 +201,7 @@ class Database:
                 await connection.execute(text("ANALYZE"))
 
     async def passes_policies(self) -> bool:
-        """Whether PostgreSQL does not hold the role we are connected as to row-level security."""
+        """Return whether row-level security does not apply to the role that PostgreSQL knows us by."""
         if self.is_sqlite:
             return False
         role = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
@@ -215,7 +215,9 @@ class Database:
         return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=False)
 
     def announce(self, organisation_id: UUID, seq: int, admits: bool = False) -> None:
-        """Call the listeners; `admits`: the commit changed who may come in, if only that with a seq of 0."""
+        """Call the listeners. `admits`: the commit changed who is admitted; if it changed nothing else,
+        its seq is 0.
+        """
         for listener in self.listeners:
             listener(organisation_id, seq, admits)
 

@@ -1,4 +1,4 @@
-"""How each database is opened, and how a transaction on it begins: its kind and its organisation."""
+"""Engines: how each database is opened, and how a transaction on it begins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tournee.kernel.folding import SQLITE_FOLD, fold
 
 
 class Across(Enum):
-    """In place of one organisation."""
+    """A marker in place of one organisation: all of them."""
 
     ORGANISATIONS = "*"
 
@@ -49,24 +49,26 @@ _JSON: Final[dict[str, Any]] = {
 
 
 def async_url(url: str) -> str:
-    """The URL with the asynchronous driver we keep for its database."""
+    """Return the URL with the asynchronous driver that we use for its database."""
     parsed = make_url(url)
     driver = "sqlite+aiosqlite" if parsed.get_backend_name() == "sqlite" else "postgresql+psycopg"
     return parsed.set(drivername=driver).render_as_string(hide_password=False)
 
 
 def serving(engine: AsyncEngine, organisation_id: UUID | Across, *, writes: bool) -> AsyncEngine:
-    """The same engine, whose transactions serve one organisation."""
+    """Return the engine with options: its transactions serve one organisation."""
     return engine.execution_options(**{ORGANISATION: organisation_id, "tournee_writes": writes})
 
 
 def outside_transactions(engine: AsyncEngine) -> AsyncEngine:
-    """The same engine for statements that cannot run in a transaction."""
+    """Return the engine for statements that cannot run in a transaction."""
     return engine.execution_options(tournee_outside=True)
 
 
 def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
-    """Real transactions: the driver's implicit BEGIN is off and ours says which kind it is."""
+    """Open SQLite with real transactions: the driver's implicit BEGIN is off, and ours says which kind it
+    is.
+    """
     engine = create_async_engine(async_url(url), pool_timeout=POOL_SECONDS, **_DISCREET, **_JSON)
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -88,10 +90,10 @@ def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
 
 
 def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
-    """Our own BEGIN, so that it names the organisation without a round trip more.
+    """Open PostgreSQL with a BEGIN of our own, which names the organisation without another round trip.
 
-    The policies on the tables compare with it (migrations/row_security.py). It ends with the
-    transaction, so a connection goes back to the pool without one, and then shows no row at all.
+    The policies on the tables compare with it (migrations/row_security.py). It ends with the transaction, so
+    a pooled connection has none and shows no row at all.
     """
     overflow = pool_size // 2
     most = pool_size + overflow + 1
@@ -122,7 +124,7 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
 
 
 def _began(connection: Connection, statement: str) -> bool:
-    """Begin the transaction; False if the connection turns out to be lost, which is then given up."""
+    """Begin the transaction; return False if the connection is lost, which then leaves the pool."""
     # A new one where the last was given up.
     driver: Any = connection.connection
     try:
@@ -137,7 +139,9 @@ def _began(connection: Connection, statement: str) -> bool:
 
 
 def session_options(organisation_id: UUID | Across) -> str:
-    """For a connection outside the pool that asks for one organisation, or all, as long as it lives."""
+    """Return the options of a connection outside the pool that serves one organisation, or all, for its
+    whole life.
+    """
     return f"{_SESSION} -c tournee.organisation={_whose(organisation_id)}"
 
 

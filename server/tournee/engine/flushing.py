@@ -1,7 +1,7 @@
-"""Writing the rows a command changed, all of one kind in one statement.
+"""Flushing: write the rows that commands changed, all of one kind in one statement.
 
-The unit of work sends a statement for each row. What it would write of entities is written here
-instead, and it is told so; whatever else is pending, and everything on SQLite, it writes itself.
+The unit of work would send a statement for each row. Entities are written here instead, and the unit of work
+learns that they are stored. It still writes everything else, and everything on SQLite.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def _insert(statements: Statements, added: list[Entity], pipeline: Pipelin
     kinds: defaultdict[type[Entity], list[dict[str, Any]]] = defaultdict(list)
     for row in added:
         held = vars(row)
-        # Null is what it now is in the database; asking for it must not ask the database.
+        # It is null in the database now, so reading it must not ask the database.
         kinds[type(row)].append(
             {column: held.setdefault(name, None) for name, column in _columns(type(row)).items()}
         )
@@ -88,7 +88,7 @@ async def _update(statements: Statements, changed: list[Entity], pipeline: Pipel
 
 @cache
 def _columns(kind: type[Entity]) -> dict[str, str]:
-    """Attributes and their columns but for the organisation; none where a type is not plain."""
+    """Return attributes with their columns, without the organisation; empty if a type is not plain."""
     table: Table = kind.__table__  # type: ignore[assignment]
     if not all(isinstance(column.type, PLAIN) for column in table.columns):
         return {}

@@ -1,4 +1,4 @@
-"""Where each organisation stands, asked once for everybody who asks at the same time."""
+"""Heads: where each organisation's log stands, asked once for everybody who asks at the same time."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ SELECT head.organisation_id, epoch, head.seq, floor, recorded_at
 
 
 class Heads:
-    """Reads heads. Each answer was read after it was asked for, so who has just pushed finds it there.
+    """Reads heads. Each answer was read after the call, so a device finds its own push there.
 
-    Those who ask while one question is under way share the next. PostgreSQL is asked over a
-    connection of its own: it is the same short question all day, and must not queue behind long ones.
+    Calls that arrive during one question share the next. PostgreSQL is asked over a connection of its own:
+    the same short question, all day, must not queue behind long ones.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[UUID, list[asyncio.Future[HeadNow]]] = {}
         self._asking: asyncio.Task[None] | None = None
-        # Kept as long as its connection: making a cursor costs as much as asking.
+        # Kept as long as its connection: making a cursor costs as much as the question.
         self._cursor: psycopg.AsyncCursor[tuple[UUID, UUID, int, int, datetime | None]] | None = None
 
     def now(self, organisation_id: UUID) -> asyncio.Future[HeadNow]:
-        """The head as it stands at some moment after this call."""
+        """Return the head as it stands at some moment after this call."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[HeadNow] = loop.create_future()
         self._waiting.setdefault(organisation_id, []).append(answer)
@@ -72,7 +72,7 @@ class Heads:
             await self.close()
             if fresh:
                 raise
-            # The connection was lost while nobody asked; whether the server is there the next one tells.
+            # The connection was lost while idle; a new one shows whether the server is there.
             return await self._read_postgresql(organisations)
         return {id: HeadNow.of(epoch, seq, floor, at) for id, epoch, seq, floor, at in rows}
 

@@ -1,7 +1,7 @@
-"""How far back the feed goes, and what becomes of it after a backup was restored.
+"""The horizon: how far back the feed goes, and what happens to it after a restored backup.
 
-The log itself is the audit trail and stays, and so do the tombstones of deleted records. What goes is
-what only pulls and late facts need: closed edges and memberships that ended.
+The log itself is the audit trail and stays; so do the tombstones of deleted records. Only closed edges and
+ended memberships are removed, which nothing but pulls and late facts need.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOST = 1_000_000_000
 
 
 async def raise_floor(database: Database, organisation_id: UUID, oldest: datetime) -> int:
-    """Let the feed begin with what was recorded at `oldest`; a cursor from before is told to resync."""
+    """Let the feed begin at `oldest`; an older cursor is told to resync. Return the new floor."""
     async with database.reading(organisation_id) as session:
         floor = await seq_before(session, oldest)
     async with database.writing(organisation_id) as session:
@@ -35,9 +35,9 @@ async def raise_floor(database: Database, organisation_id: UUID, oldest: datetim
 
 
 async def forget(database: Database, organisation_id: UUID, oldest: datetime) -> int:
-    """Remove what closed or ended before `oldest`, and before the floor; returns how many rows.
+    """Delete edges closed and memberships ended before `oldest` and below the floor; return how many rows.
 
-    Only what lies strictly below the floor: a cursor may stand in the midst of the floor's own seq.
+    The floor's own seq is kept: a cursor may stand in the middle of it.
     """
     async with database.reading(organisation_id) as session:
         head = await session.scalar(select(Head.floor))
@@ -67,9 +67,8 @@ def _ended_members(until: int) -> Delete:
 
 
 async def seq_before(session: AsyncSession, when: datetime) -> int:
-    """A seq up to which all was recorded before `when`, and nothing after it; 0 if there is none.
-
-    Numbers rise with time, and are dense but for those that a restored backup lacks.
+    """Return the last seq recorded before `when`; 0 if there is none. Numbers rise with time, and are
+    dense apart from those a restored backup lacks.
     """
     below = 0
     above = await head_seq(session)

@@ -1,9 +1,9 @@
-"""How many may do the same kind of work at once, so that one kind never starves another.
+"""Lanes: how much work of one kind may run at once, so that no kind starves another.
 
-Each kind has a lane of its own: so many at work, so many in line for so long. Whoever finds the line
-full, or stands in it too long, is told when to come back: each a little differently, and the later the
-more were told before them, at the pace at which turns end. Else those who come back in vain take up
-the time of those who could be served.
+Each kind has its own lane: a number of turns, and a queue with a limited length and wait. When the queue is
+full or the wait is over, the client is told when to come back. The delay is random and grows with the number
+of clients sent away before, at the pace at which turns end; otherwise clients that come back in vain would
+take the time of those that could be served.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _LATEST = 0.05
 
 
 class Lane:
-    """`running` at work, `waiting` in line for `patience` seconds, `each` of them of one account."""
+    """`running` turns at once and `waiting` in the queue for `patience` seconds, of which one account has
+    at most `each`.
+    """
 
     def __init__(
         self,
@@ -60,7 +62,7 @@ class Lane:
         return TooManyAtOnce(spread) if greedy else Overloaded(spread + round(self._behind()))
 
     def _behind(self) -> float:
-        """Seconds that those before need."""
+        """Return the seconds that earlier clients still need."""
         at = time.monotonic()
         latest = at + _LONGEST_SECONDS
         self._spoken_for = min(max(self._spoken_for, at) + self._pace, latest)
@@ -79,7 +81,7 @@ class Lane:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is neither a turn nor a place in line."""
+        """Whether there is neither a free turn nor a place in the queue."""
         return not self._free and len(self._line) >= self.waiting
 
     async def acquire(self) -> None:

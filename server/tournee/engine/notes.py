@@ -1,4 +1,6 @@
-"""What each command changed, noted as it ends, however often the session flushes meanwhile."""
+"""Notes: what each command changed, taken when the command ends, however often the session flushes
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ NOTES = "notes"
 
 
 class Notes:
-    """The entries of a transaction's log, and what was last noted of each row."""
+    """The log entries of a transaction, and each row as it was last noted."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -42,7 +44,7 @@ class Notes:
         self._lay: dict[Entity, Scopes] = {}
 
     def hold(self, row: Entity) -> None:
-        """Take note of a row that was just read and locked."""
+        """Remember a row that was just read and locked."""
         self.handed.add(row)
         if row not in self._seen and row not in self.flushed:
             self._seen[row] = vars(row).copy()
@@ -52,20 +54,22 @@ class Notes:
         self._seen.pop(row, None)
 
     def lay_in(self, row: Entity) -> Scopes:
-        """The scopes in which the row lay before this transaction."""
+        """Return the scopes that the row lay in before this transaction."""
         return () if row.id in self.new else self._lay[row]
 
     def is_untouched(self) -> bool:
-        """Whether the running command has changed nothing so far."""
+        """Return whether the running command has changed nothing so far."""
         return not self.flushed and not any(instance_state(row).modified for row in self.handed)
 
     def is_as_before(self) -> bool:
-        """Whether the running command, which its rules refused, leaves each row as earlier ones noted it."""
+        """Return whether the running command, which was refused, leaves each row as earlier commands
+        noted it.
+        """
         touched = self.flushed | {row for row in self.handed if instance_state(row).modified}
         return not any(self._differs(row) for row in touched)
 
     def _differs(self, row: Entity) -> bool:
-        """Whether the row is not as it was last noted: commands before this one may have changed it."""
+        """Return whether the row differs from when it was last noted."""
         seen = self._seen.get(row)
         return seen is None or bool(self._changes(row, seen))
 
@@ -121,19 +125,21 @@ class Notes:
         return {name: present.get(name) for name in names if present.get(name) != seen.get(name)}
 
     def changed(self, row: Entity, device_id: UUID | None) -> set[str]:
-        """Wire names of what this device's commands changed of a row so far."""
+        """Return the wire names of the fields that this device's commands changed in a row so far."""
         own = (entry for entry in self.entries if entry.row is row and entry.device_id == device_id)
         return {name for entry in own for name in entry.after}
 
     def require_complete(self) -> None:
-        """Refuse what was changed between commands, or by one that had not found it first."""
+        """Raise UnloggedWrite if a row was changed between commands, or by a command that had not found
+        it.
+        """
         for row in self.flushed:
             seen = self._seen.get(row)
             if seen is None or self._changes(row, seen):
                 raise UnloggedWrite(f"{type(row).__name__} was changed outside of a command.")
 
     def copy(self) -> Kept:
-        """What `restore` takes, for a savepoint."""
+        """Return a copy for `restore`, at a savepoint."""
         return (
             *(list(self.entries), set(self.new), set(self.awaited), set(self.handed)),
             *(dict(self._seen), dict(self._lay)),
@@ -145,7 +151,7 @@ class Notes:
 
 
 def scopes_of(row: Entity) -> Scopes:
-    """The scopes in which the row lies as it now is: none once it is deleted."""
+    """Return the scopes that the row lies in now: none once it is deleted."""
     if row.deleted:
         return ()
     # Each once, in their order.
@@ -163,7 +169,7 @@ event.listen(WriteSession, "before_flush", _note_flushed)
 
 @cache
 def _public(model: type[Entity]) -> Mapping[str, None]:
-    """The names in the order of their declaration."""
+    """Return the public names, in the order of their declaration."""
     return dict.fromkeys(("deleted", *(field.name for field in fields(model))))
 
 

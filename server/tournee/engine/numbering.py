@@ -1,4 +1,4 @@
-"""Numbers that people call records by: one after the other, without gaps."""
+"""Numbering: give records the numbers that people call them by, consecutive and without gaps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def to_be_numbered(entries: Iterable[Entry]) -> dict[type[Entity], list[Entry]]:
-    """What a transaction has made that carries a number."""
+    """Return the entries of new rows that carry a number, by entity."""
     made: dict[type[Entity], list[Entry]] = {}
     for entry in entries:
         if entry.before is None and type(entry.row).numbers is not None:
@@ -28,10 +28,10 @@ def to_be_numbered(entries: Iterable[Entry]) -> dict[type[Entity], list[Entry]]:
 
 
 async def give_numbers(session: OrganisationSession, made: dict[type[Entity], list[Entry]]) -> None:
-    """Number them, as the last write before the head row is taken.
+    """Number the new rows; the last write before the head row is locked.
 
-    Whoever takes a number makes all others wait for theirs until the commit. The rows themselves are
-    the transaction's own: nobody else can hold them, so no writer can deadlock here.
+    A transaction that takes a number makes all others wait for theirs until it commits. The rows are its own:
+    no other transaction can hold them, so no writer can deadlock here.
     """
     for model in sorted(made, key=lambda model: model.__tablename__):
         assert model.numbers is not None
@@ -45,7 +45,7 @@ async def give_numbers(session: OrganisationSession, made: dict[type[Entity], li
 
 
 async def _take(session: OrganisationSession, numbers: Numbers, count: int) -> Iterable[str]:
-    """The next so many."""
+    """Return the next `count` numbers."""
     taken = await session.execute(
         OwnText(
             f"INSERT INTO {numbers.counter} (organisation_id, last) VALUES (:organisation_id, :last)"  # noqa: S608

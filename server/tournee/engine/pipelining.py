@@ -1,7 +1,7 @@
-"""One statement under way while the next is being made ready.
+"""Pipelining: one statement is under way while the next one is made.
 
-Making a statement of many rows takes this process about as long as carrying it out takes the
-database's: done in turns, each waits for the other half of the time.
+For a statement of many rows, this process takes about as long to make it as the database takes to run it. In
+turns, each would wait half of the time.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ ResultT = TypeVar("ResultT")
 
 
 class Pipeline:
-    """The statements of one session, each sent when the one before has come back.
+    """The statements of one session, each sent when the one before has returned.
 
-    Nothing else may use the session meanwhile: at the end of the block, or after `arrived`, it is free.
+    Nothing else may use the session meanwhile. It is free at the end of the block, and after `arrived`.
     """
 
     def __init__(self) -> None:
@@ -34,24 +34,26 @@ class Pipeline:
             await self.arrived()
         elif self._under_way is not None:
             self._under_way.cancel()
-            # The first error is the one to tell of.
+            # The first error is the one to report.
             with suppress(Exception, asyncio.CancelledError):
                 await self._under_way
 
     async def send(self, statement: Coroutine[Any, Any, ResultT]) -> asyncio.Task[ResultT]:
-        """Send it once the one before has come back; its errors come with the next one, or at the end."""
+        """Send a statement once the one before has returned. Its errors are raised by the next call, or
+        at the end.
+        """
         try:
             await self.arrived()
         except BaseException:
             statement.close()
             raise
         self._under_way = task = asyncio.create_task(statement)
-        # It goes as far as it can without an answer: to the database.
+        # Let the task run until it waits for the database.
         await asyncio.sleep(0)
         return task
 
     async def arrived(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until no statement is under way."""
         task, self._under_way = self._under_way, None
         if task is not None:
             await task

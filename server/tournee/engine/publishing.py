@@ -1,4 +1,4 @@
-"""Numbering a transaction's changes and writing them: log, records, edges, members."""
+"""Publishing: number a transaction's changes, and write log, records, edges and members."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHANGES, ADMISSIONS = "tournee", "tournee_admissions"
 
 @dataclass
 class _Written:
-    """A row, and what was done to it."""
+    """A row, with its changes."""
 
     id: UUID
     row: Entity
@@ -44,7 +44,7 @@ class _Written:
         return self.entries[-1].seq
 
     def make_document(self) -> None:
-        """What the log says of a row that was only created is all its document says."""
+        """Make the document; for a row that was only created, the log's `after` is the same text."""
         made = self.entries[0] if len(self.entries) == 1 else None
         if made is not None and made.before is None:
             self.document = made.after_text = dump(made.after)
@@ -52,7 +52,7 @@ class _Written:
             self.document = dump(document(self.row))
 
     def values(self, clock: Clock) -> dict[str, Any]:
-        """Its record as it is from now on; the clock as it was."""
+        """Return the record's new row; `clock` is updated in place."""
         for entry in self.entries:
             clock.update(dict.fromkeys(["*"] if entry.before is None else entry.after, entry.stamp()))
         return {
@@ -65,26 +65,26 @@ class _Written:
 
 
 async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
-    """Number the transaction's changes and write them, with what it has to write before it commits;
-    returns the head's new mark.
+    """Number the transaction's changes and write them, together with its last writes; return the head's new
+    mark.
 
-    The head row is taken last, by a statement of its own: after it only log, record, edge and
-    member rows are written, so that seq order is commit order and no writer can deadlock here.
+    The head row is locked last, by a statement of its own. After it only log, record, edge and member rows
+    are written, so that the order of seq is the order of commits and no writer can deadlock here.
     """
     rows = _rows(tx.entries)
-    # Made while the last entities are written, and while the head is not yet held.
+    # Made while the last entities are written and the head is not locked yet.
     for one in rows:
         one.make_document()
     tx.documents = {one.row: one.document for one in rows}
     await pipeline.arrived()
     await tx.statements.check_references()
-    # Their rows are locked by us, so these stand still.
+    # We hold the rows' locks, so their clocks cannot change.
     await tx.clocks.load([one.id for one in rows if one.id not in tx.notes.new])
     last = await _take_head(tx)
     for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
         entry.seq = number
-    # What takes long to write goes early, what takes long to make goes late: while this process makes
-    # the next, the database writes.
+    # Statements that are slow to write come early, those that are slow to make come late: the database
+    # writes while this process makes the next one.
     await _write_edges(tx, rows, pipeline)
     await tx.write_last(pipeline)
     changes = [entry.values() for entry in tx.entries]
@@ -98,7 +98,7 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
     return Mark.of(last, recorded_at)
 
 
-# Made once: what is made of expressions each time takes as long as the database takes for it.
+# Built once: building it from expressions takes as long as running it.
 _TAKE_HEAD = (
     update(_HEAD)
     .where(_HEAD.c.organisation_id == bindparam("of_organisation"))
@@ -132,7 +132,7 @@ async def _write_records(tx: Transaction, rows: Sequence[_Written], pipeline: Pi
 
 
 async def _write_edges(tx: Transaction, rows: Sequence[_Written], pipeline: Pipeline) -> None:
-    """Open, bump and close edges as the rows themselves say."""
+    """Open, move and close edges, as the rows' own scopes say."""
     staying: list[dict[str, Any]] = []
     opened: list[dict[str, Any]] = []
     moved: list[dict[str, Any]] = []
@@ -151,9 +151,9 @@ async def _write_edges(tx: Transaction, rows: Sequence[_Written], pipeline: Pipe
 
 
 async def _write_members(tx: Transaction, seq: int) -> None:
-    """Recompute who holds what for the accounts this transaction touched.
+    """Recompute which scopes the accounts touched by this transaction hold.
 
-    Read after the head row was taken: every earlier writer has committed, so the roots are final.
+    It reads after the head row is locked: every earlier writer has committed, so what it reads is final.
     """
     accounts = await tx.rules.touched(tx.session, tx.organisation_id, tx.entries)
     if not accounts:

@@ -22,7 +22,7 @@ _POSTGRESQL = f"CREATE TEMPORARY TABLE storage_trial AS {_NUMBERS} SELECT repeat
 
 
 async def why_not_stored(database: Database) -> Outage | None:
-    """Return what still stands in the way of storing; None where nothing did, or there is space again."""
+    """Return the outage that still prevents storing; None if there is none, or there is space again."""
     if not database.cannot_store:
         return None
     try:
@@ -37,12 +37,12 @@ async def why_not_stored(database: Database) -> Outage | None:
 
 
 async def _try(database: Database) -> None:
-    """Store something and take it back; raises what stands in the way."""
+    """Store something and remove it; raises what prevents it."""
     async with database.writing(ACROSS) as session:
         await session.execute(text(_SQLITE if database.is_sqlite else _POSTGRESQL))
         await session.rollback()
     if database.is_sqlite:
-        # What SQLite wrote above lay in memory only.
+        # SQLite wrote the above to memory only.
         await asyncio.to_thread(_write_beside, Path(make_url(database.url).database or ""))
 
 

@@ -1,10 +1,10 @@
-"""The end of each organisation's log, in memory: what moved lately, and for whom.
+"""The tail: the end of each organisation's log in memory, with what moved lately, and for whom.
 
-Most who ask for changes are nearly up to date, and most of what moves is not theirs. Answering each
-of them by index costs as many look-ups as they hold scopes. So each process asks the database once
-for each move of a head, for everybody: which records moved, for which accounts, and whose scopes
-changed. Whoever's cursor lies within what is remembered is answered from it; everybody else, and
-everybody whose own scopes changed since their cursor, asks the database as before.
+Most clients that ask for changes are nearly up to date, and most of what moves is not theirs. Answering each
+of them by index costs one look-up for each scope they hold. So each process asks the database once for each
+move of a head, for everybody: which records moved, for which accounts, and whose scopes changed. A cursor
+within the remembered part is answered from memory. All others, and accounts whose own scopes changed since
+their cursor, ask the database.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MOST_MADE = 100
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A record that changed, as it stood when this was read."""
+    """A record that changed, as it was when this was read."""
 
     seq: int
     entity: str
@@ -44,7 +44,9 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A record moved for one account: where in its feed, and whether the account sees it since."""
+    """A record moved for one account: its place in that account's feed, and whether the account still
+    sees it.
+    """
 
     seq: int
     seen: bool
@@ -55,7 +57,7 @@ PlacedT = TypeVar("PlacedT", Moved, Move)
 
 @dataclass
 class Recent:
-    """What happened in one organisation after `since`, up to its head; the latest stands last."""
+    """What happened in one organisation after `since`, up to its head; the latest comes last."""
 
     head: HeadNow
     since: int
@@ -69,18 +71,18 @@ class Recent:
     made: dict[Any, Any] = field(default_factory=dict)
 
     def knows(self, account_id: UUID, seq: int) -> bool:
-        """Whether all that happened to this account after `seq` is here."""
+        """Return whether memory holds everything that happened to this account after `seq`."""
         return seq >= self.since and self.regrouped.get(account_id, -1) <= seq
 
     def changed(self, record_id: UUID | None, seq: int) -> bool:
-        """Whether the record may have changed after `seq`, or since a history that had come further."""
+        """Return whether the record may have changed after `seq`, or since a longer history was lost."""
         if record_id is None:
             return False
         moved = self.records.get(record_id)
         return not self.since <= seq <= self.head.seq or (moved is not None and moved.seq > seq)
 
     def has(self, mark: Mark | None) -> bool | None:
-        """Whether the log has the marked change; None where only the database can tell."""
+        """Return whether the log has the marked change; None if only the database knows."""
         if mark is None or mark == self.head.mark:
             return True
         if mark.seq >= self.head.seq:
@@ -89,7 +91,9 @@ class Recent:
         return None if recorded is None else recorded == mark.recorded
 
     def note(self, account_id: UUID, record_id: UUID, move: Move) -> None:
-        """A record may move in several scopes of an account: the latest is its place, one open is enough."""
+        """Note a move. A record may move in several scopes of an account: the latest is its place, and
+        one open edge suffices.
+        """
         own = self.moves.setdefault(account_id, {})
         other = own.get(record_id)
         own[record_id] = (
@@ -97,7 +101,7 @@ class Recent:
         )
 
     def join(self, later: Recent) -> None:
-        """Add what happened after this; no more than may be remembered."""
+        """Add what happened after this, within the limit of what is remembered."""
         self.marks |= {self.head.seq: self.head.recorded} | later.marks
         if len(self.marks) > MOST_MARKS:
             self.marks = dict(sorted(self.marks.items())[MOST_MARKS // 2 :])
@@ -115,13 +119,15 @@ class Recent:
         return len(self.regrouped) + sum(map(len, self.moves.values()))
 
     def keep(self, key: Any, made: Any) -> None:
-        """Keep what a reader made of this; readers choose the keys, so the oldest makes room."""
+        """Keep something that a reader made of this. Readers choose the keys, so the oldest entry makes
+        room.
+        """
         if len(self.made) >= _MOST_MADE:
             del self.made[next(iter(self.made))]
         self.made[key] = made
 
     def _forget(self, seq: int) -> None:
-        """What happened up to there."""
+        """Forget what happened up to this seq."""
         self.since = max(self.since, seq)
         self.records = {id: moved for id, moved in self.records.items() if moved.seq > seq}
         self.regrouped = {account: at for account, at in self.regrouped.items() if at > seq}
@@ -148,7 +154,7 @@ class Tail:
         self._reading: dict[UUID, asyncio.Task[None]] = {}
 
     async def now(self, organisation_id: UUID) -> Recent:
-        """What happened lately, up to a head not older than this call."""
+        """Return what happened lately, up to a head no older than this call."""
         known = self._recent.get(organisation_id)
         before = None if known is None else known.head
         head = await self.heads.now(organisation_id)
@@ -164,7 +170,7 @@ class Tail:
             await asyncio.shield(self._advancing(organisation_id))
 
     async def reaching(self, organisation_id: UUID, seq: int) -> Recent:
-        """What happened lately, up to this seq at least: out of memory where it is there already."""
+        """Return what happened lately, at least up to this seq; from memory if it reaches that far."""
         recent = self._recent.get(organisation_id)
         if recent is not None and recent.head.seq >= seq:
             return recent
@@ -209,18 +215,21 @@ async def _marks(session: AsyncSession, after: int, head: HeadNow) -> dict[int, 
 
 
 def _continues(one: HeadNow, later: HeadNow) -> bool:
-    """Whether the later head may be of the same history."""
+    """Return whether the later head may belong to the same history."""
     return later.seq > one.seq or later.mark == one.mark
 
 
 def _anew(lost: HeadNow, head: HeadNow) -> Recent:
-    """A memory without what was lost. Whoever knows something as of a number that both histories gave asks
-    the database."""
+    """Return a memory without the lost part. Whoever knows a number that both histories gave asks the
+    database.
+    """
     return Recent(head, max(lost.seq, head.seq) + 1)
 
 
 async def _read(session: AsyncSession, after: int, head: HeadNow) -> Recent | None:
-    """What happened after `after`, on the session's one snapshot; None if it is more than we remember."""
+    """Read what happened after `after`, on the session's one snapshot; None if it is more than we
+    remember.
+    """
     found = Recent(head, after)
     if head.seq - after > MOST_RECORDS:
         return None

@@ -1,8 +1,8 @@
-"""Reading in a write transaction: rows locked and as last committed, by one or ahead by the hundred.
+"""Finding: read rows in a write transaction, locked and as last committed, one by one or hundreds ahead.
 
-A row that may be changed is locked FOR NO KEY UPDATE: commands never change a key, and the foreign keys
-that others write ask for KEY SHARE, which FOR UPDATE would hold up. A row that is only referred to is
-locked FOR SHARE, so that two orders of one customer do not wait for each other.
+A row that may be changed is locked FOR NO KEY UPDATE. Commands never change a key, and foreign keys that
+others write ask for KEY SHARE, which FOR UPDATE would block. A row that is only referred to is locked FOR
+SHARE, so that two orders of one customer do not wait for each other.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Finding:
         self.database = database
         self.session = session
         self.actor = actor
-        # The session knows the notes and not the transaction: nothing here may hold itself in memory.
+        # The session refers to the notes, not to the transaction: a cycle would stay in memory.
         self.notes = session.info[NOTES] = Notes()
         self.clocks = Clocks(session.statements)
         self.ahead = Ahead(session.statements)
@@ -46,7 +46,7 @@ class Finding:
         # Rows by id, and the ids that the actor may name.
         self._rows: dict[UUID, Entity] = {}
         self._authorised: set[UUID] = set()
-        # Rows that are locked against others' changes only: others refer to them at the same time.
+        # Rows locked FOR SHARE only.
         self._shared: set[UUID] = set()
 
     @property
@@ -68,7 +68,7 @@ class Finding:
         return typing.cast(WriteSession, self.session.sync_session)
 
     def pending(self) -> Iterable[Entity]:
-        """New rows that the database has not been sent yet."""
+        """Yield new rows that have not been sent to the database."""
         own = self.unit_of_work
         return (row for row in (*own.waiting, *own.new) if isinstance(row, Entity))
 
@@ -76,7 +76,7 @@ class Finding:
         return row.id in self.notes.new
 
     def _held(self, model: type[EntityT], id: UUID, *, to_change: bool) -> EntityT | None:
-        """A row found before that the actor may name, where its lock is as strong as wanted."""
+        """Return a row found before that the actor may name, if its lock is strong enough; else None."""
         held = self._rows.get(id)
         if not isinstance(held, model) or held.deleted or id not in self._authorised:
             return None
@@ -88,7 +88,7 @@ class Finding:
     async def find_deleted(
         self, model: type[EntityT], id: UUID, base: int | None, field: str | None = None
     ) -> EntityT:
-        """The row though it was deleted, if the actor could see it at `base`."""
+        """Return a deleted row, if the actor could see it at `base`."""
         return await self._find(model, id, was_visible(model, self.actor, base), field)
 
     async def _find(
@@ -119,13 +119,15 @@ class Finding:
         return row
 
     def _hold(self, row: Entity) -> None:
-        """Keep a row just read and locked."""
+        """Keep a row that was just read and locked."""
         self._rows[row.id] = row
         self._shared.discard(row.id)
         self.notes.hold(row)
 
     async def all(self, statement: Select[EntityT]) -> Sequence[EntityT]:
-        """Rows of this organisation as last committed; for rules, which see more than the actor."""
+        """Return rows of this organisation as last committed, locked; for rules, which see more than the
+        actor does.
+        """
         model: Any = statement.column_descriptions[0]["entity"]
         await self._send()
         rows = await self.session.scalars(
@@ -139,15 +141,17 @@ class Finding:
         return found
 
     async def preload(self, model: type[EntityT], ids: Iterable[UUID]) -> dict[UUID, EntityT]:
-        """Find many rows with one statement, so that finding each of them later costs none.
+        """Find many rows in one statement, so that finding each of them later costs none.
 
-        Rows that are not there, or that the actor may not see, are left out.
+        Rows that do not exist, or that the actor may not see, are left out.
         """
         await self._send()
         return self.hold_many(await self.read_many(model, ids))
 
     async def read_many(self, model: type[EntityT], ids: Iterable[UUID]) -> list[Iterable[EntityT]]:
-        """The database's part of `preload`; `hold_many` does the rest. Nothing may be left to send."""
+        """Do the database's part of `preload`; `hold_many` does the rest. Requires that nothing is left
+        to send.
+        """
         return [
             await self.session.scalars(
                 select(model)
@@ -160,7 +164,7 @@ class Finding:
         ]
 
     def hold_many(self, read: Iterable[Iterable[EntityT]]) -> dict[UUID, EntityT]:
-        """Make rows of what came back, and let the actor name them."""
+        """Keep the rows that were read, and let the actor name them."""
         found = {row.id: row for rows in read for row in rows}
         for row in found.values():
             self._hold(row)
@@ -168,29 +172,33 @@ class Finding:
         return found
 
     async def sees(self, model: type[Entity], id: UUID) -> bool:
-        """Whether the actor may see the row now, whatever a fact may name."""
+        """Return whether the actor may see the row now, whatever a fact may name."""
         if id in self.notes.new:
             return True
         found = await self.session.scalar(select(model.id).where(model.id == id, visible(model, self.actor)))
         return found is not None
 
     async def changed_since_base(self, row: Entity) -> set[str]:
-        """Wire names of the row's fields that somebody else changed last after the device's base."""
+        """Return the wire names of the fields that somebody else changed last, after the device's base."""
         operation = self.current
         if operation.base is None or self.is_new(row):
             return set()
         theirs = await self.clocks.changed_by_others(row, operation.base, operation.device_id)
-        # What the device has changed in this very push has no clock yet.
+        # Changes of this very push have no clock yet.
         return theirs - self.notes.changed(row, operation.device_id) if theirs else theirs
 
     async def value_at_base(self, row: Entity, name: str) -> Any:
-        """The value a field had when the device last saw the record, from the log and what is to be in it."""
+        """Return the value a field had when the device last saw the record, from the log and from pending
+        entries.
+        """
         own = (entry.before or {} for entry in self.notes.entries if entry.row is row)
         here = next((wire_value(before[name]) for before in own if name in before), None)
         return await value_at(self.session, row, name, self.current.base or 0, here)
 
     async def value_known(self, row: Entity, name: str) -> Any:
-        """The value a field has for the device: at its base, or as it has left it itself since."""
+        """Return the value of a field as the device knows it: as it was at its base, or as the device
+        left it since.
+        """
         operation = self.current
         return await value_known(self.session, row, name, operation.base or 0, operation.device_id)
 

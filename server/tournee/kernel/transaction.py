@@ -1,7 +1,7 @@
 """The write transaction that a command works in: find, add, merge, and at the end the log.
 
-Rules never commit. `Database.writing` gives the session, `publish` the numbers; between them this
-notes what each command changed, command by command, however often the session flushes.
+Rules never commit. `Database.writing` provides the session and `publish` the numbers; between them, this
+class notes what each command changed, however often the session flushes.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ LastWrite = Callable[[Sequence[Entry], Pipeline], Awaitable[None]]
 
 
 class Transaction(Finding):
-    """One database transaction of one actor, running one command or many in a row."""
+    """One database transaction of one actor, which runs one command or many in a row."""
 
     def __init__(
         self, database: Database, session: OrganisationSession, actor: Actor, rules: MembershipRules
     ) -> None:
         super().__init__(database, session, actor)
         self.rules = rules
-        # What is still to be written once the changes have their numbers.
+        # Writes that need the numbers of the changes.
         self.last_writes: list[LastWrite] = []
-        # Whether this changes who may come in, also where no row of the log says so.
+        # Whether this changes who is admitted, even if no entry of the log shows it.
         self.admits = False
-        # From here on nobody but the database knows whether it was committed.
+        # Once true, only the database knows whether the commit succeeded.
         self.is_committing = False
-        # The wire form of what was written, once it is.
+        # The wire form of each written row.
         self.documents: dict[Entity, str] = {}
 
     @property
@@ -68,17 +68,17 @@ class Transaction(Finding):
     # -- reading ---------------------------------------------------------------------------------
 
     async def find(self, model: type[EntityT], id: UUID, field: str | None = None) -> EntityT:
-        """The row, locked for this transaction and as last committed, if the actor may see it.
+        """Return the row, locked and as last committed, if the actor may see it.
 
-        A fact from a device may also find what the device saw at its base. Raises NotFound with
-        the same words whether the row is another's or nowhere.
+        A fact may also find what its device saw at its base. Raises NotFound, with the same words whether the
+        row is hidden or does not exist.
         """
         return await self._find_visible(model, id, field, to_change=True)
 
     async def find_reference(self, model: type[EntityT], id: UUID, field: str | None = None) -> EntityT:
-        """The row as `find` gives it, for a command that refers to it and does not change it.
+        """Return the row like `find`, for a command that refers to it without changing it.
 
-        Others may refer to it at the same time; who changes or deletes it waits for this transaction.
+        Others may refer to it at the same time; whoever changes or deletes it waits for this transaction.
         """
         return await self._find_visible(model, id, field, to_change=False)
 
@@ -102,8 +102,9 @@ class Transaction(Finding):
         return row
 
     async def find_to_edit(self, model: type[EntityT], id: UUID, field: str | None = None) -> EntityT:
-        """The row as `find` gives it; for a device also one that others deleted after its base, whose
-        edit `merge` then puts into the inbox."""
+        """Return the row like `find`; for a device also a row that others deleted after its base, whose
+        edit `merge` then puts into the inbox.
+        """
         base = self.current.base
         try:
             return await self.find(model, id, field)
@@ -115,7 +116,7 @@ class Transaction(Finding):
         return row
 
     async def _bring_back(self, row: Entity, field: str | None) -> None:
-        """A deletion loses to a fact that names the record: it is there again, and somebody decides."""
+        """Restore a deleted row that a fact names, and let somebody decide: a deletion loses to a fact."""
         await self._require_deleted_meanwhile(row, field)
         row.deleted = False
         self.current.merged = True
@@ -124,27 +125,27 @@ class Transaction(Finding):
         await self.conflict(kind, row, base=was, mine=was, theirs=deleted)
 
     async def _require_deleted_meanwhile(self, row: Entity, field: str | None) -> None:
-        """What the device deleted itself is gone for it."""
+        """Raise NotFound if the device itself deleted the row."""
         if not row.deleted or "deleted" not in await self.changed_since_base(row):
             raise NotFound(f"There is no such {type(row).__name__}.", field)
 
     async def find_optional(
         self, model: type[EntityT], id: UUID | None, field: str | None = None
     ) -> EntityT | None:
-        """The row that a command may refer to, as `find_reference` gives it; None where none is named."""
+        """Return the row like `find_reference`, or None if none is named."""
         return None if id is None else await self.find_reference(model, id, field)
 
     # -- writing ---------------------------------------------------------------------------------
 
     async def add(self, row: EntityT) -> EntityT:
-        """Add a new row. A row of this id that exists already, anywhere, is refused."""
+        """Add a new row. Raises Invalid if any record already has this id."""
         if vars(row).get("id") is None:
             row.id = new_id()
         elif row.id in self.notes.new or await self.ahead.is_taken(row.id):
             raise Invalid("This id is in use.", "id")
         else:
             self.notes.awaited.add(row.id)
-        # Past the instrumented attributes, which take ten times as long.
+        # Bypasses the instrumented attributes, which take ten times as long.
         vars(row).update(organisation_id=self.organisation_id, created_at=now(), deleted=False)
         apply_defaults(row)
         instance_state(row).modified = True
@@ -156,7 +157,7 @@ class Transaction(Finding):
         return row
 
     def delete(self, row: Entity) -> None:
-        """Mark deleted: it leaves every scope and query, and the log keeps what it was."""
+        """Mark the row as deleted: it leaves every scope and query, and the log keeps what it was."""
         row.deleted = True
 
     async def conflict(
@@ -196,14 +197,15 @@ class Transaction(Finding):
     async def set_aside(
         self, row: Entity, *, base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]
     ) -> None:
-        """Keep values that a rule set aside, for people to read: nobody has to decide. The outcome of the
-        operation names the entry, unless it names a conflict that somebody decides."""
+        """Keep values that a policy set aside, for people to read; nobody has to decide. The outcome
+        names the entry, unless it already names a conflict.
+        """
         disputed = self.current.conflict
         await self.conflict(VALUE_SET_ASIDE, row, base=base, mine=mine, theirs=theirs)
         self.current.conflict = disputed or self.current.conflict
 
     async def _other_side(self, row: Entity, theirs: Iterable[str]) -> UUID | None:
-        """Who changed one of these fields last, after the device's base."""
+        """Return who last changed one of these fields after the device's base."""
         if not self.is_new(row):
             await self.clocks.load([row.id])
         base, device = self.current.base or 0, str(self.current.device_id)
@@ -215,13 +217,13 @@ class Transaction(Finding):
     # -- the log ---------------------------------------------------------------------------------
 
     def begin(self, operation: Operation) -> None:
-        """From here to `end`, every change is logged as this command's doing."""
+        """Start a command: until `end`, every change is logged under its name."""
         self.operation = operation
         self.notes.handed.clear()
         self.session.info["command"] = operation.command
 
     def note(self) -> None:
-        """The command has come through: take down what it changed."""
+        """Note what the command changed: it has finished."""
         self.notes.take(self.current, self.actor.id)
 
     def end(self) -> None:
@@ -230,7 +232,7 @@ class Transaction(Finding):
 
     @asynccontextmanager
     async def running(self, operation: Operation) -> AsyncIterator[Operation]:
-        """The three together, for what is no command of its own."""
+        """Do all three, for work that is not a command itself."""
         self.begin(operation)
         try:
             yield operation
@@ -240,7 +242,9 @@ class Transaction(Finding):
 
     @asynccontextmanager
     async def acting(self, actor: Actor) -> AsyncIterator[None]:
-        """Let the running command carry out commands of somebody else, with that actor's rights and sight."""
+        """Let the running command carry out another person's commands, with that person's permissions and
+        visibility.
+        """
         self.note()
         kept = self.actor, self.operation, self._authorised, set(self.notes.handed)
         self.actor, self._authorised = actor, set()
@@ -252,7 +256,7 @@ class Transaction(Finding):
 
     @asynccontextmanager
     async def carrying_out(self, command: str) -> AsyncIterator[None]:
-        """Another command inside of the one that runs: what it changes is logged by its name."""
+        """Run another command inside the current one; its changes are logged under its own name."""
         self.note()
         outer = self.current.command
         self.current.command = self.session.info["command"] = command
@@ -263,7 +267,7 @@ class Transaction(Finding):
             self.current.command = self.session.info["command"] = outer
 
     async def flush(self) -> None:
-        """Send pending rows to the database, so that what it refuses is refused now."""
+        """Send pending rows to the database, so that it refuses now what it would refuse later."""
         async with Pipeline() as pipeline:
             await self._flush_into(pipeline)
 
@@ -287,7 +291,7 @@ class Transaction(Finding):
             self.notes.require_complete()
             made = to_be_numbered(self.entries)
             if made:
-                # Of rows that others hold it waits, and may not hold the numbers meanwhile.
+                # This waits for rows that others hold, and must not hold the numbers meanwhile.
                 await pipeline.send(self.statements.check_references())
                 await pipeline.send(give_numbers(self.session, made))
                 await pipeline.arrived()
@@ -307,15 +311,15 @@ class Transaction(Finding):
         return last, answered
 
     async def _refresh_expired(self) -> None:
-        """Read again what a savepoint took back of rows that commands had changed before it."""
+        """Read again the rows that commands changed before a savepoint was rolled back."""
         with self.session.no_autoflush:
             for row in {entry.row for entry in self.entries}:
                 if instance_state(row).expired_attributes:
                     await self.session.refresh(row)
 
     async def write_last(self, pipeline: Pipeline) -> None:
-        """Write what had to wait for the numbers of the changes."""
-        # They may hold this in memory, as closures do.
+        """Write what needs the numbers of the changes."""
+        # They are closures, which may hold this object in memory.
         last_writes, self.last_writes = self.last_writes, []
         for write in last_writes:
             await write(self.entries, pipeline)
@@ -324,8 +328,8 @@ class Transaction(Finding):
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """All of what is inside or nothing of it; the notes go back together with the rows."""
-        # What earlier commands left pending is not this one's to lose.
+        """Apply everything inside, or nothing; the notes go back together with the rows."""
+        # What earlier commands left pending must survive a rollback of this one.
         await self.flush()
         notes, clocks = self.notes.copy(), self.clocks.copy()
         rows, authorised, shared = dict(self._rows), set(self._authorised), set(self._shared)
@@ -345,7 +349,7 @@ class Transaction(Finding):
             raise
 
     def _forget_expired(self) -> None:
-        """After a rollback: rows it took back are read and locked again when next needed."""
+        """Forget rows that a rollback took back: they are read and locked again when next needed."""
         for id, row in list(self._rows.items()):
             state = inspect(row)
             if state.transient or state.detached or state.expired_attributes:

@@ -1,7 +1,7 @@
-"""What a person may see, in one place: queries, commands and pulls use these predicates.
+"""Visibility: what a person may see, in one place. Queries, commands and pulls use these predicates.
 
-A record lies in scopes (`Entity.scopes`, from its own row); an account holds scopes (`member`,
-derived from its assignments). Who sees all sees by organisation alone.
+A record lies in scopes (`Entity.scopes`, from its own row). An account holds scopes (`member`, derived from
+its assignments). Office roles see their whole organisation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Held = Callable[[AsyncSession, UUID, Collection[UUID]], Awaitable[set[tuple[UUID
 
 @dataclass(frozen=True)
 class MembershipRule:
-    """What one domain knows of who holds which scope."""
+    """One domain's rule of which account holds which scope."""
 
     touched: Touched
     held: Held
@@ -108,7 +108,7 @@ def sees(
 
 
 def visible(model: type[Entity], actor: Actor) -> ColumnElement[bool]:
-    """Rows of the model that the actor may see now."""
+    """Return the condition for rows of the model that the actor may see now."""
     own: Any = model
     if not actor.may(model.reads):
         return false()
@@ -117,11 +117,12 @@ def visible(model: type[Entity], actor: Actor) -> ColumnElement[bool]:
 
 
 def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnElement[bool]:
-    """Rows that the actor sees now or saw at `base` or since: what a device could have had in its hands.
+    """Return the condition for rows that the actor sees now, or saw at `base` or later: what a device could
+    have held.
 
-    A fact from the field may name such a row although the office has moved it away or deleted it
-    since. An interval or edge that closed after `base` was there at `base`, or came after it with a
-    page of a pull that was not finished.
+    A fact from the field may name such a row although the office has since moved it away or deleted it. A
+    membership or edge that ended after `base` existed at `base`, or came later with a page of an unfinished
+    pull.
     """
     if base is None or not actor.may(model.reads):
         return visible(model, actor)
@@ -133,7 +134,7 @@ def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnEl
 
 
 def held_at(actor: Actor, scopes: Iterable[UUID | None], base: int) -> Select[int]:
-    """Asks whether the actor held one of these scopes at `base`."""
+    """Select whether the actor held one of these scopes at `base`."""
     if actor.sees_all:
         return select(literal(1))
     named = Member.scope.in_([scope for scope in scopes if scope is not None])
@@ -142,7 +143,7 @@ def held_at(actor: Actor, scopes: Iterable[UUID | None], base: int) -> Select[in
 
 
 def ever_visible(actor: Actor, id: UUID) -> Select[int]:
-    """Asks whether the actor sees or has ever seen a record, of whatever type, deleted or not."""
+    """Select whether the actor sees or has ever seen a record, of any type, deleted or not."""
     if actor.sees_all:
         return select(literal(1)).select_from(Record).where(Record.id == id)
     lay = select(literal(1)).select_from(Edge).join(Member, lies_in())
