@@ -1,7 +1,7 @@
-"""What a client must know to work offline, read off the entities and commands themselves.
+"""The sync contract: what a client must know to work offline, derived from the entities and commands.
 
-GraphQL's `syncContract` and `GET /sync/contract` both show what is made here, and the directive
-`@merge` in the schema comes from the same fields.
+GraphQL's `syncContract` and `GET /sync/contract` both show it, and the directive `@merge` in the schema comes
+from the same fields.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def contract_of(
     commands: Iterable[Command[Any, Any]],
     horizon_days: int,
 ) -> SyncContract:
-    """The contract of these entities and commands, and of all kinds of conflict."""
+    """Return the contract of these entities and commands, and of every kind of conflict."""
     commands = list(commands)
     found: dict[str, SyncObject] = {}
     for command in commands:
@@ -259,7 +259,7 @@ _SCALARS: dict[Any, WireType] = {
 
 
 def _shape(annotation: Any) -> _Shape:
-    """What an annotation of a field or an input says."""
+    """Return what an annotation of a field or an input means."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *extras = get_args(annotation)
@@ -307,7 +307,7 @@ def _inputs(kind: type[Any]) -> list[SyncInputField]:
 
 
 def _collect(kind: type[Any], found: dict[str, SyncObject]) -> None:
-    """The objects inside of an input, and inside of those."""
+    """Return the objects inside an input, and inside those."""
     for _, shape in _shapes(kind):
         if shape.inside is not None and _name(shape.inside) not in found:
             found[_name(shape.inside)] = SyncObject(_name(shape.inside), _inputs(shape.inside))
@@ -315,7 +315,7 @@ def _collect(kind: type[Any], found: dict[str, SyncObject]) -> None:
 
 
 def _name(kind: type[Any]) -> str:
-    """As GraphQL calls it."""
+    """Return the name that GraphQL uses."""
     return kind.__name__.removesuffix("Input") + "Input"
 
 

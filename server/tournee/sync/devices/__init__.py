@@ -1,1 +1,1 @@
-"""The devices themselves: what they report, how they are revoked, what they surrender."""
+"""Devices: what they report, how they are locked and revoked, and what they surrender."""

@@ -1,7 +1,7 @@
-"""How far devices are, by the cursors they come back with, and what they say of themselves; written
-down together, every few seconds.
+"""How far devices have come, by the cursors they send back, and what they report; written every few seconds,
+many together.
 
-What is lost with a process is only how far the list of devices says they are.
+If a process dies, only the latest state of this list is lost.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from tournee.sync.devices.report import NOTHING_SAID, Report
 from tournee.sync.models import DeviceState
 
 _EVERY_SECONDS = 5.0
-# Noted between two writes at most; what comes beyond is not written down.
+# At most so many between two writes; more are dropped.
 _MOST_DEVICES = 20_000
 
 
 class Acknowledged:
-    """A device holds everything up to the seq of the cursor it came back with."""
+    """Collects how far devices are: each holds everything up to the seq of the cursor it sent."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -38,7 +38,7 @@ class Acknowledged:
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, actor: Actor, device_id: UUID, seq: int | None, report: Report = NOTHING_SAID) -> None:
-        """Note what a device said; `seq` is None where it came without a cursor of the feed."""
+        """Note what a device reported; `seq` is None if it came without a cursor of the feed."""
         key = actor.organisation_id, device_id
         if key not in self._noted and len(self._noted) >= _MOST_DEVICES:
             return
@@ -64,9 +64,9 @@ class Acknowledged:
             structlog.get_logger().warning("acknowledgements_not_written", exc_info=True)
 
     async def write(self) -> None:
-        """Write down what was noted."""
+        """Write what was noted."""
         noted, self._noted = self._noted, {}
-        # In one order everywhere: two processes must not wait for each other.
+        # In the same order everywhere, so that two processes do not wait for each other.
         for organisation_id, keys in groupby(sorted(noted), itemgetter(0)):
             async with self._database.writing(organisation_id) as session:
                 connection = await session.connection()
@@ -75,17 +75,17 @@ class Acknowledged:
                 await session.commit()
 
     async def close(self) -> None:
-        """Write what is left; nobody notes any more."""
+        """Write the rest; nothing is noted any more."""
         if self._writing is not None:
             self._writing.cancel()
         await self.write()
 
 
 def _note(new: Any) -> Any:
-    """Write what is known of a device; what it does not say stays as it was.
+    """Make the statement that writes what is known of a device; what it does not report stays unchanged.
 
-    Only of one that is enrolled or that pushed before: anybody can name a device, and a row that is here
-    stays.
+    It only applies to devices that are enrolled or pushed before, since anybody can name a device, and the
+    row stays.
     """
     given_names = [one.name for one in DeviceState.__table__.c if one.name not in _LEFT_ALONE]
     columns = [DeviceState.__table__.c[name] for name in given_names]
@@ -113,7 +113,7 @@ _LEFT_ALONE = ("next_number", "last_number", "used_numbers")
 
 
 def _is(device_id: Any) -> Any:
-    """Whether there is a row of the device that is being noted."""
+    """Return whether there is a row for the device."""
     table = device_id.class_
     here = bindparam("organisation_id", type_=table.organisation_id.type)
     return exists().where(

@@ -1,4 +1,6 @@
-"""Whether the log still has the history that a device knows: by its epoch, and by the marks that it names."""
+"""Whether the log still has the history that a device knows, judging by its epoch and by the marks that
+it sends.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,14 @@ from tournee.sync.push.request import PushRequest
 
 @dataclass(frozen=True)
 class History:
-    """What became of the history that a device knows: all of it is lost, or that of some bases it names."""
+    """What is lost of the history that a device knows: all of it, or that of some bases."""
 
     is_lost: bool
     lost_bases: frozenset[int]
 
 
 async def history_of(session: AsyncSession, request: PushRequest, epoch: UUID, head: int) -> History:
-    """Compare what the device knows with the log, which stands at `head` of this `epoch`."""
+    """Compare what the device knows with the log, which stands at `head` in this `epoch`."""
     named = {mark.seq for mark in (request.mark, *request.marks.values()) if mark is not None}
     there = await _changes_at(session, named)
     is_over = request.epoch not in (None, epoch) or is_lost(request.mark, there, head)
@@ -39,9 +41,9 @@ async def _changes_at(session: AsyncSession, named: Collection[int]) -> dict[int
 
 
 def lost_bases(marks: Mapping[int, Mark], there: Mapping[int, Mark], head: int) -> set[int]:
-    """Return the bases whose number another change has by now, or is still to get.
+    """Return the bases whose number has another change by now, or does not exist yet.
 
-    A number that a restored backup leapt over is nobody's: such a base stands for the backup's last change.
+    A restored backup leaps over numbers. A base among those stands for the backup's last change.
     """
     return {
         base
@@ -51,7 +53,9 @@ def lost_bases(marks: Mapping[int, Mark], there: Mapping[int, Mark], head: int) 
 
 
 def is_lost(mark: Mark | None, there: Mapping[int, Mark], head: int) -> bool:
-    """Return whether the log lacks what the mark names. Where it names no change, there is none to lack."""
+    """Return whether the log lacks the change that the mark names. A mark of a number without a change
+    loses nothing.
+    """
     if mark is None:
         return False
     if mark.seq in there:

@@ -1,4 +1,4 @@
-"""The device of a push: whether it is this account's and still welcome, and whose turn it is."""
+"""The device of a push: whether it belongs to this account and is still welcome, and whose turn it is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tournee.kernel.errors import Refused
 from tournee.kernel.log import Head
 from tournee.sync.models import DeviceState
 
-# Beyond them a gap closes in the end only.
+# Used numbers kept beyond the next one; further gaps close only when their turn comes.
 _MOST_USED = 2_000
 
 
@@ -43,7 +43,7 @@ class DeviceMismatch(Refused):
 
 
 async def check_device(session: AsyncSession, actor: Actor, device_id: UUID | None) -> None:
-    """Raise where the device was revoked or is somebody else's."""
+    """Raise DeviceRevoked or DeviceMismatch if the device was revoked or belongs to another account."""
     if device_id is None:
         return
     found = await session.execute(
@@ -71,11 +71,11 @@ def _require(
 
 @dataclass
 class LockedDevice:
-    """A device while one of its pushes is carried out, and the order of its operations' numbers.
+    """A device during one of its pushes, and the order of its operations' numbers.
 
-    `next_number` is the one whose turn it is, None while nobody knows. `last_number` is the greatest that had
-    its turn, in whatever epoch; `used` are numbers under which nothing will come. `head` is where the log of
-    this `epoch` stood when the push began. `absent`: its parked work goes on without it.
+    `next_number` is the number whose turn it is, None while it is unknown. `last_number` is the highest that
+    had its turn, in any epoch. Nothing will come under the numbers in `used`. `head` is where the log of this
+    `epoch` stood when the push began. `absent`: the device did not ask; only its waiting operations continue.
     """
 
     organisation_id: UUID
@@ -88,15 +88,15 @@ class LockedDevice:
     absent: bool = False
 
     def is_used(self, number: int) -> bool:
-        """Return whether nothing is still to come under this number."""
+        """Return whether nothing will come under this number any more."""
         return number in self.used or number < (self.next_number or 0)
 
     def is_beyond(self, number: int) -> bool:
-        """Return whether something that was done earlier has not arrived."""
+        """Return whether an earlier operation has not arrived."""
         return self.next_number is not None and number > self.next_number
 
     def use(self, numbers: Iterable[int]) -> None:
-        """Nothing comes under these numbers any more, so nothing waits for them."""
+        """Mark these numbers as used: nothing waits for them any more."""
         self.used.update(numbers)
         self.pass_used()
 
@@ -105,15 +105,15 @@ class LockedDevice:
             self.next_number += 1
 
     def go_on_after(self, number: int) -> None:
-        """Let what comes after this number have its turn."""
+        """Give the next turn to what comes after this number."""
         self.next_number = max(self.next_number or 0, number + 1)
         self.pass_used()
 
 
 async def lock_device(session: OrganisationSession, actor: Actor, device_id: UUID) -> LockedDevice:
-    """2. Lock and return the device's own row: two pushes of one device follow each other.
+    """2. Lock and return the device's own row, so that two pushes of one device take turns.
 
-    Its account is read with it: who was disabled a moment ago writes nothing.
+    Its account is read with it: an account that was disabled a moment ago writes nothing.
     """
     of = {"of_device": device_id, "of_account": actor.id}
     row: Any = (await session.execute(_LOCKED, of)).one_or_none()
@@ -134,7 +134,7 @@ async def lock_device(session: OrganisationSession, actor: Actor, device_id: UUI
 
 
 async def _require_room(session: AsyncSession, actor: Actor) -> None:
-    """Raise DevicesLimit where the account has pushed from too many devices: anybody can make up another."""
+    """Raise DevicesLimit if the account has pushed from too many devices: anybody can invent another."""
     of_account = select(func.count()).where(DeviceState.account_id == actor.id)
     if (await session.scalar(of_account) or 0) >= MOST_DEVICES_EVER:
         raise DevicesLimit
@@ -160,7 +160,7 @@ _LOCKED = (
 
 
 async def release_device(session: AsyncSession, device: LockedDevice, app: str | None) -> None:
-    """Write how far the push brought the device; part of the same transaction."""
+    """Write how far the push brought the device, in the same transaction."""
     ahead = sorted(number for number in device.used if number > (device.next_number or 0))[:_MOST_USED]
     values: dict[str, Any] = {
         "next_number": device.next_number,

@@ -1,4 +1,4 @@
-"""What a device says of itself with each exchange. Nothing is refused or decided because of it."""
+"""What a device reports with each exchange. Nothing is refused or decided because of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SAID = frozenset({"app", "schema", "queue", "clockSkew"})
 
 @dataclass(frozen=True)
 class Report:
-    """Its app and schema, how much work it has queued since when, by how much its clock is ahead."""
+    """The device's app and schema, the length and age of its outbox, and how far its clock is ahead."""
 
     app: str | None = None
     schema: int | None = None
@@ -27,7 +27,7 @@ class Report:
 
     @staticmethod
     def read(body: Mapping[str, Any]) -> Report:
-        """Of a push; what cannot be read was not said."""
+        """Read the report of a push; what cannot be read counts as absent."""
         queue = body.get("queue")
         queue = queue if isinstance(queue, dict) else {}
         app = body.get("app")
@@ -41,7 +41,7 @@ class Report:
 
     @staticmethod
     def of_query(query: Mapping[str, str]) -> Report:
-        """Of a pull: the same, as parameters, `queue` as JSON."""
+        """Read the report of a pull, from its parameters; `queue` is JSON."""
         if query.keys().isdisjoint(_SAID):
             return NOTHING_SAID
         body: dict[str, Any] = {"app": query.get("app")}
@@ -53,7 +53,7 @@ class Report:
         return Report.read(body)
 
     def said(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        """By column; what is not said this time is as it was."""
+        """Return the columns to write; what is not reported this time stays as it was."""
         told = {field.name: getattr(self, field.name) for field in fields(self)}
         kept = {name: before.get(name) if value is None else value for name, value in told.items()}
         if self.queue_length is not None:

@@ -1,4 +1,4 @@
-"""After the database was restored from a backup: what devices are told, and what is known of them."""
+"""After the database was restored from a backup: begin a new epoch for every device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tournee.sync.models import DeviceState
 
 
 async def begin_anew(database: Database) -> int:
-    """Before the server starts; returns for how many organisations."""
+    """Do this before the server starts; return for how many organisations."""
     async with database.writing(ACROSS) as session:
         organisations = await begin_anew_in(session)
         await session.commit()
@@ -20,10 +20,10 @@ async def begin_anew(database: Database) -> int:
 
 
 async def begin_anew_in(session: AsyncSession) -> int:
-    """Do so as part of a transaction across organisations.
+    """Do this inside a transaction across organisations.
 
-    What devices had handed in since the backup some hand in again and some do not: nobody waits for its
-    numbers, and whatever comes first is the first.
+    Devices send some of what they sent since the backup again, and some not. So nothing waits for their
+    numbers, and whatever arrives first is the first.
     """
     nothing = update(DeviceState).values(next_number=None, used_numbers=None, acknowledged_seq=None)
     await session.execute(nothing.execution_options(synchronize_session=False))

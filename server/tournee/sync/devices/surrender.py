@@ -1,7 +1,7 @@
-"""The queued work of a revoked device. The numbers are those of schema/sync.md, "Revoking a device".
+"""Surrender: a revoked device sends its outbox. The numbers are those of schema/sync.md, "Revoking a device".
 
-It is not carried out: it waits in quarantine until somebody with the right role decides. What the
-device handed in before, and what had to wait, is taken along, for the device never comes back.
+Nothing is carried out: it waits in quarantine until somebody with the right role decides. Operations of this
+device that were waiting already are included, since the device never comes back.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _COMMAND = "surrenderWork"
 
 
 async def surrender(kernel: Kernel, device: KnownDevice, request: PushRequest) -> list[Outcome]:
-    """4. Keep what a revoked device hands in; each outcome says only that it is known."""
+    """4. Keep what a revoked device sends; each outcome only says that it was received."""
     raw, schema = request.operations, request.schema
     slots = read_slots(raw, schema)
     fresh = {slot.id: slot for slot in slots if isinstance(slot, PushedOperation)}
@@ -60,7 +60,7 @@ async def surrender(kernel: Kernel, device: KnownDevice, request: PushRequest) -
             outcomes = [
                 slot if isinstance(slot, Outcome) else _acknowledged(slot, contents) for slot in slots
             ]
-            # What cannot be kept as an operation is nowhere else once the device is wiped.
+            # Once the device is wiped, an unreadable operation exists nowhere else.
             refused = [said for said in zip(raw, outcomes, strict=True) if said[1].status == "rejected"]
             await show(tx, Sender(row.id, row.account_id, Role.MANAGER), refused, schema)
         return outcomes
@@ -75,7 +75,9 @@ def _acknowledged(operation: PushedOperation, known: Mapping[UUID, str]) -> Outc
 
 
 async def _known(tx: Transaction, operations: Iterable[PushedOperation]) -> dict[UUID, str]:
-    """Content by id of what was decided before or waits already, here or from another device."""
+    """Return the content, by id, of operations that were decided or wait already, here or from another
+    device.
+    """
     ids = [operation.id for operation in operations]
     receipts = await tx.session.execute(
         select(Receipt.operation_id, Receipt.payload_hash).where(Receipt.operation_id.in_(ids))
@@ -90,7 +92,7 @@ async def _known(tx: Transaction, operations: Iterable[PushedOperation]) -> dict
 
 
 async def _quarantine(tx: Transaction, device: Device, operations: Sequence[PushedOperation]) -> None:
-    """Beside what it hands in now, what this device had handed in before and what nobody goes on with."""
+    """Quarantine what the device sends now, and what of it was waiting."""
     rows = [
         {
             "operation_id": operation.id,
@@ -123,7 +125,7 @@ async def _quarantine(tx: Transaction, device: Device, operations: Sequence[Push
 
 
 def _conflict(device: Device, unit: Sequence[PushedOperation]) -> Conflict:
-    """5. One decision for each unit, and for each operation that stands alone."""
+    """5. Make one conflict for each unit, and for each operation without a unit."""
     first = unit[0]
     return Conflict(
         kind=WORK_SURRENDERED,
@@ -142,7 +144,7 @@ def _conflict(device: Device, unit: Sequence[PushedOperation]) -> Conflict:
 
 
 async def waiting(session: AsyncSession, device: Device) -> list[PushedOperation]:
-    """What of this device is undecided, in the order in which it was done."""
+    """Return this device's undecided operations, in the order in which it did them."""
     found = await session.scalars(
         select(ParkedOperation)
         .where(ParkedOperation.device_id == device.id, ParkedOperation.reason == Reason.SURRENDERED)
@@ -153,8 +155,9 @@ async def waiting(session: AsyncSession, device: Device) -> list[PushedOperation
 
 
 async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[PushedOperation, Outcome]]) -> None:
-    """Take operations out of quarantine; their receipts follow with the commit, and what waits for them then
-    goes on."""
+    """Take operations out of quarantine. Their receipts are written at the commit, and what waits for
+    them continues.
+    """
     ids = [operation.id for operation, _ in decided]
     tx.notes.awaited.update(ids)
     await tx.session.execute(
@@ -167,7 +170,7 @@ async def settle(tx: Transaction, device: Device, decided: Sequence[tuple[Pushed
 
 
 async def rescue_stranded(kernel: Kernel, organisation_id: UUID) -> int:
-    """What revoked devices had handed in and had to wait goes to a supervisor too; how many devices."""
+    """Quarantine what waits from devices that were revoked since; return how many devices."""
     async with kernel.database.reading(organisation_id) as session:
         found = await session.execute(
             select(Device.id, Account.id, Account.role)

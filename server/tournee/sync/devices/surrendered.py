@@ -1,4 +1,4 @@
-"""Deciding what a revoked device handed in: it takes effect at its place, or it is dismissed."""
+"""Decide what a revoked device surrendered: it takes effect at its place, or it is dismissed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def dismiss_surrendered_work(tx: Transaction, actor: Actor, do: DismissSur
 
 
 async def _undecided(tx: Transaction, id: UUID) -> tuple[Conflict, Device, list[PushedOperation]]:
-    """The conflict, its device, which is locked so that decisions follow each other, and what waits."""
+    """Return the conflict, its device, locked so that decisions take turns, and what still waits."""
     conflict = await tx.find(Conflict, id, "conflictId")
     if conflict.kind is not WORK_SURRENDERED:
         raise Invalid("This is no work of a revoked device.", "conflictId")
@@ -94,7 +94,9 @@ def _named(conflict: Conflict, queue: Sequence[PushedOperation]) -> list[PushedO
 async def carry_out_late(
     tx: Transaction, pushed: PushedOperation, device_id: UUID, decider: Actor | None = None
 ) -> Outcome:
-    """Do what was stopped as a push does it. It may name what its person sees, or the decider."""
+    """Carry out a stopped operation as a push does. It may name what its account sees, or what the
+    decider sees.
+    """
     ready = read_command(COMMANDS_BY_NAME, pushed)
     late = overtaking(tx, device_id, pushed)
     return await carry_out(tx, ready, pushed, device_id, overtaken_in=late, decider=decider)

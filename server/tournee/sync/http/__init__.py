@@ -1,1 +1,1 @@
-"""The endpoints of sync, and who may come in."""
+"""The HTTP endpoints of sync, and who is admitted to them."""

@@ -1,4 +1,4 @@
-"""The HTTP side of checking a copy: `GET /sync/checksums` and `GET /sync/repair`."""
+"""Checking a copy over HTTP: `GET /sync/checksums` and `GET /sync/repair`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tournee.sync.pull.feed import DEFAULT_LIMIT, GREATEST_LIMIT, Feed
 from tournee.sync.pull.page import text_of
 from tournee.sync.push.request import read_uuid
 
-# Something moved for this person since their cursor: they pull, and ask again.
+# Something moved for this person since the cursor: the device pulls and asks again.
 _BEHIND = b'{"current":false}'
 
 
 @dataclass(frozen=True)
 class Checking:
-    """Both take the cursor of a completed pull; only a copy that is up to date can be compared."""
+    """Both endpoints take the cursor of a completed pull: only an up-to-date copy can be compared."""
 
     door: Door
     feed: Feed
@@ -39,7 +39,7 @@ class Checking:
         ]
 
     async def checksums(self, actor: Actor, query: Query, _: Scope, __: Receive, send: Send) -> None:
-        """4. Count and sums of what the copy should hold, for each entity."""
+        """4. Answer with the count and the sums of what the copy should hold, for each entity."""
         async with self._copy(actor, query) as (copy, cursor):
             if cursor is None or not await copy.is_current(cursor):
                 await send_json(send, _BEHIND)
@@ -49,7 +49,7 @@ class Checking:
         await send_json(send, orjson.dumps({"current": True, "seq": cursor.seq, "entities": told}))
 
     async def repair(self, actor: Actor, query: Query, _: Scope, __: Receive, send: Send) -> None:
-        """5. The rows of one part of the copy: whatever else the device has of it does not belong there."""
+        """5. Answer with the rows of one part of the copy; the device removes whatever else it has there."""
         entity, bucket = query.get("entity", ""), query.get("bucket")
         if entity not in self.feed.readable(actor):
             raise Invalid("entity: is none that you can read.", "entity")

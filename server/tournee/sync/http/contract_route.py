@@ -18,7 +18,7 @@ from tournee.sync.contract import SyncContract
 
 
 def wire_form(value: Any) -> Any:
-    """Nested values as JSON has them, their names in camelCase."""
+    """Return nested values as JSON has them, with names in camelCase."""
     if dataclasses.is_dataclass(value):
         return {camel(name): wire_form(one) for name, one in vars(value).items()}
     if isinstance(value, list):
@@ -27,7 +27,9 @@ def wire_form(value: Any) -> Any:
 
 
 def contract_route(contract: SyncContract) -> Route:
-    """It changes with the server's version only, so a client that has it gets 304."""
+    """Answer with the contract. It changes only with the server's version, so a client that has it gets
+    304.
+    """
     body = orjson.dumps(wire_form(contract))
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}

@@ -16,10 +16,10 @@ _LONE = re.compile(
 
 
 def decode(body: bytes) -> Any:
-    r"""Decode JSON; raises orjson.JSONDecodeError.
+    """Decode JSON; raises orjson.JSONDecodeError.
 
-    Half an emoji, written as `\ud83d`, becomes U+FFFD: apps that cut texts at a length leave it behind,
-    and it must cost no more than itself.
+    Half of a surrogate pair, written as `\ud83d`, becomes U+FFFD: apps that cut texts at a length produce it,
+    and it must spoil nothing else.
     """
     try:
         return orjson.loads(body)

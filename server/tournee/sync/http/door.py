@@ -1,4 +1,4 @@
-"""Who comes in to read: account and device as they stand at the head their page is read at."""
+"""The door: an account and device are admitted as they stand at the head at which their page is read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEADERS = [(b"content-type", b"application/json")]
 
 
 class Door:
-    """Lets in whose account and device stand. Without an authenticator only devices are looked at."""
+    """Admits accounts and devices in good standing. Without an authenticator it checks devices only."""
 
     def __init__(self, database: Database, tail: Tail, authenticator: Authenticator | None) -> None:
         self.database = database
@@ -37,9 +37,10 @@ class Door:
         self.authenticator = authenticator
 
     async def enter(self, actor: Actor, device_id: UUID | None, seq: int | None = None) -> Recent:
-        """What happened lately, up to a head not older than this call, or up to a seq that was heard of.
+        """Return what happened lately, up to a head no older than this call, or up to the given seq.
 
-        Raises TokenRefused or Refused."""
+        Raises TokenRefused or Refused.
+        """
         if seq is None:
             recent = await self.tail.now(actor.organisation_id)
         else:
@@ -53,7 +54,7 @@ class Door:
 
 
 class Read:
-    """An endpoint for people who are signed in, past Starlette's request and response."""
+    """An endpoint for signed-in accounts that bypasses Starlette's request and response."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -77,7 +78,7 @@ class Read:
 def _query(text: str) -> Query:
     if "%" in text or "+" in text:
         return dict(parse_qsl(text, keep_blank_values=True))
-    # Nothing is escaped, as it is most often.
+    # Usually nothing is escaped.
     return {name: value for name, _, value in [part.partition("=") for part in text.split("&")] if name}
 
 
@@ -88,7 +89,7 @@ async def send_json(send: Send, body: bytes) -> None:
 
 
 def error_of(refusal: Refused | TokenRefused) -> str:
-    """As an event of a stream tells it."""
+    """Return a refusal as an event of a stream."""
     if isinstance(refusal, TokenRefused):
         log_refused(refusal)
     field = refusal.field if isinstance(refusal, Refused) else None
@@ -101,7 +102,7 @@ def _details(refusal: Refused | TokenRefused) -> Mapping[str, Any]:
 
 
 def device_of(query: Query, actor: Actor) -> UUID | None:
-    """The device the request names, else the token's."""
+    """Return the device that the request names, else the token's."""
     named = query.get("device")
     return read_uuid(named) if named else actor.device_id
 

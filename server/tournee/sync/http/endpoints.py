@@ -1,4 +1,4 @@
-"""The HTTP side of sync: push here, the reading half in its own modules."""
+"""The endpoints of sync: push here, and the reading ones in their own modules."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EndpointT = TypeVar("EndpointT")
 def answering(
     endpoint: Callable[[EndpointT, Request], Awaitable[Response]],
 ) -> Callable[[EndpointT, Request], Awaitable[Response]]:
-    """Answer for what concerns the request as a whole."""
+    """Turn a refusal of the request as a whole into its response."""
 
     @wraps(endpoint)
     async def answered(self: EndpointT, request: Request) -> Response:
@@ -62,7 +62,7 @@ def answering(
 
 @dataclass(frozen=True)
 class SyncEndpoints:
-    """The endpoints over one kernel; the catalogue's commands are handed in."""
+    """The endpoints of one server; it passes in the catalogue's commands."""
 
     kernel: Kernel
     tokens: Tokens
@@ -71,12 +71,12 @@ class SyncEndpoints:
     pulls: PullEndpoint
     streams: Stream
     checking: Checking
-    # No more at once than leave the connections to those who ask.
+    # So few at once that requests find free connections.
     revivals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_REVIVALS))
 
     def routes(self) -> list[Route]:
         return [
-            # Asked most often, so found first.
+            # The most frequent request, so the first to match.
             *self.pulls.routes(),
             Route("/sync/push", self.push, methods=["POST"]),
             *self.streams.routes(),
@@ -85,9 +85,9 @@ class SyncEndpoints:
 
     @answering
     async def push(self, request: Request) -> Response:
-        """Carry out what a device did; 200 whatever the business says.
+        """Carry out what a device did. The status is 200 whatever the outcomes are.
 
-        A device that was revoked may surrender its work before it erases its copy.
+        A device that was revoked may surrender its outbox before it erases its copy.
         """
         token = surrender_token(request.scope)
         if token is not None:
@@ -100,7 +100,7 @@ class SyncEndpoints:
         async with self.lanes.pushes.turn(actor.key):
             answer = await push(self.kernel, self.commands, actor, asked)
         self.pulls.acknowledged.note(actor, asked.device_id, None, Report.read(body))
-        # What others have waited for concerns others, so the answer need not wait for it.
+        # What other devices waited for need not delay this answer.
         afterwards = BackgroundTask(self._revive, actor, asked.device_id, answer)
         return _push_answer(await self._bodies(actor, answer), answer, afterwards)
 
@@ -132,7 +132,7 @@ class SyncEndpoints:
             await revive_after(self.kernel, self.commands, actor, device_id, answer)
 
     async def _bodies(self, actor: Actor, answer: Answer) -> Sequence[str]:
-        """The outcomes as JSON, with the records as they now stand."""
+        """Return the outcomes as JSON, with the records as they stand now."""
         if not answer.unread:
             return answer.bodies
         records = await records_now(self.kernel.database, actor, list(answer.unread))

@@ -1,4 +1,4 @@
-"""The HTTP side of pull."""
+"""The endpoint of pull."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PullEndpoint:
         recent = await self.door.enter(actor, device_id)
         report = Report.of_query(query)
         try:
-            # Of two places the earlier: who goes on without two steps hears all after it again.
+            # A plain pull resumes from the earlier of the two positions.
             cursor = self.cursors.decode(earlier(text), actor) if text else None
             if cursor is not None:
                 await self.feed.require(actor, Mark.read(query.get("mark")), recent)
@@ -58,7 +58,7 @@ class PullEndpoint:
                 page, given = await self.removals.pull(actor, device_id, text, limit, empty=empty)
             else:
                 page = await self.feed.pull(actor, cursor, limit, recent)
-                # Where nothing moved, the cursor that came in goes back.
+                # If nothing moved, the same cursor goes back.
                 given = text if text and page.cursor is cursor else self.cursors.encode(page.cursor, actor)
         except ResyncNeeded:
             await send_json(send, RESYNC.encode())
@@ -90,6 +90,6 @@ def _takes_gzip(scope: Scope) -> bool:
 
 
 def event(page: Page, cursor: Cursor, cursors: CursorCodec, actor: Actor) -> str:
-    """A page as a stream tells it."""
+    """Return a page as an event of a stream."""
     text = cursors.encode(cursor, actor)
     return f"event: changes\nid: {text}\ndata: {page.body(text)}\n\n"

@@ -1,7 +1,7 @@
 """`GET /sync/stream`: the pages of a pull live, as server-sent events; each event's id is its cursor.
 
-Whoever waits costs a place in a list. A commit wakes those of its organisation, after one look at what
-happened; most pages come out of the tail's memory.
+A subscriber costs one place in a list. A commit wakes those of its organisation, after one look at what
+happened; most pages come from the tail.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _START = {
 
 @dataclass(frozen=True)
 class Stream:
-    """Streams over one server's wake; see above."""
+    """The streams of one server."""
 
     door: Door
     feed: Feed
@@ -77,7 +77,9 @@ class Stream:
         expires: float | None = None,
         gone: asyncio.Future[None] | None = None,
     ) -> AsyncIterator[str]:
-        """Until the token expires, the account or device is shut out, the server stops or nobody listens."""
+        """Yield events until the token expires, the account or device is shut out, the server stops, or
+        the client is gone.
+        """
         yield ": connected\n\n"
         try:
             cursor = self.cursors.decode(text, actor) if text else None
@@ -113,7 +115,7 @@ class Stream:
         heard: int | None,
         gone: asyncio.Future[None] | None,
     ) -> Page | None:
-        """The next page; None after an outage has been waited out, with the stream kept open."""
+        """Return the next page; None after an outage has passed, with the stream still open."""
         try:
             recent = await self.door.enter(actor, device_id, heard)
             return await self.feed.pull(actor, cursor, recent=recent)
@@ -128,7 +130,7 @@ class Stream:
         return self.wake.closing.is_set() or (gone is not None and gone.done())
 
     def _patience(self, quiet_since: float, expires: float | None) -> float:
-        """Until the next heartbeat is due, or the token expires."""
+        """Return the seconds until the next heartbeat is due or the token expires."""
         seconds = quiet_since + self.heartbeat_seconds - time.monotonic()
         return max(0.0, seconds if expires is None else min(seconds, expires - time.time()))
 

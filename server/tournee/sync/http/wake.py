@@ -1,7 +1,7 @@
-"""Waking those who wait for changes: in process on SQLite, LISTEN and NOTIFY on PostgreSQL.
+"""Waking subscribers: within the process on SQLite, by LISTEN and NOTIFY on PostgreSQL.
 
-Only a hint: the heads of those who are waited for are also looked at from time to time, so a lost
-notice costs time, never a change.
+A notice is only a hint: the heads of organisations with subscribers are also read from time to time, so a
+lost notice costs time, never a change.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tournee.engine.publishing import ADMISSIONS, CHANGES
 
 _RECONNECT_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
-# Those heard of longest ago are forgotten; who waits for one of them learns of it by looking again.
+# The oldest are forgotten; who waits for one of those learns of it at the next look.
 _MOST_ORGANISATIONS = 10_000
 
 
 class Wake:
-    """Knows the newest seq heard of for each organisation and wakes who waits for a newer one.
+    """Knows the newest seq heard of for each organisation, and wakes those who wait for a newer one.
 
-    With `look`, one look at what happened comes first, so that a thousand who wake find it in memory.
+    With `look`, one look at what happened comes first, so that a thousand subscribers find it in memory.
     `ask_anew` is called with each organisation in which accounts or devices changed.
     """
 
@@ -49,7 +49,7 @@ class Wake:
         self.closing = asyncio.Event()
 
     def heard(self, organisation_id: UUID, seq: int, admits: bool = False) -> None:
-        """Take note of a commit; `admits`: it changed who may come in."""
+        """Take note of a commit. `admits`: it changed who is admitted."""
         if admits:
             self.heard_of_admissions(organisation_id)
         if seq > self._newest.get(organisation_id, 0):
@@ -75,7 +75,7 @@ class Wake:
         try:
             while seq < (newest := self._newest.get(organisation_id, seq)):
                 seq = newest
-                # Whoever is woken finds out for themselves that the database is gone.
+                # Those who are woken find out themselves that the database is away.
                 with contextlib.suppress(Exception):
                     await look(organisation_id)
                 self._ring(organisation_id)
@@ -89,8 +89,9 @@ class Wake:
     async def wait(
         self, organisation_id: UUID, seq: int, seconds: float, gone: asyncio.Future[None] | None = None
     ) -> int | None:
-        """The newest seq heard of, once that is newer than `seq`; None after so many seconds, at shutdown,
-        or once `gone` is done."""
+        """Return the newest seq heard of, once it is newer than `seq`; None after so many seconds, at
+        shutdown, or once `gone` is done.
+        """
         if self._newest.get(organisation_id, 0) > seq:
             return self._newest[organisation_id]
         if self.closing.is_set() or (gone is not None and gone.done()):
@@ -125,13 +126,13 @@ class Wake:
             self._tasks.append(asyncio.create_task(self._listen()))
 
     def close(self) -> None:
-        """Let every waiter go; from now on nobody waits."""
+        """Let every waiter go; nobody waits from now on."""
         self.closing.set()
         for organisation_id in list(self._waiting):
             self._ring(organisation_id)
 
     async def stop(self) -> None:
-        """Close and stop listening."""
+        """Close, and stop listening."""
         self.close()
         self._database.listeners.remove(self.heard)
         for task in (*self._tasks, *self._looking.values()):
@@ -148,7 +149,7 @@ class Wake:
                 if isinstance(head, BaseException):
                     continue
                 if head.seq < self._newest.get(organisation_id, 0):
-                    # The database came back without its newest: whoever listens has seen what is lost.
+                    # The database came back without its newest seconds: subscribers have seen what is lost.
                     self._newest[organisation_id] = head.seq
                     self._ring(organisation_id)
                 self.heard(organisation_id, head.seq)

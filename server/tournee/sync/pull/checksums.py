@@ -1,7 +1,8 @@
-"""Whether a device's copy is what it should be. The numbers are those of schema/sync.md, "Checking".
+"""Checksums: whether a device's copy is what it should be. The numbers are those of schema/sync.md,
+"Checking".
 
-A copy is compared by sums that do not depend on order, one for each entity and sixteenth of it, and
-only what differs is sent again.
+A copy is compared by sums that do not depend on order, one for each entity and sixteenth of it. Only what
+differs is sent again.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def row_sum(entity: str, record: dict[str, Any]) -> int:
 
 
 def _canonical(value: Any) -> Any:
-    """2. Numbers that not every reader keeps as they are stand as the text of their 64 bits."""
+    """2. Write numbers that not every reader keeps exactly as the text of their 64 bits."""
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -53,9 +54,9 @@ def _canonical(value: Any) -> Any:
 
 @dataclass
 class Sums:
-    """Of one entity: how many rows, and their sum for each last digit of the id.
+    """The number of rows of one entity, and their sum for each last digit of the id.
 
-    Of one scope also which rows, for a device does not know what lies in a scope.
+    For one scope also the ids, since a device does not know what lies in a scope.
     """
 
     count: int = 0
@@ -76,7 +77,7 @@ class Sums:
 
 
 class Copy:
-    """What an actor's device should hold, on one database snapshot; of one scope only where one is given."""
+    """What an actor's device should hold, on one database snapshot; of one scope only, if one is given."""
 
     def __init__(
         self, session: OrganisationSession, actor: Actor, entities: list[str], scope: UUID | None = None
@@ -87,7 +88,9 @@ class Copy:
         self.scope = scope
 
     async def is_current(self, cursor: Cursor) -> bool:
-        """3. Whether nothing moved for the actor after this cursor. Raises nothing: else it pulls first."""
+        """3. Return whether nothing moved for the actor after this cursor; otherwise the device pulls
+        first.
+        """
         head = await read_head(self.session)
         if cursor.snapshot or cursor.epoch != head.epoch or not head.floor <= cursor.seq <= head.seq:
             return False
@@ -107,7 +110,7 @@ class Copy:
     async def bucket(
         self, entity: str, bucket: str | None, after: UUID, limit: int
     ) -> tuple[list[PulledChange], bool]:
-        """The next rows of one sixteenth of an entity, by id; whether there are more."""
+        """Return the next rows of one sixteenth of an entity, by id, and whether there are more."""
         rows = self._visible([entity], bucket).where(Record.id > after).order_by(Record.id)
         found = (await self.session.execute(rows.limit(limit + 1))).all()
         changes = [PulledChange(*row).shown_to(self.actor) for row in found[:limit]]
@@ -122,7 +125,7 @@ class Copy:
                 yield row
             more = len(found) == _AT_ONCE
             after = found[-1].id if found else after
-            # Others have their turn between.
+            # Let other requests run in between.
             await asyncio.sleep(0)
 
     def _visible(self, entities: list[str], bucket: str | None) -> Rows:

@@ -1,4 +1,4 @@
-"""The cursor: where a device is in the feed, signed, so that only what we gave out comes back."""
+"""The cursor: where a device is in the feed, signed, so that only cursors of this server come back."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """In the feed: past `(seq, id)`. In a snapshot, which is pinned at `seq`: past the row `id` of
-    `scope`, with `done` of `total` rows sent.
+    """In the feed: past `(seq, id)`. In a snapshot, which is pinned at `seq`: past the row `id` of `scope`,
+    with `done` of `total` rows sent.
 
-    `mark` is the newest change that any page up to here may show: where the log has another one in its
-    place, the copy holds what never happened. Cursors that were given out before there were marks have none.
+    `mark` is the newest change that any page up to here may show. If the log has another change in its place,
+    the copy holds something that never happened. Cursors from before there were marks have none.
     """
 
     epoch: UUID
@@ -53,7 +53,7 @@ class Cursor:
 
     @staticmethod
     def at(head: HeadNow) -> Cursor:
-        """Past all that the log holds."""
+        """Return the cursor past everything in the log."""
         return Cursor(head.epoch, head.seq, mark=head.mark)
 
     @property
@@ -62,7 +62,7 @@ class Cursor:
 
 
 def sight(actor: Actor) -> str:
-    """What decides which rows the feed holds: another role or other permissions are another feed."""
+    """Return what decides which rows the feed holds: another role or other permissions give another feed."""
     return _sight(actor.sees_all, actor.permissions)
 
 
@@ -73,11 +73,11 @@ def _sight(sees_all: bool, permissions: frozenset[Permission]) -> str:
 
 
 class CursorCodec:
-    """Turns cursors into opaque text and back with a key of the server's."""
+    """Turns cursors into opaque text and back, with a key of the server."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        # What was read before, by its text: an idle device comes back with the same one again and again.
+        # Cursors read before, by text: an idle device sends the same one again and again.
         self._known: dict[str, tuple[UUID, UUID, str, Cursor]] = {}
 
     def _sign(self, body: bytes) -> bytes:
@@ -94,7 +94,7 @@ class CursorCodec:
         return base64.urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
 
     def decode(self, text: str, actor: Actor) -> Cursor:
-        """Raises ResyncNeeded for anything that is not this actor's own cursor."""
+        """Read a cursor; raises ResyncNeeded for anything but this actor's own."""
         known = self._known.get(text)
         if known is None:
             known = self._read(text)

@@ -34,7 +34,7 @@ GREATEST_LIMIT = 5000
 
 
 class Feed:
-    """Reads pages for actors. `entities` are those that are synced at all."""
+    """Reads pages for actors. `entities` are those that are synced."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Feed:
         return known
 
     async def require(self, actor: Actor, mark: Mark | None, recent: Recent) -> None:
-        """Raise ResyncNeeded where the log lacks a change that somebody was told of."""
+        """Raise ResyncNeeded if the log lacks a change that the device has received."""
         known = recent.has(mark)
         if known is None:
             async with self.database.reading(actor.organisation_id) as session:
@@ -72,9 +72,9 @@ class Feed:
     ) -> Page:
         """Return a page of what changed since the cursor, as the actor may read it.
 
-        It comes from what is remembered of the log's end, else from one snapshot of the database. `recent` is
-        what the caller has just asked the tail. Raises ResyncNeeded past the horizon or in another epoch,
-        Overloaded where too many read at once.
+        It comes from the tail, else from one snapshot of the database. `recent` is what the caller has just
+        asked the tail for. Raises ResyncNeeded past the horizon or in another epoch, Overloaded if too many
+        read at once.
         """
         limit = max(1, min(limit, GREATEST_LIMIT))
         page = await self._remembered(actor, cursor, limit, recent)
@@ -105,7 +105,7 @@ class Feed:
     async def _remembered(
         self, actor: Actor, cursor: Cursor | None, limit: int, recent: Recent | None
     ) -> Page | None:
-        """Return the page out of the tail's memory; None where the database has to be asked."""
+        """Return the page from the tail's memory; None if the database has to be asked."""
         if cursor is None or cursor.snapshot or self.tail is None:
             return None
         recent = recent or await self.tail.now(actor.organisation_id)
@@ -115,13 +115,13 @@ class Feed:
 
 
 def _require_continuable(cursor: Cursor, head: HeadNow, *, is_there: bool) -> None:
-    """1. Not one that is too old, of another epoch, or of a history of which the newest was lost."""
+    """1. Raise ResyncNeeded if the cursor is too old, of another epoch, or of a lost history."""
     if cursor.epoch != head.epoch or not head.floor <= cursor.seq <= head.seq or not is_there:
         raise ResyncNeeded
 
 
 async def records_now(database: Database, actor: Actor, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """The wire form of those of these records that the actor may see now, as outcomes carry it."""
+    """Return the wire form of those of these records that the actor may see now, as outcomes carry it."""
     if not ids:
         return {}
     async with database.reading(actor.organisation_id) as session:

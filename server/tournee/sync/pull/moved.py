@@ -1,8 +1,8 @@
-"""3. What moved for a person after a cursor, asked of the database or found in the tail's memory.
+"""3. What moved for a person after a cursor, from the database or from the tail.
 
-Who sees all reads the records of the organisation by seq. Everybody else reads edges and
-memberships: each visible row has a position (seq, id) derived from when its edge last moved and
-when the person got or lost its scope. Positions only move later, so a page is stateless.
+Office roles read the organisation's records by seq. Everybody else reads edges and memberships: each visible
+row has a position (seq, id), derived from when its edge last moved and when the person gained or lost its
+scope. Positions only move later, so pages need no state.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _NOTHING = "nothing"
 
 
 def moved_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
-    """The first changes past the cursor as (seq, entity, id, document), in order."""
+    """Select the first changes past the cursor as (seq, entity, id, document), in order."""
     rows = _office_rows if actor.sees_all else _scoped_rows
     return rows(actor, entities, cursor, most)
 
 
 def _office_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
-    """Each record's last change is its position; a deleted one is a removal."""
+    """Select records by their last change; a deleted one is a removal."""
     document = case((Record.deleted.is_(True), None), else_=Record.document).label("document")
     return (
         select(Record.seq, Record.entity, Record.id, document)
@@ -42,10 +42,10 @@ def _office_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -
 
 
 def _branches(actor: Actor, cursor: Cursor) -> Any:
-    """Positions of the rows that moved for this person, in four kinds.
+    """Select the positions of the rows that moved for this person, in four branches.
 
-    tail: a held scope's edge moved. grant: the scope was given later than the edge moved. closed:
-    the edge closed while the scope was held. loss: the scope was lost with the edge in it.
+    tail: an edge of a held scope moved. grant: the scope was gained after the edge moved. closed: the edge
+    closed while the scope was held. loss: the scope was lost with the edge in it.
     """
     own = Member.account_id == actor.id
     held, lost = Member.to_seq.is_(None), Member.to_seq.is_not(None)
@@ -90,7 +90,7 @@ def _scoped_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -
 def recent_page(
     recent: Recent, actor: Actor, entities: Collection[str], cursor: Cursor, limit: int
 ) -> Page | None:
-    """The page after the cursor out of memory; None where what is remembered does not reach so far."""
+    """Return the page after the cursor from memory; None if memory does not reach so far."""
     if cursor.seq == recent.head.seq and cursor.id == MAX_ID:
         return Page("", marked(cursor, recent.head), more=False)
     known = cursor.seq if cursor.id == MAX_ID else cursor.seq - 1
@@ -100,7 +100,7 @@ def recent_page(
         return _page(recent, _own_moved(recent, actor.id, entities, cursor), limit)
     if known < recent.since:
         return None
-    # The office shares its pages.
+    # Office roles share their pages.
     key = (cursor.seq, cursor.id, tuple(entities), limit)
     page: Page | None = recent.made.get(key)
     if page is None:
@@ -120,12 +120,12 @@ def _page(recent: Recent, moved: list[PulledChange], limit: int) -> Page:
 
 
 def marked(cursor: Cursor, head: HeadNow) -> Cursor:
-    """The cursor of somebody for whom nothing moved: as it came, but for one from before there were marks."""
+    """Return the cursor of a person for whom nothing moved: the same one, unless it lacks a mark."""
     return cursor if cursor.mark is not None else Cursor.at(head)
 
 
 def _nothing(recent: Recent) -> Page:
-    """What most are told at each move of the head, made once for all of them."""
+    """Return the empty page that most receive at each move of the head, made once for all of them."""
     page: Page | None = recent.made.get(_NOTHING)
     if page is None:
         page = Page("", Cursor.at(recent.head), more=False)

@@ -21,7 +21,7 @@ Rows = Select[*tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class PulledChange:
-    """One row as it now stands for the person: its document, or None where it went away."""
+    """One row as the person sees it now: its document, or None if it was removed."""
 
     seq: int
     entity: str
@@ -40,7 +40,7 @@ class PulledChange:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How much of a snapshot has come: rows sent, of so many."""
+    """How much of a snapshot was sent: `done` of `total` rows."""
 
     done: int
     total: int
@@ -48,7 +48,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """4. Changes in order, the cursor after them, and whether more wait already."""
+    """4. Changes in order, the cursor after them, and whether there are more."""
 
     text: str
     cursor: Cursor
@@ -57,23 +57,24 @@ class Page:
 
     @property
     def changes(self) -> Sequence[PulledChange]:
-        """The same as values; for readers of our own."""
+        """The same as values, for readers within the server."""
         return [_read(change) for change in orjson.loads(f"[{self.text}]")]
 
     @property
     def checkpoint(self) -> int | None:
-        """The seq as of which a device that stored this page has all its rows, if there is one.
+        """The seq as of which a device that stores this page has all its rows; None if there is none.
 
-        In the middle of the feed there is none: a row comes at its last position while earlier ones go by.
+        In the middle of the feed there is none: a row comes at its last position, while earlier ones were
+        skipped.
         """
         return self.cursor.seq if self.cursor.snapshot or self.cursor.id == MAX_ID else None
 
     def shown_to(self, actor: Actor) -> Page:
-        """The same page, each record with what the actor may read of it."""
+        """Return the same page, with what the actor may read of each record."""
         return replace(self, text=text_of(change.shown_to(actor) for change in self.changes))
 
     def body(self, cursor: str) -> str:
-        """The page as answers and events carry it."""
+        """Return the page as answers and events carry it."""
         progress = self.progress
         told = "" if progress is None else f',"progress":{{"done":{progress.done},"total":{progress.total}}}'
         more = "true" if self.more else "false"
@@ -101,7 +102,7 @@ def text_of(changes: Iterable[PulledChange]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Rows written out: so many of them, whether there were more, and then the place of the last."""
+    """Rows written out: their number, whether there are more, and the place of the last one."""
 
     text: str
     count: int
@@ -111,18 +112,17 @@ class Written:
     scope: UUID | None = None
 
     def place(self) -> tuple[int, UUID]:
-        """Known where there were more."""
+        """Return the place of the last row; known only if there are more."""
         assert self.seq is not None
         assert self.id is not None
         return self.seq, self.id
 
 
 async def write(session: OrganisationSession, rows: Rows, limit: int) -> Written | None:
-    """The first `limit` of these rows (seq, entity, id, document); None if there are none.
+    """Write the first `limit` of these rows (seq, entity, id, document); None if there are none.
 
-    They are in order and one more than the limit, where there is one more.
-
-    PostgreSQL writes the text: one value comes back, not one for each column of each row.
+    They are in order, and one more than the limit if there are more. PostgreSQL writes the text: one value
+    returns instead of one for each column of each row.
     """
     if session.statements.in_process:
         return _written((await session.execute(rows)).all(), limit)
@@ -132,12 +132,11 @@ async def write(session: OrganisationSession, rows: Rows, limit: int) -> Written
 
 
 async def write_placed(session: OrganisationSession, place: Any, rows: Rows, limit: int) -> Written | None:
-    """The same where the rows' places are known before the rows: `place` (n, id, scope) numbers them from
-    one, one more than the limit where there is one more, and `rows` (seq, entity, id, document, n) are
-    those that are sent at all.
+    """Write rows whose places are known before the rows.
 
-    What is to be sorted, joined and passed over are places then: to carry documents through all that
-    takes longer than writing them out.
+    `place` (n, id, scope) numbers them from one, one more than the limit if there are more. `rows` (seq,
+    entity, id, document, n) are those to be sent. So only places are sorted, joined and skipped: carrying
+    documents through all that takes longer than writing them.
     """
     last = select(place.c.id, place.c.scope).where(place.c.n == limit)
     if session.statements.in_process:
@@ -163,7 +162,7 @@ async def write_placed(session: OrganisationSession, place: Any, rows: Rows, lim
 
 
 def _json(made: Any) -> Any:
-    """A row as `PulledChange.json` has it."""
+    """Return a row as `PulledChange.json` writes it."""
     head = '{"seq":' + cast(made.seq, Text) + ',"entity":"' + made.entity + '","id":"' + cast(made.id, Text)
     return head + func.coalesce('","record":' + made.document + "}", '","removed":true}')
 

@@ -1,9 +1,9 @@
-"""Removals in two steps, for clients that pull before they push. The numbers are those of
-schema/sync.md, "Removals in two steps".
+"""Removals in two steps, for clients that pull before they push. The numbers are those of schema/sync.md,
+"Removals in two steps".
 
-Such a client destroys with a removed row the edit of it that it has not handed in yet. So there are
-two places in the feed: up to one of them everything was told, but what had to go as archived; up to
-the other it was told to go. The second follows once the device has pushed after the first was told.
+When such a client removes a row, it destroys an edit that it has not sent yet. So it has two positions in the
+feed. Up to the first, everything was sent, and what had to be removed was sent as archived. Up to the second,
+it was removed. The second follows the first once the device has pushed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MODE = "two-step"
 
 @dataclass(frozen=True)
 class _Place:
-    """Told up to `told`, removed up to `removed`; `pushes`: how often the device had pushed by then."""
+    """Sent up to `told`, removed up to `removed`; `pushes` is how often the device had pushed by then."""
 
     told: Cursor | None
     removed: Cursor | None
@@ -39,7 +39,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Removals:
-    """Pages whose removals come in two steps. Stateless but for the device's count of pushes."""
+    """Pages whose removals come in two steps. Stateless apart from the device's count of pushes."""
 
     database: Database
     feed: Feed
@@ -48,7 +48,7 @@ class Removals:
     async def pull(
         self, actor: Actor, device_id: UUID | None, text: str | None, limit: int, *, empty: bool
     ) -> tuple[Page, str]:
-        """A page and its cursor. `empty`: the device says that it has nothing left to hand in."""
+        """Return a page and its cursor. `empty`: the device reports that its outbox is empty."""
         if device_id is None:
             raise Invalid("removals: two steps need a device to wait for.", "device")
         place = self._decode(text, actor)
@@ -56,12 +56,12 @@ class Removals:
             page, after = await self._removed(actor, place, limit)
         else:
             page, after = await self._told(actor, place, limit)
-            # Counted after the page was read: a push on its way meanwhile knew nothing of it.
+            # Counted after the page was read: a push under way meanwhile did not know the page.
             after = replace(after, pushes=await self._pushes(actor, device_id))
         return page, self._encode(after, actor)
 
     async def _told(self, actor: Actor, place: _Place, limit: int) -> tuple[Page, _Place]:
-        """1. What is to go is told as an ordinary change of a row, which is archived."""
+        """1. Send what is to be removed as an ordinary change: an archived row."""
         page = await self.feed.pull(actor, place.told, limit)
         changes = page.changes
         archives = any(change.document is None for change in changes)
@@ -71,7 +71,7 @@ class Removals:
         return page, _Place(page.cursor, removed or place.told, place.pushes)
 
     async def _removed(self, actor: Actor, place: _Place, limit: int) -> tuple[Page, _Place]:
-        """2. What is still to go, of what was told so far, goes now."""
+        """2. Remove what was archived so far."""
         assert place.told is not None
         page = await self.feed.pull(actor, place.removed, limit)
         until = (place.told.seq, place.told.id)
@@ -96,7 +96,7 @@ class Removals:
         return f"{told}.{removed}.{place.pushes}"
 
     def _decode(self, text: str | None, actor: Actor) -> _Place:
-        """A cursor of a plain pull will do: it is told and removed up to there."""
+        """Read the two positions; a cursor of a plain pull stands for both."""
         if not text:
             return _Place(None, None, 0)
         parts = text.split(".")
@@ -110,13 +110,13 @@ class Removals:
 
 
 def earlier(text: str) -> str:
-    """Of a cursor of two places the one up to which nothing waits; a plain cursor as it is."""
+    """Return the earlier of a cursor's two positions; a plain cursor unchanged."""
     told, *rest = text.split(".")
     return rest[0] if rest else told
 
 
 def _archived(change: PulledChange) -> PulledChange:
-    """Of a row that is out of sight no more may be told than that."""
+    """Return an archived row in place of a removal, with nothing but its id."""
     if change.document is not None:
         return change
     return replace(change, document=f'{{"id":"{change.id}","archived":true}}')

@@ -1,11 +1,10 @@
 """2. The live rows of a first pull, in pages. The numbers are those of schema/sync.md, "Pull".
 
-Who sees all gets them by id. Everybody else gets them scope by scope, each row in the least of the
-scopes they see it by; in the others it has a place as well, where it passes unsent. So a page is a walk
-along so many places, and its cost follows from it and not from what else there is. A row is missed
-only where an edge or a membership moved after the pinned seq, and then the feed has it.
-Today's work goes ahead and comes once more at its place, so that whatever becomes of it meanwhile,
-the walk through the rest stays whole.
+Office roles get them by id. Everybody else gets them scope by scope. A row that lies in several scopes is
+sent in the lowest of them; it has a place in the others too, where it is skipped. So a page walks along a
+number of places, and its cost depends on that number alone. A row can be missed only if an edge or a
+membership moved after the pinned seq, and then the feed has it. Today's work comes first, and once more at
+its place, so that the walk stays complete whatever happens to it meanwhile.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from tournee.kernel.visibility import holds, lies_in, sees
 from tournee.sync.pull.cursor import MIN_ID, Cursor, Phase
 from tournee.sync.pull.page import Page, Progress, Rows, Written, write, write_placed
 
-# The scopes whose rows somebody needs first.
+# Returns the scopes whose rows the actor needs first.
 Urgent = Callable[[AsyncSession, Actor], Awaitable[Sequence[UUID]]]
 
-# With more it would be no head start.
+# More would be no head start.
 _MOST_URGENT = 300
 
 
@@ -45,7 +44,8 @@ class Snapshot:
         self.urgent = urgent
 
     async def page(self, cursor: Cursor, head: HeadNow, limit: int) -> Page:
-        """The rows after the cursor, and the cursor to go on with; after the last one it is the feed's.
+        """Return the rows after the cursor, and the cursor to continue with; after the last row it is one of
+        the feed.
 
         Rows come as they stand now, not as they stood at the pinned seq.
         """
@@ -53,7 +53,7 @@ class Snapshot:
         first = await self._first() if cursor.phase is Phase.URGENT else []
         if not cursor.total:
             all_rows = await self._count(None)
-            # What comes in one page needs no head start.
+            # If everything fits in one page, nothing needs a head start.
             first = first if all_rows > limit else []
             cursor = replace(cursor, total=all_rows + (await self._count(first) if first else 0))
         if cursor.phase is Phase.URGENT and not first:
@@ -77,7 +77,7 @@ class Snapshot:
         return scopes if len(scopes) <= _MOST_URGENT else []
 
     async def _count(self, scopes: Sequence[UUID] | None) -> int:
-        """All rows, or those of these scopes only."""
+        """Count all rows, or those of these scopes."""
         if self.actor.sees_all:
             counted = select(func.count()).where(*self._live())
         else:
@@ -101,7 +101,7 @@ class Snapshot:
         return await write_placed(self.session, place, rows, limit)
 
     def _places(self, cursor: Cursor, scopes: Sequence[UUID] | None, most: int) -> Any:
-        """The next rows by the scopes held, all of them or these only: where each lies, and its number."""
+        """Select the next places in the scopes held, or in these scopes, and number them."""
         of = holds(self.actor.id, scopes=scopes)
         own = select(Member.scope).where(of, Member.scope >= cursor.scope).subquery("held")
         begun = case((own.c.scope == cursor.scope, cursor.id), else_=MIN_ID)
