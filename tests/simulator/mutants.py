@@ -56,8 +56,8 @@ class Mutant:
 _REUSED = """
     from sqlalchemy import delete
     for row in granted:
-        held = delete(Member).where(Member.account_id == row["account_id"], Member.scope == row["scope"])
-        await tx.session.execute(held.where(Member.to_seq.is_not(None)))
+        known = delete(Member).where(Member.account_id == row["account_id"], Member.scope == row["scope"])
+        await tx.session.execute(known.where(Member.to_seq.is_not(None)))
     await tx.statements.insert_many(Member.__table__, granted)
 """
 _TOGETHER = """
