@@ -24,6 +24,7 @@ from sqlalchemy import (
     insert,
     literal,
     make_url,
+    not_,
     or_,
     select,
     table,
@@ -232,9 +233,31 @@ def others(house: House) -> dict[str, Any]:
         "a table": select(rows).where(rows.c.organisation_id == asked),
         "text": own_text.bindparams(organisation_id=asked.hex),
         "the organisation": select(Organisation.id).where(Organisation.id == asked),
-        "either": select(rows.c.organisation_id).where(or_(rows.c.organisation_id == asked, true())),
-        "an outer join alone": select(rows.c.organisation_id).outerjoin(
-            Member, and_(Member.organisation_id == rows.c.organisation_id, rows.c.organisation_id == asked)
+    }
+
+
+def hollow(organisation_id: UUID) -> dict[str, Any]:
+    """Statements that name the organisation where it does not keep others out."""
+    rows, ours = Record.__table__.c, Record.__table__.c.organisation_id == organisation_id
+    same = Member.organisation_id == rows.organisation_id
+    return {
+        "either": select(rows.organisation_id).where(or_(ours, rows.seq > 0)),
+        "not": select(rows.organisation_id).where(not_(not_(ours) & (rows.seq < 0))),
+        "an outer join": select(rows.organisation_id).outerjoin(Member, and_(same, ours)),
+        "a full join": select(rows.organisation_id).join(Member, and_(same, ours), full=True),
+        "by way of an outer join": select(rows.organisation_id).outerjoin(
+            Member, and_(same, Member.organisation_id == organisation_id)
+        ),
+        "a column": select(rows.organisation_id, ours),
+        "an order": select(rows.organisation_id).order_by(ours),
+        "a condition of groups": select(rows.organisation_id)
+        .group_by(rows.organisation_id)
+        .having(func.max(case((ours, 1), else_=1)) == 1),
+        "another table": select(rows.organisation_id).join(
+            Edge.__table__, Edge.__table__.c.organisation_id == organisation_id
+        ),
+        "an inner alias of the same table": select(rows.organisation_id).where(
+            exists(select(1).select_from(aliased(Record)).where(Record.seq > 0))
         ),
     }
 
@@ -359,6 +382,14 @@ async def test_no_other_organisation_can_be_asked_for(pair: Pair) -> None:
                 assert not (await session.execute(statement)).all(), shape
             except BorderCrossed:
                 continue
+
+
+@pytest.mark.parametrize("shape", hollow(uuid4()))
+async def test_naming_the_organisation_where_it_keeps_nobody_out_is_refused(pair: Pair, shape: str) -> None:
+    statement = hollow(pair.ours.organisation_id)[shape]
+    async with pair.ours.reading() as session:
+        with pytest.raises(BorderCrossed):
+            await session.execute(statement)
 
 
 @pytest.mark.parametrize("shape", writing(uuid4(), uuid4()))
