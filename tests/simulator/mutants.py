@@ -106,7 +106,7 @@ MUTANTS = (
     Mutant("what an edit leaves as it stood was never said", operation, "left_unmoved",
            "self.unmoved.setdefault(str(row.id), []).extend(wire)", "pass", operation.Operation),
     Mutant("one's own change is another's", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
-    Mutant("a unit has no savepoint", deciding, "decide", "if careful else", "if False else"),
+    Mutant("a unit has no savepoint", deciding, "decide", "if careful else", "if False else", push),
     Mutant("a gap does not wait", push, "_in_order", "device.is_beyond(fresh[0].number)", "False"),
     Mutant("what follows a bug of ours is refused", deciding, "_refuse", "stopped is not None", "False"),
     Mutant("a fact on a plan that changed is refused", facts, "_judge", "if assigned and not changed:", "if assigned:"),
