@@ -1,1 +1,1 @@
-"""The domain assets."""
+"""Assets: what customers have installed and what technicians carry, with meters and readings."""

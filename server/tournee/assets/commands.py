@@ -1,4 +1,4 @@
-"""What people do with assets."""
+"""Commands about assets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tournee.people.models import Technician
 
 
 async def _customer_of(tx: Transaction, site_id: UUID, customer_id: UUID | None) -> UUID:
-    """The customer of the site, who is the one that was named, if one was."""
+    """Return the customer of the site; raises Invalid if another one is named."""
     site = await tx.find_reference(Site, site_id, "siteId")
     if customer_id not in (None, site.customer_id):
         raise Invalid("This site belongs to another customer.", "siteId")
@@ -41,13 +41,17 @@ async def _derive_customer(tx: Transaction, asset: Asset) -> None:
 
 
 async def _field_may_add(tx: Transaction, asset: Asset) -> None:
-    """In the field one finds what customers have; what is the company's is entered by the office."""
+    """Raise Forbidden unless the actor may add this asset: in the field people find customers' assets;
+    the office adds the organisation's own.
+    """
     if not tx.actor.sees_all and (asset.ownership is Ownership.COMPANY or asset.site_id is None):
         raise Forbidden("In the field, add only what stands at a site and is the customer's.", "siteId")
 
 
 def _with_first_status(plain: Command[Any, Asset]) -> Command[Any, Asset]:
-    """A status is a step of a life, except the first: a thing is found in any."""
+    """Return the create command with an optional first status: an asset may be found in any status; steps
+    lead to all later ones.
+    """
     first: Any = ("status", AssetStatus | Unset, dataclasses.field(default=UNSET))
     wider = dataclasses.make_dataclass("CreateAsset", [first], bases=(plain.input,), frozen=True)
     return dataclasses.replace(plain, input=wider)
@@ -87,8 +91,10 @@ class MoveAsset:
 
 @command(ASSETS_WRITE, offline=True, fact=True)
 async def move_asset(tx: Transaction, actor: Actor, do: MoveAsset) -> Asset:
-    """Record where a thing is now: at a site, with a technician, or with its customer at no certain
-    site; a thing of the company is in the depot if none is named. Its parts and meters go with it."""
+    """Record where an asset is now: at a site, with a technician, or with its customer at no particular
+    site. An asset of the organisation is in the depot if none of these is named. Its parts and meters
+    move with it.
+    """
     asset = await tx.find(Asset, do.asset_id, "assetId")
     place = await _place(tx, asset, do)
     parts = await _parts_with(tx, asset)
@@ -117,7 +123,7 @@ async def _place(tx: Transaction, asset: Asset, do: MoveAsset) -> dict[str, Any]
 
 
 async def _parts_with(tx: Transaction, asset: Asset) -> list[Asset]:
-    """The parts, and their parts, that are in the same place as the asset."""
+    """Return the parts, and their parts, that are in the same place as the asset."""
     found: dict[UUID, Asset] = {}
     above = {asset.id}
     while above:
@@ -132,7 +138,7 @@ async def _parts_with(tx: Transaction, asset: Asset) -> list[Asset]:
 
 
 async def _step(tx: Transaction, asset_id: UUID, to: AssetStatus) -> Asset:
-    """Take a step that was taken in the field; the office may have taken another meanwhile."""
+    """Take a step that happened in the field; the office may have taken another meanwhile."""
     asset = await tx.find(Asset, asset_id, "assetId")
     if Asset.machine.can(asset.status, to) or "status" not in await tx.changed_since_base(asset):
         asset.become(to)
@@ -158,7 +164,7 @@ class InstallAsset:
 
 @command(ASSETS_WRITE, offline=True, fact=True)
 async def install_asset(tx: Transaction, actor: Actor, do: InstallAsset) -> Asset:
-    """A planned asset stands in its place, not in use yet."""
+    """Record that a planned asset is installed, but not in use yet."""
     asset = await _step(tx, do.asset_id, AssetStatus.INSTALLED)
     if do.installed_on is not UNSET:
         await merge(tx, asset, {"installed_on": do.installed_on})
@@ -209,7 +215,7 @@ class RetireAsset:
 
 @command(ASSETS_WRITE, offline=True, fact=True)
 async def retire_asset(tx: Transaction, actor: Actor, do: RetireAsset) -> Asset:
-    """End an asset's life with us; nothing comes after it."""
+    """Retire an asset for good."""
     return await _step(tx, do.asset_id, AssetStatus.RETIRED)
 
 
@@ -236,7 +242,7 @@ class RecordReading:
 
 @command(ASSETS_WRITE, offline=True, fact=True, plain=Plain.CREATE)
 async def record_reading(tx: Transaction, actor: Actor, do: RecordReading) -> Reading:
-    """Write down what a meter showed, or what it showed in truth when a reading was wrong."""
+    """Record what a meter showed, or correct a reading that was wrong."""
     meter = await tx.find(Meter, do.meter_id, "meterId")
     await tx.find_optional(BY_TABLE["appointment"], do.appointment_id, "appointmentId")
     wrong = await tx.find_optional(Reading, do.corrects_id, "correctsId")

@@ -21,7 +21,7 @@ from tournee.kernel.times import TimeSource
 
 
 class Ownership(StrEnum):
-    """Whose it is."""
+    """Who owns the asset."""
 
     CUSTOMER = "CUSTOMER"
     """The customer owns it and we service it."""
@@ -30,7 +30,7 @@ class Ownership(StrEnum):
 
 
 class AssetKind(StrEnum):
-    """What sort of thing."""
+    """What kind of thing it is."""
 
     EQUIPMENT = "EQUIPMENT"
     """A machine or installation."""
@@ -43,7 +43,7 @@ class AssetKind(StrEnum):
 
 
 class AssetStatus(StrEnum):
-    """Where it stands in its life."""
+    """The stage of its life."""
 
     PLANNED = "PLANNED"
     """Ordered or agreed on, and not there yet."""
@@ -58,7 +58,7 @@ class AssetStatus(StrEnum):
 
 
 class Criticality(StrEnum):
-    """What a failure would mean."""
+    """The consequence of a failure."""
 
     LOW = "LOW"
     """A failure can wait."""
@@ -71,7 +71,7 @@ class Criticality(StrEnum):
 
 
 class MeterKind(StrEnum):
-    """A counter never falls, such as hours run; a gauge goes up and down, such as pressure."""
+    """A counter never falls, such as hours run; a gauge rises and falls, such as pressure."""
 
     COUNTER = "COUNTER"
     """Only rises, such as hours run. A lower reading is marked implausible."""
@@ -89,12 +89,12 @@ class ReadingSource(StrEnum):
 
 
 def place_scopes(thing: Asset | Located) -> tuple[UUID | None, ...]:
-    """Where a thing is, there it is seen: at a site, with a technician, or else with the customer."""
+    """Return the scopes of a place: a site, a technician, or else the customer."""
     return (thing.site_id or thing.holder_technician_id or thing.customer_id,)
 
 
 class Asset(Entity):
-    """A thing that is serviced, or that service is done with."""
+    """A thing that is serviced, or that technicians use."""
 
     __tablename__ = "asset"
     __table_args__ = (Index("ix_asset_serial_number", "organisation_id", "serial_number"),)
@@ -178,7 +178,7 @@ class Asset(Entity):
                 raise Invalid("A specification maps short keys to texts.", "specification")
 
     def is_under_warranty(self, on: date) -> bool:
-        """Whether the warranty covers that day; without a beginning it runs from the installation."""
+        """Return whether the warranty covers that day; without a start it runs from the installation."""
         starts = self.warranty_starts_on or self.installed_on or date.min
         return self.warranty_ends_on is not None and starts <= on <= self.warranty_ends_on
 
@@ -188,12 +188,12 @@ class Asset(Entity):
         self.status = status
 
     def transitions(self) -> list[Transition]:
-        """What may become of it now."""
+        """Return the statuses that it can take now."""
         return self.machine.transitions(self.status)
 
 
 class Located:
-    """What is seen where its asset is, or was; the place is the server's to say."""
+    """Something that is visible where its asset is or was; only the server sets the place."""
 
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
     """The site where the asset is, or was when this was recorded; null if at none."""
@@ -206,14 +206,14 @@ class Located:
         return place_scopes(self)
 
     def put_where(self, other: Asset | Located) -> None:
-        """To the same place."""
+        """Put it in the same place."""
         self.site_id = other.site_id
         self.customer_id = other.customer_id
         self.holder_technician_id = other.holder_technician_id
 
 
 class Meter(Located, Entity):
-    """Something to read off an asset. It moves with its asset."""
+    """Something to read on an asset. It moves with its asset."""
 
     __tablename__ = "meter"
     reads = ASSETS_READ
@@ -229,7 +229,7 @@ class Meter(Located, Entity):
 
 
 class Reading(Located, Entity):
-    """What a meter showed at a time. It stays where it was taken; a mistake is corrected by another."""
+    """What a meter showed at a time. It stays where it was taken; another reading corrects a mistake."""
 
     __tablename__ = "reading"
     __table_args__ = (Index("ix_reading_time", "organisation_id", "meter_id", "taken_at"),)

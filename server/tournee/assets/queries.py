@@ -1,4 +1,4 @@
-"""Questions about assets. Reads only."""
+"""Questions about assets; reads only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def _plain(text: Any) -> Any:
 
 
 async def possible_duplicates(session: AsyncSession, actor: Actor, limit: int = 100) -> list[list[UUID]]:
-    """Groups of assets with the same serial number and manufacturer, as far as the actor sees them.
+    """Return groups of assets with the same serial number and manufacturer, as far as the actor sees them.
 
-    Two technicians may enter the same thing without knowing of each other; neither is refused, so
-    somebody has to look afterwards. Capitals, spaces and hyphens make no difference.
+    Two technicians may add the same asset without knowing of each other. Neither is refused, so somebody has
+    to look afterwards. Case, spaces and hyphens make no difference.
     """
     serial = _plain(Asset.serial_number)
     maker = _plain(func.coalesce(Asset.manufacturer, ""))

@@ -1,4 +1,4 @@
-"""How readings are taken into the ledger."""
+"""How readings enter the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _PLACE = {"siteId": "site_id", "customerId": "customer_id", "holderTechnicianId"
 
 
 async def put_where_read(tx: Transaction, reading: Reading, meter: Meter) -> None:
-    """Where the meter was for whoever read it: an asset moved meanwhile was read at its old place."""
+    """Put the reading where its meter was for the person who read it: if the asset moved meanwhile, at
+    its old place.
+    """
     reading.put_where(meter)
     for name in _PLACE.keys() & await tx.changed_since_base(meter):
         before = await tx.value_at_base(meter, name)
@@ -22,9 +24,9 @@ async def put_where_read(tx: Transaction, reading: Reading, meter: Meter) -> Non
 
 
 async def judge_neighbours(tx: Transaction, meter: Meter, readings: list[Reading]) -> None:
-    """Say anew whether these readings of a counter, and those that follow them, are plausible.
+    """Judge anew whether these readings of a counter, and those after them, are plausible.
 
-    Readings arrive in any order; which are flagged depends on the times they were taken only.
+    Readings arrive in any order; whether one is marked depends only on the times they were taken.
     """
     if meter.kind is not MeterKind.COUNTER:
         return
@@ -36,7 +38,7 @@ async def judge_neighbours(tx: Transaction, meter: Meter, readings: list[Reading
 
 
 async def _next_to(tx: Transaction, reading: Reading, later: bool) -> Reading | None:
-    """The reading that counts just before or after this one."""
+    """Return the valid reading just before or after this one."""
     time = Reading.taken_at
     found = await tx.all(
         select(Reading)
@@ -52,7 +54,7 @@ async def _next_to(tx: Transaction, reading: Reading, later: bool) -> Reading | 
 
 
 async def note_retired_meanwhile(tx: Transaction, reading: Reading) -> None:
-    """Tell the office of work on an asset that it retired while the device was away."""
+    """Add a conflict for the office: work was done on an asset that was retired while the device was away."""
     if tx.current.base is None:
         return
     status = await tx.session.scalar(select(Asset.status).where(Asset.id == reading.asset_id))

@@ -1,1 +1,1 @@
-"""Customers: whom we serve, where, whom to talk to, what they expect and what was said."""
+"""Customers: their sites, contacts and expectations, and what was said to them."""

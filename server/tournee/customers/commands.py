@@ -1,4 +1,4 @@
-"""What people do with customers."""
+"""Commands about customers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RecordInteraction:
 
 @command(WORK_WRITE, offline=True, fact=True, plain=Plain.CREATE)
 async def record_interaction(tx: Transaction, actor: Actor, do: RecordInteraction) -> Interaction:
-    """Write down a call, a message or a talk with the customer."""
+    """Record a call, a message or a conversation with the customer."""
     await tx.find_reference(Customer, do.customer_id, "customerId")
     await tx.find_optional(Contact, do.contact_id, "contactId")
     await tx.find_optional(Site, do.site_id, "siteId")

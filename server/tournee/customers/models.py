@@ -20,7 +20,7 @@ from tournee.work.permissions import WORK_INTERNAL
 
 
 class CustomerKind(StrEnum):
-    """What kind of body a customer is."""
+    """What kind of party a customer is."""
 
     ORGANISATION = "ORGANISATION"
     """A company, an authority or an association."""
@@ -29,7 +29,7 @@ class CustomerKind(StrEnum):
 
 
 class CustomerStatus(StrEnum):
-    """Whether we work for the customer."""
+    """Whether we serve the customer."""
 
     PROSPECT = "PROSPECT"
     """Not a customer yet."""
@@ -40,7 +40,7 @@ class CustomerStatus(StrEnum):
 
 
 class Channel(StrEnum):
-    """How people talk."""
+    """The medium of a conversation."""
 
     PHONE = "PHONE"
     """A call."""
@@ -57,7 +57,7 @@ class Channel(StrEnum):
 
 
 class Direction(StrEnum):
-    """Who began."""
+    """Who started the conversation."""
 
     INBOUND = "INBOUND"
     """The customer contacted us."""
@@ -68,7 +68,7 @@ class Direction(StrEnum):
 
 
 class ExpectationKind(StrEnum):
-    """What a customer asks of our service."""
+    """What a customer expects of our service."""
 
     RESPONSE_TIME = "RESPONSE_TIME"
     """How soon somebody has to react or arrive."""
@@ -89,7 +89,7 @@ class ExpectationKind(StrEnum):
 
 
 class Customer(Entity):
-    """A customer account; its service happens at sites."""
+    """A customer account. Service takes place at its sites."""
 
     __tablename__ = "customer"
     reads = CUSTOMERS_READ
@@ -195,7 +195,7 @@ class Site(Entity):
 
 
 class Interaction(Entity):
-    """One entry of the communication log of a customer."""
+    """One entry in a customer's communication log."""
 
     __tablename__ = "interaction"
     reads = CUSTOMERS_READ
@@ -225,7 +225,7 @@ class Interaction(Entity):
 
 
 class Expectation(Entity):
-    """What a customer expects of us, or prefers; at one site or everywhere."""
+    """Something a customer expects or prefers, at one site or everywhere."""
 
     __tablename__ = "expectation"
     reads = CUSTOMERS_READ
@@ -247,5 +247,5 @@ class Expectation(Entity):
         return (self.customer_id,)
 
 
-# What some systems have beside them means another zone on each machine.
+# Zone files outside the package differ from machine to machine.
 _TIME_ZONES = available_timezones() - {"localtime", "Factory"}

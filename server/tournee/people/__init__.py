@@ -1,1 +1,1 @@
-"""The domain people."""
+"""People: technicians, their skills, territories, shifts and absences."""

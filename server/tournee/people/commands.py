@@ -1,4 +1,4 @@
-"""What people do with people: plan their hours, keep their skills, let them be away."""
+"""Commands about people: plan their hours, keep their skills, record their absences."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def _account_is_free(tx: Transaction, technician: Technician) -> None:
 
 
 async def _overlaps_no_other(tx: Transaction, shift: Shift) -> None:
-    # The technician's row is the lock under which their shifts are compared.
+    # The technician's row is locked while the shifts are compared.
     await tx.find(Technician, shift.technician_id, "technicianId")
     overlapping = await tx.all(
         select(Shift).where(
@@ -121,7 +121,7 @@ _OF_PROFILE = ("home_latitude", "home_longitude", "efficiency")
 
 @creating(Technician, PEOPLE_WRITE)
 async def create_technician(tx: Transaction, actor: Actor, do: NewProfile) -> Technician:
-    """Add a technician, with a profile that only they and the office see."""
+    """Add a technician, with a profile that only the technician and the office see."""
     values = given(do)
     profile = {name: values.pop(name) for name in _OF_PROFILE if name in values}
     profile["id"] = values.pop("profile_id", None)
@@ -144,7 +144,7 @@ class MoveWindow:
 
 @command(PEOPLE_WRITE)
 async def move_window(tx: Transaction, actor: Actor, do: MoveWindow) -> TechnicianProfile:
-    """Carry the appointments of other days on a technician's devices, until the window next moves on."""
+    """Choose the days whose appointments a technician's devices carry, until the window next moves."""
     technician = await tx.find(Technician, do.technician_id, "technicianId")
     (profile,) = await tx.all(
         select(TechnicianProfile).where(TechnicianProfile.technician_id == technician.id)
@@ -154,7 +154,7 @@ async def move_window(tx: Transaction, actor: Actor, do: MoveWindow) -> Technici
 
 
 async def _acts_for(tx: Transaction, actor: Actor, technician_id: UUID) -> Technician:
-    """The technician, who is the actor's own unless the actor plans for others."""
+    """Return the technician: the actor's own, unless the actor plans for others."""
     technician = await tx.find(Technician, technician_id, "technicianId")
     if technician.account_id != actor.id and not actor.may(PEOPLE_WRITE):
         raise Forbidden("This is for the technician or the office to do.", "technicianId")
@@ -172,7 +172,7 @@ class UpdateOwnDetails:
 
 @command(WORK_WRITE, offline=True)
 async def update_own_details(tx: Transaction, actor: Actor, do: UpdateOwnDetails) -> Technician:
-    """Say how you are reached."""
+    """Change your own contact details."""
     technician = await _acts_for(tx, actor, do.technician_id)
     given = {"email": do.email, "phone": do.phone, "time_zone": do.time_zone}
     changes = {name: value for name, value in given.items() if value is not UNSET}
@@ -189,7 +189,7 @@ class AbsenceRequest:
 
 @creating(Absence, WORK_WRITE, offline=True)
 async def request_absence(tx: Transaction, actor: Actor, do: AbsenceRequest) -> Absence:
-    """Ask to be away, or report sick; the office decides."""
+    """Ask for time off, or report sick; the office decides."""
     await _acts_for(tx, actor, do.technician_id)
     return await tx.add(Absence(**given(do)))
 
@@ -202,7 +202,7 @@ class CancelAbsence:
 
 @command(WORK_WRITE, offline=True)
 async def cancel_absence(tx: Transaction, actor: Actor, do: CancelAbsence) -> Absence:
-    """Take an absence back, whether or not it was approved."""
+    """Withdraw an absence, whether or not it was approved."""
     absence = await tx.find(Absence, do.absence_id, "absenceId")
     await _acts_for(tx, actor, absence.technician_id)
     absence.cancel()
@@ -230,7 +230,7 @@ class ApproveAbsence:
 
 @command(PEOPLE_WRITE)
 async def approve_absence(tx: Transaction, actor: Actor, do: ApproveAbsence) -> Absence:
-    """Agree to an absence: its time is no longer there to plan."""
+    """Approve an absence: the technician cannot be planned during it."""
     return await _decide(tx, actor, do, AbsenceStatus.APPROVED)
 
 
@@ -244,5 +244,5 @@ class RejectAbsence:
 
 @command(PEOPLE_WRITE)
 async def reject_absence(tx: Transaction, actor: Actor, do: RejectAbsence) -> Absence:
-    """Do not agree to an absence, and say why."""
+    """Reject an absence, and say why."""
     return await _decide(tx, actor, do, AbsenceStatus.REJECTED)

@@ -1,4 +1,4 @@
-"""What happens to people without anybody doing it."""
+"""Jobs that run by themselves for people."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tournee.people.commands import MoveWindow, move_window
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus, window_starts
 from tournee.people.permissions import PEOPLE_READ, PEOPLE_WRITE
 
-# Technicians in one transaction: their devices' appointments are reckoned anew under the head lock.
+# Technicians in one transaction: their devices' appointments are recomputed under the head lock.
 CHUNK = 50
 
 
 async def move_windows(kernel: Kernel, organisation_id: UUID) -> int:
-    """Move the windows that begin too far back on to today; returns how many moved.
+    """Move windows that begin too far back to today; return how many.
 
-    Each keeps its length. Windows lie on whole days, so however often this runs, each technician's
-    profile changes once a day. In the log it is the organisation that did it.
+    Each keeps its length. Windows consist of whole days, so each technician's profile changes once a day,
+    however often this runs. The log names the organisation as the actor.
     """
     actor = Actor(
         organisation_id,

@@ -1,4 +1,4 @@
-"""Technicians: where they work, what they can do, when they are there."""
+"""Technicians: where they work, what they can do, and when they are available."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tournee.people.permissions import PEOPLE_READ
 
 WINDOW_BEHIND = timedelta(days=14)
 WINDOW_AHEAD = timedelta(days=28)
-# What some systems have beside them means another zone on each machine.
+# Zone files outside the package differ from machine to machine.
 _TIME_ZONES = available_timezones() - {"localtime", "Factory"}
 
 
 class TechnicianKind(StrEnum):
-    """On whose payroll."""
+    """Who employs the technician."""
 
     EMPLOYEE = "EMPLOYEE"
     """Employed by this organisation."""
@@ -39,7 +39,7 @@ class TechnicianKind(StrEnum):
 
 
 class TechnicianStatus(StrEnum):
-    """Whether there is work for them."""
+    """Whether the technician can be given work."""
 
     ACTIVE = "ACTIVE"
     """Can be planned and sent."""
@@ -48,7 +48,7 @@ class TechnicianStatus(StrEnum):
 
 
 class MembershipKind(StrEnum):
-    """A technician has one primary territory at most and helps out in others."""
+    """A technician has at most one primary territory, and may help out in others."""
 
     PRIMARY = "PRIMARY"
     """Their usual area."""
@@ -57,7 +57,7 @@ class MembershipKind(StrEnum):
 
 
 class ShiftKind(StrEnum):
-    """What the hours are for."""
+    """The purpose of the hours."""
 
     REGULAR = "REGULAR"
     """Normal working hours."""
@@ -68,7 +68,7 @@ class ShiftKind(StrEnum):
 
 
 class AbsenceKind(StrEnum):
-    """Why somebody is away."""
+    """The reason for an absence."""
 
     VACATION = "VACATION"
     """Paid holiday."""
@@ -83,7 +83,7 @@ class AbsenceKind(StrEnum):
 
 
 class AbsenceStatus(StrEnum):
-    """Only an approved absence takes time away."""
+    """Only an approved absence makes the technician unavailable."""
 
     REQUESTED = "REQUESTED"
     """Asked for, and not decided yet."""
@@ -96,7 +96,7 @@ class AbsenceStatus(StrEnum):
 
 
 class Territory(Entity):
-    """An area of service; areas lie in larger ones."""
+    """A service area. Areas can lie inside larger ones."""
 
     __tablename__ = "territory"
     reads = PEOPLE_READ
@@ -112,7 +112,7 @@ class Territory(Entity):
 
 
 class Skill(Entity):
-    """Something a technician can be able, or certified, to do."""
+    """Something that a technician can be trained or certified to do."""
 
     __tablename__ = "skill"
     reads = PEOPLE_READ
@@ -131,7 +131,7 @@ class Skill(Entity):
 
 
 def window_starts(at: datetime) -> datetime:
-    """Where a technician's window begins at this time; whole days, so that it moves once a day."""
+    """Return where a technician's window begins at this time: a whole day, so that it moves once a day."""
     return datetime.combine(at.date(), time(), at.tzinfo) - WINDOW_BEHIND
 
 
@@ -140,7 +140,7 @@ def window_ends(at: datetime) -> datetime:
 
 
 class Technician(Entity):
-    """A person who is sent to customers. Colleagues see this much of one another."""
+    """A person who visits customers. Colleagues see these fields of one another."""
 
     __tablename__ = "technician"
     __table_args__ = (Index("uq_technician_account", "organisation_id", "account_id", unique=True),)
@@ -171,7 +171,7 @@ class Technician(Entity):
 
 
 class OfTechnician:
-    """A record that a technician's own devices carry, and nobody else's in the field."""
+    """A record that only the technician's own devices carry in the field."""
 
     technician_id: Mapped[UUID] = reference("technician")
     """The technician whom this record is about."""
@@ -194,9 +194,9 @@ class Timed(OfTechnician):
 
 
 class TechnicianProfile(OfTechnician, Entity):
-    """What of a technician is for planning and not for colleagues: where they live, how fast they are.
+    """Details of a technician for planning, hidden from colleagues: where they live, how fast they work.
 
-    Their devices carry the appointments between `windowFrom` and `windowTo`, which move on every day.
+    Their devices carry the appointments between `windowFrom` and `windowTo`, which move every day.
     """
 
     __tablename__ = "technician_profile"
@@ -223,7 +223,7 @@ class TechnicianProfile(OfTechnician, Entity):
             raise Invalid("Latitude and longitude go together.", "homeLongitude")
 
     def move_window(self, starts: datetime, ends: datetime | None = None) -> None:
-        """Carry other days on their devices; without an end the window keeps its length."""
+        """Carry other days on the devices; without an end, the window keeps its length."""
         try:
             ends = ends or starts + (self.window_to - self.window_from)
         except OverflowError:
@@ -247,7 +247,7 @@ class TerritoryMembership(OfTechnician, Entity):
 
 
 class TechnicianSkill(OfTechnician, Entity):
-    """A technician has a skill; renewing a certificate adds another one."""
+    """A skill of a technician; renewing a certificate adds another one."""
 
     __tablename__ = "technician_skill"
     reads = PEOPLE_READ
@@ -282,7 +282,7 @@ class Shift(Timed, Entity):
 
 
 class Absence(Timed, Entity):
-    """A technician is away: asked for, then decided by somebody else."""
+    """Time in which a technician is away: requested, then decided by somebody else."""
 
     __tablename__ = "absence"
     __table_args__ = (Index("ix_absence_time", "organisation_id", "technician_id", "starts_at"),)
@@ -315,17 +315,17 @@ class Absence(Timed, Entity):
         self.status, self.decided_by_id, self.decided_at, self.decision_note = to, by, now(), note
 
     def cancel(self) -> None:
-        """Take it back, asked for or already approved."""
+        """Withdraw it, whether requested or already approved."""
         self.machine.require(self.status, AbsenceStatus.CANCELED)
         self.status = AbsenceStatus.CANCELED
 
     def transitions(self) -> list[Transition]:
-        """What may become of it now."""
+        """Return the statuses that it can take now."""
         return self.machine.transitions(self.status)
 
 
 async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
-    """The accounts that were or are a technician's in these changes."""
+    """Return the accounts that were or are a technician's in these changes."""
     changed = [
         state.get("accountId") or entry.row.account_id
         for entry in entries
@@ -339,7 +339,7 @@ async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequen
 async def _held(
     session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
 ) -> set[tuple[UUID, UUID]]:
-    """An active technician holds what is theirs and the organisation's catalogue."""
+    """Return the scopes of active technicians: their own records and the organisation's catalogue."""
     rows = await session.execute(
         select(Technician.account_id, Technician.id).where(
             Technician.account_id.in_(accounts),

@@ -1,4 +1,4 @@
-"""Who carries an audit out: its lead, the auditors of its team, and whoever writes quality anyway."""
+"""Who performs an audit: its lead, the auditors of its team, and everybody who may write quality records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ RECORD_ON_REASSIGNED_PARENT = ConflictKind(
 
 
 async def against_performing(read: Reader, actor: Actor, audits: Sequence[Audit]) -> list[list[str]]:
-    """Who does not write quality carries out only what they lead or are an auditor of."""
+    """Return why the actor may not perform the audit: without the permission, only its lead and its
+    auditors may.
+    """
     if actor.may(QUALITY_WRITE):
         return [[] for _ in audits]
     others = {audit.id for audit in audits if audit.lead_auditor_id != actor.id}
@@ -36,7 +38,7 @@ async def against_performing(read: Reader, actor: Actor, audits: Sequence[Audit]
 
 
 async def _audited_by(read: Reader, actor: Actor, audit_ids: Collection[UUID]) -> set[UUID]:
-    """Those of these audits in whose team the actor is an auditor."""
+    """Return those of these audits whose team has the actor as an auditor."""
     rows = await read.execute(
         select(AuditMember.audit_id).where(
             AuditMember.audit_id.in_(audit_ids),
@@ -49,9 +51,9 @@ async def _audited_by(read: Reader, actor: Actor, audit_ids: Collection[UUID]) -
 
 
 async def perform(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
-    """Let through who carries the audit out, or did so when the device last saw it.
+    """Raise unless the actor performs the audit, or did so when the device last saw it.
 
-    What such a one did on the spot is a fact: it stands, and an auditor learns of it.
+    In the second case, what the actor did on the spot is a fact: it stands, and an auditor learns of it.
     """
     (against,) = await against_performing(tx.session, tx.actor, [audit])
     if not against:
@@ -68,7 +70,7 @@ async def perform(tx: Transaction, audit: Audit, mine: dict[str, Any]) -> None:
 
 
 async def _carried_out(tx: Transaction, audit: Audit) -> bool:
-    """Whether they led it, or were an auditor of its team, when the device last saw it."""
+    """Return whether the actor led it, or was an auditor of its team, when the device last saw it."""
     if tx.current.base is None:
         return False
     if await tx.value_at_base(audit, "leadAuditorId") == str(tx.actor.id):

@@ -1,4 +1,4 @@
-"""What others ask of audits."""
+"""Questions that other domains ask about audits."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tournee.quality.states import AUDIT, AuditStatus, against_closing, against_
 
 
 async def audit_items(session: AsyncSession, audit: Audit) -> list[ChecklistItemInput]:
-    """What the audit's checklist asks; nothing where it has none."""
+    """Return the items of the audit's checklist; empty if it has none."""
     if audit.version_id is None:
         return []
     return await items_of(session, audit.version_id)
 
 
 async def _of_audits(read: Reader, model: Any, audits: Sequence[Audit]) -> dict[UUID, list[Any]]:
-    """The answers, or the findings, of each audit."""
+    """Return the answers, or the findings, of each audit."""
     found: dict[UUID, list[Any]] = {audit.id: [] for audit in audits}
     rows = await read.execute(
         select(model).where(
@@ -43,13 +43,13 @@ async def _of_audits(read: Reader, model: Any, audits: Sequence[Audit]) -> dict[
 
 
 async def score_so_far(session: AsyncSession, audit: Audit) -> Score:
-    """The score by the answers given until now; the audit's own columns are filled when it is reported."""
+    """Return the score from the answers given so far; the audit's own columns are set when it is reported."""
     answers = (await _of_audits(session, AuditAnswer, [audit]))[audit.id]
     return score(await audit_items(session, audit), {answer.item_key: answer for answer in answers})
 
 
 async def audit_transitions(read: Reader, actor: Actor, audits: Sequence[Audit]) -> list[list[Transition]]:
-    """Which status may follow for each audit, and what stands against it."""
+    """Return the statuses that each audit can take, and what prevents each."""
     versions = {audit.version_id for audit in audits if audit.version_id is not None}
     items = await items_of_versions(read, versions)
     answers = await _of_audits(read, AuditAnswer, audits)

@@ -1,4 +1,4 @@
-"""The score of an audit, in exact fractions; pure."""
+"""The score of an audit, in exact fractions; no database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AuditResult(StrEnum):
 
 @dataclass(frozen=True)
 class Score:
-    """Weighted points and their greatest possible sum, over the items that count."""
+    """The weighted points and their possible maximum, over the items that count."""
 
     points: Fraction
     maximum: int
@@ -30,13 +30,17 @@ class Score:
 
     @property
     def percent(self) -> float | None:
-        """Rounded half up to two digits; None, not 0 or 100, where there was nothing to judge."""
+        """Return the percentage, rounded half up to two digits; None if nothing was judged, rather than 0
+        or 100.
+        """
         if not self.maximum:
             return None
         return math.floor(self.points / self.maximum * 10_000 + Fraction(1, 2)) / 100
 
     def result(self, passing_percent: int) -> AuditResult | None:
-        """PASS from the passing mark on, by the exact value; a failed critical item fails the whole."""
+        """Return PASS from the passing mark on, by the exact value; a failed critical item fails the
+        whole audit.
+        """
         if self.critical_failed:
             return AuditResult.FAIL
         if not self.maximum:
@@ -46,7 +50,9 @@ class Score:
 
 
 def score(items: Sequence[ChecklistItemInput], answers: Answers) -> Score:
-    """Σ(points · weight) and Σ(weight); hidden, unanswered and not applicable items are in neither sum."""
+    """Return Σ(points · weight) and Σ(weight). Hidden, unanswered and inapplicable items are in neither
+    sum.
+    """
     earned, maximum, critical_failed = Fraction(0), 0, False
     for item in shown(items, answers):
         answer = answers.get(item.key)

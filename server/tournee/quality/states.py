@@ -1,4 +1,4 @@
-"""The states of audits and findings, how they may follow each other, and what stands against it."""
+"""The states of audits and findings, which may follow which, and what prevents them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AuditKind(StrEnum):
 
 
 class AuditStatus(StrEnum):
-    """How far an audit has come."""
+    """The stage of an audit."""
 
     DRAFT = "DRAFT"
     """Being prepared, without a date."""
@@ -55,7 +55,7 @@ class AuditStatus(StrEnum):
 
 
 class AuditPart(StrEnum):
-    """What somebody does in an audit beside its lead auditor."""
+    """The role of a person in an audit's team."""
 
     AUDITOR = "AUDITOR"
     """Asks and judges."""
@@ -66,7 +66,7 @@ class AuditPart(StrEnum):
 
 
 class FindingGrade(StrEnum):
-    """How grave a finding is."""
+    """How serious a finding is."""
 
     CONFORMITY = "CONFORMITY"
     """As it should be; worth writing down."""
@@ -83,7 +83,7 @@ class FindingGrade(StrEnum):
 
 
 class FindingStatus(StrEnum):
-    """What has become of a finding."""
+    """The stage of a finding."""
 
     OPEN = "OPEN"
     """Nothing is done about it yet."""
@@ -118,15 +118,17 @@ FINDING = Machine(
 
 GRAVE = frozenset({FindingGrade.MAJOR, FindingGrade.CRITICAL})
 
-# While an audit is in one of these, answers and findings come in.
+# In these statuses, answers and findings are accepted.
 WORKING = frozenset({AuditStatus.IN_PROGRESS, AuditStatus.REPORTING})
-# From the report on it has a score.
+# From these statuses on, it has a score.
 RATED = frozenset({AuditStatus.REPORTING, AuditStatus.COMPLETED, AuditStatus.CLOSED})
 ENDED = frozenset({AuditStatus.COMPLETED, AuditStatus.CLOSED, AuditStatus.CANCELED})
 
 
 def against_reporting(unanswered: Sequence[ChecklistItemInput]) -> list[str]:
-    """Every item that is shown has an answer or a reason why it does not apply."""
+    """Return why the audit cannot be reported: every visible item needs an answer, or a reason why it
+    does not apply.
+    """
     if not unanswered:
         return []
     return [f"These items have no answer yet: {', '.join(item.key for item in unanswered)}."]
@@ -135,7 +137,7 @@ def against_reporting(unanswered: Sequence[ChecklistItemInput]) -> list[str]:
 def against_completion(
     unanswered: Sequence[ChecklistItemInput], findings: Iterable[AuditFinding]
 ) -> list[str]:
-    """And every grave finding says what will be done about it until when."""
+    """Return why the audit cannot be completed: every serious finding also needs an action and its date."""
     lacking = sum(
         finding.grade in GRAVE and not (finding.has_correction and finding.due_on is not None)
         for finding in findings
@@ -145,6 +147,6 @@ def against_completion(
 
 
 def against_closing(findings: Iterable[AuditFinding]) -> list[str]:
-    """Every finding is closed."""
+    """Return why the audit cannot be closed: a finding is still open."""
     still_open = sum(finding.status is not FindingStatus.CLOSED for finding in findings)
     return [f"Findings not closed yet: {still_open}."] if still_open else []

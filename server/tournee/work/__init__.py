@@ -1,1 +1,1 @@
-"""Work: orders, the visits that carry them out, who goes, what happened and how long it took."""
+"""Work: orders, the visits that carry them out, their crews, and what happened on them."""

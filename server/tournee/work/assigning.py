@@ -1,4 +1,4 @@
-"""Putting technicians on an appointment and taking them off. The appointment is locked by then."""
+"""Assign technicians to an appointment and take them off. The caller has locked the appointment."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tournee.work.models import Appointment, Assignment
 
 
 async def assignments_of(tx: Transaction, appointment: Appointment) -> Sequence[Assignment]:
-    """All of them, those that ended too."""
+    """Return all assignments, including those that ended."""
     return await tx.all(
         select(Assignment).where(Assignment.appointment_id == appointment.id).order_by(Assignment.id)
     )
 
 
 async def put_on(tx: Transaction, appointment: Appointment, technician_id: UUID, *, lead: bool) -> Assignment:
-    """Assign, anew if need be. There is one lead; whoever comes first leads until another does."""
+    """Assign a technician, again if need be. There is one lead: the first to come, until another leads."""
     assignments = await assignments_of(tx, appointment)
     colleagues = [a for a in assignments if a.active and a.technician_id != technician_id]
     lead = lead or not any(colleague.lead for colleague in colleagues)
@@ -37,7 +37,7 @@ async def put_on(tx: Transaction, appointment: Appointment, technician_id: UUID,
 
 
 async def take_off(tx: Transaction, appointment: Appointment, technician_id: UUID) -> list[Assignment]:
-    """End an assignment if there is one; the next one leads. Returns who remains."""
+    """End an assignment, if there is one; the next technician leads. Return who remains."""
     remaining = []
     for assignment in await assignments_of(tx, appointment):
         if assignment.technician_id == technician_id:

@@ -1,4 +1,6 @@
-"""Required checklists at the end of a visit: those the device knew to be open block it, others do not."""
+"""Required checklists at the end of a visit: those that the device knew to be open block it, others do
+not.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ _OPEN = (RunStatus.NEW, RunStatus.IN_PROGRESS)
 
 
 async def missed_checklists(tx: Transaction, appointment: Appointment) -> Sequence[ChecklistRun]:
-    """Required checklists that are open without the device knowing: the office added or reopened them
-    after its base, or gave it the visit only then. Refused where it knew of one."""
+    """Return open required checklists that the device did not know of: the office added or reopened them
+    after its base, or assigned the visit only then. Raises Blocked if it knew of one.
+    """
     runs = await open_required_runs(tx, appointment.id)
     await tx.clocks.load([run.id for run in runs if not tx.is_new(run)])
     for run in runs:

@@ -1,5 +1,6 @@
-"""What is written on an order that was closed: the office's edits are refused, what was found in the field
-is kept and put before a dispatcher."""
+"""Closed orders: the office's edits are refused; what was found in the field is kept and shown to a
+dispatcher.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ _KIND = RECORD_ON_CLOSED_PARENT
 
 
 async def is_closed(tx: Transaction, order: WorkOrder) -> bool:
-    """Whether the order is closed; whoever could know and plans orders is refused, but for decisions."""
+    """Return whether the order is closed. Raises for an actor who plans orders and could know, except in
+    decisions.
+    """
     if order.status is not WorkOrderStatus.CLOSED or tx.current.deciding:
         return False
     if tx.actor.may(WORK_PLAN) and "status" not in await tx.changed_since_base(order):
@@ -30,7 +33,7 @@ async def is_closed(tx: Transaction, order: WorkOrder) -> bool:
 
 
 async def tell_dispatcher(tx: Transaction, order: WorkOrder, names: set[str]) -> None:
-    """One conflict for what a device goes on to say of a closed order."""
+    """Add one conflict for everything that a device goes on to write on a closed order."""
     mine = present(order, names)
     found = await tx.all(
         select(Conflict).where(

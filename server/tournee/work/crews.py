@@ -1,4 +1,4 @@
-"""Who is assigned to appointments, and what stands against sending a technician there. Reads only."""
+"""Crews: who is assigned to appointments, and what prevents sending a technician there; reads only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CrewMember:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What an appointment's order asks for, and the day of the visit where it takes place."""
+    """What an appointment's order requires, and the day of the visit at its site."""
 
     order: WorkOrderStatus
     skill_ids: frozenset[UUID]
@@ -41,17 +41,17 @@ class Circumstances:
 
 
 def against_new_crew(visit: Appointment) -> list[str]:
-    """Once a visit is over nobody is assigned any more."""
+    """Return why nobody can be assigned: the visit is over."""
     return [f"The visit is {visit.status}."] if visit.status in OVER else []
 
 
 def against_reassigning(visit: Appointment) -> list[str]:
-    """A visit is handed on until somebody left for it."""
+    """Return why a visit cannot be handed to somebody else: a technician has left for it."""
     return [f"The visit is {visit.status}."] if visit.status in OVER | UNDER_WAY else []
 
 
 async def crews_of(read: Reader, visits: Sequence[Appointment]) -> dict[UUID, list[CrewMember]]:
-    """Who is assigned now, who leads first. An appointment's lock keeps its crew."""
+    """Return who is assigned now, the lead first. An appointment's lock protects its crew."""
     crews: dict[UUID, list[CrewMember]] = {visit.id: [] for visit in visits}
     if not visits:
         return crews
@@ -112,7 +112,7 @@ async def circumstances_of(read: Reader, visits: Sequence[Appointment]) -> dict[
 async def against_sending(
     read: Reader, sent: Sequence[tuple[CrewMember, Circumstances]], *, whatever_skills: bool = False
 ) -> list[list[str]]:
-    """Why each of these technicians cannot be sent under the circumstances named with them."""
+    """Return why each of these technicians cannot be sent in the given circumstances."""
     active = [one for one in sent if one[0].status is TechnicianStatus.ACTIVE]
     missing = {} if whatever_skills else await _missing_skills(read, active)
     return [
@@ -126,7 +126,7 @@ async def against_sending(
 async def _missing_skills(
     read: Reader, sent: Sequence[tuple[CrewMember, Circumstances]]
 ) -> dict[tuple[CrewMember, Circumstances], list[str]]:
-    """A sentence for each required skill that a technician does not have on the day of the visit."""
+    """Return a sentence for each required skill that a technician lacks on the day of the visit."""
     asked = [(member, there) for member, there in sent if there.skill_ids]
     if not asked:
         return {}

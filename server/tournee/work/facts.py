@@ -1,7 +1,7 @@
-"""A technician's step against a plan that may have changed meanwhile.
+"""A technician's step, when the plan may have changed meanwhile.
 
-What happened is never refused for what the office decided while the device was away: the event is
-kept, the appointment follows the facts, and one conflict a visit asks a dispatcher.
+What happened is never refused because of what the office decided while the device was away. The event is
+kept, the appointment follows the facts, and one conflict for each visit asks a dispatcher.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tournee.work.timing import Moment
 
 _S = AppointmentStatus
 
-# How far along a visit is, to tell whether a colleague on the same visit has got there already.
+# The progress of a visit, to tell whether a colleague has already got there.
 _PROGRESS = {
     _S.ACCEPTED: 1,
     _S.EN_ROUTE: 2,
@@ -37,7 +37,7 @@ _PROGRESS = {
     _S.PAUSED: 4,
     **dict.fromkeys(FINISHED, 5),
 }
-# Answers to a plan; if that plan is gone they change nothing, and nobody has to decide anything.
+# Answers to a plan. If that plan is gone they change nothing, and nobody has to decide.
 _ANSWERS = frozenset({_S.ACCEPTED, _S.SCHEDULED})
 _DECISIONS = (
     Resolution.KEEP_THEIRS,
@@ -66,7 +66,7 @@ _VISIT_KINDS = (
 
 
 class Ruling(Enum):
-    """What a step is: one that the table allows, one that follows a colleague's, or a bare fact."""
+    """What a step is: legal by the table of states, a repetition of a colleague's, or a bare fact."""
 
     STEP = "step"
     JOIN = "join"
@@ -74,7 +74,7 @@ class Ruling(Enum):
 
 
 async def technician_of(tx: Transaction, actor: Actor) -> UUID | None:
-    """The technician who signs in with this account."""
+    """Return the technician who signs in with this account."""
     return await tx.session.scalar(
         select(Technician.id).where(
             Technician.account_id == actor.id,
@@ -84,7 +84,7 @@ async def technician_of(tx: Transaction, actor: Actor) -> UUID | None:
 
 
 async def _whose(tx: Transaction, actor: Actor, crew: Sequence[CrewMember]) -> tuple[UUID | None, bool]:
-    """Whose step it is, and whether they are still assigned. The office reports for who leads."""
+    """Return whose step it is, and whether they are still assigned. The office reports for the lead."""
     for member in crew:
         if member.account_id == actor.id:
             return member.technician_id, True
@@ -96,7 +96,9 @@ async def _whose(tx: Transaction, actor: Actor, crew: Sequence[CrewMember]) -> t
 def _joins(
     status: _S, to: _S, own: UUID | None, crew: Sequence[CrewMember], history: Sequence[Moment]
 ) -> bool:
-    """Whether a colleague on the same visit took this step before, so that it is a step of one's own only."""
+    """Return whether a colleague on the same visit took this step before: then it only counts for this
+    technician.
+    """
     reached = _PROGRESS.get(to, 0)
     if not reached or reached > _PROGRESS.get(status, 0) or (status in OVER and len(crew) < 2):
         return False
@@ -124,7 +126,7 @@ async def take_step(
     step: Step,
     only_from: Collection[_S] = frozenset(_S),
 ) -> UUID | None:
-    """Take in a step of a visit that was found; returns whose step it was."""
+    """Record a step of a visit; return whose step it was."""
     crew = (await crews_of(tx.session, [appointment]))[appointment.id]
     own, assigned = await _whose(tx, actor, crew)
     if not assigned and tx.current.base is None:
@@ -163,7 +165,7 @@ async def _tell_dispatcher(
     *,
     assigned: bool,
 ) -> None:
-    """Raise the visit's conflict, or bring the open one up to this step."""
+    """Add the visit's conflict, or bring the open one up to this step."""
     operation = tx.current
     mine = _mine(step, step.technician_id)
     open_conflicts = await _open_conflicts(tx, appointment)
@@ -187,7 +189,7 @@ async def _tell_dispatcher(
 async def tell_of_checklists(
     tx: Transaction, actor: Actor, appointment: Appointment, before: _S, step: Step, missed: Collection[UUID]
 ) -> None:
-    """The visit ended without checklists that its device did not know to be open: a dispatcher decides."""
+    """Let a dispatcher decide: the visit ended without checklists that its device did not know to be open."""
     crew = (await crews_of(tx.session, [appointment]))[appointment.id]
     own, _ = await _whose(tx, actor, crew)
     mine, runs = _mine(step, own), {"checklistRunIds": sorted(str(id) for id in missed)}

@@ -1,7 +1,7 @@
-"""What stands against the next status of appointments and work orders, in sentences. Reads only.
+"""What prevents the next status of appointments and work orders, as sentences; reads only.
 
-Each guard takes many rows and returns the sentences against each: a list in the API costs as many statements
-as one row, and a command asks about a batch of one.
+Each guard takes many rows and returns the sentences for each: a list in the API costs as many statements as
+one row, and a command asks about one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UNFINISHED_CHECKLIST = "A required checklist is not finished."
 async def against_dispatch(
     read: Reader, visits: Sequence[Appointment], *, whatever_skills: bool = False
 ) -> list[list[str]]:
-    """Why each appointment cannot be handed to its technicians yet."""
+    """Return why each appointment cannot be dispatched yet."""
     crews, there = await crews_of(read, visits), await circumstances_of(read, visits)
     sent = [(member, there[visit.id]) for visit in visits for member in crews[visit.id]]
     unfit = iter(await against_sending(read, sent, whatever_skills=whatever_skills))
@@ -52,7 +52,7 @@ async def against_dispatch(
 
 
 async def _against_completion(read: Reader, visits: Sequence[Appointment]) -> list[list[str]]:
-    """Required checklists that are open; the command asks besides whether the device knew of them."""
+    """Return required checklists that are open; the command also asks whether the device knew of them."""
     if not visits:
         return []
     runs = await read.execute(required_and_open([visit.id for visit in visits]))
@@ -61,7 +61,7 @@ async def _against_completion(read: Reader, visits: Sequence[Appointment]) -> li
 
 
 def against_reopening(status: WorkOrderStatus) -> list[str]:
-    """The end of a visit is taken back only while its order, of this status, goes on."""
+    """Return why the end of a visit cannot be taken back: its order, of this status, does not go on."""
     over = status in (WorkOrderStatus.CLOSED, WorkOrderStatus.CANCELED)
     return [f"Its work order is {status}."] if over else []
 
@@ -71,7 +71,7 @@ def against_reopening_by(actor: Actor) -> list[str]:
 
 
 async def _reopening(read: Reader, actor: Actor, visits: Sequence[Appointment]) -> list[list[Transition]]:
-    """A finished visit becomes again what it was when it was ended."""
+    """Return, for each visit, the transition that takes back its end, to the status it had before."""
     if not visits:
         return []
     order = and_(
@@ -105,7 +105,7 @@ async def _reopening(read: Reader, actor: Actor, visits: Sequence[Appointment]) 
 async def visit_transitions(
     read: Reader, actor: Actor, visits: Sequence[Appointment]
 ) -> list[list[Transition]]:
-    """What each appointment may become, and what must be done before."""
+    """Return the statuses that each appointment can take, and what must be done before."""
     sent = [visit for visit in visits if APPOINTMENT.can(visit.status, AppointmentStatus.DISPATCHED)]
     done = [visit for visit in visits if APPOINTMENT.can(visit.status, AppointmentStatus.COMPLETED)]
     over = [visit for visit in visits if visit.status in FINISHED]
@@ -127,9 +127,10 @@ async def visit_transitions(
 
 
 async def statuses_of(read: Reader, orders: Sequence[WorkOrder]) -> dict[UUID, list[AppointmentStatus]]:
-    """How the orders' appointments stand, as last committed; read under an order's lock where it matters.
+    """Return the statuses of the orders' appointments as last committed; read them under an order's lock
+    where it matters.
 
-    They are not locked: whoever changes one waits for the order next, and reads them again.
+    They are not locked: whoever changes one then waits for the order, and reads them again.
     """
     statuses: dict[UUID, list[AppointmentStatus]] = {order.id: [] for order in orders}
     rows = await read.execute(
@@ -144,7 +145,9 @@ async def statuses_of(read: Reader, orders: Sequence[WorkOrder]) -> dict[UUID, l
 
 
 def against_canceling(statuses: Collection[AppointmentStatus]) -> list[str]:
-    """A visit that has arrived is finished by who is there, not canceled."""
+    """Return why visits in these statuses cannot be canceled: a technician is on site, who ends the visit
+    first.
+    """
     canceled = AppointmentStatus.CANCELED
     there = [status for status in statuses if status in UNDER_WAY and not APPOINTMENT.can(status, canceled)]
     return ["A technician is on site; the visit must end first."] if there else []
@@ -153,7 +156,9 @@ def against_canceling(statuses: Collection[AppointmentStatus]) -> list[str]:
 def against_canceling_by(
     actor: Actor, order: WorkOrder, statuses: Collection[AppointmentStatus]
 ) -> list[str]:
-    """Once somebody set out or was there for an order, a manager cancels it; a hold does not hide that."""
+    """Return why this actor cannot cancel the order: somebody has set out for it, so a manager must. A
+    hold does not change that.
+    """
     if order.status is WorkOrderStatus.ON_HOLD:
         begun = roll_up(statuses) in (WorkOrderStatus.IN_PROGRESS, WorkOrderStatus.COMPLETED)
     else:
@@ -165,7 +170,9 @@ def against_canceling_by(
 async def order_transitions(
     read: Reader, actor: Actor, orders: Sequence[WorkOrder]
 ) -> list[list[Transition]]:
-    """What people may make of each order; a hold ends in what its appointments say."""
+    """Return the statuses that people can give each order; a hold ends in the status its appointments
+    imply.
+    """
     statuses = await statuses_of(read, orders)
     return [_order_transitions(actor, order, statuses[order.id]) for order in orders]
 

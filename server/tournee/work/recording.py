@@ -1,4 +1,4 @@
-"""What every change of an appointment's status brings with it: an event, new times, the order's status.
+"""What follows every change of an appointment's status: an event, new times, the order's status.
 
 Locks are taken in one order: appointments, then their work order, then conflicts.
 """
@@ -23,7 +23,7 @@ from tournee.work.timing import Moment, is_suspect, times
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a visit as it is reported. Without a technician it is the office's."""
+    """A step of a visit, as it is reported. Without a technician it is the office's."""
 
     to: AppointmentStatus
     at: datetime
@@ -34,7 +34,7 @@ class Step:
 
 
 async def moments_of(tx: Transaction, appointment: Appointment) -> Sequence[Moment]:
-    """The steps so far in the order of their arrival."""
+    """Return the steps so far, in the order of their arrival."""
     rows = await tx.session.execute(
         select(
             AppointmentEvent.id,
@@ -62,7 +62,7 @@ async def record_field_step(
     history: Sequence[Moment],
     accepted_as: AcceptedAs,
 ) -> None:
-    """Write the event of a technician's step and derive the visit's times anew."""
+    """Write the event of a technician's step, and derive the visit's times again."""
     device = tx.current.device_id
     earlier = [
         moment.at
@@ -77,7 +77,7 @@ async def record_field_step(
 
 
 def retime(appointment: Appointment, history: Sequence[Moment]) -> None:
-    """Derive the times of a visit anew."""
+    """Derive the times of a visit again."""
     for name, value in vars(times(history, over=appointment.status in OVER)).items():
         setattr(appointment, name, value)
 
@@ -113,14 +113,16 @@ async def record(
 async def record_office_step(
     tx: Transaction, appointment: Appointment, before: AppointmentStatus, note: str | None = None
 ) -> None:
-    """Write the event of what the office did, and let the order follow."""
+    """Write the event of an office step, and let the order follow."""
     if appointment.status is not before:
         await record(tx, appointment, before, Step(appointment.status, now(), note=note))
         await follow(tx, appointment, before)
 
 
 async def follow(tx: Transaction, appointment: Appointment, before: AppointmentStatus) -> None:
-    """Let the order follow its appointment. A step that cannot matter to it does not wait for its lock."""
+    """Let the order follow its appointment. A step that cannot matter to the order does not wait for its
+    lock.
+    """
     after = appointment.status
     if after is not before and (roll_up([before]) is not roll_up([after]) or {before, after} & OVER):
         order = await order_of(tx, appointment.work_order_id)
@@ -128,7 +130,7 @@ async def follow(tx: Transaction, appointment: Appointment, before: AppointmentS
 
 
 async def order_of(tx: Transaction, id: UUID) -> WorkOrder:
-    """The work order, locked, though the actor may not see it."""
+    """Return the work order, locked, even if the actor may not see it."""
     found = await tx.all(select(WorkOrder).where(WorkOrder.id == id))
     if not found:
         raise NotFound("There is no such WorkOrder.")

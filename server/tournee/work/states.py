@@ -1,4 +1,6 @@
-"""The states of orders and appointments, what may follow what, and how one makes the other."""
+"""The states of orders and appointments, which may follow which, and how appointments determine an
+order's.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ StateT = TypeVar("StateT", bound=StrEnum)
 
 
 class AppointmentStatus(StrEnum):
-    """Where a visit stands."""
+    """The stage of a visit."""
 
     NONE = "NONE"
     """Not planned yet."""
@@ -42,7 +44,7 @@ class AppointmentStatus(StrEnum):
 
 
 class WorkOrderStatus(StrEnum):
-    """Where an order stands. SCHEDULED, IN_PROGRESS and how it ended follow from its appointments."""
+    """The stage of an order. SCHEDULED, IN_PROGRESS and the final results follow from its appointments."""
 
     DRAFT = "DRAFT"
     """Being written; nothing is planned yet."""
@@ -92,7 +94,7 @@ APPOINTMENT = Machine(
     }
 )
 
-# What people do to an order; all else its appointments do. ON_HOLD is released to what they say.
+# What people do to an order; its appointments do the rest. Releasing ON_HOLD gives the status they imply.
 WORK_ORDER = Machine(
     {
         _W.DRAFT: (_W.NEW, _W.CANCELED),
@@ -112,12 +114,12 @@ WORK_ORDER = Machine(
     }
 )
 
-# An order in one of these keeps it, whatever its appointments do.
+# An order in one of these statuses keeps it, whatever its appointments do.
 SET_BY_HAND = frozenset({_W.DRAFT, _W.ON_HOLD, _W.CLOSED, _W.CANCELED})
 
 
 def refuse(machine: Machine[StateT], current: StateT, to: StateT) -> NoReturn:
-    """Refuse a step that has the wrong start, though the statuses themselves might follow each other."""
+    """Refuse a step that starts from the wrong status, even if the statuses themselves could follow."""
     options = ", ".join(machine.next(current)) or "nothing, it is final"
     raise TransitionNotAllowed(
         f"{current} cannot become {to} by this step; it can become: {options}.", "status"
@@ -125,7 +127,9 @@ def refuse(machine: Machine[StateT], current: StateT, to: StateT) -> NoReturn:
 
 
 def before_the_end(steps: Sequence[tuple[AppointmentStatus | None, AppointmentStatus]]) -> AppointmentStatus:
-    """What a finished visit was when it was ended, if one can go on from that; `steps` are from and to."""
+    """Return the status that a finished visit had before its end, if it can continue from there; `steps`
+    are pairs of from and to.
+    """
     for came_from, to in reversed(steps):
         if to in FINISHED:
             return came_from if came_from in UNDER_WAY else _A.IN_PROGRESS
@@ -133,10 +137,11 @@ def before_the_end(steps: Sequence[tuple[AppointmentStatus | None, AppointmentSt
 
 
 def roll_up(statuses: Collection[AppointmentStatus]) -> WorkOrderStatus:
-    """What an order is by its appointments. A partial visit asks for another, a completed one ends it.
+    """Return the status of an order from its appointments. A partial visit requires another; a completed one
+    ends the order.
 
-    The rules are Microsoft's for bookings and work orders; that a completed and a partial visit
-    make a completed order is one of them.
+    The rules are Microsoft's for bookings and work orders, including that a completed and a partial visit
+    make a completed order.
     """
     found = set(statuses)
     open_visit = found & (PLANNED | {_A.NONE})

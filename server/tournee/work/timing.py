@@ -1,4 +1,4 @@
-"""How long a visit took, from its events: by when they happened, in whatever order they arrived."""
+"""How long a visit took, from the times of its events, in whatever order they arrived."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from tournee.kernel.times import AHEAD, is_implausible
 from tournee.work.states import FINISHED, AppointmentStatus
 
-# A step that nothing followed for longer was not going on all that time.
+# If nothing follows a step for longer, it did not last all that time.
 LONGEST = timedelta(days=7)
 
 _THERE = frozenset({AppointmentStatus.ON_SITE, AppointmentStatus.IN_PROGRESS})
@@ -21,7 +21,7 @@ _THERE = frozenset({AppointmentStatus.ON_SITE, AppointmentStatus.IN_PROGRESS})
 
 @dataclass(frozen=True)
 class Moment:
-    """What timing needs of an event. `technician_id` is null for the office's steps."""
+    """What timing needs to know of an event. `technician_id` is null for the office's steps."""
 
     id: UUID
     technician_id: UUID | None
@@ -46,7 +46,7 @@ class Times:
 
 
 def local_day(at: datetime, time_zone: str | None) -> date:
-    """The day it is then where this time zone holds; in UTC where none is known."""
+    """Return the date at that time in this time zone, in UTC if none is known."""
     try:
         return at.astimezone(ZoneInfo(time_zone or "UTC")).date()
     except OverflowError:
@@ -54,14 +54,17 @@ def local_day(at: datetime, time_zone: str | None) -> date:
 
 
 def is_suspect(at: datetime, received_at: datetime, earlier: Iterable[datetime]) -> bool:
-    """Whether the clock that gave `at` cannot have been right; `earlier` came before from the same device."""
+    """Return whether the clock that gave `at` cannot have been right; `earlier` came before, from the
+    same device.
+    """
     return is_implausible(at, received_at) or any(at < before <= received_at + AHEAD for before in earlier)
 
 
 def times(moments: Iterable[Moment], *, over: bool) -> Times:
-    """Each technician's own steps follow each other; of several technicians the minutes add up.
+    """Derive the times of a visit. Each technician's own steps follow each other; the minutes of several
+    technicians add up.
 
-    Between a step whose clock is suspect and one whose clock is not, no time is measured.
+    Between a step with a suspect clock and one without, no time is counted.
     """
     of_technicians: dict[UUID, list[Moment]] = defaultdict(list)
     for moment in moments:

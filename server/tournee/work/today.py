@@ -1,4 +1,4 @@
-"""What a technician needs first on a device that holds nothing yet: the visits of today and tomorrow."""
+"""What a technician needs first on an empty device: the visits of today and tomorrow."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tournee.people.models import Technician
 from tournee.work.models.appointment import Appointment, Assignment
 from tournee.work.states import OVER, UNDER_WAY
 
-# On both sides of now, so that it is today wherever the technician is.
+# On both sides of now, so that it covers today in every time zone.
 _BEHIND, _AHEAD = timedelta(hours=24), timedelta(hours=48)
 _MOST_VISITS = 50
 
 
 async def urgent_scopes(session: AsyncSession, actor: Actor) -> Sequence[UUID]:
-    """The scopes of those visits that are not over, and of what they hang on."""
+    """Return the scopes of those visits that are not over, and of the records they depend on."""
     soon = and_(Appointment.starts_at >= now() - _BEHIND, Appointment.starts_at < now() + _AHEAD)
     visits = await session.execute(
         select(Appointment.id, Appointment.work_order_id, Appointment.customer_id, Appointment.site_id)

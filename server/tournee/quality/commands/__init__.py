@@ -1,4 +1,4 @@
-"""What people do about quality."""
+"""Commands about quality."""
 
 from tournee.quality.commands.findings import (
     close_audit_finding,

@@ -1,4 +1,4 @@
-"""What becomes of findings: corrected, verified, closed."""
+"""Commands about findings: correct, verify, close."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tournee.quality.states import ENDED, GRAVE, AuditStatus, FindingStatus
 
 
 async def _find(tx: Transaction, id: UUID, field: str) -> tuple[Audit, AuditFinding]:
-    """A finding and its audit, the audit locked first, as closing an audit does."""
+    """Return a finding and its audit; the audit is locked first, as when an audit is closed."""
     own = select(AuditFinding.audit_id).where(AuditFinding.id == id)
     audits = await tx.all(select(Audit).where(Audit.id.in_(own)))
     finding = await tx.find(AuditFinding, id, field)
     if not audits:
         raise NotFound("There is no such AuditFinding.", field)
-    # One that came late from the field is open although its audit is closed; it is worked off too.
+    # A finding that arrived late may be open although its audit is closed; it is handled too.
     over = audits[0].status in (AuditStatus.CLOSED, AuditStatus.CANCELED)
     if over and finding.status is FindingStatus.CLOSED:
         raise TransitionNotAllowed(f"The audit is {audits[0].status}.", field)
@@ -41,7 +41,9 @@ _REPORTED = {"grade": "grade", "description": "description", "clause_id": "claus
 
 
 def _while_open(plain: Command[Any, AuditFinding]) -> Command[Any, AuditFinding]:
-    """What was found stands once the audit is completed; what is done about it goes on."""
+    """Return the command, refused once the audit is completed: then the finding stands, and only the work
+    on it continues.
+    """
 
     async def function(tx: Transaction, actor: Actor, do: Any) -> AuditFinding:
         audit, finding = await _find(tx, do.audit_finding_id, "auditFindingId")
@@ -85,7 +87,7 @@ class CorrectAuditFinding:
 
 @command(QUALITY_WRITE, offline=True)
 async def correct_audit_finding(tx: Transaction, actor: Actor, do: CorrectAuditFinding) -> AuditFinding:
-    """Say that what was found is put right, and how."""
+    """Record that a finding was corrected, and how."""
     _, finding = await _find(tx, do.finding_id, "findingId")
     if do.correction is not UNSET:
         await merge(tx, finding, {"correction": do.correction})
@@ -102,7 +104,7 @@ class VerifyAuditFinding:
 
 @command(QUALITY_WRITE, offline=True)
 async def verify_audit_finding(tx: Transaction, actor: Actor, do: VerifyAuditFinding) -> AuditFinding:
-    """Say that the correction was looked at and works."""
+    """Record that the correction was checked and works."""
     _, finding = await _find(tx, do.finding_id, "findingId")
     finding.move(FindingStatus.VERIFIED)
     finding.verified_by_id = actor.id
@@ -117,7 +119,7 @@ class ReopenAuditFinding:
 
 @command(QUALITY_WRITE, offline=True)
 async def reopen_audit_finding(tx: Transaction, actor: Actor, do: ReopenAuditFinding) -> AuditFinding:
-    """Say that the correction does not work."""
+    """Record that the correction does not work."""
     _, finding = await _find(tx, do.finding_id, "findingId")
     finding.move(FindingStatus.OPEN)
     finding.corrected_at = finding.verified_by_id = None
@@ -134,7 +136,7 @@ class CloseAuditFinding:
 
 @command(QUALITY_WRITE, offline=True)
 async def close_audit_finding(tx: Transaction, actor: Actor, do: CloseAuditFinding) -> AuditFinding:
-    """Close a finding; a minor one after its correction, a graver one after its verification."""
+    """Close a finding: a minor one after its correction, a more serious one after its verification."""
     _, finding = await _find(tx, do.finding_id, "findingId")
     finding.move(FindingStatus.CLOSED)
     finding.closed_at = do.at

@@ -1,4 +1,4 @@
-"""Audits of the past, from other systems."""
+"""Commands for audits of the past, from other systems."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RecordPastAudit:
 
 @command(QUALITY_WRITE, offline=True, past=True)
 async def record_past_audit(tx: Transaction, actor: Actor, do: RecordPastAudit) -> Audit:
-    """Record an audit of the past with its findings; it is closed unless one of them still is not."""
+    """Record an audit of the past with its findings; it is closed unless one of them is still open."""
     if not do.external_key.strip():
         raise Invalid("An external key is needed to know the audit again.", "externalKey")
     asset = await tx.find_optional(Asset, do.asset_id, "assetId")

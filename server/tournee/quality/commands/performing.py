@@ -1,4 +1,4 @@
-"""How an audit is carried out: started, answered, reported, completed, closed."""
+"""Commands that perform an audit: start, answer, report, complete, close."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ from tournee.quality.states import (
 
 
 async def _overtaken(tx: Transaction, audit: Audit) -> bool:
-    """Whether others ended the audit after the device last saw it. Who knew its status is refused."""
+    """Return whether others ended the audit after the device last saw it. Raises if the device knew its
+    status.
+    """
     if audit.is_working:
         return False
     await _require_overtaken(tx, audit)
@@ -73,7 +75,7 @@ class StartAudit:
 
 @command(AUDITS_PERFORM, offline=True, fact=True)
 async def start_audit(tx: Transaction, actor: Actor, do: StartAudit) -> Audit:
-    """Begin an audit; one that was begun is begun, even where it had been called off meanwhile."""
+    """Start an audit. A started audit stays started, even if it was canceled meanwhile."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
     await perform(tx, audit, {"status": AuditStatus.IN_PROGRESS.value})
     if audit.status is not AuditStatus.IN_PROGRESS and not AUDIT.can(audit.status, AuditStatus.IN_PROGRESS):
@@ -97,7 +99,7 @@ class AnswerAuditItem(Given):
 
 @command(AUDITS_PERFORM, offline=True, fact=True)
 async def answer_audit_item(tx: Transaction, actor: Actor, do: AnswerAuditItem) -> AuditAnswer:
-    """Answer an item of an audit's checklist, or answer it anew."""
+    """Answer an item of an audit's checklist, or change the answer."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
     await perform(tx, audit, {"itemKey": do.item_key})
     overtaken = await _overtaken(tx, audit)
@@ -125,7 +127,7 @@ class NewAuditFinding:
 
 @creating(AuditFinding, AUDITS_PERFORM, offline=True, fact=True)
 async def add_audit_finding(tx: Transaction, actor: Actor, do: NewAuditFinding) -> AuditFinding:
-    """Write down what an audit found; a conformity needs nothing more and is closed at once."""
+    """Record a finding of an audit; a conformity needs nothing more and is closed at once."""
     values = given(do, "at")
     said = {"finding": values["description"][:200]}
     audit = await tx.find(Audit, do.audit_id, "auditId")
@@ -144,7 +146,7 @@ async def add_audit_finding(tx: Transaction, actor: Actor, do: NewAuditFinding) 
 
 
 async def _clause(tx: Transaction, audit: Audit, do: NewAuditFinding) -> UUID | None:
-    """The clause that is named, or the one the item belongs to."""
+    """Return the clause that is named, or the one that the item belongs to."""
     item: ChecklistItemInput | None = None
     if do.item_key is not None:
         item = item_of(await audit_items(tx.session, audit), do.item_key)
@@ -166,7 +168,7 @@ class ReportAudit:
 
 @command(AUDITS_PERFORM, offline=True)
 async def report_audit(tx: Transaction, actor: Actor, do: ReportAudit) -> Audit:
-    """End the looking and begin to report; every item has its answer, or a reason why it does not apply."""
+    """End the inspection and report it; every item needs an answer, or a reason why it does not apply."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
     await perform(tx, audit, {})
     items, answers = await audit_items(tx.session, audit), await _answers(tx, audit)
@@ -189,7 +191,7 @@ class CompleteAudit:
 
 @command(QUALITY_WRITE, offline=True)
 async def complete_audit(tx: Transaction, actor: Actor, do: CompleteAudit) -> Audit:
-    """End an audit; every major or critical finding says what will be done about it until when."""
+    """Complete an audit; every major or critical finding needs an action and its date."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
     items, answers = await audit_items(tx.session, audit), await _answers(tx, audit)
     findings = await tx.all(select(AuditFinding).where(AuditFinding.audit_id == audit.id))

@@ -1,4 +1,4 @@
-"""How an audit is prepared: drafted, planned, staffed, postponed, canceled."""
+"""Commands that prepare an audit: draft, plan, staff, postpone, cancel."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tournee.quality.states import AuditPart, AuditStatus
 
 
 async def pins_a_published_version(tx: Transaction, audit: Audit) -> None:
-    """A draft could still change under the answers."""
+    """Raise unless the checklist version is published: a draft could still change under the answers."""
     statement = select(ChecklistVersion.status).where(ChecklistVersion.id == audit.version_id)
     if audit.version_id is not None and await tx.session.scalar(statement) is not VersionStatus.PUBLISHED:
         raise Blocked("This version is a draft.", "versionId")
 
 
 async def is_of_the_sites_customer(tx: Transaction, audit: Audit) -> None:
-    """The site says whose it is; naming another customer is a mistake."""
+    """Raise if another customer is named than the site's."""
     if audit.site_id is None:
         return
     site = await tx.find_reference(Site, audit.site_id, "siteId")
@@ -44,7 +44,7 @@ async def is_of_the_sites_customer(tx: Transaction, audit: Audit) -> None:
 
 
 async def is_no_double(tx: Transaction, audit: Audit) -> None:
-    """One audit for each key of the system it came from."""
+    """Raise if another audit has the same key of the system it came from."""
     if audit.external_key is None or tx.ahead.claim(Audit.external_key, audit.external_key):
         return
     if await is_held_by_another(tx, audit, Audit.external_key == audit.external_key):
@@ -62,7 +62,7 @@ async def _team_is_impartial(tx: Transaction, audit: Audit) -> None:
 
 
 async def _stays_planned(tx: Transaction, audit: Audit) -> None:
-    """What planning asked for is not taken away again."""
+    """Raise if this removes something that planning required."""
     if (audit.is_working or audit.status is AuditStatus.PLANNED) and (missing := audit.against_planning()):
         raise Blocked(" ".join(missing), "auditId")
 
@@ -76,7 +76,7 @@ def _while_editable(plain: Command[Any, Audit]) -> Command[Any, Audit]:
     return dataclasses.replace(plain, function=function)
 
 
-# The double first: the others write the row.
+# Checked first, since the others write the row.
 _RULES = (
     is_no_double,
     names_accounts("lead_auditor_id", "auditee_responsible_id"),
@@ -135,7 +135,7 @@ class SetAuditTeam:
 
 @command(QUALITY_WRITE)
 async def set_audit_team(tx: Transaction, actor: Actor, do: SetAuditTeam) -> Audit:
-    """Say who takes part beside the lead auditor; whoever is not named leaves the team."""
+    """Set who takes part beside the lead auditor; everybody else leaves the team."""
     audit = await tx.find(Audit, do.audit_id, "auditId")
     audit.require_editable(["members"])
     wanted = {member.account_id: member.part for member in do.members}
@@ -164,7 +164,7 @@ class PostponeAudit:
 
 @command(QUALITY_WRITE)
 async def postpone_audit(tx: Transaction, actor: Actor, do: PostponeAudit) -> Audit:
-    """Put a planned audit off; it is planned anew later."""
+    """Postpone a planned audit; it is planned again later."""
     return await _take_back(tx, do.audit_id, AuditStatus.POSTPONED, do.reason)
 
 
@@ -178,7 +178,7 @@ class CancelAudit:
 
 @command(QUALITY_WRITE)
 async def cancel_audit(tx: Transaction, actor: Actor, do: CancelAudit) -> Audit:
-    """Give up an audit that has not begun."""
+    """Cancel an audit that has not begun."""
     return await _take_back(tx, do.audit_id, AuditStatus.CANCELED, do.reason)
 
 

@@ -1,4 +1,4 @@
-"""What people do with standards."""
+"""Commands about standards."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class WithdrawQualityStandard:
 async def withdraw_quality_standard(
     tx: Transaction, actor: Actor, do: WithdrawQualityStandard
 ) -> QualityStandard:
-    """Take a standard's revision out of force; audits held against it stay."""
+    """Take a standard's revision out of force; audits against it stay."""
     standard = await tx.find(QualityStandard, do.standard_id, "standardId")
     if standard.status is StandardStatus.WITHDRAWN:
         raise TransitionNotAllowed("This standard is withdrawn already.", "standardId")

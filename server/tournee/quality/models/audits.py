@@ -33,7 +33,7 @@ from tournee.quality.states import (
 
 
 class Audit(Entity):
-    """A planned look at whether work, a site or a technician meets what a standard asks."""
+    """A planned check whether work, a site or a technician meets the requirements of a standard."""
 
     __tablename__ = "audit"
     __table_args__ = (
@@ -121,7 +121,9 @@ class Audit(Entity):
         return self.status in WORKING
 
     def require_editable(self, names: Collection[str]) -> None:
-        """What answers and findings rest upon is settled when the audit begins, the rest when it ends."""
+        """Raise unless these fields may change: the basis of answers and findings until the audit begins,
+        the rest until it ends.
+        """
         if self.status in ENDED:
             raise TransitionNotAllowed(f"This audit is {self.status}.", "auditId")
         settled = [name for name in _SETTLED if name in names]
@@ -137,7 +139,7 @@ class Audit(Entity):
         self.status = to
 
     def start(self, at: datetime) -> None:
-        """It begins, whatever was planned; the earliest begin counts."""
+        """Start it, whatever was planned; the earliest start counts."""
         self.status = AuditStatus.IN_PROGRESS
         self.reason = None
         if self.performed_at is None or at < self.performed_at:
@@ -160,7 +162,7 @@ _SETTLED = {
 
 
 class AuditMember(Entity):
-    """Somebody who takes part in an audit beside its lead auditor."""
+    """A person who takes part in an audit beside its lead auditor."""
 
     __tablename__ = "audit_member"
     __table_args__ = (Index("ix_audit_member_account_id", "organisation_id", "account_id"),)
@@ -179,7 +181,7 @@ class AuditMember(Entity):
 
 
 class AuditAnswer(Answer):
-    """The answer to one item of an audit's checklist, with what it is worth."""
+    """The answer to one item of an audit's checklist, with its points."""
 
     __tablename__ = "audit_answer"
     reads = QUALITY_READ
@@ -200,7 +202,7 @@ class AuditAnswer(Answer):
 
 
 class AuditFinding(Entity):
-    """What an audit found, and what is done about it."""
+    """A finding of an audit, and what is done about it."""
 
     __tablename__ = "audit_finding"
     reads = QUALITY_READ
@@ -253,7 +255,7 @@ class AuditFinding(Entity):
         return {FindingStatus.CORRECTED: correct, FindingStatus.CLOSED: close}
 
     def follow_grade(self) -> None:
-        """A closed finding is open again when its new grade asks for more than was done."""
+        """Reopen a closed finding if its new grade requires more than was done."""
         lacking = (self.grade in GRAVE and self.verified_by_id is None) or (
             self.grade is FindingGrade.MINOR and self.corrected_at is None
         )

@@ -1,4 +1,4 @@
-"""Who holds an audit: its lead, its team and who answers for it."""
+"""Who holds an audit: its lead, its team and the person responsible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def _touched(_session: AsyncSession, _organisation_id: UUID, entries: Sequ
 async def _held(
     session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
 ) -> set[tuple[UUID, UUID]]:
-    """Whoever leads, takes part in or answers for an audit holds it."""
+    """Return the audits that each account leads, takes part in or is responsible for."""
     found: set[tuple[UUID, UUID]] = set()
     for model, account, audit in (
         (Audit, Audit.lead_auditor_id, Audit.id),

@@ -1,4 +1,4 @@
-"""What people do in the domain work."""
+"""Commands about work."""
 
 from tournee.work.commands.crew import assign_technician, reassign_appointment, unassign_technician
 from tournee.work.commands.notes import add_note, record_time_entry

@@ -1,4 +1,4 @@
-"""Who goes to an appointment."""
+"""Commands about the crew of an appointment."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AssignTechnician:
 
 @command(WORK_PLAN)
 async def assign_technician(tx: Transaction, actor: Actor, do: AssignTechnician) -> Appointment:
-    """Put a technician on an appointment; `force` lets a manager pass over missing skills."""
+    """Assign a technician to an appointment; with `force` a manager overrides missing skills."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     if against := against_new_crew(appointment):
         raise TransitionNotAllowed(" ".join(against), "appointmentId")
@@ -60,7 +60,7 @@ class UnassignTechnician:
 
 @command(WORK_PLAN)
 async def unassign_technician(tx: Transaction, actor: Actor, do: UnassignTechnician) -> Appointment:
-    """Take a technician off an appointment; without anybody left it is no longer dispatched."""
+    """Take a technician off an appointment. If nobody remains, it is no longer dispatched."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
     active = {a.technician_id for a in await assignments_of(tx, appointment) if a.active}
@@ -86,7 +86,9 @@ class ReassignAppointment:
 
 @command(WORK_PLAN)
 async def reassign_appointment(tx: Transaction, actor: Actor, do: ReassignAppointment) -> Appointment:
-    """Give an appointment to one technician instead of all who had it; who has it on hand gets it at once."""
+    """Give an appointment to one technician in place of its crew; a dispatched one reaches the new
+    technician at once.
+    """
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
     if against := against_reassigning(appointment):

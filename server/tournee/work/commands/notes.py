@@ -1,4 +1,4 @@
-"""Writing down remarks and time."""
+"""Commands that record notes and time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AddNote:
 
 @command(WORK_WRITE, offline=True, fact=True, plain=Plain.CREATE)
 async def add_note(tx: Transaction, actor: Actor, do: AddNote) -> Note:
-    """Write a remark on a work order or on an appointment."""
+    """Add a note to a work order or an appointment."""
     await tx.find_optional(WorkOrder, do.work_order_id, "workOrderId")
     await tx.find_optional(Appointment, do.appointment_id, "appointmentId")
     values = {name: value for name, value in vars(do).items() if value is not UNSET and name != "at"}
@@ -58,7 +58,7 @@ class RecordTimeEntry:
 
 @command(WORK_WRITE, offline=True, fact=True, plain=Plain.CREATE)
 async def record_time_entry(tx: Transaction, actor: Actor, do: RecordTimeEntry) -> TimeEntry:
-    """Record time spent; a mistake is corrected by another entry that names it."""
+    """Record time spent. Another entry that names it corrects a mistake."""
     technician_id = await _whose_time(tx, actor, do.technician_id)
     await tx.find_optional(Appointment, do.appointment_id, "appointmentId")
     await tx.find_optional(WorkOrder, do.work_order_id, "workOrderId")
@@ -72,7 +72,7 @@ async def record_time_entry(tx: Transaction, actor: Actor, do: RecordTimeEntry) 
 
 
 async def _whose_time(tx: Transaction, actor: Actor, named: UUID | None) -> UUID:
-    """One's own, or, for those who plan, anybody's."""
+    """Return the technician: the actor's own, or anybody for those who plan."""
     own = await technician_of(tx, actor)
     if own is not None and named in (own, None):
         return own
@@ -84,7 +84,7 @@ async def _whose_time(tx: Transaction, actor: Actor, named: UUID | None) -> UUID
 
 
 async def _overlaps(tx: Transaction, technician_id: UUID, do: RecordTimeEntry) -> bool:
-    """Whether another entry that still stands lies in the same time."""
+    """Return whether another valid entry covers part of the same time."""
     corrected = select(TimeEntry.corrects_id).where(
         TimeEntry.technician_id == technician_id,
         TimeEntry.corrects_id.is_not(None),

@@ -1,4 +1,4 @@
-"""What people do with work orders."""
+"""Commands about work orders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, Work
 
 Reason = Annotated[str, Limits(length=2000)]
 
-# Who works on an order writes into it what was found and done; the rest is the office's.
+# Technicians on the order record what was found and done; the office edits the rest.
 _OFFICE = edited_by_office(WorkOrder)
 
 
@@ -43,7 +43,7 @@ class NewWorkOrder:
 
 @creating(WorkOrder, WORK_WRITE, offline=True, fact=True, without=["cause", "resolution"])
 async def create_work_order(tx: Transaction, actor: Actor, do: NewWorkOrder) -> WorkOrder:
-    """Add a work order; whoever reports one keeps seeing it until it is closed."""
+    """Add a work order. The person who reports it sees it until it is closed."""
     values = given(do, "draft")
     await tx.find_reference(Customer, values["customer_id"], "customerId")
     await tx.find_optional(WorkOrder, values.get("parent_id"), "parentId")
@@ -61,8 +61,9 @@ class WorkOrderChanges:
 
 @editing(WorkOrder, WORK_WRITE, offline=True, fact=True, without=["customer_id", "parent_id"])
 async def update_work_order(tx: Transaction, actor: Actor, do: WorkOrderChanges) -> WorkOrder:
-    """Change fields of a work order, until it is closed; in the field those that say what was found and
-    done."""
+    """Change fields of a work order until it is closed; in the field those that record what was found and
+    done.
+    """
     changes = given(do, "work_order_id")
     if not changes:
         raise Invalid("Name at least one field to change.")
@@ -84,12 +85,12 @@ async def update_work_order(tx: Transaction, actor: Actor, do: WorkOrderChanges)
 
 
 def _may_still_edit(order: WorkOrder, actor: Actor) -> bool:
-    """Who reported it may correct it until planning begins."""
+    """Return whether the reporter may still correct it: planning has not begun."""
     return order.reported_by_id == actor.id and order.status in (WorkOrderStatus.DRAFT, WorkOrderStatus.NEW)
 
 
 async def _check_places(tx: Transaction, customer_id: UUID, values: dict[str, Any]) -> None:
-    """Site, contact and asset are the customer's, or nobody's; skills exist."""
+    """Check that site, contact and asset belong to the customer or to nobody, and that the skills exist."""
     site = await tx.find_optional(Site, values.get("site_id"), "siteId")
     contact = await tx.find_optional(Contact, values.get("contact_id"), "contactId")
     asset = await tx.find_optional(Asset, values.get("asset_id"), "assetId")
@@ -101,7 +102,7 @@ async def _check_places(tx: Transaction, customer_id: UUID, values: dict[str, An
 
 
 async def _is_of(tx: Transaction, place: Site | Contact | Asset, customer_id: UUID) -> bool:
-    """Whether it is the customer's or nobody's, or was when the device last saw it."""
+    """Return whether it belongs to the customer or to nobody, now or when the device last saw it."""
     if place.customer_id in (customer_id, None):
         return True
     moved = "customerId" in await tx.changed_since_base(place)
@@ -125,7 +126,7 @@ class HoldWorkOrder:
 
 @command(WORK_PLAN)
 async def hold_work_order(tx: Transaction, actor: Actor, do: HoldWorkOrder) -> WorkOrder:
-    """Let a work order wait; its appointments no longer change its status."""
+    """Put a work order on hold: its appointments no longer change its status."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
     order.hold(_said(do.reason))
     return order
@@ -139,7 +140,7 @@ class ReleaseWorkOrder:
 
 @command(WORK_PLAN)
 async def release_work_order(tx: Transaction, actor: Actor, do: ReleaseWorkOrder) -> WorkOrder:
-    """End a draft, or a hold: then the order becomes what its appointments make it."""
+    """Release a draft or a held order; it takes the status that its appointments imply."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
     order.release((await statuses_of(tx.session, [order]))[order.id])
     return order
@@ -155,10 +156,10 @@ class CancelWorkOrder:
 
 @command(WORK_PLAN)
 async def cancel_work_order(tx: Transaction, actor: Actor, do: CancelWorkOrder) -> WorkOrder:
-    """Call an order off with all its open appointments; once work has begun, for managers."""
+    """Cancel an order with all its open appointments; once work has begun, only a manager can."""
     await _appointments_of(tx, do.work_order_id)
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
-    # Again, now that the order stands still: one may have been planned while we waited for it.
+    # Read again under the order's lock: another may have been planned while we waited.
     appointments = await _appointments_of(tx, order.id)
     statuses = [appointment.status for appointment in appointments]
     if against := against_canceling_by(actor, order, statuses):
@@ -181,7 +182,7 @@ class CloseWorkOrder:
 
 @command(WORK_PLAN)
 async def close_work_order(tx: Transaction, actor: Actor, do: CloseWorkOrder) -> WorkOrder:
-    """Close an order whose work was reviewed; only a follow-up order goes on from there."""
+    """Close an order whose work was reviewed; only a follow-up order can continue it."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
     order.close()
     return order
@@ -197,14 +198,14 @@ class ReopenWorkOrder:
 
 @command(WORK_PLAN)
 async def reopen_work_order(tx: Transaction, actor: Actor, do: ReopenWorkOrder) -> WorkOrder:
-    """Take an order that ended up again, for another visit."""
+    """Reopen a finished order for another visit."""
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
     order.reopen(_said(do.reason))
     return order
 
 
 async def _appointments_of(tx: Transaction, order_id: UUID) -> list[Appointment]:
-    """Locked, before their order."""
+    """Return the order's appointments, locked before it."""
     found = await tx.all(
         select(Appointment).where(Appointment.work_order_id == order_id).order_by(Appointment.id)
     )

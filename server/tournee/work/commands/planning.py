@@ -1,4 +1,4 @@
-"""Planning appointments: when, and handing them to the technicians."""
+"""Commands that plan appointments and dispatch them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class ScheduleAppointment:
 
 @command(WORK_PLAN)
 async def schedule_appointment(tx: Transaction, actor: Actor, do: ScheduleAppointment) -> Appointment:
-    """Set or move the time of an appointment, as long as nobody has left for it."""
+    """Set or move the time of an appointment, until a technician has left for it."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
     appointment.schedule(do.starts_at, do.ends_at)
@@ -96,7 +96,7 @@ class UnscheduleAppointment:
 
 @command(WORK_PLAN)
 async def unschedule_appointment(tx: Transaction, actor: Actor, do: UnscheduleAppointment) -> Appointment:
-    """Take an appointment off the plan; it waits for another time."""
+    """Take an appointment off the schedule; it waits for another time."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
     appointment.unschedule()
@@ -114,8 +114,9 @@ class DispatchAppointment:
 
 @command(WORK_PLAN)
 async def dispatch_appointment(tx: Transaction, actor: Actor, do: DispatchAppointment) -> Appointment:
-    """Hand an appointment to its technicians, who can then set out; `force` lets a manager pass over
-    missing skills."""
+    """Send an appointment to its technicians, who can then set out; with `force` a manager overrides
+    missing skills.
+    """
     if do.force and actor.role != Role.MANAGER:
         raise Forbidden("Only a manager passes over missing skills.")
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -155,7 +156,7 @@ class CancelAppointment:
 
 @command(WORK_PLAN)
 async def cancel_appointment(tx: Transaction, actor: Actor, do: CancelAppointment) -> Appointment:
-    """Call a visit off, for good."""
+    """Cancel a visit for good."""
     if not do.reason.strip():
         raise Invalid("Say why.", "reason")
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
@@ -175,7 +176,7 @@ class ReopenAppointment:
 
 @command(WORK_PLAN)
 async def reopen_appointment(tx: Transaction, actor: Actor, do: ReopenAppointment) -> Appointment:
-    """Take back the end of a visit that was ended by mistake; for managers."""
+    """Take back the end of a visit that was ended by mistake; managers only."""
     if against := against_reopening_by(actor):
         raise Forbidden(" ".join(against))
     if not do.reason.strip():

@@ -1,4 +1,6 @@
-"""What technicians do on a visit. Each tells what happened, and when, and may arrive much later."""
+"""Commands for what technicians do on a visit. Each records what happened and when, and may arrive much
+later.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ class AcceptAppointment(VisitStep):
 
 @command(WORK_WRITE, offline=True, fact=True)
 async def accept_appointment(tx: Transaction, actor: Actor, do: AcceptAppointment) -> Appointment:
-    """Say that one will go; after having left, that one turned back."""
+    """Accept a visit; after leaving, this means that the technician turned back."""
     return await _take(tx, actor, do, AppointmentStatus.ACCEPTED)
 
 
@@ -69,7 +71,7 @@ class RejectAppointment:
 
 @command(WORK_WRITE, offline=True, fact=True)
 async def reject_appointment(tx: Transaction, actor: Actor, do: RejectAppointment) -> Appointment:
-    """Say that one will not go: the visit returns to the office, without this technician."""
+    """Reject a visit: it returns to the office without this technician."""
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     step = _step(do, AppointmentStatus.SCHEDULED, do.reason)
     whose = await take_step(tx, actor, appointment, step, {AppointmentStatus.DISPATCHED})
@@ -85,7 +87,7 @@ class StartTravel(VisitStep):
 
 @command(WORK_WRITE, offline=True, fact=True)
 async def start_travel(tx: Transaction, actor: Actor, do: StartTravel) -> Appointment:
-    """Record that one left for the site."""
+    """Record that the technician left for the site."""
     return await _take(tx, actor, do, AppointmentStatus.EN_ROUTE)
 
 
@@ -96,7 +98,7 @@ class ArriveOnSite(VisitStep):
 
 @command(WORK_WRITE, offline=True, fact=True)
 async def arrive_on_site(tx: Transaction, actor: Actor, do: ArriveOnSite) -> Appointment:
-    """Record that one arrived."""
+    """Record that the technician arrived."""
     return await _take(tx, actor, do, AppointmentStatus.ON_SITE)
 
 
@@ -130,7 +132,7 @@ class ResumeWork(VisitStep):
 
 @command(WORK_WRITE, offline=True, fact=True)
 async def resume_work(tx: Transaction, actor: Actor, do: ResumeWork) -> Appointment:
-    """Record that the work went on after an interruption."""
+    """Record that the work continued after an interruption."""
     return await _take(tx, actor, do, AppointmentStatus.IN_PROGRESS, only_from={AppointmentStatus.PAUSED})
 
 
@@ -144,7 +146,7 @@ class CompleteAppointment(VisitStep):
 
 @command(WORK_WRITE, offline=True, fact=True)
 async def complete_appointment(tx: Transaction, actor: Actor, do: CompleteAppointment) -> Appointment:
-    """Record that the visit is finished; PARTIAL asks for another one."""
+    """Record that the visit is finished; PARTIAL means that another one is needed."""
     to = AppointmentStatus.COMPLETED if do.outcome is Outcome.DONE else AppointmentStatus.PARTIALLY_COMPLETED
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status

@@ -1,4 +1,4 @@
-"""Tables of the domain work."""
+"""Tables of work."""
 
 from tournee.work.models.appointment import (
     AcceptedAs,

@@ -1,4 +1,4 @@
-"""Appointments, who is assigned to them and what happened."""
+"""Appointments, who is assigned to them and what happened on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tournee.work.states import APPOINTMENT, PLANNED, AppointmentStatus, refuse
 
 
 class LockMode(StrEnum):
-    """What an optimiser may do with the appointment."""
+    """What an optimiser may change about the appointment."""
 
     OPTIMIZE = "OPTIMIZE"
     """It may be moved and given to somebody else."""
@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 
 
 class AcceptedAs(StrEnum):
-    """How a step was taken in: as the plan foresaw, or as a fact that the plan had not foreseen."""
+    """How a step was recorded: as planned, or as a fact that the plan did not foresee."""
 
     NORMAL = "NORMAL"
     """The plan allowed this step."""
@@ -49,7 +49,7 @@ class AcceptedAs(StrEnum):
 
 
 class Appointment(Entity):
-    """One visit. The minutes and actual times follow from its events."""
+    """One visit. Its minutes and actual times follow from its events."""
 
     __tablename__ = "appointment"
     reads = WORK_READ
@@ -119,14 +119,14 @@ class Appointment(Entity):
         _check_span(self.arrival_window_start, self.arrival_window_end, "arrivalWindowEnd", "A window")
 
     def move(self, to: AppointmentStatus, *, only_from: Iterable[AppointmentStatus] | None = None) -> None:
-        """Take the status `to` where the table allows it, and `only_from` where that says less."""
+        """Take the status `to` if the table allows it, and `only_from` does not forbid it."""
         if only_from is not None and self.status not in only_from:
             refuse(APPOINTMENT, self.status, to)
         APPOINTMENT.require(self.status, to)
         self.status = to
 
     def schedule(self, starts_at: datetime, ends_at: datetime) -> None:
-        """Give it a time; one that has a time already keeps its status as long as nobody has left."""
+        """Set its time; if it already had one, it keeps its status until somebody has left."""
         if self.status not in PLANNED:
             self.move(AppointmentStatus.SCHEDULED, only_from={AppointmentStatus.NONE})
         self.starts_at = starts_at
@@ -150,7 +150,7 @@ def _check_span(start: datetime | None, end: datetime | None, field: str, what: 
 
 
 class Assignment(Entity):
-    """A technician is, or was, to go to an appointment. Taking somebody off keeps the row."""
+    """A technician is or was assigned to an appointment. Taking a technician off keeps the row."""
 
     __tablename__ = "assignment"
     reads = WORK_READ
@@ -171,7 +171,7 @@ class Assignment(Entity):
 
 
 class AppointmentEvent(Entity):
-    """A step of a visit, as it happened and when; never changed afterwards."""
+    """A step of a visit and its time; it never changes."""
 
     __tablename__ = "appointment_event"
     reads = WORK_INTERNAL

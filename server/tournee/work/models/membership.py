@@ -1,4 +1,6 @@
-"""Who holds which scope through work: technicians by their visits and reports, portals by their customer."""
+"""Who holds which scope through work: technicians through their visits and reports, portals through their
+customer.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ _ENDED = frozenset(status.value for status in _DONE_WITH)
 
 @dataclass
 class _Concerned:
-    """Of what a transaction changed: the things whose people must be asked for."""
+    """What a transaction changed: the records whose people must be recomputed."""
 
     accounts: set[UUID] = field(default_factory=set)
     reporters: set[UUID] = field(default_factory=set)
@@ -114,13 +116,13 @@ def _changed(entry: Entry, *names: str) -> bool:
 
 
 def _crosses(entry: Entry, statuses: frozenset[str]) -> bool:
-    """Whether the status went into, or out of, the given ones."""
+    """Return whether the status entered or left the given ones."""
     before = (entry.before or {}).get("status")
     return "status" in entry.after and (before in statuses) != (entry.after["status"] in statuses)
 
 
 def _values(entry: Entry, name: str, now: UUID | None) -> set[UUID]:
-    """The ids that the field had before and has now."""
+    """Return the ids that the field had before and has now."""
     before = (entry.before or {}).get(name)
     return {id for id in (now, before) if id is not None}
 
@@ -146,7 +148,7 @@ async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequen
 
 
 def _assigned_visits(*columns: Any) -> Select[*tuple[Any, ...]]:
-    """The visits that active technicians are assigned to, whatever their windows."""
+    """Return the visits that active technicians are assigned to, in any window."""
     return (
         select(*columns)
         .select_from(Technician)
@@ -174,7 +176,7 @@ def _assigned_visits(*columns: Any) -> Select[*tuple[Any, ...]]:
 
 
 def _in_window() -> ColumnElement[bool]:
-    """One not over yet counts however old it is."""
+    """Return the condition for visits in the window; an unfinished one counts however old it is."""
     still_open = Appointment.status.not_in(OVER)
     ended_at = func.coalesce(Appointment.ends_at, Appointment.actual_end, Appointment.created_at)
     return and_(
@@ -187,27 +189,28 @@ _GIVEN = (Appointment.id, Appointment.work_order_id, Appointment.customer_id, Ap
 
 
 def _visits(accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
-    """The visits in the windows of these technicians."""
+    """Return the visits in the windows of these technicians."""
     found = _assigned_visits(Technician.account_id, *_GIVEN)
     return found.where(Technician.account_id.in_(accounts), _in_window())
 
 
 def visits_outside(account_id: UUID) -> Select[*tuple[Any, ...]]:
-    """The visits of a technician that the device's window leaves out: what they would give to see,
-    when they are, and the window."""
+    """Return a technician's visits that the device's window leaves out: the scopes they would give, their
+    times, and the window.
+    """
     window = (Appointment.starts_at, TechnicianProfile.window_from, TechnicianProfile.window_to)
     found = _assigned_visits(*_GIVEN, *window)
     return found.where(Technician.account_id == account_id, not_(_in_window()))
 
 
 def scopes_of_visit(appointment: UUID, order: UUID, customer: UUID, site: UUID | None) -> set[UUID]:
-    """What a visit gives to see."""
+    """Return the scopes that a visit gives."""
     scopes = (appointment, order, customer, site, staff_scope(appointment), staff_scope(order))
     return {scope for scope in scopes if scope is not None}
 
 
 def _reports(accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
-    """What these technicians reported and is not done with."""
+    """Return what these technicians reported and is still open."""
     return (
         select(WorkOrder.reported_by_id, WorkOrder.id, WorkOrder.customer_id, WorkOrder.site_id)
         .join(
@@ -228,7 +231,7 @@ def _reports(accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
 
 
 def _portal(accounts: Collection[UUID]) -> list[Select[*tuple[Any, ...]]]:
-    """The customer of these portal accounts, its sites, its orders and their appointments."""
+    """Return the customer of these portal accounts, with its sites, orders and appointments."""
     open_portal = and_(
         Account.id.in_(accounts),
         Account.role == Role.CUSTOMER_PORTAL,

@@ -1,4 +1,4 @@
-"""What people write down at work: notes, and how they spent their time."""
+"""What people record at work: notes, and how they spent their time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _STAFF = UUID("6f1f4a52-0d0c-5c39-9a52-0b1f5c3f7a11")
 
 
 def staff_scope(id: UUID) -> UUID:
-    """The scope of what lies on a record and is ours alone; the customer's portal does not hold it."""
+    """Return the scope of internal details of a record; the customer's portal does not hold it."""
     return uuid5(_STAFF, id.hex)
 
 
 class TimeKind(StrEnum):
-    """What time was spent on."""
+    """What the time was spent on."""
 
     TRAVEL = "TRAVEL"
     """On the way."""
@@ -39,7 +39,7 @@ class TimeKind(StrEnum):
 
 
 class Note(Entity):
-    """A remark on an order or on an appointment; never changed afterwards."""
+    """A note on an order or an appointment; it never changes."""
 
     __tablename__ = "note"
     reads = WORK_READ
@@ -70,7 +70,7 @@ class Note(Entity):
 
 
 class TimeEntry(Entity):
-    """Time a technician spent: a ledger, corrected only by another entry that names the wrong one."""
+    """Time that a technician spent: a ledger, corrected only by another entry that names the wrong one."""
 
     __tablename__ = "time_entry"
     reads = WORK_INTERNAL

@@ -1,4 +1,4 @@
-"""Work orders: what is to be done for whom, where and by when."""
+"""Work orders: what is to be done, for whom, where, and by when."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tournee.work.states import SET_BY_HAND, WORK_ORDER, AppointmentStatus, Work
 
 
 class WorkOrderKind(StrEnum):
-    """Why we come."""
+    """The kind of work: breakdown, maintenance, installation and so on."""
 
     BREAKDOWN = "BREAKDOWN"
     """Something has failed."""
@@ -35,7 +35,7 @@ class WorkOrderKind(StrEnum):
 
 
 class Priority(StrEnum):
-    """How much it matters."""
+    """How urgent the work is."""
 
     LOW = "LOW"
     """Whenever it fits."""
@@ -48,14 +48,14 @@ class Priority(StrEnum):
 
 
 class WorkOrderCounter(OrganisationRow):
-    """The last number given to a work order of an organisation."""
+    """The last number that a work order of the organisation got."""
 
     __tablename__ = "work_order_counter"
     last: Mapped[int] = mapped_column()
 
 
 class WorkOrder(Entity):
-    """A job for a customer; it is carried out in one appointment or more."""
+    """Work for a customer, carried out in one or more appointments."""
 
     __tablename__ = "work_order"
     reads = WORK_READ
@@ -132,7 +132,7 @@ class WorkOrder(Entity):
         self.hold_reason = reason
 
     def release(self, statuses: Collection[AppointmentStatus]) -> None:
-        """End a draft or a hold; an order that was held becomes what its appointments make it."""
+        """End a draft or a hold; a held order takes the status that its appointments imply."""
         to = WorkOrderStatus.NEW if self.status is WorkOrderStatus.DRAFT else roll_up(statuses)
         if self.status not in (WorkOrderStatus.DRAFT, WorkOrderStatus.ON_HOLD):
             refuse(WORK_ORDER, self.status, to)
@@ -149,7 +149,7 @@ class WorkOrder(Entity):
         self.status = WorkOrderStatus.CLOSED
 
     def reopen(self, reason: str) -> None:
-        """Back to work: what was completed goes on, what could not be completed is planned anew."""
+        """Continue work: a completed order goes on, one that could not be completed is planned again."""
         to = WorkOrderStatus.IN_PROGRESS
         if self.status is WorkOrderStatus.CANNOT_COMPLETE:
             to = WorkOrderStatus.NEW
@@ -159,6 +159,6 @@ class WorkOrder(Entity):
         self.reopen_reason = reason
 
     def follow(self, statuses: Collection[AppointmentStatus]) -> None:
-        """Become what the appointments make it, unless a person decided otherwise."""
+        """Take the status that the appointments imply, unless a person decided otherwise."""
         if self.status not in SET_BY_HAND:
             self.status = roll_up(statuses)
