@@ -37,7 +37,6 @@ class Circumstances:
     order: WorkOrderStatus
     skill_ids: frozenset[UUID]
     day: date
-    organisation_id: UUID
 
 
 def against_new_crew(visit: Appointment) -> list[str]:
@@ -103,7 +102,6 @@ async def circumstances_of(read: Reader, visits: Sequence[Appointment]) -> dict[
             status,
             frozenset(map(UUID, skill_ids)),
             local_day(starts[id], time_zone),
-            visits[0].organisation_id,
         )
         for id, status, skill_ids, time_zone in rows
     }
