@@ -323,5 +323,5 @@ async def data_line(lines: Any) -> str:
 async def test_a_subscription_needs_its_scope(house: House) -> None:
     import dataclasses
 
-    poor = dataclasses.replace(house.actor(), scopes=frozenset({"account:self"}))
+    poor = dataclasses.replace(house.actor(), permissions=frozenset({"account:self"}))
     assert (await answer(house, "{changes{totalCount}}", poor)).codes == ["FORBIDDEN"]
