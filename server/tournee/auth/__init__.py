@@ -1,1 +1,1 @@
-"""Who may come in: accounts and their roles, devices, tokens; tokens become actors here."""
+"""Authentication: accounts and their roles, devices, and tokens, which become actors here."""

@@ -1,4 +1,4 @@
-"""What people do with accounts and devices."""
+"""Commands about accounts and devices."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class SetPassword:
 
 @command(ACCOUNTS_WRITE, logged=True)
 async def set_password(tx: Transaction, actor: Actor, do: SetPassword) -> Account:
-    """Give an account a new password; whoever is signed in as it must sign in again."""
+    """Set an account's password; everybody signed in to it must sign in again."""
     account = await tx.find(Account, do.account_id, "accountId")
     await _set_password(tx, account, do.password, "password")
     await _end_sessions(tx, RefreshToken.account_id == account.id)
@@ -116,7 +116,7 @@ class DisableAccount:
 
 @command(ACCOUNTS_WRITE, logged=True)
 async def disable_account(tx: Transaction, actor: Actor, do: DisableAccount) -> Account:
-    """Shut an account out: it can neither sign in nor renew, and holds no records any more."""
+    """Disable an account: it cannot sign in or renew its session, and holds no scopes."""
     if against := against_disabling(actor, do.account_id):
         raise Blocked(" ".join(against), "accountId")
     account = await tx.find(Account, do.account_id, "accountId")
@@ -149,7 +149,7 @@ class EnrolDevice:
 
 @command(ACCOUNT_SELF, plain=Plain.CREATE)
 async def enrol_device(tx: Transaction, actor: Actor, do: EnrolDevice) -> Device:
-    """Say which device this is; signing in with a device does the same."""
+    """Enrol this device; signing in with a device does the same."""
     named = {key: value for key, value in vars(do).items() if value is not UNSET and key != "id"}
     device = next(iter(await tx.all(select(Device).where(Device.id == do.id))), None)
     if device is None:
@@ -172,7 +172,7 @@ class DevicesLimit(Refused):
 
 
 async def _require_room(tx: Transaction, actor: Actor) -> None:
-    """Raise DevicesLimit unless the account may have one device more."""
+    """Raise DevicesLimit unless the account may have one more device."""
     # Locked, so that devices which enrol at the same time count each other.
     await tx.session.execute(select(Account.id).where(Account.id == actor.id).with_for_update(key_share=True))
     enrolled = func.count().filter(Device.status == DeviceStatus.ENROLLED)
@@ -194,7 +194,7 @@ class RevokeDevice:
 
 @command(DEVICES_WRITE, logged=True)
 async def revoke_device(tx: Transaction, actor: Actor, do: RevokeDevice) -> Device:
-    """Shut out a device: it must erase its copy; with `surrender` it may first hand in its queued work."""
+    """Revoke a device: it must erase its copy; with `surrender` it may first send its outbox."""
     device = await tx.find(Device, do.device_id, "deviceId")
     # 1. From here on its tokens let it in nowhere.
     device.revoke(now(), do.surrender)
@@ -210,7 +210,7 @@ class ConfirmWipe:
 
 @command(ACCOUNT_SELF, logged=True)
 async def confirm_wipe(tx: Transaction, actor: Actor, do: ConfirmWipe) -> Device:
-    """Say that your device has erased its copy."""
+    """Confirm that your device has erased its copy."""
     mine = select(Device).where(Device.id == do.device_id, Device.account_id == actor.id)
     device = next(iter(await tx.all(mine)), None)
     if device is None:
@@ -229,7 +229,7 @@ class SignOut:
 
 @command(ACCOUNT_SELF, logged=True)
 async def sign_out(tx: Transaction, actor: Actor, do: SignOut) -> Account:
-    """End your session on this device, or everywhere; access tokens of it end within seconds."""
+    """End your session on this device, or everywhere; its access tokens stop working within seconds."""
     account = await _own_account(tx)
     here = () if do.everywhere else (_here(actor),)
     await _end_sessions(tx, RefreshToken.account_id == account.id, *here)
@@ -244,7 +244,7 @@ async def _own_account(tx: Transaction) -> Account:
 
 
 def _here(actor: Actor) -> ColumnElement[bool]:
-    """The actor's own session. Without a device, only its id tells it from a thief's."""
+    """Return the actor's own session. Without a device, only its id distinguishes it from a thief's."""
     return or_(
         false() if actor.session_id is None else RefreshToken.family_id == actor.session_id,
         false() if actor.device_id is None else RefreshToken.device_id.is_not_distinct_from(actor.device_id),

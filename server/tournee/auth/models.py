@@ -1,4 +1,4 @@
-"""Accounts, their devices and the refresh tokens they hold."""
+"""Accounts, their devices, and the refresh tokens they hold."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ DEVICE_MOVES = Machine(
 
 
 class Account(Entity):
-    """Somebody who signs in. The e-mail names the account within its organisation."""
+    """Somebody who signs in. The e-mail is unique within the organisation."""
 
     __tablename__ = "account"
     __table_args__ = (UniqueConstraint("organisation_id", "email"), Index("ix_account_email", "email"))
@@ -113,7 +113,7 @@ class Account(Entity):
 
 
 class Device(Entity):
-    """A device that an account signed in from and that keeps a copy of what it may see."""
+    """A device that an account signed in from; it keeps a copy of what the account may see."""
 
     __tablename__ = "device"
     reads = DEVICES_READ
@@ -154,14 +154,16 @@ class Device(Entity):
         return (self.account_id,)
 
     def revoke(self, at: datetime, surrender: bool) -> None:
-        """It must erase its copy at its next call; until it confirms that, the copy is taken to exist."""
+        """Revoke it: it must erase its copy at its next call. Until it confirms, the copy is assumed to
+        exist.
+        """
         DEVICE_MOVES.require(self.status, DeviceStatus.REVOKED)
         self.status = DeviceStatus.REVOKED
         self.revoked_at = at
         self.surrender = surrender
 
     def confirm_wipe(self, at: datetime) -> None:
-        """Its copy is gone; said again, because the answer was lost, it changes nothing."""
+        """Record that its copy is erased; confirming again changes nothing."""
         if self.status is not DeviceStatus.WIPED:
             DEVICE_MOVES.require(self.status, DeviceStatus.WIPED)
             self.status = DeviceStatus.WIPED

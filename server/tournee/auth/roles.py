@@ -1,7 +1,7 @@
-"""Roles, and which permissions each holds. A token carries the role; its permissions follow.
+"""Roles, and the permissions that each holds. A token carries the role; its permissions follow.
 
-A domain declares its permissions with `permission`, which asks who holds each: no name grants anything by
-itself. schema/permissions.md shows all of them in one table; a test compares the two.
+A domain declares its permissions with `permission`, which requires a decision who holds each: no name grants
+anything by itself. schema/permissions.md shows them in one table; a test compares the two.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Role(StrEnum):
     """Reads for reports and changes nothing."""
 
 
-# Everybody else sees only what lies in the scopes they hold.
+# These see their whole organisation; others see only the scopes they hold.
 OFFICE = frozenset({Role.DISPATCHER, Role.MANAGER, Role.AUDITOR, Role.REPORTING})
 EVERYBODY = frozenset(Role)
-# Who works here, in the office or in the field.
+# Everybody who works for the organisation, in the office or in the field.
 STAFF = EVERYBODY - {Role.CUSTOMER_PORTAL}
 PLANNERS = frozenset({Role.DISPATCHER, Role.MANAGER})
 
@@ -46,7 +46,7 @@ def permission(name: str, description: str, held_by: AbstractSet[Role]) -> Permi
 
 
 def grant(declared: Permission, held_by: AbstractSet[Role]) -> Permission:
-    """Decide which roles hold a permission; once."""
+    """Decide, once, which roles hold a permission."""
     if declared in _DECIDED:
         raise TypeError(f"Who holds {declared} is decided twice.")
     _DECIDED.add(declared)
@@ -56,11 +56,11 @@ def grant(declared: Permission, held_by: AbstractSet[Role]) -> Permission:
 
 
 def permissions_of(role: Role) -> frozenset[Permission]:
-    """The permissions that a role holds."""
+    """Return the permissions that a role holds."""
     return _HELD[role]
 
 
 def require_decisions() -> None:
-    """Raise unless it is decided for every permission which roles hold it; asked once all are declared."""
+    """Raise unless it was decided for every permission which roles hold it; called once all are declared."""
     if missing := Permission.declared.keys() - _DECIDED:
         raise TypeError(f"Nobody decided which roles hold: {', '.join(sorted(missing))}.")

@@ -35,7 +35,7 @@ from tournee.kernel.visibility import visible
 
 @command(CONFLICTS_WRITE)
 async def resolve_conflict(tx: Transaction, actor: Actor, do: ResolveConflict) -> Conflict:
-    """Decide a conflict, in one of its `availableResolutions`; the usual commands carry the decision out."""
+    """Decide a conflict, in one of its `availableResolutions`; ordinary commands carry the decision out."""
     row = await _record(tx, do)
     conflict = await tx.find(Conflict, do.conflict_id, "conflictId")
     _require_may_decide(conflict, actor)
@@ -43,18 +43,18 @@ async def resolve_conflict(tx: Transaction, actor: Actor, do: ResolveConflict) -
     way = _way(situation, do)
     if not do.despite_changes:
         _require_unchanged(situation)
-    # 4. One name in the log for all that the decision changes.
+    # 4. One id in the log for everything that the decision changes.
     tx.current.id = conflict.resolution_operation_id = new_id()
     tx.current.deciding = True
     conflict.follow_up_id = await way.carry_out(tx, situation, do)
-    # 5. Both who caused it pull this.
+    # 5. Both people who caused it pull this.
     conflict.resolve(do.resolution, do.note, actor.id, now())
     conflict.decided = None if row is None else present(row, conflict.standing)
     return conflict
 
 
 async def _record(tx: Transaction, do: ResolveConflict) -> Entity | None:
-    """What the conflict is about, locked before the conflict as whoever raised it did."""
+    """Return the conflict's record, locked before the conflict, in the same order as when it was raised."""
     found = await tx.session.execute(
         select(Conflict.entity, Conflict.record_id).where(
             Conflict.id == do.conflict_id, visible(Conflict, tx.actor)
@@ -73,7 +73,7 @@ async def _record(tx: Transaction, do: ResolveConflict) -> Entity | None:
 
 
 def _require_may_decide(conflict: Conflict, actor: Actor) -> None:
-    """3. The role it is for, or a manager, once."""
+    """3. Raise unless the actor has the role that decides, or is a manager, and the conflict is open."""
     if against := against_deciding(conflict):
         raise TransitionNotAllowed(" ".join(against), "conflictId")
     if against := against_deciding_by(actor, conflict):
@@ -96,7 +96,7 @@ def _way(situation: Situation, do: ResolveConflict) -> Way:
 
 
 def _require_unchanged(situation: Situation) -> None:
-    """What was disputed must stand as it stood when the clash was found."""
+    """Raise Stale unless the disputed fields still have the values they had when the conflict was found."""
     conflict, row = situation.conflict, situation.row
     if row is None:
         return

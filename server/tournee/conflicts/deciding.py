@@ -1,4 +1,4 @@
-"""What a decision is made of: what was asked, what it is about, and what it does."""
+"""The parts of a decision: what was asked, what it is about, and what it does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Take(StrEnum):
 
 @dataclass(frozen=True)
 class FieldChoice:
-    """What one disputed field becomes; OTHER goes with a value."""
+    """The value of one disputed field; OTHER comes with a value."""
 
     name: Annotated[str, Limits(length=60)]
     """The field's name, as in `base`, `mine` and `theirs`."""
@@ -45,7 +45,7 @@ class FieldChoice:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """What to do next, and when and by whom if that is known already."""
+    """What to do next, and when and by whom, if that is known."""
 
     summary: Annotated[str | None, Limits(length=200)] = None
     """One line about what is left; null for `Follow-up:` and what the order or record is called."""
@@ -59,10 +59,10 @@ class FollowUp:
 
 @dataclass(frozen=True)
 class ResolveConflict:
-    """Which conflict, what is decided, and what the decision needs: `fields` for MERGE_FIELDS,
-    `technicianId` for REASSIGN, a `note` for REOPEN; `followUp` may go with FOLLOW_UP.
+    """Which conflict, the decision, and what it needs: `fields` for MERGE_FIELDS, `technicianId` for
+    REASSIGN, a `note` for REOPEN; `followUp` may come with FOLLOW_UP.
 
-    `despiteChanges` decides although the record has changed since the clash.
+    `despiteChanges` decides although the record has changed since the conflict was found.
     """
 
     conflict_id: UUID
@@ -83,9 +83,9 @@ class ResolveConflict:
 
 @dataclass(frozen=True)
 class Situation:
-    """Who decides about what: the conflict, and its record as it stands, deleted or not.
+    """Who decides about what: the conflict, and its record as it is now, deleted or not.
 
-    Without a record it is out of the decider's sight, or the conflict is about none.
+    Without a record, the conflict has none or the decider cannot see it.
     """
 
     actor: Actor
@@ -93,7 +93,7 @@ class Situation:
     row: Entity | None
 
 
-# What stands against a decision, in sentences; and what it does. It may return the follow-up's id.
+# What prevents a decision, as sentences; and what it does. It may return the follow-up's id.
 Against = Callable[[Situation], list[str]]
 CarryOut = Callable[[Transaction, Situation, ResolveConflict], Awaitable[UUID | None]]
 
@@ -103,12 +103,12 @@ def nothing_against(_: Situation) -> list[str]:
 
 
 async def nothing_to_do(_tx: Transaction, _situation: Situation, _do: ResolveConflict) -> None:
-    """The record stands as it is."""
+    """Leave the record as it is."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """One legal decision. `needs` names the parts of the input that it cannot do without."""
+    """How a legal decision is carried out. `needs` names the parts of the input that it requires."""
 
     carry_out: CarryOut = nothing_to_do
     against: Against = nothing_against
@@ -116,7 +116,7 @@ class Way:
 
 
 async def perform(tx: Transaction, command: Command[Any, Any], **payload: Any) -> Any:
-    """Carry out a command as part of the decision, with the rights of who decides."""
+    """Run a command as part of the decision, with the permissions of the decider."""
     tx.actor.require(command.permission)
     given = {name: wire_value(value) for name, value in payload.items()}
     async with tx.carrying_out(command.name):
@@ -124,18 +124,18 @@ async def perform(tx: Transaction, command: Command[Any, Any], **payload: Any) -
 
 
 def against_deciding(conflict: Conflict) -> list[str]:
-    """A conflict is decided once."""
+    """Return why the conflict cannot be decided: it was decided before."""
     return [] if conflict.status is ConflictStatus.OPEN else ["This conflict was decided already."]
 
 
 def against_deciding_by(actor: Actor, conflict: Conflict) -> list[str]:
-    """The role it is routed to decides, or a manager."""
+    """Return why this actor cannot decide it: another role does, or a manager."""
     decides = actor.role in (conflict.role, Role.MANAGER) and actor.may(CONFLICTS_WRITE)
     return [] if decides else [f"This is for the role {conflict.role} to decide."]
 
 
 def against_record(situation: Situation) -> list[str]:
-    """A decision about a record needs one."""
+    """Return why the decision is not possible: it needs a record."""
     if situation.row is None:
         return ["The record is not there, or not for you to see."]
     return ["The record was deleted."] if situation.row.deleted else []

@@ -37,7 +37,7 @@ _PLACE = ("siteId", "holderTechnicianId", "customerId")
 
 
 async def set_fields(tx: Transaction, row: Entity, values: Mapping[str, Any]) -> None:
-    """Give a record these values, by wire name, through the commands that people use for it."""
+    """Set these fields of a record, by wire name, through the commands that people use for it."""
     held = present(row, values.keys() - {"deleted"})
     values = {name: value for name, value in values.items() if name in held and held[name] != value}
     if not values:
@@ -65,7 +65,7 @@ async def _answer_anew(tx: Transaction, row: Answer, values: Mapping[str, Any]) 
 async def _move(tx: Transaction, asset: Asset, values: Mapping[str, Any]) -> None:
     place = {**present(asset, _PLACE), **{name: values[name] for name in _PLACE if name in values}}
     if place["siteId"] is not None:
-        # Of the site follows whose it is.
+        # The customer follows from the site.
         del place["customerId"]
     await perform(tx, move_asset, assetId=asset.id, **place)
 
@@ -91,7 +91,7 @@ async def take_mine(tx: Transaction, situation: Situation, _do: ResolveConflict)
 
 
 async def merge_fields(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:
-    """Every disputed field is named once."""
+    """Set each disputed field as the decision says; every one must be named once."""
     conflict = situation.conflict
     named = [choice.name for choice in do.fields]
     if sorted(named) != sorted(conflict.mine):
@@ -119,7 +119,7 @@ def _step(asset: Asset, to: str) -> Command[Any, Any] | None:
 
 
 def against_step(situation: Situation) -> list[str]:
-    """The step of `mine` must be one that the record can still take."""
+    """Return why the step of `mine` is not possible: the record can no longer take it."""
     asset = situation.row
     if (found := against_record(situation)) or not isinstance(asset, Asset):
         return found or ["No command of ours takes this step."]
@@ -138,14 +138,14 @@ async def take_my_step(tx: Transaction, situation: Situation, _do: ResolveConfli
 
 
 def _deletes(situation: Situation, resolution: Resolution) -> bool:
-    """Whether the side that is taken is the one that deleted the record."""
+    """Return whether the chosen side is the one that deleted the record."""
     conflict = situation.conflict
     side = conflict.theirs if resolution is Resolution.KEEP_THEIRS else conflict.mine
     return bool(side.get("deleted"))
 
 
 def against_deletion(resolution: Resolution) -> Against:
-    """What stands against taking that side of a conflict about a deletion."""
+    """Return why that side of a conflict about a deletion cannot be taken."""
 
     def against(situation: Situation) -> list[str]:
         row = situation.row
@@ -162,7 +162,7 @@ def against_deletion(resolution: Resolution) -> Against:
 
 
 async def settle_deletion(tx: Transaction, situation: Situation, do: ResolveConflict) -> None:
-    """Delete it, or have it back with what was written into it."""
+    """Delete the record, or restore it with the edit."""
     row = _row(situation)
     entry = registered(type(row))
     if _deletes(situation, do.resolution):

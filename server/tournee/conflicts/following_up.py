@@ -1,4 +1,4 @@
-"""Splitting off what is left to do: another visit of the order, or an order that follows it up."""
+"""Follow-ups: plan what is left to do, as another visit of the order or as an order of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tournee.work.models import WorkOrder
 
 
 async def follow_up(tx: Transaction, situation: Situation, do: ResolveConflict) -> UUID:
-    """An open order gets another appointment, everything else a new order; returns what was made."""
+    """Add an appointment to an open order, or a new order in all other cases; return what was added."""
     row, wanted = situation.row, do.follow_up or FollowUp()
     assert row is not None
     order = await _order_of(tx, row)

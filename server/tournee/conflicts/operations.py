@@ -1,4 +1,4 @@
-"""Decisions about operations of a device that had no effect: refused, or stopped by an error of ours."""
+"""Decisions about operations that had no effect: refused, or stopped by an error of ours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tournee.sync.waiting.parking import operations
 
 
 def against_retrying(situation: Situation) -> list[str]:
-    """An input too large for the inbox is still on the device; what could not be read never can."""
+    """Return why it cannot be retried: it was too large to keep, or could not be read."""
     if situation.conflict.mine.get("final"):
         return ["It cannot be carried out as it was sent; it can be done anew only."]
     kept = all("input" in operation for operation in situation.conflict.mine["operations"])
@@ -33,8 +33,9 @@ def against_retrying(situation: Situation) -> list[str]:
 
 
 async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
-    """Do it now, as the device's account, with the base and the time of the device; refused again, the
-    conflict stays open. It may name a record that has left the account's sight: who decides sees it."""
+    """Carry it out now, as the device's account, with the device's base and time. If it is refused again,
+    the conflict stays open. It may name a record that the account no longer sees, if the decider does.
+    """
     conflict = situation.conflict
     queue = await _queue(tx, conflict)
     owners = await tx.all(select(Account).where(Account.id == conflict.actor_id))
@@ -50,8 +51,9 @@ async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> 
 
 
 async def dismiss(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
-    """Leave it without effect; the conflict keeps what it was. What waits for a record that it was to make
-    is refused in turn."""
+    """Leave it without effect; the conflict keeps what it was. Operations that wait for a record it was
+    to create are refused.
+    """
     conflict = situation.conflict
     await give_up(tx, [shown_to_make(operation) for operation in conflict.mine["operations"]])
     if conflict.kind is OPERATION_QUARANTINED:
@@ -62,7 +64,7 @@ async def dismiss(tx: Transaction, situation: Situation, _do: ResolveConflict) -
 
 
 async def _queue(tx: Transaction, conflict: Conflict) -> list[PushedOperation]:
-    """What is quarantined waits as it was sent; what was refused stands in the conflict."""
+    """Return the operations: quarantined ones as they wait, refused ones as the conflict holds them."""
     if conflict.kind is OPERATION_REJECTED:
         return [_read(conflict, raw) for raw in conflict.mine["operations"]]
     parked = await tx.session.scalars(
@@ -84,7 +86,7 @@ def _read(conflict: Conflict, raw: dict[str, Any]) -> PushedOperation:
 
 
 def _device(conflict: Conflict) -> Device:
-    """As much of it as receipts name; it need not be enrolled."""
+    """Return as much of the device as receipts need; it may not be enrolled."""
     return Device(
         organisation_id=conflict.organisation_id, id=conflict.device_id, account_id=conflict.actor_id
     )

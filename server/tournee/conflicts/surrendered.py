@@ -1,4 +1,4 @@
-"""Decisions about the work that a revoked device handed in."""
+"""Decisions about what a revoked device surrendered."""
 
 from __future__ import annotations
 

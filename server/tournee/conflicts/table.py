@@ -1,4 +1,4 @@
-"""How the decisions are carried out that a kind of conflict declares as legal.
+"""How the legal decisions of each kind of conflict are carried out.
 
 schema/sync.md, "Conflicts", shows kinds and decisions in one table; a test compares the two.
 """
@@ -31,7 +31,7 @@ from tournee.work.facts import (
 )
 
 _R = Resolution
-# How a decision is carried out where the kind has no way of its own.
+# How a decision is carried out, unless the kind has a way of its own.
 _USUAL: dict[Resolution, Way] = {
     _R.MERGE_FIELDS: Way(editing.merge_fields, editing.against_editing, ("fields",)),
     _R.REOPEN: Way(visits.reopen, visits.against_reopening, ("note",)),
@@ -69,14 +69,14 @@ _OF: dict[ConflictKind, dict[Resolution, Way]] = {
 
 
 def ways(kind: ConflictKind) -> dict[Resolution, Way]:
-    """Return how each decision that is legal for this kind is carried out."""
+    """Return how each legal decision of this kind is carried out."""
     return {
         resolution: _OF.get(kind, {}).get(resolution) or _USUAL[resolution] for resolution in kind.resolutions
     }
 
 
 def require_ways() -> None:
-    """Raise unless every kind's decisions can be carried out; asked once all are declared."""
+    """Raise unless every kind's decisions can be carried out; called once all are declared."""
     for kind in ConflictKind.all():
         ways(kind)
 
@@ -93,7 +93,7 @@ class AvailableResolution:
 
 
 def available_resolutions(situation: Situation) -> list[AvailableResolution]:
-    """2. Every legal decision, and what stands against it now; none once it is decided."""
+    """2. Return every legal decision, and what prevents it now; none once the conflict is decided."""
     if against_deciding(situation.conflict):
         return []
     always = against_deciding_by(situation.actor, situation.conflict)

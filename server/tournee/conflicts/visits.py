@@ -1,4 +1,4 @@
-"""Decisions about a visit that the plan had not foreseen."""
+"""Decisions about a visit that the plan did not foresee."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _visit(situation: Situation) -> Appointment:
 
 
 def against_the_plan(situation: Situation) -> list[str]:
-    """The plan stands as long as the visit has not gone past it."""
+    """Return why the plan cannot stand: the visit has gone beyond it."""
     if found := against_record(situation):
         return found
     visit, to = _visit(situation), AppointmentStatus(situation.conflict.theirs["status"])
@@ -56,7 +56,7 @@ async def keep_the_plan(tx: Transaction, situation: Situation, do: ResolveConfli
 
 
 async def keep_the_crew(_tx: Transaction, _situation: Situation, _do: ResolveConflict) -> None:
-    """Who is assigned now stays; the visit that was made counts all the same."""
+    """Keep the present crew; the visit that was made still counts."""
 
 
 def against_giving_it_back(situation: Situation) -> list[str]:
@@ -66,7 +66,7 @@ def against_giving_it_back(situation: Situation) -> list[str]:
 
 
 async def give_it_back(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
-    """Whoever made the visit leads it again; a visit that is over needs nobody."""
+    """Let whoever made the visit lead it again; a finished visit needs nobody."""
     visit = _visit(situation)
     if visit.status not in OVER:
         technician = situation.conflict.mine["technicianId"]

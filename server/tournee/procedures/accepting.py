@@ -1,4 +1,4 @@
-"""Which answers fit an item; pure."""
+"""Which answers fit an item; no database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMNS = ("checked", "text", "number", "choices", "files")
 
 
 def accept(item: ChecklistItemInput, given: Given) -> dict[str, Any]:
-    """The columns of an answer that fits the item; raises Invalid naming what does not."""
+    """Return the columns of an answer that fits the item; raises Invalid naming what does not."""
     own = _COLUMN[item.kind]
     named = [name for name in _COLUMNS if getattr(given, name) not in (None, [])]
     if given.not_applicable:

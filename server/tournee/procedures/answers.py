@@ -1,4 +1,4 @@
-"""Answers as rows: one for each item of a checklist, whoever and however often somebody answers it."""
+"""Answers as rows: one for each item of a checklist, however often somebody answers it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tournee.procedures.definition import ChecklistItemInput, Given, ItemResult,
 
 
 class Answer(Entity):
-    """The columns of an answer. The value stands in the one that fits the item's kind."""
+    """The columns of an answer. The value is in the column of the item's kind."""
 
     __abstract__ = True
 
@@ -52,12 +52,14 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
 def answer_id(parent_id: UUID, item_key: str) -> UUID:
-    """The id of the one answer to an item: the same on every device, so that answers meet, not double."""
+    """Return the id of the one answer to an item. It is the same on every device, so that answers meet
+    instead of doubling.
+    """
     return uuid5(parent_id, item_key)
 
 
 def item_of(items: Sequence[ChecklistItemInput], key: str) -> ChecklistItemInput:
-    """The item of this key, or Invalid."""
+    """Return the item with this key; raises Invalid."""
     for item in items:
         if item.key == key:
             return item
@@ -73,9 +75,9 @@ async def record_answer(
     at: datetime,
     copied: Mapping[str, Any],
 ) -> AnswerT:
-    """Write the answer to an item, or merge it into the one that is there.
+    """Write the answer to an item, or merge it into the existing one.
 
-    The caller holds the parent's lock, so that two devices answering at once cannot both add it.
+    The caller holds the parent's lock, so that two devices that answer at once cannot both add it.
     """
     values = accept(item, given)
     id = answer_id(parent_id, item.key)
@@ -93,5 +95,5 @@ async def record_answer(
 
 
 async def answers_of(tx: Transaction, model: type[AnswerT], parent: Any) -> dict[str, AnswerT]:
-    """The answers under a parent, by item; `parent` is the condition that names it."""
+    """Return the answers under a parent, by item; `parent` is the condition that selects it."""
     return {answer.item_key: answer for answer in await tx.all(select(model).where(parent))}

@@ -1,6 +1,6 @@
-"""What a checklist asks: items, when they are shown, what an answer is worth.
+"""What a checklist asks: its items, when each is shown, and what an answer is worth.
 
-Pure: knows no database. The items of a version are stored in the wire form of their input.
+No database. A version stores its items in the wire form of their input.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tournee.kernel.values import wire_value
 
 
 class ItemKind(StrEnum):
-    """What an item asks for."""
+    """What kind of answer an item asks for."""
 
     CHECK = "CHECK"
     """Yes or no; yes passes."""
@@ -36,7 +36,7 @@ class ItemKind(StrEnum):
 
 
 class ItemResult(StrEnum):
-    """What an answer says; NA where it does not apply or there is nothing to judge."""
+    """The result of an answer; NA if it does not apply or is not judged."""
 
     PASS = "PASS"  # noqa: S105 - no password
     """The answer is as good as it has to be."""
@@ -47,7 +47,7 @@ class ItemResult(StrEnum):
 
 
 class RunResult(StrEnum):
-    """What a whole checklist says; NA where nothing in it could be judged."""
+    """The result of a whole checklist; NA if nothing in it could be judged."""
 
     PASS = "PASS"  # noqa: S105 - no password
     """Nothing that was judged failed."""
@@ -61,7 +61,7 @@ class RunResult(StrEnum):
 
 @dataclass(frozen=True)
 class ChecklistConditionInput:
-    """Show an item only when an earlier one was answered so; exactly one of the three tests.
+    """Shows an item only if an earlier one has a certain answer; exactly one of the three tests.
 
     Values are written as text: `true` and `false` for a check, digits for a number.
     """
@@ -80,8 +80,8 @@ class ChecklistConditionInput:
 class ChecklistItemInput:
     """One item of a checklist. Its key stays the same from version to version.
 
-    `minimum` and `maximum` are limits, not refusals: a number outside of them fails the item.
-    `choicePoints` says what each choice is worth, compared with the greatest; 0 fails the item.
+    `minimum` and `maximum` do not refuse an answer: a number outside them fails the item. `choicePoints` says
+    what each choice is worth, relative to the highest; 0 fails the item.
     """
 
     key: Annotated[str, Limits(length=60)]
@@ -121,7 +121,7 @@ class ChecklistItemInput:
 
     @property
     def judged(self) -> bool:
-        """Whether an answer can pass or fail at all."""
+        """Return whether an answer can pass or fail at all."""
         if self.kind is ItemKind.NUMBER:
             return self.minimum is not None or self.maximum is not None
         return self.kind is ItemKind.CHECK or bool(self.choice_points)
@@ -129,7 +129,9 @@ class ChecklistItemInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """An answer as it is given: the value that fits the item's kind, or a reason why it does not apply."""
+    """An answer as it was sent: a value that fits the item's kind, or a reason why the item does not
+    apply.
+    """
 
     checked: bool | None = None
     """For items of kind CHECK: whether it is as it should be."""
@@ -148,7 +150,7 @@ class Given:
 
 
 class Answered(Protocol):
-    """What is read of an answer, given or stored."""
+    """What is read from an answer, sent or stored."""
 
     @property
     def checked(self) -> bool | None: ...
@@ -168,7 +170,7 @@ Answers = Mapping[str, Answered]
 
 
 def stored(items: Sequence[ChecklistItemInput]) -> list[dict[str, Any]]:
-    """Items as a version keeps them: their wire form, every field named."""
+    """Return items as a version stores them: in wire form, with every field."""
     return [_wire(item) for item in items]
 
 
@@ -181,7 +183,7 @@ def _wire(value: Any) -> Any:
 
 
 def read(items: Iterable[Mapping[str, Any]]) -> list[ChecklistItemInput]:
-    """Items from what a version keeps."""
+    """Return the items that a version stores."""
     return [_read(item) for item in items]
 
 
@@ -204,7 +206,7 @@ _CONDITION = {camel(own.name): own.name for own in dataclasses.fields(ChecklistC
 
 
 def comparable(kind: ItemKind, text: str) -> Any:
-    """The text of a condition as a value of the item it tests; raises ValueError where it is none."""
+    """Return the text of a condition as a value of the tested item; raises ValueError if it is not one."""
     if kind is ItemKind.NUMBER:
         return float(text)
     if kind is ItemKind.CHECK:
@@ -236,7 +238,7 @@ def _holds(condition: ChecklistConditionInput, item: ChecklistItemInput, answer:
 
 
 def shown(items: Sequence[ChecklistItemInput], answers: Answers) -> list[ChecklistItemInput]:
-    """The items whose conditions hold; what is hidden counts as not answered for those after it."""
+    """Return the items whose conditions hold. A hidden item counts as unanswered for later ones."""
     found: dict[str, ChecklistItemInput] = {}
     for item in items:
         condition = item.condition
@@ -251,7 +253,7 @@ def shown(items: Sequence[ChecklistItemInput], answers: Answers) -> list[Checkli
 def unanswered(
     items: Sequence[ChecklistItemInput], answers: Answers, *, required_only: bool = True
 ) -> list[ChecklistItemInput]:
-    """Items that are shown and have no answer yet."""
+    """Return the items that are shown and have no answer yet."""
     return [
         item
         for item in shown(items, answers)
@@ -263,7 +265,7 @@ def unanswered(
 
 
 def points(item: ChecklistItemInput, answer: Answered) -> Fraction | None:
-    """What an answer is worth, from 0 to 1; None where it is not to be judged."""
+    """Return what an answer is worth, from 0 to 1; None if it is not judged."""
     if answer.not_applicable or not item.judged:
         return None
     if item.kind is ItemKind.CHECK:
@@ -279,7 +281,7 @@ def points(item: ChecklistItemInput, answer: Answered) -> Fraction | None:
 
 
 def judge(item: ChecklistItemInput, answer: Answered) -> ItemResult:
-    """Whether an answer passes its item."""
+    """Return whether an answer passes its item."""
     worth = points(item, answer)
     if worth is None:
         return ItemResult.NA
@@ -287,7 +289,7 @@ def judge(item: ChecklistItemInput, answer: Answered) -> ItemResult:
 
 
 def outcome(items: Sequence[ChecklistItemInput], answers: Answers) -> RunResult:
-    """FAIL where a critical item failed or none passed, PARTIAL where some passed and some failed."""
+    """Return FAIL if a critical item failed or none passed, PARTIAL if some passed and some failed."""
     results = [
         (item, judge(item, answers[item.key])) for item in shown(items, answers) if item.key in answers
     ]

@@ -33,7 +33,7 @@ class TemplateStatus(StrEnum):
 
 
 class VersionStatus(StrEnum):
-    """A published version never changes again."""
+    """A published version never changes."""
 
     DRAFT = "DRAFT"
     """Being written; only the office sees it."""
@@ -42,7 +42,7 @@ class VersionStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How far a checklist has been worked through."""
+    """The stage of a checklist that is being worked through."""
 
     NEW = "NEW"
     """No item is answered yet."""
@@ -71,7 +71,7 @@ ASKS_NOTHING = "A checklist without items cannot be published."
 
 
 class ChecklistTemplate(Entity):
-    """A checklist as a lasting thing; what it asks stands in its versions."""
+    """A checklist. What it asks is in its versions."""
 
     __tablename__ = "checklist_template"
     __table_args__ = (UniqueConstraint("organisation_id", "key"),)
@@ -111,7 +111,7 @@ class ChecklistTemplate(Entity):
 
 
 class ChecklistVersion(Entity):
-    """What a checklist asks, from its publication on unchanged: answers stay with the version they are of."""
+    """What a checklist asks; unchanged once published. Answers stay with their version."""
 
     __tablename__ = "checklist_version"
     __table_args__ = (UniqueConstraint("organisation_id", "template_id", "number"),)
@@ -139,13 +139,13 @@ class ChecklistVersion(Entity):
         return ([] if self.items else [ASKS_NOTHING]) + template.against_use()
 
     def define(self, items: Sequence[ChecklistItemInput]) -> None:
-        """Say what the checklist asks, while it is a draft."""
+        """Set what the checklist asks, while it is a draft."""
         self._require_draft()
         check_definition(items)
         self.items = stored(items)
 
     def publish(self, template: ChecklistTemplate, at: datetime, by: UUID) -> None:
-        """Close the definition for good and make it the template's current one."""
+        """Fix the definition for good, and make it the template's current one."""
         self._require_draft()
         template.require_active()
         if not self.items:
@@ -161,7 +161,7 @@ class ChecklistVersion(Entity):
 
 
 class ChecklistRun(Entity):
-    """A checklist to be worked through: at a visit, for an order, at a site or on an asset."""
+    """A checklist to work through: at a visit, for an order, at a site or on an asset."""
 
     __tablename__ = "checklist_run"
     reads = PROCEDURES_READ
@@ -205,7 +205,7 @@ class ChecklistRun(Entity):
         return self.status in (RunStatus.NEW, RunStatus.IN_PROGRESS)
 
     def start(self, at: datetime) -> None:
-        """Begin, or know of an earlier begin."""
+        """Start it, unless it has started earlier."""
         if self.status is RunStatus.NEW:
             self.status = RunStatus.IN_PROGRESS
         if self.started_at is None or at < self.started_at:
@@ -217,7 +217,7 @@ class ChecklistRun(Entity):
         self.completed_at, self.completed_by_id, self.reason = at, by, None
 
     def dismiss(self, reason: str) -> None:
-        """It turned out not to apply."""
+        """Dismiss it: it does not apply."""
         RUN.require(self.status, RunStatus.NOT_APPLICABLE, field="runId")
         self.status, self.reason, self.result = RunStatus.NOT_APPLICABLE, reason, RunResult.NA
 
@@ -232,13 +232,13 @@ class ChecklistRun(Entity):
         self.completed_at = self.completed_by_id = self.result = None
 
     def derive(self, items: Sequence[ChecklistItemInput], answers: Answers) -> None:
-        """What the answers of a completed checklist say together."""
+        """Derive the result of a completed checklist from its answers."""
         if self.status is RunStatus.COMPLETED:
             self.result = outcome(items, answers)
 
 
 class ChecklistAnswer(Answer):
-    """The answer to one item of a run; its history is in the change log."""
+    """The answer to one item of a run; the change log has its history."""
 
     __tablename__ = "checklist_answer"
     reads = PROCEDURES_READ

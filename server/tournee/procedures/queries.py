@@ -1,4 +1,4 @@
-"""What others ask of checklists."""
+"""Questions that other domains ask about checklists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tournee.procedures.models import (
 
 
 def required_and_open(appointment_ids: Collection[UUID]) -> Select[ChecklistRun]:
-    """The checklists without which these visits are not done."""
+    """Return the required checklists that are open, for these visits."""
     return select(ChecklistRun).where(
         ChecklistRun.appointment_id.in_(appointment_ids),
         ChecklistRun.required.is_(True),
@@ -38,12 +38,12 @@ def required_and_open(appointment_ids: Collection[UUID]) -> Select[ChecklistRun]
 
 
 async def open_required_runs(tx: Transaction, appointment_id: UUID) -> Sequence[ChecklistRun]:
-    """The same inside of a command, locked: nobody completes or adds one meanwhile."""
+    """Return the same within a command, locked, so that nobody completes or adds one meanwhile."""
     return await tx.all(required_and_open([appointment_id]))
 
 
 async def glance(tx: Transaction, model: type[EntityT], id: UUID, field: str) -> EntityT:
-    """A row the actor may see, without a lock: many devices use one published version at once."""
+    """Return a row that the actor may see, without a lock: many devices use one published version at once."""
     row = await tx.session.scalar(select(model).where(model.id == id, visible(model, tx.actor)))
     if row is None:
         raise NotFound(f"There is no such {model.__name__}.", field)
@@ -51,14 +51,14 @@ async def glance(tx: Transaction, model: type[EntityT], id: UUID, field: str) ->
 
 
 async def items_of(session: AsyncSession, version_id: UUID) -> list[ChecklistItemInput]:
-    """What a version asks; a published one never changes, so no lock is needed."""
+    """Return what a version asks; a published version never changes, so no lock is needed."""
     return (await items_of_versions(session, [version_id])).get(version_id, [])
 
 
 async def items_of_versions(
     read: Reader, version_ids: Collection[UUID]
 ) -> dict[UUID, list[ChecklistItemInput]]:
-    """What each of these versions asks."""
+    """Return what each of these versions asks."""
     if not version_ids:
         return {}
     found = select(ChecklistVersion.id, ChecklistVersion.items).where(ChecklistVersion.id.in_(version_ids))
@@ -66,7 +66,7 @@ async def items_of_versions(
 
 
 async def run_transitions(read: Reader, _: Actor, runs: Sequence[ChecklistRun]) -> list[list[Transition]]:
-    """Which status may follow for each run, and what stands against it."""
+    """Return the statuses that each run can take, and what prevents each."""
     items = await items_of_versions(read, {run.version_id for run in runs})
     answers: dict[UUID, dict[str, ChecklistAnswer]] = {run.id: {} for run in runs}
     rows = await read.execute(
@@ -89,7 +89,7 @@ async def run_transitions(read: Reader, _: Actor, runs: Sequence[ChecklistRun]) 
 async def version_transitions(
     read: Reader, _: Actor, versions: Sequence[ChecklistVersion]
 ) -> list[list[Transition]]:
-    """Which status may follow for each version, and what stands against it."""
+    """Return the statuses that each version can take, and what prevents each."""
     rows = await read.execute(
         select(ChecklistTemplate).where(
             ChecklistTemplate.id.in_({version.template_id for version in versions}),
@@ -106,7 +106,7 @@ async def version_transitions(
 
 
 def against_completion(items: Sequence[ChecklistItemInput]) -> list[str]:
-    """One sentence for all the items that have no answer yet, none where there are none."""
+    """Return one sentence that names every unanswered item; empty if there is none."""
     if not items:
         return []
     return [f"These items have no answer yet: {', '.join(item.key for item in items)}."]

@@ -1,4 +1,6 @@
-"""Whether a checklist's definition is sound; checked when a draft is saved and again when published."""
+"""Whether a checklist's definition is sound: checked when a draft is saved, and again when it is
+published.
+"""
 
 from __future__ import annotations
 

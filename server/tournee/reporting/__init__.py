@@ -1,1 +1,1 @@
-"""What can be asked across the domains; reads only."""
+"""Questions across domains; reads only."""

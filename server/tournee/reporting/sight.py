@@ -1,4 +1,4 @@
-"""Why a record is, or is not, on somebody's device."""
+"""Why a record is, or is not, on a device."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SightCode(StrEnum):
 
 @dataclass(frozen=True)
 class SightReason:
-    """One reason, with what it rests on."""
+    """One reason, with the facts behind it."""
 
     code: SightCode
     """The reason, for programs."""
@@ -71,7 +71,7 @@ class SightReason:
 
 @dataclass(frozen=True)
 class RecordScope:
-    """A scope that the record lies in, and how the account stands to it."""
+    """A scope that the record lies in, and whether the account holds it."""
 
     scope: UUID
     """The scope's id."""
@@ -107,7 +107,7 @@ class DeviceSight:
 
 @dataclass(frozen=True)
 class _Viewer:
-    """Whose sight is asked for."""
+    """The account and device in question."""
 
     account: Account
     device_id: UUID | None
@@ -131,8 +131,9 @@ class _Found:
 async def sight(
     session: AsyncSession, asker: Actor, record_id: UUID, account_id: UUID | None, device_id: UUID | None
 ) -> DeviceSight:
-    """For office roles about anybody; for everybody else about themselves, and then what they may not
-    see is as unknown as what does not exist."""
+    """Explain for any account if the actor has an office role, else only for the actor's own; a hidden
+    record is then answered like a missing one.
+    """
     viewer = await _viewer(session, asker, account_id, device_id)
     found = await _record(session, record_id)
     office = asker.may(SIGHT_READ)
@@ -179,7 +180,9 @@ async def _viewer(
 
 
 async def _device(session: AsyncSession, device_id: UUID) -> tuple[UUID, bool, int | None] | None:
-    """Whose it is, whether it was revoked, what it has pulled; known by name or by its calls only."""
+    """Return the device's account, whether it was revoked, and what it has pulled; it may be known only
+    by its calls.
+    """
     status = await session.execute(select(Device.account_id, Device.status).where(Device.id == device_id))
     state = await session.execute(
         select(DeviceState.account_id, DeviceState.acknowledged_seq).where(DeviceState.device_id == device_id)
@@ -202,7 +205,9 @@ async def _record(session: AsyncSession, id: UUID) -> _Found | None:
 
 
 async def _place(session: AsyncSession, viewer: _Viewer, record_id: UUID, found: _Found) -> None:
-    """The scopes it lies in with the account's standing to each, and where in the feed it is."""
+    """Return the scopes that the record lies in, whether the account holds each, and the record's place
+    in the feed.
+    """
     account = viewer.account
     if account.role in OFFICE:
         found.position = found.seq
@@ -233,7 +238,7 @@ async def _place(session: AsyncSession, viewer: _Viewer, record_id: UUID, found:
 
 
 def _against(viewer: _Viewer, found: _Found) -> list[SightReason]:
-    """What keeps the record from the account, whatever scopes it holds."""
+    """Return what hides the record from the account, whatever scopes it holds."""
     reasons = []
     needed = BY_NAME[found.entity].reads
     if found.deleted:

@@ -1,1 +1,1 @@
-"""The domain stock: parts, where they lie, and a ledger of every movement."""
+"""Stock: parts, the places where they lie, and a ledger of every movement."""

@@ -1,4 +1,4 @@
-"""Taking a movement into the ledger, exactly once."""
+"""Add a movement to the ledger, exactly once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tournee.stock.permissions import STOCK_MANAGE
 
 RowT = TypeVar("RowT", StockMovement, StockCount)
 
-# Where these agree it is the same fact, told again.
+# If these agree, it is the same fact again.
 _SAME: dict[type[Any], tuple[str, ...]] = {
     StockMovement: (
         "account_id",
@@ -39,7 +39,9 @@ _SAME: dict[type[Any], tuple[str, ...]] = {
 
 
 async def part_of(tx: Transaction, id: UUID) -> Part:
-    """The part, if the actor may see it. Not locked: the whole organisation's ledger names it."""
+    """Return the part, if the actor may see it; not locked, since the whole organisation's ledger refers
+    to it.
+    """
     operation = tx.current
     sees = was_visible(Part, tx.actor, operation.base) if operation.fact else visible(Part, tx.actor)
     part = await tx.session.scalar(select(Part).where(Part.id == id, sees))
@@ -52,21 +54,21 @@ async def part_of(tx: Transaction, id: UUID) -> Part:
 
 
 async def lock_places(tx: Transaction, **ids: UUID | None) -> dict[str, StockLocation]:
-    """The places by the fields that name them, locked in the order of their ids."""
+    """Return the places by the fields that name them, locked in the order of their ids."""
     named = sorted((id, field) for field, id in ids.items() if id is not None)
     return {field: await tx.find(StockLocation, id, camel(field)) for id, field in named}
 
 
 def require_charge(actor: Actor, *places: StockLocation) -> None:
-    """In the field one is in charge of one's own van only."""
+    """Raise Forbidden unless the actor is in charge: in the field, of the actor's own van only."""
     if not actor.may(STOCK_MANAGE) and any(place.kind is LocationKind.WAREHOUSE for place in places):
         raise Forbidden("At a warehouse this is done by the office.")
 
 
 async def known(tx: Transaction, row: RowT) -> RowT | None:
-    """The row that is there under this id already, if it tells the same; another is refused.
+    """Return the existing row with this id if it says the same; raises Invalid otherwise.
 
-    A device that lost its outbox hands in the same row with another operation.
+    A device that lost its outbox sends the same row with another operation.
     """
     model: Any = type(row)
     id = vars(row).get("id")
@@ -77,9 +79,10 @@ async def known(tx: Transaction, row: RowT) -> RowT | None:
 
 
 async def told_before(tx: Transaction, model: type[RowT], given: Mapping[str, Any]) -> RowT | None:
-    """The actor's own row that an operation tells once more, whatever has gone out of sight since.
+    """Return the actor's own row that an operation repeats, whatever the actor can no longer see.
 
-    Its work may be somebody else's by now: refused, the device would take back what stands in the ledger.
+    Its work may be somebody else's by now. If the repetition were refused, the device would undo what stands
+    in the ledger.
     """
     id = given.get("id")
     there: RowT | None = None if id is None else await tx.session.get(model, (tx.organisation_id, id))

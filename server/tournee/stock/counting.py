@@ -1,4 +1,4 @@
-"""Counts: what was expected at the time, and what comes in later from before it."""
+"""Counts: what was expected at the time, and movements from before it that arrive later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tournee.stock.order import Moment, is_stated, precedes
 
 
 def dated(tx: Transaction, at: datetime) -> dict[str, Any]:
-    """The columns of `Dated` for what the running operation says happened at that time."""
+    """Return the columns of `Dated` for what the running operation says happened at that time."""
     operation = tx.current
     return {
         "occurred_at": at,
@@ -28,7 +28,9 @@ def dated(tx: Transaction, at: datetime) -> dict[str, Any]:
 
 
 async def _moment(tx: Transaction, row: StockMovement | StockCount) -> Moment:
-    """A reversal counts as what it takes back, an adjustment as its count."""
+    """Return the moment of a movement: a reversal has that of the movement it reverses, an adjustment
+    that of its count.
+    """
     origin: Any = row
     here = tx.organisation_id
     if isinstance(row, StockMovement) and row.count_id is not None:
@@ -46,7 +48,7 @@ async def _moment(tx: Transaction, row: StockMovement | StockCount) -> Moment:
 
 
 async def _seq(tx: Transaction, row: StockMovement | StockCount) -> int | None:
-    """The number in the log under which it came; None while that is still to be given."""
+    """Return the seq under which it arrived; None if it has none yet."""
     if tx.is_new(row):
         return None
     await tx.clocks.load([row.id])
@@ -55,7 +57,7 @@ async def _seq(tx: Transaction, row: StockMovement | StockCount) -> int | None:
 
 
 async def take(tx: Transaction, count: StockCount) -> None:
-    """Add a count whose place is locked: the ledger is adjusted to what was counted at that time."""
+    """Add a count whose place is locked; the ledger is adjusted to what was counted at that time."""
     level = await level_of(tx, count.part_id, count.location_id, count.unit)
     total = await on_hand(tx, count.part_id, count.location_id)
     count.expected = 0
@@ -70,7 +72,7 @@ async def take(tx: Transaction, count: StockCount) -> None:
 
 
 async def _moved_since(tx: Transaction, count: StockCount) -> int:
-    """What has come in that was not there yet when it was counted. None of it has an earlier time."""
+    """Return what arrived since the count was made; none of it has an earlier time."""
     place = count.location_id
     later = await tx.session.scalars(
         select(StockMovement).where(
@@ -86,7 +88,7 @@ async def _moved_since(tx: Transaction, count: StockCount) -> int:
 
 
 async def explain(tx: Transaction, movement: StockMovement, level: StockLevel) -> None:
-    """A movement from before a count was in what was counted: the first such count accounts for it."""
+    """Attribute a movement from before a count to the first such count: it was part of what was counted."""
     counted_at = level.counted_at
     as_itself = movement.reverses_id is None and movement.count_id is None
     if counted_at is None or (as_itself and movement.placed_at > counted_at):
@@ -106,7 +108,7 @@ async def explain(tx: Transaction, movement: StockMovement, level: StockLevel) -
 
 
 async def _adjust(tx: Transaction, count: StockCount, difference: int) -> StockMovement:
-    """The movement that brings the ledger nearer to what was counted."""
+    """Return the movement that adjusts the ledger to what was counted."""
     gained = difference > 0
     moment = {name: getattr(count, name) for name in ("occurred_at", "placed_at", "stated", "base")}
     return await tx.add(

@@ -1,7 +1,7 @@
-"""Levels: derived from the ledger in the transaction that adds to it.
+"""Levels: derived from the ledger, in the transaction that adds to it.
 
-Whoever adds to the ledger of a place holds the lock on the place's row. A sum read after that is of
-everything committed, and nobody else is about to add to it.
+Whoever adds to the ledger of a place holds the lock on the place's row. A sum read after that includes
+everything committed, and nobody else is about to add.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tournee.stock.models import StockDiscrepancy, StockLevel, StockMovement, Un
 
 
 async def on_hand(tx: Transaction, part_id: UUID, location_id: UUID) -> int:
-    """The sum of all movements of the part there."""
+    """Return the sum of all movements of the part there."""
     await tx.session.flush()
     total = func.coalesce(func.sum(StockMovement.quantity), 0)
     of_part = StockMovement.part_id == part_id
@@ -25,7 +25,7 @@ async def on_hand(tx: Transaction, part_id: UUID, location_id: UUID) -> int:
 
 
 async def level_of(tx: Transaction, part_id: UUID, location_id: UUID, unit: Unit) -> StockLevel:
-    """The row of the level; the lock on the place lets only one make it."""
+    """Return the row of the level; under the lock on the place, only one transaction creates it."""
     found = await tx.all(
         select(StockLevel).where(StockLevel.part_id == part_id, StockLevel.location_id == location_id)
     )

@@ -1,7 +1,7 @@
-"""What a count included, and what the levels are: pure functions of the ledger.
+"""Which movements a count includes, and what the levels are: pure functions of the ledger.
 
-Devices hand in what they did hours or weeks later, so the order of arrival is not the order of
-events; clocks may be wrong, so neither is that of their times. See docs/decisions, "A count".
+Devices send what they did hours or weeks later, so the order of arrival is not the order of events. Clocks
+may be wrong, so neither is the order of times. See docs/decisions/0009.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-# An entry that says another time than that of its making was written down afterwards, on purpose.
+# An entry whose time differs from when it was made was written afterwards, on purpose.
 _AFTERWARDS = timedelta(minutes=1)
 
 
@@ -31,7 +31,7 @@ class Moved(Protocol):
 
 
 def levels(movements: Iterable[Moved]) -> dict[tuple[UUID, UUID], int]:
-    """The level of each (part, location) that parts ever came to or went from."""
+    """Return the level of each (part, location) that parts ever came to or left."""
     found: dict[tuple[UUID, UUID], int] = defaultdict(int)
     for movement in movements:
         if movement.from_location_id is not None:
@@ -42,16 +42,16 @@ def levels(movements: Iterable[Moved]) -> dict[tuple[UUID, UUID], int]:
 
 
 def is_stated(at: datetime, made_at: datetime) -> bool:
-    """Whether a person said when it was, rather than the device when it was entered."""
+    """Return whether a person stated the time, rather than the device when the entry was made."""
     return abs(at - made_at) >= _AFTERWARDS
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When something happened, as far as it can be known.
+    """When something happened, as far as that can be known.
 
-    `at`: by its device's clock, but not after the server received it. `base`: up to where its
-    device had seen the log. `seq`: its own place there, None while its transaction runs.
+    `at`: the time by its device's clock, but not after the server received it. `base`: how much of the log
+    its device had seen. `seq`: its own place in the log, None while its transaction runs.
     """
 
     at: datetime
@@ -63,10 +63,10 @@ class Moment:
 
 
 def precedes(event: Moment, count: Moment) -> bool:
-    """Whether the parts counted were those after the event.
+    """Return whether the event happened before the parts were counted.
 
-    A time that a person stated is believed. Else what one device had seen of the other and its own
-    order decide, and only between strangers the clocks.
+    A time that a person stated is believed. Otherwise what one device had seen of the other decides, or the
+    device's own order. Clocks decide only between devices that had not seen each other.
     """
     if not event.stated:
         if event.base is not None and count.seq is not None and count.seq <= event.base:

@@ -1,4 +1,4 @@
-"""What people do with checklists."""
+"""Commands about checklists."""
 
 from tournee.procedures.commands.runs import (
     add_checklist_run,

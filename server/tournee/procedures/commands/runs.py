@@ -1,4 +1,4 @@
-"""What people in the field do with checklists: add, answer, complete."""
+"""Commands for checklists in the field: add, answer, complete."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def add_checklist_run(tx: Transaction, actor: Actor, do: AddChecklistRun) 
 
 
 async def _place(tx: Transaction, do: AddChecklistRun) -> dict[str, UUID | None]:
-    """The records the run hangs on; what a visit or an asset says of its order or site is taken over."""
+    """Return the records that the run belongs to; the order or site of a visit or an asset is included."""
     appointment = await tx.find_optional(BY_TABLE["appointment"], do.appointment_id, "appointmentId")
     order = await tx.find_optional(BY_TABLE["work_order"], do.work_order_id, "workOrderId")
     await tx.find_optional(BY_TABLE["site"], do.site_id, "siteId")
@@ -73,7 +73,7 @@ async def _place(tx: Transaction, do: AddChecklistRun) -> dict[str, UUID | None]
 
 
 async def _version(tx: Transaction, do: AddChecklistRun) -> ChecklistVersion:
-    """The version to pin. A device names the one it has in hand, whatever was published since."""
+    """Return the version to use: the one that the device names, whatever was published since."""
     template = None
     if do.template_id is not UNSET:
         template = await glance(tx, ChecklistTemplate, do.template_id, "templateId")
@@ -107,7 +107,7 @@ class StartChecklistRun:
 
 @command(WORK_WRITE, offline=True, fact=True)
 async def start_checklist_run(tx: Transaction, actor: Actor, do: StartChecklistRun) -> ChecklistRun:
-    """Begin to work through a checklist; the first answer does so too."""
+    """Start a checklist; its first answer starts it too."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
     await _overtaken(tx, run)
     run.start(do.at)
@@ -125,7 +125,7 @@ class AnswerChecklistItem(Given):
 
 @command(WORK_WRITE, offline=True, fact=True)
 async def answer_checklist_item(tx: Transaction, actor: Actor, do: AnswerChecklistItem) -> ChecklistAnswer:
-    """Answer an item, or answer it anew; a number outside of its limits is recorded and fails."""
+    """Answer an item, or change the answer; a number outside its limits is recorded and fails."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
     overtaken = await _overtaken(tx, run)
     items = await items_of(tx.session, run.version_id)
@@ -148,7 +148,7 @@ class CompleteChecklistRun:
 
 @command(WORK_WRITE, offline=True, fact=True)
 async def complete_checklist_run(tx: Transaction, actor: Actor, do: CompleteChecklistRun) -> ChecklistRun:
-    """Close a checklist; every required item that is shown must have its answer."""
+    """Complete a checklist; every required item that is shown must have an answer."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
     overtaken = await _overtaken(tx, run)
     if run.status is RunStatus.COMPLETED:
@@ -175,7 +175,7 @@ class DismissChecklistRun:
 
 @command(WORK_WRITE, offline=True)
 async def dismiss_checklist_run(tx: Transaction, actor: Actor, do: DismissChecklistRun) -> ChecklistRun:
-    """Say that a checklist does not apply here, and why."""
+    """Record that a checklist does not apply here, and why."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
     run.dismiss(_said(do.reason))
     return run
@@ -191,20 +191,22 @@ class ReopenChecklistRun:
 
 @command(WORK_PLAN)
 async def reopen_checklist_run(tx: Transaction, actor: Actor, do: ReopenChecklistRun) -> ChecklistRun:
-    """Open a closed checklist again, so that answers can be corrected."""
+    """Reopen a completed checklist, so that answers can be corrected."""
     run = await tx.find(ChecklistRun, do.run_id, "runId")
     run.reopen(_said(do.reason))
     return run
 
 
 def _copied(run: ChecklistRun) -> dict[str, Any]:
-    """What an answer repeats of its run, so that whoever sees the one sees the other."""
+    """Return the fields that an answer repeats from its run, so that whoever sees the run sees the answer."""
     names = ("appointment_id", "work_order_id", "site_id", "technician_id", "author_id")
     return {"run_id": run.id, **{name: getattr(run, name) for name in names}}
 
 
 async def _overtaken(tx: Transaction, run: ChecklistRun) -> bool:
-    """Whether others closed the run after the device last saw it. Who knew that it is closed is refused."""
+    """Return whether others closed the run after the device last saw it. Raises if the device knew that
+    it is closed.
+    """
     if run.is_open:
         return False
     if "status" not in await tx.changed_since_base(run):

@@ -1,4 +1,4 @@
-"""What the office does with checklists: define, publish, archive."""
+"""Commands for checklists in the office: define, publish, archive."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tournee.procedures.permissions import PROCEDURES_WRITE
 
 @creating(ChecklistTemplate, PROCEDURES_WRITE)
 async def create_checklist_template(tx: Transaction, actor: Actor, do: Any) -> ChecklistTemplate:
-    """Add a checklist; what it asks is drafted next."""
+    """Add a checklist; draft what it asks next."""
     if not do.key.strip():
         raise Invalid("A checklist needs a key.", "key")
     if await tx.all(select(ChecklistTemplate).where(ChecklistTemplate.key == do.key)):
@@ -49,7 +49,7 @@ class ArchiveChecklistTemplate:
 async def archive_checklist_template(
     tx: Transaction, actor: Actor, do: ArchiveChecklistTemplate
 ) -> ChecklistTemplate:
-    """Take a checklist out of use; what was done with it stays."""
+    """Take a checklist out of use; its runs stay."""
     template = await tx.find(ChecklistTemplate, do.template_id, "templateId")
     template.move(TemplateStatus.ARCHIVED)
     return template
@@ -84,7 +84,7 @@ class DraftChecklistVersion:
 async def draft_checklist_version(
     tx: Transaction, actor: Actor, do: DraftChecklistVersion
 ) -> ChecklistVersion:
-    """Begin the next version; without items it starts as a copy of the last one."""
+    """Start the next version; without items it is a copy of the last one."""
     template = await tx.find(ChecklistTemplate, do.template_id, "templateId")
     template.require_active()
     versions = await tx.all(
@@ -132,7 +132,7 @@ class PublishChecklistVersion:
 async def publish_checklist_version(
     tx: Transaction, actor: Actor, do: PublishChecklistVersion
 ) -> ChecklistVersion:
-    """Close a draft for good and use it for new runs; runs begun before keep their version."""
+    """Publish a draft for good and use it for new runs; earlier runs keep their version."""
     draft = await tx.find(ChecklistVersion, do.version_id, "versionId")
     template = await tx.find(ChecklistTemplate, draft.template_id, "versionId")
     draft.publish(template, now(), actor.id)
@@ -140,6 +140,6 @@ async def publish_checklist_version(
 
 
 async def _check_clauses(tx: Transaction, items: list[ChecklistItemInput]) -> None:
-    """Every clause an item names must be one the actor may see."""
+    """Raise NotFound unless the actor may see every clause that an item names."""
     for number, item in enumerate(items):
         await tx.find_optional(BY_TABLE["standard_clause"], item.clause_id, f"items.{number}.clauseId")

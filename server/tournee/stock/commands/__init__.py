@@ -1,4 +1,4 @@
-"""What people do with stock."""
+"""Commands about stock."""
 
 from tournee.stock.commands.counts import count_stock, resolve_stock_discrepancy
 from tournee.stock.commands.movements import (

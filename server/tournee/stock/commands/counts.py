@@ -1,4 +1,4 @@
-"""Counting, and finding out why a level was below zero."""
+"""Commands that count stock, and settle why a level was below zero."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CountStock:
 
 @command(STOCK_WRITE, offline=True, fact=True)
 async def count_stock(tx: Transaction, actor: Actor, do: CountStock) -> StockCount:
-    """Record how much of a part is there; the ledger is adjusted to it as of the time of the count."""
+    """Record how much of a part is there; the ledger is adjusted as of the time of the count."""
     given = {name: value for name, value in vars(do).items() if value is not UNSET}
     told = await told_before(tx, StockCount, given)
     if told is not None:
@@ -74,9 +74,9 @@ class ResolveStockDiscrepancy:
 async def resolve_stock_discrepancy(
     tx: Transaction, actor: Actor, do: ResolveStockDiscrepancy
 ) -> StockDiscrepancy:
-    """Name the count or the movement that explains why a level was below zero; it is none by now."""
+    """Name the count or movement that explains why a level was below zero; by now it must not be."""
     place = select(StockDiscrepancy.location_id).where(StockDiscrepancy.id == do.discrepancy_id)
-    # The place before the task, as everybody else locks them.
+    # The place is locked first, as everywhere else.
     await lock_places(tx, discrepancy_id=await tx.session.scalar(place))
     task = await tx.find(StockDiscrepancy, do.discrepancy_id, "discrepancyId")
     await _explains(tx, task, do)
@@ -87,7 +87,7 @@ async def resolve_stock_discrepancy(
 
 
 async def _explains(tx: Transaction, task: StockDiscrepancy, do: ResolveStockDiscrepancy) -> None:
-    """Raise Invalid unless one count or one movement is named, of this part at this place."""
+    """Raise Invalid unless exactly one count or one movement of this part at this place is named."""
     if (do.count_id is None) == (do.movement_id is None):
         raise Invalid("Name the count or the movement that explains it.", "countId")
     count = await tx.find_optional(StockCount, do.count_id, "countId")

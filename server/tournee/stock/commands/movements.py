@@ -1,4 +1,4 @@
-"""Parts that come, go and are used. All of it are facts: it is recorded, whatever the level says."""
+"""Commands for parts that arrive, move and are used. All are facts: they are recorded, whatever the level."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Note = Annotated[str | None, Limits(length=2000)]
 async def _move(
     tx: Transaction, do: Any, reason: MovementReason, *, in_charge: bool = False
 ) -> StockMovement:
-    """Record what the input says; `in_charge`: for places the actor is in charge of only."""
+    """Record the movement of the input; `in_charge`: only for places that the actor is in charge of."""
     given = {name: value for name, value in vars(do).items() if value is not UNSET}
     at = given.pop("at", tx.current.occurred_at)
     told = await told_before(tx, StockMovement, {**given, "reason": reason})
@@ -49,7 +49,7 @@ async def _move(
 async def _work(
     tx: Transaction, appointment_id: UUID | None, order_id: UUID | None
 ) -> dict[str, UUID | None]:
-    """What it was used on; a visit tells its order."""
+    """Return the work that it was used on; a visit implies its order."""
     visit: Any = await tx.find_optional(BY_TABLE["appointment"], appointment_id, "appointmentId")
     if visit is None:
         await tx.find_optional(BY_TABLE["work_order"], order_id, "workOrderId")
@@ -72,7 +72,7 @@ class ReceiveStock:
 
 @command(STOCK_WRITE, offline=True, fact=True)
 async def receive_stock(tx: Transaction, actor: Actor, do: ReceiveStock) -> StockMovement:
-    """Parts came from outside, such as from a supplier."""
+    """Record parts that arrived from outside, such as from a supplier."""
     return await _move(tx, do, MovementReason.RECEIPT, in_charge=True)
 
 
@@ -91,7 +91,7 @@ class TransferStock:
 
 @command(STOCK_WRITE, offline=True, fact=True)
 async def transfer_stock(tx: Transaction, actor: Actor, do: TransferStock) -> StockMovement:
-    """Parts went from one of our places to another, such as from the warehouse into a van."""
+    """Record parts that moved between places of ours, such as from the warehouse into a van."""
     return await _move(tx, do, MovementReason.TRANSFER)
 
 
@@ -111,7 +111,7 @@ class UsePart:
 
 @command(STOCK_WRITE, offline=True, fact=True)
 async def use_part(tx: Transaction, actor: Actor, do: UsePart) -> StockMovement:
-    """A part was used at work. A level that falls below zero becomes a task, never a refusal."""
+    """Record a part used at work. A level that falls below zero becomes a task, never a refusal."""
     return await _move(tx, do, MovementReason.USED)
 
 
@@ -131,7 +131,7 @@ class ReturnPart:
 
 @command(STOCK_WRITE, offline=True, fact=True)
 async def return_part(tx: Transaction, actor: Actor, do: ReturnPart) -> StockMovement:
-    """A part that had been given out for work came back."""
+    """Record a part that came back after it was given out for work."""
     return await _move(tx, do, MovementReason.RETURN)
 
 
@@ -149,7 +149,7 @@ class ScrapPart:
 
 @command(STOCK_WRITE, offline=True, fact=True)
 async def scrap_part(tx: Transaction, actor: Actor, do: ScrapPart) -> StockMovement:
-    """A part was thrown away: broken, expired or lost."""
+    """Record a part that was thrown away: broken, expired or lost."""
     return await _move(tx, do, MovementReason.SCRAP, in_charge=True)
 
 
@@ -164,10 +164,10 @@ class ReverseStockMovement:
 
 @command(STOCK_WRITE, offline=True, fact=True)
 async def reverse_stock_movement(tx: Transaction, actor: Actor, do: ReverseStockMovement) -> StockMovement:
-    """Take a movement back by its opposite, at most once; it counts as of the time of the wrong one."""
+    """Reverse a movement, at most once; the reversal has the time of the wrong movement."""
     own = (StockMovement.id == do.movement_id, StockMovement.account_id == actor.id)
     found = await tx.all(select(StockMovement).where(*own))
-    # One's own also where it is out of sight by now.
+    # The actor's own movement, even if the actor can no longer see it.
     wrong = found[0] if found else await tx.find(StockMovement, do.movement_id, "movementId")
     if wrong.account_id != actor.id and not actor.may(STOCK_MANAGE):
         raise Forbidden("In the field one takes back one's own entries only.")

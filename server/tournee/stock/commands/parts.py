@@ -1,4 +1,4 @@
-"""Keeping the list of parts and of the places where they lie."""
+"""Commands about parts, and the places where they lie."""
 
 from __future__ import annotations
 

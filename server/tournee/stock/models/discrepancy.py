@@ -1,4 +1,4 @@
-"""A level below zero, which is a task for somebody and never a refusal."""
+"""Discrepancies: a level below zero is a task for somebody, never a refusal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tournee.stock.permissions import STOCK_READ
 
 
 class DiscrepancyStatus(StrEnum):
-    """Open until somebody has found out."""
+    """Open until somebody has found the cause."""
 
     OPEN = "OPEN"
     """Nobody has explained it yet."""
@@ -82,17 +82,17 @@ class StockDiscrepancy(Entity):
         return (self.location_id,)
 
     def obstacles(self) -> list[str]:
-        """What stands against settling it."""
+        """Return why it cannot be settled yet."""
         if self.level < 0:
             return ["The level is still below zero: count, or record the movement that is missing."]
         return []
 
     def transitions(self) -> list[Transition]:
-        """What may become of it now."""
+        """Return the statuses that it can take now."""
         return self.machine.transitions(self.status, {DiscrepancyStatus.RESOLVED: self.obstacles()})
 
     def resolve(self, by: UUID, note: str | None, *, count_id: UUID | None, movement_id: UUID | None) -> None:
-        """Settled: a count or a movement explains it, and the level is none below zero."""
+        """Settle it: a count or a movement explains it, and the level is no longer below zero."""
         self.machine.require(self.status, DiscrepancyStatus.RESOLVED, self.obstacles())
         self.status, self.note = DiscrepancyStatus.RESOLVED, note
         self.settlement = Settlement.MOVEMENT if count_id is None else Settlement.COUNT

@@ -39,7 +39,7 @@ class MovementReason(StrEnum):
 
 
 class Dated:
-    """When something happened, as given and as far as the server can tell; see `stock.order`."""
+    """When something happened, as stated and as far as the server can tell; see `stock.order`."""
 
     occurred_at: Mapped[datetime] = column(
         time_source=TimeSource.DEVICE, merge=Merge.LEDGER, description="By the clock of the device."
@@ -53,9 +53,9 @@ class Dated:
 
 
 class StockMovement(Dated, Entity):
-    """Parts went from one place to another; no place stands for outside: a supplier, a customer, the bin.
+    """Parts moved from one place to another. A missing place is outside: a supplier, a customer, the bin.
 
-    Never changed and never deleted: a wrong one is reversed by another.
+    It is never changed or deleted; another movement reverses a wrong one.
     """
 
     __tablename__ = "stock_movement"
@@ -100,17 +100,18 @@ class StockMovement(Dated, Entity):
             raise Invalid("Parts move from one place to another.", "toLocationId")
 
     def change_at(self, location_id: UUID) -> int:
-        """What it adds to the level there."""
+        """Return what it adds to the level there."""
         return self.quantity if self.to_location_id == location_id else -self.quantity
 
     def concerns(self, part_id: UUID, location_id: UUID) -> bool:
-        """Whether it changes the level of this part at this place."""
+        """Return whether it changes the level of this part at this place."""
         return self.part_id == part_id and location_id in (self.from_location_id, self.to_location_id)
 
 
 class StockCount(Dated, Entity):
-    """Somebody looked how much of a part there is. What was expected follows the ledger: a movement
-    that comes in late but was done before the count explains part of the difference."""
+    """A count of a part at a place. The expected quantity follows the ledger: a movement from before the
+    count that arrives later explains part of the difference.
+    """
 
     __tablename__ = "stock_count"
     __table_args__ = (Index("ix_stock_count_place", "organisation_id", "location_id", "part_id"),)
@@ -144,13 +145,13 @@ class StockCount(Dated, Entity):
         return (self.location_id,)
 
     def expect(self, change: int) -> None:
-        """One more movement from before the count is known."""
+        """Take one more movement from before the count into account."""
         self.expected += change
         self.difference = self.counted - self.expected
 
 
 class StockLevel(Entity):
-    """How much of a part lies at a place: the sum of the movements there, derived with each of them."""
+    """How much of a part lies at a place: the sum of its movements there, derived with each of them."""
 
     __tablename__ = "stock_level"
     __table_args__ = (UniqueConstraint("organisation_id", "part_id", "location_id"),)

@@ -1,4 +1,4 @@
-"""Who holds which van: the technician named, or whoever holds the vehicle."""
+"""Who holds which van: the technician named, or the holder of the vehicle."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from tournee.stock.models.parts import LocationKind, StockLocation
 
 
 def _values(entry: Entry, *names: str) -> set[UUID]:
-    """The ids that these fields had before and have now, where they changed."""
+    """Return the ids that these fields had before and have now, if they changed."""
     states = (entry.before or {}, entry.after)
     return {state[name] for state in states for name in names if state.get(name)}
 
 
 async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
-    """Whose van, or vehicle, it was or is. People's own rule knows of accounts that change."""
+    """Return the accounts whose van or vehicle it was or is. The rule of people covers accounts that
+    change.
+    """
     technicians: set[UUID] = set()
     vehicles: set[UUID] = set()
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What is kept in stock, and where."""
+"""Parts, and the places where they lie."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.stock.permissions import STOCK_READ
 
-# Quantities are whole thousandths of a unit: exact sums, and metres and litres all the same.
+# Quantities are whole thousandths of a unit, so that sums are exact for metres and litres too.
 ONE = 1000
 MOST = 1_000_000 * ONE
 QUANTITY = "In thousandths of the part's unit: 1500 is one and a half."
@@ -39,7 +39,7 @@ class Unit(StrEnum):
 
 
 class LocationKind(StrEnum):
-    """A place that stays, or one that goes along with a technician."""
+    """Whether the place is fixed, or travels with a technician."""
 
     WAREHOUSE = "WAREHOUSE"
     """Stays where it is; every technician sees it."""
@@ -48,7 +48,7 @@ class LocationKind(StrEnum):
 
 
 class Part(Entity):
-    """Something that is kept in stock and used at work. Its unit never changes: sums stand on it."""
+    """Something kept in stock and used at work. Its unit never changes, since sums depend on it."""
 
     __tablename__ = "part"
     __table_args__ = (UniqueConstraint("organisation_id", "number"),)
@@ -92,7 +92,7 @@ class Part(Entity):
 
 
 class StockLocation(Entity):
-    """A place where parts lie. A van's is held by whoever holds the vehicle, or by the technician named."""
+    """A place where parts lie. A van belongs to the holder of the vehicle, or to the technician named."""
 
     __tablename__ = "stock_location"
     __table_args__ = (UniqueConstraint("organisation_id", "asset_id"),)
@@ -109,7 +109,7 @@ class StockLocation(Entity):
     )
 
     def scopes(self) -> Iterable[UUID | None]:
-        """Everybody fetches parts at a warehouse; a van is its holder's."""
+        """Everybody takes parts from a warehouse; a van belongs to its holder."""
         return (self.organisation_id if self.kind is LocationKind.WAREHOUSE else self.id,)
 
     def check(self) -> None:
