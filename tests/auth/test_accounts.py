@@ -141,6 +141,15 @@ async def test_only_who_knows_the_present_password_changes_it(house: House) -> N
         await house.run("changePassword", technician, currentPassword="first password", newPassword="short")
 
 
+async def test_a_device_that_is_enrolled_again_tells_its_version_anew_and_keeps_the_rest(
+    house: House,
+) -> None:
+    technician = await house.account("TECHNICIAN")
+    device = await house.run("enrolDevice", technician, id=uuid4(), name="Demo tablet", appVersion="1")
+    again = await house.run("enrolDevice", technician, id=device.id, appVersion="2")
+    assert (again.name, again.app_version, again.enrolled_at) == ("Demo tablet", "2", device.enrolled_at)
+
+
 async def test_a_device_is_revoked_once_and_wiped_by_its_owner_only(house: House) -> None:
     technician, other = await house.account("TECHNICIAN"), await house.account("TECHNICIAN")
     device = await house.run("enrolDevice", technician, id=uuid4(), name="Demo tablet")

@@ -160,3 +160,21 @@ async def test_a_closed_finding_that_turns_out_graver_is_open_again(house: House
     assert found.status == "CLOSED"
     graver = await house.run("updateAuditFinding", auditFindingId=found.id, grade="CRITICAL")
     assert (graver.status, graver.closed_at) == ("OPEN", None)
+
+
+async def test_a_closed_finding_that_becomes_minor_is_open_again_unless_it_was_corrected(
+    house: House,
+) -> None:
+    audit = await begun(house)
+    untouched, corrected = [await finding(house, audit, "OBSERVATION") for _ in range(2)]
+    await house.run("correctAuditFinding", findingId=corrected.id, at=AT, correction="Repaired")
+    for found in (untouched, corrected):
+        await house.run("closeAuditFinding", findingId=found.id, at=AT)
+    graded = [
+        await house.run("updateAuditFinding", auditFindingId=found.id, grade="MINOR")
+        for found in (untouched, corrected)
+    ]
+    assert [(found.status, found.closed_at is None) for found in graded] == [
+        ("OPEN", True),
+        ("CLOSED", False),
+    ]
