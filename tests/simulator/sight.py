@@ -24,7 +24,7 @@ _CATALOGUE = {
     "Territory", "Skill", "Technician", "ChecklistTemplate", "QualityStandard", "StandardClause", "Part",
 }  # fmt: skip
 _OF_TECHNICIAN = {"TechnicianProfile", "TerritoryMembership", "TechnicianSkill", "Shift", "Absence"}
-_OFFICE_ONLY = {"AuditMember"}
+_OFFICE_ONLY: set[str] = set()
 
 
 def sight(rows: Rows, account_id: str) -> dict[str, Document]:
@@ -35,7 +35,7 @@ def sight(rows: Rows, account_id: str) -> dict[str, Document]:
     readable = _readable(account["role"])
     if account["role"] in _OFFICE:
         return {id: {KIND: name, **row} for name in readable & rows.keys() for id, row in rows[name].items()}
-    rules = _own(account_id)
+    rules = _either(_own(account_id), _audited(rows, account_id))
     for technician in rows["Technician"].values():
         if technician["accountId"] == account_id and technician["status"] == "ACTIVE":
             rules = _either(rules, _rules(rows, technician, account_id))
@@ -66,6 +66,19 @@ def _own(account: str) -> dict[str, Rule]:
         "ChecklistRun": lambda row: _hangs_on(row) == account,
         "ChecklistAnswer": lambda row: _hangs_on(row) == account,
     }
+
+
+def _audited(rows: Rows, account: str) -> dict[str, Rule]:
+    """An audit is seen by who leads it, takes part in it, or answers for what it looks at."""
+    audits = {row["auditId"] for row in rows["AuditMember"].values() if row["accountId"] == account} | {
+        id
+        for id, row in rows["Audit"].items()
+        if account in (row["leadAuditorId"], row["auditeeResponsibleId"])
+    }
+    rules: dict[str, Rule] = dict.fromkeys(
+        ("AuditMember", "AuditAnswer", "AuditFinding"), lambda row: row["auditId"] in audits
+    )
+    return rules | {"Audit": lambda row: row["id"] in audits}
 
 
 def _either(rules: dict[str, Rule], others: dict[str, Rule]) -> dict[str, Rule]:
@@ -190,4 +203,5 @@ def _located(own: str, sites: Iterable[str], customers: Iterable[str]) -> Rule:
     return seen
 
 
-_KNOWN = _own("").keys() | _rules(defaultdict(dict), {"id": ""}, "").keys()
+_NOTHING: Rows = defaultdict(dict)
+_KNOWN = _own("").keys() | _audited(_NOTHING, "").keys() | _rules(_NOTHING, {"id": ""}, "").keys()

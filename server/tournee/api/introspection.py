@@ -161,7 +161,9 @@ def asked(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Ask
 
 @cache
 def standard(schema: GraphQLSchema) -> float:
-    """The greatest that may be asked: the fullest form of the standard query, and half as much again."""
+    """Return how many values may be asked of the schema: half as many again as the fullest standard query
+    asks.
+    """
     full = get_introspection_query(
         specified_by_url=True,
         directive_is_repeatable=True,

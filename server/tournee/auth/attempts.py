@@ -69,7 +69,7 @@ class Attempts(Generic[KeyT]):
 
 
 class SignIns:
-    """Counts sign-ins by e-mail and address together, and by address alone."""
+    """Counts failed sign-ins, by e-mail and address together, and by address alone."""
 
     def __init__(self) -> None:
         self._by_name: Attempts[tuple[str, str]] = Attempts(BY_NAME)

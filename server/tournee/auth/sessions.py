@@ -73,8 +73,9 @@ _UNUSABLE = "This refresh token cannot be used; sign in again."
 
 @dataclass(frozen=True)
 class Grant:
-    """What a client gets, and who that is. `proved`: the password was right for every account it was
-    compared with."""
+    """The tokens that a client gets, and the account they are for. `proved`: the password fits every
+    account with this e-mail, so the attempt does not count as a guess.
+    """
 
     actor: Actor
     access_token: str

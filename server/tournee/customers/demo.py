@@ -50,7 +50,9 @@ _INTERACTIONS = (
 
 
 def operations(today: date) -> list[Operation]:
-    """Six customers with eight sites, nine contacts, their expectations and the last talks."""
+    """Return the commands that make six customers, with their sites, contacts, expectations and latest
+    interactions.
+    """
     return [*_customers(), *_sites(), *_contacts(), *_expectations(), *_interactions(today)]
 
 

@@ -23,10 +23,10 @@ SELECT head.organisation_id, epoch, head.seq, floor, recorded_at
 
 
 class Heads:
-    """Reads heads. Each answer was read after the call, so a device finds its own push there.
+    """Reads heads. Each is read after the call, so a device that pulls after its push finds the push there.
 
-    Calls that arrive during one question share the next. PostgreSQL is asked over a connection of its own:
-    the same short question, all day, must not queue behind long ones.
+    Calls that arrive while one question runs share the next. PostgreSQL is asked over a connection of its
+    own: the same short question, all day, must not queue behind long ones.
     """
 
     def __init__(self, database: Database) -> None:

@@ -79,6 +79,8 @@ def registered(model: type[Entity]) -> Registered:
 
 def register_entity(model: type[Entity]) -> None:
     """Register a class that has just been defined."""
+    if not hasattr(model, "reads"):
+        raise TypeError(f"Name the permission that readers of {model.__name__} need: `reads`.")
     if not hasattr(model, "decider"):
         raise TypeError(f"Name the role that decides conflicts about {model.__name__}: `decider`.")
     BY_NAME[model.__name__] = BY_TABLE[model.__tablename__] = model

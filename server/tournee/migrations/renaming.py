@@ -1,4 +1,4 @@
-"""What else names a field: the log, open conflicts, and receipts."""
+"""Renames a field where documents do not hold it: in the log, in open conflicts and in receipts."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class Technician(Entity):
 
 
 class OfTechnician:
-    """A record that only the technician's own devices carry in the field."""
+    """A record about one technician: in the field, no other devices carry it."""
 
     technician_id: Mapped[UUID] = reference("technician")
     """The technician whom this record is about."""

@@ -43,7 +43,9 @@ async def open_required_runs(tx: Transaction, appointment_id: UUID) -> Sequence[
 
 
 async def glance(tx: Transaction, model: type[EntityT], id: UUID, field: str) -> EntityT:
-    """Return a row that the actor may see, without a lock: many devices use one published version at once."""
+    """Return a row that the actor may see, or raise NotFound. It takes no lock: many devices refer to one
+    published version at once.
+    """
     row = await tx.session.scalar(select(model).where(model.id == id, visible(model, tx.actor)))
     if row is None:
         raise NotFound(f"There is no such {model.__name__}.", field)

@@ -12,7 +12,9 @@ Operation = tuple[str, str, dict[str, Any]]
 
 
 def operations(today: date) -> list[Operation]:
-    """Runs at visits come here too: checklists are made before the visits they hang on."""
+    """Return the commands for standards, audits and checklist runs at visits. These runs are made here,
+    since `procedures/demo.py` runs before there are visits.
+    """
     return [
         *checklists.visits(today),
         *_standard(),

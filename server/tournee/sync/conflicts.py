@@ -1,4 +1,6 @@
-"""The kinds of conflict about operations that a device handed in and that had no effect."""
+"""The kinds of conflict about operations that had no effect: refused, quarantined, or surrendered by a
+revoked device.
+"""
 
 from tournee.auth.roles import Role
 from tournee.kernel.conflict import ConflictKind, Resolution

@@ -86,7 +86,7 @@ class CellReader:
         return known
 
     def _read_moment(self, raw: date) -> tuple[Value, str | None]:
-        """A workbook has days and times that are no texts."""
+        """Read a cell that the workbook holds as a date or time rather than as text."""
         try:
             if self.column.parse == "date":
                 return self._bounded(raw.date() if isinstance(raw, datetime) else raw), None

@@ -36,7 +36,7 @@ _GROUP = "group"
 
 
 class Planner:
-    """Reads lines by a mapping; knows nothing of the database."""
+    """Works out what each line would write, by a mapping; knows no database."""
 
     def __init__(self, mapping: Mapping, organisation_id: UUID) -> None:
         self.mapping = mapping

@@ -1,0 +1,33 @@
+"""The rules of sight, held against the demo, which has a row of every entity: a rule that no story exercises
+would otherwise be believed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+from sqlalchemy import select
+
+from tests.simulator.sight import Rows, sight
+from tests.support.demo import demo_house
+from tests.support.device import TestDevice
+from tests.support.house import House, wire
+from tournee.auth.roles import Role
+from tournee.catalogue import ENTITIES
+from tournee.kernel.values import document
+
+
+@pytest.mark.parametrize("role", [Role.TECHNICIAN, Role.DISPATCHER])
+async def test_it_sees_what_the_people_of_the_demo_pull(house: House, role: Role) -> None:
+    await demo_house(house)
+    rows: Rows = defaultdict(dict)
+    async with house.reading() as session:
+        for name, model in ENTITIES.items():
+            for row in await session.scalars(select(model).where(model.deleted.is_(False))):
+                rows[name][str(row.id)] = wire(document(row))
+    names = {id: name for name, of in rows.items() for id in of}
+    device = TestDevice(house, actor=house.actor(role))
+    await device.pull()
+    held, seen = {str(id) for id in device.rows}, sight(rows, str(house.actor(role).id)).keys()
+    assert {names[id] for id in seen - held} == set(), "seen, and not on the device"
+    assert {names[id] for id in held - seen} == set(), "on the device, and not seen"
