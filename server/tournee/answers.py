@@ -1,4 +1,4 @@
-"""Answers that every endpoint gives in the same words."""
+"""Answers that every endpoint gives in the same form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Json(Response):
 def coded(
     status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> Json:
-    """An error that a program can act on: `{"error": {"code": …, "message": …}}`."""
+    """Return an error that a program can act on: `{"error": {"code": …, "message": …}}`."""
     return Json({"error": {"code": code, "message": message, **more}}, status, headers=headers)
 
 

@@ -60,7 +60,7 @@ _PUBLIC = AUTH_PATHS | {"/", "/healthz", "/readyz", "/metrics"}
 
 
 def create() -> Starlette:
-    """The server as the environment describes it: what an ASGI server is told to call."""
+    """Return the server that the environment describes; ASGI servers call this."""
     settings = read_settings()
     configure_logs(settings.log_format)
     app = create_app(settings)
@@ -69,10 +69,10 @@ def create() -> Starlette:
 
 
 def pass_over_what_stays() -> None:
-    """Let the collector look for cycles among what requests make, not among all that was loaded.
+    """Let the garbage collector look for cycles only in what requests make.
 
-    Most of what a process holds are classes, statements and the schema, which stay until it ends;
-    going through them takes a quarter of a second, in which nobody is served.
+    Most of what a process holds are classes, statements and the schema, which stay until it ends. Going
+    through them takes a quarter of a second in which nobody is served.
     """
     gc.collect()
     gc.freeze()
@@ -80,7 +80,7 @@ def pass_over_what_stays() -> None:
 
 
 class Parts:
-    """What the server is made of; each endpoint is handed what it needs of it."""
+    """The parts of the server; each endpoint gets what it needs."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -113,7 +113,7 @@ class Parts:
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The whole server."""
+    """Return the whole server."""
     parts = Parts(settings)
     app = Starlette(
         routes=_routes(parts),
@@ -185,7 +185,7 @@ _CODES = {400: "MALFORMED", 404: "NO_SUCH_PATH", 405: "METHOD_NOT_ALLOWED", 413:
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
-    """What Starlette refuses by itself, in the form of our other errors."""
+    """Return what Starlette refuses by itself, in the form of our other errors."""
     refused = cast(HTTPException, error)
     code = _CODES.get(refused.status_code, HTTPStatus(refused.status_code).name)
     return coded(refused.status_code, code, f"{refused.detail}.", headers=refused.headers)

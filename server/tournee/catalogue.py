@@ -1,5 +1,6 @@
-"""The explicit list of domains. Mutations, offline operations, synced entities, memberships and
-the convergence test all come from it."""
+"""The explicit list of domains. Mutations, offline operations, synced entities, memberships and the
+convergence test all come from it.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ __all__ = ["COMMANDS", "DOMAINS", "ENTITIES", "MEMBERSHIPS", "Domain", "sync_con
 
 @dataclass(frozen=True)
 class Domain:
-    """What a domain is made of; its commands and entities are those its modules define."""
+    """A domain; its commands and entities are those that its modules define."""
 
     name: str
     models: ModuleType
@@ -61,7 +62,7 @@ class Domain:
         return [value for value in vars(self.commands).values() if isinstance(value, Command)]
 
     def membership(self) -> MembershipRule | None:
-        """The domain's MEMBERSHIP, where it says who holds which scope."""
+        """Return the domain's MEMBERSHIP, its rule of which account holds which scope, if it has one."""
         return getattr(self.models, "MEMBERSHIP", None)
 
 
@@ -94,5 +95,5 @@ MEMBERSHIPS = MembershipRules(tuple(rule for domain in DOMAINS if (rule := domai
 
 @cache
 def sync_contract(horizon_days: int) -> SyncContract:
-    """What clients are told of all this."""
+    """Return the sync contract of all domains."""
     return contract_of(ENTITIES.values(), COMMANDS.values(), horizon_days)

@@ -1,7 +1,7 @@
-"""What a running server does without being asked: moves the windows of technicians' devices on, forgets
-what lies past the horizon, and keeps the database's idea of its tables current.
+"""Housekeeping: what a running server does by itself. It moves the windows of technicians' devices, deletes
+what lies past the horizon, and keeps the database's statistics current.
 
-Every worker process does it; each step is one that does nothing when another has just done it.
+Every process does it; each step does nothing if another process has just done it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EVERY_SECONDS = 3600.0
 
 
 async def keep_house(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> None:
-    """Once at the start and then every hour, until the server closes."""
+    """Do a round at the start and then every hour, until the server closes."""
     warned = False
     while not closing.is_set():
         with _logged():
@@ -42,7 +42,7 @@ async def keep_house(kernel: Kernel, settings: Settings, closing: asyncio.Event)
 
 @contextlib.contextmanager
 def _logged(**about: object) -> Iterator[None]:
-    """Log what breaks, and go on: the next step and the next round must happen all the same."""
+    """Log an error and continue: the next step and the next round must happen all the same."""
     try:
         yield
     except Exception:  # noqa: BLE001 - see above
@@ -59,7 +59,7 @@ async def _warn_of_power(kernel: Kernel) -> bool:
 
 
 async def _round(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> None:
-    """Keep house for each organisation in turn. A server that closes waits for one of them, not for all."""
+    """Do a round, one organisation after another. A server that closes waits for one of them, not for all."""
     async with kernel.database.reading(ACROSS) as session:
         organisations = list(await session.scalars(select(Organisation.id)))
     for organisation_id in organisations:

@@ -1,7 +1,7 @@
-"""Tries at a password, counted for a while, so that nobody guesses by the thousand.
+"""Failed passwords, counted for a while, so that nobody can guess thousands of times.
 
-In the memory of each process: a guesser gets as many tries as there are processes, which is still
-few, and no table is written by strangers.
+The counts are in the memory of each process: a guesser gets as many attempts as there are processes, which is
+still few, and strangers cause no writes.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class TooManyAttempts(Refused):
 
 
 class Attempts(Generic[KeyT]):
-    """Counts failed tries by key: `allowed` of them in WINDOW seconds, then the key must wait."""
+    """Counts failed attempts by key: after `allowed` of them within WINDOW seconds, the key must wait."""
 
     def __init__(self, allowed: int) -> None:
         self.allowed = allowed
         self._failures: dict[KeyT, deque[float]] = {}
 
     def wait(self, key: KeyT) -> int:
-        """Return how many seconds there are until the next try, 0 for none."""
+        """Return the seconds until the next attempt is allowed; 0 if it is allowed now."""
         failures = self._failures.get(key)
         if failures is None or len(failures) < self.allowed:
             return 0
@@ -48,7 +48,9 @@ class Attempts(Generic[KeyT]):
         return int(left) + 1 if left > 0 else 0
 
     def begin(self, key: KeyT) -> float:
-        """Count a try as failed before its outcome is known, or many at once would all be let through."""
+        """Count an attempt as failed before its outcome is known; otherwise many at once would all be let
+        through.
+        """
         at = monotonic()
         failures = self._failures.pop(key, None) or deque(maxlen=self.allowed)
         failures.append(at)
@@ -58,7 +60,9 @@ class Attempts(Generic[KeyT]):
         return at
 
     def succeeded(self, key: KeyT, at: float) -> None:
-        """Forget the try that began then, and no other: who knows one password may be guessing another."""
+        """Forget the attempt that began then, and no other: who knows one password may be guessing
+        another.
+        """
         failures = self._failures.get(key)
         if failures is None:
             return
@@ -76,12 +80,12 @@ class SignIns:
         self._by_address: Attempts[str] = Attempts(BY_ADDRESS)
 
     def wait(self, name: str, address: str) -> int:
-        """Return how many seconds there are until the next try, 0 for none."""
+        """Return the seconds until the next attempt is allowed; 0 if it is allowed now."""
         network = network_of(address)
         return max(self._by_name.wait((name, network)), self._by_address.wait(network))
 
     def begin(self, name: str, address: str) -> Callable[[], None]:
-        """Count a try; call what is returned once it has succeeded."""
+        """Count an attempt; call the returned function once it has succeeded."""
         network = network_of(address)
         by_name, by_address = self._by_name.begin((name, network)), self._by_address.begin(network)
 
@@ -93,7 +97,7 @@ class SignIns:
 
 
 def network_of(address: str) -> str:
-    """Return what counts as one client: an address, of IPv6 the network of 64 bits that one client gets."""
+    """Return what counts as one client: an address, or for IPv6 the 64-bit network that one client has."""
     try:
         parsed = ip_address(address)
     except ValueError:

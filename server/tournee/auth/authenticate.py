@@ -1,4 +1,4 @@
-"""From a token to an actor, at every request."""
+"""Authentication: from a token to an actor, at every request."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _Key = tuple[AccountKey, UUID | None, str, UUID | None]
 
 
 class Authenticator:
-    """Tokens to actors; remembers what it verified, and for a few seconds how the account stands.
+    """Turns tokens into actors. It remembers verified tokens, and for a few seconds each account's standing.
 
-    A token outlives the disabling of its account, a change of its role, the revoking of its device and
-    the end of its session by up to its fifteen minutes. For a stolen device that is long, and asking the
-    database at each request would cost a fast read a good part of its time: so each process asks once
-    every `believed_seconds` for each account that is active, and anew as soon as it hears that accounts
-    or devices of the organisation have changed.
+    A token outlives the disabling of its account, a change of its role, the revoking of its device and the
+    end of its session by up to fifteen minutes. For a stolen device that is long, and asking the database at
+    each request would cost a fast read much of its time. So each process asks once every `believed_seconds`
+    for each active account, and again as soon as it learns that accounts or devices of the organisation
+    changed.
     """
 
     def __init__(self, database: Database, tokens: Tokens, believed_seconds: float = 5.0) -> None:
@@ -44,11 +44,11 @@ class Authenticator:
         self._standings = Standings(database)
 
     async def authenticate(self, token: str) -> Actor:
-        """Return the actor the token speaks for; raise TokenRefused where it lets nobody in."""
+        """Return the actor of the token; raises TokenRefused if it admits nobody."""
         return (await self.verify(token)).actor
 
     async def verify(self, token: str) -> Verified:
-        """Return the actor and until when the token is good."""
+        """Return the actor, and until when the token is valid."""
         verified = self._verify(token)
         actor = verified.actor
         standing = self._known.get(_key(actor))
@@ -58,10 +58,10 @@ class Authenticator:
         return verified
 
     async def require(self, actor: Actor, recent: Recent) -> None:
-        """Raise TokenRefused unless account and device still stand as of this head.
+        """Raise TokenRefused unless account and device are still in good standing at this head.
 
-        They change by commands only, which move the head: what was found at one seq holds until
-        the account or the device is among what changed. Sessions end without it, and are announced.
+        Only commands change them, and commands move the head: a result at one seq holds until the account or
+        device is among the changes. Ended sessions do not move the head; they are announced.
         """
         standing = self._known.get(_key(actor))
         if (
@@ -77,12 +77,12 @@ class Authenticator:
         standing.require()
 
     def ask_anew(self, organisation_id: UUID) -> None:
-        """Believe nothing about this organisation that was asked before now."""
+        """Trust no answer about this organisation from before now."""
         self._changed_at.pop(organisation_id, None)
         _remember(self._changed_at, organisation_id, time.monotonic(), _MOST_ORGANISATIONS)
 
     def _is_believed(self, standing: Standing, actor: Actor) -> bool:
-        """Return whether the standing still counts. A refusal never does: what it is for may be mended."""
+        """Return whether the standing still counts. A refusal never does: its cause may have been removed."""
         oldest = time.monotonic() - self.believed_seconds
         changed_at = self._changed_at.get(actor.organisation_id, oldest)
         return standing.refusal is None and standing.asked_at > max(oldest, changed_at)

@@ -1,4 +1,4 @@
-"""`/auth/token` as OAuth 2 has it (RFC 6749), and the keys that check our tokens."""
+"""The endpoints of OAuth 2 (RFC 6749): `/auth/token`, and the keys that verify our tokens."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class _BadRequest(Exception):
-    """The form is not one we can answer."""
+    """The form cannot be answered."""
 
     def __init__(self, error: str, description: str) -> None:
         self.error = error
@@ -41,7 +41,7 @@ class _BadRequest(Exception):
 
 
 class Endpoints:
-    """The routes of signing in."""
+    """The routes for signing in."""
 
     def __init__(self, sessions: Sessions, lanes: Lanes) -> None:
         self.sessions = sessions
@@ -56,7 +56,7 @@ class Endpoints:
         ]
 
     async def token(self, request: Request) -> Response:
-        """Tokens for a password or for a refresh token."""
+        """Answer with tokens for a password or a refresh token."""
         kind = None
         try:
             form = await _form(request)
@@ -109,7 +109,7 @@ class Endpoints:
         return Json(body, headers=_NO_STORE)
 
     async def wiped(self, request: Request) -> Response:
-        """A revoked device confirms, with the refresh token it had, that its copy is gone."""
+        """Let a revoked device confirm, with its last refresh token, that its copy is erased."""
         try:
             token = _field(await _form(request), "refresh_token")
             async with self.lanes.renewals.turn(None):
@@ -121,7 +121,7 @@ class Endpoints:
         return Response(status_code=204, headers=_NO_STORE)
 
     async def keys(self, request: Request) -> Response:
-        """The public keys, as a JSON Web Key Set."""
+        """Answer with the public keys, as a JSON Web Key Set."""
         return Json(self.sessions.tokens.ring.published(), headers={"Cache-Control": "max-age=300"})
 
 

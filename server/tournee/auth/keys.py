@@ -1,8 +1,8 @@
-"""The server's keys: one file, readable by the server's user alone.
+"""The server's keys: one file, readable only by the server's user.
 
-The newest key signs access tokens; older ones stay published until the tokens they signed have run
-out. Beside them lies a secret for what only we read back, which no rotation changes. Every process
-of one server, and every server of one database, must read the same file.
+The newest key signs access tokens. Older keys stay published until the tokens they signed have expired. The
+file also holds a secret for what only the server reads back, which no rotation changes. Every process of a
+server, and every server of a database, must read the same file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KEPT = 3
 
 @dataclass(frozen=True)
 class Key:
-    """One key pair and the name by which tokens refer to it."""
+    """One key pair, and the name by which tokens refer to it."""
 
     id: str
     private: Ed25519PrivateKey
@@ -38,7 +38,7 @@ class Key:
         return self.private.public_key()
 
     def published(self) -> dict[str, str]:
-        """The public half as a JSON Web Key (RFC 8037)."""
+        """Return the public half as a JSON Web Key (RFC 8037)."""
         x = self.public.public_bytes(Encoding.Raw, PublicFormat.Raw)
         return {
             "kty": "OKP", "crv": "Ed25519", "x": _encode(x), "kid": self.id, "use": "sig", "alg": "EdDSA",
@@ -50,7 +50,7 @@ class Key:
 
 @dataclass(frozen=True)
 class _Content:
-    """What is in the file."""
+    """The content of the file."""
 
     secret: bytes
     keys: tuple[Key, ...]
@@ -80,11 +80,11 @@ class KeyRing:
         self._content = _Content(b"", ())
 
     def keys(self) -> tuple[Key, ...]:
-        """All keys, the signing one first."""
+        """Return all keys, the signing one first."""
         return self._read().keys
 
     def secret(self, purpose: str) -> bytes:
-        """A secret for one purpose, the same for good."""
+        """Return a secret for one purpose; it never changes."""
         return hmac.digest(self._read().secret, purpose.encode(), "sha256")
 
     def named(self, id: str) -> Key | None:
@@ -99,7 +99,7 @@ class KeyRing:
         return {"keys": [key.published() for key in self.keys()]}
 
     def _read(self) -> _Content:
-        """What is in the file; the very first call makes it."""
+        """Return the content of the file; the very first call creates it."""
         try:
             status = self.file.stat()
         except FileNotFoundError:
@@ -112,7 +112,7 @@ class KeyRing:
         return self._content
 
     def _write(self, content: _Content, *, replace: bool) -> None:
-        """Put the whole file in its place in one step. Of processes that start together one wins."""
+        """Replace the file in one step. Of processes that start together, one wins."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         # mkstemp makes it 0600 from the start.
         handle, name = tempfile.mkstemp(dir=self.file.parent, prefix=".keys-")

@@ -1,4 +1,4 @@
-"""Which accounts an e-mail and a password stand for: one e-mail may have one in each organisation."""
+"""Which accounts an e-mail and a password match: one e-mail may have an account in each organisation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_ACCOUNTS = 50
 
 @dataclass(frozen=True)
 class Matching:
-    """The active accounts that the password fits. `proved`: it fits each account that was asked about."""
+    """The active accounts that the password matches. `proved`: it matches every account that was compared."""
 
     accounts: tuple[tuple[Account, str], ...]
     proved: bool
@@ -33,9 +33,9 @@ class Matching:
 async def match(
     database: Database, tokens: Tokens, email: str, password: str, organisation_id: UUID | None
 ) -> Matching:
-    """Compare the password with the accounts of this e-mail, or with that of one organisation.
+    """Compare the password with the accounts of this e-mail, or with the one of one organisation.
 
-    It takes as long whether there are none, one or several.
+    It takes equally long for none, one and several.
     """
     active = select(Account, Organisation.name).where(
         Account.email == email.strip().lower(),
@@ -53,7 +53,7 @@ async def match(
 
 
 async def salt_for(database: Database, email: str) -> bytes | None:
-    """Return the salt of the passwords of this e-mail, in whichever organisation; None before the first."""
+    """Return the salt of the passwords of this e-mail, in any organisation; None before the first."""
     known = select(Account.password_hash).where(
         Account.email == email.strip().lower(), Account.password_hash.is_not(None)
     )

@@ -1,10 +1,9 @@
 """ASGI middleware: `Authorization: Bearer TOKEN` becomes `scope["actor"]`.
 
-No header leaves the actor None: the endpoint decides whether it needs one. A header with a token
-that is not good is refused here, wherever it goes. `scope["token_expires_at"]` (seconds of the
-epoch) tells long answers when to end; `scope["authenticate"]`, an `Authenticator`'s method, is the
-same check for tokens that come by another way, such as a WebSocket's first message; and
-`scope["require"]` the check that the account and the device stand as of a given head.
+Without the header the actor is None, and the endpoint decides whether it needs one. A header with an invalid
+token is refused here. Long answers find in `scope["token_expires_at"]`, in seconds of the epoch, when to end.
+`scope["authenticate"]` is the same check for tokens that arrive in another way, such as in a WebSocket's
+first message. `scope["require"]` checks that account and device are in good standing at a given head.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from tournee.auth.tokens import TokenRefused, Verified
 
 
 class AuthenticationMiddleware:
-    """Says who acts. At the paths in `public` the header is not looked at."""
+    """Sets the actor. At the paths in `public` it ignores the header."""
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator, public: Collection[str] = ()) -> None:
         self.app = app
@@ -54,9 +53,10 @@ class AuthenticationMiddleware:
 
 
 def surrender_token(scope: Scope) -> str | None:
-    """The refresh token by which a revoked device hands in its work: `Authorization: Surrender TOKEN`.
+    """Return the refresh token by which a revoked device surrenders its outbox: `Authorization: Surrender
+    TOKEN`.
 
-    It lets in nowhere but at a push, which then only keeps what it is given.
+    It admits only to a push, which then keeps what it receives and carries nothing out.
     """
     if scope["path"] != "/sync/push":
         return None
@@ -68,7 +68,7 @@ def surrender_token(scope: Scope) -> str | None:
 
 
 def refused(refusal: TokenRefused) -> Json:
-    """401, or 403 for a device that must erase its copy: renewing its token would not help."""
+    """Return 401, or 403 for a device that must erase its copy, which a new token would not help."""
     log_refused(refusal)
     if refusal.code == "DEVICE_REVOKED":
         return coded(403, refusal.code, refusal.message, **refusal.details)
@@ -77,12 +77,12 @@ def refused(refusal: TokenRefused) -> Json:
 
 
 def log_refused(refusal: TokenRefused) -> None:
-    """Log that a token let nobody in; every line names the client's address."""
+    """Log that a token was refused; every line has the client's address."""
     structlog.get_logger().info("token_refused", code=refusal.code)
 
 
 def unauthenticated() -> Json:
-    """What an endpoint that needs an actor says to nobody."""
+    """Return the answer of an endpoint that needs an actor."""
     return coded(
         401,
         "UNAUTHENTICATED",

@@ -1,4 +1,4 @@
-"""Founding and finding organisations, and the actors that stand for no account."""
+"""Organisations: found them, find them, and make the actors that have no account."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tournee.kernel.log import Head
 
 
 async def found(session: AsyncSession, id: UUID, name: str) -> None:
-    """Add the organisation in the session's transaction; committing is the caller's."""
+    """Add the organisation in the session's transaction; the caller commits."""
     await session.execute(insert(Organisation).values(id=id, name=name, created_at=now()))
     await session.execute(insert(Head).values(organisation_id=id, epoch=new_id(), seq=0, floor=0))
 
@@ -43,7 +43,7 @@ def actor_of(
     device_id: UUID | None = None,
     session_id: UUID | None = None,
 ) -> Actor:
-    """An account as its role makes it."""
+    """Return an account as an actor, with the permissions of its role."""
     return Actor(
         account_id, organisation_id, role, permissions_of(role), role in OFFICE, device_id, session_id
     )
@@ -54,17 +54,17 @@ _NAMES: Final = {"operator": "Operator", "import": "Import"}
 
 
 def operator_of(organisation_id: UUID) -> Actor:
-    """The person who runs `tournee` on the server itself, where no account is signed in."""
+    """Return the actor for the person who runs `tournee` on the server, where no account is signed in."""
     return _nobody(organisation_id, "operator")
 
 
 def importer_of(organisation_id: UUID) -> Actor:
-    """An import into an organisation that has no manager."""
+    """Return the actor for an import into an organisation without a manager."""
     return _nobody(organisation_id, "import")
 
 
 def name_without_account(organisation_id: UUID, actor_id: UUID | None) -> str | None:
-    """What the audit trail calls an actor that is no account; None for everybody else."""
+    """Return the audit trail's name for an actor without an account; None for all others."""
     known = {uuid5(organisation_id, key): name for key, name in _NAMES.items()}
     # Housekeeping writes as the organisation itself.
     known[organisation_id] = "Server"
@@ -77,7 +77,7 @@ def _nobody(organisation_id: UUID, key: str) -> Actor:
 
 @dataclass(frozen=True)
 class Named:
-    """An organisation as people name it."""
+    """An organisation by its name."""
 
     id: UUID
     name: str
@@ -88,7 +88,7 @@ class Named:
 
 
 async def every_organisation(database: Database) -> list[Named]:
-    """All organisations, in the order of their names."""
+    """Return all organisations, sorted by name."""
     wanted = select(Organisation.id, Organisation.name, Organisation.created_at)
     async with database.reading(ACROSS) as session:
         rows = await session.execute(wanted.order_by(Organisation.name, Organisation.id))

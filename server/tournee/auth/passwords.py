@@ -1,7 +1,7 @@
-"""Passwords: argon2, off the event loop, and a wrong name as slow as a wrong password.
+"""Passwords: argon2, off the event loop; a wrong name takes as long as a wrong password.
 
-The accounts of one e-mail, in several organisations, share the salt: one computation compares a password
-with all of them, so that a sign-in takes as long for none, one or many.
+The accounts of one e-mail, in several organisations, share a salt: one computation compares a password with
+all of them, so that a sign-in takes equally long for none, one and many.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _hasher = PasswordHasher()
 
 
 def _stand_back() -> None:
-    """Whoever is signed in goes first: a hash takes a quarter of a second of a core, on purpose."""
+    """Lower the thread's priority: a hash takes a quarter of a second of a core on purpose, and signed-in
+    clients come first.
+    """
     with contextlib.suppress(AttributeError, OSError):
         # A thread has a priority of its own on Linux.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
@@ -52,34 +54,34 @@ async def _aside(work: Callable[..., ResultT], *arguments: object) -> ResultT:
 
 @cache
 def _nobodys_hash() -> str:
-    """What a password is compared with when there is no account, so that this takes as long."""
+    """Return the hash to compare with when there is no account, so that this takes as long."""
     return _hasher.hash("nobody's password")
 
 
 async def hash_password(password: str, salt: bytes | None = None) -> str:
-    """The argon2 hash; takes its time on purpose, in a thread."""
+    """Return the argon2 hash; it takes its time on purpose, in a thread."""
     return await _aside(partial(_hasher.hash, password, salt=salt))
 
 
 async def new_password(password: str, field: str, salt: bytes | None = None) -> str:
-    """The hash of a password somebody chose; a short one is refused."""
+    """Return the hash of a new password; raises Invalid if it is too short."""
     if len(password) < SHORTEST:
         raise Invalid(f"A password has at least {SHORTEST} characters.", field)
     return await hash_password(password, salt)
 
 
 async def is_password(password: str, password_hash: str | None) -> bool:
-    """Return whether it is the password; with no hash to compare, False after the same time."""
+    """Return whether the password matches; without a hash, False after the same time."""
     return (await which_fit(password, [password_hash]))[0]
 
 
 async def which_fit(password: str, hashes: Sequence[str | None]) -> list[bool]:
-    """Return for each hash whether it is the password's; for none, an empty list after the same time."""
+    """Return for each hash whether the password matches; for none, an empty list after the same time."""
     return await _aside(_fitting, password[:LONGEST], hashes)
 
 
 def _fitting(password: str, hashes: Sequence[str | None]) -> list[bool]:
-    """All hashes that begin alike, up to the salt, are compared by one computation."""
+    """Compare all hashes with the same parameters and salt in one computation."""
     alike = {_beginning(one): one for one in hashes if one is not None}
     examples = list(alike.items())[:MOST_SALTS] or [("", _nobodys_hash())]
     made = {beginning: _hash_like(example, password) for beginning, example in examples}
@@ -90,7 +92,7 @@ def _fitting(password: str, hashes: Sequence[str | None]) -> list[bool]:
 
 
 def _beginning(password_hash: str) -> str:
-    """Its parameters and its salt."""
+    """Return a hash's parameters and salt."""
     return password_hash.rpartition("$")[0]
 
 
@@ -100,7 +102,7 @@ def salt_of(password_hash: str) -> bytes:
 
 
 def _hash_like(example: str, password: str) -> str:
-    """The hash with the parameters and the salt of another; nothing where that is none."""
+    """Hash with the parameters and salt of another hash; None if that is not a hash."""
     try:
         known = extract_parameters(example)
     except InvalidHashError:

@@ -1,8 +1,8 @@
-"""What a revoked device may still say: here is my queued work, and: my copy is erased.
+"""What a revoked device may still do: surrender its outbox, and confirm that its copy is erased.
 
-Its access and refresh tokens let it in nowhere. The last refresh token of its sign-in goes on
-telling which device speaks, for those two calls and no other. Whoever has another token, an old one
-or none, is told the same as a stranger.
+Its access and refresh tokens admit nowhere. The last refresh token of its sign-in still identifies the
+device, for these two calls and no other. Anybody with another token, an old one or none gets the same answer
+as a stranger.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from tournee.kernel.entity import now
 
 @dataclass(frozen=True)
 class KnownDevice:
-    """A device as its refresh token names it. `surrender`: it may hand in its work before it erases it."""
+    """A device, identified by its refresh token. `surrender`: it may send its outbox before it erases its
+    copy.
+    """
 
     id: UUID
     actor: Actor
@@ -39,20 +41,22 @@ class KnownDevice:
 
 
 def hashed(token: str) -> str:
-    """Tokens are random and long: one round of SHA-256 is enough to keep a stolen table useless."""
+    """Return the hash of a token. Tokens are random and long, so one round of SHA-256 makes a stolen
+    table useless.
+    """
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def orders(surrender: bool) -> dict[str, Any]:
-    """2. What goes with DEVICE_REVOKED: what the device has to do."""
+    """2. Return what the device has to do, sent with DEVICE_REVOKED."""
     return {"wipe": True, "surrender": surrender}
 
 
 async def recognise(database: Database, tokens: Tokens, token: str) -> KnownDevice | None:
-    """3. The device that holds this refresh token as its last; None for all others.
+    """3. Return the device whose last refresh token this is; None for all others.
 
-    A device that lost the answer of its last renewal holds the token before the last. That a revoked
-    device's token was ended does not matter: revoking ends it, and so did a new password before that.
+    A device that lost the answer of its last renewal holds the token before the last. It does not matter that
+    the token was ended: revoking ends it.
     """
     successor = aliased(RefreshToken)
     async with database.reading(ACROSS) as session:

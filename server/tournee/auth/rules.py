@@ -1,4 +1,4 @@
-"""What stands against a change of accounts and devices, and what other domains ask of accounts they name."""
+"""Rules about accounts and devices, for their own commands and for domains that name accounts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def require_accounts(tx: Transaction, named: Mapping[str, UUID | None]) ->
 
 
 def names_accounts(*columns: str) -> Rule[Entity]:
-    """A rule for plain commands: the accounts in these columns of the row are there."""
+    """Return a rule for plain commands: the accounts in these columns of the row exist."""
 
     async def rule(tx: Transaction, row: Entity) -> None:
         await require_accounts(tx, {camel(name): getattr(row, name) for name in columns})

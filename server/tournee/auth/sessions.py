@@ -1,14 +1,13 @@
-"""Signing in and staying signed in.
+"""Sessions: sign in and stay signed in.
 
-Refresh tokens rotate: each use replaces the token by its successor, and all that descend from one
-sign-in are a family. A token that comes back after its successor was used means that two parties
-hold the family, so the whole of it ends.
+Refresh tokens rotate: each use replaces the token by its successor. All tokens of one sign-in are a family. A
+token that comes back after its successor was used means that two parties hold the family, so the whole family
+ends.
 
-One exception: while the successor was never used, its predecessor may be exchanged again, and gets
-another successor instead. A device on a bad network may lose the very answer that brought the
-successor; it holds nothing but the old token, perhaps with days of unsent work, and must not be
-thrown out for that. A thief gains little: as soon as either party uses the successor that was
-replaced, the family ends all the same.
+There is one exception. While the successor was never used, its predecessor may be exchanged again and gets
+another successor instead. A device on a bad network may lose the very answer that brought the successor. It
+holds only the old token, perhaps with days of unsent work, and must not be locked out for that. A thief gains
+little: as soon as either party uses the replaced successor, the family ends all the same.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _REMEMBERED = timedelta(days=30)
 
 
 class GrantRefused(Exception):
-    """No token is given; `code` is there where a client must do more than ask for the password.
+    """No token is granted; `code` is set if a client must do more than ask for the password.
 
     `proved`: the password was right, so this was no guess.
     """
@@ -57,7 +56,7 @@ class GrantRefused(Exception):
 
 
 class _FamilyEnded(GrantRefused):
-    """A used token came back: all that descend from its sign-in are void."""
+    """A used token came back: every token of its sign-in is void."""
 
 
 class OrganisationNeeded(GrantRefused):
@@ -84,7 +83,7 @@ class Grant:
 
 
 class Sessions:
-    """Gives tokens for a password and for a refresh token."""
+    """Grants tokens for a password or a refresh token."""
 
     def __init__(self, kernel: Kernel, tokens: Tokens) -> None:
         self.kernel = kernel
@@ -93,7 +92,7 @@ class Sessions:
     async def sign_in(
         self, email: str, password: str, device: EnrolDevice | None, organisation_id: UUID | None = None
     ) -> Grant:
-        """By password; the device that is named is enrolled. Raises GrantRefused."""
+        """Sign in by password; the named device is enrolled. Raises GrantRefused."""
         found = await match(self.kernel.database, self.tokens, email, password, organisation_id)
         if not found.accounts:
             raise GrantRefused(_WRONG)
@@ -155,7 +154,7 @@ class Sessions:
         return given[0]
 
     async def _farewell(self, actor: Actor, refusal: Blocked) -> GrantRefused:
-        """Who signed out and signs in on a revoked device gets a token for what is left to do there."""
+        """Return a token for a revoked device that signs in, limited to what is left to do there."""
         async with self.kernel.database.writing(actor.organisation_id) as session:
             token = await self._add(session, actor)
             await session.commit()
@@ -164,7 +163,7 @@ class Sessions:
         return GrantRefused(refusal.message, "DEVICE_REVOKED", **orders(surrender), refresh_token=token)
 
     async def refresh(self, token: str) -> Grant:
-        """By a refresh token, which is used up. Raises GrantRefused."""
+        """Renew by a refresh token, which is used up. Raises GrantRefused."""
         try:
             actor, refresh = await self._renew(token)
         except GrantRefused as refusal:

@@ -1,4 +1,4 @@
-"""Whether we live, and whether we can serve."""
+"""Health: whether the process lives, and whether it can serve."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ def health_routes(database: Database) -> list[Route]:
     """`/healthz` and `/readyz`."""
 
     async def healthz(_request: Request) -> Response:
-        """The process answers; says nothing of the database."""
+        """Answer that the process lives; this asks no database."""
         return Json({"status": "alive"})
 
     async def readyz(_request: Request) -> Response:
-        """The database answers, is at our newest migration, and has space where it lately had none."""
+        """Answer whether the database responds, is at our newest migration, and has space if it lately
+        had none.
+        """
         try:
             async with database.connecting() as connection:
                 current = await connection.run_sync(is_current)

@@ -1,7 +1,7 @@
-"""Under which names the server answers, and to whom a demo does.
+"""Hosts: under which names the server answers, and to whom a demo does.
 
-A page of a stranger's can let its own name point at this machine, and then reads what a server here answers
-(DNS rebinding): the browser takes it for the page's own. What gives it away is the name in `Host`.
+A stranger's page can let its own name point at this machine and then read what a server here answers (DNS
+rebinding): the browser takes it for the page's own. The name in `Host` gives it away.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FORWARDED = re.compile(r"(?:for|host)=\"?([^\";,\s]*)")
 
 
 class HostMiddleware:
-    """Turns away requests that were meant for another server, WebSockets too."""
+    """Refuses requests meant for another server, including WebSockets."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -55,7 +55,7 @@ def _every(_scope: Scope) -> bool:
 
 
 class _Names:
-    """The names that were set; `*.` stands for every name below."""
+    """The configured names; `*.` stands for every name below."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self._whole = frozenset(host for host in hosts if not host.startswith("*."))
@@ -67,7 +67,7 @@ class _Names:
 
 
 def is_of_this_machine(scope: Scope) -> bool:
-    """Return whether name and caller are local, and whomever a proxy here says that it speaks for."""
+    """Return whether name and caller are local, and so is everybody a local proxy forwards for."""
     caller = scope.get("client")
     return (
         is_loopback(_named(scope))
@@ -77,7 +77,7 @@ def is_of_this_machine(scope: Scope) -> bool:
 
 
 def _spoken_for(scope: Scope) -> Iterator[str]:
-    """Return the names and addresses that proxies put down."""
+    """Return the names and addresses that proxies recorded."""
     for name, value in scope["headers"]:
         if name in _BY_PROXIES:
             yield from (part.strip() for part in value.decode("latin-1").lower().split(","))
@@ -86,7 +86,7 @@ def _spoken_for(scope: Scope) -> Iterator[str]:
 
 
 def _named(scope: Scope) -> str:
-    """Return the host that the request names, without its port; nothing where it names none or two."""
+    """Return the host that the request names, without its port; empty if it names none or two."""
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     return _without_port(hosts[0].decode("latin-1").lower()) if len(hosts) == 1 else ""
 

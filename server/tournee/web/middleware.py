@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: naming, logging and counting requests."""
+"""ASGI middleware: name, log and count requests."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class _Answer:
 
 
 class RequestMiddleware:
-    """Names each request, logs and counts it, and masks what breaks in it.
+    """Names each request, logs and counts it, and masks its errors.
 
-    The id comes from `X-Request-Id` where that is sane, goes back in the same header and stands in
-    every line logged meanwhile, so that an error somebody reports can be found.
+    The id comes from `X-Request-Id` if that is usable. It goes back in the same header and is in every line
+    logged meanwhile, so that a reported error can be found.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -127,7 +127,7 @@ _NO_GUESSING = (b"x-content-type-options", b"nosniff")
 
 
 def _hardened(headers: _Headers, id: str) -> _Headers:
-    """Return the headers of an answer with the id of its request, and what keeps browsers in bounds."""
+    """Return the headers of an answer with its request's id, and with what restricts browsers."""
     headers = [*headers, (b"x-request-id", id.encode())]
     names = {name for name, _ in headers}
     headers += [header for header in (_POLICY, _NO_GUESSING) if header[0] not in names]

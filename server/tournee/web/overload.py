@@ -1,4 +1,4 @@
-"""An outage as an answer: when to come back, never a plain error."""
+"""Outages as answers: they say when to come back, and are never a plain error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tournee.kernel.outages import Outage, TooManyAtOnce
 
 
 def come_back(outage: Outage) -> Json:
-    """429 to a client that asks for too much by itself, else 503; both say after how many seconds."""
+    """Return 429 for a client that asks for too much by itself, else 503; both with the seconds to wait."""
     status = 429 if isinstance(outage, TooManyAtOnce) else 503
     headers = {"Retry-After": str(outage.retry_after)}
     return coded(status, outage.code, outage.message, headers=headers)
