@@ -20,8 +20,8 @@ NEAREST: dict[str, list[str]] = {
         "tests/work/test_visibility.py",
     ],
     "server/tournee/kernel/merge.py": [
-        "tests/sync/test_merge.py",
-        "tests/sync/test_bases.py",
+        "tests/sync/push/test_merge.py",
+        "tests/sync/push/test_bases.py",
         "tests/conflicts",
     ],
     "server/tournee/kernel": ["tests/kernel", "tests/sync", "tests/conflicts"],
