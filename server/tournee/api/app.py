@@ -42,12 +42,14 @@ _QUERY, _MUTATION, _SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, 
 def graphql_app(
     kernel: Kernel, settings: Settings, wake: Wake | None = None, feed: Feed | None = None
 ) -> ASGIApp:
-    """The endpoint /graphql. Who acts stands in `scope["actor"]`; a WebSocket may also say it later."""
+    """Return the endpoint /graphql. The actor is in `scope["actor"]`; a WebSocket may also sign in later."""
     return Endpoint(kernel, settings, wake, feed)
 
 
 class Endpoint(GraphQL[None, None]):
-    """HTTP is answered here; WebSockets by Strawberry, with a handler that trusts nothing it reads."""
+    """Answers HTTP itself, and leaves WebSockets to Strawberry, with a handler that trusts nothing it
+    reads.
+    """
 
     graphql_transport_ws_handler_class = Socket
     websocket_adapter_class = TextAdapter
@@ -55,7 +57,7 @@ class Endpoint(GraphQL[None, None]):
     def __init__(
         self, kernel: Kernel, settings: Settings, wake: Wake | None, feed: Feed | None = None
     ) -> None:
-        # Tokens never come by themselves, as cookies would, so any page may connect with one it has.
+        # A browser never adds a token by itself, as it does cookies, so any page that has one may connect.
         served = schema()
         super().__init__(
             served,
@@ -88,7 +90,7 @@ class Endpoint(GraphQL[None, None]):
         await answer(scope, receive, send)
 
     def context_for(self, scope: Scope) -> Context:
-        """The context of who acts in this scope."""
+        """Return the context of the scope's actor."""
         return Context(
             self.kernel,
             scope["actor"],
@@ -107,7 +109,7 @@ class Endpoint(GraphQL[None, None]):
         return orjson.loads(data)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> None:
-        """A WebSocket's is made when its first message has said who acts."""
+        """Return nothing: a WebSocket's context is made when its first message has signed in."""
 
     async def answer(self, request: Request) -> Response:
         if request.scope.get("actor") is None:
@@ -141,7 +143,7 @@ class Endpoint(GraphQL[None, None]):
         result = await self._once(request, asked, allowed)
         if any((error.extensions or {}).get("code") == DatabaseAway.code for error in result.errors or ()):
             await asyncio.sleep(MOMENT)
-            # A mutation was tried again where that was safe (Kernel.transact).
+            # Mutations were retried already, where that was safe (Kernel.transact).
             with contextlib.suppress(InvalidOperationTypeError):
                 return await self._once(request, asked, {_QUERY})
         return result
@@ -173,7 +175,7 @@ class Endpoint(GraphQL[None, None]):
 
 
 class _Events(StreamingResponse):
-    """Server-sent events, sent while we have these turns."""
+    """Server-sent events; it holds these turns while it sends."""
 
     def __init__(
         self, events: AsyncIterator[bytes], turns: Sequence[AbstractAsyncContextManager[None]]
@@ -199,7 +201,7 @@ def _json(content: Any, status: int = 200, media: str = "application/json") -> R
 
 
 def _request_errors(result: Any) -> set[str]:
-    """The codes of errors for which nothing was executed; empty if it was."""
+    """Return the codes of errors that prevented execution; empty if it was executed."""
     errors: list[GraphQLError] = result.errors or []
     if result.data is not None or any(error.path for error in errors):
         return set()
@@ -214,7 +216,7 @@ def _body(result: Any) -> dict[str, Any]:
 
 
 async def _events(source: AsyncGenerator[Any, None], heartbeat_seconds: float) -> AsyncIterator[bytes]:
-    """Server-sent events, a comment from time to time where nothing happens."""
+    """Yield server-sent events, and a comment from time to time if nothing happens."""
     pending = asyncio.ensure_future(anext(source, None))
     try:
         yield b": connected\n\n"

@@ -1,4 +1,4 @@
-"""The change log as GraphQL shows it: its type, and the cursor that a subscription resumes from."""
+"""The change log in GraphQL: its type, and the cursor from which a subscription resumes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ from tournee.sync.pull.cursor import MAX_ID, Cursor
 
 @dataclass(frozen=True)
 class Seen:
-    """A change as a subscription tells it. Who does not see the log learns what became of a
-    record, not who did what to it: the fields of the log are None then."""
+    """A change as a subscription sends it. A person who may not read the log learns what the record is
+    now, not who did what to it: the log's fields are None then.
+    """
 
     seq: int
     entity: str
@@ -58,7 +59,9 @@ def encode(cursor: Cursor) -> str:
 
 
 def decode(text: str) -> Cursor:
-    """Raises InvalidCursor. A cursor is only a position: nothing is seen by it that could not be."""
+    """Read a cursor; raises InvalidCursor. A cursor is only a position: it reveals nothing that its owner
+    may not see.
+    """
     try:
         parts = orjson.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
         epoch, seq, id, *mark = parts
@@ -77,7 +80,7 @@ async def _cursor(root: Any, info: Info) -> str:
 
 
 def after_change(epoch: UUID, change: Change) -> Cursor:
-    """Past a change of the log, which tells nothing of what came later."""
+    """Return the cursor past a change of the log; it reveals nothing about later changes."""
     return Cursor(epoch, change.seq, MAX_ID, mark=Mark.of(change.seq, change.recorded_at))
 
 
@@ -153,7 +156,7 @@ _MADE: dict[str, tuple[Any, Any]] = {
 
 
 def declare_changes(nodes: Nodes) -> None:
-    """The type Change and its connection."""
+    """Declare the type Change and its connection."""
     permission, said = CHANGES_READ, sentences(Change)
     kind = object_type("Change", "One change of one record: who changed which fields, when, by what command.")
     for name, (annotation, attribute) in _PLAIN.items():
@@ -170,7 +173,7 @@ def declare_changes(nodes: Nodes) -> None:
 
 
 def change_fields(nodes: Nodes) -> Iterable[StrawberryField]:
-    """`changes(…)`: the log, for the office."""
+    """Return `changes(…)`: the log, for office roles."""
     yield make_field(
         "changes",
         nodes.connections[Change],

@@ -1,6 +1,6 @@
-"""`clockSuspect`: which times in a record cannot have been right when the server received them.
+"""`clockSuspect`: which times of a record cannot have been right when the server received them.
 
-The log knows when that was, field by field, so the flag holds for what was stored before it existed.
+The log knows when that was, field by field, so the flag also holds for times stored before it existed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Received(NamedTuple):
 
 
 def clock_fields(entities: Iterable[type[Entity]]) -> Extras:
-    """Return the field for each entity that holds times of devices and does not store the answer."""
+    """Return the field for each entity that holds device times and does not store the answer."""
     return Extras(
         computed=tuple(
             _field(entity)
@@ -67,7 +67,7 @@ async def _is_suspect(row: Any, info: Info) -> bool:
 
 
 async def _received(info: Info, row: Entity, field: Field) -> _Received:
-    """Two statements for all rows of a list: their clocks, and the changes that these name."""
+    """Ask for all rows of a list in two statements: their clocks, and the changes that these name."""
     load = info.context.load
     [text] = await load.related(
         "clock of a record",

@@ -31,7 +31,7 @@ async def follow_up(root: Conflict, info: Info) -> Entity | None:
 
 
 async def _even_deleted(root: Conflict, info: Info) -> Entity | None:
-    """The record, deleted or not, for those who see the whole organisation."""
+    """Return the record, deleted or not, for actors who see the whole organisation."""
     model: Any = BY_NAME.get(root.entity)
     actor = info.context.actor
     if model is None or not actor.sees_all or not actor.may(model.reads):

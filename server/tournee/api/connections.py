@@ -1,4 +1,4 @@
-"""Relay connections: the types round a page of rows, and the arguments that ask for one."""
+"""Relay connections: the types around a page of rows, and the arguments that ask for one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tournee.auth.permissions import ACCOUNT_SELF
 def object_type(
     name: str, description: str | None, *bases: type[Any], rows: type[Any] | None = None
 ) -> type[Any]:
-    """A type without fields; they are added once all types that they may name exist.
+    """Make a type without fields; they are added once all types that they refer to exist.
 
-    What resolvers return for it are instances of `rows`, where it has to be told apart.
+    Resolvers return instances of `rows`, where the type must be told apart.
     """
     members = {} if rows is None else {"is_type_of": staticmethod(lambda row, _: isinstance(row, rows))}
     return strawberry.type(type(name, bases, members), name=name, description=description)
 
 
 def add_fields(kind: Any, *fields: Any) -> None:
-    """Add fields; one of a name that is there already takes its place, as of an interface's."""
+    """Add fields; one with an existing name replaces it, as with an interface's."""
     definition = kind.__strawberry_definition__
     names = {field.graphql_name for field in fields}
     definition.fields[:] = [one for one in definition.fields if one.graphql_name not in names]
@@ -65,7 +65,7 @@ async def _total_count(root: Page) -> int:
 
 
 def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
-    """`CustomerConnection` and `CustomerEdge`."""
+    """Make `CustomerConnection` and `CustomerEdge`."""
     edge = object_type(f"{name}Edge", "A row and where it stands in the list.")
     add_fields(
         edge,
@@ -107,7 +107,7 @@ _CONNECTION = (
 
 
 def list_arguments(model: Any) -> list[StrawberryArgument]:
-    """What a list of this model's rows can be asked."""
+    """Return the arguments of a list of this model's rows."""
     return [
         *page_arguments(),
         argument("last", optional(int), "How many rows to return, counted from the end."),
@@ -122,7 +122,7 @@ def list_arguments(model: Any) -> list[StrawberryArgument]:
 
 
 def page_arguments() -> list[StrawberryArgument]:
-    """What every list can be asked: a page from its beginning."""
+    """Return the arguments that every list has."""
     return [
         argument("first", optional(int), "How many rows to return, counted from the start."),
         argument("after", optional(str), "Return only rows after this cursor."),

@@ -1,4 +1,4 @@
-"""What resolvers get: who asks, the kernel, and the loaders of this one operation."""
+"""The context of resolvers: the actor, the kernel, and the loaders of this one operation."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ async def _nothing_to_check() -> None:
 
 @dataclass
 class Context:
-    """One operation's. A WebSocket has one for the connection, of which each operation gets a copy.
+    """The context of one operation. A WebSocket has one for its connection; each operation gets a copy.
 
-    `authorise` raises once the token is not good any more: long answers ask it as they go on.
+    `authorise` raises once the token is no longer valid; long answers call it again and again.
     """
 
     kernel: Kernel
@@ -51,7 +51,7 @@ class Context:
         return self.wake is not None and self.wake.closing.is_set()
 
     async def renew(self) -> None:
-        """See what was committed meanwhile: after a mutation, before each event of a subscription."""
+        """See what was committed meanwhile: after a mutation, and before each event of a subscription."""
         await self.load.close()
         self.load = Load(self.kernel, self.actor)
 

@@ -1,5 +1,6 @@
-"""What is worked out for each document before it runs: parsed, held against the limits, validated, and
-what each of its operations needs."""
+"""Documents: each one is parsed, checked against the limits and validated once, before it runs, with what
+each of its operations needs.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ class Prepared:
     def refusals(
         self, operation: str | None, variables: Mapping[str, Any], context: Context
     ) -> list[GraphQLError]:
-        """Return the errors for which an operation does not run."""
+        """Return the errors because of which an operation does not run."""
         return (
             self._ambiguous(operation)
             or self._missing(self._name(operation), context)
@@ -70,7 +71,7 @@ class Prepared:
         return [coded("Name the operation: the document has several.", "GRAPHQL_VALIDATION_FAILED")]
 
     def _missing(self, operation: str | None, context: Context) -> list[GraphQLError]:
-        """An error for each permission that the actor lacks."""
+        """Return an error for each permission that the actor lacks."""
         needed = self.permissions.get(operation, frozenset())
         lacking = sorted(one for one in needed if not context.actor.may(one))
         return [coded(lacks(one), "FORBIDDEN", scope=one) for one in lacking]
@@ -81,7 +82,7 @@ class Prepared:
 
 
 class _Memory:
-    """Documents that were worked out, as many as fit; those used last stay."""
+    """Prepared documents, as many as fit; the least recently used make room."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -112,7 +113,7 @@ memory = _Memory(_MOST_KEPT)
 
 
 def prepare(schema: GraphQLSchema, text: str, hide_suggestions: bool = False) -> Prepared:
-    """Work a document out, or take it from memory where it was seen before."""
+    """Prepare a document, or take it from memory."""
     key = schema, text, hide_suggestions
     prepared = memory.get(key)
     if prepared is None:
@@ -122,7 +123,7 @@ def prepare(schema: GraphQLSchema, text: str, hide_suggestions: bool = False) ->
 
 
 def _prepare(schema: GraphQLSchema, text: str, hide_suggestions: bool) -> Prepared:
-    """Each step costs little because those before it limit what it gets."""
+    """Prepare a document. Each step is cheap because those before it limit its input."""
     if len(text) > limits.MOST_CHARACTERS:
         return _refused([limits.too_much(limits.TOO_LONG)])
     try:
@@ -143,12 +144,12 @@ def _prepare(schema: GraphQLSchema, text: str, hide_suggestions: bool) -> Prepar
 
 
 def _refused(errors: list[GraphQLError]) -> Prepared:
-    """Keep what is answered, not the document that the errors point into."""
+    """Keep the answer, but not the document that its errors refer to."""
     return Prepared(None, present(errors))
 
 
 def is_subscription(schema: GraphQLSchema, text: str, operation: str | None, context: Context) -> bool:
-    """Whether this operation of the document is one; what cannot be read is none."""
+    """Return whether this operation of the document is a subscription; False if it cannot be read."""
     document = prepare(schema, text, not context.suggestions).document
     found = None if document is None else get_operation_ast(document, operation)
     return found is not None and found.operation is OperationType.SUBSCRIPTION
@@ -163,7 +164,7 @@ class DocumentRefused(Exception):
 
 
 class Preparation(SchemaExtension):
-    """Gives each operation its prepared document and a context of its own."""
+    """Gives each operation its prepared document, and a context of its own."""
 
     async def on_operation(self) -> AsyncIterator[None]:
         execution = self.execution_context

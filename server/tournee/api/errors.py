@@ -1,4 +1,4 @@
-"""What a client is told when an operation fails: expected errors with a code, nothing of the others."""
+"""Errors of operations: expected ones have a code, and nothing of the others is revealed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_LOCATIONS = 3
 
 
 class Rejected(Exception):
-    """The question itself is at fault; shown to the client with its code."""
+    """The question itself is wrong; clients see this error with its code."""
 
     code: ClassVar[str] = "BAD_USER_INPUT"
 
@@ -57,7 +57,9 @@ def _come_back(cause: Outage) -> dict[str, Any]:
 
 
 def present(errors: Sequence[GraphQLError], request_id: str = "") -> list[GraphQLError]:
-    """Return the first errors as they may leave the server; an unexpected one is logged and masked."""
+    """Return the first errors in the form in which they may leave the server; unexpected ones are logged
+    and masked.
+    """
     return [_present(error, request_id) for error in errors[:MOST_ERRORS]]
 
 
@@ -84,13 +86,13 @@ def _present(error: GraphQLError, request_id: str) -> GraphQLError:
 
 
 def _log(outage: Outage, cause: BaseException | None) -> None:
-    """A lane that is full is no news; a database that is away is."""
+    """Log the cause. A full lane is normal; a database that is away is not."""
     if outage is not cause:
         structlog.get_logger().warning("outage", code=outage.code, error=repr(cause)[:300])
 
 
 def _cause(error: GraphQLError) -> BaseException | None:
-    """What was raised, past the wrappers that GraphQL puts round it."""
+    """Return what was raised, without GraphQL's wrappers."""
     cause: BaseException | None = error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error

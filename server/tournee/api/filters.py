@@ -1,7 +1,7 @@
-"""Filters and orders of lists: the input types of each model and what they mean in SQL.
+"""Filters and orders of lists: the input types of each model, and what they mean in SQL.
 
-A filter reaches the resolver as the plain mapping of GraphQL names that the client sent, and
-`where` gives its meaning. What is absent is no condition.
+A filter reaches the resolver as the mapping of GraphQL names that the client sent, and `where` gives its
+meaning. What is absent is no condition.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ DERIVED: dict[type[Any], dict[str, tuple[Any, Callable[[Any], Any], str]]] = {}
 
 
 def comparable(model: type[Any]) -> Iterator[Field]:
-    """The fields a list can be filtered and ordered by: all but lists and documents."""
+    """Return the fields by which a list can be filtered and ordered: all but lists and documents."""
     for field in fields(model):
         if isinstance(field.type, type) and field.name not in _UNCOMPARED.get(model, ()):
             yield field
@@ -87,7 +87,7 @@ def _comparator(kind: Any) -> Any:
 
 @cache
 def filter_type(model: Any) -> Any:
-    """`CustomerFilter`."""
+    """Make `CustomerFilter`."""
     annotations: dict[str, Any] = {}
     for field in comparable(model):
         kind = Long if (model, field.name) == (Change, "seq") else field.type
@@ -105,7 +105,7 @@ def filter_type(model: Any) -> Any:
 
 @cache
 def order_type(model: Any) -> Any:
-    """`CustomerOrder`: exactly one field and its direction."""
+    """Make `CustomerOrder`: exactly one field and its direction."""
     direction = enumeration(OrderDirection)
     annotations: dict[str, Any] = {field.wire: optional(direction) for field in comparable(model)}
     return input_type(
@@ -118,20 +118,20 @@ def order_type(model: Any) -> Any:
 
 
 def _described(model: Any) -> dict[str, str | None]:
-    """What each field is, in the words of the model; and what combines conditions."""
+    """Return the description of each field, from the model, and of each combination of conditions."""
     own = {field.wire: field.description for field in fields(model)}
     return own | _MEANINGS | {name: text for name, (_, _, text) in DERIVED.get(model, {}).items()}
 
 
 def where(model: type[Any], entity: Any, given: Mapping[str, Any] | None) -> ColumnElement[bool]:
-    """The condition that a filter stands for. `entity` is the model or an alias of it."""
+    """Return the SQL of a filter. `entity` is the model, or an alias of it."""
     columns = {field.wire: (field.type, getattr(entity, field.name)) for field in comparable(model)}
     derived = {name: (kind, made(entity)) for name, (kind, made, _) in DERIVED.get(model, {}).items()}
     return _where(columns | derived, given or {}, _Budget())
 
 
 class _Budget:
-    """What one filter may still hold. An empty condition counts: it becomes SQL too."""
+    """How much one filter may still contain. Empty conditions count: they become SQL too."""
 
     def __init__(self) -> None:
         self.conditions = MOST_CONDITIONS
@@ -170,7 +170,7 @@ def _where(
 
 
 def named_in(given: Mapping[str, Any]) -> set[str]:
-    """The fields that a filter names, however deep."""
+    """Return the fields that a filter names, at any depth."""
     found: set[str] = set()
     for name, value in given.items():
         if name in ("and", "or", "not"):
@@ -197,7 +197,7 @@ def _condition(kind: Any, column: Any, operator: str, value: Any, *, budget: _Bu
 
 
 def _ids(operator: str, value: Any) -> Any:
-    """Ids from text; what is no id stands for none that exists."""
+    """Read ids from text; text that is no id stands for one that does not exist."""
     if isinstance(value, list):
         return [id for text in value if text is not None and (id := parse_id(text)) is not None]
     return value if operator == "isNull" else parse_id(value) or UUID(int=0)

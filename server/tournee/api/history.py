@@ -1,4 +1,4 @@
-"""The merge history of a record: each change field by field, who made it, and what it clashed with."""
+"""The merge history of a record: each change, field by field, with its author and its conflicts."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _has_part(change: Any, conflict: Conflict) -> bool:
 
 
 def complete_changes(nodes: Nodes) -> None:
-    """What a change of the log tells beside its columns, once the types it names are there."""
+    """Add what the log shows of a change beside its columns, once the types involved exist."""
     permission = HISTORY_READ
     changes: Any = list[value_type(FieldChange, permission)]  # type: ignore[misc]
     made: list[tuple[str, Any, Any, str]] = [
@@ -166,7 +166,7 @@ def complete_changes(nodes: Nodes) -> None:
 
 
 def history_fields(nodes: Nodes) -> Iterable[StrawberryField]:
-    """`history(id:, field:)`."""
+    """Return `history(id:, field:)`."""
     yield make_field(
         "history",
         optional(nodes.connections[Change]),
@@ -196,7 +196,7 @@ async def _history(info: Info, id: str, field: str | None = None, **page: Any) -
 
 
 async def _entity(info: Info, id: UUID | None) -> str | None:
-    """The type of the record, if the actor may see it or could as long as it was not deleted."""
+    """Return the type of the record, if the actor may see it, or could before it was deleted."""
     actor = info.context.actor
     if id is None or not actor.sees_all:
         return None

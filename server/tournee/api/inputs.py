@@ -1,5 +1,6 @@
-"""Input types. Their values reach resolvers as the plain mappings that the client sent, with
-scalars and enums already read: absent stays absent."""
+"""Input types. Their values reach resolvers as the mappings that the client sent, with scalars and enums
+already read; absent fields stay absent.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def input_type(
     recursive: bool = False,
     descriptions: Mapping[str, str | None] | None = None,
 ) -> Any:
-    """An input type of these fields; a `recursive` one can be combined by `and`, `or` and `not`."""
+    """Make an input type of these fields; a `recursive` one can be combined by `and`, `or` and `not`."""
     made: Any = strawberry.input(type(name, (), {}), name=name, description=description, one_of=one_of)
     definition = made.__strawberry_definition__
     definition.from_input = lambda _type, value, _context: value

@@ -1,8 +1,8 @@
-"""What a document asks about the schema itself: how much that is, and its answer.
+"""Questions about the schema itself: how much a document asks, and the answer.
 
-An answer lists every type with its fields and their arguments, so that a few letters ask for
-megabytes. How many there are is known beforehand, and so is the size of an answer: an operation may
-ask for somewhat more than the standard query, which GraphiQL and code generators send.
+An answer can list every type with its fields and their arguments, so a few letters may ask for megabytes. The
+number of these is known in advance, and so is the size of an answer. An operation may ask for somewhat more
+than the standard query that GraphiQL and code generators send.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _KEPT = 2
 
 
 class Asked(NamedTuple):
-    """How many values of the schema's description an operation asks for, and whether nothing else."""
+    """How many values of the schema an operation asks for, and whether it asks for nothing else."""
 
     values: float
     alone: bool
 
     def exceeded(self, schema: GraphQLSchema) -> list[GraphQLError]:
-        """An error where that is too much."""
+        """Return an error if that is too much."""
         if self.values <= (standard(schema) if self.alone else MOST_BESIDE):
             return []
         beside = "" if self.alone else " beside other fields"
@@ -67,7 +67,7 @@ _Steps = Mapping[tuple[str, str], tuple[str, float]]
 
 @cache
 def _steps(schema: GraphQLSchema) -> _Steps:
-    """Exact for what all types have together, the greatest number there is for any one of them."""
+    """Return the numbers of values: exact for all types together, the maximum for any single one."""
     types = list(schema.type_map.values())
     composite = [one for one in types if is_object_type(one) or is_interface_type(one)]
     inputs = [one for one in types if is_input_object_type(one)]
@@ -113,7 +113,7 @@ def _wrappers(kind: Any) -> int:
 
 
 class _Count:
-    """Counts the values of an answer; each fragment once for each kind of thing it is spread on."""
+    """Counts the values of an answer; each fragment once for each kind of thing that it is spread on."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
         self.steps = _steps(schema)
@@ -149,7 +149,9 @@ class _Count:
 
 
 def asked(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Asked]:
-    """What each operation of a document asks about the schema; the document is not nested too deeply."""
+    """Return what each operation of a document asks about the schema; the document must not be nested too
+    deeply.
+    """
     found = {}
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
@@ -176,7 +178,7 @@ def standard(schema: GraphQLSchema) -> float:
     return _MARGIN * count.of(operation.selection_set, "Root")
 
 
-# It takes most of a second: here the others are served meanwhile, and nobody makes two at once.
+# It takes most of a second: in a thread others are served meanwhile, and only one is made at a time.
 _WORKER = ThreadPoolExecutor(1, "introspection")
 _ANSWERS: dict[tuple[GraphQLSchema, bytes], ExecutionResult] = {}
 
@@ -184,7 +186,7 @@ _ANSWERS: dict[tuple[GraphQLSchema, bytes], ExecutionResult] = {}
 async def answer(
     schema: GraphQLSchema, document: DocumentNode, text: str, operation: str | None, variables: Any
 ) -> ExecutionResult:
-    """Answer an operation that asks about the schema alone; the answer is the same for everybody."""
+    """Answer an operation that asks about the schema alone; everybody gets the same answer."""
     key = schema, orjson.dumps([text, operation, variables])
     if key not in _ANSWERS:
         work = _WORKER.submit(

@@ -1,7 +1,7 @@
-"""Orders of a list and the cursors that follow them: after which values the next page begins.
+"""Orders of a list, and the cursors for them: the values after which the next page begins.
 
-Nulls come last in either direction and the key makes every order total, so that a page neither
-repeats nor skips a row that stood still.
+Nulls come last in either direction, and the key makes every order total, so that a page neither repeats nor
+skips an unchanged row.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Term:
     descending: bool
 
     def follows(self, column: Any, value: Any, backwards: bool) -> ColumnElement[bool]:
-        """Rows that this key alone puts behind the value; before it when going backwards."""
+        """Return the condition for rows that this key alone puts after the value, or before it when going
+        backwards.
+        """
         if value is None:
             return column.is_not(None) if backwards else false()
         # Bound by hand: SQLAlchemy takes a bare True or False for a constant, which it does not order.
@@ -70,7 +72,9 @@ class Order:
 
     @classmethod
     def of(cls, model: type[Any], wanted: Sequence[dict[str, OrderDirection]] | None) -> Order:
-        """From the argument `orderBy`; the key is added last, in the direction of the last term."""
+        """Make an order from the argument `orderBy`; the key is added last, in the direction of the last
+        term.
+        """
         if len(wanted or ()) > MOST_KEYS:
             raise LimitExceeded(f"A list is ordered by at most {MOST_KEYS} fields.")
         named = {field.wire: field for field in fields(model)}
@@ -91,11 +95,11 @@ class Order:
         return hashlib.sha256(f"{self.model.__name__}|{text}".encode()).hexdigest()[:8]
 
     def clauses(self, entity: Any, backwards: bool = False) -> list[Any]:
-        """What goes into ORDER BY."""
+        """Return the terms of ORDER BY."""
         return [term.clause(getattr(entity, term.field.name), backwards) for term in self.terms]
 
     def beyond(self, entity: Any, values: Sequence[Any], backwards: bool = False) -> ColumnElement[bool]:
-        """Rows behind the cursor's row, or before it when going backwards."""
+        """Return the condition for rows after the cursor's row, or before it when going backwards."""
         branches = []
         same: list[ColumnElement[bool]] = []
         for term, value in zip(self.terms, values, strict=True):
@@ -109,7 +113,7 @@ class Order:
         return base64.urlsafe_b64encode(orjson.dumps([self.fingerprint, *values])).decode().rstrip("=")
 
     def values(self, cursor: str) -> list[Any]:
-        """The values a cursor stands for; raises InvalidCursor unless it was made by this order."""
+        """Return the values that a cursor holds; raises InvalidCursor unless this order made it."""
         try:
             text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
             fingerprint, *values = orjson.loads(text)
@@ -121,7 +125,7 @@ class Order:
 
 
 def _value(field: Field, value: Any) -> Any:
-    """A cursor's value as the column has it; raises ValueError for one it could not hold."""
+    """Read a cursor's value as its column has it; raises ValueError for one that it could not hold."""
     if value is None and field.nullable:
         return None
     kind = field.type

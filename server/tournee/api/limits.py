@@ -1,8 +1,8 @@
-"""What one request may ask, counted over the parsed document and its variables before anything is
+"""Limits: what one request may ask, counted over the parsed document and its variables before anything is
 validated, coerced or run.
 
-Each definition is walked once. Fragments are then added up from their own counts, however often they
-are spread: a chain of fragments that spread the next one twice is 2^n fields in a few hundred bytes.
+Each definition is walked once. Fragments are then added up from their own counts, however often they are
+spread: a chain of fragments that each spread the next one twice means 2^n fields in a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 10_000
 
 
 class Size(NamedTuple):
-    """How much a definition asks, with everything that its fragments add.
+    """How much a definition asks, including its fragments.
 
-    `depth` counts fields inside fields, `nesting` whatever stands inside something else. `uses` says
-    how often each variable is used.
+    `depth` counts fields inside fields, `nesting` anything inside anything else. `uses` says how often each
+    variable is used.
     """
 
     depth: int = 0
@@ -66,7 +66,7 @@ class Size(NamedTuple):
     uses: Mapping[str, int] = {}
 
     def around(self, inner: Size, depth: int, nesting: int) -> Size:
-        """Return this size with `inner` added, which stands that deep inside."""
+        """Return this size with `inner` added at that depth."""
         return Size(
             max(self.depth, depth + inner.depth),
             max(self.nesting, nesting + inner.nesting),
@@ -88,7 +88,7 @@ Definition: TypeAlias = OperationDefinitionNode | FragmentDefinitionNode
 
 
 class _Walk:
-    """Counts one definition without its fragments. It does not recurse: how deep it goes is not known yet."""
+    """Counts one definition without its fragments. It does not recurse, since the depth is not known yet."""
 
     def __init__(self, definition: Definition) -> None:
         self.size = Size()
@@ -136,7 +136,7 @@ _KINDS: Mapping[type[Any], str] = {FieldNode: "fields", DirectiveNode: "directiv
 
 
 def _inside(node: Any) -> Iterator[Any]:
-    """Yield what counts inside a node: selections, directives, definitions of variables, values."""
+    """Yield what counts inside a node: selections, directives, variable definitions, values."""
     for name in ("variable_definitions", "directives"):
         yield from getattr(node, name, None) or ()
     for argument in getattr(node, "arguments", None) or ():
@@ -159,7 +159,7 @@ def fragments_of(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
 
 
 def _sizes(fragments: Mapping[str, FragmentDefinitionNode]) -> Mapping[str, Size]:
-    """The size of each fragment: first of those that it spreads, then its own."""
+    """Return the size of each fragment: first those that it spreads, then its own."""
     walks = {name: _Walk(node) for name, node in fragments.items()}
     known: dict[str, Size] = {}
     for root, walk in walks.items():
@@ -179,7 +179,7 @@ def _sizes(fragments: Mapping[str, FragmentDefinitionNode]) -> Mapping[str, Size
 
 
 def sizes(document: DocumentNode) -> dict[str | None, Size]:
-    """How much each operation of a document asks, by its name."""
+    """Return how much each operation of a document asks, by its name."""
     fragments = _sizes(fragments_of(document))
     return {
         node.name.value if node.name else None: _Walk(node).total(fragments)
@@ -200,7 +200,7 @@ _LIMITS: tuple[tuple[str, int, Callable[[Size], int]], ...] = (
 
 
 def exceeded(document: DocumentNode, asked: Iterable[Size]) -> list[GraphQLError]:
-    """An error for each limit that an operation of the document passes."""
+    """Return an error for each limit that an operation of the document exceeds."""
     found = (
         [] if _words_are_short(document) else [f"Names and numbers have at most {MOST_LETTERS} characters."]
     )
@@ -224,7 +224,9 @@ def _words_are_short(document: DocumentNode) -> bool:
 
 
 def exceeded_by(variables: Mapping[str, Any], asked: Size) -> list[GraphQLError]:
-    """An error if these variables are more than an operation of this size may have; read as JSON."""
+    """Return an error if these variables are more than an operation of this size may have; they are read
+    as JSON.
+    """
     total = asked.values
     for name, value in variables.items():
         count = _values(value)
@@ -237,7 +239,7 @@ def exceeded_by(variables: Mapping[str, Any], asked: Size) -> list[GraphQLError]
 
 
 def _values(value: Any) -> int | None:
-    """How many values there are in JSON, up to a few too many; None where they are nested too deeply."""
+    """Count the values in JSON, up to a few too many; None if they are nested too deeply."""
     level, count = [value], 1
     for _ in range(MOST_VARIABLE_NESTING + 1):
         holders = [one for one in level if isinstance(one, (dict, list))]

@@ -1,7 +1,7 @@
-"""Reading rows for one operation: on one snapshot, batched, and never past visibility.
+"""Loading rows for one operation: on one snapshot, in batches, and always within the actor's visibility.
 
-However many rows an operation touches, each field of it costs one statement: rows by id are
-fetched together, and the children of many parents with one limit for each by a window function.
+However many rows an operation touches, each of its fields costs one statement. Rows by id are fetched
+together, and the children of many parents by a window function with a limit for each.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ _BATCH = 5_000
 
 
 def readable(model: type[Any], actor: Actor) -> ColumnElement[bool]:
-    """Rows the actor may see: of an entity, or of the log, which is the office's."""
+    """Return the condition for rows that the actor may see: of an entity, or of the log, which only
+    office roles read.
+    """
     if model is not Change:
         return visible(model, actor)
     if not actor.sees_all:
@@ -61,14 +63,14 @@ class Load:
         self._left = MOST_ROWS
 
     async def one(self, model: type[EntityT], id: UUID | None) -> EntityT | None:
-        """The row, if the actor may see it."""
+        """Return the row, if the actor may see it."""
         if id is None:
             return None
         row: EntityT | None = await self._batched(("one", model), lambda ids: self._one(model, ids), id)
         return row
 
     async def many(self, child: type[Any], column: str, parent: UUID, arguments: Arguments) -> Page:
-        """A page of the children whose `column` names the parent."""
+        """Return a page of the children whose `column` names the parent."""
         self._require_readable(child, arguments)
         key = ("many", child, column, arguments.key)
         page: Page = await self._batched(key, lambda ids: self._many(child, column, ids, arguments), parent)
@@ -77,7 +79,7 @@ class Load:
     async def page(
         self, model: type[Any], arguments: Arguments, only: ColumnElement[bool] | None = None
     ) -> Page:
-        """A page of all rows of the model, or of those that a condition leaves."""
+        """Return a page of all rows of the model, or of those that meet a condition."""
         self._require_readable(model, arguments)
         seen = readable(model, self._actor) if only is None else and_(readable(model, self._actor), only)
         condition = and_(seen, arguments.condition(model, model))
@@ -92,7 +94,7 @@ class Load:
         return Page.of(rows, arguments, count)
 
     async def node(self, id: UUID | None) -> Entity | None:
-        """The row of this id, whatever it is."""
+        """Return the row with this id, of any type."""
         if id is None:
             return None
         found = await self.related(
@@ -101,7 +103,7 @@ class Load:
         return await self.one(BY_NAME[found[0]], id) if found else None
 
     async def epoch(self) -> UUID:
-        """Which life of the organisation's log this is; a restored backup begins another."""
+        """Return the epoch of the organisation's log; a restored backup begins another."""
         organisation = self._actor.organisation_id
         found = await self.related(
             "epoch",
@@ -128,7 +130,9 @@ class Load:
         return values
 
     async def guarded(self, guard: Guard, row: Any) -> list[Transition]:
-        """What a domain's guard says of this row; it is asked for all rows of the operation at once."""
+        """Return what a domain's guard says about this row; it is asked about all rows of the operation
+        at once.
+        """
 
         async def batch(rows: list[Any]) -> Sequence[list[Transition]]:
             return await guard(self, self._actor, rows)
@@ -137,7 +141,7 @@ class Load:
         return found
 
     def _require_readable(self, model: type[Any], arguments: Arguments) -> None:
-        """Whoever compares a field learns what it holds."""
+        """Raise if a withheld field is compared: the comparison would reveal its value."""
         hidden = withheld(self._actor).get(model.__name__)
         if hidden and (named := hidden & arguments.named()):
             raise Rejected(f"You may not read {min(named)}.")
@@ -195,15 +199,17 @@ class Load:
     # -- statements ------------------------------------------------------------------------------
 
     async def rows(self, statement: Select[Any], limit: int = MOST_ROWS) -> list[Any]:
-        """The rows of a statement that selects one entity."""
+        """Return the rows of a statement that selects one entity."""
         return [row[0] for row in await self.values(statement, limit)]
 
     async def execute(self, statement: Select[*tuple[Any, ...]], /) -> list[Any]:
-        """The same result, for guards of the domains."""
+        """Run a statement for the guards of the domains."""
         return await self.values(statement)
 
     async def values(self, statement: Select[Any], limit: int = MOST_ROWS) -> list[Any]:
-        """The result of a statement. Run one after the other; a cancelled reader disturbs none."""
+        """Return the result of a statement. Statements run one after the other; a cancelled reader
+        disturbs none.
+        """
         task = asyncio.ensure_future(self._execute(statement, limit))
         self._running.add(task)
         task.add_done_callback(self._over)
@@ -227,7 +233,7 @@ class Load:
         return rows
 
     async def close(self) -> None:
-        """Give the connection back, once no statement runs on it any more."""
+        """Give the connection back once no statement runs on it."""
         await asyncio.gather(*self._running, return_exceptions=True)
         async with self._turn:
             await self._stack.aclose()

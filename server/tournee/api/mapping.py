@@ -1,6 +1,7 @@
-"""What each GraphQL field is: the column, relation or list behind it, kept with the field itself.
+"""The mapping: what each GraphQL field stands for (a column, a relation or a list), kept with the field
+itself.
 
-The executor needs none of this; whatever turns an operation into SQL reads it from the schema.
+The executor does not need it; whatever compiles an operation to SQL reads it from the schema.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Column:
 
 @dataclass(frozen=True)
 class ToOne:
-    """The row of `target` that the column `name` names; null where it is not visible."""
+    """The row of `target` that the column `name` names; null if it is not visible."""
 
     model: type[Any]
     name: str
@@ -53,14 +54,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Single:
-    """The row of a model with the id given."""
+    """The row of a model with the given id."""
 
     model: type[Any]
 
 
 @dataclass(frozen=True)
 class Computed:
-    """What a function makes of the row; `needs` names the columns it reads, None = more than the row."""
+    """A function of the row; `needs` names the columns it reads, None if it needs more than the row."""
 
     needs: tuple[str, ...] | None
 
@@ -81,7 +82,7 @@ def make_field(
     is_subscription: bool = False,
     merge: Merge | None = None,
 ) -> StrawberryField:
-    """A field with its permission and what it stands for. Without a resolver it is an attribute."""
+    """Make a field with its permission and its mapping. Without a resolver it reads an attribute."""
     policy = [] if merge is None else [MergePolicy(policy=merge)]
     made = StrawberryField(
         python_name=python_name or name,
@@ -99,7 +100,7 @@ def make_field(
 
 
 def argument(name: str, annotation: Any, description: str | None = None) -> StrawberryArgument:
-    """An argument that resolvers get by its GraphQL name."""
+    """Make an argument that resolvers receive under its GraphQL name."""
     return StrawberryArgument(
         python_name=name,
         graphql_name=name,

@@ -1,4 +1,4 @@
-"""Mutations: one field for each command, its input and result made from the command."""
+"""Mutations: one field for each command, with input and result made from the command."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tournee.kernel.values import wire_value
 
 
 class Refusal(NamedTuple):
-    """A refusal as a value: an exception that is returned counts as raised."""
+    """A refusal as a value, since GraphQL treats a returned exception as raised."""
 
     code: str
     message: str
@@ -59,7 +59,7 @@ REFUSAL = _refusal_type()
 
 
 def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iterable[StrawberryField]:
-    """`completeAppointment(input:)` for each command."""
+    """Return a field such as `completeAppointment(input:)` for each command."""
     for command in commands:
         name = command.name[0].upper() + command.name[1:]
         members: Any = Union[nodes.types[command.output], REFUSAL]  # noqa: UP007 - made at run time
@@ -83,7 +83,7 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
         except Refused as refusal:
             return Refusal(refusal.code, refusal.message, refusal.field, refusal.details)
         await context.renew()
-        # Who gives a record away does not see it any more, but may know what became of it.
+        # An actor who gives a record away no longer sees it, but may know the result.
         return await context.load.one(command.output, written.id) or written
 
     return resolve
@@ -97,7 +97,7 @@ def _input_of(command: Any) -> Any:
 
 
 def payload(value: Any) -> Any:
-    """The JSON values of an input, as a device would have sent it."""
+    """Return the JSON values of an input, as a device would have sent it."""
     if isinstance(value, dict):
         return {name: payload(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -127,7 +127,7 @@ def command_input(kind: Any, output: type[Entity] | None = None) -> Any:
 
 
 def _bare(annotation: Any) -> tuple[Any, bool]:
-    """The type without Annotated, None and Unset, and whether null is allowed."""
+    """Return the type without Annotated, None and Unset, and whether null is allowed."""
     if get_origin(annotation) is Annotated:
         return _bare(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):

@@ -1,4 +1,4 @@
-"""Entity types, made from the entities: fields, relations to one and connections to many."""
+"""Entity types, made from the entities: fields, relations to one row, and connections to many."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ListName:
 
 @dataclass(frozen=True)
 class Link:
-    """A column that is no foreign key but names a row all the same, as `author_id` an account."""
+    """A column that names a row without being a foreign key, such as `author_id` an account."""
 
     model: type[Entity]
     column: str
@@ -65,7 +65,7 @@ class ComputedField:
 
 @dataclass(frozen=True)
 class Extras:
-    """What a domain adds to what its models say by themselves."""
+    """What a domain adds to what its models declare."""
 
     lists: tuple[ListName, ...] = ()
     links: tuple[Link, ...] = ()
@@ -84,7 +84,7 @@ NODE = _node_interface()
 
 
 def plural(name: str) -> str:
-    """`Site` → `sites`, `Territory` → `territories`, `WorkOrder` → `workOrders`."""
+    """Turn `Site` into `sites`, `Territory` into `territories`, `WorkOrder` into `workOrders`."""
     name = name[0].lower() + name[1:]
     if re.search(r"[^aeiou]y$", name):
         return name[:-1] + "ies"
@@ -104,13 +104,13 @@ class Nodes:
     connections: dict[type[Any], type[Any]] = field(default_factory=dict)
 
     def declare(self) -> None:
-        """Types without fields first: they name each other in circles."""
+        """Declare the types without fields: they refer to each other in cycles."""
         for entity in self.entities:
             self.types[entity] = object_type(entity.__name__, describe(entity), NODE, rows=entity)
             self.connections[entity] = connection_type(self.types[entity], entity.__name__, entity.reads)
 
     def complete(self, extras: Iterable[Extras]) -> None:
-        """Add the fields: what the models say, then what the domains add."""
+        """Add the fields: first what the models declare, then what the domains add."""
         extras = tuple(extras)
         names = {(one.child, one.column): one.name for extra in extras for one in extra.lists}
         for entity in self.entities:
@@ -213,7 +213,7 @@ def _children(child: type[Any], column: str) -> Callable[..., Awaitable[Page]]:
 
 
 def _list_name(child: type[Entity], column: str) -> str:
-    """The plural of the child; with the relation's name where the child names this parent twice."""
+    """Return the plural of the child; with the relation's name if the child names this parent twice."""
     target = next(one.references for one in fields(child) if one.name == column)
     same = [one for one in fields(child) if one.references == target]
     if len(same) == 1:

@@ -1,4 +1,4 @@
-"""One page of a list: what was asked for and what came of it. Relay's connections are made of these."""
+"""Pages: the arguments of a list and the result. Relay's connections are made of these."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ class Arguments:
 
     @cached_property
     def key(self) -> bytes:
-        """The same for the same question, so that parents asking it share a statement."""
+        """The same for the same question, so that parents that ask it share a statement."""
         parts = [
             self.order.fingerprint, self.limit, self.backwards, self.after, self.before, self.filter
         ]  # fmt: skip
         return orjson.dumps(parts, default=str, option=orjson.OPT_SORT_KEYS)
 
     def named(self) -> set[str]:
-        """The fields by which rows are compared."""
+        """Return the fields that the arguments compare."""
         return named_in(self.filter or {}) | {term.field.wire for term in self.order.terms}
 
     def clauses(self, entity: Any) -> list[Any]:
         return self.order.clauses(entity, self.backwards)
 
     def condition(self, model: type[Any], entity: Any) -> ColumnElement[bool]:
-        """The filter and the cursors."""
+        """Return the condition of the filter and the cursors."""
         order = self.order
         after = true() if self.after is None else order.beyond(entity, order.values(self.after))
         before = (
@@ -75,14 +75,14 @@ class Arguments:
 
 
 class Edge(NamedTuple):
-    """A row and where it stands."""
+    """A row with its cursor."""
 
     cursor: str
     node: Any
 
 
 class PageInfo(NamedTuple):
-    """Whether there is more, and from where."""
+    """Whether there are more rows, and from which cursor."""
 
     has_next_page: bool
     has_previous_page: bool
@@ -102,7 +102,7 @@ class Page:
 
     @classmethod
     def of(cls, rows: Sequence[Any], arguments: Arguments, count: Callable[[], Awaitable[int]]) -> Page:
-        """From the rows fetched, one more than asked for where there are more."""
+        """Make a page of the rows fetched: one more than asked for, if there are more."""
         more, rows = len(rows) > arguments.limit, rows[: arguments.limit]
         if arguments.backwards:
             return cls(rows[::-1], arguments.before is not None, more, arguments.order, count)

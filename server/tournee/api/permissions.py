@@ -1,4 +1,4 @@
-"""Which permission a field needs: printed in the schema, enforced before anything runs."""
+"""Which permission a field needs: printed in the schema, and enforced before anything runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Requires:
 
 
 def permission_of(schema: GraphQLSchema, type_name: str, field_name: str) -> str | None:
-    """The permission of a field as the schema prints it; None for the schema's own, such as __typename."""
+    """Return the permission of a field, as the schema prints it; None for the schema's own, such as
+    __typename.
+    """
     fields = getattr(schema.type_map.get(type_name), "fields", {})
     definition = fields[field_name].extensions.get("strawberry-definition") if field_name in fields else None
     if not isinstance(definition, StrawberryField):
@@ -39,7 +41,7 @@ def permission_of(schema: GraphQLSchema, type_name: str, field_name: str) -> str
 
 
 class _Collector:
-    """Walks an operation, each fragment once for each operation."""
+    """Walks an operation, each fragment once."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
         self.schema = schema
@@ -73,7 +75,7 @@ class _Collector:
 
 
 def required_permissions(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, frozenset[str]]:
-    """The permissions that each operation of a valid document needs, by its name."""
+    """Return the permissions that each operation of a valid document needs, by its name."""
     found = {}
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):

@@ -1,4 +1,4 @@
-"""The roots of queries: one row, lists of rows, any record, and who asks."""
+"""The roots of queries: one row, lists of rows, any record, and the actor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tournee.kernel.entity import Entity
 
 
 def query_fields(nodes: Nodes) -> Iterable[StrawberryField]:
-    """`customer(id:)` and `customers(…)` for each entity, and `node(id:)`."""
+    """Return `customer(id:)` and `customers(…)` for each entity, and `node(id:)`."""
     yield make_field(
         "node",
         optional(NODE),
@@ -61,7 +61,7 @@ def _single(entity: type[Entity]) -> Callable[..., Awaitable[Any]]:
 
 
 def listing(model: type[Any]) -> Callable[..., Awaitable[Page]]:
-    """A resolver of a connection of all rows of a model."""
+    """Make the resolver of a connection of all rows of a model."""
 
     async def resolve(info: Info, **given: Any) -> Page:
         return await info.context.load.page(model, Arguments.of(model, given))

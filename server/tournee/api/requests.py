@@ -1,4 +1,4 @@
-"""What a request asks, read strictly: anything that is no GraphQL request is a BadRequest with a code."""
+"""GraphQL requests, read strictly: anything else is a BadRequest with a code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Asked:
 
 
 async def read(request: Request) -> Asked:
-    """The operation of a request; GET carries it in the address, POST as JSON."""
+    """Read the operation of a request; GET has it in the address, POST as JSON."""
     if request.method == "GET":
         given: Any = dict(request.query_params)
         for name in ("variables", "extensions"):
@@ -58,7 +58,7 @@ async def read(request: Request) -> Asked:
 
 
 def asked(given: Any) -> Asked:
-    """The operation of a decoded request; raises BadRequest where a part has another type."""
+    """Read the operation from a decoded request; raises BadRequest if a part has the wrong type."""
     if isinstance(given, list):
         raise BadRequest(400, "BAD_REQUEST", "Send one operation at a time; batches are not taken.")
     if not isinstance(given, dict):
@@ -86,9 +86,9 @@ def _json(text: bytes) -> Any:
 
 
 def preferred(accept: str | None) -> str:
-    """The media type to answer with: the one of the greatest weight, of equals the one named first.
+    """Return the media type to answer with: the one with the greatest weight; of equals, the first.
 
-    Some clients name text/event-stream with every request, after JSON, and mean JSON by it.
+    Some clients name text/event-stream with every request, after JSON, and mean JSON.
     """
     best, greatest = None, 0.0
     for part in (accept or "*/*").lower().split(","):

@@ -1,4 +1,4 @@
-"""How Python types stand in GraphQL: scalars, enums, ids."""
+"""Python types in GraphQL: scalars, enums, ids."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ SCALARS: dict[object, Any] = {
 
 
 def parse_id(text: str | None) -> UUID | None:
-    """The id, or None where it can be nobody's."""
+    """Read an id; None if nothing can have it."""
     try:
         return None if text is None else UUID(text)
     except ValueError:
@@ -75,13 +75,13 @@ def parse_id(text: str | None) -> UUID | None:
 
 
 def is_enumeration(kind: Any) -> bool:
-    """Whether values of this type are an enum's in GraphQL."""
+    """Return whether values of this type are an enum's in GraphQL."""
     return isinstance(kind, type) and issubclass(kind, enum.Enum | Declared)
 
 
 @cache
 def _enum_of(kind: type[Declared]) -> type[enum.Enum]:
-    """An enum of all names that domains have declared."""
+    """Make an enum of all names that domains have declared."""
     make: Any = enum.StrEnum
     made = make(kind.__name__, {str(one): str(one) for one in kind.all()})
     strawberry.enum(made, description=(describe(kind) or "").split("\n\n")[0])
@@ -91,7 +91,7 @@ def _enum_of(kind: type[Declared]) -> type[enum.Enum]:
 
 
 def enumeration(kind: type[enum.Enum | Declared]) -> type[enum.Enum]:
-    """The enum as GraphQL knows it; the same class wherever it is used."""
+    """Return the enum as GraphQL knows it; the same class wherever it is used."""
     if issubclass(kind, Declared):
         return _enum_of(kind)
     if "__strawberry_definition__" not in kind.__dict__:
@@ -102,7 +102,7 @@ def enumeration(kind: type[enum.Enum | Declared]) -> type[enum.Enum]:
 
 
 def describe(kind: object) -> str | None:
-    """A docstring as a description, unless it is one that dataclasses made up."""
+    """Return a docstring as a description, unless dataclasses invented it."""
     text = inspect.cleandoc(getattr(kind, "__doc__", None) or "")
     return None if not text or text.startswith(f"{getattr(kind, '__name__', '')}(") else text
 
@@ -111,7 +111,7 @@ _NAMED: dict[Any, Any] = {UUID: strawberry.ID, dict: JSON, Any: JSON, Seq: Long}
 
 
 def graphql_type(kind: Any, nested: Callable[[Any], Any] | None = None) -> Any:
-    """The annotation Strawberry needs for a Python type; `nested` answers for dataclasses."""
+    """Return the annotation that Strawberry needs for a Python type; `nested` answers for dataclasses."""
     if get_origin(kind) is list:
         return list[graphql_type(get_args(kind)[0], nested)]  # type: ignore[misc]
     kind = get_origin(kind) or kind
@@ -123,16 +123,16 @@ def graphql_type(kind: Any, nested: Callable[[Any], Any] | None = None) -> Any:
 
 
 def optional(kind: Any) -> Any:
-    """The annotation of a value that may be null."""
+    """Return the annotation of a value that may be null."""
     return Optional[kind]  # noqa: UP045 - scalars are no types
 
 
 def field_type(field: Field) -> Any:
-    """The annotation of an entity's field."""
+    """Return the annotation of an entity's field."""
     kind = graphql_type(Long if _is_long(field) else field.type)
     return optional(kind) if field.nullable else kind
 
 
 def _is_long(field: Field) -> bool:
-    """GraphQL's own Int has 32 bits."""
+    """Return whether the type needs more than the 32 bits of GraphQL's Int."""
     return field.type is int and field.maximum is not None and field.maximum >= 2**31

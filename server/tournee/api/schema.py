@@ -1,4 +1,4 @@
-"""The schema, made once from the catalogue and what the domains' modules here add to it."""
+"""The schema, made once from the catalogue and from what the modules of `api/` add."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ EXTRAS: tuple[Extras, ...] = tuple(
 
 
 class Schema(strawberry.Schema):
-    """Strawberry's, whose errors leave it only in the form that clients may see."""
+    """Strawberry's schema, whose errors leave it only in the form that clients may see."""
 
     def process_errors(self, errors: Any, execution_context: Any = None) -> None:
         """`present` logs what is worth logging."""
@@ -76,7 +76,7 @@ def _presented(result: Any, request_id: str) -> Any:
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
-    """Graphql-core's, which says no more about variables than may be said about a document."""
+    """graphql-core's executor, which reveals no more about variables than about a document."""
 
     @classmethod
     def build(cls, *args: Any, **options: Any) -> Any:
@@ -125,10 +125,10 @@ def build(
 
 @cache
 def schema() -> Schema:
-    """The schema of the whole catalogue."""
+    """Return the schema of the whole catalogue."""
     return build(ENTITIES.values(), COMMANDS.values(), EXTRAS)
 
 
 def sdl() -> str:
-    """What schema/schema.graphql holds."""
+    """Return the content of schema/schema.graphql."""
     return print_schema(schema()) + "\n"

@@ -1,4 +1,4 @@
-"""GraphQL over WebSockets (graphql-transport-ws): who connects, and what may be said."""
+"""GraphQL over WebSockets (graphql-transport-ws): who connects, and which messages are accepted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CHECK_SECONDS = 1.0
 
 
 def token_in(headers: Any) -> str | None:
-    """The token of `Authorization: Bearer …` in headers or in what connection_init carries."""
+    """Return the token of `Authorization: Bearer …`, from headers or from the payload of connection_init."""
     if not isinstance(headers, Mapping):
         return None
     for name, value in headers.items():
@@ -52,7 +52,7 @@ def token_in(headers: Any) -> str | None:
 def token_check(
     scope: Scope, feed: Feed | None = None, token: str | None = None
 ) -> Callable[[], Awaitable[None]]:
-    """Asks again whether the token is good; it raises TokenRefused once it is not."""
+    """Return a check that raises TokenRefused once the token is no longer valid."""
     authenticate, require = scope.get("authenticate"), scope.get("require")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     known = token or token_in(headers)
@@ -67,7 +67,7 @@ def token_check(
 
 
 class TextAdapter(ASGIWebSocketAdapter):
-    """Messages are text: a browser's client does not look into binary ones."""
+    """Sends messages as text: browser clients do not read binary ones."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         try:
@@ -79,7 +79,7 @@ class TextAdapter(ASGIWebSocketAdapter):
 class Socket(BaseGraphQLTransportWSHandler[Any, None]):
     """One connection, with a place among the streams.
 
-    Closes with 4400 for what is no message, 4401 for who may not come in, 1013 where there is no place.
+    It closes with 4400 for a malformed message, 4401 for a refused token, 1013 if there is no place.
     """
 
     watch: asyncio.Task[None] | None = None
