@@ -15,6 +15,7 @@ from tests.assets.things import grant, offline, revoke, site
 from tests.support.house import House, seen
 from tournee.assets.models import Meter, Reading, ReadingSource
 from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
+from tournee.kernel.entity import new_id
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 
 
@@ -143,6 +144,25 @@ async def test_a_reading_of_an_asset_moved_away_meanwhile_counts_where_it_was_ta
     assert (reading.site_id, reading.customer_id) == (here.id, here.customer_id)
     assert operation.conflict is None
     assert await seen(house, Reading, actor) == {reading.id}
+
+
+async def test_a_device_may_go_on_with_an_asset_that_it_added_though_its_new_copy_lacks_it(
+    house: House,
+) -> None:
+    """The office moved it out of sight before that copy began; what the outbox added is still shown."""
+    here, there = await site(house), await site(house)
+    _, actor = await house.technician()
+    await grant(house, actor, here.id)
+    added, operation = await offline(
+        house, actor, await house.seq(), "createAsset", id=new_id(), siteId=here.id, name="Demo pump"
+    )
+    await house.run("moveAsset", assetId=added.id, siteId=there.id)
+    meter = {"assetId": added.id, "name": "Hours", "unit": "h", "kind": "COUNTER"}
+    base = await house.seq()
+    with pytest.raises(NotFound):
+        await offline(house, actor, base, "createMeter", **meter)
+    made, _ = await offline(house, actor, base, "createMeter", device=operation.device_id, **meter)
+    assert (made.asset_id, made.site_id) == (added.id, there.id)
 
 
 async def test_a_reading_taken_before_the_site_was_taken_away_is_kept(house: House) -> None:

@@ -48,11 +48,11 @@ async def revoke(house: House, actor: Actor, *scopes: UUID) -> None:
 
 
 async def offline(
-    house: House, actor: Actor, base: int, name: str, /, **payload: Any
+    house: House, actor: Actor, base: int, name: str, /, device: UUID | None = None, **payload: Any
 ) -> tuple[Any, Operation]:
     """Carry out what a device did when it had last heard of `base`."""
     command = COMMANDS[name]
-    operation = Operation(name, now(), id=uuid4(), device_id=uuid4(), base=base)
+    operation = Operation(name, now(), id=uuid4(), device_id=device or uuid4(), base=base)
 
     async def work(tx: Transaction) -> Entity:
         result: Entity = await command.run(tx, command.parse(wire(payload)), operation)

@@ -90,7 +90,9 @@ class Transaction(Finding):
             return held
         operation = self.current
         sees = (
-            was_visible(model, self.actor, operation.base) if operation.fact else visible(model, self.actor)
+            was_visible(model, self.actor, operation.base, operation.device_id)
+            if operation.fact
+            else visible(model, self.actor)
         )
         if operation.decider is not None:
             sees = or_(sees, visible(model, operation.decider))

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from tournee.kernel.actor import Actor
-from tournee.kernel.log import Edge, Member, Record
+from tournee.kernel.log import Change, Edge, Member, Record
 
 if TYPE_CHECKING:
     from tournee.kernel.entity import Entity
@@ -116,13 +116,15 @@ def visible(model: type[Entity], actor: Actor) -> ColumnElement[bool]:
     return here if actor.sees_all else and_(here, sees(actor.id, own.id, row=own))
 
 
-def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnElement[bool]:
+def was_visible(
+    model: type[Entity], actor: Actor, base: int | None, device_id: UUID | None = None
+) -> ColumnElement[bool]:
     """Return the condition for rows that the actor sees now, or saw at `base` or later: what a device could
     have held.
 
     A fact from the field may name such a row although the office has since moved it away or deleted it. A
     membership or edge that ended after `base` existed at `base`, or came later with a page of an unfinished
-    pull.
+    pull. A record that the device created itself is in its outbox, whatever its copy holds.
     """
     if base is None or not actor.may(model.reads):
         return visible(model, actor)
@@ -130,7 +132,15 @@ def was_visible(model: type[Entity], actor: Actor, base: int | None) -> ColumnEl
     if actor.sees_all:
         same = and_(Record.organisation_id == own.organisation_id, Record.id == own.id)
         return or_(own.deleted.is_(False), exists(select(1).where(same, Record.seq > base)))
-    return sees(actor.id, own.id, row=own, since=base)
+    return or_(sees(actor.id, own.id, row=own, since=base), _made_by(own, device_id))
+
+
+def _made_by(own: Any, device_id: UUID | None) -> ColumnElement[bool]:
+    """Return the condition for rows that a command of this device created."""
+    if device_id is None:
+        return false()
+    same = and_(Change.organisation_id == own.organisation_id, Change.id == own.id)
+    return exists(select(1).where(same, Change.before.is_(None), Change.device_id == device_id))
 
 
 def held_at(actor: Actor, scopes: Iterable[UUID | None], base: int) -> Select[int]:
