@@ -1,4 +1,4 @@
-"""The demo organisation: made-up people and work to look at, entered through the real commands."""
+"""The demo organisation: invented people and work to look at, entered through the real commands."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ _Operations = Iterator[tuple[str, str, dict[str, Any]]]
 
 
 def emails() -> list[str]:
-    """Who can sign in, with PASSWORD."""
+    """Return the e-mails that can sign in with PASSWORD."""
     return [*(f"{name}@demo.example" for name, _, _ in ACCOUNTS), OTHER_MANAGER]
 
 
 async def seed(kernel: Kernel, today: date, *, large: bool = False) -> None:
-    """Add both organisations; one that exists is left alone. All of one or nothing.
+    """Add both organisations; an existing one is left alone. Each is added whole or not at all.
 
     The small demo has a row or two of everything; `large` adds enough to look at.
     """

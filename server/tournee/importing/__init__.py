@@ -1,1 +1,1 @@
-"""Importing other people's files: a mapping says what each column means, commands write it."""
+"""Importing files of other systems: a mapping says what each column means, and commands write it."""

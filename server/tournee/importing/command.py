@@ -1,4 +1,4 @@
-"""`tournee import`: a file through the commands, by a mapping."""
+"""`tournee import`: read a file by a mapping, and write it through the commands."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class UnusableAccount(ValueError):
 
 
 class UnusableReport(ValueError):
-    """The report cannot be written where it should be."""
+    """The report cannot be written to the given place."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says."""
+    """The options of the command line."""
 
     file: Path
     mapping: Path
@@ -64,8 +64,9 @@ class Options:
 
 
 def import_file(database_url: str, options: Options, out: TextIO | None = None) -> int:
-    """Import a file. Returns 0 when all of it is in the database, 1 when the report says what is not (with
-    `strict`, when it says anything), and 2 when the file, the mapping or the account cannot be used."""
+    """Import a file. Return 0 if all of it is in the database, 1 if the report says what is not (with
+    `strict`, if it says anything), and 2 if the file, the mapping or the account cannot be used.
+    """
     try:
         clear_report(options)
         tally = asyncio.run(_import(database_url, options, out or sys.stdout))
@@ -84,7 +85,7 @@ def import_file(database_url: str, options: Options, out: TextIO | None = None) 
 
 
 def clear_report(options: Options) -> None:
-    """Remove an earlier run's report, so that nobody takes it for this one's; raises UnusableReport."""
+    """Remove an earlier run's report, so that nobody mistakes it for this one's; raises UnusableReport."""
     report = report_path(options)
     for own in (options.file, options.mapping):
         if report.resolve() == own.resolve():
@@ -96,7 +97,7 @@ def clear_report(options: Options) -> None:
 
 
 def _shortfall(tally: Tally, *, strict: bool) -> str | None:
-    """Why this import is no success, if it is none."""
+    """Return why this import is not a success; None if it is one."""
     if not tally.recorded:
         return "Nothing was imported."
     if tally.lost:
@@ -175,8 +176,9 @@ async def run_import(kernel: Kernel, actor: Actor, mapping: Mapping, options: Op
 
 @contextmanager
 def _few_collections() -> Iterator[None]:
-    """An import makes many objects and few cycles; looking for them as often as usual takes a tenth of its
-    time, and what is loaded already holds none."""
+    """Collect garbage less often: an import makes many objects and few cycles, and looking for them costs
+    a tenth of its time.
+    """
     usual = gc.get_threshold()
     gc.set_threshold(100_000, 5, 5)
     gc.freeze()
@@ -196,7 +198,7 @@ def _report_file(options: Options) -> IO[bytes]:
 
 @contextmanager
 def _looked_ahead(planner: Planner, mapping: Mapping, options: Options) -> Iterator[None]:
-    """Read the whole file once to know what comes back in it, where that matters."""
+    """Read the whole file once to learn which keys come back, if the mapping needs that."""
     if not planner.looks_ahead:
         yield
         return
@@ -219,7 +221,7 @@ async def _planned_ahead(batches: Iterator[list[Plan]]) -> AsyncGenerator[list[P
 
 
 def _batches(plans: Iterable[Plan], most: int) -> Iterator[list[Plan]]:
-    """So many plans at a time, and no more than fit into memory."""
+    """Yield plans in batches that fit into memory."""
     batch: list[Plan] = []
     size = 0
     for plan in plans:
@@ -233,7 +235,9 @@ def _batches(plans: Iterable[Plan], most: int) -> Iterator[list[Plan]]:
 
 
 async def find_actor(database: Database, options: Options) -> Actor:
-    """Who imports: the account named, or the organisation's first manager, or the import itself."""
+    """Return the actor of the import: the account named, or the organisation's first manager, or the
+    import itself.
+    """
     organisation_id = await _organisation(database, options)
     active = select(Account).where(Account.status == AccountStatus.ACTIVE)
     if options.account is not None:

@@ -1,4 +1,4 @@
-"""What an import says: the report of every bad line, the progress, and the table at the end."""
+"""The output of an import: the report of every bad line, the progress, and the table at the end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Tally:
 
     @property
     def recorded(self) -> bool:
-        """Whether a record of the file is in the database now."""
+        """Return whether a record of the file is in the database now."""
         return any(count and outcome != "refused" for (_, outcome), count in self.counts.items())
 
     @property
@@ -95,7 +95,7 @@ def _written(text: str) -> str:
 
 
 class Progress:
-    """A line on the terminal every few seconds."""
+    """Prints a line on the terminal every few seconds."""
 
     def __init__(self, file: IO[str], size: int) -> None:
         self.file = file
@@ -115,7 +115,7 @@ class Progress:
 
 
 def summary(tally: Tally, labels: Sequence[str]) -> str:
-    """The table at the end."""
+    """Return the table at the end."""
     outcomes = ("created", "updated", "unchanged", "refused")
     rows: list[tuple[Any, ...]] = [("record", *outcomes)]
     rows += [(label, *(f"{tally.counts[label, outcome]:,}" for outcome in outcomes)) for label in labels]

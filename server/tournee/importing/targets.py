@@ -1,4 +1,4 @@
-"""What can be imported, and the commands that do it."""
+"""Targets: what can be imported, and the commands that write it."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Target:
 
 
 def target_of(entity: str) -> Target:
-    """The target of this name; raises KeyError where it cannot be imported."""
+    """Return the target with this name; raises KeyError if it cannot be imported."""
     if entity not in IMPORTED:
         raise KeyError(entity)
     entry = registered(BY_NAME[entity])
@@ -194,7 +194,7 @@ def target_of(entity: str) -> Target:
 
 
 def record_id(organisation_id: UUID, system: str, entity: str, key: str) -> UUID:
-    """The id of what was imported under this key, a UUIDv5: the same in every run."""
+    """Return the id of what is imported under this key: a UUIDv5, the same in every run."""
     return UUID(int=uuid_utils.uuid5(_namespace(organisation_id), f"{system}\n{entity}\n{key}").int)
 
 

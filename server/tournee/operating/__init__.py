@@ -1,1 +1,1 @@
-"""What an operator does on the server's own machine, without being signed in."""
+"""What an operator does on the server itself, without signing in."""

@@ -1,7 +1,7 @@
-"""Organisations and accounts from the command line, through the same commands as everybody's.
+"""Organisations and accounts from the command line, through the same commands as everywhere.
 
-This is the way into a server that has no account yet, and back in where the only manager lost their
-password. In the log it is the operator who acts.
+This is the way into a server without accounts, and back in if the only manager lost the password. The log
+names the operator.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ async def reset_password(kernel: Kernel, known: KnownAccount, password: str) -> 
 
 
 async def disable(kernel: Kernel, known: KnownAccount) -> None:
-    """Shut an account out."""
+    """Disable an account."""
     await _perform(kernel, known, disable_account)
 
 
@@ -129,7 +129,7 @@ async def _perform(kernel: Kernel, known: KnownAccount, command: Command[Any, An
 
 
 async def find_organisation(database: Database, wanted: str | None) -> Named:
-    """The organisation of this name or id; the only one where none is named."""
+    """Return the organisation with this name or id; the only one if none is named."""
     every = await every_organisation(database)
     matching = [one for one in every if wanted is None or wanted in (one.name, str(one.id))]
     if len(matching) == 1:
@@ -141,7 +141,7 @@ async def find_organisation(database: Database, wanted: str | None) -> Named:
 
 
 async def find_account(database: Database, email: str, wanted: str | None) -> KnownAccount:
-    """The account of this e-mail; the organisation must be named where several have one."""
+    """Return the account with this e-mail; the organisation must be named if several have one."""
     only = None if wanted is None else await find_organisation(database, wanted)
     fitting = await list_accounts(database, only, email)
     if len(fitting) == 1:

@@ -51,7 +51,7 @@ def _encoding(name: str) -> str:
 
 @cache
 def template_columns(text: str) -> tuple[str, ...]:
-    """The columns named in a template such as `{NUMBER}/{YEAR}`."""
+    """Return the columns named in a template such as `{NUMBER}/{YEAR}`."""
     try:
         parts = list(Formatter().parse(text))
     except ValueError as error:
@@ -75,8 +75,9 @@ class Part(BaseModel):
 
 
 class Source(Part):
-    """How the file is written. `header` names the columns of a file that has no header line; what stands
-    above `header_line` is passed over. `records` is where the list lies in a JSON document."""
+    """How the file is written. `header` names the columns of a file without a header line; lines above
+    `header_line` are skipped. `records` is the place of the list in a JSON document.
+    """
 
     format: Literal["csv", "jsonl", "json", "geojson", "xlsx"] | None = None
     encoding: Annotated[str, AfterValidator(_encoding)] | None = None
@@ -97,12 +98,12 @@ class Refuse(Part):
 
 
 class Column(Part):
-    """How one column is read. `from` reads another column once more, in another way.
+    """How one column is read. `from` reads another column a second time, in another way.
 
-    In this order: `null` values are no value, `clean` and `rewrite` tidy up, `refuse` and `matches`
-    find what is wrong, `choices` and `parse` give the value, `minimum` and `maximum` bound it. A number
-    is converted into `unit` from the unit behind it, in `unit_column`, or else `given_in`; `fold` says
-    which of two instants is meant by a local time at which clocks were set.
+    The order is: `null` values are no value; `clean` and `rewrite` tidy up; `refuse` and `matches` find what
+    is wrong; `choices` and `parse` produce the value; `minimum` and `maximum` bound it. A number is converted
+    into `unit` from the unit written after it, from that in `unit_column`, or else from `given_in`. `fold`
+    says which of two instants is meant by a local time that occurred twice.
     """
 
     origin: str | None = pydantic.Field(default=None, alias="from")
@@ -145,7 +146,7 @@ class Column(Part):
 
 
 class Condition(Part):
-    """Something a line must fulfil; the column's text is looked at as it stands in the file, trimmed."""
+    """A condition on a line; it tests the column's text as it is in the file, trimmed."""
 
     column: str
     filled: bool | None = None

@@ -1,4 +1,4 @@
-"""The parts of a mapping that say which records a line yields and where their fields come from."""
+"""The parts of a mapping that say which records a line yields, and where their fields come from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _entry(value: Any) -> Any:
 
 
 class FieldSource(Part):
-    """Where a field's value comes from: exactly one of these. A bare text names a column."""
+    """Where a field's value comes from: exactly one of these. A plain text names a column."""
 
     column: str | None = None
     constant: str | int | float | bool | list[str] | None = None
@@ -79,7 +79,7 @@ class FieldSource(Part):
 
 
 class Entry(Part):
-    """One entry of a list, such as a finding. Without `when` it is there if one of its columns is filled."""
+    """One entry of a list, such as a finding. Without `when` it exists if one of its columns is filled."""
 
     when: list[Condition] = Field(default=[])
     unless: list[Condition] = Field(default=[])
@@ -91,9 +91,9 @@ EntryFrom = Annotated[Entry, BeforeValidator(_entry)]
 
 
 class Record(Part):
-    """One record that a line yields, or one for every entry of the list in column `each`.
+    """One record that a line yields, or one for each entry of the list in column `each`.
 
-    `together` names fields that are given all or not at all.
+    The fields in `together` are all set or none.
     """
 
     entity: str

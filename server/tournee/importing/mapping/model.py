@@ -1,4 +1,4 @@
-"""The mapping file as a whole, and reading it."""
+"""The mapping file as a whole, and how it is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UnusableMapping(ValueError):
 
 
 class Mapping(Part):
-    """A mapping file. `system` names where the keys come from: files of one system know each other's."""
+    """A mapping file. `system` names where the keys come from: files of one system share their keys."""
 
     system: str
     description: str = ""

@@ -1,1 +1,1 @@
-"""A mapping turns a line into planned records; nothing here knows the database."""
+"""Planning: a mapping turns a line into planned records, without any database."""

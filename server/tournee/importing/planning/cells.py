@@ -1,4 +1,4 @@
-"""Reading the text of a cell into a value, or saying what is wrong with it."""
+"""Read the text of a cell into a value, or say what is wrong with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
 def _title(word: str) -> str:
-    """O'NEILL is O'Neill, and DON'T is Don't."""
+    """Return text in title case: O'NEILL becomes O'Neill, and DON'T becomes Don't."""
     head, mark, tail = word[:1].upper(), word[1:2], word[1:].lower()
     return head + (mark + word[2:3].upper() + word[3:].lower() if mark in ("'", "’") else tail)
 
@@ -43,7 +43,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class CellReader:
-    """Reads one column. Equal texts come again and again, so their values are remembered."""
+    """Reads one column. Equal texts recur, so their values are remembered."""
 
     def __init__(self, column: Column, null: list[str]) -> None:
         self.column = column
@@ -168,7 +168,9 @@ def _number(column: Column, text: str) -> float:
 
 
 def _in_unit(column: Column, text: str, unit: str | None) -> float:
-    """The number in the column's unit. Its own stands behind it, in another column, or in the mapping."""
+    """Return the number in the column's unit. The number's own unit is written after it, in another
+    column, or in the mapping.
+    """
     found = _SPLIT.match(text)
     number, behind = (found[1], found[2].strip()) if found else ("", text)
     given = behind or unit or column.given_in
@@ -211,7 +213,7 @@ def _text_of(raw: Any) -> str:
 
 
 def as_text(value: Value) -> str:
-    """A value for a text field."""
+    """Return a value for a text field."""
     if type(value) is str:
         return value
     if isinstance(value, datetime | date):

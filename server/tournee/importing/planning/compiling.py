@@ -1,4 +1,4 @@
-"""How a field gets its value from a line: one function for each, made once for the whole file."""
+"""Compile how a field gets its value from a line: one function for each, made once for the whole file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EntryGetter = Callable[[Values], dict[str, Any] | None]
 
 @dataclass(frozen=True)
 class Compiler:
-    """Makes getters of what the mapping says of fields."""
+    """Makes getters from what the mapping says about fields."""
 
     mapping: Mapping
     organisation_id: UUID
@@ -78,7 +78,7 @@ class Compiler:
         return lambda values: values.value(name)
 
     def _check_choices(self, name: str, kind: Kind, place: str) -> None:
-        """What a choice leads to must be something the field takes."""
+        """Raise if a choice leads to a value that the field does not accept."""
         column = self.mapping.columns.get(name, Column())
         for choice in (column.choices or {}).values() if column.parse == "text" and is_text(kind) else ():
             _constant(choice, kind, f"columns.{name}.choices, for {place}")

@@ -1,4 +1,4 @@
-"""Reading dates and times. A local time that was twice, or never, is not guessed at."""
+"""Read dates and times. A local time that occurred twice, or never, is not guessed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _moment(column: Column, text: str, otherwise: str) -> datetime:
 
 
 def in_utc(column: Column, moment: datetime) -> datetime:
-    """The instant; where the clocks were set at that local time, the mapping must say which."""
+    """Return the instant; if that local time is ambiguous, the mapping must say which one is meant."""
     try:
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""What lines yield: records to write, and what is wrong with them."""
+"""Plans: the records that lines yield, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from tournee.kernel.entity import Entity
 
 @dataclass(slots=True)
 class Planned:
-    """A record that a line speaks of: the input of the command that would create it. `unit` is that of a
-    reading, where the file names one."""
+    """A record that a line describes: the input of the command that would create it. `unit` is that of a
+    reading, if the file names one.
+    """
 
     line: int
     recipe: Recipe
@@ -26,7 +27,7 @@ class Planned:
 
 @dataclass(slots=True)
 class Plan:
-    """What one line, or one group of lines, yields. `needed` are rows it refers to or speaks of."""
+    """What one line, or one group of lines, yields. `needed` are the rows that it refers to or describes."""
 
     lines: int
     size: int = 0

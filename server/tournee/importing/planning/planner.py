@@ -1,4 +1,4 @@
-"""From lines to records: what each line would have us write, and what is wrong with it."""
+"""From lines to records: what each line would write, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Planner:
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether something is told by several lines, so that the whole file has to be looked at first."""
+        """Whether several lines describe one record, so that the whole file must be read first."""
         return self.mapping.source.group_by is not None or any(recipe.whole for recipe in self.recipes)
 
     def look_ahead(self, lines: Iterable[Line], places: Places) -> None:
-        """Note where each key stands whose record has to be whole; `plans` then refuses what comes back."""
+        """Note where each key of such a record appears; `plans` then refuses keys that come back."""
         for group in self._groups(lines):
             readable = [line for line in group if not line.problem]
             for key in {key: None for line in readable if (key := self._group_key(line)) is not None}:
@@ -80,9 +80,9 @@ class Planner:
                     places.note(recipe.record.entity, key, values.line.number, _content(recipe, values))
 
     def plans(self, lines: Iterable[Line], limit: int | None = None) -> Iterator[Plan]:
-        """A plan for each line, or for each group of neighbouring lines of one key.
+        """Yield a plan for each line, or for each group of neighbouring lines with one key.
 
-        After `limit` lines it ends with the group they are in: a part of it would be taken for the whole.
+        After `limit` lines it ends with the current group: a part of it would be taken for the whole.
         """
         count = 0
         for group in self._groups(lines):
@@ -92,7 +92,7 @@ class Planner:
                 return
 
     def unseen_columns(self) -> list[Problem]:
-        """The columns that the mapping names and that no line of the file has: a name is wrong somewhere."""
+        """Return the columns that the mapping names and no line has: a name is wrong somewhere."""
         reason = "is in no line of the file"
         return [Problem(0, "", "", name, "", reason, WITHOUT_FIELD) for name in sorted(self._unseen)]
 

@@ -1,9 +1,9 @@
 """Which lines belong together, and which keys come back where they should not.
 
-What is told by several lines, an audit by those of its findings, is whole or not imported at all: a part
-of it would be taken for the whole. Lines are read one at a time, so a group ends where another key
-begins; whether its key comes back is known only at the end of the file. The file is therefore read
-twice, and what is noted of it meanwhile lies on disk.
+A record that several lines describe, such as an audit with its findings, is imported whole or not at all: a
+part of it would be taken for the whole. Lines are read one at a time, so a group ends where another key
+begins. Whether its key comes back is known only at the end of the file. So the file is read twice, and the
+notes in between are kept on disk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CACHE_KILOBYTES = 8_000
 
 
 class Group(list[Line]):
-    """Neighbouring lines of one key. `lines` counts also those that are `too_many` to be kept."""
+    """Neighbouring lines with one key. `lines` also counts lines that are `too_many` to keep."""
 
     def __init__(self, *lines: Line) -> None:
         super().__init__(lines)
@@ -36,7 +36,7 @@ class Group(list[Line]):
 
 
 def alone(lines: Iterable[Line]) -> Iterator[Group]:
-    """Each line for itself."""
+    """Yield each line by itself."""
     return (Group(line) for line in lines)
 
 
@@ -85,7 +85,7 @@ class Places:
         )
 
     def where(self, kind: str, key: str) -> tuple[int, int] | None:
-        """The first two lines of a key that comes back, otherwise None."""
+        """Return the first two lines of a key that comes back, otherwise None."""
         digest = _digest(f"{kind}\n{key}".encode("utf-8", "surrogateescape"))
         found = self.file.execute("SELECT line, again FROM place WHERE key = ?", (digest,)).fetchone()
         return None if found is None or found[1] is None else (found[0], found[1])

@@ -1,4 +1,4 @@
-"""Converting numbers from one unit into another."""
+"""Convert numbers from one unit into another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SEVERAL = frozenset({"ton", "tons", "gal", "gallon", "gallons", "hp", "cup", "c
 
 
 def converted(value: float, given: str, wanted: str) -> float:
-    """The value in the unit that is wanted; raises BadCell where that cannot be said for certain."""
+    """Return the value in the wanted unit; raises BadCell if that is uncertain."""
     if given == wanted:
         return value
     made, target = _unit(given), _unit(wanted)

@@ -1,4 +1,4 @@
-"""The values of one line: each column is read once, and what is wrong with it noted once."""
+"""The values of one line: each column is read once, and its problem is noted once."""
 
 from __future__ import annotations
 

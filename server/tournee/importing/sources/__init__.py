@@ -1,1 +1,1 @@
-"""A source yields records: it opens a file of some format and gives one line after the other."""
+"""Sources: open a file of some format and yield one line after the other."""

@@ -1,4 +1,4 @@
-"""A line of a file, whatever its format: a number and cells by column."""
+"""A line of a file of any format: a number, and cells by column."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _other_delimiter(header: list[str], delimiter: str | None) -> str:
 
 
 def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Objects within the object, as columns such as `address.city`."""
+    """Return objects within the object as columns, such as `address.city`."""
     cells: dict[str, Any] = {}
     for name, cell in _walk(value, prefix):
         if len(cells) >= MOST_COLUMNS:

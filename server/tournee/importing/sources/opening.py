@@ -1,4 +1,4 @@
-"""Opening a file: what it is, how it is unpacked and decoded, and who reads its lines."""
+"""Open a file: find out what it is, unpack and decode it, and yield its lines."""
 
 from __future__ import annotations
 

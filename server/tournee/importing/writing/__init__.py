@@ -1,1 +1,1 @@
-"""A writer writes planned records, by commands, or pretends to."""
+"""Writing: planned records are written by commands, or only compared."""

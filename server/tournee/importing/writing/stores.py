@@ -1,4 +1,4 @@
-"""Where planned records go: into the database through commands, or, for a dry run, nowhere."""
+"""Stores: planned records go into the database through commands, or nowhere in a dry run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK = 10_000
 
 
 class Store(Protocol):
-    """What the importer needs of the place it writes to."""
+    """What the importer needs from the place it writes to."""
 
     def row(self, id: UUID) -> Any | None:
         """The record as it stands, with the changes made so far."""
@@ -48,7 +48,7 @@ def _needed(plans: Iterable[Plan]) -> dict[type[Entity], set[UUID]]:
 
 @dataclass
 class Live:
-    """Records are written by commands, in one transaction."""
+    """Writes records by commands, in one transaction."""
 
     tx: Transaction
     rows: dict[UUID, Entity] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Live:
 
 @dataclass
 class DryRun:
-    """Nothing is written; what would have been is kept in memory, to compare later lines with it."""
+    """Writes nothing; it keeps in memory what would have been written, to compare later lines with it."""
 
     actor: Actor
     rows: dict[UUID, Any] = field(default_factory=dict)

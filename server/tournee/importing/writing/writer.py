@@ -1,4 +1,4 @@
-"""Writing what was planned: new records are created, known ones compared and changed where they differ."""
+"""Write what was planned: new records are created, known ones compared and changed where they differ."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def is_of_the_database(error: BaseException) -> bool:
 
 @dataclass
 class Writer:
-    """Writes batches of plans, each in a transaction of its own."""
+    """Writes batches of plans, each in its own transaction."""
 
     kernel: Kernel
     actor: Actor
