@@ -79,10 +79,10 @@ def registered(model: type[Entity]) -> Registered:
 
 def register_entity(model: type[Entity]) -> None:
     """Register a class that has just been defined."""
-    if not hasattr(model, "reads"):
-        raise TypeError(f"Name the permission that readers of {model.__name__} need: `reads`.")
     if not hasattr(model, "decider"):
         raise TypeError(f"Name the role that decides conflicts about {model.__name__}: `decider`.")
+    if not hasattr(model, "reads"):
+        raise TypeError(f"Name the permission that readers of {model.__name__} need: `reads`.")
     BY_NAME[model.__name__] = BY_TABLE[model.__tablename__] = model
     _REGISTERED[model] = Registered(model)
 
