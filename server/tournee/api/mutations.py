@@ -68,7 +68,7 @@ def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iter
             Annotated[members, strawberry.union(f"{name}Result", description=_RESULT)],
             command.permission,
             resolver=_perform(command),
-            arguments=[argument("input", _input_of(command), "What the command takes.")],
+            arguments=[argument("input", _input_of(command), "The fields of the command.")],
             description=command.description,
         )
 
@@ -89,7 +89,7 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
     return resolve
 
 
-_RESULT = "The record as it stands after the command, or why the command was refused."
+_RESULT = "The command returns the changed record, or a refusal that says why nothing changed."
 
 
 def _input_of(command: Any) -> Any:
@@ -122,7 +122,7 @@ def command_input(kind: Any, output: type[Entity] | None = None) -> Any:
         annotations[camel(one.name)] = optional(known) if absent or nullable else known
         descriptions[camel(one.name)] = one.metadata.get("description") or own.get(one.name)
     name = kind.__name__.removesuffix("Input")
-    text = describe(kind) or f"What `{name[0].lower()}{name[1:]}` takes."
+    text = describe(kind) or f"The fields of `{name[0].lower()}{name[1:]}`."
     return input_type(f"{name}Input", annotations, text, descriptions=descriptions)
 
 

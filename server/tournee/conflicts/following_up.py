@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from tournee.conflicts.deciding import FollowUp, ResolveConflict, Situation, against_record, perform
+from tournee.conflicts.deciding import FollowUp, ResolveConflict, Situation, perform
 from tournee.customers.models import Customer, Site
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Blocked
@@ -73,7 +73,3 @@ async def _customer_of(tx: Transaction, row: Entity, site_id: UUID | None) -> UU
     if site is None:
         raise Blocked("There is no customer that an order could be for.", "resolution")
     return site.customer_id
-
-
-def against_following_up(situation: Situation) -> list[str]:
-    return against_record(situation)

@@ -127,7 +127,7 @@ class Entity(OrganisationRow):
     numbers: ClassVar[Numbers | None] = None
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)
-    """A UUIDv7 made by whoever creates the record, often a device offline. It never changes."""
+    """A UUIDv7. The client that creates the record chooses it, often a device offline; it never changes."""
     created_at: Mapped[datetime] = column(
         time_source=TimeSource.SERVER,
         merge=Merge.SERVER_ONLY,

@@ -117,8 +117,18 @@ def creating(
     def decorate(function: _Function[EntityT]) -> Command[Any, EntityT]:
         name = camel(function.__name__)
         kind = _create_input(_class_name(name), model, without, _beside(function))
-        made = _command(name, Plain.CREATE, model, permission, kind, function, function.__doc__)
-        return dataclasses.replace(made, offline=offline, fact=fact, logged=logged)
+        return _command(
+            name,
+            Plain.CREATE,
+            model,
+            permission,
+            kind,
+            function,
+            function.__doc__,
+            offline=offline,
+            fact=fact,
+            logged=logged,
+        )
 
     return decorate
 
@@ -136,8 +146,17 @@ def editing(
     def decorate(function: _Function[EntityT]) -> Command[Any, EntityT]:
         name = camel(function.__name__)
         kind = _edit_input(_class_name(name), model, without, _beside(function))
-        made = _command(name, Plain.UPDATE, model, permission, kind, function, function.__doc__)
-        return dataclasses.replace(made, offline=offline, fact=fact)
+        return _command(
+            name,
+            Plain.UPDATE,
+            model,
+            permission,
+            kind,
+            function,
+            function.__doc__,
+            offline=offline,
+            fact=fact,
+        )
 
     return decorate
 
@@ -160,9 +179,10 @@ def _command(
     kind: type[Any],
     function: _Function[EntityT],
     description: str | None,
+    **flags: bool,
 ) -> Command[Any, EntityT]:
     text = (description or "").strip()
-    return Command(name, permission, kind, model, function, text, plain=plain)
+    return Command(name, permission, kind, model, function, text, plain=plain, **flags)
 
 
 async def _check_references(tx: Transaction, model: type[Entity], values: dict[str, Any]) -> None:
@@ -197,8 +217,7 @@ def creates(
     text = description or f"Add {_one(model)}."
     name = Plain.CREATE.name_for(model)
     kind = _create_input(_class_name(name), model, without, None)
-    made = _command(name, Plain.CREATE, model, permission, kind, create, text)
-    return dataclasses.replace(made, offline=offline, fact=fact)
+    return _command(name, Plain.CREATE, model, permission, kind, create, text, offline=offline, fact=fact)
 
 
 def edits(
@@ -224,8 +243,7 @@ def edits(
     text = description or f"Change fields of {_one(model)}; what is not named stays."
     name = Plain.UPDATE.name_for(model)
     kind = _edit_input(_class_name(name), model, without, None)
-    made = _command(name, Plain.UPDATE, model, permission, kind, edit, text)
-    return dataclasses.replace(made, offline=offline)
+    return _command(name, Plain.UPDATE, model, permission, kind, edit, text, offline=offline)
 
 
 def deletes(
@@ -249,5 +267,6 @@ def deletes(
             tx.delete(row)
         return row
 
-    made = _command(name, Plain.DELETE, model, permission, kind, delete, f"Delete {_one(model)}.")
-    return dataclasses.replace(made, offline=offline)
+    return _command(
+        name, Plain.DELETE, model, permission, kind, delete, f"Delete {_one(model)}.", offline=offline
+    )

@@ -171,7 +171,7 @@ class Case:
 
     def know(self, outcome: Outcome) -> None:
         """Settle the case with the outcome of an earlier push."""
-        self._move(State.REFUSED if outcome.status == "rejected" else State.DONE)
+        self.state = State.REFUSED if outcome.status == "rejected" else State.DONE
         self.outcome, self.is_known = outcome, True
 
     def finish(self, outcome: Outcome) -> None:
