@@ -50,7 +50,7 @@ async def accept_surrendered_work(tx: Transaction, actor: Actor, do: AcceptSurre
     async with tx.acting(actor_of(tx.organisation_id, owner.id, owner.role, device.id)):
         decided = [(operation, await carry_out_late(tx, operation, device.id, actor)) for operation in mine]
     await settle(tx, device, decided)
-    _close(conflict, actor, Resolution.TAKE_MINE, do.note)
+    conflict.resolve(Resolution.TAKE_MINE, do.note, actor.id, now())
     return conflict
 
 
@@ -71,7 +71,7 @@ async def dismiss_surrendered_work(tx: Transaction, actor: Actor, do: DismissSur
     decided = [(one, Outcome(str(one.id), "rejected", code="DISMISSED")) for one in _named(conflict, queue)]
     await settle(tx, device, decided)
     await give_up(tx, [id_in(operation.input) for operation, _ in decided])
-    _close(conflict, actor, Resolution.KEEP_THEIRS, do.note)
+    conflict.resolve(Resolution.KEEP_THEIRS, do.note, actor.id, now())
     return conflict
 
 
@@ -100,11 +100,3 @@ async def carry_out_late(
     ready = read_command(COMMANDS_BY_NAME, pushed)
     late = overtaking(tx, device_id, pushed)
     return await carry_out(tx, ready, pushed, device_id, overtaken_in=late, decider=decider)
-
-
-def _close(conflict: Conflict, actor: Actor, resolution: Resolution, note: str | None) -> None:
-    conflict.status = ConflictStatus.RESOLVED
-    conflict.resolution = resolution
-    conflict.note = note
-    conflict.resolved_by_id = actor.id
-    conflict.resolved_at = now()
