@@ -461,3 +461,26 @@ async def test_a_store_of_the_first_version_keeps_its_work(
     assert [one["id"] for one in server.applied] == [done]
     store.close()
     Store(path).close()
+
+
+async def test_a_wait_as_long_as_the_cap_is_waited_out_and_a_longer_one_is_not() -> None:
+    asked = 0
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def call() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise Offline("busy", retry_after=wait)
+        return "answer"
+
+    backoff = Backoff(cap=60.0, sleep=sleep, random=lambda: 0.0)
+    wait = 60.0
+    assert await backoff.run(call) == "answer"
+    asked, wait = 0, 60.1
+    with pytest.raises(Offline):
+        await backoff.run(call)
+    assert waits == [60.0]

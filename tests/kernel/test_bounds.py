@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from tournee.catalogue import COMMANDS
+from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Field, fields
 from tournee.kernel.inputs import Limits
+from tournee.work.commands.visits import VisitStep
+from tournee.work.models import AppointmentEvent
 
 # Percents are checked where they come in; the column holds what a score works out to.
 NARROWER = {("recordPastAudit", "score_percent"): Limits(minimum=0, maximum=100)}
+# A step answers with the visit, and what came in with it goes to the step's own row.
+RECORDED: dict[type, type[Entity]] = {VisitStep: AppointmentEvent}
 
 
 def limits_of(hint: Any) -> Limits | None:
@@ -28,10 +33,11 @@ def holds(hint: Any, kind: type) -> bool:
 
 
 def pairs() -> typing.Iterator[tuple[str, Any, Field]]:
-    """Yield each field of a command's input that the record answered with has too, with its annotation."""
+    """Yield each field of a command's input that the record it writes has too, with its annotation."""
     for name, command in COMMANDS.items():
         hints = typing.get_type_hints(command.input, include_extras=True)
-        columns = {column.name: column for column in fields(command.output)}
+        written = [row for kind, row in RECORDED.items() if issubclass(command.input, kind)]
+        columns = {column.name: column for row in (command.output, *written) for column in fields(row)}
         for own in dataclasses.fields(command.input):
             column = columns.get(own.name)
             if (

@@ -27,10 +27,10 @@ NEAREST: dict[str, list[str]] = {
     "server/tournee/kernel": ["tests/kernel", "tests/sync", "tests/conflicts"],
     "server/tournee/people": ["tests/people", "tests/work/test_planning.py", "tests/work/test_visibility.py"],
 }
-# Whatever is a length or a range is a matter of this one, in all domains.
-LENGTHS = "tests/kernel/test_bounds.py"
+# Lengths and ranges of all domains, and what the schema prints of them.
+EVERYWHERE = ["tests/kernel/test_bounds.py", "tests/test_owed.py"]
 # These start servers, which takes longer than all others of their folder.
-LEFT_OUT = ("tests/clients/test_offline_day.py", "tests/clients/served/test_real_server.py")
+LAST = ("tests/clients/test_offline_day.py", "tests/clients/served/test_real_server.py")
 
 
 def nearest(tree: Path, file: Path, function: str) -> list[str]:
@@ -38,13 +38,17 @@ def nearest(tree: Path, file: Path, function: str) -> list[str]:
     name = max((name for name in NEAREST if file.as_posix().startswith(name)), key=len, default="")
     folders = NEAREST.get(name, [f"tests/{file.parts[2]}"])
     if file.parts[0] == "server":
-        folders = [*folders, LENGTHS]
+        folders = [*folders, *EVERYWHERE]
     places = [tree / place for place in folders]
     files = [
         found for place in places for found in ([place] if place.is_file() else place.rglob("test_*.py"))
     ]
-    named = sorted({found.relative_to(tree).as_posix() for found in files} - set(LEFT_OUT))
-    return sorted(named, key=lambda found: _mentions((tree / found).read_text(), function), reverse=True)
+    named = sorted({found.relative_to(tree).as_posix() for found in files})
+
+    def order(found: str) -> tuple[bool, int]:
+        return found in LAST, -_mentions((tree / found).read_text(), function)
+
+    return sorted(named, key=order)
 
 
 def _mentions(text: str, function: str) -> int:

@@ -232,9 +232,11 @@ async def test_a_time_without_a_zone_and_a_place_off_the_globe_are_refused(world
     from tournee.kernel.errors import Invalid
 
     visit = await world.visit(await world.technician())
-    bad: list[dict[str, Any]] = [{"at": "2026-11-23T09:00:00"}, {"at": at(0), "latitude": 91.0}, {}]
-    for payload in bad:
+    places = [{"latitude": 90.1}, {"latitude": -90.1}, {"longitude": 180.1}, {"longitude": -180.1}]
+    off: list[dict[str, Any]] = [{"at": at(0), **place} for place in places]
+    for payload in [{"at": "2026-11-23T09:00:00"}, {}, *off]:
         with pytest.raises(Invalid):
             await world.house.run("startTravel", appointmentId=visit.id, **payload)
     with pytest.raises(NotFound):
         await world.house.run("startTravel", appointmentId=uuid4(), at=at(0))
+    await world.house.run("startTravel", appointmentId=visit.id, at=at(0), latitude=-90, longitude=180)

@@ -401,6 +401,19 @@ async def test_a_technician_reports_an_order_only_for_a_customer_they_know(world
         await world.order(technician.actor)
 
 
+async def test_the_reporter_edits_an_order_until_it_is_planned(world: World) -> None:
+    reporter, other = await world.technician(), await world.technician()
+    await world.visit(reporter)
+    order = await world.order(reporter.actor)
+    change = {"workOrderId": order.id, "priority": "LOW"}
+    assert (await world.house.run("updateWorkOrder", reporter.actor, **change)).priority == "LOW"
+    visit = await world.house.run("createAppointment", workOrderId=order.id, startsAt=at(0), endsAt=at(60))
+    await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=other.id)
+    for technician in (reporter, other):
+        with pytest.raises(Forbidden, match="priority"):
+            await world.house.run("updateWorkOrder", technician.actor, **change)
+
+
 async def test_an_empty_change_and_an_empty_reason_are_refused(world: World) -> None:
     order = await world.order()
     with pytest.raises(Invalid):

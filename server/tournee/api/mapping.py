@@ -16,8 +16,6 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
 from tournee.api.permissions import Requires
-from tournee.api.policies import MergePolicy
-from tournee.kernel.fields import Merge
 
 
 @dataclass(frozen=True)
@@ -80,17 +78,16 @@ def make_field(
     arguments: Sequence[StrawberryArgument] | None = None,
     description: str | None = None,
     is_subscription: bool = False,
-    merge: Merge | None = None,
+    directives: Sequence[object] = (),
 ) -> StrawberryField:
     """Make a field with its permission and its mapping. Without a resolver it reads an attribute."""
-    policy = [] if merge is None else [MergePolicy(policy=merge)]
     made = StrawberryField(
         python_name=python_name or name,
         graphql_name=name,
         type_annotation=None if annotation is None else StrawberryAnnotation(annotation),
         base_resolver=None if resolver is None else StrawberryResolver(resolver),
         description=description,
-        directives=[Requires(scope=str(permission)), *policy],
+        directives=[Requires(scope=str(permission)), *directives],
         metadata={SOURCE: source},
         is_subscription=is_subscription,
     )

@@ -18,6 +18,7 @@ from tournee.api.context import Info
 from tournee.api.inputs import input_type
 from tournee.api.mapping import argument, make_field
 from tournee.api.nodes import Nodes
+from tournee.api.policies import Offline
 from tournee.api.scalars import describe, graphql_type, optional
 from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.command import Command
@@ -70,6 +71,7 @@ def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iter
             resolver=_perform(command),
             arguments=[argument("input", _input_of(command), "The fields of the command.")],
             description=command.description,
+            directives=[Offline()] if command.offline else [],
         )
 
 

@@ -14,6 +14,7 @@ from tournee.api.connections import add_fields, connection_type, list_arguments,
 from tournee.api.context import Info
 from tournee.api.mapping import Column, Computed, ToMany, ToOne, make_field
 from tournee.api.pages import Arguments, Page
+from tournee.api.policies import MergePolicy
 from tournee.api.scalars import describe, field_type, optional
 from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.entity import Entity
@@ -148,7 +149,7 @@ class Nodes:
                 python_name=one.name,
                 source=Column(entity, one.name),
                 description=one.description,
-                merge=one.merge,
+                directives=[] if one.merge is None else [MergePolicy(policy=one.merge)],
             )
             target = BY_TABLE[one.references] if one.references else None
             if target in self.types and one.name.endswith("_id"):

@@ -1,4 +1,4 @@
-"""How a field merges, printed in the schema: `@merge(policy: LAST_ARRIVAL)`."""
+"""What a device needs to know, printed in the schema: `@merge(policy: LAST_ARRIVAL)` and `@offline`."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ class MergePolicy:
     """What becomes of an offline edit of this field where somebody else changed it meanwhile."""
 
     policy: Merge
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    name="offline",
+    description="A device without a network may queue this command and push it later.",
+)
+class Offline:
+    """A device without a network may queue this command and push it later."""
