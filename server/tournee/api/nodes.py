@@ -149,7 +149,7 @@ class Nodes:
                 python_name=one.name,
                 source=Column(entity, one.name),
                 description=one.description,
-                directives=[] if one.merge is None else [MergePolicy(policy=one.merge)],
+                directives=[MergePolicy(policy=one.merge)],
             )
             target = BY_TABLE[one.references] if one.references else None
             if target in self.types and one.name.endswith("_id"):
