@@ -1,8 +1,7 @@
 """The client's address: that of the connection, or the one that a trusted proxy reports.
 
-It has one home, `scope["client"]`, put there before anything else looks: what limits guesses, every line of
-the log and every refusal go by it. uvicorn's own reading of these headers is off, because it believes
-whoever connects from this machine.
+It is set in `scope["client"]` before anything else runs: sign-in limits, log lines and refusals all read it
+there. uvicorn's own reading of these headers is off, because it trusts every client on this machine.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from tournee.logs import CLIENT
 
 _Address = IPv4Address | IPv6Address
 
-# Proxies in a row. Whoever sends more is counted as the last one that was read.
+# Proxies in a row. In a longer list, the last hop that was read counts as the client.
 _MOST_HOPS = 20
 
 # `for=192.0.2.43`, `For="[2001:db8::17]:4711"` (RFC 7239).
@@ -26,14 +25,14 @@ _PORT = re.compile(r"\[(.*)\](?::\d+)?|([^:]*):\d+")
 
 
 class AddressMiddleware:
-    """Puts the client's address into `scope["client"]` and into each line that is logged meanwhile."""
+    """Puts the client's address into `scope["client"]` and into each line logged for the request."""
 
     def __init__(self, app: ASGIApp, trusted: Iterable[str] = ()) -> None:
         self.app = app
         self._trusted = [ip_network(one, strict=False) for one in trusted]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Nobody is named where the server listens on a socket of the file system.
+        # There is no client address where the server listens on a Unix socket.
         if scope["type"] in ("http", "websocket") and scope.get("client") is not None:
             address, port = scope["client"]
             found = self._address(address, scope["headers"])
@@ -42,10 +41,10 @@ class AddressMiddleware:
         await self.app(scope, receive, send)
 
     def _address(self, connected: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """Return the last address that is none of a trusted proxy.
+        """Return the last address that does not belong to a trusted proxy.
 
-        A client can send either header itself, and a proxy passes on the one that it does not write: where
-        both are there and disagree, neither is believed.
+        A client can send either header itself, and a proxy passes on the one that it does not write. So if
+        both are present and disagree, believe neither.
         """
         peer = _parsed(connected)
         if peer is None:
@@ -59,7 +58,7 @@ class AddressMiddleware:
         for hop in list(reversed(hops))[:_MOST_HOPS]:
             address = _parsed(_without_port(hop))
             if address is None:
-                # The proxy does not know, or does not say: what stands before is anybody's word.
+                # The proxy did not report an address, and anybody may have written the earlier entries.
                 return peer
             peer = address
             if not self._trusts(peer):
@@ -71,7 +70,7 @@ class AddressMiddleware:
 
 
 def _reported(headers: Iterable[tuple[bytes, bytes]]) -> list[list[str]]:
-    """Return the hops by header, the client first, of each of the two headers that is there."""
+    """Return the hops, client first, of each of the two headers that is present."""
     sent: dict[bytes, list[str]] = {}
     for name, value in headers:
         if name in (b"x-forwarded-for", b"forwarded"):

@@ -1,6 +1,6 @@
-"""Turns away those for whom there is no place in line before anything else is done for them.
+"""Turns away requests whose lane is full, before any other work is done for them.
 
-A crowd that is told to come back must cost little, or it takes the time of those who are being served.
+Turning away a crowd must be cheap, or it slows down the requests that are being served.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from tournee.engine.lanes import Lane
 
 
 class AdmissionMiddleware:
-    """Guards one path by its lane."""
+    """Turns away requests to one path while its lane is full."""
 
     def __init__(self, app: ASGIApp, path: str, lane: Lane) -> None:
         self.app = app
@@ -20,7 +20,7 @@ class AdmissionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._is_too_much(scope):
-            # Logged and counted as the route it would have come to.
+            # Log and count it under the route that would have served it.
             scope["route"] = self
             raise self.lane.overloaded()
         await self.app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""ASGI middleware for request bodies: bounded, unpacked, and never in the way of the answer."""
+"""ASGI middleware for request bodies: limits and unpacks them, and makes sure that early answers arrive."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _GZIP = frozenset({b"gzip", b"x-gzip"})
 
 
 class DrainMiddleware:
-    """Lets an answer arrive that is ready before the whole request is here.
+    """Makes sure that an answer arrives even if it is ready before the whole request was read.
 
-    The kernel resets a connection that is closed with unread data in it, and the client then sees a
-    broken connection instead of the answer. So the rest of the body is read first, up to `most` bytes
+    The operating system resets a connection that is closed with unread data in it, and the client then sees
+    a broken connection instead of the answer. So the rest of the body is read first, up to `most` bytes
     and for at most `seconds`; after that the connection closes.
     """
 
@@ -43,7 +43,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._announced = announced_length(scope)
-        # Such a client sends its body only once it is asked for.
+        # A client that sends `Expect` waits to be asked for its body.
         self._unsent = any(name == b"expect" for name, _ in scope["headers"])
         self._read = 0
         self._over = False
@@ -67,9 +67,9 @@ class _Exchange:
         await self._send(message)
 
     async def _started(self, start: Message) -> Message:
-        """Read the rest of the body; where that is too much, say that the connection closes."""
+        """Read the rest of the body; if it is too large, announce that the connection closes."""
         if (self._announced or 0) > self._bounds.most:
-            # Most clients notice an answer that comes while they send, and stop.
+            # Most clients stop sending when they see an answer.
             self._lingers = not self._unsent
         elif not self._unsent:
             await self._drain()
@@ -85,7 +85,7 @@ class _Exchange:
 
 
 class _Unacceptable(Exception):
-    """The body cannot be taken in, for the reason that the answer says."""
+    """The body cannot be accepted; the answer says why."""
 
     def __init__(self, answer: Response) -> None:
         self.answer = answer
@@ -112,7 +112,7 @@ class BodyMiddleware:
         elif coding in _PLAIN:
             await self._bounded(_Body(receive, send, self.limit), scope)
         elif coding in _GZIP:
-            # What follows gets the body as if it had been sent unpacked.
+            # The application gets the body as if it had been sent unpacked.
             scope["headers"] = [header for header in scope["headers"] if header[0] not in _OF_PACKED]
             await self._bounded(_Packed(receive, send, self.limit), scope)
         else:
@@ -132,7 +132,7 @@ _OF_PACKED = frozenset({b"content-encoding", b"content-length"})
 
 
 class _Body:
-    """Counts what comes in. `answered`: the application has begun its answer."""
+    """Counts the bytes received. `answered`: the application has begun its answer."""
 
     def __init__(self, receive: Receive, send: Send, limit: int) -> None:
         self._receive = receive
@@ -158,14 +158,14 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        # An application that caught our exception has an answer of its own, which would be the wrong one.
+        # If the application caught our exception, its own answer would be the wrong one: drop it.
         if self.answered or self.refusal is None:
             self.answered = True
             await self.pass_on(message)
 
 
 class _Packed(_Body):
-    """Unpacks piece by piece, never more than the limit allows: what unpacks to gigabytes costs nothing."""
+    """Unpacks piece by piece, up to the limit: a body that would unpack to gigabytes costs nothing."""
 
     def __init__(self, receive: Receive, send: Send, limit: int) -> None:
         super().__init__(receive, send, limit)
@@ -189,7 +189,7 @@ class _Packed(_Body):
 
 def _too_large(limit: int) -> Response:
     return coded(
-        413, "TOO_LARGE", f"A body may have {limit} bytes at most, packed and unpacked. Send less at once."
+        413, "TOO_LARGE", f"A body may have at most {limit} bytes, packed and unpacked. Send less at once."
     )
 
 
@@ -198,12 +198,12 @@ def _malformed() -> Response:
 
 
 def _unsupported() -> Response:
-    message = "Send the body as it is, or with Content-Encoding: gzip."
+    message = "Send the body uncompressed, or with Content-Encoding: gzip."
     return coded(415, "UNSUPPORTED_ENCODING", message, headers={"Accept-Encoding": "gzip"})
 
 
 def announced_length(scope: Scope) -> int | None:
-    """How long the body is said to be; None where it comes in pieces. Without either there is none."""
+    """Return the body's announced length: None if it comes in chunks, 0 if there is no body."""
     length = 0
     for name, value in scope["headers"]:
         if name == b"transfer-encoding":

@@ -1,8 +1,7 @@
-"""A connection: held no longer than it is used, and never cut off in a request when the server stops.
+"""Connections: closed when they are idle or too slow, and never cut off in a request when the server stops.
 
-uvicorn by itself ends a connection only where an answer has been sent and nothing follows. A client that
-connects and sends nothing, half a head, or a body byte by byte, would keep it for ever, and so would one
-that does not read the answer.
+By itself, uvicorn closes a connection only if no request follows an answer. A client could hold one for ever
+by sending nothing, half a head, or a body byte by byte, or by not reading the answer.
 """
 
 from __future__ import annotations
@@ -21,27 +20,27 @@ from tournee.answers import coded
 class Patience:
     """How long a connection may take, in seconds unless the name says otherwise."""
 
-    # From the connection, or the first byte of a request, to the end of its head; and how large that may be.
+    # From the connection, or a request's first byte, to the end of its head; and the head's largest size.
     head: float = 30
     head_bytes: int = 64 * 1024
-    # For a whole body: the time for which an access token is good.
+    # For a whole body: as long as an access token is valid.
     body: float = 900
-    # A body comes, and an answer goes, at this rate or faster, on average and after so long a pause.
+    # A body must arrive, and an answer must be read, at least at this average rate, after an initial pause.
     bytes_a_second: int = 256
     pause: float = 30
-    # While the server stops: for a client that is about to send its next request, and to close from its side.
+    # While the server stops: the time for a client to send its next request, or to close the connection.
     linger: float = 1
 
 
 class _Part(Enum):
-    """What of a request is being read."""
+    """The part of a request that is being read."""
 
     HEAD = "head"
     BODY = "body"
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection, with an end to its patience."""
+    """uvicorn's connection, with time limits."""
 
     patience = Patience()
 
@@ -76,7 +75,7 @@ class Connection(HttpToolsProtocol):
                 self._reading_timer = None
         elif self._reads is _Part.HEAD and self._received > self.patience.head_bytes:
             self._refuse(
-                431, "TOO_LARGE", f"The head of a request has {self.patience.head_bytes} bytes at most."
+                431, "TOO_LARGE", f"The head of a request may have at most {self.patience.head_bytes} bytes."
             )
         elif self._reading_timer is None:
             self._watch(self._due() - self.loop.time())
@@ -104,14 +103,14 @@ class Connection(HttpToolsProtocol):
         self._reading_timer = self.loop.call_later(max(seconds, 0), self._look)
 
     def _due(self) -> float:
-        """Return until when the rest must be here, as far as it has come."""
+        """Return the time by which the rest must arrive, given what has arrived so far."""
         if self._reads is _Part.HEAD:
             return self._since + self.patience.head
         at_that_rate = self.patience.pause + self._received / self.patience.bytes_a_second
         return self._since + min(self.patience.body, at_that_rate)
 
     def _look(self) -> None:
-        """End what takes too long; where it is we who do not read on, begin to count anew."""
+        """Refuse a request that takes too long; if the delay is ours, restart its clock."""
         self._reading_timer = None
         if self._reads is None or self.transport.is_closing():
             return
@@ -123,11 +122,11 @@ class Connection(HttpToolsProtocol):
         elif self._begun:
             self._refuse(408, "TOO_SLOW", "The request took too long to arrive.")
         else:
-            # A browser may connect before it has anything to ask, and would take this for the answer to that.
+            # A browser may connect early; it would take a 408 for the answer to the request it sends later.
             self.transport.close()
 
     def _under_way(self) -> RequestResponseCycle | None:
-        """Return the newest request whose head is here and whose answer is not complete."""
+        """Return the newest request whose head has arrived and whose answer is not complete."""
         cycle: RequestResponseCycle | None = self.cycle
         return None if cycle is None or cycle.response_complete else cycle
 
@@ -168,7 +167,7 @@ class Connection(HttpToolsProtocol):
         if self._stopping and not self.transport.is_closing() and not self.pipeline:
             self._linger()
         if self.transport.get_write_buffer_size() and self._writing_timer is None:
-            # Closing waits until all is sent, which may be never.
+            # Closing waits until everything is sent, which may never happen.
             self._watch_writing()
 
     def _watch_writing(self) -> None:
@@ -193,9 +192,9 @@ class Connection(HttpToolsProtocol):
     # The end
 
     def shutdown(self) -> None:
-        """Answer what is under way or about to come, and say with it that the connection closes.
+        """Answer the requests that are under way or about to arrive, then close the connection.
 
-        A connection closed at once would be reset under a client that is just sending.
+        Closing at once would reset the connection of a client that is just sending.
         """
         self._stopping = True
         cycle = self._under_way()
@@ -208,13 +207,13 @@ class Connection(HttpToolsProtocol):
         self.loop.call_later(self.patience.linger, self._part)
 
     def _part(self) -> None:
-        """Close a connection on which nothing is under way."""
+        """Close the connection if no request is under way."""
         comes = self._begun and self._reads is not None
         if not comes and self._under_way() is None:
             self._say_goodbye()
 
     def _say_goodbye(self) -> None:
-        """Say that nothing follows, and pass over what still comes: it would reset the connection."""
+        """Close our side, and ignore whatever still arrives: unread data would reset the connection."""
         if self._parted or self.transport.is_closing():
             return
         self._parted = True

@@ -1,4 +1,4 @@
-"""Health: whether the process lives, and whether it can serve."""
+"""Health: whether the process is alive, and whether it can serve."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tournee.web.overload import come_back
 
 
 def health_routes(database: Database) -> list[Route]:
-    """`/healthz` and `/readyz`."""
+    """Return the routes `/healthz` and `/readyz`."""
 
     async def healthz(_request: Request) -> Response:
-        """Answer that the process lives; this asks no database."""
+        """Answer that the process is alive; this does not ask the database."""
         return Json({"status": "alive"})
 
     async def readyz(_request: Request) -> Response:
-        """Answer whether the database responds, is at our newest migration, and has space if it lately
-        had none.
+        """Answer whether the database responds, is at our newest migration, and has space again after it
+        was full.
         """
         try:
             async with database.connecting() as connection:

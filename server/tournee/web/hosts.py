@@ -1,7 +1,7 @@
-"""Hosts: under which names the server answers, and to whom a demo does.
+"""Hosts: the names under which the server answers, and the clients that a demo answers.
 
-A stranger's page can let its own name point at this machine and then read what a server here answers (DNS
-rebinding): the browser takes it for the page's own. The name in `Host` gives it away.
+A malicious page can point its own host name at this machine and read the answers of a server here (DNS
+rebinding), because the browser takes that server for the page's own. The name in `Host` reveals this.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tournee.answers import answer_instead, coded
 from tournee.settings import Settings, is_loopback
 
-# Load balancers probe by address, or with no name at all, and learn nothing that a stranger may not know.
-# Metrics are read by address too, and have a guard of their own.
+# Load balancers probe by address, or with no name at all; these answers are public anyway. Metrics are read
+# by address too, and have a guard of their own.
 _UNDER_ANY_NAME = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+?)\.?(:[0-9]*)?")
@@ -33,8 +33,8 @@ class HostMiddleware:
         if settings.is_demo:
             self._is_meant = is_of_this_machine
             self._message = (
-                "This is a demo for the machine that it runs on: call it there, as `localhost`. "
-                "With TOURNEE_DEMO=0 it is a server for others."
+                "This is a demo, which answers only the machine that it runs on: call it there, as "
+                "`localhost`. Set TOURNEE_DEMO=0 to serve other machines."
             )
         elif settings.hosts:
             self._is_meant = _Names(settings.hosts)
@@ -55,7 +55,7 @@ def _every(_scope: Scope) -> bool:
 
 
 class _Names:
-    """The configured names; `*.` stands for every name below."""
+    """The configured names; `*.` stands for every subdomain."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self._whole = frozenset(host for host in hosts if not host.startswith("*."))
@@ -67,7 +67,7 @@ class _Names:
 
 
 def is_of_this_machine(scope: Scope) -> bool:
-    """Return whether name and caller are local, and so is everybody a local proxy forwards for."""
+    """Return whether the request is local: its host, its client, and every client that proxies recorded."""
     caller = scope.get("client")
     return (
         is_loopback(_named(scope))

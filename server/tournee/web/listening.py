@@ -1,8 +1,8 @@
-"""How the server takes connections, so that a crowd that comes at once is heard.
+"""How the server accepts connections, so that each of many simultaneous clients gets an answer.
 
-Whoever is not taken from the system's queue before it is full gets no answer, not even when to come
-back. The event loop takes one connection from each listener in each round (libuv, since 1.46), and a
-round is long where many are being served: so one socket has several listeners.
+When the system's queue of connections is full, further clients get no answer, not even when to come back.
+The event loop accepts one connection from each listener in each round (libuv, since 1.46), and rounds are
+long under load. So one socket has several listeners.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from uvicorn.supervisors import Multiprocess
 
 from tournee.web.stopping import begin_no_connections, own
 
-# Connections taken in one round of the event loop.
+# Connections accepted in one round of the event loop.
 LISTENERS = 16
 
-# Connections waiting to be taken; the system may allow fewer (net.core.somaxconn).
+# Connections waiting to be accepted; the system may allow fewer (net.core.somaxconn).
 BACKLOG = 4096
 
-# Seconds an idle connection stays open: longer than proxies keep theirs, usually 60, so that it is they
-# who close, and no request meets a connection that is just going.
+# Seconds an idle connection stays open. Proxies usually keep theirs for 60, so they close first, and never
+# send a request on a connection that the server is just closing.
 KEEP_ALIVE = 75
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket at this address, on which nobody listens yet."""
+    """Return a socket bound to this address, not listening yet."""
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -42,7 +42,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(config: uvicorn.Config, bound: socket.socket) -> None:
-    """Until told to stop."""
+    """Serve until a signal stops the server."""
     _take_as_many_as_allowed()
     sockets = listeners(bound)
     own(sockets[:1])
@@ -53,7 +53,7 @@ def serve(config: uvicorn.Config, bound: socket.socket) -> None:
 
 
 class _Workers(Multiprocess):
-    """Processes that share the listeners, which this one holds too, though it accepts nothing."""
+    """Worker processes that share the listeners; this process holds them too, but accepts nothing."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
@@ -66,11 +66,11 @@ class _Workers(Multiprocess):
 
 
 def listeners(bound: socket.socket) -> list[socket.socket]:
-    """All of one socket."""
+    """Return the socket with copies of it, LISTENERS in all."""
     return [bound, *(bound.dup() for _ in range(LISTENERS - 1))]
 
 
 def _take_as_many_as_allowed() -> None:
-    """Each connection is an open file, of which processes get few unless they ask for more."""
+    """Raise the limit of open files to the maximum: each connection is one, and the default is low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

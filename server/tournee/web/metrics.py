@@ -1,7 +1,7 @@
 """Numbers for Prometheus.
 
-With several worker processes each writes its own files in PROMETHEUS_MULTIPROC_DIR, which the
-command line sets before it starts them; whichever is asked adds all of them up.
+Each of several worker processes writes its own files in PROMETHEUS_MULTIPROC_DIR, which the command line
+sets before it starts them. The worker that answers `/metrics` adds all files up.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _seconds = Histogram(
 
 
 def count(route: str, method: str, status: int, seconds: float | None) -> None:
-    """Note one request; the method is a stranger's word and not used as a label unless it is known."""
+    """Count one request. Only known methods become labels, because a stranger can send any text."""
     method = method if method in _METHODS else "OTHER"
     _counter(route, method, status).inc()
     if seconds is not None:
         _histogram(route, method).observe(seconds)
 
 
-# Finding the child of a metric takes longer than counting: routes, methods and statuses are few.
+# Looking up a metric's child takes longer than counting, and there are few combinations of labels.
 @cache
 def _counter(route: str, method: str, status: int) -> Counter:
     return _requests.labels(route, method, str(status))
@@ -57,15 +57,17 @@ def _histogram(route: str, method: str) -> Histogram:
 
 
 def metrics_route(token: str) -> Route:
-    """`/metrics`: for those who know the token; where none was set, for this machine."""
+    """Return the route `/metrics`; it needs the token, or if none is set, a client on this machine."""
 
     async def metrics(request: Request) -> Response:
         given = request.headers.get("authorization", "").partition(" ")
         if token and not hmac.compare_digest(given[2].strip().encode(), token.encode()):
             challenge = {"WWW-Authenticate": "Bearer"}
-            return coded(401, "UNAUTHENTICATED", "Send the token of the metrics.", headers=challenge)
+            return coded(
+                401, "UNAUTHENTICATED", "Send the token for /metrics as a bearer token.", headers=challenge
+            )
         if not token and not is_of_this_machine(request.scope):
-            message = "Metrics are for this machine only, as long as TOURNEE_METRICS_TOKEN is not set."
+            message = "Only this machine may read the metrics while TOURNEE_METRICS_TOKEN is not set."
             return coded(403, "FORBIDDEN", message)
         return _printed()
 

@@ -21,7 +21,7 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
 
 
 class _Answer:
-    """What is sent, under the name of its request."""
+    """Sends an answer with its request's id, and remembers its status."""
 
     __slots__ = ("_id", "_send", "is_stream", "status")
 
@@ -43,7 +43,7 @@ class RequestMiddleware:
     """Names each request, logs and counts it, and masks its errors.
 
     The id comes from `X-Request-Id` if that is usable. It goes back in the same header and is in every line
-    logged meanwhile, so that a reported error can be found.
+    logged for the request, so that a reported error can be found.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -61,7 +61,7 @@ class RequestMiddleware:
         started = time.perf_counter()
         try:
             await self.app(scope, receive, answer.send)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is masked
+        except Exception as error:  # noqa: BLE001 - every error is masked
             await self._mask(error, scope, receive, answer)
         finally:
             self._account_for(scope, answer, time.perf_counter() - started)
@@ -96,7 +96,7 @@ class RequestMiddleware:
             return
         self.log.error("request_failed", method=scope["method"], path=scope["path"], exc_info=error)
         if answer.status:
-            # Half an answer is out: only breaking the connection tells that it is no whole one.
+            # Part of the answer is sent: only a broken connection shows that it is incomplete.
             raise error
         message = "Something went wrong on our side; it was logged under this request id."
         instead = coded(500, "INTERNAL", message, requestId=scope["request_id"])
@@ -121,20 +121,20 @@ class RequestMiddleware:
 
 _Headers = Iterable[tuple[bytes, bytes]]
 
-# What a browser may make of an answer: nothing, unless a page of ours allows itself more.
+# By default a browser may load nothing from an answer; our own pages set a wider policy.
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _NO_GUESSING = (b"x-content-type-options", b"nosniff")
 
 
 def _hardened(headers: _Headers, id: str) -> _Headers:
-    """Return the headers of an answer with its request's id, and with what restricts browsers."""
+    """Return the headers of an answer with its request's id and the headers that restrict browsers."""
     headers = [*headers, (b"x-request-id", id.encode())]
     names = {name for name, _ in headers}
     headers += [header for header in (_POLICY, _NO_GUESSING) if header[0] not in names]
     return headers
 
 
-# Asked every few seconds by machines.
+# Machines call these every few seconds.
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 

@@ -1,4 +1,4 @@
-"""Two pages: what is here, and a GraphQL editor. In the demo it is signed in already, elsewhere it asks."""
+"""Two pages: an overview, and a GraphQL editor. The demo's editor is signed in; others ask you to sign in."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SEES: dict[str, str] = {
 
 
 def page_routes(*, demo: bool) -> list[BaseRoute]:
-    """`/` and the files that both pages need."""
+    """Return the routes of `/` and of the files that both pages need."""
 
     async def home_page(_request: Request) -> Response:
         return _page("home.html" if demo else "server.html")
@@ -55,7 +55,7 @@ def page_routes(*, demo: bool) -> list[BaseRoute]:
 
 
 async def documents(_request: Request) -> Response:
-    """Return what the editor's tabs begin with: a query for each role, and those of our own clients."""
+    """Return the editor's first tabs: a query for each role, and the documents of our own clients."""
     return JSONResponse({"starters": starters(), "operations": operations()}, headers=_HEADERS)
 
 
@@ -86,7 +86,7 @@ def ide_first(graphql: ASGIApp, *, demo: bool) -> ASGIApp:
 
 
 class _Asgi:
-    """An ASGI application that a route takes for one: a bare function would be an endpoint."""
+    """Wraps an ASGI application, because a route would take a bare function for an endpoint."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -107,7 +107,7 @@ def _page(name: str, who: str = "") -> Response:
     return HTMLResponse(_text(name, who), headers=_HEADERS)
 
 
-# How the editor learns who asks.
+# How people choose the account in the editor.
 _DEMO = """<label>signed in as <select id="account" data-password="$password">
 $options
 </select></label>"""
