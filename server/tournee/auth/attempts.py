@@ -1,7 +1,7 @@
-"""Failed passwords, counted for a while, so that nobody can guess thousands of times.
+"""Counts failed passwords for a while, so that nobody can guess thousands of times.
 
-The counts are in the memory of each process: a guesser gets as many attempts as there are processes, which is
-still few, and strangers cause no writes.
+The counts are in the memory of each process. So the limit applies to each process, which still allows few
+guesses, and strangers cause no writes.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Attempts(Generic[KeyT]):
         return int(left) + 1 if left > 0 else 0
 
     def begin(self, key: KeyT) -> float:
-        """Count an attempt as failed before its outcome is known; otherwise many at once would all be let
-        through.
+        """Count an attempt as failed before its outcome is known, because otherwise many attempts at once
+        would all pass.
         """
         at = monotonic()
         failures = self._failures.pop(key, None) or deque(maxlen=self.allowed)
@@ -60,7 +60,7 @@ class Attempts(Generic[KeyT]):
         return at
 
     def succeeded(self, key: KeyT, at: float) -> None:
-        """Forget the attempt that began then, and no other: who knows one password may be guessing
+        """Forget the attempt that began then, and no other: somebody who knows one password may be guessing
         another.
         """
         failures = self._failures.get(key)
@@ -97,7 +97,7 @@ class SignIns:
 
 
 def network_of(address: str) -> str:
-    """Return what counts as one client: an address, or for IPv6 the 64-bit network that one client has."""
+    """Return what counts as one client: an IPv4 address, or an IPv6 network of 64 bits."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Authentication: from a token to an actor, at every request."""
+"""Authentication: turns the token of every request into an actor."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _MOST_ORGANISATIONS = 10_000
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
-# Organisation and account, device, role and session as the token names them. Accounts and devices get their
-# ids from clients, so an id alone may be that of another organisation's as well.
+# The organisation and account, device, role and session that the token names. Clients make the ids of
+# accounts and devices, so another organisation may have the same id.
 _Key = tuple[AccountKey, UUID | None, str, UUID | None]
 
 
@@ -48,7 +48,7 @@ class Authenticator:
         return (await self.verify(token)).actor
 
     async def verify(self, token: str) -> Verified:
-        """Return the actor, and until when the token is valid."""
+        """Return the actor, and when the token expires."""
         verified = self._verify(token)
         actor = verified.actor
         standing = self._known.get(_key(actor))
@@ -77,12 +77,12 @@ class Authenticator:
         standing.require()
 
     def ask_anew(self, organisation_id: UUID) -> None:
-        """Trust no answer about this organisation from before now."""
+        """Discard all standings of this organisation that were read before now."""
         self._changed_at.pop(organisation_id, None)
         _remember(self._changed_at, organisation_id, time.monotonic(), _MOST_ORGANISATIONS)
 
     def _is_believed(self, standing: Standing, actor: Actor) -> bool:
-        """Return whether the standing still counts. A refusal never does: its cause may have been removed."""
+        """Return whether the standing is still valid. A refusal never is: its cause may be gone."""
         oldest = time.monotonic() - self.believed_seconds
         changed_at = self._changed_at.get(actor.organisation_id, oldest)
         return standing.refusal is None and standing.asked_at > max(oldest, changed_at)
@@ -106,7 +106,7 @@ def _key(actor: Actor) -> _Key:
 
 
 def _remember(known: dict[KeyT, ValueT], key: KeyT, value: ValueT, most: int) -> None:
-    """Keep it; what has been there longest makes room."""
+    """Keep the value, and drop the oldest one if there are more than `most`."""
     if key not in known and len(known) >= most:
         del known[next(iter(known))]
     known[key] = value

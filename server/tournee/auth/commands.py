@@ -25,10 +25,10 @@ from tournee.kernel.registry import BY_TABLE, Plain
 from tournee.kernel.rules import is_held_by_another, obeying
 from tournee.kernel.transaction import Transaction
 
-# Guesses at one's own password, by organisation and account: of somebody with a token that is not theirs.
+# Guesses of the present password, by organisation and account: a stolen token must not help to guess it.
 GUESSES: Attempts[AccountKey] = Attempts(BY_NAME)
 
-# Of one account. Those that were revoked or wiped stay on record, and count towards the second.
+# Devices of one account; the second limit also counts revoked and wiped ones, whose records stay.
 MOST_DEVICES = 50
 MOST_DEVICES_EVER = 1_000
 
@@ -173,7 +173,7 @@ class DevicesLimit(Refused):
 
 async def _require_room(tx: Transaction, actor: Actor) -> None:
     """Raise DevicesLimit unless the account may have one more device."""
-    # Locked, so that devices which enrol at the same time count each other.
+    # Lock the account, so that devices that enrol at the same time count each other.
     await tx.session.execute(select(Account.id).where(Account.id == actor.id).with_for_update(key_share=True))
     enrolled = func.count().filter(Device.status == DeviceStatus.ENROLLED)
     of_account = Device.account_id == actor.id
@@ -196,7 +196,7 @@ class RevokeDevice:
 async def revoke_device(tx: Transaction, actor: Actor, do: RevokeDevice) -> Device:
     """Revoke a device: it must erase its copy; with `surrender` it may first send its outbox."""
     device = await tx.find(Device, do.device_id, "deviceId")
-    # 1. From here on its tokens let it in nowhere.
+    # 1. From here on, its tokens are refused everywhere.
     device.revoke(now(), do.surrender)
     await _end_sessions(tx, RefreshToken.device_id == device.id)
     return device
@@ -215,7 +215,7 @@ async def confirm_wipe(tx: Transaction, actor: Actor, do: ConfirmWipe) -> Device
     device = next(iter(await tx.all(mine)), None)
     if device is None:
         raise NotFound("There is no such Device.", "deviceId")
-    # 6. Only the device itself can know it.
+    # 6. Only the device itself can know that its copy is erased.
     device.confirm_wipe(now())
     await _end_sessions(tx, RefreshToken.device_id == device.id)
     return device
@@ -244,7 +244,9 @@ async def _own_account(tx: Transaction) -> Account:
 
 
 def _here(actor: Actor) -> ColumnElement[bool]:
-    """Return the actor's own session. Without a device, only its id distinguishes it from a thief's."""
+    """Return a condition for the actor's own session. Without a device, only the session's id tells it apart
+    from a thief's.
+    """
     return or_(
         false() if actor.session_id is None else RefreshToken.family_id == actor.session_id,
         false() if actor.device_id is None else RefreshToken.device_id.is_not_distinct_from(actor.device_id),

@@ -24,7 +24,7 @@ from tournee.kernel.inputs import UNSET, Unset
 
 PATHS = frozenset({"/auth/token", "/auth/wiped", "/.well-known/jwks.json"})
 
-# What a client sends is a few hundred bytes; a password may be long, and its signs may be escaped.
+# A form is usually a few hundred bytes, but a password may be long, and its characters may be escaped.
 _LONGEST_FORM = 32 * 1024
 _MOST_FIELDS = 20
 
@@ -32,7 +32,7 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class _BadRequest(Exception):
-    """The form cannot be answered."""
+    """The form is invalid; the message says why."""
 
     def __init__(self, error: str, description: str) -> None:
         self.error = error
@@ -80,7 +80,7 @@ class Endpoints:
         if wait := self.attempts.wait(name, address):
             return _slow_down(wait)
         async with self.lanes.sign_ins.turn(None):
-            # Those before us in line may have failed meanwhile.
+            # Earlier attempts in the queue may have failed meanwhile.
             if wait := self.attempts.wait(name, address):
                 return _slow_down(wait)
             succeeded = self.attempts.begin(name, address)
@@ -142,7 +142,7 @@ async def _form(request: Request) -> Mapping[str, str]:
         raise _BadRequest("invalid_request", "Send application/x-www-form-urlencoded.")
     body = await request.body()
     if len(body) > _LONGEST_FORM:
-        raise _BadRequest("invalid_request", f"A form has at most {_LONGEST_FORM} bytes.")
+        raise _BadRequest("invalid_request", f"A form may have at most {_LONGEST_FORM} bytes.")
     try:
         text = body.decode()
         fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)

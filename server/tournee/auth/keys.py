@@ -1,8 +1,8 @@
 """The server's keys: one file, readable only by the server's user.
 
 The newest key signs access tokens. Older keys stay published until the tokens they signed have expired. The
-file also holds a secret for what only the server reads back, which no rotation changes. Every process of a
-server, and every server of a database, must read the same file.
+file also holds a secret for data that only the server reads back, such as cursors; rotation does not change
+it. All processes and servers of one database must read the same file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-# How many keys a rotation leaves: the new one, and those whose tokens may still be about.
+# Keys left after a rotation: the new one, and older ones whose tokens may still be valid.
 _KEPT = 3
 
 
@@ -72,7 +72,7 @@ class _Content:
 
 
 class KeyRing:
-    """The keys in the file, newest first; read again when the file was replaced."""
+    """The keys in the file, newest first. The file is read again after it was replaced."""
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / "keys.json"
@@ -112,7 +112,7 @@ class KeyRing:
         return self._content
 
     def _write(self, content: _Content, *, replace: bool) -> None:
-        """Replace the file in one step. Of processes that start together, one wins."""
+        """Write the file in one step. If processes start together, the first one's keys stay."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         # mkstemp makes it 0600 from the start.
         handle, name = tempfile.mkstemp(dir=self.file.parent, prefix=".keys-")

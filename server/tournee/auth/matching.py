@@ -15,7 +15,7 @@ from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.kernel.entity import Organisation
 
-# More accounts of one e-mail than anybody has; those beyond are found with their organisation only.
+# More accounts than any e-mail has; further ones are found only if the sign-in names their organisation.
 _MOST_ACCOUNTS = 50
 
 
@@ -33,9 +33,9 @@ class Matching:
 async def match(
     database: Database, tokens: Tokens, email: str, password: str, organisation_id: UUID | None
 ) -> Matching:
-    """Compare the password with the accounts of this e-mail, or with the one of one organisation.
+    """Compare the password with all accounts of this e-mail, or with the one in the given organisation.
 
-    It takes equally long for none, one and several.
+    This takes equally long for no account, one and several.
     """
     active = select(Account, Organisation.name).where(
         Account.email == email.strip().lower(),

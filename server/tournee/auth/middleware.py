@@ -1,7 +1,7 @@
 """ASGI middleware: `Authorization: Bearer TOKEN` becomes `scope["actor"]`.
 
 Without the header the actor is None, and the endpoint decides whether it needs one. A header with an invalid
-token is refused here. Long answers find in `scope["token_expires_at"]`, in seconds of the epoch, when to end.
+token is refused here. Streams end at `scope["token_expires_at"]`, in seconds since 1970.
 `scope["authenticate"]` is the same check for tokens that arrive in another way, such as in a WebSocket's
 first message. `scope["require"]` checks that account and device are in good standing at a given head.
 """
@@ -56,7 +56,7 @@ def surrender_token(scope: Scope) -> str | None:
     """Return the refresh token by which a revoked device surrenders its outbox: `Authorization: Surrender
     TOKEN`.
 
-    It admits only to a push, which then keeps what it receives and carries nothing out.
+    It is valid only for a push, which then keeps the operations and applies none.
     """
     if scope["path"] != "/sync/push":
         return None
@@ -68,7 +68,7 @@ def surrender_token(scope: Scope) -> str | None:
 
 
 def refused(refusal: TokenRefused) -> Json:
-    """Return 401, or 403 for a device that must erase its copy, which a new token would not help."""
+    """Return 401, or 403 for a device that must erase its copy, because a new token would not help it."""
     log_refused(refusal)
     if refusal.code == "DEVICE_REVOKED":
         return coded(403, refusal.code, refusal.message, **refusal.details)
@@ -77,7 +77,7 @@ def refused(refusal: TokenRefused) -> Json:
 
 
 def log_refused(refusal: TokenRefused) -> None:
-    """Log that a token was refused; every line has the client's address."""
+    """Log a refused token; like every line, this one has the client's address."""
     structlog.get_logger().info("token_refused", code=refusal.code)
 
 

@@ -173,8 +173,8 @@ class Device(Entity):
 class RefreshToken(OrganisationRow):
     """A refresh token by its hash. Not an entity: nobody's record, and it changes at every use.
 
-    Its key lacks the organisation, so statements change it: the unit of work would go by the key alone.
-    The tokens of one sign-in are a family; each use replaces the token by its successor.
+    It is changed by statements, because its key lacks the organisation, and the unit of work would write by
+    the key alone. The tokens of one sign-in are a family; each use replaces the token by its successor.
     """
 
     __tablename__ = "refresh_token"
@@ -207,7 +207,7 @@ async def _touched(_session: AsyncSession, _organisation_id: UUID, entries: Sequ
 async def _held(
     session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
 ) -> set[tuple[UUID, UUID]]:
-    """Whoever does not see the whole organisation sees itself and the shared catalogue."""
+    """Return the scopes of active accounts outside the office: the account and the shared catalogue."""
     found = await session.scalars(
         select(Account.id).where(
             Account.id.in_(accounts),

@@ -1,4 +1,4 @@
-"""Organisations: found them, find them, and make the actors that have no account."""
+"""Organisations: adds and lists them, and makes the actors that have no account."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def actor_of(
     )
 
 
-# What writes without an account, by the name under which its id is made.
+# Actors without an account: the text that their id is made from, and their name.
 _NAMES: Final = {"operator": "Operator", "import": "Import"}
 
 
 def operator_of(organisation_id: UUID) -> Actor:
-    """Return the actor for the person who runs `tournee` on the server, where no account is signed in."""
+    """Return the actor for the person who runs `tournee` on the server without signing in."""
     return _nobody(organisation_id, "operator")
 
 

@@ -1,7 +1,7 @@
-"""Passwords: argon2, off the event loop; a wrong name takes as long as a wrong password.
+"""Passwords: hashes them with argon2 in threads; a wrong name takes as long as a wrong password.
 
-The accounts of one e-mail, in several organisations, share a salt: one computation compares a password with
-all of them, so that a sign-in takes equally long for none, one and many.
+All accounts of an e-mail, in several organisations, share a salt. So one computation compares a password with
+all of them, and a sign-in takes equally long for no account, one and many.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tournee.kernel.errors import Invalid
 
 SHORTEST = 8
 LONGEST = 500
-# Computations for one sign-in. More than one only where an account has changed its e-mail since.
+# Computations for one sign-in. Only an account whose e-mail was changed needs a second one.
 MOST_SALTS = 4
 
 ResultT = TypeVar("ResultT")
@@ -34,15 +34,15 @@ _hasher = PasswordHasher()
 
 
 def _stand_back() -> None:
-    """Lower the thread's priority: a hash takes a quarter of a second of a core on purpose, and signed-in
-    clients come first.
+    """Lower the thread's priority, because signed-in clients come first, and a hash takes a quarter of a
+    second of a core on purpose.
     """
     with contextlib.suppress(AttributeError, OSError):
-        # A thread has a priority of its own on Linux.
+        # On Linux, each thread has its own priority.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
-# Threads of their own: those everybody shares would be taken for seconds where many sign in at once.
+# A pool of its own: many sign-ins at once would block the shared threads for seconds.
 AT_ONCE = 2
 _NICE = 10
 _threads = ThreadPoolExecutor(AT_ONCE, "password", _stand_back)
@@ -54,19 +54,19 @@ async def _aside(work: Callable[..., ResultT], *arguments: object) -> ResultT:
 
 @cache
 def _nobodys_hash() -> str:
-    """Return the hash to compare with when there is no account, so that this takes as long."""
+    """Return a hash to compare with when there is no account, so that the answer takes equally long."""
     return _hasher.hash("nobody's password")
 
 
 async def hash_password(password: str, salt: bytes | None = None) -> str:
-    """Return the argon2 hash; it takes its time on purpose, in a thread."""
+    """Return the argon2 hash, computed in a thread because it is slow on purpose."""
     return await _aside(partial(_hasher.hash, password, salt=salt))
 
 
 async def new_password(password: str, field: str, salt: bytes | None = None) -> str:
     """Return the hash of a new password; raises Invalid if it is too short."""
     if len(password) < SHORTEST:
-        raise Invalid(f"A password has at least {SHORTEST} characters.", field)
+        raise Invalid(f"A password must have at least {SHORTEST} characters.", field)
     return await hash_password(password, salt)
 
 

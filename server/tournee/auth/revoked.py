@@ -1,8 +1,7 @@
 """What a revoked device may still do: surrender its outbox, and confirm that its copy is erased.
 
-Its access and refresh tokens admit nowhere. The last refresh token of its sign-in still identifies the
-device, for these two calls and no other. Anybody with another token, an old one or none gets the same answer
-as a stranger.
+Its access and refresh tokens are refused everywhere. Only for these two calls, the last refresh token of its
+sign-in still identifies the device. Any other token, or none, gets the answer that a stranger gets.
 """
 
 from __future__ import annotations
@@ -48,15 +47,15 @@ def hashed(token: str) -> str:
 
 
 def orders(surrender: bool) -> dict[str, Any]:
-    """2. Return what the device has to do, sent with DEVICE_REVOKED."""
+    """2. Return the device's orders, which are sent with DEVICE_REVOKED."""
     return {"wipe": True, "surrender": surrender}
 
 
 async def recognise(database: Database, tokens: Tokens, token: str) -> KnownDevice | None:
     """3. Return the device whose last refresh token this is; None for all others.
 
-    A device that lost the answer of its last renewal holds the token before the last. It does not matter that
-    the token was ended: revoking ends it.
+    A device that lost the answer to its last renewal holds the token before the last, which is accepted too.
+    It does not matter that the token has ended, because revoking ends it.
     """
     successor = aliased(RefreshToken)
     async with database.reading(ACROSS) as session:

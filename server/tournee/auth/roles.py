@@ -1,6 +1,6 @@
 """Roles, and the permissions that each holds. A token carries the role; its permissions follow.
 
-A domain declares its permissions with `permission`, which requires a decision who holds each: no name grants
+A domain declares each permission with `permission`, which requires the roles that hold it: no name grants
 anything by itself. schema/permissions.md shows them in one table; a test compares the two.
 """
 
@@ -48,7 +48,7 @@ def permission(name: str, description: str, held_by: AbstractSet[Role]) -> Permi
 def grant(declared: Permission, held_by: AbstractSet[Role]) -> Permission:
     """Decide, once, which roles hold a permission."""
     if declared in _DECIDED:
-        raise TypeError(f"Who holds {declared} is decided twice.")
+        raise TypeError(f"The roles that hold {declared} are decided twice.")
     _DECIDED.add(declared)
     for role in held_by:
         _HELD[role] |= {declared}

@@ -26,17 +26,17 @@ def against_wiping(actor: Actor, device: Device) -> list[str]:
 
 
 async def require_accounts(tx: Transaction, named: Mapping[str, UUID | None]) -> None:
-    """Refuse an account that is not of this organisation, by the wire name of the field that names it.
+    """Refuse accounts outside this organisation. `named` has the accounts by the wire names of their fields.
 
-    Whoever names an account need not be allowed to read it: dispatchers and auditors are not.
+    The caller need not be allowed to read the accounts: dispatchers and auditors are not.
     """
-    # Those that this transaction adds may not be in the table yet.
+    # Accounts that this transaction adds may not be in the table yet.
     added = {row.id for row in tx.pending() if isinstance(row, Account)}
     ids = {id for id in named.values() if id is not None} - added
     if not ids:
         return
     own = select(Account.id).where(Account.id.in_(ids))
-    # Asked before the row is written, so that the refusal names the field.
+    # Check before the row is written, so that the refusal names the field.
     with tx.session.no_autoflush:
         known = set(await tx.session.scalars(own))
     for field, id in named.items():

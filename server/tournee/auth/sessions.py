@@ -4,10 +4,10 @@ Refresh tokens rotate: each use replaces the token by its successor. All tokens 
 token that comes back after its successor was used means that two parties hold the family, so the whole family
 ends.
 
-There is one exception. While the successor was never used, its predecessor may be exchanged again and gets
-another successor instead. A device on a bad network may lose the very answer that brought the successor. It
-holds only the old token, perhaps with days of unsent work, and must not be locked out for that. A thief gains
-little: as soon as either party uses the replaced successor, the family ends all the same.
+There is one exception. As long as the successor was not used, its predecessor may be used again and gets
+another successor instead. A device on a bad network may lose the answer that brought the successor. It then
+holds only the old token, perhaps with days of unsent work, and must not be locked out. A thief gains little:
+as soon as either party uses the replaced successor, the family ends all the same.
 """
 
 from __future__ import annotations
@@ -117,10 +117,10 @@ class Sessions:
         return Grant(actor, self.tokens.issue(actor), refresh, proved)
 
     async def _begin(self, session: AsyncSession, known: Account, actor: Actor) -> str:
-        """Store the first refresh token of a session; not where the account has changed since it was read.
+        """Store the first refresh token of a session, unless the account has changed since it was read.
 
-        Comparing a password takes a while. Whoever ends the sessions meanwhile, by a new password or by
-        disabling the account, must not miss this one.
+        Comparing a password takes a while. A new password, or disabling the account, ends all sessions, and
+        must not miss this one.
         """
         unchanged = await session.scalar(
             select(Account.id)
@@ -154,7 +154,7 @@ class Sessions:
         return given[0]
 
     async def _farewell(self, actor: Actor, refusal: Blocked) -> GrantRefused:
-        """Return a token for a revoked device that signs in, limited to what is left to do there."""
+        """Return the refusal for a revoked device that signs in, with a token to surrender and confirm."""
         async with self.kernel.database.writing(actor.organisation_id) as session:
             token = await self._add(session, actor)
             await session.commit()
@@ -176,7 +176,7 @@ class Sessions:
             try:
                 renewed = await self._rotate(session, whose)
             except _FamilyEnded:
-                # That must stand.
+                # Commit nonetheless: the end of the family must stay.
                 await session.statements.notify(ADMISSIONS, str(whose.organisation_id))
                 await session.commit()
                 self.kernel.database.announce(whose.organisation_id, 0, admits=True)
@@ -185,14 +185,14 @@ class Sessions:
         return renewed
 
     async def _explained(self, token: str, refusal: GrantRefused) -> GrantRefused:
-        """A revoked device is told what to do, whatever else would refuse it."""
+        """Return the refusal, or for a revoked device its orders, whatever else would refuse it."""
         device = await recognise(self.kernel.database, self.tokens, token)
         if device is None or not device.must_wipe:
             return refusal
         return GrantRefused("This device was revoked.", "DEVICE_REVOKED", **orders(device.surrender))
 
     async def _whose(self, token: str) -> RefreshToken:
-        """The token's row, from which its organisation is known. Raises GrantRefused."""
+        """Return the token's row, which names its organisation. Raises GrantRefused."""
         async with self.kernel.database.reading(ACROSS) as session:
             row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == hashed(token)))
         if row is None or not self.tokens.admits(row.organisation_id):
@@ -216,9 +216,9 @@ class Sessions:
         return actor, refresh
 
     async def _standing(self, session: AsyncSession, token: RefreshToken) -> Actor:
-        """The account and the device as they are now, held so until the commit.
+        """Return the actor, with its account and device locked until the commit. Raises GrantRefused.
 
-        Locked before the token, in the order in which the commands that end sessions lock them.
+        They are locked before the token, in the order that commands that end sessions use.
         """
         account = await session.scalar(
             select(Account).where(Account.id == token.account_id).with_for_update(read=True)
@@ -251,7 +251,7 @@ class Sessions:
         return token
 
     async def confirm_wipe(self, token: str) -> None:
-        """A device that was told to erase its copy says that it did; its refresh token tells which it is."""
+        """Record that a revoked device, identified by its refresh token, has erased its copy."""
         device = await recognise(self.kernel.database, self.tokens, token)
         if device is None:
             raise GrantRefused(_UNUSABLE)
@@ -278,7 +278,7 @@ async def _use(session: AsyncSession, token: RefreshToken, successor: str | None
 
 
 async def _replace_successor(session: AsyncSession, token: RefreshToken) -> None:
-    """The token was used before: void its successor if that never was, else end the family."""
+    """Void the successor of a token that was used before; if the successor was used too, end the family."""
     successor = await _locked(session, token.successor)
     if successor is not None and successor.used_at is None and successor.revoked_at is None:
         await _use(session, successor, None)

@@ -1,4 +1,4 @@
-"""How accounts and their devices stand, asked together for all who come at the same time."""
+"""Reads whether accounts, devices and sessions may still act, for many actors in one transaction."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
 from tournee.kernel.log import Head
 
-# What a TokenRefused is made of: its code, its message, and what goes with them.
+# The code, message and details of a TokenRefused.
 Refusal = tuple[str, str, Mapping[str, Any]]
 
-# In one statement at most.
+# Actors in one statement at most.
 _AT_ONCE = 500
 
 
 @dataclass
 class Standing:
-    """What the database said of an account, its device and its session, as of when and of which head."""
+    """Whether an account, its device and its session may act, with the time and the head of that reading."""
 
     refusal: Refusal | None
     asked_at: float
@@ -36,7 +36,7 @@ class Standing:
     seq: int
 
     def require(self) -> None:
-        """Raise TokenRefused where it lets nobody in."""
+        """Raise TokenRefused if the actor may not act."""
         _raise(self.refusal)
 
 
@@ -44,7 +44,7 @@ Waiting = list[tuple[Actor, asyncio.Future[Standing]]]
 
 
 class Standings:
-    """A thousand who come at once, after a restart, take one connection and not one each."""
+    """Reads standings in batches: a thousand clients that return after a restart share one connection."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,7 +52,7 @@ class Standings:
         self._asking: asyncio.Task[None] | None = None
 
     def now(self, actor: Actor) -> asyncio.Future[Standing]:
-        """How the actor stands at some moment after this call."""
+        """Return the actor's standing, read after this call."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Standing] = loop.create_future()
         self._waiting.setdefault(actor.organisation_id, []).append((actor, answer))
@@ -62,7 +62,7 @@ class Standings:
 
     async def _ask(self) -> None:
         while self._waiting:
-            # In turn: a crowd of one organisation keeps no other waiting.
+            # Take organisations in turn, so that a crowd of one does not hold up the others.
             organisation_id = next(iter(self._waiting))
             waiting = self._waiting.pop(organisation_id)
             if len(waiting) > _AT_ONCE:
@@ -72,7 +72,7 @@ class Standings:
     async def _answer(self, organisation_id: UUID, waiting: Waiting) -> None:
         try:
             standings = await self._read(organisation_id, [actor for actor, _ in waiting])
-        except Exception as error:  # noqa: BLE001 - it belongs to those who asked
+        except Exception as error:  # noqa: BLE001 - passed on to the callers
             for _, answer in waiting:
                 if not answer.done():
                     answer.set_exception(error)
@@ -89,7 +89,7 @@ class Standings:
         sessions = {actor.session_id for actor in actors if actor.session_id is not None}
         ended = select(RefreshToken.family_id).where(
             RefreshToken.family_id.in_(sessions),
-            # A family has one token that was not used, and ends with it.
+            # A family has one unused token; when that is revoked, the family has ended.
             RefreshToken.used_at.is_(None),
             RefreshToken.revoked_at.is_not(None),
         )
@@ -118,9 +118,9 @@ class Standings:
 
 
 def require_account(actor: Actor, status: AccountStatus | None, role: Role | None) -> None:
-    """Raise TokenRefused where a row that was just read says that the account may not act so any more.
+    """Raise TokenRefused if the account, as just read, is disabled or has another role now.
 
-    None: there is no such row. Accounts are never removed, and what has no account never signed in.
+    None means that the actor has no account: accounts are never removed, so it never signed in.
     """
     if status is not None:
         _raise(_of_account(actor, status, role))
@@ -141,7 +141,9 @@ def _of_account(actor: Actor, status: AccountStatus, role: Role | None) -> Refus
 
 
 def _refusal(actor: Actor, account: Any, device: Any, *, has_ended: bool) -> Refusal | None:
-    """The device first: one that was revoked must erase its copy, whatever became of its account."""
+    """Return why the actor may not act. The device comes first: a revoked one must erase its copy, even if
+    its account is disabled.
+    """
     if account is not None and actor.device_id is not None:
         status = None if device is None else device[1]
         if status is not DeviceStatus.ENROLLED:

@@ -1,4 +1,4 @@
-"""Access tokens: short-lived JWTs (RFC 9068) that say who acts, in which role and from which device."""
+"""Access tokens: short-lived JWTs (RFC 9068) that name the account, its role and its device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REQUIRED = ["exp", "iat", "aud", "iss", "sub"]
 
 
 class TokenRefused(Exception):
-    """A token that does not let anyone in; the code tells a client whether renewing may help."""
+    """A token is refused; the code tells a client whether renewing may help."""
 
     def __init__(self, code: str, message: str, **details: Any) -> None:
         self.code = code
@@ -35,7 +35,7 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True)
 class Verified:
-    """What a genuine token says, and until which second of the epoch it is good."""
+    """The actor of a valid token, and when it expires, in seconds since 1970."""
 
     actor: Actor
     expires_at: float
@@ -49,7 +49,7 @@ class Tokens:
         self.ring = KeyRing(settings.directory)
 
     def admits(self, organisation_id: UUID) -> bool:
-        """Return whether accounts of the organisation may come in: the demo's only at a demo."""
+        """Return whether accounts of the organisation may sign in: those of the demo only at a demo."""
         return self.settings.is_demo or organisation_id not in ORGANISATIONS
 
     def issue(self, actor: Actor) -> str:
@@ -72,14 +72,14 @@ class Tokens:
         return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.id, "typ": TYPE})
 
     def verify(self, token: str) -> Verified:
-        """Who the token speaks for; TokenRefused for whatever is not ours or has run out."""
+        """Return the token's actor; raises TokenRefused if the token is not ours or has expired."""
         try:
             return self._verify(token)
         except jwt.ExpiredSignatureError:
             raise TokenRefused("TOKEN_EXPIRED", "This access token has expired; renew it.") from None
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            # PyJWT lets a few parsing errors of hostile input through as what they are.
-            raise TokenRefused("TOKEN_INVALID", "This is no access token of this server.") from None
+            # PyJWT does not wrap all parsing errors of hostile input.
+            raise TokenRefused("TOKEN_INVALID", "This is not an access token of this server.") from None
 
     def _verify(self, token: str) -> Verified:
         if len(token) > _LONGEST or not token.isascii():
@@ -105,7 +105,7 @@ class Tokens:
         )
         if not self.admits(actor.organisation_id):
             raise ValueError("of the demo")
-        # By way of a date, which refuses a number that is no time.
+        # Converting to a date refuses numbers that are not times.
         return Verified(actor, datetime.fromtimestamp(claims["exp"], UTC).timestamp())
 
 

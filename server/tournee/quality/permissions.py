@@ -1,4 +1,4 @@
-"""What an access token may allow in this domain, and which roles hold it."""
+"""The permissions of this domain, and the roles that hold each."""
 
 from tournee.auth.roles import STAFF, Role, permission
 

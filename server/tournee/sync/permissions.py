@@ -1,4 +1,4 @@
-"""What an access token may allow of the log, and which roles hold it."""
+"""The permissions of the change log, and the roles that hold each."""
 
 from tournee.auth.roles import EVERYBODY, OFFICE, permission
 
