@@ -210,7 +210,7 @@ def test_a_database_with_organisations_of_its_own_is_no_demo_unasked(
     assert capsys.readouterr().err == ""
     assert not chosen().is_demo
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("The database holds the demo organisation. Its accounts are refused")
+    assert line.startswith("The database holds the demo organisation. Its accounts cannot sign in")
     assert chosen(TOURNEE_DEMO="1").is_demo
     assert capsys.readouterr().err == ""
 

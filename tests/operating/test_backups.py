@@ -217,11 +217,11 @@ def test_what_is_no_backup_is_one_line(
     untouched: Callable[[Path], str], tmp_path: Path, database_url: str
 ) -> None:
     assert untouched(tmp_path / "missing") == f"{tmp_path}/missing does not exist."
-    assert untouched(tmp_path) == f"{tmp_path} is a folder, no file."
-    assert untouched(Path(os.devnull)) == f"{os.devnull} is a device, no file."
+    assert untouched(tmp_path) == f"{tmp_path} is a folder, not a file."
+    assert untouched(Path(os.devnull)) == f"{os.devnull} is a device, not a file."
     said = {
         b"": "is empty.",
-        b"customer;name\n": "is no backup that `tournee backup` made.",
+        b"customer;name\n": "is not a backup made by `tournee backup`.",
         b"PK\x03\x04" + bytes(400): "is damaged or incomplete: File is not a zip file",
         b"PGDMP"
         + bytes(400): "was made by pg_dump: restore it with pg_restore, then run `tournee restored`.",
@@ -234,7 +234,7 @@ def test_what_is_no_backup_is_one_line(
         assert untouched(tmp_path / "file") == f"{tmp_path}/file {line}"
     with ZipFile(tmp_path / "file", "w") as archive:
         archive.writestr("holiday.jpg", b"...")
-    assert untouched(tmp_path / "file").endswith("is no backup that `tournee backup` made.")
+    assert untouched(tmp_path / "file").endswith("is not a backup made by `tournee backup`.")
 
 
 def test_damaged_backup_is_refused_wherever_the_damage_is(
@@ -277,7 +277,7 @@ def test_backup_that_does_not_fit_is_refused(
     with changed(saved, tables=more):
         line = untouched(saved)
     wanted, there = rows["customer"] + 1, rows["customer"]
-    assert line == f"The rows of customer do not match: {wanted} were to be saved, {there} are there."
+    assert line == f"The rows of customer do not match: {wanted} were expected, {there} were found."
     with changed(saved, tables=rows | {"invented": 3}):
         assert untouched(saved).startswith("The rows of invented do not match: 3 ")
     with changed(saved, revision="9999", server="7.0"):
@@ -290,7 +290,7 @@ def test_backup_that_does_not_fit_is_refused(
     with changed(saved, kind=kinds[manifest["kind"]]):
         named = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
         of, to = named[kinds[manifest["kind"]]], named[manifest["kind"]]
-        assert untouched(saved) == f"{saved} is a backup of {of}, and DATABASE_URL names {to}."
+        assert untouched(saved) == f"{saved} is a backup of {of}, but DATABASE_URL names {to}."
 
 
 async def test_data_is_replaced_only_when_asked_and_never_under_a_server(
@@ -301,7 +301,7 @@ async def test_data_is_replaced_only_when_asked_and_never_under_a_server(
     assert (await asyncio.to_thread(elsewhere, "restore", str(saved))).code == 0
     first = await contents(empty_url)
     line = await asyncio.to_thread(elsewhere.refused, "restore", str(saved))
-    assert line.endswith("holds data: to lose all of it for the backup's, say --replace.")
+    assert line.endswith("holds data: to replace all of it by the backup, add --replace.")
     database = Database(empty_url)
     async with database.reading(filled.organisation_id) as session:
         await session.execute(text("SELECT 1"))
@@ -323,10 +323,10 @@ def test_existing_file_is_never_overwritten(
 ) -> None:
     file = tmp_path / "backup.zip"
     file.write_text("precious")
-    assert tournee.refused("backup", str(file)) == f"{file} exists already: name a new file."
+    assert tournee.refused("backup", str(file)) == f"{file} already exists: name a new file."
     # One that comes while the backup is made.
     monkeypatch.setattr("os.path.lexists", lambda _: False)
-    assert tournee.refused("backup", str(file)) == f"{file} exists already."
+    assert tournee.refused("backup", str(file)) == f"{file} already exists."
     assert file.read_text() == "precious"
     nowhere = tmp_path / "nowhere" / "backup.zip"
     line = tournee.refused("backup", str(nowhere))

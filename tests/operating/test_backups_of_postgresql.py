@@ -58,7 +58,7 @@ def test_missing_or_older_tool_is_named(
     fake("pg_dump", "", 'echo "pg_dump (PostgreSQL) 9.6.24"')
     line = tournee.refused("backup", file)
     assert line.startswith(
-        f"{tmp_path}/bin/pg_dump is of version 9, which is too old: install the client tools"
+        f"{tmp_path}/bin/pg_dump has version 9, which is too old: install the client tools"
     )
     fake("pg_dump", "", "exit 1")
     assert "pg_dump does not say its version" in tournee.refused("backup", file)
@@ -66,7 +66,7 @@ def test_missing_or_older_tool_is_named(
     assert tournee.refused("backup", file) == "pg_dump: error: no wish"
     fake("pg_restore", "", 'echo "pg_restore (PostgreSQL) 9.6.24"')
     fake("pg_dump", 'exec "$real" "$@"')
-    assert "pg_restore is of version 9, which is too old" in tournee.refused("backup", file)
+    assert "pg_restore has version 9, which is too old" in tournee.refused("backup", file)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert tournee.refused("backup", file).startswith("pg_dump is not on the PATH: install the client tools")
     assert list(tmp_path.iterdir()) == [tmp_path / "bin"]
@@ -88,7 +88,7 @@ def test_rows_that_pg_dump_left_out_are_missed(
     fake("pg_dump", SERVING_NOBODY)
     said = tournee("backup", str(tmp_path / "backup.zip"))
     assert said.error.startswith("The rows of ")
-    assert said.error.endswith(" were to be saved, 0 are there.\n")
+    assert said.error.endswith(" were expected, 0 were found.\n")
     assert list(tmp_path.iterdir()) == [tmp_path / "bin"]
 
 

@@ -86,7 +86,7 @@ def test_what_stands_in_the_way_is_one_line_that_names_the_variable(
         line = terminal.refused("run")
         assert line == f"PORT: {taken} is in use: choose another, such as PORT={taken + 1}."
         patch.setenv("TOURNEE_HOST", "192.0.2.1")
-        assert terminal.refused("run").startswith("TOURNEE_HOST: 192.0.2.1 is no address of this machine")
+        assert terminal.refused("run").startswith("TOURNEE_HOST: 192.0.2.1 does not belong to this machine")
     # Nothing was written to a database that may be another server's.
     assert list((tmp_path / "var").iterdir()) == []
     for folder in ("/dev/null", "/dev/null/var", "/proc"):

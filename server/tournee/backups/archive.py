@@ -28,11 +28,11 @@ _NOT_OURS = {
 
 
 class BackupFailed(Exception):
-    """Why nothing was saved or restored, in one line."""
+    """Nothing was saved or restored; the message says why in one line."""
 
 
 class Kind(StrEnum):
-    """Which database it is a backup of."""
+    """The kind of database in a backup."""
 
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
@@ -46,12 +46,12 @@ class Kind(StrEnum):
 
     @property
     def compression(self) -> int:
-        """Return how the database is packed: pg_dump compresses by itself."""
+        """Return the compression of the database member; pg_dump compresses its own output."""
         return ZIP_DEFLATED if self is Kind.SQLITE else ZIP_STORED
 
 
 class Manifest(BaseModel):
-    """What a backup holds."""
+    """The content of a backup."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class Manifest(BaseModel):
     kind: Kind
     server: str = __version__
     revision: str
-    # PostgreSQL's name for where the tables are, and which pg_dump saved them.
+    # For PostgreSQL: the schema that holds the tables, and the version of pg_dump that saved them.
     namespace: str = ""
     pg_dump: int = 0
     saved_at: AwareDatetime = Field(default_factory=now)
@@ -76,25 +76,25 @@ class Manifest(BaseModel):
         )
 
     def compare(self, found: Mapping[str, int]) -> None:
-        """Raise where other rows were found than were saved."""
+        """Raise unless the row counts found are those that were saved."""
         for table in sorted(self.tables.keys() | found.keys()):
             saved, there = self.tables.get(table), found.get(table)
             if saved != there:
                 raise BackupFailed(
-                    f"The rows of {table} do not match: {saved} were to be saved, {there} are there."
+                    f"The rows of {table} do not match: {saved} were expected, {there} were found."
                 )
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A backup that can be read."""
+    """A backup file that is open for reading."""
 
     file: Path
     manifest: Manifest
 
     @contextmanager
     def database(self) -> Iterator[IO[bytes]]:
-        """Yield the database; reading its last byte checks them all."""
+        """Yield the database as a stream; reading it to the end checks every byte."""
         name = self.manifest.kind.member
         with _intact(self.file), ZipFile(self.file) as archive, archive.open(name) as member:
             yield member
@@ -102,7 +102,7 @@ class Archive:
 
 @contextmanager
 def writing(file: Path, manifest: Manifest) -> Iterator[IO[bytes]]:
-    """Yield what the database is to be written into."""
+    """Yield a stream to write the database into."""
     with ZipFile(file, "w", manifest.kind.compression, compresslevel=1) as archive:
         archive.writestr(_MANIFEST, manifest.model_dump_json(indent=2))
         with archive.open(manifest.kind.member, "w", force_zip64=True) as member:
@@ -110,11 +110,11 @@ def writing(file: Path, manifest: Manifest) -> Iterator[IO[bytes]]:
 
 
 def read(file: Path) -> Archive:
-    """Return the backup in this file, or raise what the file is instead."""
+    """Return the backup in this file; raises BackupFailed, saying what the file is instead."""
     if not file.exists():
         raise BackupFailed(f"{file} does not exist.")
     if not file.is_file():
-        raise BackupFailed(f"{file} is a {'folder' if file.is_dir() else 'device'}, no file.")
+        raise BackupFailed(f"{file} is a {'folder' if file.is_dir() else 'device'}, not a file.")
     with file.open("rb") as opened:
         start = opened.read(16)
     if not start:
@@ -123,7 +123,7 @@ def read(file: Path) -> Archive:
         if start.startswith(magic):
             raise BackupFailed(f"{file} {what}.")
     if not start.startswith(b"PK\x03\x04"):
-        raise BackupFailed(f"{file} is no backup that `tournee backup` made.")
+        raise BackupFailed(f"{file} is not a backup made by `tournee backup`.")
     return Archive(file, _manifest(file))
 
 
@@ -132,7 +132,7 @@ def _manifest(file: Path) -> Manifest:
         names = archive.namelist()
         encrypted = any(member.flag_bits & 1 for member in archive.infolist())
         if encrypted or _MANIFEST not in names or archive.getinfo(_MANIFEST).file_size > _LARGEST_MANIFEST:
-            raise BackupFailed(f"{file} is no backup that `tournee backup` made.")
+            raise BackupFailed(f"{file} is not a backup made by `tournee backup`.")
         text = archive.read(_MANIFEST)
     try:
         manifest = Manifest.model_validate_json(text)

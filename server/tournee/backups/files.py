@@ -1,4 +1,4 @@
-"""Files that appear under their name whole, or not at all."""
+"""Files that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from tournee.backups.archive import BackupFailed
 
-# What SQLite lays beside a database.
+# Suffixes of the files that SQLite keeps beside a database.
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 
 
 @contextmanager
 def aside(target: Path) -> Iterator[Path]:
-    """Yield a new file beside the target that only its owner reads, and remove it at the end."""
+    """Yield a new file beside the target that only its owner can read, and remove it at the end."""
     try:
         handle, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent)
     except OSError as problem:
@@ -30,20 +30,20 @@ def aside(target: Path) -> Iterator[Path]:
 
 
 def appear(part: Path, target: Path) -> None:
-    """Give a finished file its name, unless another file has got it meanwhile."""
+    """Give a finished file its name; raise if another file has taken that name meanwhile."""
     _onto_disk(part)
     try:
         target.hardlink_to(part)
     except OSError as problem:
         if isinstance(problem, FileExistsError) or os.path.lexists(target):
-            raise BackupFailed(f"{target} exists already.") from None
+            raise BackupFailed(f"{target} already exists.") from None
         # Some file systems have no hard links.
         part.rename(target)
     _onto_disk(target.parent)
 
 
 def replace(part: Path, target: Path) -> None:
-    """Give a finished file its name, whatever had it before."""
+    """Give a finished file its name, and replace the file that had it."""
     _onto_disk(part)
     part.replace(target)
     _onto_disk(target.parent)
@@ -54,7 +54,7 @@ def _onto_disk(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError:
-        # Some file systems have no such thing for a folder.
+        # Some file systems cannot sync a folder.
         if not path.is_dir():
             raise
     finally:

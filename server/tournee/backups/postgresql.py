@@ -1,4 +1,4 @@
-"""A PostgreSQL database: what pg_dump saves of one snapshot, put back in one transaction."""
+"""Backups of PostgreSQL: pg_dump saves one snapshot, and restoring takes one transaction."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tournee.sync.devices.restored import begin_anew_in
 
 _CHUNK = 1 << 20
 
-# Those of extensions belong to whoever installs the extension.
+# Tables of extensions are left out: installing the extension creates them.
 _TABLES = """
 SELECT relname FROM pg_class
  WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
@@ -37,8 +37,8 @@ SELECT relname FROM pg_class
  ORDER BY relname
 """
 
-# Rows of such a table may be hidden from this role: its policies are not those of our migrations, which
-# show every row to whoever serves all organisations.
+# Tables whose rows may be hidden from this role, because they have other policies than our migrations made.
+# Ours show every row to a connection that serves all organisations.
 _HIDING = """
 SELECT relname FROM pg_class
  WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND row_security_active(oid)
@@ -66,7 +66,8 @@ def save(url: str, part: Path) -> Manifest:
             pg_dump.path,
             f"--dbname={_without_secrets(connection)}",
             "--format=custom",
-            # Row-level security holds the server's role; as ours it shows that role all organisations.
+            # Without this, pg_dump fails for the server's role, because row-level security applies to it.
+            # Our policies show this connection all organisations.
             "--enable-row-security",
             f"--snapshot={snapshot}",
             f"--schema={_pattern(manifest.namespace)}",
@@ -82,7 +83,7 @@ def save(url: str, part: Path) -> Manifest:
 
 @contextmanager
 def _snapshot(url: str) -> Iterator[tuple[psycopg.Connection[Any], str]]:
-    """Yield a connection that sees all organisations as they are now, and the name of what it sees."""
+    """Yield a connection whose snapshot shows all organisations as they are now, and the snapshot's name."""
     with psycopg.connect(_plain(url), options=session_options(ACROSS), autocommit=True) as connection:
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
             connection.execute(f"SET {setting} = 0".encode())
@@ -91,7 +92,7 @@ def _snapshot(url: str) -> Iterator[tuple[psycopg.Connection[Any], str]]:
 
 
 def _plain(url: str) -> str:
-    """Return the URL without a driver's name."""
+    """Return the URL without the driver's name."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
@@ -120,7 +121,7 @@ def _one(connection: psycopg.Connection[Any], question: Any) -> Any:
 
 
 def _without_secrets(connection: psycopg.Connection[Any]) -> str:
-    """Return how to connect, for a command line: everybody on the machine can read it."""
+    """Return the connection string without passwords: all users of the machine can read a command line."""
     parameters = connection.info.get_parameters()
     return make_conninfo(**{name: value for name, value in parameters.items() if "password" not in name})
 
@@ -137,7 +138,7 @@ def _pattern(name: str) -> str:
 
 @contextmanager
 def _script(saved: Archive) -> Iterator[IO[bytes]]:
-    """Yield the SQL that makes the database anew; its tables belong to whoever runs it."""
+    """Yield the SQL that creates the database again; the tables will belong to the role that runs it."""
     command = [
         tools.find("pg_restore", saved.manifest.pg_dump).path,
         "--file=-",
@@ -155,19 +156,19 @@ def _script(saved: Archive) -> Iterator[IO[bytes]]:
 
 
 def check(saved: Archive) -> None:
-    """Read what was saved, and raise unless it has the rows that were counted."""
+    """Read the backup, and raise unless it has the rows that were counted."""
     with _script(saved) as sql_script:
         found = script.count(sql_script)
     saved.manifest.compare(found)
 
 
 def restore(saved: Archive, url: str, replaces: bool) -> int:
-    """Put the backup into the database; return for how many organisations devices begin anew."""
+    """Restore the backup into the database; return the number of organisations that got a new epoch."""
     return asyncio.run(_restore(saved, url, replaces))
 
 
 async def _restore(saved: Archive, url: str, replaces: bool) -> int:
-    """Do all of it in one transaction, which an interrupted one leaves no trace of."""
+    """Restore in one transaction, so that an interrupted attempt leaves no trace."""
     database = Database(url, pool_size=1)
     try:
         async with database.writing(ACROSS) as session:
@@ -184,18 +185,18 @@ async def _restore(saved: Archive, url: str, replaces: bool) -> int:
 
 
 async def _make_room(session: AsyncSession, manifest: Manifest, replaces: bool) -> None:
-    """Drop the tables of a server that was never used, or that are to be replaced; raise otherwise."""
-    # A server that starts meanwhile waits until all is there.
+    """Drop tables that hold no organisation, or that the operator wants to replace; raise otherwise."""
+    # A server that starts meanwhile waits until everything is restored.
     await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": migrations.LOCK})
     namespace = await session.scalar(text("SELECT current_schema()"))
     if namespace != manifest.namespace:
         raise BackupFailed(
-            f"The backup is of the schema {manifest.namespace}, and DATABASE_URL means {namespace}."
+            f"The backup is of the schema {manifest.namespace}, but DATABASE_URL uses {namespace}."
         )
     ours = {*manifest.tables, *Base.metadata.tables, "alembic_version"}
     there = [name for name in await session.scalars(text(_TABLES)) if name in ours]
     if there and not replaces and await _holds_data(session, there):
-        raise BackupFailed("The database holds data: to lose all of it for the backup's, say --replace.")
+        raise BackupFailed("The database holds data: to replace all of it by the backup, add --replace.")
     if there and await session.scalar(text(_OTHERS)):
         raise BackupFailed("The database is in use: stop the server first, on every machine.")
     if there:
@@ -210,7 +211,7 @@ async def _holds_data(session: AsyncSession, there: list[str]) -> bool:
 
 
 async def _run(session: AsyncSession, saved: Archive) -> None:
-    """Run what pg_restore makes of the backup, and take back what it sets for the session."""
+    """Run the SQL that pg_restore prints, and reset the search path that it sets for the session."""
     path = await session.scalar(text("SHOW search_path"))
     raw = await (await session.connection()).get_raw_connection()
     driver: Any = raw.driver_connection

@@ -16,16 +16,16 @@ from tournee.backups.archive import Archive, BackupFailed, Kind, Manifest
 
 @dataclass(frozen=True)
 class Restored:
-    """What became of a backup."""
+    """The result of a restore: the backup's manifest, and how many organisations got a new epoch."""
 
     manifest: Manifest
     organisations: int
 
 
 def save(url: str, target: Path) -> Manifest:
-    """Write a backup of the database to a new file, once it was read again and found whole."""
+    """Write a backup of the database to a new file, which appears only after it was read and checked."""
     if os.path.lexists(target):
-        raise BackupFailed(f"{target} exists already: name a new file.")
+        raise BackupFailed(f"{target} already exists: name a new file.")
     with files.aside(target) as part:
         on_sqlite = _kind(url) is Kind.SQLITE
         manifest = sqlite.save(_file(url), part) if on_sqlite else postgresql.save(url, part)
@@ -39,11 +39,11 @@ def _check(saved: Archive) -> None:
 
 
 def restore(url: str, file: Path, replaces: bool = False) -> Restored:
-    """Make the database what the backup holds, at the newest schema, and let devices begin anew."""
+    """Restore the backup, migrate it to the newest schema, and begin a new epoch."""
     saved = archive.read(file)
     manifest = saved.manifest
     if manifest.kind is not _kind(url):
-        raise BackupFailed(f"{file} is a backup of {manifest.kind}, and DATABASE_URL names {_kind(url)}.")
+        raise BackupFailed(f"{file} is a backup of {manifest.kind}, but DATABASE_URL names {_kind(url)}.")
     if not migrations.is_known(manifest.revision):
         raise BackupFailed(
             f"{file} was made by a newer server, {manifest.server}: restore it with that version."

@@ -1,4 +1,4 @@
-"""The SQL that pg_restore makes of an archive, read as a stream: statements, and rows to be copied."""
+"""Reads the SQL that pg_restore prints, as a stream of statements and of rows to copy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tournee.backups.archive import BackupFailed
 _COPY = re.compile(rb'COPY (?:"?[^" ]+"?\.)?"?([^" ]+)"? \(.*\) FROM stdin;\n')
 _END = b"\\.\n"
 
-# Commands of psql, and a setting that servers before PostgreSQL 17 do not know.
+# Left out: commands of psql, and a setting that servers before PostgreSQL 17 do not know.
 _LEFT_OUT = re.compile(rb"(\\(un)?restrict \w+|SET transaction_timeout = 0;)\n")
 
 
@@ -26,7 +26,7 @@ class Copy:
 
 
 def parts(script: IO[bytes]) -> Iterator[bytes | Copy]:
-    """Yield statements and copies in their order; the rows of each must be read before the next."""
+    """Yield statements and copies in their order; read all rows of a copy before taking the next part."""
     statements: list[bytes] = []
     for line in script:
         copy = _COPY.fullmatch(line)
@@ -44,9 +44,9 @@ def _rows(script: IO[bytes]) -> Iterator[bytes]:
         if line == _END:
             return
         yield line
-    raise BackupFailed("The archive ends in the midst of a table.")
+    raise BackupFailed("The archive ends in the middle of a table.")
 
 
 def count(script: IO[bytes]) -> dict[str, int]:
-    """Return how many rows there are for each table."""
+    """Return the number of rows of each table."""
     return {part.table: sum(1 for _ in part.rows) for part in parts(script) if isinstance(part, Copy)}

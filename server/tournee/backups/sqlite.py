@@ -1,4 +1,4 @@
-"""A SQLite database: copied by SQLite itself, also while a server writes."""
+"""Backups of SQLite: SQLite itself copies the database, even while a server writes."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def save(file: Path, part: Path) -> Manifest:
 
 
 def _copy(file: Path, copy: Path) -> Manifest:
-    """Copy what the database holds at one moment, and count it at the same."""
+    """Copy the database as it is at one moment, and count its rows at the same moment."""
     with _opened(file) as source, _opened(copy) as target:
         source.execute("BEGIN")
         manifest = Manifest(kind=Kind.SQLITE, revision=_revision(source, file), tables=_count(source))
         source.backup(target)
-        # One file, with nothing beside it.
+        # Leave one file, without a write-ahead log beside it.
         target.execute("PRAGMA journal_mode=DELETE")
     return manifest
 
 
 def check(saved: Archive) -> None:
-    """Unpack what was saved, and raise unless it is a sound database with the same rows."""
+    """Unpack the backup, and raise unless it is an intact database with the rows that were counted."""
     with files.aside(saved.file) as copy:
         _unpack(saved, copy)
 
@@ -63,7 +63,7 @@ def _unpack(saved: Archive, copy: Path) -> None:
 
 
 def restore(saved: Archive, file: Path, replaces: bool) -> int:
-    """Put the backup where the database belongs; return for how many organisations devices begin anew."""
+    """Restore the backup to `file`; return the number of organisations that got a new epoch."""
     if file.exists():
         _require_room(file, replaces)
     with files.aside(file) as part:
@@ -92,14 +92,14 @@ async def _make_current(part: Path) -> int:
 
 
 def _require_room(file: Path, replaces: bool) -> None:
-    """Raise where there is something to lose, or a server runs; afterwards nothing lies beside the file."""
+    """Raise if the file holds data or is in use; otherwise leave it without a write-ahead log beside it."""
     try:
         with _opened(file) as database:
             if not replaces and _holds_data(database):
                 raise BackupFailed(
-                    f"The database {file} holds data: to lose all of it for the backup's, say --replace."
+                    f"The database {file} holds data: to replace all of it by the backup, add --replace."
                 )
-            # Refused while anybody else has it open.
+            # SQLite refuses this while another process has the database open.
             database.execute("PRAGMA busy_timeout=0")
             database.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.OperationalError as problem:
@@ -107,11 +107,11 @@ def _require_room(file: Path, replaces: bool) -> None:
             raise
         raise BackupFailed(f"The database {file} is in use: stop the server first.") from None
     except sqlite3.DatabaseError as problem:
-        raise BackupFailed(f"{file} is no SQLite database ({problem}): move it away first.") from problem
+        raise BackupFailed(f"{file} is not a SQLite database ({problem}): move it away first.") from problem
 
 
 def _holds_data(database: sqlite3.Connection) -> bool:
-    """Return whether there is more than the empty tables of a server that was never used."""
+    """Return whether the database holds more than the empty tables of a new server."""
     tables = _count(database)
     return bool(tables) and tables.get(Organisation.__tablename__) != 0
 
@@ -135,7 +135,7 @@ def _count(database: sqlite3.Connection) -> dict[str, int]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database that exists; transactions are the caller's."""
+    """Open an existing database; the caller begins and ends transactions."""
     url = f"{file.absolute().as_uri()}?mode=rw"
     with closing(sqlite3.connect(url, timeout=30, isolation_level=None, uri=True)) as database:
         database.create_function(SQLITE_FOLD, 1, fold, deterministic=True)

@@ -1,4 +1,4 @@
-"""pg_dump and pg_restore, as processes whose errors are one line."""
+"""Runs pg_dump and pg_restore, and reports their errors in one line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _CHUNK = 1 << 20
 
 
 class Tool(NamedTuple):
-    """A program of PostgreSQL's, and its major version."""
+    """The path of a PostgreSQL tool, and its major version."""
 
     path: str
     version: int
 
 
 def find(name: str, oldest: int) -> Tool:
-    """Return the tool on the PATH, which must not be older than this major version."""
+    """Return the tool on the PATH; raise if it is missing, or older than this major version."""
     path = shutil.which(name)
     wanted = f"the client tools of PostgreSQL {oldest}"
     if path is None:
@@ -35,7 +35,7 @@ def find(name: str, oldest: int) -> Tool:
         raise BackupFailed(f"{path} does not say its version: install {wanted}.")
     if int(version[1]) < oldest:
         raise BackupFailed(
-            f"{path} is of version {version[1]}, which is too old: install {wanted}, first on the PATH."
+            f"{path} has version {version[1]}, which is too old: install {wanted}, first on the PATH."
         )
     return Tool(path, int(version[1]))
 
@@ -46,10 +46,10 @@ def output_of(
     environment: Mapping[str, str] | None = None,
     source: IO[bytes] | None = None,
 ) -> Iterator[IO[bytes]]:
-    """Yield what a process writes, given the source as its input; raise what it says if it fails."""
+    """Run a process with the source as its input, and yield its output; raise its error if it fails."""
     with (
         tempfile.TemporaryFile() as errors,
-        subprocess.Popen(  # noqa: S603 - a list of our own
+        subprocess.Popen(  # noqa: S603 - our own command, no shell
             command,
             stdin=subprocess.DEVNULL if source is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -75,7 +75,7 @@ def output_of(
 
 
 class _Feeding(Thread):
-    """Writes a source into a process; knows what was wrong with the source."""
+    """Writes a source into a process, and keeps the error if reading the source fails."""
 
     def __init__(self, process: subprocess.Popen[bytes], source: IO[bytes] | None) -> None:
         super().__init__(daemon=True)
@@ -90,14 +90,14 @@ class _Feeding(Thread):
             return
         try:
             self._feed(self._source, self._into)
-        except Exception as problem:  # noqa: BLE001 - raised again where the process is waited for
+        except Exception as problem:  # noqa: BLE001 - raised again after the process has ended
             self.failure = problem
         with suppress(BrokenPipeError):
             self._into.close()
 
     def _feed(self, source: IO[bytes], into: IO[bytes]) -> None:
         heard = True
-        # To the end, even if the process has read enough: only then the source has been checked.
+        # Read to the end, even if the process has read enough: only that checks the whole source.
         while self.wanted and (chunk := source.read(_CHUNK)):
             if heard:
                 try:
@@ -113,6 +113,6 @@ def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
 
 
 def _first_error(said: bytes) -> str:
-    """Return the line that says what is wrong; those after it say where."""
+    """Return the first line with an error; later lines only say where it is."""
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
     return next((line for line in lines if "error:" in line), lines[0] if lines else "")

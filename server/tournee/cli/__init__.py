@@ -1,4 +1,4 @@
-"""The command line: `tournee run`, `tournee migrate`, `tournee schema` …, one module a noun."""
+"""The command line: `tournee run`, `tournee migrate`, `tournee schema` …, one module for each subject."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tournee.cli import backups, database, importing, keys, people, schema, serv
 
 
 def keep_private(context: typer.Context) -> None:
-    """Let nobody but the server's user read what any command writes: data, keys, reports, backups."""
+    """Let only the server's user read the files that commands write: data, keys, reports, backups."""
     before = os.umask(0o077)
     context.call_on_close(lambda: os.umask(before))
 

@@ -1,4 +1,4 @@
-"""`tournee migrate` and `tournee restored`: what is done to the database as a whole."""
+"""`tournee migrate` and `tournee restored`: commands for the database as a whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def restored() -> None:
     """Begin a new epoch after you restored the database by other means, before the server starts.
 
     Devices may be ahead of the backup. They start a new copy, and the server recognises work that they send
-    again. Numbers of the log go on at the microseconds since 1970, so that no number is used twice.
+    again. The log continues at the number of microseconds since 1970, so that no number is used twice.
     """
     from tournee.engine.database import Database  # noqa: PLC0415
     from tournee.sync.devices.restored import begin_anew  # noqa: PLC0415

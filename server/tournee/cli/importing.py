@@ -1,4 +1,4 @@
-"""`tournee import`: a file through the commands."""
+"""`tournee import`: import a file through the commands."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from tournee.cli import shared
 
 
 def rotate_keys() -> None:
-    """Sign access tokens with a new key from now on; tokens signed before stay valid."""
+    """Sign access tokens with a new key from now on; tokens signed earlier stay valid."""
     from tournee.auth.keys import KeyRing  # noqa: PLC0415
 
     keys = KeyRing(shared.settings().directory)

@@ -1,4 +1,4 @@
-"""`tournee organisation …` and `tournee account …`: who may sign in, without being signed in."""
+"""`tournee organisation …` and `tournee account …`: manage accounts without signing in."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def add_account(
     language: Annotated[str | None, typer.Option(help="BCP 47 tag, such as fr or de-CH.")] = None,
     password_stdin: _PasswordStdin = False,
 ) -> None:
-    """Add an account and print the password once; a TECHNICIAN also becomes a technician of that name."""
+    """Add an account and print its password once; the role TECHNICIAN also adds a technician of that name."""
     password = _password(password_stdin)
     new = NewAccount(email, role, password, name, customer, language)
 

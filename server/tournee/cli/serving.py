@@ -24,8 +24,8 @@ from tournee.web.listening import BACKLOG, KEEP_ALIVE, bind, serve
 # Seconds that running requests get after the signal to stop.
 _GRACE_SECONDS = 20
 
-# A worker that is silent for so long is ended, with all that it is answering. On a busy machine one that
-# starts may need more than uvicorn's five seconds for its first word, and would be ended again and again.
+# A worker that is silent for this long is ended, with all the requests it is answering. On a busy machine, a
+# starting worker may need more than uvicorn's default of five seconds, and would be ended again and again.
 _HEALTHCHECK_SECONDS = 30
 
 
@@ -33,7 +33,7 @@ def run() -> None:
     """Migrate and serve. On loopback with the embedded database this is a demo, unless TOURNEE_DEMO=0."""
     settings = shared.settings()
     shared.prepare(settings)
-    # Before anything is written: another server may be running here.
+    # Take the port before anything is written: another server may be running here.
     bound = _bind(settings)
     shared.migrate(settings.database_url)
     settings = _completed(settings)
@@ -66,7 +66,7 @@ def run() -> None:
 
 
 def _bind(settings: Settings) -> socket.socket:
-    """Return a socket at the address, or exit with one line about why there is none."""
+    """Return a socket at the address, or exit with one line that says why that is impossible."""
     try:
         return bind(settings.host, settings.port)
     except OSError as problem:
@@ -76,13 +76,13 @@ def _bind(settings: Settings) -> socket.socket:
             )
         if problem.errno == errno.EACCES:
             shared.fail(f"PORT: {settings.port} is not open to this user: choose one from 1024 up.", 2)
-        shared.fail(f"TOURNEE_HOST: {settings.host} is no address of this machine: {problem.strerror}.", 2)
+        shared.fail(f"TOURNEE_HOST: {settings.host} does not belong to this machine: {problem.strerror}.", 2)
 
 
 def _completed(settings: Settings) -> Settings:
-    """Return the settings with what is decided here where the environment leaves it open.
+    """Return the settings, completed with the defaults that depend on the terminal and the database.
 
-    It is written into the environment, from which each worker reads it, and what follows from it by default.
+    These are written into the environment, because each worker reads its settings there.
     """
     organisations = asyncio.run(_organisations(settings))
     chosen = {
@@ -99,7 +99,7 @@ def _completed(settings: Settings) -> Settings:
 
 
 def _is_for_the_demo(settings: Settings, organisations: frozenset[UUID]) -> bool:
-    """Return whether to be a demo unasked: nobody named the database, and it holds nothing of their own."""
+    """Return whether to be a demo by default: no database is named, and it holds no other organisation."""
     return settings.is_embedded and is_loopback(settings.host) and organisations <= ORGANISATIONS
 
 
@@ -108,8 +108,8 @@ def _remarks(settings: Settings, organisations: frozenset[UUID]) -> Iterator[str
         yield "TOURNEE_DEMO: there is no demo, because TOURNEE_HOST is not a loopback address."
     if not settings.is_demo and organisations & ORGANISATIONS:
         yield (
-            "The database holds the demo organisation. Its accounts are refused: this server is no demo "
-            "(TOURNEE_DEMO=1 on a loopback address)."
+            "The database holds the demo organisation. Its accounts cannot sign in, because this server is "
+            "not a demo (TOURNEE_DEMO=1 on a loopback address)."
         )
 
 
@@ -149,7 +149,7 @@ def _seed(settings: Settings) -> None:
 
 
 def _count_across_processes(settings: Settings) -> None:
-    """Give the workers' metrics a place to meet; it must be empty at the start and set before they are."""
+    """Make an empty folder in which the workers share their metrics; it must be set before they start."""
     if settings.workers > 1:
         directory = settings.directory / "metrics"
         shutil.rmtree(directory, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""`tournee settings`: the list of what the environment can say."""
+"""`tournee settings`: the list of all settings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BEGIN, _END = "<!-- settings: printed by `make schema` -->", "<!-- end of setti
 
 
 def with_settings(page: str) -> str:
-    """Return the page with the table of today between its two marks."""
+    """Return the page with the current table between its two marks."""
     before, _, rest = page.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not end:

@@ -1,4 +1,4 @@
-"""What several commands do first, and how each of them fails: with one line for a person."""
+"""What several commands share: how they start, and how they fail with one line for a person."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fail(line: str, code: int = 1) -> NoReturn:
 
 
 def settings() -> Settings:
-    """Return what the environment says, or exit with a line for each variable that is wrong."""
+    """Return the settings, or exit with a line for each variable of the environment that is wrong."""
     try:
         return read_settings()
     except UnusableSetting as problem:
@@ -40,14 +40,14 @@ def settings() -> Settings:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folder of the server's files where there is none, and say so; let nobody else read them."""
+    """Make the folder for the server's files if there is none, and say so; let nobody else read them."""
     directory = settings.directory
     try:
         if not directory.is_dir():
             directory.mkdir(parents=True)
             print(f"Made {directory.resolve()} for the server's files (TOURNEE_DIRECTORY).", file=sys.stderr)
         elif "directory" not in settings.model_fields_set:
-            # It is called what we call it. One that somebody named may hold more than ours.
+            # This is our default folder. A folder that somebody named may also hold files of others.
             _close_to_others(directory)
         _close_database(settings)
         with tempfile.TemporaryFile(dir=directory):
@@ -57,7 +57,7 @@ def prepare(settings: Settings) -> None:
 
 
 def _close_database(settings: Settings) -> None:
-    """Older versions left the file as the system makes it, readable by everybody."""
+    """Make the database's files private, because older versions left them readable by everybody."""
     database = make_url(settings.database_url).database if settings.is_sqlite else None
     if database:
         for file in (Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm")):
@@ -71,7 +71,7 @@ def _close_to_others(path: Path) -> None:
 
 
 def migrate(database_url: str) -> None:
-    """Bring the database to the newest schema, or exit with one line about why it cannot be opened."""
+    """Bring the database to the newest schema, or exit with one line that says why it cannot be opened."""
     try:
         migrations.migrate(database_url)
     except (OperationalError, OSError) as problem:
@@ -79,9 +79,9 @@ def migrate(database_url: str) -> None:
 
 
 def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:
-    """Do the work on the database that the environment names, also while a server uses it.
+    """Do the work on the database that the environment names, even while a server uses it.
 
-    The database must be at the newest schema: a server of another version may be running on it.
+    The database must be at the newest schema, because a server of another version may be using it.
     """
     from tournee.catalogue import COMMANDS, MEMBERSHIPS  # noqa: PLC0415 - brings in every domain
     from tournee.sync.waiting.reviving import reviving  # noqa: PLC0415
@@ -95,7 +95,7 @@ def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:
             async with database.connecting() as connection:
                 current = await connection.run_sync(migrations.is_current)
             if not current:
-                fail("DATABASE_URL: the database is not at this version's schema: run `tournee migrate`.")
+                fail("DATABASE_URL: the database does not have this version's schema: run `tournee migrate`.")
             return await work(Kernel(database, MEMBERSHIPS, reviving(COMMANDS)))
         finally:
             await database.close()
@@ -109,7 +109,7 @@ def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:
 
 
 def require_file(url: str) -> None:
-    """Opening a SQLite database that is not there would make an empty one."""
+    """Exit if there is no such SQLite file, because opening it would make an empty database."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
         fail(

@@ -29,7 +29,7 @@ from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Conflict
 from tournee.kernel.transaction import Operation, Transaction
 
-PASSWORD = "demo"  # noqa: S105 - that is the point; only made where nobody but this machine can call
+PASSWORD = "demo"  # noqa: S105 - public on purpose: the server answers only this machine
 
 # Name of the account, what it is for; `name@demo.example` signs in.
 ACCOUNTS: tuple[tuple[str, Role, str], ...] = (
@@ -69,7 +69,7 @@ async def seed(kernel: Kernel, today: date, *, large: bool = False) -> None:
     both = (demo_id("organisation/demo"), demo_id("organisation/other"))
     if all([await organisation_exists(kernel.database, id) for id in both]):
         return
-    # One hash for all: making nine takes longer than everything else here.
+    # One hash for all accounts: making nine takes longer than everything else here.
     password_hash = await hash_password(PASSWORD)
     operations = chain(_demo(today), more.operations(today)) if large else _demo(today)
     await _seed(
@@ -107,7 +107,7 @@ async def _seed(
     try:
         await kernel.transact(manager, work)
     except Conflict:
-        # Another server that starts at the same time was faster.
+        # Another server, started at the same time, may have added it first.
         if not await organisation_exists(kernel.database, id):
             raise
 
@@ -126,7 +126,7 @@ async def _perform(
     tx.actor = actor
     done: Entity = await command.run(tx, command.parse(payload), Operation(command.name, now()))
     if isinstance(done, Account):
-        # The password is too short for the command, as it should be.
+        # The command rightly refuses this password as too short.
         async with tx.running(Operation("setPassword", now())):
             account = await tx.find(Account, done.id)
             account.set_password(password_hash, now())
@@ -134,7 +134,7 @@ async def _perform(
 
 
 def _demo(today: date) -> _Operations:
-    # The portal's customer must be there before the portal's account.
+    # The portal's customer must exist before the portal's account.
     for name, role, label in ACCOUNTS:
         if role is not Role.CUSTOMER_PORTAL:
             yield _account(f"account/{name}", f"{name}@demo.example", role, label)

@@ -1,4 +1,4 @@
-"""What happens when the office and a phone without a signal change the same: it ends in the inbox."""
+"""Conflicts for the demo's inbox: the office and a phone without a signal change the same records."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tournee.sync.push.push import push
 from tournee.sync.push.request import PushRequest
 from tournee.work.models import Appointment
 
-# Three visits of yesterday that the technician has on the phone: what, and where.
+# Three of yesterday's visits, which are on the technician's phone: summary and site.
 _VISITS = (("Demo pump hums", 3), ("Demo radiator stays cold", 4), ("Demo thermostat shows nothing", 5))
 _DEVICE = demo_id("device/phone")
 _ORGANISATION = demo_id("organisation/demo")
 
 
 def operations(today: date) -> Iterator[Operation]:
-    """The visits, before anything goes wrong."""
+    """Yield the visits as they were planned."""
     day = today - timedelta(days=1)
     for number, (summary, site) in enumerate(_VISITS, 1):
         order, visit = id_of(f"order/x{number}"), id_of(f"appointment/x{number}")
@@ -44,7 +44,7 @@ def operations(today: date) -> Iterator[Operation]:
 
 
 async def play(kernel: Kernel, today: date) -> None:
-    """Let the office change its mind, then let the phone hand in its day; again it changes nothing."""
+    """Let the office change its plans, then let the phone push its day. A second call changes nothing."""
     async with kernel.database.reading(_ORGANISATION) as session:
         visit = await session.get_one(Appointment, (_ORGANISATION, demo_id("appointment/x1")))
         base = await head_seq(session)
@@ -63,7 +63,7 @@ def _at_the_desk() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "updateWorkOrder", {"workOrderId": id_of("order/x3"), "symptom": "Demo: the display is dark."}
     other = {"appointmentId": id_of("appointment/x2"), "technicianId": id_of("technician/2")}
     yield "reassignAppointment", other
-    # The last one says that all of it is done.
+    # The cancellation comes last: `play` reads from it that everything is done.
     yield "cancelAppointment", called_off
 
 
@@ -90,7 +90,7 @@ def _day() -> Iterator[tuple[str, int, dict[str, Any]]]:
         yield "completeAppointment", begin + 90, visit
     found = {"workOrderId": id_of("order/x3"), "symptom": "Demo: the battery is flat."}
     yield "updateWorkOrder", 800, found
-    # Refused: nothing has an empty name.
+    # Refused: the name must not be empty.
     yield "createAsset", 810, {"id": id_of("asset/x1"), "siteId": id_of("site/5"), "name": ""}
 
 

@@ -9,7 +9,7 @@ from tournee.demo.making import SMALL_TECHNICIANS, TECHNICIANS, Operation, at, i
 
 _NUMBERS = ("Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
 _SKILLS = ("electrical", "cooling", "gas", "controls", "heights")
-# Of the two weeks around today, which the small demo gives its three, and the next.
+# Working days, counted from Monday: of this week and the next.
 _DAYS = tuple(range(5)) + tuple(range(7, 12))
 
 

@@ -1,6 +1,6 @@
-"""The demo as people look at it: a dozen technicians and ten weeks of work, on top of the small one.
+"""The large demo: a dozen technicians and ten weeks of work, on top of the small demo.
 
-Deterministic: the same day gives the same rows, ids included where a command takes one.
+It is deterministic: the same day gives the same rows, with the same ids where a command takes an id.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tournee.demo.making import Operation
 
 
 def operations(today: date) -> Iterator[Operation]:
-    """Return everything but what two people changed at the same time; `clashes` plays that afterwards."""
+    """Yield everything except the conflicts, which `clashes` plays afterwards."""
     yield from crew.operations(today)
     yield from places.operations(today)
     yield from rounds.operations(today)

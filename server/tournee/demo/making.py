@@ -14,7 +14,7 @@ TECHNICIANS = range(1, 13)
 CUSTOMERS = range(1, 151)
 SITES = range(1, 181)
 INSTALLATIONS = range(1, 381)
-# Those of the small demo, which come first and are there already.
+# The small demo adds these first.
 SMALL_TECHNICIANS, SMALL_CUSTOMERS, SMALL_SITES, SMALL_INSTALLATIONS = 3, 6, 8, 12
 
 
@@ -24,14 +24,14 @@ def id_of(name: str) -> str:
 
 
 def customer_of(site: int) -> int:
-    """Return whose site it is: each customer has one, and a few have more."""
+    """Return the customer of a site: each customer has one site, and a few have more."""
     if site <= SMALL_SITES:
         return 1 + (site - 1) % SMALL_CUSTOMERS
     return site - 2 if site - 2 in CUSTOMERS else 5 * (site - CUSTOMERS[-1] - 2)
 
 
 def site_of(installation: int) -> int:
-    """Return where an installation stands."""
+    """Return the site of an installation."""
     if installation <= SMALL_INSTALLATIONS:
         return 1 + (installation - 1) % SMALL_SITES
     return 1 + (installation - 1) % SITES[-1]
@@ -43,7 +43,7 @@ def at(day: date, minutes: int) -> str:
 
 
 def picked(values: tuple[Any, ...], *numbers: int) -> Any:
-    """Return one of the values: looks scattered, and is the same on every machine."""
+    """Return one of the values; the choice looks random, but is the same on every machine."""
     mixed = 0
     for number in numbers:
         mixed = (mixed * 31 + number * 2_654_435_761 + 97) % 2**32
@@ -51,5 +51,5 @@ def picked(values: tuple[Any, ...], *numbers: int) -> Any:
 
 
 def chance(percent: int, *numbers: int) -> bool:
-    """Return whether something happens in so many of a hundred cases."""
+    """Return whether something happens that happens in `percent` of all cases."""
     return bool(picked(tuple(range(100)), *numbers) < percent)

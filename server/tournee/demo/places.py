@@ -1,4 +1,4 @@
-"""More customers with their sites, people and installations, and what was said and read there."""
+"""More customers with their sites, contacts and installations, and with activities and meter readings."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tournee.demo.making import (
     site_of,
 )
 
-# Every pair of these two is a name of its own.
+# Each pair of a kind and a place is a distinct name.
 _KINDS = ("Hotel", "Bakery", "Clinic", "School", "Office Tower", "Warehouse", "Museum", "Swimming Pool",
           "Library", "Supermarket", "Workshop", "Laboratory")  # fmt: skip
 _PLACES = ("Hill", "Mill", "Park", "Station", "Market", "Bridge", "Garden", "Lake", "Forest", "Quay", "Field",
            "Square", "Valley")  # fmt: skip
 _CITIES = ("Demo Port", "Demo Hill", "Demo Bay", "Demo Valley")
-# Category, model, unit of the meter, how much more each month.
+# Category, model, unit of the meter, monthly increase.
 SORTS = (("Cold room", "DC-200", "h", 620.0), ("Boiler", "DB-35", "h", 410.0), ("Ventilation unit", "DV-8",
 "h", 700.0),
          ("Lift", "DL-630", "cycles", 3900.0), ("Heat pump", "DH-12", "h", 540.0),
@@ -37,7 +37,7 @@ _SUBJECTS = ("Asks when the next visit is", "Date of the visit confirmed", "Invo
 
 
 def operations(today: date) -> Iterator[Operation]:
-    """Customers before their sites, sites before what stands there."""
+    """Yield customers before their sites, and sites before their installations."""
     for number in CUSTOMERS[SMALL_CUSTOMERS:]:
         yield _customer(number)
     for number in SITES[SMALL_SITES:]:
@@ -117,5 +117,5 @@ def _installation(number: int, today: date) -> Iterator[Operation]:
 
 
 def first_value(installation: int) -> float:
-    """Return what the meter showed a month ago."""
+    """Return the meter's value a month ago."""
     return 12.0 * SORTS[installation % len(SORTS)][3] + 10 * installation

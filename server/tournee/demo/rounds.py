@@ -1,4 +1,4 @@
-"""Ten weeks of visits: three that are over, with what was found, and seven that are planned."""
+"""Ten weeks of visits: three past weeks with their results, and seven planned ones."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tournee.demo.places import SORTS, first_value
 
 # Visits on each working day, by week; the week of today is 0.
 _A_DAY = {-3: 10, -2: 10, -1: 10, 0: 14, 1: 14, 2: 13, 3: 13, 4: 12, 5: 12, 6: 12}
-# When a technician's first, second and third visit of a day begins; minutes (UTC).
+# When a technician's first, second and third visit of a day begin, in minutes after midnight UTC.
 _BEGINS = (7 * 60, 10 * 60, 13 * 60)
 _MINUTES = 120
-# Until so many days from today technicians have their work on hand; after so many nobody is chosen for all.
+# Days from today: visits up to the first are dispatched; after the second, not all visits have a technician.
 _DISPATCHED_DAYS, _ASSIGNED_DAYS = 3, 24
-# The two who can sign in have visits of their own in the small demo on these days from today.
+# On these days from today, the small demo has visits for the two technicians who can sign in.
 _BUSY_DAYS = frozenset({-6, -5, 0, 1, 2})
 _WORDS = (
     "does not start",
@@ -81,10 +81,10 @@ class Visit:
 
 
 def operations(today: date) -> Iterator[Operation]:
-    """Plan everything, then carry out what is over, in the order of the days.
+    """Yield the planning of all visits, then the work on past visits, day by day.
 
-    One kind of command after the other: each asks the database once, which first has to be sent what the
-    command before it made.
+    Commands of one kind come together, because each change of kind makes the session write to the database
+    before it reads.
     """
     visits = list(_visits(today))
     yield from map(_order, visits)
@@ -102,7 +102,7 @@ def _visits(today: date) -> Iterator[Visit]:
         for weekday in range(5):
             day = monday + timedelta(weeks=week, days=weekday)
             days = (day - today).days
-            # Others begin on each day, so that all have as much to do.
+            # Each day begins with another technician, so that all have the same amount of work.
             ring = [*TECHNICIANS[number % 12 :], *TECHNICIANS[: number % 12]]
             crew = [one for one in ring if one > 2 or days not in _BUSY_DAYS]
             free = [(one, begin) for begin in _BEGINS for one in crew]
@@ -150,10 +150,10 @@ def _called_off(visit: Visit) -> Iterator[Operation]:
 
 
 def _carry_out(visit: Visit) -> Iterator[Operation]:
-    """Reported by the office for the technician; only two of the demo's can sign in."""
+    """Yield the work of a visit, reported by the office, because most demo technicians have no account."""
     late = picked((-10, -5, 0, 5, 25), visit.number)
     begin = visit.begin + late
-    # Not every phone says when its person left.
+    # Not every technician reports when they set out and arrived.
     steps = _STEPS if chance(50, visit.number, 8) else _STEPS[2:]
     for name in steps:
         moment = at(visit.day, begin + _MINUTES_OF[name])
@@ -198,7 +198,7 @@ def _checklist(visit: Visit, minutes: int) -> Iterator[Operation]:
 
 def _reading(visit: Visit, minutes: int) -> Operation:
     step = SORTS[visit.installation % len(SORTS)][3]
-    # An installation is visited again after months, if at all.
+    # No two past visits are at the same installation, so a meter has only one of these readings.
     value = round(first_value(visit.installation) + step * (30 + visit.days) / 30, 1)
     return "DISPATCHER", "recordReading", {
         "id": id_of(f"reading/r{visit.number}"), "meterId": id_of(f"meter/{visit.installation}"),

@@ -1,7 +1,7 @@
-"""Organisations and accounts from the command line, through the same commands as everywhere.
+"""Organisations and accounts from the command line, through the usual commands.
 
-This is the way into a server without accounts, and back in if the only manager lost the password. The log
-names the operator.
+This is the way into a server without accounts, and the way back in when the only manager has lost the
+password. The change log names the operator.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _LONGEST_NAME = 200
 
 
 def make_password() -> str:
-    """A password that nobody guesses, for a person to change."""
+    """Return a random password, for the person to change."""
     return secrets.token_urlsafe(12)
 
 
 @dataclass(frozen=True)
 class NewAccount:
-    """An account that is to be added; its name is the e-mail's first part unless one is given."""
+    """An account to add; without a name it gets the first part of the e-mail."""
 
     email: str
     role: Role
@@ -74,7 +74,7 @@ async def add_organisation(kernel: Kernel, name: str, manager: NewAccount) -> Na
     """Add an organisation with its first manager: both or neither."""
     name = name.strip()
     if not 0 < len(name) <= _LONGEST_NAME:
-        raise Invalid(f"A name has 1 to {_LONGEST_NAME} characters.", "NAME")
+        raise Invalid(f"A name must have 1 to {_LONGEST_NAME} characters.", "NAME")
     if any(known.name == name for known in await every_organisation(kernel.database)):
         raise AlreadyExists(f"There is an organisation called {name!r} already.", "NAME")
     made = Named(new_id(), name, now())
@@ -88,7 +88,7 @@ async def add_organisation(kernel: Kernel, name: str, manager: NewAccount) -> Na
 
 
 async def add_account(kernel: Kernel, organisation_id: UUID, account: NewAccount) -> None:
-    """Add an account; for a technician also the technician who signs in with it."""
+    """Add an account; for the role TECHNICIAN, also add the technician who signs in with it."""
 
     async def work(tx: Transaction) -> None:
         await _add(tx, account)
@@ -109,7 +109,7 @@ async def _run(tx: Transaction, command: Command[Any, Any], payload: dict[str, A
 
 
 async def reset_password(kernel: Kernel, known: KnownAccount, password: str) -> None:
-    """Give an account a new password; whoever is signed in with the old one must sign in again."""
+    """Give an account a new password, which ends its sessions."""
     await _perform(kernel, known, set_password, password=password)
 
 
@@ -129,7 +129,7 @@ async def _perform(kernel: Kernel, known: KnownAccount, command: Command[Any, An
 
 
 async def find_organisation(database: Database, wanted: str | None) -> Named:
-    """Return the organisation with this name or id; the only one if none is named."""
+    """Return the organisation with this name or id; without one, the only organisation there is."""
     every = await every_organisation(database)
     matching = [one for one in every if wanted is None or wanted in (one.name, str(one.id))]
     if len(matching) == 1:
@@ -141,7 +141,7 @@ async def find_organisation(database: Database, wanted: str | None) -> Named:
 
 
 async def find_account(database: Database, email: str, wanted: str | None) -> KnownAccount:
-    """Return the account with this e-mail; the organisation must be named if several have one."""
+    """Return the account with this e-mail; if several organisations have one, `wanted` must choose."""
     only = None if wanted is None else await find_organisation(database, wanted)
     fitting = await list_accounts(database, only, email)
     if len(fitting) == 1:
@@ -156,7 +156,7 @@ async def find_account(database: Database, email: str, wanted: str | None) -> Kn
 async def list_accounts(
     database: Database, only: Named | None = None, email: str | None = None
 ) -> list[KnownAccount]:
-    """Accounts by organisation and e-mail, all of them unless an organisation or e-mail is named."""
+    """Return the accounts, by organisation and e-mail; `only` and `email` narrow the list."""
     wanted = select(Account)
     if email is not None:
         wanted = wanted.where(Account.email == email.strip().lower())
