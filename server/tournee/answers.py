@@ -1,4 +1,4 @@
-"""Answers that every endpoint gives in the same form."""
+"""Answers in the form that all endpoints share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 
 
 class Json(Response):
-    """JSON, encoded by orjson."""
+    """An answer in JSON, encoded by orjson."""
 
     media_type = "application/json"
 
@@ -28,7 +28,7 @@ def coded(
 
 
 async def answer_instead(answer: Response, scope: Scope, receive: Receive, send: Send, close: int) -> None:
-    """Send the answer; to a WebSocket's handshake too where the server can, else close it with the code."""
+    """Send the answer, also to a WebSocket handshake if the server can; else close that with the code."""
     if scope["type"] == "http":
         await answer(scope, receive, send)
     elif "websocket.http.response" in scope.get("extensions", {}):

@@ -1,4 +1,4 @@
-"""The ASGI application: a list of routes, a list of middleware, a lifespan."""
+"""The ASGI application: its routes, middleware and lifespan."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ from tournee.web.middleware import RequestMiddleware
 from tournee.web.pages import ide_first, page_routes
 from tournee.web.stopping import at_the_signal_to_stop
 
-# Here a stale token in the header must not stand in the way of getting a new one.
+# Paths that ignore the token in the header: an expired one must not prevent getting a new one.
 _PUBLIC = AUTH_PATHS | {"/", "/healthz", "/readyz", "/metrics"}
 
 
 def create() -> Starlette:
-    """Return the server that the environment describes; ASGI servers call this."""
+    """Return the application, configured by the environment; ASGI servers call this."""
     settings = read_settings()
     configure_logs(settings.log_format)
     app = create_app(settings)
@@ -69,10 +69,10 @@ def create() -> Starlette:
 
 
 def pass_over_what_stays() -> None:
-    """Let the garbage collector look for cycles only in what requests make.
+    """Let the garbage collector look for cycles only among objects that requests make.
 
-    Most of what a process holds are classes, statements and the schema, which stay until it ends. Going
-    through them takes a quarter of a second in which nobody is served.
+    Most objects of a process are classes, statements and the schema, which stay until it ends. Scanning
+    them takes a quarter of a second in which nobody is served.
     """
     gc.collect()
     gc.freeze()
@@ -98,7 +98,7 @@ class Parts:
 
     @asynccontextmanager
     async def running(self, _app: Starlette) -> AsyncIterator[None]:
-        """From the start of the server to its end."""
+        """Run the background tasks from the start of the server to its end."""
         await self.wake.start()
         house = asyncio.create_task(keep_house(self.kernel, self.settings, self.wake.closing))
         try:
@@ -119,7 +119,7 @@ def create_app(settings: Settings) -> Starlette:
         routes=_routes(parts),
         middleware=[
             Middleware(AddressMiddleware, trusted=settings.trusted_proxies),
-            # Around all that may answer early.
+            # Outside of everything that may answer before it has read the body.
             Middleware(DrainMiddleware, most=4 * settings.body_limit),
             Middleware(RequestMiddleware),
             Middleware(HostMiddleware, settings=settings),
@@ -131,7 +131,7 @@ def create_app(settings: Settings) -> Starlette:
         exception_handlers={HTTPException: _http_error},
         lifespan=parts.running,
     )
-    # Such a redirect would name whatever host the request does.
+    # Such a redirect would repeat any host that the request names.
     app.router.redirect_slashes = False
     # For tests and tools; requests get what they need from their endpoint.
     for name in ("kernel", "tokens", "authenticator", "wake", "lanes", "acknowledged"):
@@ -140,7 +140,7 @@ def create_app(settings: Settings) -> Starlette:
 
 
 def _pages_elsewhere(settings: Settings) -> list[Middleware]:
-    """No credentials: tokens come in a header, so a page gets nothing that it could not ask elsewhere."""
+    """Allow the configured origins. Credentials stay off, because tokens come in a header, not in cookies."""
     if not settings.web_origins:
         return []
     return [
@@ -185,7 +185,7 @@ _CODES = {400: "MALFORMED", 404: "NO_SUCH_PATH", 405: "METHOD_NOT_ALLOWED", 413:
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
-    """Return what Starlette refuses by itself, in the form of our other errors."""
+    """Return an error that Starlette raised by itself, in the form of our other errors."""
     refused = cast(HTTPException, error)
     code = _CODES.get(refused.status_code, HTTPStatus(refused.status_code).name)
     return coded(refused.status_code, code, f"{refused.detail}.", headers=refused.headers)

@@ -1,5 +1,5 @@
-"""The explicit list of domains. Mutations, offline operations, synced entities, memberships and the
-convergence test all come from it.
+"""The list of domains. Mutations, offline operations, synced entities, memberships and the convergence test
+are all made from it.
 """
 
 from __future__ import annotations

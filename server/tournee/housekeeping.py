@@ -1,5 +1,5 @@
 """Housekeeping: what a running server does by itself. It moves the windows of technicians' devices, deletes
-what lies past the horizon, and keeps the database's statistics current.
+expired data, and keeps the database's statistics current.
 
 Every process does it; each step does nothing if another process has just done it.
 """
@@ -42,7 +42,7 @@ async def keep_house(kernel: Kernel, settings: Settings, closing: asyncio.Event)
 
 @contextlib.contextmanager
 def _logged(**about: object) -> Iterator[None]:
-    """Log an error and continue: the next step and the next round must happen all the same."""
+    """Log an error and continue, so that the next step and the next round still happen."""
     try:
         yield
     except Exception:  # noqa: BLE001 - see above
@@ -50,16 +50,16 @@ def _logged(**about: object) -> Iterator[None]:
 
 
 async def _warn_of_power(kernel: Kernel) -> bool:
-    """Say it once where the database does not repeat the border between organisations for us."""
+    """Warn once if row-level security does not apply to the server's role."""
     if await kernel.database.passes_policies():
         structlog.get_logger().warning(
-            "row_security_passed", advice="Connect as a role that is no superuser and has no BYPASSRLS."
+            "row_security_passed", advice="Connect as a role that is not a superuser and has no BYPASSRLS."
         )
     return True
 
 
 async def _round(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> None:
-    """Do a round, one organisation after another. A server that closes waits for one of them, not for all."""
+    """Do a round, one organisation after another; stop between two of them if the server is closing."""
     async with kernel.database.reading(ACROSS) as session:
         organisations = list(await session.scalars(select(Organisation.id)))
     for organisation_id in organisations:
@@ -74,7 +74,7 @@ async def _keep(kernel: Kernel, settings: Settings, organisation_id: UUID) -> No
     await move_windows(kernel, organisation_id)
     await rescue_stranded(kernel, organisation_id)
     await raise_floor(kernel.database, organisation_id, now() - timedelta(days=settings.horizon_days))
-    # A fact that arrives late may name what its device saw back then.
+    # A fact that arrives late may name a record that its device saw back then.
     accepted_since = now() - timedelta(days=settings.operations_days)
     await forget(kernel.database, organisation_id, accepted_since)
     await purge_receipts(kernel.database, organisation_id, accepted_since)

@@ -11,16 +11,16 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
-# The request on whose behalf something is logged.
+# The id of the request for which a line is logged.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-# The address of the client who sent it.
+# The address of the client that sent the request.
 CLIENT: ContextVar[str | None] = ContextVar("client", default=None)
 
 _LEVELS = {"warn": "warning", "exception": "error"}
 
 
 def _complete(_logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Add in which request it was and whose, how grave it is, and when: one step for every line."""
+    """Add the request's id, the client's address, the level and the time to every line."""
     id = REQUEST_ID.get()
     if id is not None:
         event.setdefault("request_id", id)
@@ -33,7 +33,7 @@ def _complete(_logger: object, method: str, event: structlog.types.EventDict) ->
 
 
 class _Lines:
-    """Writes each line at once; what it writes to is line-buffered."""
+    """Writes each line at once, because the stream is line-buffered."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -51,7 +51,7 @@ def _json(event: object, **options: Any) -> str:
 def configure_logs(log_format: str) -> None:
     """Send structlog and the standard library's loggers to stderr in one form: `json` or `console`."""
     shared: list[structlog.types.Processor] = [_complete]
-    # Without the values of local variables: tokens, passwords and people's data are among them.
+    # Leave out local variables: they may hold tokens, passwords and personal data.
     frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     renderer: list[structlog.types.Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

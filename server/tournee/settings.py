@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError
 
 
 class UnusableSetting(ValueError):
-    """Variables of the environment that the server cannot use: one line each, beginning with its name."""
+    """Environment variables are wrong; the message has a line for each, beginning with its name."""
 
 
 def _database_url(url: str) -> str:
@@ -44,14 +44,14 @@ def _workers(workers: int, others: ValidationInfo) -> int:
 
 
 def _origin(origin: str) -> str:
-    """As a browser sends it: without a path, in lower case."""
+    """Return the origin if it is written as browsers send it: without a path, in lower case."""
     if origin != "*" and not re.fullmatch(r"https?://[^/?#\sA-Z]+", origin):
         raise _should_be("an origin such as https://app.example.org")
     return origin
 
 
 def _host(host: str) -> str:
-    """As a browser sends it, without the port; `*.` before it stands for every name below."""
+    """Return the host if it is as browsers send it, without a port; `*.` stands for all subdomains."""
     if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", host):
         raise _should_be("a host such as api.example.org or *.example.org, without a port")
     return host
@@ -59,7 +59,7 @@ def _host(host: str) -> str:
 
 def _token(token: str) -> str:
     if token and not re.fullmatch(r"[!-~]{16,}", token):
-        raise _should_be("at least 16 characters of ASCII without a space")
+        raise _should_be("at least 16 ASCII characters without a space")
     return token
 
 
@@ -71,7 +71,7 @@ def _network(network: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the name or address always means the machine that it is said on."""
+    """Return whether the name or address always means the machine that uses it."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -81,7 +81,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _should_be(what: str) -> PydanticCustomError:
-    """Return an error in the words that pydantic uses for its own."""
+    """Return an error worded like those of pydantic."""
     return PydanticCustomError("unusable", "Input should be {what}", {"what": what})
 
 
@@ -89,7 +89,7 @@ def _split(text: Any) -> Any:
     return text.replace(",", " ").split() if isinstance(text, str) else text
 
 
-# Largest number that fits wherever a setting goes: a 32-bit counter of seconds or days.
+# The largest number that fits a 32-bit counter of seconds or days.
 _MOST = 2**31 - 1
 _Positive = Annotated[int, Field(ge=1, le=_MOST)]
 _Days = Annotated[int, Field(ge=0, le=_MOST)]
@@ -101,7 +101,7 @@ _Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDeco
 class Settings(BaseSettings):
     """How this server runs. Lists are separated by commas or spaces; an empty variable counts as unset.
 
-    A field is read from TOURNEE_ and its name in capitals. `repr=False` marks a secret: it is never printed.
+    A field is read from TOURNEE_ plus its name in capitals. `repr=False` marks a secret: never printed.
     """
 
     model_config = SettingsConfigDict(
@@ -205,24 +205,24 @@ class Settings(BaseSettings):
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the database is the file in the server's folder, because nobody named another."""
+        """Return whether the database is the default file, because DATABASE_URL is not set."""
         return "database_url" not in self.model_fields_set
 
     @property
     def is_demo(self) -> bool:
-        """Whether the demo's accounts are let in: asked for, and only this machine can call."""
+        """Return whether demo accounts may sign in: the demo is on, and the server listens on loopback."""
         return self.demo and is_loopback(self.host)
 
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read nothing by itself: only `read_settings` looks at the environment."""
+        """Keep pydantic from reading the environment: only `read_settings` does."""
         return (init_settings,)
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings that DATABASE_URL, PORT and TOURNEE_* ask for, or say everything that is wrong."""
+    """Return the settings from DATABASE_URL, PORT and TOURNEE_*, or raise an error with everything wrong."""
     try:
         return Settings.model_validate(_Environment(os.environ if environment is None else environment)())
     except ValidationError as error:
@@ -230,12 +230,12 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     raise UnusableSetting("\n".join(lines))
 
 
-# A default that could not be computed, because the setting that it depends on is wrong itself.
+# The error of a default that could not be computed, because the setting that it depends on is wrong.
 _FOLLOWS = "default_factory_not_called"
 
 
 class _Environment(EnvSettingsSource):
-    """The variables that are not blank."""
+    """Reads the environment variables that are not blank."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables

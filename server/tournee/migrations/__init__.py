@@ -1,4 +1,4 @@
-"""Bring a database to a revision, and what migrations themselves need."""
+"""Runs migrations, and holds the functions that migrations themselves call."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 
 from tournee.shipped import folder
 
-# Servers that start together migrate together; any constant does, as long as all of them use it.
+# Servers that start together take this lock, so that only one migrates. Any constant does.
 LOCK = 0x70757265
 
 
 def configuration(url: str) -> Config:
-    """Alembic's configuration for this database, wherever we were started from."""
+    """Return Alembic's configuration for this database, whatever the working directory."""
     config = Config()
-    # The parser of such files takes a percent sign for the start of a name.
+    # The configuration parser takes a percent sign for the start of a name.
     config.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
     config.attributes["url"] = url
     return config
@@ -38,34 +38,34 @@ def migrate_on(connection: Connection) -> None:
 
 
 def is_known(revision: str) -> bool:
-    """Return whether this version can bring a database at the revision to the newest schema."""
+    """Return whether this version can migrate a database that is at this revision."""
     script = ScriptDirectory.from_config(configuration(""))
     return any(known.revision == revision for known in script.walk_revisions())
 
 
 @cache
 def newest() -> frozenset[str]:
-    """The revisions a current database is at."""
+    """Return the newest revisions."""
     return frozenset(ScriptDirectory.from_config(configuration("")).get_heads())
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the database is at the newest revision."""
+    """Return whether the database is at the newest revision."""
     return (
         bool(newest()) and frozenset(MigrationContext.configure(connection).get_current_heads()) == newest()
     )
 
 
-# Which organisation a transaction serves is said where it begins (engine/engines.py). Read once for a
-# statement, not for each row, because of the SELECT around it.
+# A transaction names its organisation when it begins (engine/engines.py). The SELECT makes PostgreSQL read
+# the setting once for each statement instead of once for each row.
 _SERVED = "(SELECT NULLIF(NULLIF(current_setting('tournee.organisation', true), ''), '*')::uuid)"
 _ACROSS = "(SELECT current_setting('tournee.organisation', true) = '*')"
 
 
 def protect(table: str, column: str = "organisation_id") -> None:
-    """Let PostgreSQL show and take this table's rows only for the organisation a transaction serves.
+    """Let PostgreSQL show and accept this table's rows only for the transaction's organisation.
 
-    For migrations that create a table; the owner of the table is held to it too. SQLite has no such thing.
+    For migrations that create a table. It also applies to the table's owner. On SQLite it does nothing.
     """
     if op.get_context().dialect.name != "postgresql":
         return
@@ -75,7 +75,7 @@ def protect(table: str, column: str = "organisation_id") -> None:
 
 
 def unprotect(table: str) -> None:
-    """Undo `protect`; dropping the table does so by itself."""
+    """Undo `protect`; not needed before the table is dropped."""
     if op.get_context().dialect.name != "postgresql":
         return
     op.execute(f"DROP POLICY organisation ON {table}")

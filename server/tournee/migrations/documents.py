@@ -1,8 +1,8 @@
-"""For migrations: change the public fields of an entity in what is stored beside its rows.
+"""For migrations: change the public fields of an entity in the documents that are stored beside its rows.
 
-A row's wire form is stored (`record.document`), so a column that is added, renamed or dropped changes every
-document of its entity, and devices learn of a document by the number of its last change. Knows tables and
-columns by name alone: a migration must run when the models have changed.
+A row's wire form is stored (`record.document`), so adding, renaming or dropping a column changes every
+document of the entity. A document that changed gets a new number, by which devices learn of it. This module
+names tables and columns as text, because the models will have changed when a migration runs.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def change_fields(
     dropped: Collection[str] = (),
     tell_all: bool = False,
 ) -> None:
-    """Add, rename or drop public fields of an entity in its stored documents, and let devices learn of it.
+    """Add, rename or drop public fields of an entity in its stored documents, and let devices pull them.
 
-    Names are those of columns. An added column must be there with its values, and comes with its type. Each
-    live record whose document changes gets a new number and an entry `migrate` in the log; with `tell_all`
-    also those whose document says it already, because a revision wrote it and told no device.
+    Names are those of columns. An added column must already exist with its values; give its type. Each live
+    record whose document changes gets a new number and an entry `migrate` in the log. With `tell_all`, every
+    live record of the entity does: an earlier revision changed documents without giving them new numbers.
     """
     by_wire = {_camel(name): name for name in added}
     new_names = {_camel(old): _camel(new) for old, new in renamed.items()}
@@ -59,7 +59,7 @@ def _camel(name: str) -> str:
 
 
 def _wire_value(value: Any) -> Any:
-    """Return a column's value as documents have it."""
+    """Return a column's value in the form that documents use."""
     if isinstance(value, datetime):
         aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return aware.isoformat().replace("+00:00", "Z")

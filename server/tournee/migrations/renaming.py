@@ -1,4 +1,4 @@
-"""Renames a field where documents do not hold it: in the log, in open conflicts and in receipts."""
+"""Renames a field outside of documents: in the log, in conflicts and in receipts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tournee.migrations.stored import (
     write_many,
 )
 
-# By the wire names of the fields of whichever record is disputed.
+# Each holds values of the disputed record, by the wire names of its fields.
 _DISPUTED = ("base", "mine", "theirs", "standing", "decided")
 _conflict = sa.table(
     "conflict",
@@ -37,7 +37,7 @@ _receipt = sa.table(
 
 
 def rename_in_log(entity: str, names: Mapping[str, str]) -> None:
-    """The log is what a late edit is compared with, so it speaks of fields by their names of today."""
+    """Rename the fields in the log, because late edits, which use the new names, are compared with it."""
     texts = ("fields", "before", "after")
     of_entity = sa.select(change_table).where(change_table.c.entity == entity)
     found_by = [change_table.c[name] == sa.bindparam(f"of_{name}") for name in ("organisation_id", "seq")]
@@ -54,7 +54,7 @@ def rename_in_log(entity: str, names: Mapping[str, str]) -> None:
 
 
 def _renamed(text: str | None, names: Mapping[str, str]) -> str | None:
-    """Return a list or an object of fields as text, with their new names; as it is where it has none."""
+    """Return a JSON list or object of fields with their new names, or the same text if none was renamed."""
     value = None if text is None else json.loads(text)
     if value is None or names.keys().isdisjoint(value):
         return text
@@ -64,7 +64,7 @@ def _renamed(text: str | None, names: Mapping[str, str]) -> str | None:
 
 
 def rename_in_conflicts(entity: str, names: Mapping[str, str]) -> None:
-    """A conflict that is still open is decided by the names of today."""
+    """Rename the fields in conflicts, because open ones will be decided by the new names."""
 
     def rename(disputed: Any) -> Any:
         if not isinstance(disputed, dict):
@@ -89,7 +89,7 @@ def rename_in_conflicts(entity: str, names: Mapping[str, str]) -> None:
 
 
 def rename_in_receipts(entity: str, names: Mapping[str, str]) -> None:
-    """A receipt lists, by record, the fields that an edit left as they stood."""
+    """Rename the fields in receipts, which list for each record the fields that an edit left unchanged."""
     listed = sa.select(_receipt).where(_receipt.c.unmoved.is_not(None))
     found_by = [_receipt.c[name] == sa.bindparam(f"of_{name}") for name in _RECEIPT_KEY]
     new = sa.update(_receipt).where(*found_by).values(unmoved=sa.bindparam("new_unmoved"))

@@ -1,4 +1,4 @@
-"""Stored records, for migrations: read them in pages, rewrite their documents, number those that changed."""
+"""For migrations: reads stored records in pages, rewrites their documents, and numbers those that changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alembic import op
 Row = Mapping[Any, Any]
 Document = dict[str, Any]
 
-# What is held in memory at once.
+# Rows held in memory at once.
 _BATCH = 1_000
 NOTHING: Mapping[str, Any] = {}
 
@@ -60,12 +60,12 @@ class _Rewritten:
     document: Document
 
     def clock(self, renamed: Mapping[str, str]) -> str:
-        """Return who changed which field when; an added field counts as there since the creation."""
+        """Return who changed which field when; an added field counts as set when the record was created."""
         clock = {renamed.get(name, name): by for name, by in json.loads(self.row["clock"]).items()}
         return dumped({name: by for name, by in clock.items() if name == "*" or name in self.document})
 
     def entry(self) -> Row:
-        """Return what the log says of it."""
+        """Return the record's entry in the log."""
         names = [
             *(name for name in self.document if _differs(name, self.was, self.document)),
             *(name for name in self.was if name not in self.document),
@@ -92,7 +92,7 @@ def rewrite(
     *,
     tell_all: bool = False,
 ) -> None:
-    """Make each document of an entity what `change` returns for it and its row."""
+    """Replace each document of an entity by what `change` returns for it and its row."""
     for organisation_id, rows in _batches(entity, columns):
         documents = [(row, json.loads(row["document"])) for row in rows]
         changed = [_Rewritten(row, document, change(document, row)) for row, document in documents]
@@ -101,7 +101,7 @@ def rewrite(
 
 
 def _batches(entity: str, columns: sa.TableClause | None) -> Iterator[tuple[UUID, list[Row]]]:
-    """Yield the records of an entity with those columns of their rows, each batch of one organisation."""
+    """Yield the records of an entity, with these columns of their rows; a batch is of one organisation."""
     chosen = sa.select(record_table).where(record_table.c.entity == entity)
     if columns is not None:
         same = (columns.c[name] == record_table.c[name] for name in ("organisation_id", "id"))
@@ -112,7 +112,7 @@ def _batches(entity: str, columns: sa.TableClause | None) -> Iterator[tuple[UUID
 
 
 def pages(chosen: sa.Select[Any], *key: sa.ColumnElement[Any]) -> Iterator[Sequence[Row]]:
-    """Yield what a statement finds, in the order of a unique key, so many rows at a time."""
+    """Yield the rows of a statement in pages, in the order of a unique key."""
     page = chosen.order_by(*key).limit(_BATCH)
     rows: Sequence[Row] = connection().execute(page).mappings().all()
     while rows:
@@ -125,7 +125,7 @@ def connection() -> sa.Connection:
     connection = op.get_bind()
     if connection is None:
         raise RuntimeError(
-            "This revision reads what is stored: run it on the database, it cannot be printed."
+            "This revision reads stored data: run it on the database; it cannot be printed as SQL."
         )
     return connection
 
@@ -133,11 +133,11 @@ def connection() -> sa.Connection:
 def _write(
     wanted: Sequence[_Rewritten], organisation_id: UUID, entity: str, renamed: Mapping[str, str]
 ) -> None:
-    """Write documents and clocks, with new numbers for those that devices have: a deleted one none has."""
+    """Write documents and clocks, with new numbers for live records; no device has the deleted ones."""
     if not wanted:
         return
     live = [one for one in wanted if not one.row["deleted"]]
-    # Before any record, as every writer does.
+    # Lock the head before any record, as every writer does.
     last = _take_head(organisation_id, len(live))
     seqs = {one.row["id"]: seq for seq, one in enumerate(live, last - len(live) + 1)}
     records = [
@@ -173,7 +173,7 @@ _WRITE_RECORD = (
         seq=sa.bindparam("new_seq"), document=sa.bindparam("new_document"), clock=sa.bindparam("new_clock")
     )
 )
-# A closed edge is a tombstone, and its number that of its end.
+# Only open edges: a closed edge is a tombstone, and keeps the number at which it closed.
 _MOVE_EDGES = (
     sa.update(_edge)
     .where(_edge.c.organisation_id == sa.bindparam("of_organisation"))
