@@ -122,6 +122,12 @@ class Chronicle:
             held |= entry.after if entry.seq <= at else {}
         return held
 
+    def states(self, id: str, since: int) -> list[Document]:
+        """The record as it was after that number, and after each later change."""
+        later = [entry.seq for entry in self.of_record[id] if entry.seq > since]
+        stood = [self.stood(id, at) for at in (since, *later)]
+        return [{name: value for name, value in one.items() if name != "deleted"} for one in stood]
+
     def value_at(self, name: str, entry: Entry) -> Any:
         """What a field of the entry's record held after it."""
         said = [e.after[name] for e in self.of_record[entry.id] if e.seq <= entry.seq and name in e.after]

@@ -214,24 +214,26 @@ class Judge:
         seen = sight(company.chronicle.rows, device.account)
         for deed, outcome in zip(batch, (one for one in outcomes if one["id"]), strict=True):
             self.deeds[company.mark].decided(deed, outcome)
-            self._check_record(outcome["record"], seen)
+            self._check_record(outcome["record"], seen, company.chronicle, answer.body["checkpoint"])
 
-    def _check_record(self, record: Document | None, seen: dict[str, Document]) -> None:
+    def _check_record(
+        self, record: Document | None, seen: dict[str, Document], chronicle: Chronicle, checkpoint: int
+    ) -> None:
+        """What an outcome says of a record is what it was when the answer was made. Work of other devices
+        that waited for this push may have changed it since.
+        """
         if record is None:
             return
         held = seen.get(record["id"])
         if record.get("removed"):
             require(held is None, "an outcome says removed of what is out of sight only", record)
-        else:
-            told = {
-                KIND: record["entity"],
-                **{name: value for name, value in record.items() if name != "entity"},
-            }
-            require(
-                told == held,
-                "an outcome carries the record as it stands for the person",
-                f"{record} is {held}",
-            )
+            return
+        told = {name: value for name, value in record.items() if name != "entity"}
+        require(
+            held is not None and told in chronicle.states(record["id"], checkpoint),
+            "an outcome carries the record as it stood for the person",
+            f"{record} is {held}",
+        )
 
     # -- after a completed pull -------------------------------------------------------------------------
 
