@@ -300,6 +300,19 @@ async def test_what_crashes_twice_is_shown_to_a_manager_and_holds_up_nothing(
     assert len(await inbox(house, OPERATION_QUARANTINED)) == 1
 
 
+async def test_housekeeping_retries_what_crashed_when_its_device_never_comes_back(house: House) -> None:
+    device = await someone(house)
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    lasting, passing = child(device, customer.id), child(device, customer.id)
+    await hand_in_broken(device, lasting)
+    await revive_waiting(house.kernel, BROKEN, house.organisation_id, now() - timedelta(days=30))
+    (entry,) = await inbox(house, OPERATION_QUARANTINED)
+    assert entry.mine["operations"][0]["id"] == lasting["id"]
+    await hand_in_broken(device, passing)
+    await revive_waiting(house.kernel, COMMANDS, house.organisation_id, now() - timedelta(days=30))
+    assert [parked.operation_id for parked in await house.rows(ParkedOperation)] == [UUID(lasting["id"])]
+
+
 async def test_what_crashed_is_answered_the_same_when_it_is_sent_again(
     house: House, device: TestDevice
 ) -> None:

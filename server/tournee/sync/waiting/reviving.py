@@ -90,14 +90,15 @@ async def revive_waiting(
     kernel: Kernel, commands: Commands, organisation_id: UUID, patience: datetime
 ) -> None:
     """Continue what waits for a record that exists now or was given up, for a decided operation, or since
-    before `patience`.
+    before `patience`; and what hit an error of ours, as its device may never push again.
     """
     there = exists().where(Record.id == ParkedOperation.waits_for)
     gone = exists().where(GivenUpRecord.record_id == ParkedOperation.waits_for)
     decided = exists().where(Receipt.operation_id == ParkedOperation.waits_for)
     impatient = ParkedOperation.reason.in_((Reason.GAP, Reason.PARENT, Reason.FOLLOWS))
     overdue = and_(ParkedOperation.received_at < patience, impatient)
-    await _revive(kernel, commands, organisation_id, or_(there, gone, decided, overdue), patience)
+    crashed = ParkedOperation.reason == Reason.CRASHED
+    await _revive(kernel, commands, organisation_id, or_(there, gone, decided, overdue, crashed), patience)
 
 
 async def _revive(
