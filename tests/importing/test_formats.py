@@ -98,7 +98,7 @@ async def test_failed_formula_is_reported_and_not_taken_for_an_empty_cell(
     chosen.write_text(FORMULAS, "utf-8")
     imported = await importer.file(file, chosen)
     assert imported.made() == {"Customer": 2}
-    reason = "holds an error of its formula, no value"
+    reason = "holds a formula error instead of a value"
     assert imported.remarks(3) == [("Notes", reason)]
     assert imported.report[0]["value"] == "#N/A"
     assert imported.remarks(4) == [("No", reason), ("", "its key {No} has no value")]
@@ -145,7 +145,7 @@ def test_a_json_array_is_read_record_by_record(tmp_path: Path) -> None:
     file.write_bytes(b'\xef\xbb\xbf[{"No": 1, "Company": "Demo", "at": {"city": "Paris"}}, 7, {"No": 2.50}]')
     first, second, third = read(file)
     assert (first.number, first.cells) == (1, {"No": 1, "Company": "Demo", "at.city": "Paris"})
-    assert second.problem == "is no JSON object"
+    assert second.problem == "is not a JSON object"
     assert (third.number, str(third.cells["No"])) == (3, "2.50")
 
 
@@ -184,8 +184,8 @@ def test_features_have_the_place_of_their_point(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b'[{"No": 1}, {"No": ', "ends within record 2"),
-        (b'[{"No": 1}, {"No" 2}]', "is no JSON"),
-        (b'[{"No": "' + b"x" * 3_000_000 + b'"}]', "longer than any record may be"),
+        (b'[{"No": 1}, {"No" 2}]', "is not JSON"),
+        (b'[{"No": "' + b"x" * 3_000_000 + b'"}]', "longer than a record may be"),
         (b"[]", "or an empty one"),
     ],
 )
@@ -294,7 +294,7 @@ async def test_tags_may_be_a_list_and_other_lists_are_no_texts(importer: Importe
     imported = await importer.text(orjson.dumps(line), mapping, "a.jsonl")
     assert (await importer.row(Customer, "1", "billing")).tags == ["key", "large"]
     assert [(one["column"], one["reason"]) for one in imported.report] == [
-        ("Mail", "is a list, and one value is wanted"),
+        ("Mail", "is a list instead of one value"),
         ("Remark", "is in no line of the file"),
     ]
 

@@ -40,13 +40,13 @@ FILE = "No,Company,When\n1,Demo,2025-01-01\n"
         (RECORD + 'fields.id = "No"', ["'id' follows from the key"]),
         (RECORD.replace("Company", "Firm"), ["file.csv", "'Firm' not", "Company"]),
         (RECORD.replace("{No}", "{Number}"), ["file.csv", "'Number' not"]),
-        (RECORD.replace("{No}", "{No"), ["record[1].key", "no template"]),
+        (RECORD.replace("{No}", "{No"), ["record[1].key", "not a template"]),
         (RECORD + 'fields.email = { column = "No", constant = "x" }', ["fields.email", "exactly one"]),
         (RECORD + "fields.email = { }", ["fields.email", "exactly one"]),
         (RECORD + 'fields.parentId = { record = "boss" }', ["'boss'", "names no record above 'Customer'"]),
         (RECORD + 'fields.parentId = { entity = "Boss", key = "{No}" }', ["there is no 'Boss'"]),
-        (RECORD + 'together = [["name", "phone"]]', ["together", "'phone' is no field"]),
-        (RECORD + "[columns.No]\nmatches = '('", ["columns.No.matches", "no regular expression"]),
+        (RECORD + 'together = [["name", "phone"]]', ["together", "'phone' is not a field"]),
+        (RECORD + "[columns.No]\nmatches = '('", ["columns.No.matches", "not a regular expression"]),
         (RECORD + "[columns.No]\nrewrite = [['a', '\\3']]", ["columns.No.rewrite[1]"]),
         (RECORD + '[columns.No]\nparse = "money"', ["columns.No.parse"]),
         (RECORD + '[columns.When]\nparse = "date"', ["columns.When", "needs `formats`"]),
@@ -66,20 +66,20 @@ FILE = "No,Company,When\n1,Demo,2025-01-01\n"
         ),
         (
             RECORD + 'fields.kind = { constant = "FIRM" }',
-            ["fields.kind", "'FIRM' is none of", "'ORGANISATION'"],
+            ["fields.kind", "'FIRM' is not one of", "'ORGANISATION'"],
         ),
-        (RECORD + "fields.email = { constant = 5 }", ["fields.email", "5 is no text"]),
+        (RECORD + "fields.email = { constant = 5 }", ["fields.email", "5 is not a text"]),
         (
             RECORD.replace("fields.name", "fields.kind = 'No'\nfields.name")
             + "[columns.No]\nchoices = { 1 = 'FIRM' }",
-            ["columns.No.choices", "record 'Customer'.fields.kind", "'FIRM' is none of"],
+            ["columns.No.choices", "record 'Customer'.fields.kind", "'FIRM' is not one of"],
         ),
         (
             RECORD.replace("Customer", "Site") + 'fields.customerId = { entity = "Customer", key = "{No}" }\n'
             'fields.timeZone = { constant = "Mars/Crater" }',
             ["record 'Site'.fields.timeZone", "'Mars/Crater'", "time zone"],
         ),
-        (RECORD + 'fields.email = { items = [{ grade = "No" }] }', ["takes no list of entries"]),
+        (RECORD + 'fields.email = { items = [{ grade = "No" }] }', ["does not take a list of entries"]),
     ],
 )
 def test_a_mapping_that_cannot_be_used_is_explained(
@@ -205,4 +205,4 @@ async def test_rules_for_a_column_that_nothing_reads_are_noticed(
     mapping = RECORD + "[columns.Nr]\nmatches = '.'\n"
     ended, _ = await run(tmp_path, f"sqlite:///{tmp_path}/codes.db", FILE, mapping, strict=strict)
     assert ended == code
-    assert "nothing reads [columns.Nr]" in capsys.readouterr().err
+    assert "no record uses [columns.Nr]" in capsys.readouterr().err

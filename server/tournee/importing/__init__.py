@@ -1,1 +1,1 @@
-"""Importing files of other systems: a mapping says what each column means, and commands write it."""
+"""Imports files of other systems: a mapping says what each column means, and commands write the records."""

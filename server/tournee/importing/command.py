@@ -35,7 +35,7 @@ from tournee.kernel.entity import Organisation, new_id
 
 _BATCH = 1000
 _BATCH_CHARACTERS = 4_000_000
-# After these batches the tables are many times larger than the database believes.
+# After these batches the tables are many times larger than the planner's statistics say.
 _GROWN = frozenset({1, 8, 64, 512, 4096})
 
 
@@ -64,8 +64,8 @@ class Options:
 
 
 def import_file(database_url: str, options: Options, out: TextIO | None = None) -> int:
-    """Import a file. Return 0 if all of it is in the database, 1 if the report says what is not (with
-    `strict`, if it says anything), and 2 if the file, the mapping or the account cannot be used.
+    """Import a file. Return 0 if all of it is in the database, 1 if some of it is not (with `strict`, if the
+    report has any remark), and 2 if the file, the mapping or the account cannot be used.
     """
     try:
         clear_report(options)
@@ -77,7 +77,7 @@ def import_file(database_url: str, options: Options, out: TextIO | None = None) 
         if not is_of_the_database(problem):
             raise
         why = str(getattr(problem, "orig", None) or problem.__cause__ or problem).strip().partition("\n")[0]
-        sys.stderr.write(f"The database failed: {why}. What is imported stays; start the import again.\n")
+        sys.stderr.write(f"The database failed: {why}. Imported records stay; start the import again.\n")
         return 2
     wrong = _shortfall(tally, strict=options.strict)
     sys.stderr.write(f"{wrong}\n" if wrong else "")
@@ -89,7 +89,7 @@ def clear_report(options: Options) -> None:
     report = report_path(options)
     for own in (options.file, options.mapping):
         if report.resolve() == own.resolve():
-            raise UnusableReport(f"--report: {report} is what is to be read; name another file")
+            raise UnusableReport(f"--report: {report} is a file that the import reads; name another file")
     try:
         report.unlink(missing_ok=True)
     except OSError as error:
@@ -110,15 +110,15 @@ def _shortfall(tally: Tally, *, strict: bool) -> str | None:
 async def _import(database_url: str, options: Options, out: TextIO) -> Tally:
     mapping = load_mapping(options.mapping)
     for name in mapping.unread_columns():
-        problem = f"{options.mapping}: nothing reads [columns.{name}]; is the name right?"
+        problem = f"{options.mapping}: no record uses [columns.{name}]; is the name right?"
         if options.strict:
             raise UnusableMapping(problem)
         sys.stderr.write(f"{problem}\n")
-    # The mapping first, without an organisation: its mistakes should not found one.
+    # Check the mapping and the file first, so that a mistake in them creates no organisation.
     _planner(mapping, options, UUID(int=0))
     with open_lines(options.file, mapping):
         pass
-    # Keys of imported records lie scattered over the indexes; SQLite's usual cache holds too few pages.
+    # The ids of imported records are scattered over the indexes; SQLite's usual cache holds too few pages.
     database = Database(database_url, cache_megabytes=64)
     try:
         actor = await find_actor(database, options)
@@ -176,8 +176,8 @@ async def run_import(kernel: Kernel, actor: Actor, mapping: Mapping, options: Op
 
 @contextmanager
 def _few_collections() -> Iterator[None]:
-    """Collect garbage less often: an import makes many objects and few cycles, and looking for them costs
-    a tenth of its time.
+    """Collect garbage less often: an import makes many objects and few cycles, and the search for cycles
+    takes a tenth of its time.
     """
     usual = gc.get_threshold()
     gc.set_threshold(100_000, 5, 5)
@@ -198,7 +198,7 @@ def _report_file(options: Options) -> IO[bytes]:
 
 @contextmanager
 def _looked_ahead(planner: Planner, mapping: Mapping, options: Options) -> Iterator[None]:
-    """Read the whole file once to learn which keys come back, if the mapping needs that."""
+    """Read the whole file once to find keys that appear in several places, if the mapping needs that."""
     if not planner.looks_ahead:
         yield
         return
@@ -209,14 +209,14 @@ def _looked_ahead(planner: Planner, mapping: Mapping, options: Options) -> Itera
 
 
 async def _planned_ahead(batches: Iterator[list[Plan]]) -> AsyncGenerator[list[Plan]]:
-    """Plan the next batch, in a thread of its own, while the database writes this one."""
+    """Yield batches of plans; a thread plans the next batch while the database writes this one."""
     coming = asyncio.create_task(asyncio.to_thread(next, batches, None))
     try:
         while (plans := await coming) is not None:
             coming = asyncio.create_task(asyncio.to_thread(next, batches, None))
             yield plans
     finally:
-        # The file must not be closed under it.
+        # Wait for the thread, because the caller closes the file that it reads.
         await asyncio.gather(coming, return_exceptions=True)
 
 
@@ -235,8 +235,8 @@ def _batches(plans: Iterable[Plan], most: int) -> Iterator[list[Plan]]:
 
 
 async def find_actor(database: Database, options: Options) -> Actor:
-    """Return the actor of the import: the account named, or the organisation's first manager, or the
-    import itself.
+    """Return the actor of the import: the named account, or by default the organisation's first manager, or
+    without one the import itself.
     """
     organisation_id = await _organisation(database, options)
     active = select(Account).where(Account.status == AccountStatus.ACTIVE)

@@ -1,4 +1,4 @@
-"""The output of an import: the report of every bad line, the progress, and the table at the end."""
+"""The output of an import: the report of bad lines, the progress, and the table at the end."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Tally:
         self.seconds = time.monotonic() - self.began
 
     def add_reason(self, problem: Problem) -> None:
-        """Count the remark under its reason, of which only so many are told apart."""
+        """Count the remark under its reason; after `_KINDS` reasons, further ones are counted together."""
         self.lost += problem.done in LOST
-        # Numbers differ from line to line.
+        # Leave out values and numbers, which differ from line to line.
         kind = problem.column, re.sub(r"'.*'|\d+", "…", problem.reason), problem.done
         if kind not in self.reasons and len(self.reasons) >= _KINDS:
             kind = "", "other remarks", problem.done
@@ -51,7 +51,7 @@ class Tally:
 
     @property
     def recorded(self) -> bool:
-        """Return whether a record of the file is in the database now."""
+        """Return whether at least one record of the file is in the database now."""
         return any(count and outcome != "refused" for (_, outcome), count in self.counts.items())
 
     @property
@@ -64,7 +64,7 @@ class Tally:
 
 
 class Report:
-    """The report file, JSON lines: one for everything that was not imported as it stood."""
+    """The report file, in JSON lines: one for everything that was not imported unchanged."""
 
     def __init__(self, file: IO[bytes], tally: Tally) -> None:
         self.file = file

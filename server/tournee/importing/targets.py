@@ -1,4 +1,4 @@
-"""Targets: what can be imported, and the commands that write it."""
+"""Targets: the entities that can be imported, and the commands that write them."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ IMPORTED = (
     "Part",
     "WorkOrder",
 )
-# Where a file tells of the past, another command enters it than people use.
+# Entities whose past records need another command than the one that people use.
 _OF_THE_PAST: Dictionary[type[Entity], Command[Any, Any]] = {Audit: record_past_audit}
-# What a mapping may say besides the command's input: a reading's unit, so that it fits its meter's.
+# Fields that a mapping may set besides the command's input: a reading's unit, to convert it into its meter's.
 _BESIDE = {"Reading": ("unit",)}
-# Fields that an update could change, but that what is recorded already was told by.
+# Fields that an import must not update, because recorded values depend on them.
 _FIXED = {"Meter": frozenset({"unit"})}
-# A move is a command of its own, for which the place is named as a whole.
+# Entities that are moved by their own command, and its fields, which are always given together.
 _PLACING: Dictionary[type[Entity], tuple[Command[Any, Any], tuple[str, ...]]] = {
     Asset: (move_asset, ("site_id", "customer_id"))
 }
@@ -66,7 +66,7 @@ class Kind:
     type: Any
     listed: bool = False
     nullable: bool = False
-    # As the command's input declares it.
+    # The annotation in the command's input.
     annotation: Any = field(default=str, compare=False)
 
     def check(self, value: Any) -> None:
@@ -75,19 +75,19 @@ class Kind:
 
     @property
     def items(self) -> dict[str, Input] | None:
-        """The fields of each entry, where the field is a list of inputs."""
+        """Return the fields of each entry if the field is a list of inputs, otherwise None."""
         listed = self.listed and dataclasses.is_dataclass(self.type)
         return inputs(typing.cast(type[Any], self.type)) if listed else None
 
     @property
     def words(self) -> str:
-        """What the field takes, for people who write mappings."""
+        """Return what the field accepts, in words for people who write mappings."""
         if self.listed:
             return "a list"
         return _WORDS.get(self.type, "a text")
 
     def takes(self, parse: str) -> bool:
-        """Whether values of a column read like this fit."""
+        """Return whether the field accepts the values of a column that is parsed like this."""
         wanted = {int: {"integer"}, float: {"integer", "number"}, bool: {"boolean"}, date: {"date"}}
         return self.listed or parse in (wanted | {datetime: {"time"}}).get(self.type, {parse})
 
@@ -123,7 +123,7 @@ def _bare_kind(annotation: Any) -> Kind:
 
 
 def inputs(input_type: type[Any]) -> dict[str, Input]:
-    """The fields of an input type by their wire names."""
+    """Return the fields of an input type by their wire names."""
     hints = typing.get_type_hints(input_type, include_extras=True)
     return {
         camel(one.name): Input(
@@ -151,7 +151,7 @@ class Target:
 
     @cached_property
     def has_unique_key(self) -> bool:
-        """Whether no two rows may have the same external key."""
+        """Return whether external keys are unique."""
         table: Any = self.model.__table__
         unique = [item for item in table.constraints if isinstance(item, UniqueConstraint)]
         return any("external_key" in constraint.columns for constraint in unique)
@@ -165,7 +165,7 @@ class Target:
 
     @cached_property
     def fields(self) -> dict[str, Input]:
-        """What a mapping may say of a record; its id and key follow from the key."""
+        """Return the fields that a mapping may set; `id` and `externalKey` follow from the key."""
         beside = {name: Input(name, name, Kind(str), required=False) for name in _BESIDE.get(self.entity, ())}
         own = {name: one for name, one in self.inputs.items() if name not in ("id", "externalKey")}
         return own | beside
@@ -194,7 +194,7 @@ def target_of(entity: str) -> Target:
 
 
 def record_id(organisation_id: UUID, system: str, entity: str, key: str) -> UUID:
-    """Return the id of what is imported under this key: a UUIDv5, the same in every run."""
+    """Return the id of the record that is imported under this key: a UUIDv5, the same in every run."""
     return UUID(int=uuid_utils.uuid5(_namespace(organisation_id), f"{system}\n{entity}\n{key}").int)
 
 
@@ -204,5 +204,5 @@ def _namespace(organisation_id: UUID) -> uuid_utils.UUID:
 
 
 def is_text(kind: Kind) -> bool:
-    """Whether the field takes texts as they are."""
+    """Return whether the field accepts texts unchanged."""
     return kind.type is str or (isinstance(kind.type, type) and issubclass(kind.type, enum.Enum))

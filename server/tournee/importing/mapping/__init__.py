@@ -1,4 +1,4 @@
-"""The mapping file: which column becomes which field, and what happens to bad values."""
+"""The mapping file: it says which column becomes which field, and what happens to bad values."""
 
 from tournee.importing.mapping.model import Mapping, UnusableMapping, load_mapping
 

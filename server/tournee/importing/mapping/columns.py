@@ -16,7 +16,7 @@ def _pattern(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
+        raise ValueError(f"not a regular expression: {error}") from None
     return text
 
 
@@ -24,7 +24,7 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("no such time zone; use an IANA name") from None
+        raise ValueError("not a known time zone; use an IANA name") from None
     return name
 
 
@@ -32,7 +32,7 @@ def _rewriting(pair: list[str]) -> list[str]:
     try:
         re.sub(pair[0], pair[1], "")
     except (re.error, IndexError) as error:
-        raise ValueError(f"no regular expression and its replacement: {error}") from None
+        raise ValueError(f"not a regular expression with its replacement: {error}") from None
     return pair
 
 
@@ -55,9 +55,9 @@ def template_columns(text: str) -> tuple[str, ...]:
     try:
         parts = list(Formatter().parse(text))
     except ValueError as error:
-        raise ValueError(f"no template: {error}") from None
+        raise ValueError(f"not a template: {error}") from None
     if any(spec or conversion for _, name, spec, conversion in parts if name is not None):
-        raise ValueError("a template holds {column} names only")
+        raise ValueError("the braces of a template may hold only the name of a column")
     return tuple(name for _, name, _, _ in parts if name is not None)
 
 
@@ -69,7 +69,7 @@ Parse = Literal["text", "integer", "number", "date", "time", "boolean"]
 
 
 class Part(BaseModel):
-    """A table of the mapping file; a key it does not know is an error."""
+    """A table of the mapping file; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
@@ -91,7 +91,7 @@ class Source(Part):
 
 
 class Refuse(Part):
-    """A value that is known to be wrong, and why."""
+    """A value that is known to be wrong, and the reason."""
 
     matches: Pattern
     reason: str
@@ -100,10 +100,10 @@ class Refuse(Part):
 class Column(Part):
     """How one column is read. `from` reads another column a second time, in another way.
 
-    The order is: `null` values are no value; `clean` and `rewrite` tidy up; `refuse` and `matches` find what
-    is wrong; `choices` and `parse` produce the value; `minimum` and `maximum` bound it. A number is converted
-    into `unit` from the unit written after it, from that in `unit_column`, or else from `given_in`. `fold`
-    says which of two instants is meant by a local time that occurred twice.
+    The order is: `null` lists texts that count as empty; `clean` and `rewrite` tidy up; `refuse` and
+    `matches` find wrong values; `choices` and `parse` produce the value; `minimum` and `maximum` bound it. A
+    number is converted into `unit` from the unit written after it, from that in `unit_column`, or else from
+    `given_in`. `fold` chooses between the two instants of a local time that occurred twice.
     """
 
     origin: str | None = pydantic.Field(default=None, alias="from")
@@ -135,18 +135,20 @@ class Column(Part):
         if self.unit is not None and self.parse != "number":
             raise ValueError("only numbers have a unit: say parse = 'number'")
         if self.unit is None and (self.given_in or self.unit_column):
-            raise ValueError("say with `unit` into what it is to be converted")
+            raise ValueError("name with `unit` the unit to convert into")
         bounds = [bound for bound in (self.minimum, self.maximum) if bound is not None]
         kind = (int, float) if self.parse in ("integer", "number") else str
         if bounds and self.parse in ("text", "boolean"):
             raise ValueError("only numbers, dates and times have a minimum or maximum")
         if not all(isinstance(bound, kind) for bound in bounds):
-            raise ValueError("minimum and maximum are numbers for numbers, ISO texts for dates and times")
+            raise ValueError(
+                "write minimum and maximum as numbers for numbers, as ISO texts for dates and times"
+            )
         return self
 
 
 class Condition(Part):
-    """A condition on a line; it tests the column's text as it is in the file, trimmed."""
+    """A condition on a line; it tests the column's text in the file, without spaces around it."""
 
     column: str
     filled: bool | None = None
@@ -161,7 +163,7 @@ class Condition(Part):
 
 
 class Skip(Part):
-    """Lines to leave out, and why: all of `when` must hold, and none of `unless`."""
+    """Lines to leave out, and the reason: all of `when` must hold, and none of `unless`."""
 
     reason: str
     when: Annotated[list[Condition], pydantic.Field(min_length=1)]

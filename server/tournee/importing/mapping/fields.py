@@ -1,4 +1,4 @@
-"""The parts of a mapping that say which records a line yields, and where their fields come from."""
+"""The parts of a mapping that define the records of a line, and the sources of their fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _short(value: Any) -> Any:
 
 
 def _entry(value: Any) -> Any:
-    """`when` and `unless` stand among the fields of an entry; no field of an input is called so."""
+    """Split an entry's table into `when`, `unless` and fields; no input has fields of these names."""
     if not isinstance(value, dict) or "sources" in value:
         return value
     own = {name: value[name] for name in ("when", "unless") if name in value}
@@ -28,7 +28,7 @@ def _entry(value: Any) -> Any:
 
 
 class FieldSource(Part):
-    """Where a field's value comes from: exactly one of these. A plain text names a column."""
+    """The source of a field's value: exactly one of these keys. A plain text names a column."""
 
     column: str | None = None
     constant: str | int | float | bool | list[str] | None = None
@@ -58,18 +58,18 @@ class FieldSource(Part):
         return self
 
     def entries(self) -> list[Entry]:
-        """The entries of a list, as far as they read the same line."""
+        """Return the entries of the list that read the same line."""
         return [*(self.items or []), *([self.each_line] if self.each_line else [])]
 
     def inner(self) -> list[FieldSource]:
-        """The sources inside of this one that read the same line."""
+        """Return the sources inside this one that read the same line."""
         found = [*(self.join or []), *(self.texts or {}).values()]
         for entry in self.entries():
             found += entry.sources.values()
         return found + ([self.otherwise] if self.otherwise is not None else [])
 
     def columns(self) -> set[str]:
-        """The columns that this source itself names."""
+        """Return the columns that this source itself names."""
         named = {name for name in (self.column, self.each, self.split) if name is not None}
         for template in (self.template, self.key):
             named |= set(template_columns(template)) if template is not None else set()
@@ -112,7 +112,7 @@ class Record(Part):
 
 
 def with_inner(top: Iterable[FieldSource]) -> list[FieldSource]:
-    """These sources and those inside them that read the same line."""
+    """Return these sources, and those inside them that read the same line."""
     found: list[FieldSource] = []
     pending = list(top)
     while pending:
@@ -123,7 +123,7 @@ def with_inner(top: Iterable[FieldSource]) -> list[FieldSource]:
 
 
 def inner_columns(top: Iterable[FieldSource]) -> set[str]:
-    """The columns that belong to the objects of a list within the line."""
+    """Return the columns of the objects in lists within the line."""
     found: set[str] = set()
     for source in with_inner(top):
         if source.fields is not None:

@@ -1,4 +1,4 @@
-"""The mapping file as a whole, and how it is read."""
+"""Reads the mapping file."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ class Mapping(Part):
         return self
 
     def unread_columns(self) -> list[str]:
-        """The column sections that no record reads: their names may be wrong."""
+        """Return the column sections that no record uses: their names may be wrong."""
         read = self._named()
         rules = self.columns.items()
         return [name for name, column in rules if name not in read and column.on_bad != "report-line"]
 
     def used_columns(self) -> set[str]:
-        """The columns of the file that this mapping reads, without those of lists in a line."""
+        """Return the columns of the file that this mapping reads, without those of lists in a line."""
         lists = tuple(f"{record.each}." for record in self.record if record.each is not None)
         names = {self.origin(name) for name in self._named(inside=False)}
         return {name for name in names if not name.startswith(lists or "\n")}
 
     def _named(self, *, inside: bool = True) -> set[str]:
-        """The names by which it reads columns; `inside` also those of the objects in a list."""
+        """Return the names of all columns that it reads; with `inside`, also those of objects in a list."""
         used = {condition.column for skip in self.skip for condition in (*skip.when, *skip.unless)}
         used |= {self.source.group_by} if self.source.group_by else set()
         for record in self.record:

@@ -1,1 +1,1 @@
-"""Planning: a mapping turns a line into planned records, without any database."""
+"""Planning: a mapping turns lines into planned records, without a database."""

@@ -15,7 +15,7 @@ from tournee.importing.planning.units import converted
 from tournee.importing.sources.formula_errors import FormulaError
 
 Value = str | int | float | bool | date | datetime | None
-# Texts of so many characters at most, so many of each column.
+# For each column, this many values are remembered, of texts up to this length.
 _REMEMBERED, _SHORT = 5_000, 200
 
 
@@ -36,7 +36,7 @@ _CLEANING: dict[str, Callable[[str], str]] = {
     "lower": str.lower,
     "title": lambda text: _WORD.sub(lambda word: _title(word[0]), text),
 }
-# A number and what stands behind it.
+# A number and the text after it.
 _SPLIT = re.compile(r"([+-]?[0-9.,]*(?:[eE][+-]?[0-9]+)?)(.*)", re.DOTALL)
 _UNREADABLE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -65,7 +65,7 @@ class CellReader:
         return in_utc(self.column, datetime.fromisoformat(bound))
 
     def read(self, raw: Any, unit: str | None = None) -> tuple[Value, str | None]:
-        """The value and what is wrong; at least one of them is None. `unit` is what the value is in."""
+        """Return the value and the problem; at least one of them is None. `unit` is the value's own unit."""
         if isinstance(raw, date):
             return self._read_moment(raw)
         try:
@@ -134,7 +134,7 @@ class CellReader:
         if choices is None:
             return text
         if text not in choices:
-            raise BadCell("is none of the values the mapping knows")
+            raise BadCell("is not among the values that the mapping lists")
         return choices[text]
 
     def _outside(self) -> str:
@@ -152,7 +152,7 @@ class CellReader:
 
 def _integer(_column: Column, text: str) -> int:
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
-        raise BadCell("is no whole number")
+        raise BadCell("is not a whole number")
     return int(text)
 
 
@@ -160,7 +160,7 @@ def _number(column: Column, text: str) -> float:
     if column.decimal == ",":
         text = text.replace(",", ".") if "." not in text else ""
     if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text) is None:
-        raise BadCell("is no number")
+        raise BadCell("is not a number")
     number = float(text)
     if not math.isfinite(number):
         raise BadCell("is too large a number")
@@ -200,15 +200,15 @@ _PARSING: dict[str, Callable[[Column, str], Any]] = {
 
 
 def _text_of(raw: Any) -> str:
-    """JSON has values that are no texts."""
+    """Return a cell as text: JSON and workbooks also have other values."""
     if raw is None:
         return ""
     if isinstance(raw, bool):
         return "true" if raw else "false"
     if isinstance(raw, list):
-        raise BadCell("is a list, and one value is wanted")
+        raise BadCell("is a list instead of one value")
     if isinstance(raw, FormulaError):
-        raise BadCell("holds an error of its formula, no value")
+        raise BadCell("holds a formula error instead of a value")
     return str(raw)
 
 

@@ -1,4 +1,4 @@
-"""Compile how a field gets its value from a line: one function for each, made once for the whole file."""
+"""Compiles the sources of fields into functions that read a line; each is made once for the whole file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tournee.importing.targets import Input, Kind, is_text, record_id
 from tournee.kernel.errors import Invalid
 
 Getter = Callable[[Values], Any]
-# None where the entry is not there.
+# Returns None if there is no entry.
 EntryGetter = Callable[[Values], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """Makes getters from what the mapping says about fields."""
+    """Makes getters from the field sources of a mapping."""
 
     mapping: Mapping
     organisation_id: UUID
@@ -78,7 +78,7 @@ class Compiler:
         return lambda values: values.value(name)
 
     def _check_choices(self, name: str, kind: Kind, place: str) -> None:
-        """Raise if a choice leads to a value that the field does not accept."""
+        """Raise UnusableMapping if a choice gives a value that the field does not accept."""
         column = self.mapping.columns.get(name, Column())
         for choice in (column.choices or {}).values() if column.parse == "text" and is_text(kind) else ():
             _constant(choice, kind, f"columns.{name}.choices, for {place}")
@@ -118,7 +118,7 @@ class Compiler:
 
     def _list(self, source: FieldSource, kind: Kind, place: str) -> Getter:
         if kind.items is None:
-            raise UnusableMapping(f"{place}: takes no list of entries")
+            raise UnusableMapping(f"{place}: does not take a list of entries")
         if source.items is not None:
             several = [self._entry(item, kind.items, f"{place}.items") for item in source.items]
             return lambda values: _filled(get(values) for get in several)
@@ -131,7 +131,7 @@ class Compiler:
         return lambda values: _filled(inner(entry) for entry in values.inner(column))
 
     def _entry(self, entry: Entry, known: dict[str, Input], place: str) -> EntryGetter:
-        """A function that gives an entry, or None where its `when` or its empty columns say there is none."""
+        """Return a function that makes the entry, or None if its `when` fails or its columns are empty."""
         get = self.payload(entry.sources, known, place)
         if entry.when or entry.unless:
             is_there = all_hold(entry.when, entry.unless, bad_counts=True)
@@ -141,13 +141,13 @@ class Compiler:
         return lambda values: get(values) if is_there(values) else None
 
     def columns(self, sources: Iterable[FieldSource]) -> set[str]:
-        """The columns of the line that these fields are made of, by their names in the mapping."""
+        """Return the columns of the line that these fields use, by their names in the mapping."""
         return {name for source in with_inner(sources) for name in source.columns()}
 
     def payload(
         self, sources: dict[str, FieldSource], known: dict[str, Input], place: str
     ) -> Callable[[Values], dict[str, Any]]:
-        """A function that gives the fields that have a value."""
+        """Return a function that gives the fields that have a value; require all required fields."""
         unknown = sorted(sources.keys() - known.keys())
         if unknown:
             there = ", ".join(sorted(known))
@@ -160,7 +160,7 @@ class Compiler:
     def some(
         self, sources: dict[str, FieldSource], known: dict[str, Input], place: str
     ) -> Callable[[Values], dict[str, Any]]:
-        """The same for some of the fields."""
+        """Return a function that gives those of these fields that have a value."""
         getters = [
             (name, self.getter(source, known[name].kind, f"{place}.{name}"))
             for name, source in sources.items()
@@ -177,16 +177,16 @@ def _constant(constant: Any, kind: Kind, place: str) -> Getter:
 
 
 def _split(name: str, kind: Kind, separator: str | None, place: str) -> Getter:
-    """A list from one column: of the texts between the separators, or as JSON has it."""
+    """Return a getter of a list in one column: a JSON list, or texts between separators."""
     if not kind.listed:
-        raise UnusableMapping(f"{place}: takes {kind.words}, no list")
+        raise UnusableMapping(f"{place}: takes {kind.words}, not a list")
 
     def split(values: Values) -> list[str] | None:
         raw = values.raw(name)
         if isinstance(raw, list):
             parts = [str(one) for one in raw if isinstance(one, str | int | float)]
             if len(parts) < len(raw):
-                values.note(name, raw, "is a list of other things than texts")
+                values.note(name, raw, "is a list that holds other values than texts")
                 return None
         else:
             value = values.value(name)
@@ -198,7 +198,7 @@ def _split(name: str, kind: Kind, separator: str | None, place: str) -> Getter:
 
 
 def _has_any(columns: list[str]) -> Callable[[Values], bool]:
-    """Whether a line holds something in one of these columns; where there are none, always."""
+    """Return a test whether one of these columns is filled; without columns it is always true."""
     if not columns:
         return lambda values: True
     return lambda values: any(values.is_filled(name) for name in columns)

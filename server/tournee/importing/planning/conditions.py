@@ -1,4 +1,4 @@
-"""Conditions of a mapping, ready to be tested on every line."""
+"""Compiles the conditions of a mapping into a test for each line."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Test = Callable[[Values], bool]
 def all_hold(
     when: Sequence[Condition], unless: Sequence[Condition] = (), *, bad_counts: bool = False
 ) -> Test:
-    """Whether all of `when` hold and none of `unless` does.
+    """Return a test that all of `when` hold and none of `unless` does.
 
-    `bad_counts`: a column that cannot be understood is filled. A list entry is not left out for that.
+    `bad_counts`: a column that cannot be understood counts as filled, so that its list entry is not left out.
     """
     if not when and not unless:
         return _always

@@ -1,4 +1,4 @@
-"""Read dates and times. A local time that occurred twice, or never, is not guessed."""
+"""Reads dates and times. A local time that occurred twice, or never, is refused instead of guessed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from zoneinfo import ZoneInfo
 from tournee.importing.mapping.columns import Column
 from tournee.importing.planning.plain_words import BadCell
 
-# Python also reads weeks and days of the year, of which "12" or a part number is none.
+# Python also reads weeks and days of the year, and would accept "12" or a part number as one.
 _CALENDAR = re.compile(r"\d{4}-?\d\d-?\d\d([T ].+)?")
 
 
 def date_of(column: Column, text: str) -> date:
-    return _moment(column, text, "is no date").date()
+    return _moment(column, text, "is not a date").date()
 
 
 def time_of(column: Column, text: str) -> datetime:
-    return in_utc(column, _moment(column, text, "is no time"))
+    return in_utc(column, _moment(column, text, "is not a time"))
 
 
 def _moment(column: Column, text: str, otherwise: str) -> datetime:
@@ -49,7 +49,7 @@ def in_utc(column: Column, moment: datetime) -> datetime:
     if earlier == later or column.fold is not None:
         return later if column.fold == "later" else earlier
     if earlier.astimezone(zone).replace(tzinfo=None) == moment:
-        raise BadCell(f"was twice in {zone}, as clocks were put back; the mapping's `fold` can say which")
-    raise BadCell(
-        f"never was in {zone}, as clocks were put forward; the mapping's `fold` can say which is meant"
-    )
+        raise BadCell(
+            f"occurred twice in {zone}, as clocks were put back; the mapping's `fold` can say which"
+        )
+    raise BadCell(f"never occurred in {zone}, as clocks were put forward; the mapping's `fold` can say which")

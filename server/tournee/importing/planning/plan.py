@@ -1,4 +1,4 @@
-"""Plans: the records that lines yield, and what is wrong with them."""
+"""Plans: the records that lines yield, and the problems of the lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Planned:
 
 @dataclass(slots=True)
 class Plan:
-    """What one line, or one group of lines, yields. `needed` are the rows that it refers to or describes."""
+    """The records of one line or one group of lines. `needed` are the rows that they refer to or describe."""
 
     lines: int
     size: int = 0

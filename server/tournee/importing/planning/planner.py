@@ -1,4 +1,4 @@
-"""From lines to records: what each line would write, and what is wrong with it."""
+"""Turns lines into planned records, and notes what is wrong with them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _GROUP = "group"
 
 
 class Planner:
-    """Works out what each line would write, by a mapping; knows no database."""
+    """Plans the records of each line by a mapping; it needs no database."""
 
     def __init__(self, mapping: Mapping, organisation_id: UUID) -> None:
         self.mapping = mapping
@@ -50,20 +50,20 @@ class Planner:
         self.expected = [name for name, column in columns if column.expected]
         self.places: Places | None = None
         self._unseen = mapping.used_columns()
-        # What was last said of a record: lines that say the same again need not be looked at.
+        # The last content of each record: lines that only repeat it are skipped.
         self._last_said: dict[tuple[str, str], tuple[UUID, str, dict[str, Any], str | None]] = {}
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether several lines describe one record, so that the whole file must be read first."""
+        """Return whether several lines describe one record, so that the whole file must be read first."""
         return self.mapping.source.group_by is not None or any(recipe.whole for recipe in self.recipes)
 
     def look_ahead(self, lines: Iterable[Line], places: Places) -> None:
-        """Note where each key of such a record appears; `plans` then refuses keys that come back."""
+        """Note where each key of such a record appears; `plans` then refuses keys that appear again."""
         for group in self._groups(lines):
             readable = [line for line in group if not line.problem]
             for key in {key: None for line in readable if (key := self._group_key(line)) is not None}:
-                # Whatever is told in another place makes the group incomplete, also the very same.
+                # Any second place makes the group incomplete, even one with the same content.
                 places.note(_GROUP, key, readable[0].number, str(readable[0].number).encode())
             if readable:
                 several = [Values(self.readers, line, []) for line in readable]
@@ -82,7 +82,7 @@ class Planner:
     def plans(self, lines: Iterable[Line], limit: int | None = None) -> Iterator[Plan]:
         """Yield a plan for each line, or for each group of neighbouring lines with one key.
 
-        After `limit` lines it ends with the current group: a part of it would be taken for the whole.
+        After `limit` lines it still completes the current group, because a part of it would look complete.
         """
         count = 0
         for group in self._groups(lines):
@@ -92,7 +92,7 @@ class Planner:
                 return
 
     def unseen_columns(self) -> list[Problem]:
-        """Return the columns that the mapping names and no line has: a name is wrong somewhere."""
+        """Return a problem for each column that the mapping names and no line has: its name may be wrong."""
         reason = "is in no line of the file"
         return [Problem(0, "", "", name, "", reason, WITHOUT_FIELD) for name in sorted(self._unseen)]
 
@@ -102,7 +102,7 @@ class Planner:
         return neighbours(lines, self._group_key)
 
     def _group_key(self, line: Line) -> str | None:
-        """The column as the mapping reads it: a stray space parts no group."""
+        """Return the group's key, read as the mapping says, so that a stray space splits no group."""
         column = self.mapping.source.group_by
         if column is None:
             return None
@@ -129,7 +129,7 @@ class Planner:
         return plan
 
     def _refused(self, group: Group) -> str | None:
-        """Why nothing of these lines can be imported."""
+        """Return why nothing of these lines can be imported, or None."""
         if group.too_many:
             return f"more than {MOST_ENTRIES:,} lines belong together, which is more than a record can hold"
         if any(line.problem for line in group):
@@ -141,7 +141,7 @@ class Planner:
             return None
         first, again = places
         return (
-            f"the lines of {column} {key!r} do not lie together: they begin at line {first} and again at"
+            f"the lines of {column} {key!r} are not all together: they begin at line {first} and again at"
             f" line {again}; sort the file by {column}"
         )
 
@@ -162,7 +162,7 @@ class Planner:
                 self._plan_record(plan, one, recipe)
 
     def _entries(self, plan: Plan, recipe: Recipe, scopes: dict[str, list[Values]]) -> list[Values]:
-        """The entries of the record's list; a list within another belongs to the entries of that one."""
+        """Return the entries of the record's list; a nested list comes from the entries of the outer one."""
         each = recipe.record.each or ""
         if each not in scopes:
             around = max(
@@ -179,7 +179,7 @@ class Planner:
         return scopes[each]
 
     def _spoils(self, values: Values) -> bool:
-        """Whether a column is bad for which the mapping gives up the whole line."""
+        """Return whether a column is bad that makes the mapping refuse the whole line."""
         before = len(values.problems)
         for name in self.first:
             values.value(name)
@@ -226,8 +226,8 @@ class Planner:
         places = self.places.where(recipe.record.entity, key) if recipe.whole and self.places else None
         if places is not None:
             raise NotImportable(
-                f"line {places[0]} and line {places[1]} tell it differently, and a part of it would be taken"
-                " for the whole"
+                f"line {places[0]} and line {places[1]} describe it differently, and a part of it would look"
+                " complete"
             )
         payload = recipe.get(values)
         payload.pop("unit", None) if recipe.unit is not None else None
@@ -258,7 +258,7 @@ class Planner:
                 plan.needed.append((model, referred))
 
     def _checked(self, plan: Plan, values: Values, recipe: Recipe, id: str, payload: dict[str, Any]) -> Any:
-        """The command's input; a field it refuses is reported and left out, if it can be."""
+        """Return the command's input. A field that it refuses is reported, and left out if it is optional."""
         label, line, key = recipe.label, values.line.number, values.key
         given: dict[str, Any] = {**payload, "id": id}
         if "externalKey" in recipe.target.inputs:

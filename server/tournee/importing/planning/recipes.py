@@ -1,4 +1,4 @@
-"""A record section of the mapping, ready to be used on every line."""
+"""Compiles the record sections of a mapping into recipes for each line."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tournee.kernel.values import apply_defaults
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How a record is made of a line.
+    """How a record is made from a line.
 
-    `whole`: it has a list of entries, a part of which would be taken for the whole.
+    `whole`: the record has a list of entries, and a part of the list would look complete.
     """
 
     record: Record
@@ -41,13 +41,13 @@ class Recipe:
         return self.record.label
 
     def column(self, field: str) -> str:
-        """The columns that a field, or a field of an entry such as `findings.0.grade`, is made of."""
+        """Return the columns behind a field, or behind a field of an entry such as `findings.0.grade`."""
         names = field.split(".")
         return self.columns.get(f"{names[0]}.{names[-1]}") or self.columns.get(names[0], "")
 
 
 def recipe_of(record: Record, mapping: Mapping, compiler: Compiler) -> Recipe:
-    """Raises UnusableMapping where the section does not fit what can be imported."""
+    """Return the recipe of a record section; raises UnusableMapping if it does not fit the entity."""
     place = f"record {record.label!r}"
     try:
         target = target_of(record.entity)
@@ -61,7 +61,7 @@ def recipe_of(record: Record, mapping: Mapping, compiler: Compiler) -> Recipe:
     get = compiler.payload(sources, offered, f"{place}.fields")
     together = {name for group in record.together for name in group}
     if unknown := sorted(together - sources.keys()):
-        raise UnusableMapping(f"{place}.together: {unknown[0]!r} is no field of this record")
+        raise UnusableMapping(f"{place}.together: {unknown[0]!r} is not a field of this record")
     _check_constants(sources, target, place)
     required = frozenset(name for name in sources if sources[name].required or offered[name].required)
     lists = frozenset(name for name in sources if offered[name].kind.items is not None)
@@ -71,7 +71,7 @@ def recipe_of(record: Record, mapping: Mapping, compiler: Compiler) -> Recipe:
         get,
         all_hold(record.when, record.unless),
         required,
-        # A list of entries is whole or not at all: a part of it would be taken for the whole.
+        # A list of entries is imported whole or not at all: a part of it would look complete.
         required | lists,
         tuple(offered[name].name for name in sources if name in target.inputs),
         _columns(sources, mapping),
@@ -82,7 +82,7 @@ def recipe_of(record: Record, mapping: Mapping, compiler: Compiler) -> Recipe:
 
 
 def _check_constants(sources: dict[str, FieldSource], target: Target, place: str) -> None:
-    """Let the entity's own rules look at what is the same in every line, such as a time zone."""
+    """Let the entity's own rules check the values that are the same in every line, such as a time zone."""
     constants = {
         name: parse_value(target.inputs[name].kind.annotation, source.constant)
         for name, source in sources.items()
@@ -98,11 +98,11 @@ def _check_constants(sources: dict[str, FieldSource], target: Target, place: str
             wrong = sources[refusal.field].constant
             raise UnusableMapping(f"{place}.fields.{refusal.field}: {wrong!r}: {refusal.message}") from None
     except (AttributeError, TypeError):
-        pass  # The rules also look at fields that only a line can fill.
+        pass  # The rules also read fields that only a line can fill.
 
 
 def _columns(sources: dict[str, FieldSource], mapping: Mapping) -> dict[str, str]:
-    """The columns of each field and of each field of its entries, as they are called in the file."""
+    """Return the columns of each field and of each field of its entries, by their names in the file."""
 
     def named(*several: FieldSource) -> str:
         names = {name: None for one in with_inner(several) for name in sorted(one.columns())}
@@ -120,7 +120,7 @@ def _columns(sources: dict[str, FieldSource], mapping: Mapping) -> dict[str, str
 
 
 def _unit_of(record: Record, mapping: Mapping, compiler: Compiler) -> Getter | None:
-    """The unit that a reading was taken in: as its section says, or as its line says of the meter."""
+    """Return a getter of a reading's unit: from its own section, or from the meter's in the same line."""
     if record.entity != "Reading":
         return None
     source = record.fields.get("unit")

@@ -1,9 +1,9 @@
-"""Which lines belong together, and which keys come back where they should not.
+"""Groups lines that belong together, and finds keys that appear in several places of the file.
 
 A record that several lines describe, such as an audit with its findings, is imported whole or not at all: a
-part of it would be taken for the whole. Lines are read one at a time, so a group ends where another key
-begins. Whether its key comes back is known only at the end of the file. So the file is read twice, and the
-notes in between are kept on disk.
+part of it would look complete. Lines are read one at a time, so a group ends where another key begins.
+Whether its key appears again is known only at the end of the file. So the file is read twice, and the notes
+in between are kept on disk.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ def alone(lines: Iterable[Line]) -> Iterator[Group]:
 
 
 def neighbours(lines: Iterable[Line], key_of: KeyOf) -> Iterator[Group]:
-    """Neighbouring lines of one key. One that cannot be read may belong to the lines before it and to
-    those after it, so it keeps them together; a line without a key belongs to none."""
+    """Yield groups of neighbouring lines with one key. A line that cannot be read may belong to the lines
+    before or after it, so it joins them into one group. A line without a key is a group of its own.
+    """
     group: Group | None = None
     last, broken = None, False
     for line in lines:
@@ -61,10 +62,10 @@ def neighbours(lines: Iterable[Line], key_of: KeyOf) -> Iterator[Group]:
 
 
 class Places:
-    """Where in the file each key stands, and what it says there; kept in a private file on disk."""
+    """Notes, in a temporary file, at which lines each key appears and whether its content differs."""
 
     def __init__(self) -> None:
-        # SQLite's name for a database that is its own temporary file, gone when it is closed.
+        # The empty name makes SQLite use a temporary file, which it deletes on closing.
         self.file = sqlite3.connect("", check_same_thread=False)
         self.file.execute(f"PRAGMA cache_size = -{_CACHE_KILOBYTES}")
         self.file.execute("PRAGMA synchronous = OFF")
@@ -77,7 +78,7 @@ class Places:
         self.file.close()
 
     def note(self, kind: str, key: str, line: int, content: bytes) -> None:
-        """The key is told of at this line. The same content once more is no contradiction."""
+        """Note that the key appears at this line. Repeating the same content does not count."""
         self.file.execute(
             "INSERT INTO place VALUES (?, ?, ?, NULL) ON CONFLICT (key) DO UPDATE SET again = excluded.line"
             " WHERE again IS NULL AND content <> excluded.content",
@@ -85,7 +86,7 @@ class Places:
         )
 
     def where(self, kind: str, key: str) -> tuple[int, int] | None:
-        """Return the first two lines of a key that comes back, otherwise None."""
+        """Return the lines of the first two contents of a key; None if the key has only one content."""
         digest = _digest(f"{kind}\n{key}".encode("utf-8", "surrogateescape"))
         found = self.file.execute("SELECT line, again FROM place WHERE key = ?", (digest,)).fetchone()
         return None if found is None or found[1] is None else (found[0], found[1])

@@ -9,16 +9,16 @@ from typing import Any
 
 from tournee.importing.planning.plain_words import BadCell
 
-# Names with at most one small exponent each. Everything else the unit library would calculate, at any cost.
+# Names with at most one small exponent each. The unit library would calculate anything else, at any cost.
 _NAME = r"(?:[°µμ]?[^\W\d_]+|[%‰])(?:(?:\^|\*\*)?-?\d|[²³])?"
 _UNIT = re.compile(rf"{_NAME}(?:\s*[/*·]\s*{_NAME}){{0,4}}")
 _LONGEST = 30
-# Differs from country to country.
+# Units that differ from country to country.
 _SEVERAL = frozenset({"ton", "tons", "gal", "gallon", "gallons", "hp", "cup", "cups", "barrel", "barrels"})
 
 
 def converted(value: float, given: str, wanted: str) -> float:
-    """Return the value in the wanted unit; raises BadCell if that is uncertain."""
+    """Return the value in the wanted unit; raises BadCell if the conversion is not certain."""
     if given == wanted:
         return value
     made, target = _unit(given), _unit(wanted)
@@ -35,14 +35,14 @@ def _unit(text: str) -> Any:
     if text in _SEVERAL:
         raise BadCell(f"is in {text}, which is not the same everywhere; the mapping can name it exactly")
     if len(text) > _LONGEST or _UNIT.fullmatch(text) is None:
-        raise BadCell(f"is in {text[:_LONGEST]!r}, which is no unit that is known here")
-    # People write m3.
+        raise BadCell(f"is in {text[:_LONGEST]!r}, which is not a known unit")
+    # People write m3 for m^3.
     for spelling in (text, re.sub(r"(?<=[^\W\d_])(?=\d)", "^", text)):
         try:
             return _registry().parse_units(spelling)
         except (pint.PintError, ValueError, AttributeError, TypeError):
             continue
-    raise BadCell(f"is in {text}, which is no unit that is known here")
+    raise BadCell(f"is in {text}, which is not a known unit")
 
 
 def _registry_errors() -> tuple[type[Exception], ...]:

@@ -19,7 +19,7 @@ WITHOUT_RECORD = "record not imported"
 WITHOUT_LINE = "line not imported"
 SKIPPED = "line skipped"
 FIRST_KEPT = "first value kept"
-# After these, something in the file is not in the database.
+# These outcomes mean that something in the file is not in the database.
 LOST = frozenset({WITHOUT_RECORD, WITHOUT_LINE})
 
 
@@ -37,11 +37,11 @@ class Problem:
 
 
 class NotImportable(ValueError):
-    """Why a line yields no record of this kind."""
+    """A line yields no record of this kind; the message says why."""
 
 
 class Readers:
-    """The columns of a mapping, ready to read: for each its reader and its name in the file."""
+    """The columns of a mapping, each with its reader and its name in the file."""
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
@@ -62,7 +62,7 @@ class Readers:
 
 
 class Values:
-    """One line being read, or one entry of a list in it, which also sees the columns of its `outer` line."""
+    """The values of one line, or of one entry of a list in it, which also sees the columns of its `outer`."""
 
     __slots__ = (
         "_read",
@@ -98,9 +98,9 @@ class Values:
         self.lines: list[Values] = []
         self.ids: dict[str, str | None] = {}
         self.failed: set[str] = set()
-        # Columns that hold something which cannot be understood.
+        # Columns whose content cannot be understood.
         self.bad: set[str] = set()
-        # The record that is being made of the line.
+        # The record that is being planned from the line.
         self.label = self.key = ""
         self._read: dict[str, Value] = {}
 
@@ -114,7 +114,7 @@ class Values:
                 self.bad.add(name)
         else:
             raw = self.cells.get(origin)
-            # Most cells were read before, and a call for each is what reading a line costs.
+            # Most texts were read before, and calling `read` for each cell would dominate the time of a line.
             known = reader.known.get(raw) if type(raw) is str and reader.unit_column is None else None
             if known is None:
                 unit = None if reader.unit_column is None else self._unit(reader.unit_column)
@@ -137,7 +137,7 @@ class Values:
         return self.cells.get(origin)
 
     def is_filled(self, name: str) -> bool:
-        """Whether the column holds something, be it understood or not."""
+        """Return whether the column holds anything, even if it cannot be understood."""
         return self.value(name) is not None or name in self.bad
 
     def note(self, column: str, raw: Any, reason: str, done: str = WITHOUT_FIELD) -> None:
@@ -146,7 +146,7 @@ class Values:
         self.problems.append(Problem(self.line.number, self.label, self.key, column, shown, reason, done))
 
     def filled_template(self, template: str) -> str | None:
-        """The template with its columns' values; None if one of them has none."""
+        """Return the template filled with the columns' values; None if one has no value."""
         names = template_columns(template)
         found = {}
         for name in names:
@@ -156,27 +156,27 @@ class Values:
             found[name] = value
         if len(names) == 1 and len(template) == len(names[0]) + 2:
             return as_text(found[names[0]])
-        # Not str.format: a column may be called anything.
+        # str.format would fail on some column names, which may be any text.
         return _BRACES.sub(lambda part: part[0][0] if part[1] is None else as_text(found[part[1]]), template)
 
     def listed(self, column: str) -> list[dict[str, Any]]:
-        """The objects of a list within the line; raises NotImportable where it is none."""
+        """Return the objects of a list in the line; raises NotImportable if it is not such a list."""
         entries = self.raw(column)
         if entries is None or entries == "":
             return []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise NotImportable(f"{column} is no list of objects")
+            raise NotImportable(f"{column} is not a list of objects")
         if len(entries) > MOST_ENTRIES:
             raise NotImportable(f"{column} has more than {MOST_ENTRIES:,} entries")
         return entries
 
     def inner(self, column: str) -> Iterable[Values]:
-        """The objects of a list, each with columns of its own."""
+        """Yield the objects of a list, each with its own columns only."""
         for number, entry in enumerate(self.listed(column), 1):
             yield self._inside(entry, "", f"{column}[{number}].")
 
     def spread(self, column: str) -> Iterable[Values]:
-        """The objects of a list, each beside the columns of the line; its own begin with the list's name."""
+        """Yield the objects of a list with the line's columns and their own, prefixed by the list's name."""
         for number, entry in enumerate(self.listed(column), 1):
             yield self._inside(entry, f"{column}.", f"[{number}] ", self)
 
@@ -192,7 +192,7 @@ class Values:
         return values
 
     def id_of(self, label: str) -> str | None:
-        """The record of this name that the line yields; raises NotImportable if it failed."""
+        """Return the id of the line's record with this label; raises NotImportable if that record failed."""
         if label in self.failed:
             raise NotImportable(f"its {label} was not imported")
         if label not in self.ids and self.outer is not None:

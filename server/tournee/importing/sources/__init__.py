@@ -1,1 +1,1 @@
-"""Sources: open a file of some format and yield one line after the other."""
+"""Sources: open a file in one of several formats and yield its lines."""

@@ -1,4 +1,4 @@
-"""Files that are one JSON document: an array of records, or the features of GeoJSON; read as they come."""
+"""Reads files that are one JSON document, a record at a time: an array, or the features of GeoJSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _RAW = 300
 
 
 def json_records(path: Path, plain: IO[bytes], encoding: str, place: str | None) -> Iterator[Line]:
-    """The objects of the list at `place`, such as `data.items`; otherwise of the list that the file is.
+    """Yield the objects of the list at `place`, such as `data.items`; by default, the whole file is the list.
 
-    A record's number is its place in the list. What one record takes in memory is bounded.
+    A record's number is its place in the list. The memory for one record is limited.
     """
     found = ijson.sendable_list()
     prefix = "item" if place is None else f"{place}.item"
@@ -29,7 +29,7 @@ def json_records(path: Path, plain: IO[bytes], encoding: str, place: str | None)
         waiting += len(chunk)
         if not found and waiting > 2 * MOST_CHARACTERS:
             raise UnusableFile(
-                f"{path}: what follows record {number} is longer than any record may be. If the list"
+                f"{path}: the text after record {number} is longer than a record may be. If the list"
                 ' of records is in another place, say records = "…" under [source]'
             )
         for value in found:
@@ -42,7 +42,7 @@ def json_records(path: Path, plain: IO[bytes], encoding: str, place: str | None)
     except ijson.JSONError as error:
         raise UnusableFile(f"{path}: the file ends within record {number + 1}: {_words(error)}") from None
     if not number:
-        where = "the file is no list" if place is None else f"there is no list at {place}"
+        where = "the file is not a list" if place is None else f"there is no list at {place}"
         raise UnusableFile(f'{path}: {where}, or an empty one; say records = "…" under [source]')
 
 
@@ -50,7 +50,7 @@ def _send(path: Path, reader: Any, chunk: bytes, number: int) -> None:
     try:
         reader.send(chunk)
     except ijson.JSONError as error:
-        raise UnusableFile(f"{path}: after record {number} it is no JSON: {_words(error)}") from None
+        raise UnusableFile(f"{path}: after record {number} it is not JSON: {_words(error)}") from None
 
 
 def _words(error: Exception) -> str:
@@ -59,12 +59,14 @@ def _words(error: Exception) -> str:
 
 def _record(number: int, value: Any, size: int) -> Line:
     if not isinstance(value, dict):
-        return Line(number, {}, "is no JSON object", str(value)[:_RAW] if not isinstance(value, list) else "")
+        return Line(
+            number, {}, "is not a JSON object", str(value)[:_RAW] if not isinstance(value, list) else ""
+        )
     try:
         cells = flat(value)
     except TooMuch as problem:
         return Line(number, {}, str(problem))
-    # A point names its longitude first.
+    # GeoJSON puts the longitude first.
     point = value.get("geometry")
     if (
         isinstance(point, dict)

@@ -1,4 +1,4 @@
-"""In which encoding a text is: as the mapping says, as its first bytes say, or UTF-8 if it can be."""
+"""Finds the encoding of a text: from the mapping, from its first bytes, or UTF-8 if that is possible."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tournee.importing.sources.lines import UnusableFile
 
-# The longer marks first: that of UTF-16 begins that of UTF-32.
+# The longer marks come first, because the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -19,7 +19,7 @@ _SAY = 'say which in the mapping, such as encoding = "{}" under [source]'
 
 
 def encoding_of(path: Path, head: bytes, named: str | None) -> str:
-    """Raises UnusableFile where nobody says and it is not UTF-8."""
+    """Return the encoding; raises UnusableFile if the mapping names none and it is not UTF-8."""
     if named is not None:
         same = codecs.lookup(named).name
         return "utf-8-sig" if same == "utf-8" else named
@@ -34,7 +34,7 @@ def encoding_of(path: Path, head: bytes, named: str | None) -> str:
 
 
 def _refuse_wide(path: Path, head: bytes) -> None:
-    """Every second byte of Latin letters in UTF-16 is zero."""
+    """Raise UnusableFile if the text looks like UTF-16, where every second byte of Latin letters is zero."""
     for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         zeros = head[offset:200:2]
         if zeros.count(0) > 0.8 * len(zeros):
@@ -42,10 +42,11 @@ def _refuse_wide(path: Path, head: bytes) -> None:
 
 
 def _may_be_utf8(head: bytes) -> bool:
-    """Damaged bytes in a text whose other letters are UTF-8 cost their cells only; a text none of whose
-    letters are is in another encoding."""
+    """Return whether at least half of the non-ASCII letters are valid UTF-8. Then the invalid ones cost only
+    their cells; otherwise the text is in another encoding.
+    """
     text = head.decode("utf-8", "surrogateescape")
-    # The last letter may be cut.
+    # The last letter may be cut off.
     strange = [letter for letter in text[:-3] if letter >= "\x80"]
     damaged = sum("\udc80" <= letter <= "\udcff" for letter in strange)
     return not damaged or damaged < len(strange) / 2

@@ -1,4 +1,4 @@
-"""Cells of a workbook whose formula failed, such as `#N/A`. The library that reads it shows them as empty."""
+"""Finds cells whose formula failed, such as `#N/A`: the library that reads workbooks shows them as empty."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 
-# No part of these looks further than to the next tag, whatever the file holds.
+# No part of these patterns matches beyond the next tag, whatever the file holds.
 _CELL = re.compile(rb'<(?:\w+:)?c [^<>]*?r="([A-Z]{1,3})([0-9]{1,7})"')
 _ERROR = re.compile(
     rb'<(?:\w+:)?c (?=[^<>]*?\br="([A-Z]{1,3})([0-9]{1,7})")[^<>]*?\bt="e"[^<>]*>\s*'
@@ -23,15 +23,15 @@ MOST_ERRORS = 100_000
 
 
 class FormulaError(str):
-    """What stands in a cell whose formula failed."""
+    """The content of a cell whose formula failed."""
 
     __slots__ = ()
 
 
 class Extent:
-    """How far the cells of a sheet reach, and which of them are errors; its text comes in pieces."""
+    """The size of a sheet and its error cells, found while its text comes in pieces."""
 
-    # A formula stands before its result, and has 8,192 characters at most.
+    # A formula comes before its result, and has at most 8,192 characters.
     _OVERLAP = 9_000
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Extent:
 
 
 def part_of_sheet(archive: zipfile.ZipFile, sheet: str) -> str | None:
-    """The name of the archive's entry in which this sheet lies; None where it is not said as usual."""
+    """Return the name of the archive's entry that holds this sheet; None if the usual files do not say."""
     try:
         workbook = archive.read("xl/workbook.xml").decode("utf-8", "replace")
         relations = archive.read("xl/_rels/workbook.xml.rels").decode("utf-8", "replace")

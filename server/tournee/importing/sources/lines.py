@@ -1,4 +1,4 @@
-"""A line of a file of any format: a number, and cells by column."""
+"""The line of a file in any format: its number, and its cells by column."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What one line or one list in it may hold. Past it somebody means harm, or the file is not what it seems.
+# Limits of one line, and of one list in it. A larger line is an attack, or the file is not what it seems.
 MOST_CHARACTERS = 1_000_000
 MOST_COLUMNS = 5_000
 MOST_ENTRIES = 2_000
@@ -20,13 +20,14 @@ class UnusableFile(ValueError):
 
 
 class TooMuch(ValueError):
-    """A line holds more than any line may."""
+    """A line holds more than a line may."""
 
 
 @dataclass(slots=True)
 class Line:
-    """One line: its number in the file, and its cells or what is wrong with it. `raw` is its beginning,
-    `size` about how many characters it holds."""
+    """One line: its number in the file, and its cells or its problem. `raw` is its beginning, `size` its
+    approximate number of characters.
+    """
 
     number: int
     cells: dict[str, Any]
@@ -36,7 +37,7 @@ class Line:
 
 
 def matched(path: Path, header: list[str], used: set[str], delimiter: str | None = None) -> list[str]:
-    """The header, if it has every column that the mapping reads once; raises UnusableFile otherwise."""
+    """Return the header; raises UnusableFile unless it has each column of the mapping exactly once."""
     if not header:
         raise UnusableFile(f"{path}: the file is empty")
     for name in sorted(used):
@@ -51,7 +52,7 @@ def matched(path: Path, header: list[str], used: set[str], delimiter: str | None
 
 
 def _other_delimiter(header: list[str], delimiter: str | None) -> str:
-    """One cell that holds another delimiter is the most likely mistake."""
+    """Return a hint if the header is one cell that holds another delimiter: the likeliest mistake."""
     if delimiter is None or len(header) > 1:
         return ""
     other = next((mark for mark in ";\t,|" if mark != delimiter and mark in header[0]), None)
@@ -59,7 +60,7 @@ def _other_delimiter(header: list[str], delimiter: str | None) -> str:
 
 
 def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return objects within the object as columns, such as `address.city`."""
+    """Return the object's values by column; those of nested objects get names such as `address.city`."""
     cells: dict[str, Any] = {}
     for name, cell in _walk(value, prefix):
         if len(cells) >= MOST_COLUMNS:
@@ -73,7 +74,7 @@ def _walk(value: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     while pending:
         before, entries = pending[-1]
         for name, inner in entries:
-            # Names repeat the names around them: without a bound they grow with the square of the line.
+            # Nested names repeat the outer ones: without a limit they grow with the square of the line.
             if len(before) + len(name) > _LONGEST_NAME:
                 raise TooMuch(f"has a column whose name is longer than {_LONGEST_NAME} characters")
             if isinstance(inner, dict):

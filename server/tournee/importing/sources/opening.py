@@ -1,4 +1,4 @@
-"""Open a file: find out what it is, unpack and decode it, and yield its lines."""
+"""Opens a file: finds out its format, unpacks and decodes it, and yields its lines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BY_NAME = {
 
 @contextmanager
 def open_lines(path: Path, mapping: Mapping) -> Iterator[tuple[Iterator[Line], Counted]]:
-    """The file's lines; raises UnusableFile where there are none or the header is not the mapping's."""
+    """Yield the file's lines; raises UnusableFile if it cannot be read or the header does not fit."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -58,7 +58,7 @@ def _lines(path: Path, plain: io.BufferedReader[Any], mapping: Mapping) -> Itera
         return json_records(
             path, plain, encoding, source.records or ("features" if form == "geojson" else None)
         )
-    # Bytes that are no text stay recognisable, so that only their cell is lost.
+    # Bytes that cannot be decoded stay recognisable, so that only their cell is lost.
     text = io.TextIOWrapper(plain, encoding=encoding, errors="surrogateescape", newline="")
     if form in ("jsonl", "json"):
         return json_lines(text)
@@ -68,13 +68,13 @@ def _lines(path: Path, plain: io.BufferedReader[Any], mapping: Mapping) -> Itera
 def _workbook(path: Path, head: bytes, mapping: Mapping) -> Iterator[Line]:
     if not is_workbook(head):
         require_text(path, head)
-        raise UnusableFile(f"{path}: this is no Excel workbook (.xlsx)")
+        raise UnusableFile(f"{path}: this is not an Excel workbook (.xlsx)")
     if path.name.lower().endswith(".gz"):
-        raise UnusableFile(f"{path}: a workbook is compressed already: unpack the gzip file")
+        raise UnusableFile(f"{path}: a workbook is already compressed: unpack the gzip file")
     return workbook_rows(path, mapping.source, mapping.used_columns())
 
 
 def _is_a_line(records: str | None, head: bytes) -> bool:
-    """Whether a file called JSON holds an object a line, as many do."""
+    """Return whether a file named .json holds an object on each line, as many do."""
     first = head.lstrip().partition(b"\n")[0].strip()
     return records is None and first.startswith(b"{") and first.endswith(b"}")

@@ -1,4 +1,4 @@
-"""Files whose lines are texts: CSV and JSON lines. What one record takes in memory is bounded."""
+"""Reads CSV and JSON lines. The memory for one record is limited."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _TOO_LONG = f"is longer than {MOST_CHARACTERS:,} characters"
 
 
 class TooLong(Exception):
-    """A record takes more than any record may."""
+    """A record is longer than a record may be."""
 
 
 class Lines:
-    """The lines of a text one at a time, as far as they fit into one record."""
+    """Yields the lines of a text; raises TooLong when one record takes more than its share."""
 
     def __init__(self, text: IO[str]) -> None:
         self.text = text
         self.number = 0
         self.taken = 0
-        # Whether the text ended within a record.
+        # Whether the text has ended; a row that is returned after that is incomplete.
         self.ended = False
 
     def __iter__(self) -> Lines:
@@ -46,7 +46,7 @@ class Lines:
         return line
 
     def begin(self) -> None:
-        """From here on another record is read."""
+        """Begin another record."""
         self.taken = 0
 
     def _pass_rest(self, line: str) -> None:
@@ -55,7 +55,7 @@ class Lines:
 
 
 def csv_lines(path: Path, text: IO[str], source: Source, used: set[str]) -> Iterator[Line]:
-    """Raises UnusableFile where the header is not the mapping's."""
+    """Return the rows of a CSV file; raises UnusableFile if the header does not fit the mapping."""
     csv.field_size_limit(MOST_CHARACTERS)
     lines = Lines(text)
     reader = csv.reader(lines, delimiter=source.delimiter)
@@ -103,7 +103,7 @@ def _raw(row: list[str]) -> str:
 
 
 def json_lines(text: IO[str]) -> Iterator[Line]:
-    """Each line an object."""
+    """Yield the objects of a file with one on each line."""
     lines = Lines(text)
     while True:
         lines.begin()
@@ -122,9 +122,9 @@ def _json_line(number: int, line: str) -> Line:
     try:
         value = orjson.loads(line)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
-        return Line(number, {}, "is no JSON", line[:_SHOWN])
+        return Line(number, {}, "is not JSON", line[:_SHOWN])
     if not isinstance(value, dict):
-        return Line(number, {}, "is no JSON object", line[:_SHOWN])
+        return Line(number, {}, "is not a JSON object", line[:_SHOWN])
     try:
         return Line(number, flat(value), size=len(line))
     except TooMuch as problem:

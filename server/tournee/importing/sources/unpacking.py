@@ -1,4 +1,4 @@
-"""The bytes of a file, unpacked as they are read, and what kind of file their beginning shows."""
+"""Unpacks the bytes of a file as they are read, and recognises kinds of files by their first bytes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ HEAD = 64_000
 _ZIP = b"PK\x03\x04"
 _KNOWN = (
     (b"\xd0\xcf\x11\xe0", "an old Excel or Office file (.xls): save it as .xlsx or as CSV"),
-    (b"%PDF", "a PDF: a table in it cannot be read; ask for the data as CSV"),
-    (b"\x1f\x9d", "compressed in a way that is not read here: unpack it first"),
+    (b"%PDF", "a PDF: tables in it cannot be read; ask for the data as CSV"),
+    (b"\x1f\x9d", "compressed in an unsupported format: unpack it first"),
     (b"BZh", "compressed with bzip2: unpack it, or compress it with gzip"),
     (b"\xfd7zXZ", "compressed with xz: unpack it, or compress it with gzip"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it, or compress it with gzip"),
@@ -23,7 +23,7 @@ _KNOWN = (
 
 
 class Counted(io.RawIOBase):
-    """A file that says how much of it has been read."""
+    """A file that counts how much of it has been read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -40,7 +40,7 @@ class Counted(io.RawIOBase):
 
 
 def unpacked(counted: Counted) -> io.BufferedReader[Any]:
-    """The content, of which only as much is unpacked as is read."""
+    """Return the content; it is unpacked only as far as it is read."""
     plain: io.BufferedReader[Any] = io.BufferedReader(counted, HEAD)
     if plain.peek(2)[:2] == b"\x1f\x8b":
         return io.BufferedReader(gzip.GzipFile(fileobj=plain), HEAD)
@@ -48,7 +48,7 @@ def unpacked(counted: Counted) -> io.BufferedReader[Any]:
 
 
 def require_text(path: Path, head: bytes) -> None:
-    """Refuse what is no text, and say what it is."""
+    """Raise UnusableFile, saying what the file is, unless it may be text."""
     for magic, words in _KNOWN:
         if head.startswith(magic):
             raise UnusableFile(f"{path}: this is {words}")
@@ -64,10 +64,10 @@ def is_workbook(head: bytes) -> bool:
 
 def _archive(head: bytes) -> str:
     if _is_excel(head):
-        return "an Excel file, and the mapping says otherwise: leave `format` out, or save it as CSV"
+        return "an Excel file, but the mapping says otherwise: leave `format` out, or save it as CSV"
     return "a ZIP archive: unpack it first"
 
 
 def _is_excel(head: bytes) -> bool:
-    """The first entries of a workbook have telling names; other archives lack them."""
+    """Return whether the archive's first entries have the names that only workbooks have."""
     return b"[Content_Types].xml" in head or b"xl/" in head[:4000]

@@ -1,4 +1,4 @@
-"""One sheet of an Excel workbook. It is read as a whole, so its size is looked at first."""
+"""Reads one sheet of an Excel workbook. It is read as a whole, so its size is checked first."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tournee.importing.sources.formula_errors import (
 )
 from tournee.importing.sources.lines import Line, UnusableFile, matched
 
-# A sheet takes its whole rectangle in memory, however few of its cells are filled.
+# A sheet takes memory for its whole rectangle, however few cells are filled.
 MOST_CELLS = 4_000_000
 MOST_UNPACKED = 200_000_000
 _CHUNK = 256_000
 
 
 def workbook_rows(path: Path, source: Source, used: set[str]) -> Iterator[Line]:
-    """Raises UnusableFile where it is no workbook, too large, or the header is not the mapping's."""
+    """Return the rows of the sheet; raises UnusableFile if it is damaged, too large or does not fit."""
     errors = _bounded(path)
     try:
         with python_calamine.CalamineWorkbook.from_path(str(path)) as workbook:
             sheet = _sheet(path, workbook, source.sheet)
-            # From the first row on, also where that is empty.
+            # The library counts from the first row, even if that is empty.
             rows: Iterator[tuple[int, list[Any]]] = enumerate(sheet.iter_rows(), 1)
             own = _errors_of(path, errors, sheet.name)
             if own and sheet.start is not None:
@@ -80,8 +80,8 @@ def _errors_of(path: Path, errors: dict[str, FormulaErrors], sheet: str) -> Form
         (part,) = errors
     if part not in errors:
         raise UnusableFile(
-            f"{path}: formulas of the workbook failed, and it cannot be said whether they are on the sheet"
-            f" {sheet!r}; save the sheet as CSV"
+            f"{path}: formulas of the workbook failed, but not even their sheet can be found, so {sheet!r}"
+            " cannot be trusted; save the sheet as CSV"
         )
     return errors[part]
 
@@ -89,7 +89,7 @@ def _errors_of(path: Path, errors: dict[str, FormulaErrors], sheet: str) -> Form
 def _with_errors(
     rows: Iterator[tuple[int, list[Any]]], errors: FormulaErrors, first_column: int
 ) -> Iterator[tuple[int, list[Any]]]:
-    """The rows with what stands in cells whose formula failed."""
+    """Yield the rows with the content of cells whose formula failed."""
     by_row: dict[int, dict[int, str]] = {}
     for (number, column), said in errors.items():
         by_row.setdefault(number, {})[column - first_column] = said
@@ -104,7 +104,7 @@ def _name(cell: Any) -> str:
 
 
 def _cell(cell: Any) -> Any:
-    """Numbers are all of one kind in a workbook; whole ones are written as such."""
+    """Return the cell; a workbook's numbers are all floats, so whole ones become integers."""
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
         return int(cell)
     if isinstance(cell, datetime | date | str):
@@ -115,7 +115,7 @@ def _cell(cell: Any) -> Any:
 
 
 def _bounded(path: Path) -> dict[str, FormulaErrors]:
-    """Unpack it once, a piece at a time, and count; returns the failed formulas of each sheet's entry."""
+    """Unpack the workbook once to check its size; return the failed formulas of each sheet's entry."""
     errors: dict[str, FormulaErrors] = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -148,7 +148,7 @@ def _require_small(path: Path, part: str, extent: Extent) -> None:
     if extent.rows * extent.columns > MOST_CELLS:
         raise UnusableFile(
             f"{path}: the sheet {part} reaches to row {extent.rows:,} and column {extent.columns:,}; remove"
-            " what stands far outside of the table, or save the sheet as CSV"
+            " cells far outside of the table, or save the sheet as CSV"
         )
     if len(extent.errors) > MOST_ERRORS:
         raise UnusableFile(

@@ -1,1 +1,1 @@
-"""Writing: planned records are written by commands, or only compared."""
+"""Writing: writes planned records by commands, or in a dry run only compares them."""

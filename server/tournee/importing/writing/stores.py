@@ -1,4 +1,4 @@
-"""Stores: planned records go into the database through commands, or nowhere in a dry run."""
+"""Stores: take planned records, and write them by commands, or in a dry run keep them in memory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _CHUNK = 10_000
 
 
 class Store(Protocol):
-    """What the importer needs from the place it writes to."""
+    """What the importer needs from the place that it writes to."""
 
     def row(self, id: UUID) -> Any | None:
-        """The record as it stands, with the changes made so far."""
+        """Return the record with the changes made so far, or None."""
 
     async def create(self, planned: Planned) -> None:
         """Add the record; raises Refused."""
@@ -55,10 +55,10 @@ class Live:
 
     @classmethod
     async def load(cls, tx: Transaction, plans: Iterable[Plan]) -> Live:
-        """With the rows that the plans speak of, read and locked by one statement a table."""
+        """Return a store with the rows that the plans need, read and locked by one statement a table."""
         store = cls(tx)
         needed = _needed(plans)
-        # Most of what a first import speaks of is new: of the rest alone rows are read.
+        # In a first import most records are new: reserve their ids, and read only the rows that exist.
         taken = await tx.ahead.reserve(id for ids in needed.values() for id in ids)
         for model in sorted(needed, key=lambda model: model.__name__):
             if known := needed[model] & taken:
@@ -67,7 +67,7 @@ class Live:
         return store
 
     async def _reserve_keys(self, plans: Iterable[Plan]) -> None:
-        """Where keys must differ, ask for all of them at once."""
+        """Look up all keys that must be unique at once."""
         keys: dict[Any, set[str]] = defaultdict(set)
         for plan in plans:
             for planned in plan.records:
@@ -93,14 +93,14 @@ class Live:
 
 @dataclass
 class DryRun:
-    """Writes nothing; it keeps in memory what would have been written, to compare later lines with it."""
+    """Writes nothing; keeps in memory what would be written, to compare later lines with it."""
 
     actor: Actor
     rows: dict[UUID, Any] = field(default_factory=dict)
     taken: set[UUID] = field(default_factory=set)
 
     async def look(self, session: AsyncSession, plans: Iterable[Plan]) -> None:
-        """Read the rows that the plans speak of."""
+        """Read the rows that the plans need."""
         for model, ids in _needed(plans).items():
             pending = [id for id in ids if id not in self.rows]
             for start in range(0, len(pending), _CHUNK):

@@ -1,4 +1,4 @@
-"""Write what was planned: new records are created, known ones compared and changed where they differ."""
+"""Writes planned records: creates new ones, and compares known ones and changes what differs."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _KEPT = "existing value kept"
 
 @dataclass
 class Written:
-    """What became of some plans: counts by (record, outcome), problems, and what they have said.
+    """The result of writing some plans: counts by (record, outcome), problems, and fields already set.
 
-    `said` has for each record, by the hash of its id, the fields that a line of this run has spoken of, as
-    bits: what a line says first holds, and a later line that says otherwise is reported.
+    `said` has, for each record by the hash of its id, the fields that lines of this run have set, as bits.
+    The first line that sets a field wins; a later line with another value is reported.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -49,7 +49,7 @@ class Written:
 
 
 def is_of_the_database(error: BaseException) -> bool:
-    """Whether the database failed, or was lost, and not a line: also where that led to another error."""
+    """Return whether the database, and not a line, is the cause of the error, directly or indirectly."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, InterfaceError | OperationalError) or outage_of(cause) is not None:
@@ -68,7 +68,7 @@ class Writer:
     said: dict[int, int] = field(default_factory=dict)
 
     async def write(self, plans: Sequence[Plan]) -> Written:
-        """All that can be written of these plans. What is refused is found by halving."""
+        """Write everything that can be written of these plans. Refused records are found by halving."""
         if self.dry_run is not None:
             written = await self._pretend(self.dry_run, plans)
         else:
@@ -83,7 +83,7 @@ class Writer:
         except Exception as error:
             if is_of_the_database(error):
                 raise
-            # Whatever else it is, it is one line's, and is reported.
+            # Any other error belongs to one line, and is reported.
             if alone:
                 return self._given_up(plans[0], error)
         middle = len(plans) // 2
@@ -110,7 +110,7 @@ class Writer:
         return written
 
     async def _carefully(self, tx: Transaction, store: Live, written: Written, planned: Planned) -> None:
-        """One record behind a savepoint: the others of its line stand when it is refused."""
+        """Write one record behind a savepoint, so that a refusal leaves the line's other records in place."""
         try:
             async with tx.savepoint():
                 await self._put(store, written, planned)
@@ -159,7 +159,7 @@ class Writer:
     def _differences(
         self, row: Any, written: Written, planned: Planned, said: int
     ) -> tuple[dict[str, Any], int]:
-        """The fields to change, and those spoken of. What a line leaves open changes nothing."""
+        """Return the fields to change, and those that the line sets. Empty fields change nothing."""
         changed: dict[str, Any] = {}
         disputed: dict[str, list[str]] = {}
         spoken = 0
@@ -168,7 +168,7 @@ class Writer:
             if new is UNSET or new is None:
                 continue
             if held is _ABSENT:
-                # What became rows of its own is not compared; told twice in one file it is suspicious.
+                # Values that became rows of their own are not compared, but setting them twice is reported.
                 held = _ELSEWHERE if said >> bit & 1 else new
             if isinstance(new, dict) and isinstance(held, dict):
                 new = {**held, **new}
@@ -181,7 +181,7 @@ class Writer:
         for value, names in disputed.items():
             columns = (column for name in names for column in planned.recipe.column(name).split(", "))
             column = ", ".join(dict.fromkeys(columns))
-            reason = f"{', '.join(names)}: an earlier line says otherwise"
+            reason = f"{', '.join(names)}: an earlier line has another value"
             written.problems.append(_problem(planned, column, value, reason, FIRST_KEPT))
         return changed, spoken
 
@@ -197,7 +197,7 @@ class Writer:
             done = "updated"
         able = {name: value for name, value in changed.items() if name in target.updatable}
         for name in changed.keys() - able.keys():
-            reason = f"{camel(name)} differs from what is recorded, and an import cannot change it"
+            reason = f"{camel(name)} differs from the recorded value, which an import cannot change"
             column = planned.recipe.column(camel(name))
             written.problems.append(_problem(planned, column, _shown(changed[name]), reason, _KEPT))
         if able and target.update is not None:
@@ -207,7 +207,7 @@ class Writer:
 
 
 def _as_its_meter_counts(store: Store, planned: Planned) -> Planned:
-    """A reading in the unit of its meter; raises BadCell where that cannot be said."""
+    """Return the reading in its meter's unit; raises BadCell if it cannot be converted."""
     meter = None if planned.unit is None else store.row(planned.do.meter_id)
     if meter is None or planned.unit is None or meter.unit == planned.unit:
         return planned
