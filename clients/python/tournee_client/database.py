@@ -1,4 +1,4 @@
-"""The file on the device: tables, transactions, and the small values that are not rows."""
+"""The SQLite file on the device: tables, transactions, and single values such as the cursor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS outcome (
     status TEXT NOT NULL, seq INTEGER, code TEXT, message TEXT, fields TEXT NOT NULL, conflict TEXT,
     schema INTEGER NOT NULL DEFAULT 2, mark TEXT);
 """
-# Not in a store of version 1, of which all was of the schema that it wrote, or of version 2.
+# Columns that a store of version 1 or 2 lacks. Everything in it has schema 2, hence the default.
 _LATER = {"schema": "INTEGER NOT NULL DEFAULT 2", "mark": "TEXT"}
 _WITH_LATER = ("outbox", "outcome")
 _ALL = ("meta", "row", "fresh", "gone", "outbox", "effect", "outcome")
@@ -74,7 +74,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; an inner transaction is part of the outer one."""
+        """Run the block in one transaction; an inner transaction joins the outer one."""
         if self._connection.in_transaction:
             yield
             return
@@ -87,23 +87,23 @@ class Database:
         self.execute("COMMIT")
 
     def get(self, key: str) -> str | None:
-        """Return a small value."""
+        """Return the value stored under this key, None when there is none."""
         found = self.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if found is None else str(found[0])
 
     def put(self, key: str, value: str | None) -> None:
-        """Keep a small value, or forget it."""
+        """Store a value under this key; None deletes it."""
         if value is None:
             self.execute("DELETE FROM meta WHERE key = ?", (key,))
         else:
             self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def number(self, key: str) -> int:
-        """Return a small value that counts, 0 when there is none."""
+        """Return the value under this key as a number, 0 when there is none."""
         return int(self.get(key) or 0)
 
     def erase(self, keep: Mapping[str, str] | None = None) -> None:
-        """Leave nothing readable in the file or beside it but the small values to keep."""
+        """Erase everything but the values to keep; leave nothing else readable on the disk."""
         with self.transaction():
             for table in _ALL:
                 self.execute(f"DELETE FROM {table}")  # noqa: S608 - the names are ours
@@ -112,6 +112,6 @@ class Database:
         self.scrub()
 
     def scrub(self) -> None:
-        """Write the file anew and empty what lies beside it; again after a crash, to be sure."""
+        """Rewrite the file and empty its write-ahead log; safe to repeat, as after a crash."""
         self.execute("VACUUM")
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -1,4 +1,4 @@
-"""A device: works without a network, hands in what was done, takes in what happened."""
+"""A device: records work without a network, sends it, and receives the changes of others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Synced:
-    """What a `Device.sync` brought."""
+    """What `Device.sync` received: outcomes of its operations, and changed rows."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -53,7 +53,7 @@ def _now() -> datetime:
 
 
 class Device:
-    """A person's device; reads and `do` need no network, everything else raises `Offline` without one."""
+    """One person's device. Reads and `do` need no network; every other call raises `Offline` without one."""
 
     def __init__(
         self,
@@ -90,9 +90,10 @@ class Device:
             await self._http.aclose()
 
     async def sign_in(self, username: str, password: str, organisation: str | UUID | None = None) -> None:
-        """Sign a person in on this device, once; later calls renew themselves.
+        """Sign a person in on this device, once; later calls renew their tokens.
 
-        `organisation` is the id of one, needed where the e-mail and password fit accounts of several.
+        `organisation` is an id, needed where the e-mail and password fit accounts in several organisations.
+        Raises `SignInRefused`, `Offline` or `Revoked`.
         """
         signing_in = partial(self._link.sign_in, username, password, organisation)
         await self._unless_revoked(signing_in, patient=False)
@@ -102,7 +103,7 @@ class Device:
         self._link.sign_out()
 
     def wipe(self) -> None:
-        """Erase everything this device knows, unsent work included; a revoked one does it by itself."""
+        """Erase everything on this device, unsent work included; a revoked device does so by itself."""
         self.sign_out()
         self.store.wipe()
 
@@ -115,10 +116,11 @@ class Device:
         unit: str | UUID | None = None,
         occurred_at: datetime | None = None,
     ) -> str:
-        """Record an operation, to be handed in later, and return its id.
+        """Record an operation, to be sent later, and return its id.
 
-        Effects not given are derived for plain `createX` and `updateX`; inside `unit()` it joins that unit.
-        Raises `TooLarge` for what the server could never take.
+        Without `effects`, they are derived for `createX` and `updateX`. Inside `unit()` it joins that unit.
+        Raises `TooLarge` when no request could hold it, `ValueError` for NaN, infinity or a time without a
+        zone, and `Revoked` once the device is being wiped.
         """
         if self.store.leaving is not None:
             raise Revoked
@@ -134,10 +136,10 @@ class Device:
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[str]:
-        """Group the operations done inside: kept, and later applied, all or none.
+        """Group the operations of the block: all of them are stored and later applied, or none.
 
-        They are recorded when the block ends: nobody can hand in one half, and an exception discards them.
-        More than 1,000 operations, or 8 MB, do not fit into one request: that raises `TooLarge` at the end.
+        They are recorded when the block ends, so half a unit is never sent; an exception discards them.
+        Raises `TooLarge` at the end for more than 1,000 operations or 8 MB, which no request could hold.
         """
         unit = _Unit(self, new_id())
         token = _open.set(unit)
@@ -148,15 +150,15 @@ class Device:
         self.store.outbox.add(unit.drafts, unit.id)
 
     async def push(self) -> list[Outcome]:
-        """Hand in the outbox once, without retrying."""
+        """Send the outbox once, without retrying, and return the outcomes."""
         return await self._unless_revoked(lambda: self._push.run(patient=False), patient=False)
 
     async def pull(self) -> list[Change]:
-        """Bring the local copy up to date once, without retrying; what was fetched before a failure stays."""
+        """Bring the local copy up to date once, without retrying; pages received before a failure stay."""
         return await self._unless_revoked(lambda: self._feed.pull(patient=False), patient=False)
 
     async def sync(self) -> Synced:
-        """Push, then pull, patiently, until nothing is left to hand in."""
+        """Push and pull with retries until the outbox has nothing unsent."""
         return await self._unless_revoked(self._sync, patient=True)
 
     async def _sync(self) -> Synced:
@@ -165,13 +167,13 @@ class Device:
         while True:
             synced.outcomes.extend(await self._push.run(patient=True))
             synced.changes.extend(await self._feed.pull(patient=True))
-            # Once is enough: a server may not know of epochs.
+            # One more round is enough: an old server never answers with an epoch.
             asked, wonders = wonders, self.store.wonders
             if not self.store.outbox.waiting() and (asked or not wonders):
                 return synced
 
     async def stream(self) -> AsyncGenerator[list[Change]]:
-        """Listen for changes and yield them, already stored; reconnects by itself until closed."""
+        """Listen for changes and yield them once stored; reconnects by itself until closed."""
         await self._go_on_leaving(patient=False)
         try:
             async with aclosing(self._feed.follow()) as heard:
@@ -196,34 +198,34 @@ class Device:
         raise await self._farewell.run(patient) from None
 
     async def verify(self) -> list[Repaired]:
-        """Compare the copy with the server's, put right only what differs, and return what did."""
+        """Compare the copy with the server's by checksums, repair the parts that differ, and return them."""
         check = Verification(self._link, self.store, self._feed)
         return await self._unless_revoked(check.run, patient=False)
 
     @property
     def clock_skew(self) -> timedelta | None:
-        """By how much this device's clock is ahead of the server's, as of the last answer."""
+        """How far this device's clock is ahead of the server's, as of the last answer; None before any."""
         return self._link.clock_skew
 
     def get(self, entity: str, id: str | UUID) -> Document | None:
-        """Return a row: what the server last said, under what this device has done since."""
+        """Return the server's row with this device's undecided work on it; None when there is no such row."""
         return self.store.get(entity, str(id))
 
     def all(self, entity: str, **equals: object) -> list[Document]:
-        """Return the rows of an entity whose fields equal what is given, seen as by `get`."""
+        """Return the rows of an entity whose fields equal `equals`, as `get` returns them, ordered by id."""
         return self.store.all(entity, **equals)
 
     def pending(self) -> list[Operation]:
-        """Return what the server has not decided; `parked` means it knows of it and waits for something.
+        """Return the undecided operations, oldest first; a `parked` one was received but waits.
 
         `TOO_LARGE` and `UNREADABLE` mean that the server cannot take it: it will be among `rejections`.
         """
         return self.store.outbox.operations()
 
     def outcome(self, operation: str | UUID) -> Outcome | None:
-        """Return the server's last word on an operation, None before it has said any."""
+        """Return the latest outcome of an operation, None before the server has answered."""
         return self.store.outbox.outcome(str(operation))
 
     def rejections(self) -> list[Rejection]:
-        """Return every operation that was not carried out, with the reason, oldest first."""
+        """Return every operation that the server refused, with its outcome, oldest first."""
         return self.store.outbox.rejections()

@@ -1,4 +1,4 @@
-"""What an operation will presumably change, shown until the server has decided."""
+"""What an operation will presumably change: shown until the server has decided."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONVENTION = re.compile(r"(create|update)([A-Z]\w*)")
 
 @dataclass(frozen=True)
 class Effect:
-    """A patch on one row; `None` removes the row, `creates` makes it when it is not there."""
+    """A patch on one row. A patch of `None` removes the row; `creates` makes it when it is missing."""
 
     entity: str
     id: str
@@ -21,12 +21,12 @@ class Effect:
     creates: bool = False
 
     def plain(self) -> Effect:
-        """Return it as it can be kept."""
+        """Return the effect with its patch as plain JSON values."""
         return self if self.patch is None else replace(self, patch=plain(self.patch))
 
 
 def derive(command: str, values: Document) -> tuple[Effect, ...]:
-    """Return the effect of a plain `createX` or `updateX`, nothing for any other command."""
+    """Return the effect of a `createX` or `updateX`; an empty tuple for any other command."""
     match = _CONVENTION.fullmatch(command)
     if match is None:
         return ()
@@ -39,7 +39,7 @@ def derive(command: str, values: Document) -> tuple[Effect, ...]:
 
 
 def overlay(row: Document | None, effects: Iterable[Effect]) -> Document | None:
-    """Replay effects over what the server last said; a change to a row that is gone shows nothing."""
+    """Return the server's row with the effects applied; a patch alone does not bring a removed row back."""
     for effect in effects:
         if effect.patch is None:
             row = None

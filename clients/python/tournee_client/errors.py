@@ -1,6 +1,6 @@
-"""What can go wrong between a device and its server.
+"""The exceptions of this package.
 
-A refused operation is no error: see `Device.rejections`.
+A refused operation raises nothing: see `Device.rejections`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 
 
 class TourneeError(Exception):
-    """Root of everything this package raises on purpose."""
+    """Base class of every exception of this package."""
 
 
 class Offline(TourneeError):
-    """The server was not reached, or is too busy; nothing is lost, try again later."""
+    """The server was not reached or is too busy. Nothing is lost; try again later.
+
+    `retry_after` is in seconds, None when the server named no time.
+    """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -21,7 +24,7 @@ class Offline(TourneeError):
 
 
 class SignInRefused(TourneeError):
-    """The server does not accept who we say we are; the person has to sign in (again).
+    """The server refused the password or the tokens: the person has to sign in (again).
 
     With code `ORGANISATION_NEEDED`, `organisations` lists those to choose from, each with `id` and `name`.
     """
@@ -35,9 +38,9 @@ class SignInRefused(TourneeError):
 
 
 class Revoked(TourneeError):
-    """This device was revoked; once a `Device` raises it, its copy is erased and the server knows.
+    """This device was revoked. When a `Device` raises it, the copy is erased and the server knows.
 
-    `surrender`: it was allowed to hand in what it had not sent, and has done so.
+    `surrender` is true when the device was allowed to send its unsent work first.
     """
 
     def __init__(self, message: str = "this device was revoked", surrender: bool = False) -> None:
@@ -46,11 +49,11 @@ class Revoked(TourneeError):
 
 
 class TooLarge(TourneeError):
-    """One operation, or one unit, is more than the server takes in one request; nothing of it was kept."""
+    """One operation or unit exceeds what the server takes in one request; none of it was stored."""
 
 
 class ProtocolError(TourneeError):
-    """The server answered something the protocol does not know."""
+    """The server's answer does not follow the protocol. `status` is its HTTP status, when that was wrong."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)

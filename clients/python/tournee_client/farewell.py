@@ -1,7 +1,7 @@
-"""What a revoked device still does: hand in its work where it may, erase its copy, say so.
+"""What a revoked device still does: send its work if it may, erase its copy, confirm that.
 
-Each step is kept before it is begun, so that a device that is switched off in between goes on where
-it was; and each can be repeated. The numbers are those of schema/sync.md, "Revoking a device".
+Each step is stored before it begins and can be repeated, so a device that is switched off in between
+continues where it was. The numbers are the steps in schema/sync.md, "Revoking a device".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tournee_client.store import Store
 
 
 class Farewell:
-    """The way out, once begun the only way."""
+    """The steps after a revocation; once begun, nothing else is possible."""
 
     def __init__(self, link: Link, store: Store, push: Push) -> None:
         self._link = link
@@ -23,18 +23,18 @@ class Farewell:
         self._push = push
 
     def begin(self, revoked: Revoked) -> None:
-        """2. Remember what the server ordered."""
+        """Step 2: store what the server ordered."""
         if self._store.leaving is None:
             self._store.database.put("leaving", "surrender" if revoked.surrender else "wipe")
 
     async def run(self, patient: bool) -> Revoked:
-        """Go on to the end; return what to raise then. `Offline` on the way leaves the rest for later."""
+        """Take the remaining steps; return the error to raise. After `Offline`, the next call goes on."""
         surrender = self._store.leaving == "surrender"
         if surrender:
             await self._surrender(patient)
         if self._store.leaving == "wipe":
             self._store.leave()
-        # 6. A crash may have come before the file was written anew.
+        # Step 6. A crash may have come before the file was rewritten.
         self._store.database.scrub()
         await self._link.wiped(patient)
         self._store.wipe()
@@ -42,8 +42,8 @@ class Farewell:
         return Revoked("this device was revoked; its copy is erased", surrender)
 
     async def _surrender(self, patient: bool) -> None:
-        """4. All of the outbox, or as much as the server takes."""
-        # Where the server does not take it any more, what is left goes with the copy.
+        """Step 4: send the outbox, or as much of it as the server takes."""
+        # Once the server takes no more, the rest is erased with the copy.
         with suppress(Revoked, SignInRefused):
             await self._push.surrender(patient)
         self._store.database.put("leaving", "wipe")

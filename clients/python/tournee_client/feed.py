@@ -1,4 +1,4 @@
-"""Taking in what happened: by asking for it, and by listening."""
+"""Receiving changes, by pulling and by listening to the stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RESYNCS = 3
 
 
 class Feed:
-    """Keeps the local copy up to the server's."""
+    """Keeps the local copy up to date."""
 
     def __init__(
         self,
@@ -32,11 +32,11 @@ class Feed:
         self._backoff = backoff
         self._report = report
         self._progress = progress
-        # A page is only right on top of the cursor it was asked with.
+        # A page is valid only on top of the cursor it was requested with.
         self._turn = asyncio.Lock()
 
     async def pull(self, patient: bool) -> list[Change]:
-        """Take in pages until there are no more."""
+        """Store pages until there are no more; return the changes."""
         async with self._turn:
             settled = self._store.outbox.settled()
             if self._store.doubtful:
@@ -52,7 +52,7 @@ class Feed:
             return changes
 
     async def _next_page(self, patient: bool) -> tuple[Page, str | None]:
-        """Return the next page, and the mark of a push that it was asked with."""
+        """Return the next page, and the push mark it was requested with."""
         for _ in range(_RESYNCS):
             cursor = self._store.next_cursor
             if cursor is None:
@@ -65,13 +65,13 @@ class Feed:
             if page.resync and cursor is not None:
                 self._store.renew()
             elif page.cursor is None or (page.more and page.cursor == cursor):
-                raise ProtocolError("a page that leads nowhere")
+                raise ProtocolError("the page's cursor does not move on")
             else:
                 return page, mark
-        raise ProtocolError("the server asks to begin anew again and again")
+        raise ProtocolError("the server asks for a new copy again and again")
 
     async def follow(self) -> AsyncGenerator[list[Change]]:
-        """Listen for ever; yield what changed, once it is stored."""
+        """Listen for ever; yield changes once they are stored."""
         attempt = 0
         while True:
             retry_after = None

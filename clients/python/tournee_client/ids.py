@@ -1,4 +1,4 @@
-"""UUIDv7 (RFC 9562), increasing within the process, and after what `follow` names."""
+"""UUIDv7 (RFC 9562), increasing within the process and beyond any id passed to `follow`."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _ticks = _Ticks()
 
 
 def uuid7() -> UUID:
-    """Return an id that sorts after every id this process made before, even if the clock was set back."""
+    """Return an id that sorts after every earlier one of this process, even if the clock was set back."""
     tick = _ticks.next()
     return UUID(int=tick >> 12 << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62))
 
 
 def follow(id: UUID) -> None:
-    """Let every id that this process makes from now on sort after that one."""
+    """Make every later id of this process sort after this one."""
     _ticks.follow(id.int >> 80 << 12 | id.int >> 64 & 0xFFF)
 
 
 def new_id() -> str:
-    """Return a `uuid7` as it is written on the wire."""
+    """Return a `uuid7` as text, as the protocol writes it."""
     return str(uuid7())

@@ -1,4 +1,4 @@
-"""The way to the server: who we are, and what its refusals mean."""
+"""Requests to the server: tokens, and the exceptions that its refusals become."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STREAM = httpx2.Timeout(30.0, read=90.0)
 
 
 class Link:
-    """Authorised requests; renews the access token when it has run out."""
+    """Sends authorised requests; renews the access token when it has expired."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Link:
                     form if organisation is None else {**form, "organisation": str(organisation)}
                 )
             except SignInRefused as refused:
-                # The store is one organisation's; a person who signs in again need not choose again.
+                # The store belongs to one organisation, so a person who signs in again need not choose it.
                 known = (self._store.database.get("account") or "").partition("/")[0]
                 if known not in {one.get("id") for one in refused.organisations}:
                     raise
@@ -71,7 +71,7 @@ class Link:
     def _same_server(self) -> None:
         server = self._store.database.get("server")
         if server is not None and server.casefold() != self._base.casefold():
-            # Else the work for one server would be handed in to another, with the token of the first.
+            # Otherwise one server's work would go to another, with the first one's token.
             raise SignInRefused(
                 "other_server", f"the store belongs to {server}; call Store.move if that is this server"
             )
@@ -79,9 +79,9 @@ class Link:
     def _same_person(self, username: str) -> None:
         user = self._store.database.get("user")
         if user is not None and user.casefold() != username.casefold():
-            # Else one person's work would be handed in, and one person's customers shown, as another's.
+            # Otherwise one person's work would be sent, and their customers shown, as another's.
             raise SignInRefused(
-                "other_user", "the store belongs to another user; hand in their work, then wipe it"
+                "other_user", "the store belongs to another person; send their work, then wipe it"
             )
 
     def sign_out(self) -> None:
@@ -105,7 +105,7 @@ class Link:
         if response.status_code in (400, 401):
             said = _said(response)
             if said.get("code") == "DEVICE_REVOKED" and isinstance(said.get("refresh_token"), str):
-                # For what is left to do: this device had signed out.
+                # A device that had signed out needs it to send its work and confirm the wipe.
                 self._store.database.put("refresh_token", said["refresh_token"])
             _stay(said)
             body = _json(response, dict)
@@ -113,15 +113,15 @@ class Link:
         body = _json(_checked(response, self._clock), dict)
         access, refresh = body.get("access_token"), body.get("refresh_token")
         if not isinstance(access, str):
-            raise ProtocolError("an answer without an access token")
+            raise ProtocolError("the answer has no access token")
         self._same_account(access)
         if refresh is not None:
-            # Kept before anything is done with it: the old one is void from now on.
+            # Stored before it is used: the old one is void from now on.
             self._store.database.put("refresh_token", refresh)
         self._access = access
 
     def _same_account(self, access: str) -> None:
-        """Nobody else under the same name: an account made anew, or of another organisation."""
+        """Refuse another account of the same name: a recreated one, or one of another organisation."""
         account = _account(access)
         known = self._store.database.get("account")
         if account is not None and known is not None and account != known:
@@ -130,7 +130,7 @@ class Link:
             self._store.database.put("account", account)
 
     async def surrender(self, body: bytes, patient: bool) -> Any:
-        """Hand in work as a revoked device, which has no access any more."""
+        """Send work with the refresh token, as a revoked device has no access token."""
         header = {"Authorization": f"Surrender {self._store.database.get('refresh_token')}"}
 
         async def hand_in() -> Any:
@@ -146,7 +146,7 @@ class Link:
         return await (self._backoff if patient else _ONCE).run(hand_in)
 
     async def wiped(self, patient: bool) -> None:
-        """Say that the copy is erased; a server that will not hear it now never will."""
+        """Confirm that the copy is erased. Any 4xx counts as done: a retry would not help."""
         form = {"refresh_token": self._store.database.get("refresh_token") or ""}
 
         async def say() -> None:
@@ -159,7 +159,7 @@ class Link:
         await (self._backoff if patient else _ONCE).run(say)
 
     async def call(self, method: str, path: str, patient: bool, **options: Any) -> Any:
-        """Send an authorised request, if patient again and again, and return the JSON of its answer."""
+        """Send an authorised request, with retries if patient, and return the JSON of its answer."""
         return await (self._backoff if patient else _ONCE).run(lambda: self._call(method, path, options))
 
     async def _call(self, method: str, path: str, options: Any) -> Any:
@@ -167,7 +167,7 @@ class Link:
         return _json(_checked(response, self._clock), object)
 
     async def events(self, path: str, cursor: str | None) -> AsyncGenerator[Page]:
-        """Follow a stream of pages until it ends."""
+        """Yield a stream's pages until it ends."""
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if cursor is not None:
             headers["Last-Event-ID"] = cursor
@@ -220,7 +220,7 @@ class Link:
         return response
 
     def _measure(self, sent: datetime, response: httpx2.Response) -> None:
-        """Take the server's clock to have shown the answer's date halfway, and half a second more."""
+        """Measure the skew: the server wrote `Date` halfway, without its half second on average."""
         try:
             date = parsedate_to_datetime(response.headers.get("Date", ""))
             self.clock_skew = sent + (self._clock() - sent) / 2 - (date + timedelta(seconds=0.5))
@@ -238,7 +238,7 @@ def _refusal(body: Mapping[str, Any]) -> SignInRefused:
 
 
 def _account(access: str) -> str | None:
-    """The organisation and account an access token names; None where it cannot be read."""
+    """Return the organisation and account in an access token, None if it cannot be read."""
     try:
         body = access.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
@@ -254,7 +254,7 @@ def _checked(response: httpx2.Response, clock: Callable[[], datetime]) -> httpx2
     if status in _BUSY or status >= 500:
         raise Offline(f"the server answered {status}", _retry_after(response, clock))
     if 200 < status < 400:
-        raise Offline(f"something on the way answered {status}")
+        raise Offline(f"something between here and the server answered {status}")
     said = _said(response)
     if status == 403:
         _stay(said)
@@ -271,14 +271,14 @@ def _json(response: httpx2.Response, kind: type) -> Any:
         body = response.json()
     except ValueError as error:
         # The sign-in page of a hotel's network answers 200 to everything.
-        raise Offline("something on the way answered, not the server") from error
+        raise Offline("something between here and the server answered") from error
     if not isinstance(body, kind):
-        raise ProtocolError("the answer is no JSON object")
+        raise ProtocolError("the answer is not the expected JSON")
     return body
 
 
 def _said(response: httpx2.Response) -> Mapping[str, Any]:
-    """What a refusal says of itself, nothing where it is not the server's."""
+    """Return the error object of a refusal, empty if the server did not write it."""
     try:
         return _error(response.json())
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the device did and the server may not know yet; and what the server said to it."""
+"""The outbox: operations that the server may not have accepted, and the outcomes of all operations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INSERT OR REPLACE INTO outcome
 SELECT id, number, unit, command, input, base, occurred_at, tries, schema, mark, ?, ?, ?, ?, ?, ?
   FROM outbox WHERE id = ?
 """
-# What the server may have lost; no part of a unit by itself.
+# The operations that the server may have lost, whole units only.
 _AGAIN = """
 WITH newest AS (
     SELECT number, unit FROM outcome
@@ -44,20 +44,20 @@ SELECT number, id, unit, command, input, base, occurred_at, tries, schema, mark 
    AND (unit IS NULL OR unit NOT IN (
         SELECT unit FROM outcome WHERE unit IS NOT NULL AND number NOT IN (SELECT number FROM newest)))
 """
-# Decided, as this device was told, and not queued again.
+# Operations whose acceptance this device received and that are not queued again.
 _DECIDED = """
 SELECT 1 FROM outcome
  WHERE number BETWEEN ? AND ? AND code IS NULL AND status NOT IN ('parked', 'surrendered')
    AND occurred_at BETWEEN ? AND ? AND id NOT IN (SELECT id FROM outbox) LIMIT 1
 """
-# The checkpoint before a record went that the input names.
+# The oldest checkpoint with a record that the input names and the copy no longer has.
 _BEFORE = """
 SELECT base, mark FROM gone WHERE id IN (SELECT value FROM json_tree(?) WHERE type = 'text')
  ORDER BY base LIMIT 1
 """
 _MOST_AGAIN = 5000
 _LAST = 2**53
-# What a server takes in one request at most; its limit is 8 MiB, of which the rest of the body has some.
+# The most that one request can hold. The server's limit is 8 MiB; the rest of the body needs some of it.
 UNIT = 1000
 UNIT_BYTES = 8_000_000
 _SAID = "SELECT id, status, seq, code, message, fields, conflict FROM outcome WHERE id = ?"
@@ -81,7 +81,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Operation:
-    """Something the device did."""
+    """An operation in the outbox."""
 
     number: int
     id: str
@@ -96,7 +96,7 @@ class Operation:
     mark: str | None = None
 
     def wire(self) -> Document:
-        """Return it as an entry of a push."""
+        """Return the operation as an entry of a push."""
         document: Document = {
             "id": self.id,
             "number": self.number,
@@ -109,27 +109,27 @@ class Operation:
 
     @property
     def size(self) -> int:
-        """How many bytes it takes in a push."""
+        """The number of bytes it takes in a push."""
         return len(dumps(self.wire()).encode()) + 1
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """An operation the server did not carry out, and why."""
+    """An operation that the server refused, and its outcome."""
 
     operation: Operation
     outcome: Outcome
 
 
 class Outbox:
-    """Operations in the order they were done; they leave it only with a final outcome."""
+    """Operations in the order they were recorded; each leaves only with a final outcome."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._execute = database.execute
 
     def add(self, drafts: Iterable[Draft], unit: str | None) -> None:
-        """Number the drafts and keep them, all or none; raise TooLarge for what could never be handed in."""
+        """Number and store the drafts, all or none; raise TooLarge when no request could hold them."""
         with self._database.transaction():
             first = self._database.number("next_number") or 1
             together = [] if unit is None else self._select(_SAME_UNIT, unit)
@@ -152,8 +152,10 @@ class Outbox:
         self._execute(_ADD, (*what, did.base, did.mark, did.occurred_at, SCHEMA))
 
     def _base(self, values: str) -> tuple[int, str | None]:
-        """When this device last saw the records that an input names: a row may have gone from the copy while
-        a person had it on the screen."""
+        """Return the checkpoint, and its mark, at which this device last saw the records that an input names.
+
+        A row may have left the copy while a person had it on the screen.
+        """
         seen = self._database.number("seen"), self._database.get("seen_mark")
         before = self._execute(_BEFORE, (values,)).fetchone()
         return min(seen, before, key=itemgetter(0)) if before else seen
@@ -165,11 +167,11 @@ class Outbox:
             self._execute("INSERT INTO effect VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", values)
 
     def operations(self) -> list[Operation]:
-        """Return everything the server has not decided, pending and parked."""
+        """Return every operation that the server has not decided."""
         return self._select(_ALL)
 
     def missing(self, expected: int, limit: int) -> list[int]:
-        """Return numbers from this one on that nothing is kept under, though something is after them."""
+        """Return the gaps: numbers from `expected` on without an operation, below one that has one."""
         if not expected:
             return []
         kept = [
@@ -187,19 +189,19 @@ class Outbox:
         return int(count)
 
     def queue(self) -> Document:
-        """Return how much waits to be handed in, and since when."""
+        """Return the number of unsent operations and when the oldest was recorded."""
         count, oldest = self._execute(
             "SELECT count(*), min(occurred_at) FROM outbox WHERE state = 'pending'"
         ).fetchone()
         return {"length": count} if oldest is None else {"length": count, "oldestAt": oldest}
 
     def batch(self, state: str, limit: int, most: int, after: int = 0) -> list[Operation]:
-        """Return the next operations to hand in: of one schema, in whole units, so many and so many bytes."""
+        """Return the next operations to send: one schema, whole units, at most `limit` and `most` bytes."""
         batch: list[Operation] = []
         size = 0
         for operation in self._each(_BATCH, state, after, limit + 1):
             size += operation.size
-            # What was done under another app goes by itself.
+            # A push has one schema, so another app version's operations go separately.
             if batch and operation.schema != batch[0].schema:
                 return batch
             if batch and (len(batch) == limit or size > most):
@@ -214,11 +216,11 @@ class Outbox:
         return whole or self._select(_UNIT, following.state, following.unit)
 
     def aside(self, limit: int) -> list[Operation]:
-        """Return what the server could not take, and does not know yet that it will not come."""
+        """Return operations set aside whose numbers the server does not know yet."""
         return self._select(_ASIDE, limit)
 
     def set_aside(self, operations: Sequence[Operation], code: str) -> None:
-        """Keep what the server cannot take out of its way, with the reason."""
+        """Mark operations as set aside: the server cannot take them, for the reason in `code`."""
         with self._database.transaction():
             for operation in operations:
                 self._execute("UPDATE outbox SET state = ? WHERE id = ?", (code, operation.id))
@@ -230,14 +232,14 @@ class Outbox:
         return map(_operation, self._execute(statement, values))
 
     def tried(self, batch: Sequence[Operation]) -> None:
-        """Count an attempt to hand these in."""
+        """Count an attempt to send these operations."""
         ids = dumps([operation.id for operation in batch])
         self._execute(
             "UPDATE outbox SET tries = tries + 1 WHERE id IN (SELECT value FROM json_each(?))", (ids,)
         )
 
     def settle(self, batch: Sequence[Operation], answer: Answer) -> int:
-        """Keep the outcomes, let go of what is decided; return how many of the batch were answered."""
+        """Store the outcomes, remove decided operations; return how many of the batch were answered."""
         sent = {operation.id for operation in batch}
         answered = [outcome for outcome in answer.outcomes if outcome.id in sent]
         for outcome in answered:
@@ -247,19 +249,21 @@ class Outbox:
             else:
                 waits = "UPDATE outbox SET state = 'parked' WHERE id = ? AND state = 'pending'"
                 self._execute(waits, (outcome.id,))
-        # A store restored from a backup counts on from where the server is, not from where the backup was.
+        # A store restored from a backup continues from the server's number, not from the backup's.
         if answer.next_number > self._database.number("next_number"):
             self._database.put("next_number", str(answer.next_number))
         return len(answered)
 
     def knows_more(self, expected: int, since: str, until: str) -> bool:
-        """Return whether the server waits for a number, or for any, that it has accepted already."""
+        """Return whether the server expects a number (0: any) that it had already accepted."""
         last = expected or _LAST
         return self._execute(_DECIDED, (expected, last, since, until)).fetchone() is not None
 
     def hand_in_again(self, since: str, until: str, first: int = 0) -> None:
-        """Queue once more, in its place before what is new, what the server had accepted of what was done
-        between the two times, from a number on; the newest 5,000."""
+        """Queue again, before new work, the operations that the server had accepted.
+
+        Takes those recorded between the two times, from number `first` on; the newest 5,000 at most.
+        """
         with self._database.transaction():
             self._execute("UPDATE outbox SET state = 'pending'")
             self._execute(_AGAIN, (since, until, first, _MOST_AGAIN))
@@ -272,13 +276,13 @@ class Outbox:
     def _close(self, outcome: Outcome, seq: int) -> None:
         self._execute("DELETE FROM outbox WHERE id = ?", (outcome.id,))
         if outcome.stands:
-            # Its other rows have not been pulled: without the effects the person would see their work undone.
+            # Its other rows are not pulled yet; without the effects the person would see their work undone.
             self._execute("UPDATE effect SET settled = ? WHERE operation = ?", (seq, outcome.id))
         else:
             self._execute("DELETE FROM effect WHERE operation = ?", (outcome.id,))
 
     def effects(self, entity: str, id: str | None = None) -> list[Effect]:
-        """Return what is presumed about an entity or one of its rows, in order."""
+        """Return the effects on an entity or one of its rows, in order."""
         found = self._execute(
             "SELECT entity, id, patch, creates FROM effect WHERE entity = ?1 AND (?2 IS NULL OR id = ?2)"
             " ORDER BY number, position",
@@ -290,34 +294,34 @@ class Outbox:
         ]
 
     def settled(self) -> list[str]:
-        """Return the operations that were carried out, but of which not all has been pulled."""
+        """Return the ids of operations that were applied but whose rows are not all pulled yet."""
         found = self._execute("SELECT DISTINCT operation FROM effect WHERE settled IS NOT NULL")
         return [row[0] for row in found]
 
     def pulled(self, seq: int, operations: Iterable[str] = ()) -> None:
-        """Forget the effects of what has now arrived: all up to seq, and these operations."""
+        """Forget the effects of operations whose rows have arrived: all up to `seq`, and these."""
         self._execute("DELETE FROM effect WHERE settled <= ?", (seq,))
         self._database.executemany("DELETE FROM effect WHERE operation = ?", [(id,) for id in operations])
 
     def arrived(self, operation: str, entity: str, id: str) -> None:
-        """Forget what an operation presumed about a row: it came with the outcome."""
+        """Forget an operation's effect on a row that came with its outcome."""
         self._execute(
             "DELETE FROM effect WHERE operation = ? AND entity = ? AND id = ?", (operation, entity, id)
         )
 
     def outcome(self, id: str) -> Outcome | None:
-        """Return the last word of the server on an operation."""
+        """Return the latest outcome of an operation, None when there is none."""
         found = self._execute(_SAID, (id,)).fetchone()
         return None if found is None else _outcome(found)
 
     def rejections(self) -> list[Rejection]:
-        """Return every operation that was not carried out, oldest first."""
+        """Return every refused operation, oldest first."""
         read = [Rejection(_operation(row), _outcome(row[11:])) for row in self._execute(_REFUSED)]
         return [rejection for rejection in read if rejection.outcome.refused]
 
 
 def units(batch: Sequence[Operation]) -> list[list[Operation]]:
-    """Split a batch into what must stay together."""
+    """Split a batch into its units; an operation without one stands alone."""
     return [
         list(together) for _, together in groupby(batch, key=lambda operation: operation.unit or operation.id)
     ]
@@ -327,8 +331,8 @@ def _check_size(together: Sequence[Operation]) -> None:
     size = sum(operation.size for operation in together)
     if len(together) > UNIT or size > UNIT_BYTES:
         raise TooLarge(
-            f"{len(together)} operations of {size} bytes do not fit into one request, which takes {UNIT} of"
-            f" {UNIT_BYTES} bytes; do it in smaller parts"
+            f"{len(together)} operations of {size} bytes do not fit into one request, which takes {UNIT} and"
+            f" {UNIT_BYTES} bytes; split them into smaller units"
         )
 
 

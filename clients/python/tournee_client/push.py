@@ -1,4 +1,4 @@
-"""Handing in what was done, as often as it takes; the server tells repetitions by their ids."""
+"""Sending the outbox, as often as needed: the server recognises repeated operations by their ids."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tournee_client.wire import SCHEMA, Answer, Document, Outcome, dumps, instan
 BATCH = 500
 BATCH_BYTES = 2_000_000
 
-# How old a backup may be. Well below the 400 days for which the server knows what it was handed in.
+# The greatest age of a restored backup: well below the 400 days for which the server keeps receipts.
 _AGAIN = timedelta(days=60)
 
-# In one go: of which nobody restores that many.
+# How many lost histories one push survives; nobody restores more backups in that time.
 _LOSSES = 5
 
 _SET_ASIDE = {400: "UNREADABLE", 413: "TOO_LARGE"}
 _MESSAGES = {
     "UNREADABLE": "The server cannot read this.",
-    "TOO_LARGE": "This is more than the server takes at once; do it again in smaller parts.",
+    "TOO_LARGE": "This is more than the server takes in one request; do it again in smaller parts.",
 }
 
 
@@ -35,7 +35,7 @@ _Send = Callable[[bytes], Awaitable[Any]]
 
 
 class _HistoryLost(Exception):
-    """The server was restored from a backup that lacks the newest."""
+    """The server was restored from a backup that lacks the newest history."""
 
 
 class Push:
@@ -47,19 +47,19 @@ class Push:
         self._store = store
         self._report = report
         self._turn = asyncio.Lock()
-        # The number that the server waits for, as far as it has said.
+        # The next number that the server expects, 0 while it is unknown.
         self._expected = 0
-        # What a revoked device hands in is decided later, so a unit may be handed in in parts.
+        # A supervisor decides later on surrendered work, so its units may be split.
         self._splits_units = False
 
     async def run(self, patient: bool) -> list[Outcome]:
-        """Hand in all that is pending, then ask again for what is parked."""
+        """Send all pending operations, then ask again about parked ones."""
         return await self._empty(
             lambda body: self._link.call("POST", "/sync/push", patient, content=body, headers=JSON)
         )
 
     async def surrender(self, patient: bool) -> list[Outcome]:
-        """Hand it in as a revoked device, for a supervisor to decide."""
+        """Send the outbox as a revoked device, for a supervisor to decide."""
         self._splits_units = True
         return await self._empty(lambda body: self._link.surrender(body, patient))
 
@@ -70,10 +70,10 @@ class Push:
                 try:
                     await self._hand_in_all(send, outcomes)
                 except _HistoryLost:
-                    # What was accepted is queued again, before all that is new.
+                    # Accepted operations are queued again, before new ones.
                     continue
                 return outcomes
-            raise ProtocolError("the history is lost again and again")
+            raise ProtocolError("the server's history is lost again and again")
 
     async def _hand_in_all(self, send: _Send, outcomes: list[Outcome]) -> None:
         if self._store.wonders:
@@ -94,7 +94,7 @@ class Push:
         return outcomes
 
     async def _close_gaps(self, send: _Send) -> bool:
-        """Name the numbers that nothing is kept under here; tell whether the server waited for any."""
+        """Name the numbers that no operation here has; return whether the server waited for any."""
         closed = False
         while names := self._store.outbox.missing(self._expected, BATCH):
             waited = self._expected
@@ -124,13 +124,13 @@ class Push:
             body["epoch"] = known
         if mark is not None:
             body["mark"] = mark
-        # As it is kept: what cannot be read of it is the server's to refuse, and set aside then.
+        # Sent as it is stored: the server refuses what it cannot read, which is then set aside.
         answer = Answer.parse(await send(dumps(body).encode()))
         now = self._clock()
-        # A clock that was ahead once must not bring back what the server has long forgotten it knows.
+        # A time from a clock that was ahead must not resend operations whose receipts have expired.
         lost = self._store.heard(answer, instant(now - _AGAIN), instant(now + timedelta(days=1)))
         if answer.resync and mark is None and answer.epoch in (None, known):
-            raise ProtocolError("the history is lost and the epoch the same")
+            raise ProtocolError("the server lost its history but kept its epoch")
         if answer.resync or lost:
             raise _HistoryLost
         self._expected = answer.next_number
@@ -142,7 +142,7 @@ class Push:
         return list(answer.outcomes)
 
     async def _isolate(self, batch: Sequence[Operation], code: str, send: _Send) -> list[Outcome]:
-        """Find by halves the unit the server cannot read, and set it aside: it must not hold up the rest."""
+        """Find by halving the unit that the server cannot take and set it aside, so the rest can go."""
         together = [[operation] for operation in batch] if self._splits_units else units(batch)
         if len(together) == 1:
             self._store.outbox.set_aside(batch, code)
@@ -153,7 +153,7 @@ class Push:
         return await self._hand_in(first, send) + await self._hand_in(second, send)
 
     async def _name_aside(self, send: _Send) -> list[Outcome]:
-        """Hand in a name for what was set aside, in pieces: for a missing number the server would wait."""
+        """Name the operations set aside, in batches: the server would wait for a missing number."""
         outcomes: list[Outcome] = []
         while aside := self._store.outbox.aside(BATCH):
             named = [op for op in aside if op.schema == aside[0].schema]
@@ -175,6 +175,6 @@ def _set_aside(outcome: Outcome, said: Mapping[str, str]) -> Outcome:
 
 
 def _entries(batch: Sequence[Operation]) -> tuple[list[Document], Document]:
-    """Return the operations as they are sent, and the marks of their bases."""
+    """Return the operations as sent, and the marks of their bases."""
     marks = {str(operation.base): operation.mark for operation in batch if operation.mark is not None}
     return [operation.wire() for operation in batch], marks

@@ -1,4 +1,4 @@
-"""Waiting between attempts: exponential, full jitter, and never less than the server asks for."""
+"""Pauses between attempts: exponential, with full jitter, never shorter than the server asks for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Backoff:
-    """How often and how patiently to try again."""
+    """How often to try, and how long to wait between attempts; `base` and `cap` are in seconds."""
 
     attempts: int = 6
     base: float = 0.5
@@ -25,7 +25,7 @@ class Backoff:
 
     def delay(self, attempt: int, retry_after: float | None = None) -> float:
         """Return the seconds to wait after failed attempt number `attempt` (from 0)."""
-        # The jitter is added to Retry-After: devices told the same time must not all return at it.
+        # Jitter is added to Retry-After: devices with the same Retry-After must not all return at once.
         longest = min(self.cap, self.base * 2.0 ** min(attempt, 30))
         return (retry_after or 0.0) + longest * self.random()
 
@@ -34,7 +34,7 @@ class Backoff:
         await self.sleep(self.delay(attempt, retry_after))
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until not `Offline`, out of attempts, or asked to wait longer than `cap`."""
+        """Call until it succeeds; raise `Offline` after the last attempt or a Retry-After above `cap`."""
         for attempt in range(self.attempts - 1):
             try:
                 return await call()

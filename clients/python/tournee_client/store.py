@@ -1,4 +1,4 @@
-"""The local copy: what the server last said, under what the device has done since."""
+"""The local copy: the server's rows, with the device's own undecided work on them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _MOST_GONE = 10_000
 
 
 class Store:
-    """One device's memory, in one file (or `":memory:"`)."""
+    """One device's data in one file (or `":memory:"`)."""
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.database = Database(path)
         self.outbox = Outbox(self.database)
         if self.database.get("device") is None:
             self.database.put("device", new_id())
-        # By number and by id the server tells what was done later: both rise, whatever becomes of the clock.
+        # The server orders work by number and id, so both must rise even if the clock is set back.
         last = self.database.get("last_id")
         if last is not None:
             follow(UUID(last))
@@ -53,17 +53,17 @@ class Store:
 
     @property
     def device(self) -> str:
-        """The device's UUID, made with the store and gone with a wipe."""
+        """The device's UUID: made with the store, replaced by a wipe."""
         return str(self.database.get("device"))
 
     @property
     def cursor(self) -> str | None:
-        """The place in the feed up to which the local copy is complete."""
+        """The position in the feed up to which the local copy is complete."""
         return self.database.get("cursor")
 
     @property
     def renewing(self) -> bool:
-        """Whether a new copy is being fetched, to replace the present one when it is whole."""
+        """Whether a new copy is being fetched, to replace the present one once complete."""
         return self.database.get("renewing") is not None
 
     @property
@@ -73,17 +73,17 @@ class Store:
 
     @property
     def pushed_mark(self) -> str | None:
-        """The mark of the last push's answer, until the copy holds what it brought."""
+        """The mark of the last push's answer, until the copy includes what that push changed."""
         return self.database.get("pushed_mark")
 
     @property
     def answered_mark(self) -> str | None:
-        """The mark of the last push's answer: while the server has it, nothing of this device is lost."""
+        """The mark of the last push's answer; a server that knows it has lost none of this device's work."""
         return self.database.get("answered_mark")
 
     @property
     def doubtful(self) -> bool:
-        """Whether only a new copy tells what stands: rows came with outcomes alone, or history is lost."""
+        """Whether a new copy is needed: history was lost, or rows came only with outcomes."""
         if self.database.get("doubtful") is not None:
             return True
         return self.next_cursor is None and not self.renewing and self._has_rows()
@@ -92,16 +92,16 @@ class Store:
         return self.database.execute("SELECT 1 FROM row LIMIT 1").fetchone() is not None
 
     def renew(self) -> None:
-        """Begin a new copy from nothing; the present one stays in use."""
+        """Begin a new copy from scratch; the present one stays in use."""
         with self.database.transaction():
             self.database.execute("DELETE FROM fresh")
             forget = dict.fromkeys(("fresh_cursor", "fresh_seen", "fresh_mark", "doubtful"))
             self._put({"renewing": "1", **forget})
 
     def apply(self, page: Page, settled: Iterable[str] = (), mark: str | None = None) -> list[Change]:
-        """Take in a pulled page and its cursor together; return what changed in the copy in use.
+        """Store a pulled page and its cursor together; return what changed in the copy in use.
 
-        `mark` is the `pushed_mark` that the page was asked with.
+        `mark` is the `pushed_mark` that the page was requested with.
         """
         if not self.renewing:
             return self.follow(page, settled, mark)
@@ -112,7 +112,7 @@ class Store:
             return [] if page.more else self._swap(settled)
 
     def follow(self, page: Page, settled: Iterable[str] = (), mark: str | None = None) -> list[Change]:
-        """Take in what happened since the present copy's cursor, also while a new copy is being fetched."""
+        """Store the changes since the present copy's cursor, even while a new copy is being fetched."""
         with self.database.transaction():
             self._write("row", page.changes)
             self._put({"cursor": page.cursor, "partial": "1" if page.more else None})
@@ -162,7 +162,7 @@ class Store:
                 self.database.execute(_PUT[table], values)
 
     def _note_gone(self, id: str, *, gone: bool) -> None:
-        """Remember as of when a row that goes was last seen; forget it where the row is there again."""
+        """Remember when a removed row was last seen; forget that once the row is back."""
         if not gone:
             self.database.execute("DELETE FROM gone WHERE id = ?", (id,))
             return
@@ -172,60 +172,60 @@ class Store:
 
     @property
     def epoch(self) -> str | None:
-        """That of the server's history which this device has handed in to."""
+        """The epoch of the server's history that this device last pushed to."""
         return self.database.get("epoch")
 
     @property
     def wonders(self) -> bool:
-        """Whether the server's history may be another than the one this device has handed in to."""
+        """Whether the server's history may differ from the one this device last pushed to."""
         return self.epoch is not None and self.database.get("wonders") is not None
 
     def wonder(self) -> None:
-        """A copy is begun from nothing: no cursor tells whether a backup was restored, the next push does."""
+        """Note that a copy began without a cursor: only the next push can detect a restored backup."""
         self._put({"wonders": "1", "pushed_mark": None})
 
     def heard(self, answer: Answer, since: str, until: str) -> bool:
-        """Keep the epoch; where the history is lost, hand in again what was done between the two times.
+        """Store the epoch; if history was lost, queue again the work recorded between the two times.
 
-        Return whether the server turns out to have lost its newest within the epoch though it did not say so:
-        then it waits for a number, or does not know of any, that it had accepted.
+        Return whether the server lost its newest history within the epoch without saying so: it then expects
+        a number that it had accepted, or knows of no number.
         """
         with self.database.transaction():
             same = answer.epoch is not None and answer.epoch == self.epoch
             # A surrendering device receives no next number.
             asked = same and not answer.resync and self.leaving is None
             lost = asked and self.outbox.knows_more(answer.next_number, since, until)
-            # Within the epoch a server can say so only of a mark.
+            # Within one epoch the server can detect a loss only by a mark.
             of_mark = self.answered_mark is not None
             told = answer.resync and (of_mark or answer.epoch not in (None, self.epoch))
             if told or lost:
                 self.outbox.hand_in_again(since, until, 0 if told else answer.next_number)
                 self.database.put("answered_mark", None)
             if same and (told or lost):
-                # The copy may hold what never happened.
+                # The copy may hold rows from the lost history.
                 self.database.put("doubtful", "1")
             if answer.epoch is not None and (answer.epoch != self.epoch or self.wonders):
                 self._put({"epoch": answer.epoch, "wonders": None})
         return lost
 
     def settle(self, batch: Sequence[Operation], answer: Answer) -> int:
-        """Take in the answer to a push; return how many operations of the batch it answered."""
+        """Store the answer to a push; return how many operations of the batch it answered."""
         with self.database.transaction():
             answered = self.outbox.settle(batch, answer)
             if answer.mark is not None:
-                # A copy that lacks what was accepted is one of another history.
+                # A copy without the accepted work belongs to another history.
                 self._put({"pushed_mark": answer.mark, "answered_mark": answer.mark})
             first_sent = {operation.id for operation in batch if operation.tries == 0}
             for outcome in answer.outcomes:
-                # The record of a repeated operation may be older than what was pulled since, and would stay.
+                # A repeated operation's record may be older than the row pulled since, and would stay.
                 if outcome.id in first_sent and outcome.status != "duplicate":
                     self._take_record(outcome, outcome.seq or answer.checkpoint)
         return answered
 
     def _take_record(self, outcome: Outcome, seq: int) -> None:
-        """Take the record that came with an outcome, unless what was pulled is newer or will be."""
+        """Store the record that came with an outcome, unless a pulled row is or will be newer."""
         record = dict(outcome.record or {})
-        # Between two pages some rows are newer than `seen`, and what was removed would come back for good.
+        # Between two pages some rows are newer than `seen`; a removed row would come back and stay.
         is_between = self.database.get("partial") is not None
         if not record or is_between or seq <= self.database.number("seen"):
             return
@@ -241,7 +241,7 @@ class Store:
         return overlay(None if found is None else json.loads(found[0]), self.outbox.effects(entity, id))
 
     def all(self, entity: str, **equals: object) -> list[Document]:
-        """Return the rows of an entity, ordered by id, whose fields equal what is given."""
+        """Return the rows of an entity whose fields equal `equals`, ordered by id."""
         found = self.database.execute("SELECT id, document FROM row WHERE entity = ?", (entity,))
         rows: dict[str, Document | None] = {id: json.loads(document) for id, document in found}
         for effect in self.outbox.effects(entity):
@@ -250,35 +250,35 @@ class Store:
         return [row for row in present if row is not None and _matches(row, equals)]
 
     def server_row(self, entity: str, id: str) -> Document | None:
-        """Return a row as the server last said it, without the device's own pending work."""
+        """Return the server's row, without the device's own undecided work."""
         found = self.database.execute(
             "SELECT document FROM row WHERE entity = ? AND id = ?", (entity, id)
         ).fetchone()
         return None if found is None else json.loads(found[0])
 
     def seq(self, entity: str, id: str) -> int | None:
-        """Return the seq a row came with."""
+        """Return the seq that a row came with, None when there is no such row."""
         found = self.database.execute(
             "SELECT seq FROM row WHERE entity = ? AND id = ?", (entity, id)
         ).fetchone()
         return None if found is None else int(found[0])
 
     def move(self, base_url: str) -> None:
-        """Say that the server this store belongs to is now found there."""
+        """Record that this store's server has moved to this address."""
         self.database.put("server", base_url.rstrip("/"))
 
     @property
     def leaving(self) -> str | None:
-        """How far a revoked device is on its way out: to `surrender`, to `wipe`, or `wiped`."""
+        """The next step of a revoked device: `surrender`, `wipe`, or `wiped` (to confirm); None otherwise."""
         return self.database.get("leaving")
 
     def leave(self) -> None:
-        """Forget everything but that it has to be confirmed, and as whom."""
+        """Erase everything but the refresh token and the fact that the wipe must be confirmed."""
         token = self.database.get("refresh_token") or ""
         self.database.erase({"leaving": "wiped", "refresh_token": token})
 
     def wipe(self) -> None:
-        """Forget everything; what remains is an empty store of a new device."""
+        """Erase everything; what remains is the empty store of a new device."""
         self.database.erase()
         self.database.put("device", new_id())
 

@@ -1,4 +1,4 @@
-"""A network that lies, and one that reaches an application in the same process."""
+"""Transports for tests: one that loses requests, and one that reaches an application in this process."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Application = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Mes
 
 
 class Fault(StrEnum):
-    """What becomes of one request."""
+    """What happens to one request."""
 
     DELIVER = "deliver"
     DROP = "drop"  # it never arrives
-    LOSE = "lose"  # it arrives and is carried out, but its answer does not come back
-    REPEAT = "repeat"  # it arrives twice, the second answer comes back
+    LOSE = "lose"  # it arrives and takes effect, but its answer does not come back
+    REPEAT = "repeat"  # it arrives twice; the second answer comes back
     DELAY = "delay"  # it arrives late, after requests that were sent later
     CUT = "cut"  # half of the answer comes back
     BUSY = "busy"  # it is turned away with 503 and Retry-After
 
 
 class FlakyTransport(httpx2.AsyncBaseTransport):
-    """Spoils requests on their way to `inner`, one fault of the plan each; after the plan it delivers."""
+    """Gives each request to `inner` the next fault of the plan; after the plan it delivers."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class FlakyTransport(httpx2.AsyncBaseTransport):
     def seeded(
         cls, inner: httpx2.AsyncBaseTransport, seed: int, odds: Mapping[Fault, float], **options: Any
     ) -> FlakyTransport:
-        """Spoil requests at random, each fault with its probability, the same way for the same seed."""
+        """Return a transport with random faults, each of its probability; one seed, one sequence."""
         dice = random.Random(seed)  # noqa: S311 - the same seed must bring the same faults
         return cls(inner, _draw(dice, odds), **options)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Let the request through, or what is left of it."""
+        """Pass the request on with its fault."""
         fault = next(self.plan, Fault.DELIVER) if self._only(request) else Fault.DELIVER
         self.history.append((fault, request.method, request.url.path))
         match fault:
@@ -72,14 +72,14 @@ class FlakyTransport(httpx2.AsyncBaseTransport):
         return await _cut(request, response) if fault is Fault.CUT else response
 
     async def _discard(self, request: httpx2.Request) -> None:
-        # Read once, the body can be sent twice.
+        # A body that was read can be sent twice.
         await request.aread()
         response = await self.inner.handle_async_request(request)
         await response.aread()
         await response.aclose()
 
     async def aclose(self) -> None:
-        """Close what is behind."""
+        """Close the inner transport."""
         await self.inner.aclose()
 
 
@@ -107,7 +107,7 @@ class _Torn(httpx2.AsyncByteStream):
 
 
 class StreamingASGITransport(httpx2.AsyncBaseTransport):
-    """Reaches an ASGI application in this process and, unlike httpx2's own, streams its answers."""
+    """Calls an ASGI application in this process and, unlike httpx2's own transport, streams its answers."""
 
     def __init__(self, app: Application) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Checking the local copy against the server's, and putting right only what differs."""
+"""Comparing the local copy with the server's by checksums, and repairing what differs."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from tournee_client.wire import Change, Document, dumps
 
 BUCKETS = "0123456789abcdef"
 _EXACT = 2**53
-# How often the copy may be behind by the time the server looks.
+# How often the copy may have fallen behind when the server compares.
 _TRIES = 5
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """A part of the copy that was not as the server has it: an entity's rows whose ids end so."""
+    """A repaired part of the copy: the entity's rows whose ids end in the hex digit `bucket`."""
 
     entity: str
     bucket: str
 
 
 def row_sum(entity: str, record: Document) -> int:
-    """Return what a row counts in its bucket's checksum."""
+    """Return a row's share of its bucket's checksum."""
     text = json.dumps(canonical(record), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(f"{entity}\n{text}".encode()).digest()[:8])
 
 
 def canonical(value: Any) -> Any:
-    """Replace the numbers that not every reader keeps as they are by the text of their 64 bits."""
+    """Replace numbers that some JSON readers change by the hex text of their 64 bits."""
     if isinstance(value, dict):
         return {key: canonical(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -48,7 +48,7 @@ def canonical(value: Any) -> Any:
 
 
 class Verification:
-    """One comparison. The copy is brought up to date first, and again where it moved meanwhile."""
+    """One comparison. It pulls first, and again whenever the copy has fallen behind."""
 
     def __init__(self, link: Link, store: Store, feed: Feed) -> None:
         self._link = link
@@ -56,7 +56,7 @@ class Verification:
         self._feed = feed
 
     async def run(self) -> list[Repaired]:
-        """Compare, repair, and return what was repaired."""
+        """Compare, repair, and return the repaired parts."""
         theirs = (await self._ask("/sync/checksums", {}))["entities"]
         ours = self._sums()
         differing = [

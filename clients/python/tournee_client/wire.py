@@ -1,4 +1,4 @@
-"""The answers of the sync endpoints as values."""
+"""The sync endpoints' answers, parsed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tournee_client.errors import ProtocolError
 
 Document = dict[str, Any]
 
-# The form in which this package writes the inputs of commands.
+# The schema version in which this package writes command inputs.
 SCHEMA = 2
 
 _FINAL = frozenset({"applied", "merged", "superseded", "duplicate", "rejected", "quarantined", "surrendered"})
@@ -21,7 +21,7 @@ _REFUSED = frozenset({"rejected", "quarantined"})
 
 @dataclass(frozen=True)
 class Change:
-    """One row as it now is, or (`record` is None) gone from this device's sight."""
+    """One row as it now is, or a removed row (`record` is None)."""
 
     seq: int
     entity: str
@@ -30,33 +30,35 @@ class Change:
 
     @property
     def removed(self) -> bool:
-        """Whether the row is gone."""
+        """Whether the row was removed."""
         return self.record is None
 
     @classmethod
     def parse(cls, body: Document) -> Change:
-        """Read one entry of a page."""
+        """Parse one entry of a page."""
         record = None if body.get("removed") else dict(body["record"])
         return cls(int(body["seq"]), body["entity"], body["id"], record)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of a first copy has come: rows done, of about so many."""
+    """The progress of a first copy: rows received, of about `total`."""
 
     done: int
     total: int
 
     @classmethod
     def parse(cls, body: Any) -> Progress | None:
-        """Read it, where there is any."""
+        """Parse it; None stays None."""
         return None if body is None else cls(int(body["done"]), int(body["total"]))
 
 
 @dataclass(frozen=True)
 class Page:
-    """A piece of the feed and the place after it; `checkpoint` is the seq as of which all rows then stand,
-    `mark` tells it from the same number of another history."""
+    """A page of the feed, and the cursor after it.
+
+    `checkpoint` is the seq that the copy then includes; `mark` identifies the history that it belongs to.
+    """
 
     changes: tuple[Change, ...]
     cursor: str | None
@@ -68,7 +70,7 @@ class Page:
 
     @classmethod
     def parse(cls, body: Any, event_id: str | None = None) -> Page:
-        """Read a pull's answer, or the data of a stream's event with its id."""
+        """Parse a pull's answer, or a stream event's data and id; raise ProtocolError."""
         try:
             changes = tuple(Change.parse(change) for change in body.get("changes", ()))
             checkpoint = body.get("checkpoint")
@@ -84,13 +86,13 @@ class Page:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"unreadable page: {error!r}") from error
         if page.cursor is None and not page.resync:
-            raise ProtocolError("a page without a cursor")
+            raise ProtocolError("the page has no cursor")
         return page
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one operation."""
+    """The server's answer about one operation; `status` and `code` are in schema/sync.md."""
 
     id: str
     status: str
@@ -103,25 +105,25 @@ class Outcome:
 
     @property
     def final(self) -> bool:
-        """Whether the server has decided; a parked operation still waits for something."""
+        """Whether the server has decided. A parked operation still waits for something."""
         return self.status in _FINAL
 
     @property
     def refused(self) -> bool:
-        """Whether it was not carried out; a repeated refusal comes as a duplicate with its code."""
+        """Whether the server refused it. A repeated refusal comes as a duplicate with its code."""
         return self.status in _REFUSED or (self.status == "duplicate" and self.code is not None)
 
     @property
     def stands(self) -> bool:
-        """Whether the operation was carried out just as it was sent."""
+        """Whether the operation was applied exactly as sent."""
         return self.status in ("applied", "duplicate") and not self.refused
 
     @classmethod
     def parse(cls, body: Document) -> Outcome:
-        """Read one entry of a push's answer."""
+        """Parse one entry of a push's answer."""
         record = body.get("record")
         if record is not None and not {"entity", "id"} <= record.keys():
-            raise ValueError("a record that does not say which it is")
+            raise ValueError("the record has no entity or id")
         return cls(
             id=body["id"],
             status=body["status"],
@@ -136,7 +138,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Answer:
-    """A push's answer; `resync`: the server has lost its newest history, and carried out nothing."""
+    """A push's answer. `resync` means that the server lost its newest history and applied nothing."""
 
     outcomes: tuple[Outcome, ...]
     checkpoint: int
@@ -147,7 +149,7 @@ class Answer:
 
     @classmethod
     def parse(cls, body: Any) -> Answer:
-        """Read it, or say that it is none."""
+        """Parse it; raise ProtocolError if it is not a push's answer."""
         try:
             outcomes = tuple(Outcome.parse(outcome) for outcome in body["outcomes"])
             checkpoint, number = int(body.get("checkpoint") or 0), int(body.get("nextNumber") or 0)
@@ -158,19 +160,19 @@ class Answer:
 
 
 def dumps(value: Any) -> str:
-    """Write JSON; ids and times may be given as Python values."""
+    """Return the value as JSON text; ids and times may be Python values."""
     return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"))
 
 
 def plain(value: Document) -> Document:
-    """Return the value as it will be after travelling as JSON; raise ValueError for NaN and infinity."""
+    """Return the value as JSON would carry it; raise ValueError for NaN and infinity."""
     text = json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)
     document: Document = _mended(json.loads(text))
     return document
 
 
 def _mended(value: Any) -> Any:
-    """Replace what no text holds: half an emoji, which a length limit left over, and NUL."""
+    """Replace what the server refuses in text: NUL, and half an emoji left by a length limit."""
     if isinstance(value, str):
         return (
             value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
@@ -181,9 +183,9 @@ def _mended(value: Any) -> Any:
 
 
 def instant(moment: datetime) -> str:
-    """Write an aware time in UTC, as RFC 3339."""
+    """Return an aware time in UTC as RFC 3339 text; raise ValueError without a zone."""
     if moment.tzinfo is None:
-        raise ValueError("a time without a zone")
+        raise ValueError("the time has no zone")
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -192,4 +194,4 @@ def _plain(value: object) -> str:
         return instant(value)
     if isinstance(value, (UUID, date)):
         return str(value)
-    raise TypeError(f"{type(value).__name__} does not travel as JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,1 +1,1 @@
-"""One technician's day without a network, told and checked: `python -m examples.offline_day`."""
+"""Play one technician's day without a network and check the result: `python -m examples.offline_day`."""

@@ -1,4 +1,4 @@
-"""Play the day against a server: the one at TOURNEE_URL, the usual one, or one of its own."""
+"""Play the day against the server at TOURNEE_URL, one that already runs here, or a new one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _scratch() -> Iterator[Path]:
 
 
 def main() -> int:
-    """Return 0 if all was as it should be."""
+    """Play the day and return the exit code: 0 when every check passed."""
     try:
         with _scratch() as directory, serving(directory) as base_url:
             return asyncio.run(play(base_url, directory))

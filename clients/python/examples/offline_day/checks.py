@@ -1,4 +1,4 @@
-"""What is to be true in the evening, asked of the server."""
+"""Check on the server what must be true in the evening."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ query Visit($id: ID!) { appointment(id: $id) {
 
 
 class Checks:
-    """Looks at the server as the dispatcher, and keeps what it found."""
+    """Query the server as the dispatcher and collect the results."""
 
     def __init__(self, dispatcher: Office, people: Mapping[str, str]) -> None:
         self._dispatcher = dispatcher
@@ -30,15 +30,15 @@ class Checks:
         self.results: list[bool] = []
 
     def expect(self, what: str, found: object, wanted: object) -> None:
-        """Compare, and say what came out."""
+        """Compare the two values, and print and keep the result."""
         passed = found == wanted
         self.results.append(passed)
         print(f"ok     {what}" if passed else f"FAILED {what}: {found!r} instead of {wanted!r}")
 
     async def run(self, day: Day, phone: str) -> None:
-        """Whether everything arrived, once, beside what the dispatcher did."""
+        """Check that everything arrived once and that the dispatcher's changes hold too."""
         print("\nWhat the server says:")
-        self.expect("nothing waits on the device", len(day.device.pending()), 0)
+        self.expect("the outbox is empty", len(day.device.pending()), 0)
         refused = [rejection.outcome.code for rejection in day.device.rejections()]
         self.expect("nothing was refused", refused, [])
         await self._visit(day, phone)
@@ -88,7 +88,7 @@ class Checks:
         self.expect("none of them took effect twice", max(twice.values(), default=0), 1)
 
     async def compare(self, device: Device, fresh: Device, email: str) -> None:
-        """Whether the device has, row by row, what a new one gets."""
+        """Check that the device has the same rows as a newly enrolled one."""
         await fresh.sign_in(email, PASSWORD)
         await fresh.pull()
         await device.pull()
@@ -100,10 +100,10 @@ class Checks:
         )
         self.expect(f"a new device gets the same {len(theirs)} rows", different, [])
         presumed = [key for key, row in ours.items() if device.get(*key) != row]
-        self.expect("the device presumes nothing any more", presumed, [])
+        self.expect("the device shows exactly the server's rows", presumed, [])
 
     async def tell_conflict(self, day: Day) -> None:
-        """Print what waits for the dispatcher."""
+        """Print the device's conflicts and check that there is one."""
         print("\nWhat waits for the dispatcher:")
         of_device = {"deviceId": {"eq": day.device.store.device}}
         conflicts = await self._dispatcher.rows("conflicts", _CONFLICT, of="Conflict", filter=of_device)
@@ -113,11 +113,11 @@ class Checks:
             print(f"    done    {conflict['mine']}\n    planned {conflict['theirs']}")
         found = [(conflict["kind"], conflict["status"], conflict["recordId"]) for conflict in conflicts]
         wanted = [("VISIT_ON_REASSIGNED_APPOINTMENT", "OPEN", day.plan.other_visit)]
-        self.expect("one conflict waits, about the visit that was given away", found, wanted)
+        self.expect("one conflict is open, about the reassigned visit", found, wanted)
 
     async def tell_log(self, day: Day, phone: str) -> None:
-        """Print who changed what when."""
-        print("\nThe log of both visits, who was to go there, and the customer, since it was planned:")
+        """Print and check the log: who changed what, and when."""
+        print("\nThe log of both visits, their assignments and the customer, since the planning:")
         log = await self._log(day)
         for change in log:
             print(f"  {self._line(change)}")
@@ -131,7 +131,9 @@ class Checks:
         ended = {"status": "COMPLETED", "actualEnd": shown.get("actualEnd")}
         self._expect_in_log(log, "completeAppointment", ended, field, device)
         times = {change["occurredAt"] for change in log if change["id"] == day.plan.visit}
-        self.expect("and when that was, by the device's clock", shown.get("actualEnd") in times, True)
+        self.expect(
+            "the log has the visit's end by the device's clock", shown.get("actualEnd") in times, True
+        )
 
     async def _log(self, day: Day) -> list[Row]:
         visits = [day.plan.visit, day.plan.other_visit]

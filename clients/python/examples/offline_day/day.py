@@ -1,4 +1,4 @@
-"""The day from the morning to the evening, and what is to be true then."""
+"""The day from morning to evening, and the checks at its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DISPATCHER = "dispatcher@demo.example"
 
 
 async def play(base_url: str, directory: Path) -> int:
-    """Play it; 1 if anything is not as it should be."""
+    """Play the day; return 1 if any check failed, else 0."""
     print(f"The server is {base_url}.")
     network = FlakyTransport(httpx2.AsyncHTTPTransport())
     async with httpx2.AsyncClient(timeout=30.0, trust_env=False) as http:
@@ -60,12 +60,12 @@ async def _morning(
 
 
 async def _away(network: FlakyTransport, day: Day) -> None:
-    print("\nThe technician is out of reach and works:")
+    print("\nThe technician works without a network:")
     network.plan = repeat(Fault.DROP)
     await day.play()
     await _attempt(day.device, "push")
     visit = day.device.get("Appointment", day.plan.visit) or {}
-    print(f"  {len(day.device.pending())} operations wait; the device shows the visit {visit.get('status')}")
+    print(f"  {len(day.device.pending())} operations in the outbox; the visit is {visit.get('status')} here")
 
 
 async def _meanwhile(dispatcher: Office, day: Day) -> str:
@@ -82,14 +82,14 @@ async def _meanwhile(dispatcher: Office, day: Day) -> str:
 
 
 async def _return(network: FlakyTransport, day: Day) -> None:
-    print("\nThe device is back in reach. It pushes; the answer is lost on the way:")
+    print("\nThe device has a network again. It pushes; the answer is lost on the way:")
     network.plan = iter([Fault.LOSE])
     await _attempt(day.device, "push")
-    print(f"  {len(day.device.pending())} operations wait still\n\nIt pushes again:")
+    print(f"  {len(day.device.pending())} operations still in the outbox\n\nIt pushes again:")
     _tell(day, await day.device.push())
     changes = await day.device.pull()
     gone = sum(change.removed for change in changes)
-    print(f"\nIt pulls: {len(changes)} changes, {gone} of them out of sight.")
+    print(f"\nIt pulls: {len(changes)} changes, {gone} of them removals.")
 
 
 async def _attempt(device: Device, exchange: str) -> None:

@@ -1,4 +1,4 @@
-"""What the technician does with the device in hand, while nobody can be reached."""
+"""What the technician does on the device without a network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWERS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 @dataclass
 class Clock:
-    """The device's clock; the day is over in seconds, but not by this clock."""
+    """The device's clock. It moves only when told to, so a day takes seconds to play."""
 
     time: datetime
 
@@ -33,13 +33,13 @@ class Clock:
         return self.time
 
     def pass_minutes(self, minutes: int) -> None:
-        """Let time go by."""
+        """Move the clock forward."""
         self.time += timedelta(minutes=minutes)
 
 
 @dataclass
 class Day:
-    """The technician's side of the day, and what was done in it."""
+    """The technician's day, and the operations recorded during it."""
 
     device: Device
     clock: Clock
@@ -52,7 +52,7 @@ class Day:
     done: dict[str, str] = field(default_factory=dict)
 
     async def play(self) -> None:
-        """Both visits of the day, from one end to the other."""
+        """Carry out both visits from start to finish."""
         await self._go_to(self.plan.visit)
         await self._work()
         await self._go_to(self.plan.other_visit)
@@ -101,7 +101,7 @@ class Day:
         }
 
     async def _use_part(self) -> None:
-        """One of what the van holds most of; the device shows at once what is left."""
+        """Use one of the part that the van holds most of, and show the new level at once."""
         level = max(self.device.all("StockLevel"), key=lambda row: row["quantity"])
         self.level, self.left = level["id"], level["quantity"] - ONE
         values = {"id": self.used, "partId": level["partId"], "fromLocationId": level["locationId"]}

@@ -1,4 +1,4 @@
-"""Somebody at a desk: signs in with a password and works through GraphQL."""
+"""An office account that signs in with a password and works through GraphQL."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PASSWORD = "demo"  # noqa: S105 - the demo organisation's, which is served to th
 
 
 class Refused(Exception):
-    """The server said no where the day needs a yes."""
+    """The server refused something that the day depends on."""
 
 
 class Office:
-    """An account's way to the server."""
+    """One account's GraphQL connection to the server."""
 
     def __init__(self, base_url: str, http: httpx2.AsyncClient) -> None:
         self._base = base_url.rstrip("/")
@@ -26,7 +26,7 @@ class Office:
         self.email = ""
 
     async def sign_in(self, email: str) -> None:
-        """Become the person with this address."""
+        """Sign in with this e-mail address."""
         form = {"grant_type": "password", "username": email, "password": PASSWORD}
         answer = await self._http.post(f"{self._base}/auth/token", data=form)
         if answer.status_code != 200:
@@ -36,7 +36,7 @@ class Office:
         self.account_id = (await self.ask("{ me { id } }"))["me"]["id"]
 
     async def ask(self, document: str, **variables: Any) -> Row:
-        """Return the data of an operation."""
+        """Run a GraphQL operation and return its data; raise Refused for errors."""
         body = {"query": document, "variables": variables}
         answer = await self._http.post(f"{self._base}/graphql", json=body, headers=self._headers)
         said: Row = answer.json()

@@ -1,4 +1,4 @@
-"""What the dispatcher plans: two visits of today, one with a checklist. New ones each time."""
+"""Plan two new visits for today, one of them with a checklist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tournee_client.wire import instant
 
 @dataclass(frozen=True)
 class Plan:
-    """Who goes where, and what is there."""
+    """The ids of what was planned, and the meter's last reading."""
 
     technician_id: str
     colleague_id: str
@@ -27,7 +27,7 @@ class Plan:
 
 
 async def make_plan(dispatcher: Office, technician: Office, colleague: Office, begin: datetime) -> Plan:
-    """Plan both visits and hand them to the technician."""
+    """Plan both visits and dispatch the technician to them."""
     technician_id = await _technician(dispatcher, technician)
     meter = await _meter(dispatcher)
     visits = [

@@ -1,6 +1,6 @@
-"""A server to play against: the one that runs already, else one for as long as the day takes.
+"""Find a running server for the demo, or start one for its duration.
 
-The one that runs is at TOURNEE_URL, or on this machine at PORT as for `make run`.
+A running server is looked for at TOURNEE_URL, else on this machine at PORT, as for `make run`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _PATIENCE_SECONDS = 90
 
 
 class NoServer(Exception):
-    """There is nobody to play against."""
+    """No server could be reached or started."""
 
 
 @contextmanager
 def serving(directory: Path) -> Iterator[str]:
-    """The address of a server with the demo organisation."""
+    """Yield the address of a server with the demo organisation."""
     named = os.environ.get("TOURNEE_URL")
     expected = named or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
     if _answers(expected):
@@ -33,7 +33,7 @@ def serving(directory: Path) -> Iterator[str]:
     elif named:
         raise NoServer(f"TOURNEE_URL: nothing answers at {named}")
     else:
-        print(f"Nothing listens at {expected}; a server is started for the time of the demo.")
+        print(f"Nothing listens at {expected}; starting a server for the demo.")
         with own_server(directory) as base_url:
             yield base_url
 
@@ -47,7 +47,7 @@ def _answers(base_url: str) -> bool:
 
 @contextmanager
 def own_server(directory: Path) -> Iterator[str]:
-    """Start one; its files go with the directory, its database too unless DATABASE_URL names another."""
+    """Start a server with its files in this directory, and its database too unless DATABASE_URL is set."""
     port = _free_port()
     base_url = f"http://127.0.0.1:{port}"
     ours = {"TOURNEE_HOST": "127.0.0.1", "PORT": str(port), "TOURNEE_DIRECTORY": str(directory / "server")}
