@@ -1,4 +1,4 @@
-"""What several tests of the API start from."""
+"""Fixtures that several API tests share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HOUSES: dict[str, tuple[House, House]] = {}
 
 @pytest_asyncio.fixture
 async def houses(database: Database) -> AsyncIterator[tuple[House, House]]:
-    """Ours and theirs; made once for the module, nothing here changes them for good."""
+    """Return our organisation and another one; made once for the module, which does not change them."""
     if database.url not in _HOUSES:
         _HOUSES[database.url] = (
             await demo_house(await House(database).found()),

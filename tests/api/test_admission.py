@@ -1,4 +1,4 @@
-"""Too many at once over GraphQL: sockets, subscriptions and what is asked through them."""
+"""The limits on simultaneous GraphQL sockets, subscriptions and queries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def opened(socket: Any, headers: dict[str, str]) -> None:
     assert (await hear(socket))["type"] == "connection_ack"
 
 
-async def test_a_socket_without_a_place_is_told_when_to_come_back(
+async def test_a_socket_over_the_limit_is_closed_with_a_time_to_retry(
     app: Starlette, house: House, bearer: Bearer
 ) -> None:
     me, lane = bearer(await house.account("MANAGER")), app.state.lanes.streams
@@ -46,7 +46,7 @@ async def test_a_socket_without_a_place_is_told_when_to_come_back(
             await opened(socket, me)
 
 
-async def test_a_socket_gives_its_place_back(app: Starlette, house: House, bearer: Bearer) -> None:
+async def test_a_closed_socket_frees_its_place(app: Starlette, house: House, bearer: Bearer) -> None:
     me, lane = bearer(await house.account("MANAGER")), app.state.lanes.streams
     lane.each = 1
     async with served(app) as address:
@@ -61,7 +61,7 @@ async def test_a_socket_gives_its_place_back(app: Starlette, house: House, beare
             await opened(third, me)
 
 
-async def test_what_is_asked_once_over_a_socket_waits_for_its_turn_and_what_goes_on_does_not(
+async def test_a_query_over_a_socket_waits_in_line_and_a_subscription_does_not(
     app: Starlette, house: House, bearer: Bearer
 ) -> None:
     me = bearer(await house.account("MANAGER"))
@@ -78,7 +78,7 @@ async def test_what_is_asked_once_over_a_socket_waits_for_its_turn_and_what_goes
         assert (await hear(socket))["type"] == "complete"
 
 
-async def test_events_take_a_place_too(
+async def test_an_event_stream_counts_towards_the_limits(
     app: Starlette, client: httpx2.AsyncClient, house: House, bearer: Bearer
 ) -> None:
     headers = {**bearer(await house.account("MANAGER")), "Accept": "text/event-stream"}

@@ -1,4 +1,4 @@
-"""Times that cannot be right: stored as they were sent, and flagged wherever people read them."""
+"""Implausible times are stored as sent and flagged wherever people read them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ITEMS = [{"key": "on", "prompt": "Is it on?", "kind": "CHECK", "required": True}
 
 
 class Stage:
-    """An organisation with what field work names, and a device that may do all of it offline."""
+    """An organisation with the records that field work needs, and a device that may do all of it offline."""
 
     def __init__(self, house: House) -> None:
         self.house = house
@@ -50,7 +50,7 @@ class Stage:
         return self
 
     async def do(self, command: str, **input: Any) -> UUID:
-        """What a device did is applied, whatever time it says."""
+        """Push a command from the device and check that it is applied."""
         device = self.auditor if "udit" in command else self.device
         outcome = await device.do(command, **input)
         assert (outcome.status, outcome.code) == ("applied", None)
@@ -68,7 +68,7 @@ class Stage:
         return id
 
     async def audit(self, *steps: str) -> UUID:
-        """An audit that is planned, and on which these steps were then done at a sound time."""
+        """Plan an audit and take these steps at a sound time."""
         given = {"siteId": self.site, "versionId": self.version, "leadAuditorId": self.auditor.actor.id}
         audit = await self.house.run("createAudit", "AUDITOR", title="Demo", **given)
         await self.house.run("planAudit", "AUDITOR", auditId=audit.id, plannedFrom=self.sound)
@@ -174,7 +174,7 @@ CASES: dict[str, Case] = {
     "TimeEntry.starts_at": lambda s, at: _spent(s, at, now()),
     "TimeEntry.ends_at": lambda s, at: _spent(s, s.sound - HOUR, at),
 }
-# A count of the future is placed where the server received it, and no time ends before it starts.
+# A count in the future counts from its receipt, and no time entry ends before it starts.
 BEHIND_ONLY = {"StockLevel.counted_at", "TimeEntry.starts_at"}
 AHEAD_ONLY = {"TimeEntry.ends_at"}
 
@@ -196,7 +196,7 @@ async def suspect(house: House, entity: str, id: UUID, _as: Any = "MANAGER") -> 
 
 
 @pytest.mark.slow("Every time of every command.")
-async def test_an_implausible_time_is_stored_and_flagged_whatever_it_is_a_time_of(house: House) -> None:
+async def test_every_implausible_device_time_is_stored_and_flagged(house: House) -> None:
     stage = await Stage(house).set_up()
     ahead, behind = now() + AHEAD + HOUR, now() - BEHIND - HOUR
     for column, case in CASES.items():
@@ -210,7 +210,7 @@ async def test_an_implausible_time_is_stored_and_flagged_whatever_it_is_a_time_o
             assert getattr(row, name) == time, column
             found[time] = await suspect(house, entity, id)
         assert found == tried, column
-    # Whatever took these times from a device, also in passing, is marked as such.
+    # Every column that takes a time from a device, directly or not, is marked as one.
     assert await _columns_that_hold(house, ahead, behind) <= CASES.keys()
 
 
@@ -232,17 +232,17 @@ def _times_of(entity: type[Entity]) -> list[Any]:
     return [one for one in fields(entity) if one.type is datetime]
 
 
-def test_every_column_of_times_says_where_they_come_from_and_those_of_devices_are_tried_above() -> None:
+def test_every_time_column_names_its_source_and_each_device_time_has_a_case() -> None:
     times = {f"{name}.{one.name}": one for name, entity in ENTITIES.items() for one in _times_of(entity)}
     assert [name for name, one in times.items() if one.time_source is None] == []
     assert {name for name, one in times.items() if one.time_source is TimeSource.DEVICE} == CASES.keys()
-    # What is derived from steps leaves out those whose clock is suspect.
+    # Times derived from steps leave out the steps with a suspect clock.
     derived = {name for name, one in times.items() if one.time_source is TimeSource.DERIVED}
     assert derived == {"Appointment.arrived_at", "Appointment.actual_start", "Appointment.actual_end"}
 
 
 async def _received_at(house: House, id: UUID, at: datetime) -> None:
-    """Let the server have received all changes of a record so far at that time."""
+    """Set the time at which the server received every change of a record so far."""
     table: Any = Change.__table__
     async with house.writing() as session:
         own = (table.c.organisation_id == house.organisation_id, table.c.id == id)
@@ -250,7 +250,7 @@ async def _received_at(house: House, id: UUID, at: datetime) -> None:
         await session.commit()
 
 
-async def test_a_time_is_compared_with_when_it_came_not_with_when_its_record_did(house: House) -> None:
+async def test_a_time_is_compared_with_its_own_receipt_not_its_records_creation(house: House) -> None:
     stage = await Stage(house).set_up()
     run = await stage.run()
     item = {"runId": run, "itemKey": "on"}
@@ -263,7 +263,7 @@ async def test_a_time_is_compared_with_when_it_came_not_with_when_its_record_did
     assert await suspect(house, "ChecklistAnswer", answer) is False
 
 
-async def test_a_later_edit_of_another_field_does_not_make_a_wrong_time_right(house: House) -> None:
+async def test_editing_another_field_keeps_the_flag_of_a_wrong_time(house: House) -> None:
     stage = await Stage(house).set_up()
     finding = await stage.finding(now() - timedelta(days=4))
     await _received_at(house, finding, now() - timedelta(days=6))
@@ -271,7 +271,7 @@ async def test_a_later_edit_of_another_field_does_not_make_a_wrong_time_right(ho
     assert await suspect(house, "AuditFinding", finding) is True
 
 
-async def test_an_audit_of_the_past_may_be_old_but_not_of_the_future(house: House) -> None:
+async def test_a_past_audit_may_be_old_but_not_in_the_future(house: House) -> None:
     past = {"title": "Demo inspection", "findings": [{"grade": "MINOR", "description": "Demo dust"}]}
     flags = []
     for key, at in (("old", now() - 20 * BEHIND), ("new", now() + AHEAD + HOUR)):
@@ -285,7 +285,7 @@ async def test_an_audit_of_the_past_may_be_old_but_not_of_the_future(house: Hous
 _LIST = "{ notes { nodes { text clockSuspect } } audits { nodes { clockSuspect } } }"
 
 
-async def test_a_list_costs_as_many_statements_for_many_rows_as_for_one(house: House) -> None:
+async def test_flags_cost_the_same_statements_for_many_rows_as_for_one(house: House) -> None:
     stage = await Stage(house).set_up()
     costs = []
     for _ in range(2):
@@ -303,7 +303,7 @@ async def test_a_list_costs_as_many_statements_for_many_rows_as_for_one(house: H
     assert costs[0] == costs[1]
 
 
-async def test_who_sees_a_record_sees_its_flag_and_the_history_has_one_as_well(house: House) -> None:
+async def test_a_technician_sees_the_flag_and_the_history_shows_it(house: House) -> None:
     stage = await Stage(house).set_up()
     technician = TestDevice(house, actor=stage.technician.actor)
     technician.id = stage.technician.actor.device_id or technician.id

@@ -1,5 +1,7 @@
-"""What nested queries cost, for every field that leads from one record to others: the same for one row
-as for eight. The queries are made from the schema, so that a new field is measured as soon as it is there."""
+"""Every relation costs the same number of statements for one row as for eight.
+
+The queries are generated from the schema, so a new field is measured as soon as it exists.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +21,18 @@ from tournee.api.schema import schema
 from tournee.catalogue import ENTITIES
 
 ROWS = 8
-# Where a van's holder is: at its asset, and there the technician.
+# The holder of a van is found through its asset and that asset's technician.
 THROUGH_ANOTHER = {"holder"}
 
 
 @pytest.fixture(scope="module")
 def database_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """SQLite alone: what the API asks a database for does not depend on which one answers."""
+    """SQLite only: the API's statements do not depend on the database."""
     return f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('costs') / 'tournee.db')}"
 
 
 def leading(entity: str) -> dict[str, str]:
-    """The fields of an entity that lead to records of entities, each with what it leads to."""
+    """Return the fields of an entity that lead to other entities, each with its target."""
     core = schema()._schema
     kind: Any = core.type_map[entity]
     found = {}
@@ -49,19 +51,19 @@ def is_list(entity: str, field: str) -> bool:
 
 
 def asked(entity: str, field: str, inside: str) -> str:
-    """The field with this inside, whether it leads to one record or to a page of them."""
+    """Return the field's selection, for one record or for a page."""
     return f"{field}(first:5){{nodes{{{inside}}}}}" if is_list(entity, field) else f"{field}{{{inside}}}"
 
 
 def records(value: Any) -> list[Any]:
-    """What a field led to."""
+    """Return the records that a field returned."""
     if isinstance(value, dict) and "nodes" in value:
         return list(value["nodes"])
     return value if isinstance(value, list) else [value] if value else []
 
 
 async def cost(house: House, entity: str, ids: Iterable[str], inside: str) -> list[str]:
-    """The statements that a page of these rows takes, with this asked of each."""
+    """Return the statements for a page of these rows with this selection."""
     document = (
         f"query($ids:[ID!]){{{plural(entity)}(first:100,filter:{{id:{{in:$ids}}}}){{nodes{{id {inside}}}}}}}"
     )
@@ -71,7 +73,7 @@ async def cost(house: House, entity: str, ids: Iterable[str], inside: str) -> li
 
 
 async def leading_somewhere(house: House, entity: str, fields: Iterable[str]) -> dict[str, list[str]]:
-    """For each field the rows from which it leads to a record."""
+    """Return, for each field, the rows for which it has a record."""
     inside = " ".join(asked(entity, field, "id") for field in fields)
     found = await ask(house, f"{{{plural(entity)}(first:100){{nodes{{id {inside}}}}}}}")
     rows = found[plural(entity)]["nodes"]
@@ -79,7 +81,7 @@ async def leading_somewhere(house: House, entity: str, fields: Iterable[str]) ->
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
-async def test_a_field_costs_the_same_for_one_row_as_for_eight_and_so_do_the_fields_behind_it(
+async def test_a_field_and_those_nested_in_it_cost_the_same_for_eight_rows_as_for_one(
     houses: tuple[House, House], entity: str
 ) -> None:
     house, fields = houses[0], leading(entity)
@@ -96,6 +98,6 @@ async def test_a_field_costs_the_same_for_one_row_as_for_eight_and_so_do_the_fie
         assert len(three) <= allowed, (entity, field, Counter(three).most_common(3))
 
 
-def test_every_entity_leads_somewhere() -> None:
+def test_every_entity_has_relations() -> None:
     assert not [entity for entity in ENTITIES if not leading(entity)]
     assert sum(len(leading(entity)) for entity in ENTITIES) > 150

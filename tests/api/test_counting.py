@@ -1,4 +1,4 @@
-"""What a document and its variables are counted as, and where each limit lies."""
+"""How a document and its variables are counted, and where each limit lies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tournee.api import limits
 
 
 def limits_of(document: str) -> list[str]:
-    """What is said of a document before it is validated."""
+    """Return the messages about a document before it is validated."""
     parsed = parse(document)
     return [error.message for error in limits.exceeded(parsed, limits.sizes(parsed).values())]
 
@@ -32,7 +32,7 @@ def nested(opening: str, times: int, inner: str) -> str:
 
 ON_T = "fragment F on T{"
 
-# Documents of n of something; each is allowed at the limit and refused one past it.
+# Documents with n of something: allowed at the limit, refused one above it.
 SHAPES: dict[str, tuple[str, Callable[[int], str], int]] = {
     "depth": ("levels of depth", lambda n: f"{{{deep(n)}}}", 12),
     "depth of the first": ("levels of depth", lambda n: f"{{{deep(n)} a}}", 12),
@@ -77,7 +77,7 @@ SHAPES: dict[str, tuple[str, Callable[[int], str], int]] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_each_limit_is_reached_and_not_passed(shape: str) -> None:
+def test_each_limit_holds_exactly(shape: str) -> None:
     what, made, most = SHAPES[shape]
     assert limits_of(made(most)) == []
     assert limits_of(made(most + 1)) == [f"An operation has at most {most} {what}."]
@@ -88,7 +88,7 @@ def test_each_limit_is_reached_and_not_passed(shape: str) -> None:
     ["{%s}", "{%s:a}", "{...%s}", "{...on %s{a}}", "{a(%s:1)}", "{a(x:{%s:1})}", "{a(x:%s)}", "{a @%s}"],
 )
 @pytest.mark.parametrize("letter", ["a", "1", "-1."])
-def test_names_and_numbers_have_a_greatest_length(word: str, letter: str) -> None:
+def test_names_and_numbers_have_a_maximum_length(word: str, letter: str) -> None:
     if letter != "a" and word != "{a(x:%s)}":
         letter = "a"
     assert limits_of(word % letter.ljust(100, letter[-1] if letter == "a" else "1")) == []
@@ -113,18 +113,18 @@ VARIABLES: dict[str, Callable[[int], Any]] = {
 
 
 @pytest.mark.parametrize("shape", VARIABLES)
-def test_everything_in_variables_counts(shape: str) -> None:
+def test_every_value_in_variables_counts(shape: str) -> None:
     assert variables_of(VARIABLES[shape](5000)) == []
     assert variables_of(VARIABLES[shape](5001)) == TOO_MANY
 
 
-def test_a_variable_counts_as_often_as_it_is_used_and_once_if_it_is_not() -> None:
+def test_a_variable_counts_once_per_use_and_once_when_unused() -> None:
     assert variables_of([1] * 499, uses=10) == []
     assert variables_of([1] * 500, uses=10) == TOO_MANY
     assert variables_of([1] * 5000, uses=0) == TOO_MANY
 
 
-def test_values_of_the_document_and_of_its_variables_count_together() -> None:
+def test_values_in_the_document_and_its_variables_add_up() -> None:
     assert limits.exceeded_by({"v": [1] * 9}, limits.Size(values=4990)) == []
     assert len(limits.exceeded_by({"v": [1] * 10}, limits.Size(values=4990))) == 1
     assert len(limits.exceeded_by({"v": [1] * 4, "w": [1] * 4}, limits.Size(values=4991))) == 1
@@ -138,7 +138,7 @@ NESTED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("shape", NESTED)
-def test_variables_are_not_nested_deeper_than_anything_reads(shape: str) -> None:
+def test_variables_are_nested_at_most_32_levels_deep(shape: str) -> None:
     value: Any = 1
     for _ in range(32):
         value = NESTED[shape](value)

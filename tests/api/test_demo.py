@@ -1,4 +1,4 @@
-"""The whole schema over the demo's rows: what may follow, what everything costs, what is another's."""
+"""The whole schema over the demo's rows: transitions, costs, and other organisations' rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRANSITIONS = "{%s(first: 500){nodes{id availableTransitions{to allowed blockedB
 
 
 @pytest.mark.slow("It tries every step from every state of the demo.")
-async def test_what_may_follow_for_many_rows_is_what_the_domains_guards_say_of_each(
+async def test_transitions_of_many_rows_equal_those_of_each_row(
     houses: tuple[House, House],
 ) -> None:
     house = houses[0]
@@ -56,7 +56,7 @@ async def test_what_may_follow_for_many_rows_is_what_the_domains_guards_say_of_e
 
 
 def everything(kind: GraphQLObjectType, depth: int = 2) -> str:
-    """All fields of a type, and those of the types they lead to, without connections."""
+    """Return all fields of a type and of the types it leads to, without connections."""
     parts = []
     for name, definition in kind.fields.items():
         inner = get_named_type(definition.type)
@@ -74,7 +74,7 @@ def relations(kind: GraphQLObjectType, depth: int = 2) -> int:
 
 
 @pytest.mark.slow("A query for each field of the schema.")
-async def test_no_field_of_any_entity_costs_a_statement_for_each_row(houses: tuple[House, House]) -> None:
+async def test_no_field_costs_a_statement_per_row(houses: tuple[House, House]) -> None:
     house = houses[0]
     core = schema()._schema
     for name in ENTITIES:
@@ -83,13 +83,13 @@ async def test_no_field_of_any_entity_costs_a_statement_for_each_row(houses: tup
             found = await ask(house, f"{{{plural(name)}{{nodes{{{everything(kind)}}}}}}}")
         rows = len(found[plural(name)]["nodes"])
         assert len(sent) <= 7 + relations(kind), f"{name}: {len(sent)} for {rows} rows"
-        # Some fields take several statements however many rows there are; more than ten rows tell.
+        # Some fields take several statements for any number of rows, so more than ten rows are needed.
         if rows > 10:
             assert len(sent) < 5 * rows
 
 
 @pytest.mark.slow("A query for each connection of the schema.")
-async def test_no_connection_of_any_entity_costs_a_statement_for_each_row(
+async def test_no_connection_costs_a_statement_per_row(
     houses: tuple[House, House],
 ) -> None:
     house = houses[0]
@@ -99,12 +99,12 @@ async def test_no_connection_of_any_entity_costs_a_statement_for_each_row(
         inside = " ".join(f"{field}(first:3){{totalCount edges{{cursor node{{id}}}}}}" for field in lists)
         with statements(house) as sent:
             await ask(house, f"{{{plural(name)}{{nodes{{id {inside}}}}}}}")
-        # A page and a count for each list; the log's cursors need no more.
+        # One statement for the page and one for the count of each list.
         assert len(sent) <= 1 + 2 * len(lists), name
 
 
 @pytest.mark.slow("A query for each field that takes an id.")
-async def test_a_row_of_another_organisation_is_not_there(houses: tuple[House, House]) -> None:
+async def test_another_organisations_row_is_not_found(houses: tuple[House, House]) -> None:
     ours, theirs = houses
     foreign = await samples(theirs)
     assert set(foreign) == set(ENTITIES)
@@ -125,7 +125,7 @@ async def test_a_row_of_another_organisation_is_not_there(houses: tuple[House, H
     assert log["changes"]["totalCount"] == 0
 
 
-async def test_a_command_answers_an_id_of_another_organisation_as_one_that_is_nowhere(
+async def test_a_command_answers_another_organisations_id_like_an_unknown_one(
     houses: tuple[House, House],
 ) -> None:
     ours, theirs = houses
@@ -152,7 +152,7 @@ async def test_a_command_answers_an_id_of_another_organisation_as_one_that_is_no
     assert told > 100
 
 
-def test_every_reference_of_every_entity_has_its_relation() -> None:
+def test_every_reference_has_a_relation() -> None:
     for name, entity in ENTITIES.items():
         kind: Any = schema()._schema.type_map[name]
         for one in fields(entity):

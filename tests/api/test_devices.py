@@ -1,4 +1,4 @@
-"""What the office sees of devices, and how it finds those that need looking after."""
+"""What the office sees of devices, and how it finds those that need attention."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Fleet:
         return device, {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     async def settle(self) -> None:
-        """What devices said is written down together, now and then; now."""
+        """Write the buffered device reports now."""
         await self.app.state.acknowledged.write()
 
     async def ask(self, query: str, **variables: Any) -> Any:
@@ -72,7 +72,7 @@ async def fleet(
     return made
 
 
-async def test_a_device_that_signed_in_is_enrolled_and_has_said_nothing(fleet: Fleet) -> None:
+async def test_signing_in_enrols_a_device_without_a_report(fleet: Fleet) -> None:
     device, _ = await fleet.sign_in()
     shown = await fleet.shown(device)
     assert shown.pop("lastSeenAt")
@@ -80,7 +80,7 @@ async def test_a_device_that_signed_in_is_enrolled_and_has_said_nothing(fleet: F
     assert set(shown.values()) == {None}
 
 
-async def test_it_says_with_a_pull_and_with_a_push_how_it_stands(fleet: Fleet) -> None:
+async def test_a_device_reports_its_state_with_each_pull_and_push(fleet: Fleet) -> None:
     device, headers = await fleet.sign_in()
     since = "2026-11-23T09:12:00Z"
     report = {
@@ -112,7 +112,7 @@ async def test_it_says_with_a_pull_and_with_a_push_how_it_stands(fleet: Fleet) -
     assert shown["clockSkew"] == -1.5
 
 
-async def test_what_waits_on_the_server_is_counted(fleet: Fleet) -> None:
+async def test_waiting_operations_are_counted(fleet: Fleet) -> None:
     device, headers = await fleet.sign_in()
     operation = {"command": "addNote", "input": {}, "occurredAt": now().isoformat()}
     for number in (1, 3, 4):
@@ -123,7 +123,7 @@ async def test_what_waits_on_the_server_is_counted(fleet: Fleet) -> None:
     assert (await fleet.shown(device))["pending"] == 2
 
 
-async def test_devices_that_need_looking_after_are_found(fleet: Fleet, house: House) -> None:
+async def test_devices_that_need_attention_can_be_filtered(fleet: Fleet, house: House) -> None:
     ids = {}
     for name in ("fresh", "silent", "hoarding", "never"):
         ids[name], headers = await fleet.sign_in(name)
@@ -151,7 +151,7 @@ async def test_devices_that_need_looking_after_are_found(fleet: Fleet, house: Ho
     assert await fleet.found("app:{isNull:true}") == ["never"]
 
 
-async def test_many_devices_cost_as_many_statements_as_one(fleet: Fleet) -> None:
+async def test_many_devices_cost_the_same_statements_as_one(fleet: Fleet) -> None:
     statements: list[str] = []
     engine = fleet.app.state.kernel.database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
@@ -165,7 +165,7 @@ async def test_many_devices_cost_as_many_statements_as_one(fleet: Fleet) -> None
     assert counts == [1, 1]
 
 
-async def test_nobody_else_says_it_for_a_device_and_other_organisations_see_none(fleet: Fleet) -> None:
+async def test_only_the_device_itself_reports_and_other_organisations_see_nothing(fleet: Fleet) -> None:
     device, headers = await fleet.sign_in()
     await fleet.client.get("/sync/pull", params={"app": "mine/1"}, headers=headers)
     await fleet.settle()
@@ -192,11 +192,11 @@ async def test_nobody_else_says_it_for_a_device_and_other_organisations_see_none
         {"schema": 2**31, "queue": {"oldestAt": "0001-01-01T00:00:00+14:00"}},
     ],
 )
-def test_a_report_that_cannot_be_read_says_nothing(body: Any) -> None:
+def test_an_unreadable_report_is_ignored(body: Any) -> None:
     assert Report.read(body) == Report()
     texts = {key: orjson.dumps(value).decode() for key, value in body.items() if key != "app"}
     assert Report.of_query(texts | {"queue": texts.get("queue", "{")}) == Report()
 
 
-def test_what_is_written_of_devices_is_no_record() -> None:
+def test_device_reports_are_not_stored_in_the_record() -> None:
     assert not {"lastSeenAt", "queueLength"} & {column.key for column in Device.__mapper__.column_attrs}

@@ -28,7 +28,7 @@ async def clashes(house: House) -> Clashes:
     return await Clashes(await World(house).settle()).begin()
 
 
-async def test_a_clash_and_its_decision_are_told_field_by_field(clashes: Clashes) -> None:
+async def test_the_history_shows_a_conflict_and_its_decision_field_by_field(clashes: Clashes) -> None:
     conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.resolve(conflict, "KEEP_THEIRS", note="Demo")
     decided, mine, theirs, *_, created = await history(clashes.house, clashes.order.id)
@@ -51,7 +51,7 @@ async def test_a_clash_and_its_decision_are_told_field_by_field(clashes: Clashes
     assert mine["conflict"]["note"] == "Demo"
 
 
-async def test_one_field_can_be_followed_and_pages_go_on(clashes: Clashes) -> None:
+async def test_the_history_of_one_field_can_be_paged(clashes: Clashes) -> None:
     await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.office("updateWorkOrder", workOrderId=clashes.order.id, symptom="third", priority="HIGH")
     found = await history(clashes.house, clashes.order.id, field="symptom")
@@ -75,10 +75,10 @@ async def test_a_deleted_record_keeps_its_history(clashes: Clashes) -> None:
     assert last["fieldChanges"] == [{"field": "deleted", "policy": None, "before": False, "after": True}]
 
 
-async def test_history_is_the_offices_and_only_of_what_a_role_may_read(clashes: Clashes) -> None:
+async def test_only_office_roles_read_history_and_only_of_readable_records(clashes: Clashes) -> None:
     technician = await answer(clashes.house, DOCUMENT, clashes.technician.actor, id=str(clashes.order.id))
     assert set(technician.codes) == {"FORBIDDEN"}
-    # An account is nothing for a dispatcher's eyes, and another organisation's order nothing for ours.
+    # A dispatcher may not read accounts, and nobody reads another organisation's order.
     assert await history(clashes.house, clashes.technician.actor.id) is None
     assert await history(clashes.house, clashes.technician.actor.id, "MANAGER") is not None
     other = await House(clashes.house.database).found()

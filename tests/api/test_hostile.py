@@ -1,5 +1,7 @@
-"""A hostile document costs little before its limits speak, whatever its size and shape, and its answer is
-small. What it costs is counted in calls of functions, which are the same on any machine."""
+"""A hostile document costs little before a limit refuses it, and its answer is small.
+
+The cost is counted in function calls, which are the same on every machine.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from tests.support.house import House
 from tournee.api import documents, suggestions
 from tournee.api.schema import schema
 
-# A quiet machine makes several millions in a second: 100 ms are some 500,000.
+# A quiet machine makes several million calls a second: 100 ms are about 500,000.
 MOST_CALLS = 200_000
 MOST_BYTES = 16_000
 SEEDS = range(60)
@@ -28,13 +30,13 @@ CODES = {"LIMIT_EXCEEDED", "GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", 
 
 @pytest.fixture(scope="module")
 def database_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """SQLite alone: nothing that is refused gets to a database."""
+    """SQLite only: a refused document never reaches the database."""
     return f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('hostile') / 'tournee.db')}"
 
 
 @contextmanager
 def counting() -> Iterator[list[int]]:
-    """Count the calls of Python functions meanwhile."""
+    """Count the Python function calls inside the block."""
     calls = [0]
 
     def count(_frame: object, event: str, _argument: object) -> None:
@@ -48,13 +50,13 @@ def counting() -> Iterator[list[int]]:
 
 
 async def refused(house: House, request: Hostile) -> Answer:
-    """Send a request; if it is refused, it was cheap and so is its answer."""
+    """Send a request; if it is refused, check that it was cheap and its answer small."""
     documents.memory.clear()
     core = schema()._schema
     with counting() as calls:
         prepared = documents.prepare(core, request.text)
         subscribes = prepared.document is not None and "subscription" in request.text
-        # The answers to one that runs are in test_subscriptions.py.
+        # Requests that run are tested in test_subscriptions.py.
         found = Answer(None) if subscribes else await answer(house, request.text, **request.variables)
     if found.errors and not found.data:
         assert calls[0] < MOST_CALLS, (request.name, calls[0])
@@ -64,7 +66,7 @@ async def refused(house: House, request: Hostile) -> Answer:
     return found
 
 
-# What runs although it looks hostile: it is just within the limits.
+# These look hostile but run: they are just within the limits.
 WITHIN = {"100 empty conditions in the document", "100 empty conditions in variables"}
 
 
@@ -75,14 +77,14 @@ async def test_known_attacks_cost_little_and_are_refused(house: House) -> None:
     assert allowed == WITHIN
 
 
-async def test_random_documents_cost_little_whatever_their_shape(house: House) -> None:
+async def test_random_documents_cost_little(house: House) -> None:
     await ask(house, "{me{id}}")
     for request in random_requests(SEEDS):
         await refused(house, request)
 
 
 @pytest.mark.slow("Thousands of random documents.")
-def test_random_documents_reach_every_limit_and_the_validation_behind_them() -> None:
+def test_random_documents_reach_every_limit_and_the_validation() -> None:
     found: set[str] = set()
     for request in random_requests(range(200)):
         for error in documents.prepare(schema()._schema, request.text, hide_suggestions=True).errors:
@@ -108,14 +110,14 @@ SMALLEST = {
 
 
 @pytest.mark.parametrize(("name", "code"), SMALLEST.items())
-async def test_each_known_attack_is_refused_for_what_it_is(house: House, name: str, code: str) -> None:
+async def test_each_known_attack_is_refused_with_its_own_code(house: House, name: str, code: str) -> None:
     [request] = [one for one in known() if one.name == name]
     found = await answer(house, request.text, **request.variables)
     assert (set(found.codes), found.data) == ({code}, None)
     assert all(len(error["message"]) <= 301 for error in found.errors)
 
 
-async def test_a_wrong_name_is_put_right_unless_that_is_switched_off(house: House) -> None:
+async def test_a_misspelt_name_gets_a_suggestion_unless_suggestions_are_off(house: House) -> None:
     wrong = {
         "{custmers{nodes{id}}}": "'customers'",
         "{customers(fliter:{}){nodes{id}}}": "'filter'",
@@ -145,17 +147,17 @@ async def test_a_wrong_name_is_put_right_unless_that_is_switched_off(house: Hous
         ("customerss", ["customer"]), ("cstmr", []), ("ste", ["site"]), ("si", []), ("customers" * 6, []),
     ],
 )  # fmt: skip
-def test_names_are_similar_when_a_letter_or_two_differ(name: str, found: list[str]) -> None:
+def test_names_that_differ_by_one_or_two_letters_are_similar(name: str, found: list[str]) -> None:
     assert suggestions.similar(name, ["customer", "site", "asset", "technician"]) == found
 
 
-def test_every_place_that_suggests_names_uses_the_cheap_way() -> None:
+def test_every_suggestion_uses_the_cheap_comparison() -> None:
     holders = [
         module
         for name, module in sys.modules.items()
         if name.startswith("graphql.") and callable(getattr(module, "suggestion_list", None))
     ]
     original = {module.__name__ for module in holders if module.suggestion_list is not suggestions.similar}
-    # Where it comes from, and what checks the definition of a schema and never sees a document.
+    # The module that defines it, and a rule for schema definitions that never sees a document.
     rule = "graphql.validation.rules.possible_type_extensions"
     assert original == {"graphql.pyutils", "graphql.pyutils.suggestion_list", rule}

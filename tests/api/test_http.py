@@ -1,4 +1,4 @@
-"""The endpoint over HTTP: what is no GraphQL request, what media type answers, what is hidden."""
+"""The endpoint over HTTP: malformed requests, media types, and masked errors."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ async def test_a_post_is_answered(client: httpx2.AsyncClient) -> None:
     assert found.headers["content-type"] == "application/json; charset=utf-8"
 
 
-async def test_a_query_may_come_by_get_and_a_mutation_may_not(client: httpx2.AsyncClient) -> None:
+async def test_a_get_may_query_but_not_mutate(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/graphql", params=ME)).json() == {"data": {"me": {"role": "MANAGER"}}}
     mutation = 'mutation{createCustomer(input:{name:"Demo"}){__typename}}'
     refused = await client.get("/graphql", params={"query": mutation})
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
 
-async def test_nobody_is_told_to_sign_in(client: httpx2.AsyncClient) -> None:
+async def test_a_request_without_a_token_is_unauthenticated(client: httpx2.AsyncClient) -> None:
     found = await client.post("/graphql", json=ME, headers={"authorization": ""})
     assert refusal(found) == (401, "UNAUTHENTICATED")
 
@@ -53,14 +53,14 @@ BODIES: list[bytes] = [
 
 
 @pytest.mark.parametrize("body", BODIES)
-async def test_what_is_no_request_is_refused_with_a_code(client: httpx2.AsyncClient, body: bytes) -> None:
+async def test_a_malformed_request_is_refused_with_a_code(client: httpx2.AsyncClient, body: bytes) -> None:
     found = await client.post("/graphql", content=body, headers={"content-type": "application/json"})
     assert found.status_code == 400
     assert found.json()["errors"][0]["extensions"]["code"] in ("BAD_REQUEST", "MALFORMED")
 
 
 @pytest.mark.parametrize("filler", ["#", '"""', " "])
-async def test_a_document_too_long_to_be_read_is_refused_unread(
+async def test_a_document_over_the_size_limit_is_refused_unread(
     client: httpx2.AsyncClient, filler: str
 ) -> None:
     document = "{me{role}}" + filler + "x" * 100_000
@@ -79,7 +79,7 @@ async def test_a_document_too_long_to_be_read_is_refused_unread(
         ({"content-type": "application/json", "accept": "application/json;q=oops"}, 406),
     ],
 )
-async def test_media_types_are_held_to(
+async def test_unsupported_media_types_are_refused(
     client: httpx2.AsyncClient, headers: dict[str, str], status: int
 ) -> None:
     found = await client.post("/graphql", content=b'{"query":"{me{role}}"}', headers=headers)
@@ -108,7 +108,7 @@ async def test_the_answer_has_the_type_the_client_prefers(
     assert found.headers["content-type"].split(";")[0] == media
 
 
-async def test_a_query_asked_for_as_events_is_one_event(client: httpx2.AsyncClient) -> None:
+async def test_a_query_as_an_event_stream_is_one_event(client: httpx2.AsyncClient) -> None:
     found = await client.post("/graphql", json=ME, headers={"accept": "text/event-stream"})
     assert found.text.endswith(
         'event: next\ndata: {"data":{"me":{"role":"MANAGER"}}}\n\nevent: complete\ndata: \n\n'
@@ -138,7 +138,7 @@ async def test_errors_have_a_status_and_a_code(
     assert ("data" in found.json()) is (status == 200)
 
 
-async def test_a_missing_scope_is_forbidden(client: httpx2.AsyncClient) -> None:
+async def test_a_missing_permission_is_forbidden(client: httpx2.AsyncClient) -> None:
     found = await client.post(
         "/graphql",
         json={"query": "{accounts{nodes{id}}}"},
@@ -148,7 +148,7 @@ async def test_a_missing_scope_is_forbidden(client: httpx2.AsyncClient) -> None:
     assert found.json()["errors"][0]["extensions"] == {"code": "FORBIDDEN", "scope": "accounts:read"}
 
 
-async def test_what_breaks_is_masked_and_logged(
+async def test_an_unexpected_error_is_masked_and_logged(
     client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     async def broken(*_: Any, **__: Any) -> None:

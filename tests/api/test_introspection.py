@@ -1,4 +1,4 @@
-"""What may be asked about the schema itself, and how much of it at once."""
+"""Which introspection queries are answered, and how large they may be."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FULL = get_introspection_query(
 
 @pytest.fixture(scope="module")
 def database_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """SQLite alone: nothing here reads rows."""
+    """SQLite only: nothing here reads rows."""
     return f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('described') / 'tournee.db')}"
 
 
@@ -39,12 +39,12 @@ def client(house: House, **settings: bool) -> httpx2.AsyncClient:
 
 
 @pytest.mark.parametrize("query", [get_introspection_query(), get_introspection_query(type_depth=12), FULL])
-async def test_the_queries_that_tools_send_are_answered_in_full(house: House, query: str) -> None:
+async def test_introspection_queries_of_tools_are_answered_in_full(house: House, query: str) -> None:
     described = (await ask(house, query))["__schema"]
     assert {one["name"] for one in described["types"]} == set(schema()._schema.type_map)
 
 
-async def test_the_same_question_is_answered_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_introspection_answer_is_cached(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
     def execute(*args: Any, **options: Any) -> Any:
@@ -57,14 +57,14 @@ async def test_the_same_question_is_answered_once(house: House, monkeypatch: pyt
         for name in "ab":
             await ask(house, f"query {name}{{__schema{{queryType{{name}}}}}}")
     assert len(asked) == 2
-    # Not more than a few are kept, each for its variables.
+    # Only a few answers are cached, each for its variables.
     query = 'query($d:Boolean){__type(name:"Query"){fields(includeDeprecated:$d){name}}}'
     for deprecated in (True, False, True):
         await ask(house, query, d=deprecated)
     assert (len(asked), len(introspection._ANSWERS)) == (4, introspection._KEPT)
 
 
-async def test_others_are_served_while_the_schema_is_described(house: House) -> None:
+async def test_other_requests_are_served_during_introspection(house: House) -> None:
     introspection._ANSWERS.clear()
     asking = asyncio.create_task(ask(house, FULL))
     turns = 0
@@ -75,7 +75,7 @@ async def test_others_are_served_while_the_schema_is_described(house: House) -> 
     await asking
 
 
-async def test_a_server_that_does_not_describe_itself_says_so(house: House) -> None:
+async def test_introspection_that_is_off_is_refused_with_a_code(house: House) -> None:
     async with client(house, introspection=False) as caller:
         for query in ("{__schema{queryType{name}}}", '{me{id} ...{__type(name:"Query"){name}}}', FULL):
             found = await caller.post("/graphql", json={"query": query})
@@ -101,14 +101,14 @@ async def test_a_server_that_does_not_describe_itself_says_so(house: House) -> N
         ("query A{__schema{types{inputFields{type{ofType{inputFields{type{name}}}}}}}}", ["LIMIT_EXCEEDED"]),
     ],
 )
-async def test_beside_other_fields_only_a_little_is_described(
+async def test_introspection_beside_other_fields_is_limited(
     house: House, query: str, codes: list[str]
 ) -> None:
     assert (await answer(house, query)).codes == codes
 
 
 def values(data: Any) -> int:
-    """How many values an answer holds, each field of an object one."""
+    """Return how many values an answer holds; each field of an object is one."""
     if isinstance(data, dict):
         return len(data) + sum(map(values, data.values()))
     return sum(map(values, data)) if isinstance(data, list) else 0
@@ -130,7 +130,7 @@ MEASURED = [
 
 
 @pytest.mark.parametrize("query", MEASURED)
-def test_an_answer_is_never_larger_than_what_was_counted(query: str) -> None:
+def test_an_introspection_answer_is_never_larger_than_counted(query: str) -> None:
     core = schema()._schema
     document = parse(query)
     [counted] = introspection.asked(core, document).values()
@@ -140,7 +140,7 @@ def test_an_answer_is_never_larger_than_what_was_counted(query: str) -> None:
     assert values(result.data) <= counted.values * 1.0001
 
 
-def test_the_count_is_near_the_truth_where_all_types_are_asked_for() -> None:
+def test_the_count_is_close_when_all_types_are_asked_for() -> None:
     core = schema()._schema
     query = "{__schema{types{name fields{name args{name}} inputFields{name} enumValues{name}}}}"
     [counted] = introspection.asked(core, parse(query)).values()

@@ -1,4 +1,4 @@
-"""What one document may ask, and that finding out costs little."""
+"""How much one document may ask for, and that checking it costs little."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tournee.api.schema import schema
 
 
 def chain(length: int, body: str) -> str:
-    """Fragments that each spread the next one twice: 2^length fields in a few hundred bytes."""
+    """Return fragments that each spread the next one twice: 2^length fields in a few hundred bytes."""
     parts = [f"fragment F{n} on Customer{{...F{n + 1} ...F{n + 1}}}" for n in range(length)]
     return "{customers{nodes{...F0}}}" + " ".join([*parts, f"fragment F{length} on Customer{{{body}}}"])
 
@@ -25,7 +25,7 @@ async def test_a_chain_of_fragments_is_counted_without_following_every_path(hous
     assert (await answer(house, chain(5, body))).codes == (["LIMIT_EXCEEDED"] if ":" in body else [])
 
 
-async def test_an_operation_reads_no_more_rows_than_it_may(
+async def test_an_operation_reads_at_most_the_allowed_rows(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(12):
@@ -39,7 +39,7 @@ async def test_an_operation_reads_no_more_rows_than_it_may(
     assert nested.codes == ["LIMIT_EXCEEDED"]
 
 
-async def test_operations_that_fail_halfway_give_their_connections_back(house: House) -> None:
+async def test_a_failed_operation_returns_its_connection(house: House) -> None:
     failing = (
         "{a:customers{nodes{id sites{totalCount}}} b:customers(first:-1){nodes{id}} c:sites{totalCount}}"
     )
@@ -50,7 +50,7 @@ async def test_operations_that_fail_halfway_give_their_connections_back(house: H
     await ask(house, "{customers{totalCount}}")
 
 
-async def test_a_document_of_too_many_tokens_is_not_read_to_its_end(house: House) -> None:
+async def test_a_document_with_too_many_tokens_is_not_read_to_its_end(house: House) -> None:
     found = await answer(house, "{me{" + "id " * 5000 + "}}")
     assert found.codes == ["GRAPHQL_PARSE_FAILED"]
 
@@ -62,7 +62,7 @@ async def test_a_document_seen_before_is_neither_parsed_nor_validated_again(hous
     assert documents.memory.hits == 9
 
 
-def test_memory_of_documents_is_bounded_and_keeps_those_used_last() -> None:
+def test_the_document_cache_is_bounded_and_keeps_the_most_recent() -> None:
     memory = documents._Memory(most=100)
     core = schema()._schema
     keys = [(core, letter * 30, False) for letter in "abcd"]
@@ -75,13 +75,13 @@ def test_memory_of_documents_is_bounded_and_keeps_those_used_last() -> None:
     assert not any(memory.get(key) for key in keys)
 
 
-async def test_a_remembered_document_is_still_held_against_the_scopes_of_who_asks(house: House) -> None:
+async def test_a_cached_document_still_checks_the_callers_permissions(house: House) -> None:
     await ask(house, "{accounts{totalCount}}")
     assert (await answer(house, "{accounts{totalCount}}", "DISPATCHER")).codes == ["FORBIDDEN"]
     await ask(house, "{accounts{totalCount}}")
 
 
-async def test_each_operation_of_a_document_needs_only_its_own_scopes(house: House) -> None:
+async def test_each_operation_of_a_document_needs_only_its_own_permissions(house: House) -> None:
     from tests.support.ask import Context, Feed
 
     text = "query A{me{id}} query B{accounts{totalCount}}"

@@ -31,7 +31,7 @@ query ($first: Int, $after: String, $last: Int, $before: String, $orderBy: [Cust
 }
 """
 
-# Nulls and equal values, so that an order by phone has to fall back on the id.
+# Nulls and equal values, so that an order by phone must fall back on the id.
 PHONES = ["2", None, "1", "2", None, "3", "1", None, "2", "1"]
 
 ORDERS: list[Any] = [
@@ -56,7 +56,7 @@ async def names(house: House, **variables: Any) -> list[str]:
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("size", [1, 3, 10])
-async def test_pages_forward_are_the_whole_list_once(house: House, order: Any, size: int) -> None:
+async def test_pages_forward_cover_the_list_exactly_once(house: House, order: Any, size: int) -> None:
     await customers(house)
     whole = await names(house, orderBy=order)
     assert sorted(whole) == [f"Demo {number}" for number in range(10)]
@@ -75,7 +75,7 @@ async def test_pages_forward_are_the_whole_list_once(house: House, order: Any, s
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("size", [1, 3, 10])
-async def test_pages_backward_are_the_whole_list_once(house: House, order: Any, size: int) -> None:
+async def test_pages_backward_cover_the_list_exactly_once(house: House, order: Any, size: int) -> None:
     await customers(house)
     whole = await names(house, orderBy=order)
     gathered: list[str] = []
@@ -90,7 +90,7 @@ async def test_pages_backward_are_the_whole_list_once(house: House, order: Any, 
     assert gathered == whole
 
 
-async def test_nulls_come_last_in_both_directions(house: House) -> None:
+async def test_nulls_sort_last_in_both_directions(house: House) -> None:
     await customers(house)
     for direction in ("ASC", "DESC"):
         found = await ask(house, PAGE, orderBy=[{"phone": direction}])
@@ -128,7 +128,7 @@ async def test_a_foreign_or_broken_cursor_is_refused(house: House) -> None:
 
 
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
-async def test_pages_by_a_truth_value_are_the_whole_list_once(house: House, direction: str) -> None:
+async def test_pages_ordered_by_a_boolean_cover_the_list_exactly_once(house: House, direction: str) -> None:
     customer = await house.run("createCustomer", name="Demo")
     for number in range(5):
         agrees = number % 2 == 0
@@ -175,7 +175,7 @@ async def test_a_cursor_whose_values_the_column_cannot_hold_is_refused(
     assert found.codes == ["INVALID_CURSOR"]
 
 
-async def test_a_whole_number_is_a_number_to_a_cursor(house: House) -> None:
+async def test_a_cursor_accepts_an_integer_for_a_float_column(house: House) -> None:
     order = Order.of(Reading, [{"value": OrderDirection.ASC}])
     text = orjson.dumps([order.fingerprint, 2**63, str(uuid4())])
     cursor = base64.urlsafe_b64encode(text).decode().rstrip("=")
@@ -217,7 +217,7 @@ FILTERS: list[tuple[Any, list[int]]] = [
 ]
 
 
-async def test_filters_mean_what_they_say(house: House) -> None:
+async def test_filters_select_the_expected_rows(house: House) -> None:
     await customers(house)
     for given, expected in FILTERS:
         found = await ask(house, PAGE, filter=given, orderBy=[{"name": "ASC"}])
@@ -227,14 +227,14 @@ async def test_filters_mean_what_they_say(house: House) -> None:
         assert found["customers"]["totalCount"] == len(expected), given
 
 
-async def test_wildcards_of_the_database_are_plain_characters(house: House) -> None:
+async def test_sql_wildcards_match_only_themselves(house: House) -> None:
     for name in ("100% Demo", "Demo_1", "Demo\\2", "Demo 3"):
         await house.run("createCustomer", name=name)
     for text, expected in (("%", ["100% Demo"]), ("o_", ["Demo_1"]), ("\\", ["Demo\\2"]), ("/", [])):
         assert await names(house, filter={"name": {"contains": text}}) == expected
 
 
-async def test_case_is_folded_alike_on_both_databases(house: House) -> None:
+async def test_case_folding_is_the_same_on_both_databases(house: House) -> None:
     written = ("Demo İzmir", "Demo izmir", "Demo IZMIR", "Demo ÜBER", "Demo ΟΔΟΣ", "Demo Straße")
     for name in written:
         await house.run("createCustomer", name=name)
@@ -252,7 +252,7 @@ async def test_case_is_folded_alike_on_both_databases(house: House) -> None:
             assert sorted(await names(house, filter=given)) == expected, given
 
 
-async def test_too_much_of_a_filter_is_refused(house: House) -> None:
+async def test_an_oversized_filter_is_refused(house: House) -> None:
     wide = {"or": [{"name": {"eq": "x"}}] * 101}
     assert (await answer(house, PAGE, filter=wide)).codes == ["LIMIT_EXCEEDED"]
     assert (await answer(house, PAGE, filter={"name": {"in": ["x"] * 1001}})).codes == ["LIMIT_EXCEEDED"]
@@ -275,7 +275,7 @@ def _nested(levels: int) -> Any:
     return inner
 
 
-# Filters of n of something; each is answered at the limit and refused one past it.
+# Filters with n of something: answered at the limit, refused one above it.
 EDGES: dict[str, tuple[Callable[[int], Any], int]] = {
     "empty conditions": (lambda n: {"or": [{}] * n}, 100),
     "conditions without an operator": (lambda n: {"and": [{"name": {}}] * 49, "or": [{}] * (n - 98)}, 100),
@@ -293,16 +293,16 @@ _THREE = {**_TWO, "eq": "c"}
 
 
 @pytest.mark.parametrize("edge", EDGES)
-async def test_a_filter_is_answered_at_its_limit_and_refused_one_past_it(house: House, edge: str) -> None:
+async def test_a_filter_is_answered_at_its_limit_and_refused_above_it(house: House, edge: str) -> None:
     made, most = EDGES[edge]
     assert (await answer(house, PAGE, filter=made(most))).codes == []
     assert (await answer(house, PAGE, filter=made(most + 1))).codes == ["LIMIT_EXCEEDED"]
 
 
-async def test_a_list_is_ordered_by_five_fields_and_not_by_six(house: House) -> None:
+async def test_a_list_is_ordered_by_at_most_five_fields(house: House) -> None:
     assert (await answer(house, PAGE, orderBy=[{"name": "ASC"}] * 5)).codes == []
     assert (await answer(house, PAGE, orderBy=[{"name": "ASC"}] * 6)).codes == ["LIMIT_EXCEEDED"]
 
 
-async def test_conditions_as_deep_as_may_be_are_sql_that_both_databases_read(house: House) -> None:
+async def test_the_deepest_allowed_filter_runs_on_both_databases(house: House) -> None:
     assert (await answer(house, PAGE, filter=_nested(30))).codes == []

@@ -18,7 +18,7 @@ mutation ($input: CreateCustomerInput!) {
 """
 
 
-async def test_a_command_answers_with_the_row(house: House) -> None:
+async def test_a_command_returns_the_row(house: House) -> None:
     id = str(uuid4())
     found = await ask(house, CREATE, input={"name": "Demo Hotel", "id": id, "tags": ["a"], "kind": "PERSON"})
     assert found["createCustomer"] == {
@@ -31,7 +31,7 @@ async def test_a_command_answers_with_the_row(house: House) -> None:
     }
 
 
-async def test_a_refusal_is_data_and_names_the_field(house: House) -> None:
+async def test_a_refusal_is_returned_as_data_and_names_the_field(house: House) -> None:
     found = await ask(house, CREATE, input={"name": "x" * 201})
     assert found["createCustomer"]["__typename"] == "Refusal"
     assert (found["createCustomer"]["code"], found["createCustomer"]["field"]) == ("INVALID", "name")
@@ -39,7 +39,7 @@ async def test_a_refusal_is_data_and_names_the_field(house: House) -> None:
     assert found["createCustomer"]["code"] == "INVALID"
 
 
-async def test_what_is_absent_stays_and_null_empties(house: House) -> None:
+async def test_an_absent_field_stays_and_null_clears_it(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel", phone="1", email="a@demo.example")
     document = """mutation ($input: UpdateCustomerInput!) {
       updateCustomer(input: $input) { ... on Customer { name phone email } ... on Refusal { code } } }"""
@@ -47,7 +47,7 @@ async def test_what_is_absent_stays_and_null_empties(house: House) -> None:
     assert found["updateCustomer"] == {"name": "Demo Hotel", "phone": None, "email": "a@demo.example"}
 
 
-async def test_mutations_of_one_document_run_in_turn_and_see_each_other(house: House) -> None:
+async def test_mutations_of_one_document_run_in_order_and_see_each_other(house: House) -> None:
     customer, site = str(uuid4()), str(uuid4())
     found = await ask(
         house,
@@ -65,7 +65,7 @@ async def test_mutations_of_one_document_run_in_turn_and_see_each_other(house: H
     assert found["refused"]["code"] in ("INVALID", "CONFLICT")
 
 
-async def test_a_deleted_row_is_answered_once_more(house: House) -> None:
+async def test_a_delete_returns_the_deleted_row(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     contact = await house.run("createContact", customerId=customer.id, name="Demo Contact")
     found = await ask(
@@ -77,7 +77,7 @@ async def test_a_deleted_row_is_answered_once_more(house: House) -> None:
     assert (await ask(house, "query($id:ID!){contact(id:$id){id}}", id=str(contact.id)))["contact"] is None
 
 
-async def test_a_role_without_the_scope_is_refused_before_anything_runs(house: House) -> None:
+async def test_a_role_without_the_permission_is_refused_before_anything_runs(house: House) -> None:
     found = await answer(house, CREATE, "TECHNICIAN", input={"name": "Demo Hotel"})
     assert found.data is None
     assert found.codes == ["FORBIDDEN"]

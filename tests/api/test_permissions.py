@@ -1,4 +1,4 @@
-"""Every field has a scope, and without it nothing is answered."""
+"""Every field has a permission, and without it nothing is answered."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def object_fields() -> Iterator[tuple[str, str, Any]]:
                 yield name, field, definition
 
 
-def test_every_field_of_every_type_prints_a_scope_that_exists() -> None:
+def test_every_field_declares_an_existing_permission() -> None:
     core = schema()._schema
     known = Permission.declared
     seen = 0
@@ -46,7 +46,7 @@ def test_every_field_of_every_type_prints_a_scope_that_exists() -> None:
     assert seen == print_schema(schema()).count('@requires(scope: "') > 500
 
 
-def test_fields_of_an_entity_need_its_scope_and_mutations_their_commands() -> None:
+def test_fields_need_their_entitys_permission_and_mutations_their_commands() -> None:
     core = schema()._schema
     for name, entity in ENTITIES.items():
         assert permission_of(core, name, "id") == entity.reads
@@ -56,7 +56,7 @@ def test_fields_of_an_entity_need_its_scope_and_mutations_their_commands() -> No
 
 
 def root_document(kind: str, field: str, definition: Any) -> str:
-    """An operation that asks for this one root field."""
+    """Return an operation with this one root field."""
     variables = [
         (name, str(one.type)) for name, one in definition.args.items() if str(one.type).endswith("!")
     ]
@@ -67,7 +67,7 @@ def root_document(kind: str, field: str, definition: Any) -> str:
     return f"{head}{{{field}{f'({given})' if given else ''}{inside}}}"
 
 
-async def test_without_its_scope_no_query_mutation_or_subscription_is_answered(house: House) -> None:
+async def test_every_root_field_is_refused_without_its_permission(house: House) -> None:
     core = schema()._schema
     everything = house.actor()
     refused = 0
@@ -83,8 +83,8 @@ async def test_without_its_scope_no_query_mutation_or_subscription_is_answered(h
 
 
 @pytest.mark.slow("A document for each field of each entity.")
-def test_every_field_of_every_entity_counts_wherever_it_is_asked() -> None:
-    """Through an inline fragment and through a named one, as much as directly."""
+def test_a_field_inside_a_fragment_needs_its_permission() -> None:
+    """Inline fragments and named ones need the same permission as a direct field."""
     core = schema()._schema
     for name in ENTITIES:
         kind: Any = core.type_map[name]
@@ -104,7 +104,7 @@ def test_the_printed_schema_is_current() -> None:
     assert printed == sdl(), "run `make schema`"
 
 
-def test_the_operations_of_our_own_clients_are_valid() -> None:
+def test_the_operations_of_the_projects_clients_are_valid() -> None:
     files = sorted((ROOT / "schema" / "operations").glob("*.graphql"))
     assert files
     for file in files:

@@ -1,4 +1,4 @@
-"""Reading through the schema: rows, relations, lists and what they cost."""
+"""Reading through the schema: rows, relations, lists and their cost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def furnish(house: House, customers: int, sites: int = 3) -> None:
             await house.run("createContact", customerId=customer.id, siteId=site.id, name="Demo Contact")
 
 
-async def test_what_is_created_can_be_asked_with_its_relations(house: House) -> None:
+async def test_a_created_row_can_be_queried_with_its_relations(house: House) -> None:
     await furnish(house, 2)
     found = await ask(house, NESTED, customers=1)
     [customer] = found["customers"]["nodes"]
@@ -65,7 +65,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_rows(house: House
     assert len(many) == len(few) <= 9, "\n".join(many)
 
 
-async def test_the_same_list_under_two_names_is_two_lists(house: House) -> None:
+async def test_the_same_list_under_two_aliases_is_two_lists(house: House) -> None:
     await furnish(house, 1)
     found = await ask(
         house,
@@ -88,18 +88,18 @@ async def test_a_row_is_found_by_its_id_alone(house: House) -> None:
 
 
 @pytest.mark.parametrize("id", ["", "x", "4b0b5d5e-6a0c-4c8e-9d51-0f1f7a3c2b11", "0", "\u0000"])
-async def test_an_id_that_is_nobodys_finds_nothing(house: House, id: str) -> None:
+async def test_an_unknown_id_finds_nothing(house: House, id: str) -> None:
     found = await ask(house, "query($id: ID!){node(id:$id){id} customer(id:$id){id}}", id=id)
     assert found == {"node": None, "customer": None}
 
 
-async def test_a_technician_sees_a_list_without_what_is_not_theirs(house: House) -> None:
+async def test_a_technicians_list_leaves_out_invisible_rows(house: House) -> None:
     await furnish(house, 1)
     found = await ask(house, "{customers{totalCount nodes{id}} sites{totalCount nodes{id}}}", "TECHNICIAN")
     assert found == {"customers": {"totalCount": 0, "nodes": []}, "sites": {"totalCount": 0, "nodes": []}}
 
 
-async def test_a_relation_that_is_not_visible_is_null(house: House) -> None:
+async def test_an_invisible_relation_is_null(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     site = await house.run("createSite", customerId=customer.id, name="Harbour")
     technician = house.actor("TECHNICIAN")
@@ -108,7 +108,7 @@ async def test_a_relation_that_is_not_visible_is_null(house: House) -> None:
     assert found["sites"]["nodes"] == [{"name": "Harbour", "customerId": str(customer.id), "customer": None}]
 
 
-async def test_a_list_inside_a_row_counts_only_what_is_visible(house: House) -> None:
+async def test_a_nested_list_counts_only_visible_rows(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     sites = [await house.run("createSite", customerId=customer.id, name=f"Site {n}") for n in range(3)]
     technician = house.actor("TECHNICIAN")
@@ -118,7 +118,7 @@ async def test_a_list_inside_a_row_counts_only_what_is_visible(house: House) -> 
     assert found["customers"]["nodes"] == [{"sites": {"totalCount": 1, "nodes": [{"name": "Site 1"}]}}]
 
 
-async def test_a_reader_that_gives_up_does_not_disturb_the_others(house: House) -> None:
+async def test_a_cancelled_read_does_not_disturb_the_others(house: House) -> None:
     await furnish(house, 1)
     load = Load(house.kernel, house.actor())
     for wait in (0.0, 0.0005, 0.002):
@@ -129,7 +129,7 @@ async def test_a_reader_that_gives_up_does_not_disturb_the_others(house: House) 
     await load.close()
 
 
-async def test_the_history_of_a_record_is_the_offices(house: House) -> None:
+async def test_only_office_roles_read_a_records_history(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     await house.run("updateCustomer", customerId=customer.id, phone="2")
     document = (
@@ -147,7 +147,7 @@ async def test_the_history_of_a_record_is_the_offices(house: House) -> None:
     assert change["record"]["phone"] == "2"
 
 
-async def test_me_says_who_asks(house: House) -> None:
+async def test_me_returns_the_caller(house: House) -> None:
     found = await ask(house, "{me{id role seesAll scopes organisation{id name}}}", "TECHNICIAN")
     actor = house.actor("TECHNICIAN")
     assert found["me"]["id"] == str(actor.id)
@@ -156,11 +156,11 @@ async def test_me_says_who_asks(house: House) -> None:
     assert found["me"]["organisation"] == {"id": str(house.organisation_id), "name": "Test"}
 
 
-async def test_a_page_larger_than_allowed_is_refused(house: House) -> None:
+async def test_a_page_above_the_maximum_size_is_refused(house: House) -> None:
     assert (await answer(house, "{customers(first:501){nodes{id}}}")).codes == ["LIMIT_EXCEEDED"]
     assert (await answer(house, "{customers(first:-1){nodes{id}}}")).codes == ["BAD_USER_INPUT"]
     assert (await answer(house, "{customers(first:1,last:1){nodes{id}}}")).codes == ["BAD_USER_INPUT"]
 
 
-async def test_an_unknown_row_written_elsewhere_is_not_made_up(house: House) -> None:
+async def test_an_unknown_id_returns_null(house: House) -> None:
     assert (await ask(house, "query($id:ID!){site(id:$id){id}}", id=str(new_id()))) == {"site": None}

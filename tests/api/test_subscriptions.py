@@ -46,7 +46,7 @@ async def test_it_resumes_after_any_of_its_cursors(house: House) -> None:
                 assert (await change(socket))["seq"] == found[place + 1]["seq"]
 
 
-async def test_without_since_only_what_follows_is_told(house: House) -> None:
+async def test_without_since_only_later_changes_are_sent(house: House) -> None:
     await house.run("createCustomer", name="Before")
     async with waking(house) as wake, served(door(house, wake)) as address, connected(address) as socket:
         await subscribe(socket, entities=["Site"])
@@ -59,7 +59,7 @@ async def test_without_since_only_what_follows_is_told(house: House) -> None:
         assert (await change(socket))["id"] == str(site.id)
 
 
-async def test_a_technician_is_told_of_what_they_see_and_of_what_goes(house: House) -> None:
+async def test_a_technician_receives_visible_changes_and_removals(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo")
     site = await house.run("createSite", customerId=customer.id, name="Harbour")
     since = await settle(house)
@@ -80,7 +80,7 @@ async def test_a_technician_is_told_of_what_they_see_and_of_what_goes(house: Hou
             assert (await change(again))["record"]["name"] == "Pier"
 
 
-async def test_a_cursor_of_another_organisation_asks_for_a_new_start(house: House) -> None:
+async def test_another_organisations_cursor_asks_for_a_resync(house: House) -> None:
     other = await House(house.database).found()
     await other.run("createCustomer", name="Theirs")
     theirs = await settle(other)
@@ -95,7 +95,7 @@ async def test_a_cursor_of_another_organisation_asks_for_a_new_start(house: Hous
                     assert (await hear(socket))["type"] == "complete"
 
 
-async def test_the_log_shows_nobody_what_they_may_not_read(house: House) -> None:
+async def test_the_log_hides_changes_that_the_role_may_not_read(house: House) -> None:
     account = {"email": f"{house.organisation_id}@demo.example", "name": "Demo", "role": "MANAGER"}
     await house.run("createAccount", password="a long demo password", **account)
     manager = await ask(house, '{changes(filter:{entity:{eq:"Account"}}){totalCount nodes{after}}}')
@@ -117,7 +117,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-async def test_what_is_no_message_closes_with_4400(house: House, garbage: Any) -> None:
+async def test_a_malformed_message_closes_with_4400(house: House, garbage: Any) -> None:
     async with served(door(house)) as address, connected(address) as socket:
         await socket.send(garbage)
         with pytest.raises(ConnectionClosed):
@@ -148,7 +148,7 @@ async def test_a_message_is_read_as_strictly_as_a_body(house: House, garbage: st
         assert socket.close_code == 4400
 
 
-async def test_what_is_refused_on_a_socket_has_a_code_and_ends_nothing_else(
+async def test_a_refusal_on_a_socket_has_a_code_and_ends_nothing_else(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "MOST_OPERATIONS", 1)
@@ -181,7 +181,7 @@ async def test_what_is_refused_on_a_socket_has_a_code_and_ends_nothing_else(
         assert (await hear(socket))["payload"] == {"data": {"me": {"role": "DISPATCHER"}}}
 
 
-async def test_what_breaks_before_an_operation_runs_is_masked_on_a_socket_too(
+async def test_an_unexpected_error_is_masked_on_a_socket_too(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> None:
@@ -196,7 +196,7 @@ async def test_what_breaks_before_an_operation_runs_is_masked_on_a_socket_too(
         assert "password" not in str(error)
 
 
-async def test_an_operation_that_is_not_in_the_document_is_said_to_be_missing(house: House) -> None:
+async def test_an_operation_name_missing_from_the_document_is_refused(house: House) -> None:
     async with served(door(house)) as address:
         async with connected(address) as socket:
             await say(
@@ -219,7 +219,7 @@ async def test_an_operation_that_is_not_in_the_document_is_said_to_be_missing(ho
     assert (await ask(house, "{customers{totalCount}}"))["customers"]["totalCount"] == 0
 
 
-async def test_who_brings_no_good_token_is_closed_with_4401(house: House) -> None:
+async def test_a_socket_without_a_valid_token_is_closed_with_4401(house: House) -> None:
     async with served(door(house)) as address:
         for payload in (None, {}, {"Authorization": "Bearer nobody"}, {"Authorization": 5}, {"headers": 5}):
             async with connected(address, None) as socket:
@@ -234,7 +234,7 @@ async def test_who_brings_no_good_token_is_closed_with_4401(house: House) -> Non
             assert socket.close_code == 4401
 
 
-async def test_a_token_may_come_nested_or_by_the_header(house: House) -> None:
+async def test_the_token_may_be_nested_in_the_payload_or_sent_as_a_header(house: House) -> None:
     async with served(door(house)) as address:
         async with connected(address, headers={"Authorization": "Bearer manager"}):
             pass
@@ -246,9 +246,7 @@ async def test_a_token_may_come_nested_or_by_the_header(house: House) -> None:
             assert (await hear(socket))["type"] == "connection_ack"
 
 
-async def test_a_token_that_runs_out_closes_the_connection(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_expired_token_closes_the_connection(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "CHECK_SECONDS", 0.05)
     opened: Door = door(house)
     async with served(opened) as address, connected(address) as socket:
@@ -259,7 +257,7 @@ async def test_a_token_that_runs_out_closes_the_connection(
         assert socket.close_code == 4401
 
 
-async def test_a_query_and_a_mistake_over_a_socket(house: House) -> None:
+async def test_a_socket_answers_a_query_and_refuses_a_bad_document(house: House) -> None:
     async with served(door(house)) as address, connected(address) as socket:
         await say(socket, type="subscribe", id="1", payload={"query": "{me{role}}"})
         assert (await hear(socket))["payload"] == {"data": {"me": {"role": "MANAGER"}}}
@@ -270,7 +268,7 @@ async def test_a_query_and_a_mistake_over_a_socket(house: House) -> None:
             assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", code)
 
 
-async def test_a_second_operation_on_a_socket_sees_what_was_committed_meanwhile(house: House) -> None:
+async def test_a_second_operation_on_a_socket_sees_the_latest_commits(house: House) -> None:
     async with served(door(house)) as address, connected(address) as socket:
         for expected in (0, 1):
             await say(
@@ -284,7 +282,7 @@ async def test_a_second_operation_on_a_socket_sees_what_was_committed_meanwhile(
             await house.run("createCustomer", name="Demo")
 
 
-async def test_the_legacy_protocol_is_not_spoken(house: House) -> None:
+async def test_the_legacy_protocol_is_refused(house: House) -> None:
     async with (
         served(door(house)) as address,
         connect(f"ws://{address}", subprotocols=["graphql-ws"]) as socket,  # type: ignore[list-item]
@@ -294,7 +292,7 @@ async def test_the_legacy_protocol_is_not_spoken(house: House) -> None:
         assert socket.close_code == 4406
 
 
-async def test_events_carry_the_same_changes(house: House) -> None:
+async def test_the_event_stream_sends_the_same_changes(house: House) -> None:
     await house.run("createCustomer", name="Demo 0")
     since = await settle(house)
     first = await house.run("createCustomer", name="Demo 1")
@@ -320,7 +318,7 @@ async def data_line(lines: Any) -> str:
     raise AssertionError
 
 
-async def test_a_subscription_needs_its_scope(house: House) -> None:
+async def test_a_subscription_needs_its_permission(house: House) -> None:
     import dataclasses
 
     poor = dataclasses.replace(house.actor(), permissions=frozenset({"account:self"}))

@@ -1,4 +1,4 @@
-"""What `availableTransitions` tells somebody is what the mutation then does for them."""
+"""`availableTransitions` lists exactly the mutations that then succeed."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ MACHINES: list[tuple[Machine[Any], Ways]] = [
 
 
 @pytest.mark.parametrize(("machine", "ways"), MACHINES)
-def test_every_status_that_may_follow_has_a_command_that_makes_it(machine: Machine[Any], ways: Ways) -> None:
+def test_every_allowed_status_has_a_command_that_leads_to_it(machine: Machine[Any], ways: Ways) -> None:
     for current, following in machine.moves.items():
         for to in following:
             assert ways.get((current, to)) or ways[to]
 
 
-def test_every_type_whose_status_is_a_machines_says_what_may_follow() -> None:
-    """A conflict says more: what each decision needs."""
+def test_every_type_with_a_state_machine_has_available_transitions() -> None:
+    """Conflicts have `availableResolutions` instead."""
     types: Any = schema()._schema.type_map
     for name, entity in ENTITIES.items():
         if any(field.name == "status" and field.merge is Merge.STATE_MACHINE for field in fields(entity)):
@@ -93,7 +93,7 @@ async def world(house: House) -> World:
 
 
 @pytest.mark.parametrize("role", ["TECHNICIAN", "DISPATCHER", "AUDITOR", "REPORTING"])
-async def test_a_visit_tells_each_role_what_it_can_do(world: World, role: str) -> None:
+async def test_a_visit_lists_the_transitions_of_each_role(world: World, role: str) -> None:
     house, technician = world.house, await world.technician()
     actor: Actor = technician.actor if role == "TECHNICIAN" else house.actor(role)
     told = await allowed(house, "appointment", (await world.visit(technician)).id, actor)
@@ -106,7 +106,7 @@ async def test_a_visit_tells_each_role_what_it_can_do(world: World, role: str) -
 
 @pytest.mark.parametrize("held", [False, True], ids=["going on", "on hold"])
 @pytest.mark.parametrize("role", ["DISPATCHER", "MANAGER", "AUDITOR"])
-async def test_an_order_whose_work_has_begun_is_canceled_by_managers_only(
+async def test_only_managers_cancel_an_order_whose_work_has_begun(
     world: World, role: str, held: bool
 ) -> None:
     house, technician = world.house, await world.technician()
@@ -122,7 +122,7 @@ async def test_an_order_whose_work_has_begun_is_canceled_by_managers_only(
 
 @pytest.mark.parametrize("ended", ["COMPLETED", "CANNOT_COMPLETE"])
 @pytest.mark.parametrize("role", ["TECHNICIAN", "DISPATCHER", "MANAGER", "REPORTING"])
-async def test_the_end_of_a_visit_is_taken_back_by_managers_while_its_order_goes_on(
+async def test_only_managers_reopen_a_visit_while_its_order_is_open(
     world: World, role: str, ended: str
 ) -> None:
     house, technician = world.house, await world.technician()
@@ -143,7 +143,7 @@ async def test_the_end_of_a_visit_is_taken_back_by_managers_while_its_order_goes
         assert (await world.read(Appointment, visit.id)).status == to
 
 
-async def test_a_visit_of_a_closed_order_is_reopened_by_nobody(world: World) -> None:
+async def test_nobody_reopens_a_visit_of_a_closed_order(world: World) -> None:
     house, technician = world.house, await world.technician()
     visit = await world.visit(technician)
     await house.run("startWork", technician.actor, appointmentId=visit.id, at=at(0))
@@ -153,7 +153,7 @@ async def test_a_visit_of_a_closed_order_is_reopened_by_nobody(world: World) -> 
     assert not await works(house, "reopenAppointment", "MANAGER", appointmentId=visit.id, reason="Demo")
 
 
-async def test_what_was_finished_under_a_hold_is_not_canceled_by_a_dispatcher(world: World) -> None:
+async def test_a_dispatcher_cannot_cancel_an_order_finished_while_on_hold(world: World) -> None:
     house, technician = world.house, await world.technician()
     visit = await world.visit(technician)
     await house.run("startWork", technician.actor, appointmentId=visit.id, at=at(0))
@@ -168,7 +168,7 @@ async def test_what_was_finished_under_a_hold_is_not_canceled_by_a_dispatcher(wo
     assert (await world.read(Appointment, visit.id)).status == "COMPLETED"
 
 
-async def test_what_may_become_of_accounts_and_devices(house: House) -> None:
+async def test_account_and_device_transitions_match_what_the_commands_allow(house: House) -> None:
     manager, technician = await house.account("MANAGER"), await house.account("TECHNICIAN")
     device = await house.run("enrolDevice", technician, id=uuid4(), name="Demo tablet")
     assert await allowed(house, "account", technician.id, manager) == {"DISABLED": True}
@@ -183,7 +183,7 @@ async def test_what_may_become_of_accounts_and_devices(house: House) -> None:
     assert await allowed(house, "device", device.id, manager) == {}
 
 
-async def test_what_may_become_of_checklists_and_standards(house: House) -> None:
+async def test_checklist_and_standard_transitions_match_what_the_commands_allow(house: House) -> None:
     template = await house.run("createChecklistTemplate", key="x", title="X")
     item = {"key": "clean", "prompt": "Clean?", "kind": "CHECK"}
     version = await house.run("draftChecklistVersion", templateId=template.id, items=[item])
@@ -200,7 +200,7 @@ async def test_what_may_become_of_checklists_and_standards(house: House) -> None
     assert await allowed(house, "qualityStandard", standard.id, "AUDITOR") == {}
 
 
-async def test_an_audit_is_begun_by_who_leads_it_and_no_other_technician(house: House) -> None:
+async def test_only_the_lead_auditor_among_technicians_starts_an_audit(house: House) -> None:
     lead, observer = await house.account("TECHNICIAN"), await house.account("TECHNICIAN")
     audit = await planned(house, leadAuditorId=lead.id)
     await act(house, "setAuditTeam", audit, members=[{"accountId": observer.id, "part": "OBSERVER"}])

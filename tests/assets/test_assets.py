@@ -1,4 +1,4 @@
-"""Assets: whose they are, where they are, what becomes of them."""
+"""Assets: owner, place and status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tournee.kernel.errors import Forbidden, Invalid, NotFound, TransitionNotAll
 from tournee.kernel.log import Change
 
 
-async def test_of_a_site_follows_whose_the_asset_is(house: House) -> None:
+async def test_an_asset_belongs_to_the_customer_of_its_site(house: House) -> None:
     place = await site(house)
     asset = await house.run("createAsset", name="Demo boiler", siteId=place.id)
     assert (asset.customer_id, asset.ownership) == (place.customer_id, Ownership.CUSTOMER)
@@ -60,7 +60,7 @@ async def test_an_asset_that_contradicts_itself_is_refused(
     assert (refusal.value.field or "").startswith(field)
 
 
-async def test_an_asset_is_no_part_of_itself(house: House) -> None:
+async def test_an_asset_cannot_be_part_of_itself(house: House) -> None:
     place = await site(house)
     plant, boiler, pump = [
         await house.run("createAsset", name=name, siteId=place.id) for name in ("Plant", "Boiler", "Pump")
@@ -72,7 +72,7 @@ async def test_an_asset_is_no_part_of_itself(house: House) -> None:
             await house.run("updateAsset", assetId=plant.id, parentId=below.id)
 
 
-async def test_a_status_is_changed_by_its_own_commands_only(house: House) -> None:
+async def test_only_its_own_commands_change_a_status(house: House) -> None:
     place = await site(house)
     asset = await house.run("createAsset", name="Demo boiler", siteId=place.id, status="PLANNED")
     with pytest.raises(Invalid):
@@ -81,7 +81,7 @@ async def test_a_status_is_changed_by_its_own_commands_only(house: House) -> Non
         await house.run("updateAsset", assetId=asset.id, siteId=place.id)
 
 
-async def test_an_asset_lives_from_its_plan_to_its_retirement(house: House) -> None:
+async def test_an_asset_goes_from_planned_to_retired(house: House) -> None:
     place = await site(house)
     made = await house.run("createAsset", name="Demo boiler", siteId=place.id, status="PLANNED")
     assert [step.to for step in made.transitions()] == ["INSTALLED", "ACTIVE", "RETIRED"]
@@ -111,7 +111,7 @@ def test_a_warranty_covers_its_first_and_last_day() -> None:
     assert not from_installation.is_under_warranty(date(2026, 1, 31))
 
 
-async def test_an_asset_is_seen_where_it_is(house: House) -> None:
+async def test_an_asset_is_visible_through_its_site(house: House) -> None:
     place = await site(house)
     person, holder = await house.technician()
     _, visitor = await house.technician("Demo Two")
@@ -131,7 +131,7 @@ async def test_an_asset_is_seen_where_it_is(house: House) -> None:
     assert in_depot.id in await seen(house, Asset, house.actor("DISPATCHER"))
 
 
-async def test_an_asset_takes_its_parts_and_meters_along(house: House) -> None:
+async def test_a_moved_asset_takes_its_parts_and_meters_along(house: House) -> None:
     here, there, elsewhere = await site(house), await site(house), await site(house)
     _, visitor = await house.technician()
     boiler = await house.run("createAsset", name="Boiler", siteId=here.id)
@@ -147,7 +147,7 @@ async def test_an_asset_takes_its_parts_and_meters_along(house: House) -> None:
     assert await seen(house, Meter, visitor) == {meter.id}
 
 
-async def test_a_thing_of_the_company_goes_from_hand_to_hand(house: House) -> None:
+async def test_a_company_asset_passes_between_holders(house: House) -> None:
     one, first = await house.technician()
     two, second = await house.technician("Demo Two")
     tool = await house.run(
@@ -162,14 +162,14 @@ async def test_a_thing_of_the_company_goes_from_hand_to_hand(house: House) -> No
     assert await seen(house, Asset, second) == set()
 
 
-async def test_a_thing_of_the_company_at_a_customers_site_stays_the_companys(house: House) -> None:
+async def test_a_company_asset_at_a_customers_site_stays_the_companys(house: House) -> None:
     place = await site(house)
     tool = await house.run("createAsset", name="Dryer", ownership="COMPANY", kind="TOOL")
     moved = await house.run("moveAsset", assetId=tool.id, siteId=place.id)
     assert (moved.ownership, moved.site_id, moved.customer_id) == (Ownership.COMPANY, place.id, None)
 
 
-async def test_an_asset_moves_to_no_site_of_another_customer_than_the_one_named(house: House) -> None:
+async def test_an_asset_cannot_move_to_a_site_of_another_customer_than_the_named_one(house: House) -> None:
     here, there = await site(house), await site(house)
     asset = await house.run("createAsset", name="Demo boiler", siteId=here.id)
     with pytest.raises(Invalid, match="another customer"):
@@ -178,7 +178,7 @@ async def test_an_asset_moves_to_no_site_of_another_customer_than_the_one_named(
         await house.run("createAsset", name="Pump", siteId=there.id, customerId=here.customer_id)
 
 
-async def test_an_asset_is_installed_on_a_day_or_on_none(house: House) -> None:
+async def test_an_installation_date_is_a_valid_day_or_absent(house: House) -> None:
     place = await site(house)
     for given, day in (({"installedOn": date(2026, 3, 1)}, date(2026, 3, 1)), ({}, None)):
         asset = await house.run("createAsset", name="Demo boiler", siteId=place.id, status="PLANNED")
@@ -186,7 +186,7 @@ async def test_an_asset_is_installed_on_a_day_or_on_none(house: House) -> None:
         assert (installed.status, installed.installed_on) == (AssetStatus.INSTALLED, day)
 
 
-async def test_a_customers_asset_cannot_go_nowhere_or_into_our_hands(house: House) -> None:
+async def test_a_customers_asset_can_only_move_to_a_site(house: House) -> None:
     place = await site(house)
     person, _ = await house.technician()
     asset = await house.run("createAsset", name="Demo boiler", siteId=place.id)
@@ -195,7 +195,7 @@ async def test_a_customers_asset_cannot_go_nowhere_or_into_our_hands(house: Hous
             await house.run("moveAsset", assetId=asset.id, **given)
 
 
-async def test_a_technician_enters_what_stands_at_a_site_and_nothing_else(house: House) -> None:
+async def test_a_technician_creates_assets_only_at_a_visible_site(house: House) -> None:
     place = await site(house)
     person, actor = await house.technician()
     with pytest.raises(NotFound):
@@ -211,7 +211,7 @@ async def test_a_technician_enters_what_stands_at_a_site_and_nothing_else(house:
             await house.run("createAsset", actor, name="Demo boiler", **given)
 
 
-async def test_assets_of_another_organisation_are_not_there(house: House) -> None:
+async def test_another_organisations_assets_are_not_found(house: House) -> None:
     other = await House(house.database).found()
     foreign_site = await site(other)
     foreign = await other.run("createAsset", name="Theirs", siteId=foreign_site.id, serialNumber="1")
@@ -232,7 +232,7 @@ async def test_assets_of_another_organisation_are_not_there(house: House) -> Non
         assert await possible_duplicates(session, house.actor()) == []
 
 
-async def test_possible_duplicates_are_found_whatever_the_hyphens_and_only_if_seen(house: House) -> None:
+async def test_possible_duplicates_ignore_hyphens_and_include_only_visible_assets(house: House) -> None:
     place = await site(house)
     _, actor = await house.technician()
     twins = [
@@ -266,7 +266,7 @@ async def test_a_step_taken_offline_meets_a_retired_asset_as_a_conflict(house: H
     )
 
 
-async def test_two_who_took_the_same_step_do_not_clash(house: House) -> None:
+async def test_two_devices_taking_the_same_step_do_not_conflict(house: House) -> None:
     place = await site(house)
     _, actor = await house.technician()
     await grant(house, actor, place.id)
@@ -277,7 +277,7 @@ async def test_two_who_took_the_same_step_do_not_clash(house: House) -> None:
     assert (row.status, operation.conflict) == (AssetStatus.OUT_OF_SERVICE, None)
 
 
-async def test_a_step_on_an_asset_that_left_the_technicians_scope_is_carried_out(house: House) -> None:
+async def test_a_step_on_an_asset_no_longer_visible_is_applied(house: House) -> None:
     here, there = await site(house), await site(house)
     _, actor = await house.technician()
     asset = await house.run("createAsset", name="Demo boiler", siteId=here.id)
@@ -292,7 +292,7 @@ async def test_a_step_on_an_asset_that_left_the_technicians_scope_is_carried_out
         await offline(house, actor, await house.seq(), "returnAssetToService", assetId=asset.id)
 
 
-async def test_two_moves_keep_the_later_one_and_tell_the_office(house: House) -> None:
+async def test_two_moves_keep_the_later_one_and_open_a_conflict(house: House) -> None:
     here, office, field = await site(house), await site(house), await site(house)
     _, actor = await house.technician()
     asset = await house.run("createAsset", name="Demo boiler", siteId=here.id)
@@ -305,7 +305,7 @@ async def test_two_moves_keep_the_later_one_and_tell_the_office(house: House) ->
     assert operation.conflict.theirs["siteId"] == str(office.id)
 
 
-async def test_the_log_says_who_moved_what_where(house: House) -> None:
+async def test_the_log_records_who_moved_an_asset_where(house: House) -> None:
     here, there = await site(house), await site(house)
     asset = await house.run("createAsset", name="Boiler", siteId=here.id)
     seq = await house.seq()

@@ -1,4 +1,4 @@
-"""The demo data of people and assets is what their commands accept."""
+"""The commands accept the demo data of people and assets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Meters and the ledger of what they showed."""
+"""Meters and their readings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tournee.kernel.errors import Forbidden, Invalid, NotFound
 
 @asynccontextmanager
 async def statements() -> AsyncIterator[list[str]]:
-    """What is asked of the database meanwhile."""
+    """Collect the statements sent to the database inside the block."""
     sent: list[str] = []
 
     def note(*told: Any) -> None:
@@ -53,7 +53,7 @@ async def flags(house: House, *readings: Reading) -> list[bool]:
     return [reading.implausible for reading in await stored(house, *readings)]
 
 
-async def test_a_reading_keeps_what_the_server_knows_of_it(house: House) -> None:
+async def test_a_reading_stores_its_unit_asset_site_and_author(house: House) -> None:
     place = await site(house)
     meter = await meter_at(house, place.id)
     reading = await house.run("recordReading", **read(meter, 1, 12.5, note="Seen twice"))
@@ -64,7 +64,7 @@ async def test_a_reading_keeps_what_the_server_knows_of_it(house: House) -> None
     assert [old.unit for old in await stored(house, reading)] == ["h"]
 
 
-async def test_a_counter_that_falls_is_written_down_and_flagged(house: House) -> None:
+async def test_a_falling_counter_is_stored_and_flagged(house: House) -> None:
     meter = await meter_at(house, (await site(house)).id)
     first = await house.run("recordReading", **read(meter, 1, 100))
     lower = await house.run("recordReading", **read(meter, 3, 90))
@@ -87,7 +87,7 @@ async def test_a_gauge_may_fall(house: House) -> None:
     assert await flags(house, high, low) == [False, False]
 
 
-async def test_a_correction_is_another_reading_and_clears_what_followed(house: House) -> None:
+async def test_a_correction_is_a_new_reading_and_clears_later_flags(house: House) -> None:
     place = await site(house)
     meter, other = await meter_at(house, place.id), await meter_at(house, place.id)
     wrong = await house.run("recordReading", **read(meter, 1, 1000))
@@ -111,7 +111,7 @@ async def test_a_reading_with_bad_values_is_refused(house: House, bad: dict[str,
         await house.run("recordReading", **{**read(meter, 1, 1), **bad})
 
 
-async def test_readings_are_seen_where_they_were_taken(house: House) -> None:
+async def test_a_reading_is_visible_through_the_site_where_it_was_taken(house: House) -> None:
     here, there = await site(house), await site(house)
     _, before = await house.technician()
     _, afterwards = await house.technician("Demo Two")
@@ -133,7 +133,7 @@ async def test_a_portal_account_records_nothing(house: House) -> None:
         await house.run("recordReading", "CUSTOMER_PORTAL", **read(meter, 1, 1))
 
 
-async def test_a_reading_of_an_asset_moved_away_meanwhile_counts_where_it_was_taken(house: House) -> None:
+async def test_a_reading_of_a_moved_asset_belongs_to_the_site_where_it_was_taken(house: House) -> None:
     here, there = await site(house), await site(house)
     _, actor = await house.technician()
     meter = await meter_at(house, here.id)
@@ -146,10 +146,10 @@ async def test_a_reading_of_an_asset_moved_away_meanwhile_counts_where_it_was_ta
     assert await seen(house, Reading, actor) == {reading.id}
 
 
-async def test_a_device_may_go_on_with_an_asset_that_it_added_though_its_new_copy_lacks_it(
+async def test_a_device_may_use_an_asset_that_it_created_even_when_its_new_copy_lacks_it(
     house: House,
 ) -> None:
-    """The office moved it out of sight before that copy began; what the outbox added is still shown."""
+    """The office moved the asset out of view before the new copy began; the outbox still shows it."""
     here, there = await site(house), await site(house)
     _, actor = await house.technician()
     await grant(house, actor, here.id)
@@ -165,7 +165,7 @@ async def test_a_device_may_go_on_with_an_asset_that_it_added_though_its_new_cop
     assert (made.asset_id, made.site_id) == (added.id, there.id)
 
 
-async def test_a_reading_taken_before_the_site_was_taken_away_is_kept(house: House) -> None:
+async def test_a_reading_taken_while_the_site_was_visible_is_kept(house: House) -> None:
     here = await site(house)
     _, actor = await house.technician()
     meter = await meter_at(house, here.id)
@@ -178,7 +178,7 @@ async def test_a_reading_taken_before_the_site_was_taken_away_is_kept(house: Hou
     assert [kept.value for kept in await stored(house, reading)] == [7]
 
 
-async def test_a_reading_on_an_asset_retired_meanwhile_is_kept_and_told(house: House) -> None:
+async def test_a_reading_on_an_asset_retired_meanwhile_is_kept_with_a_conflict(house: House) -> None:
     here = await site(house)
     _, actor = await house.technician()
     meter = await meter_at(house, here.id)
@@ -194,21 +194,21 @@ async def test_a_reading_on_an_asset_retired_meanwhile_is_kept_and_told(house: H
     assert later.conflict is None
 
 
-async def test_a_counter_that_stands_still_is_plausible(house: House) -> None:
+async def test_an_unchanged_counter_is_plausible(house: House) -> None:
     meter = await meter_at(house, (await site(house)).id)
     first = await house.run("recordReading", **read(meter, 1, 100))
     same = await house.run("recordReading", **read(meter, 2, 100))
     assert await flags(house, first, same) == [False, False]
 
 
-async def test_two_readings_of_one_moment_do_not_contradict_each_other(house: House) -> None:
+async def test_two_readings_at_one_moment_are_both_plausible(house: House) -> None:
     meter = await meter_at(house, (await site(house)).id)
     high = await house.run("recordReading", **read(meter, 1, 100))
     low = await house.run("recordReading", **read(meter, 1, 90))
     assert await flags(house, high, low) == [False, False]
 
 
-async def test_a_corrected_reading_makes_no_other_implausible(house: House) -> None:
+async def test_a_corrected_reading_makes_no_other_reading_implausible(house: House) -> None:
     meter = await meter_at(house, (await site(house)).id)
     wrong = await house.run("recordReading", **read(meter, 1, 1000))
     await house.run("recordReading", **read(meter, 1, 100, correctsId=wrong.id))
@@ -216,7 +216,7 @@ async def test_a_corrected_reading_makes_no_other_implausible(house: House) -> N
     assert await flags(house, later) == [False]
 
 
-async def test_a_reading_on_an_asset_that_only_changed_meanwhile_tells_nobody(house: House) -> None:
+async def test_a_reading_on_an_asset_that_only_changed_opens_no_conflict(house: House) -> None:
     here = await site(house)
     _, actor = await house.technician()
     meter = await meter_at(house, here.id)
@@ -227,8 +227,8 @@ async def test_a_reading_on_an_asset_that_only_changed_meanwhile_tells_nobody(ho
     assert operation.conflict is None
 
 
-async def test_a_reading_on_a_retired_asset_asks_of_it_only_for_a_device(house: House) -> None:
-    """Who reads online sees what they read from; an import of many asks nothing for each."""
+async def test_an_online_reading_costs_no_query_of_its_retired_asset(house: House) -> None:
+    """An account online sees the asset's status, and an import of many readings must stay cheap."""
     meter = await meter_at(house, (await site(house)).id)
     await house.run("retireAsset", assetId=meter.asset_id)
     async with statements() as sent:

@@ -1,4 +1,4 @@
-"""Where things are, and who sees them there."""
+"""Helpers: sites, and the scopes that show assets there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def site(house: House, customer: UUID | None = None) -> Site:
 
 
 async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
-    """Let an account hold scopes, as an appointment would."""
+    """Give an account scopes, as an appointment would."""
     seq = await house.seq()
     async with house.writing() as session:
         for scope in scopes:
@@ -37,7 +37,7 @@ async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
 
 
 async def revoke(house: House, actor: Actor, *scopes: UUID) -> None:
-    """End it, as when the appointment goes to somebody else: after what was last seen."""
+    """End a grant, as when the appointment is reassigned."""
     seq = await house.seq() + 1
     async with house.writing() as session:
         await session.execute(update(Head).values(seq=seq))
@@ -50,7 +50,7 @@ async def revoke(house: House, actor: Actor, *scopes: UUID) -> None:
 async def offline(
     house: House, actor: Actor, base: int, name: str, /, device: UUID | None = None, **payload: Any
 ) -> tuple[Any, Operation]:
-    """Carry out what a device did when it had last heard of `base`."""
+    """Run a command as a device would offline, having last pulled at `base`."""
     command = COMMANDS[name]
     operation = Operation(name, now(), id=uuid4(), device_id=device or uuid4(), base=base)
 

@@ -1,4 +1,4 @@
-"""Whatever is sent: a clear error with a code, never a crash, nothing half-written."""
+"""Bad input gets a clear error with a code, never a crash, and leaves nothing half-written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BODIES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-async def test_a_body_that_is_none_is_refused_as_a_whole(desk: Desk, body: bytes) -> None:
+async def test_an_invalid_body_is_refused_as_a_whole(desk: Desk, body: bytes) -> None:
     before = await desk.house.seq()
     assert code(await desk.send(body)) == (400, "INVALID")
     assert await desk.house.seq() == before
@@ -72,7 +72,7 @@ WEIRD: list[Any] = [
 
 
 @pytest.mark.parametrize("value", WEIRD, ids=range(len(WEIRD)))
-async def test_a_wrong_envelope_is_refused_and_what_is_only_told_is_not(desk: Desk, value: Any) -> None:
+async def test_a_wrong_envelope_is_refused_and_a_wrong_report_is_ignored(desk: Desk, value: Any) -> None:
     before = await desk.house.seq()
     for wrong in ({"device": value}, {"operations": value}):
         body = {"device": desk.device, "operations": [desk.operation()]} | wrong
@@ -82,13 +82,13 @@ async def test_a_wrong_envelope_is_refused_and_what_is_only_told_is_not(desk: De
         assert code(answer) == (400, "INVALID")
         assert answer.json()["error"]["field"] == next(iter(wrong))
     assert await desk.house.seq() == before
-    # A schema of the future is understood, and the operations stay on the device.
+    # With a newer schema version, the operations would stay on the device.
     schema = 1 if type(value) is int and value > 1 else value
     await desk.push(desk.operation(), app=value, schema=schema, more=value)
     assert await desk.house.seq() == before + 1
 
 
-async def test_bodies_over_the_limit_are_too_large(desk: Desk) -> None:
+async def test_a_body_over_the_limit_is_refused(desk: Desk) -> None:
     before = await desk.house.seq()
     ten_megabytes = b" " * 10_000_000
     assert code(await desk.send(ten_megabytes)) == (413, "TOO_LARGE")
@@ -96,7 +96,7 @@ async def test_bodies_over_the_limit_are_too_large(desk: Desk) -> None:
     assert code(await desk.send(body)) == (400, "INVALID")
     (outcome,) = await desk.push(desk.operation(input={"name": "x" * 7_000_000}))
     assert (outcome["status"], outcome["code"], outcome["fields"]) == ("rejected", "INVALID", ["name"])
-    # All that it leaves is the entry in the inbox that tells of it.
+    # It leaves only its entry in the inbox.
     assert outcome["conflict"]
     assert await desk.house.seq() == before + 1
 
@@ -129,14 +129,14 @@ BAD: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_one_malformed_operation_is_rejected_by_itself(desk: Desk, name: str) -> None:
-    """Each between two that are good: those apply, it does not, and it says where it is wrong."""
+async def test_a_malformed_operation_is_rejected_alone(desk: Desk, name: str) -> None:
+    """The good operations around it apply, and its outcome names the wrong field."""
     codes = {"INVALID", "UNKNOWN_COMMAND", "NOT_FOUND"}
     for value in BAD[name]:
         before = await desk.house.seq()
         first, wrong, last = desk.operation(), desk.operation(**{name: value}), desk.operation()
         if name == "number":
-            # Which number it would have had cannot be told.
+            # Its number cannot be read.
             desk.number = last["number"] = first["number"] + 1
         outcomes = await desk.push(first, wrong, last)
         assert [outcomes[0]["status"], outcomes[2]["status"]] == ["applied", "applied"], (value, outcomes)
@@ -149,7 +149,7 @@ async def test_one_malformed_operation_is_rejected_by_itself(desk: Desk, name: s
     assert await desk.customers() == 2 * len(BAD[name])
 
 
-async def test_nobody_waits_for_the_number_of_an_operation_that_was_refused(desk: Desk) -> None:
+async def test_a_refused_operation_uses_up_its_number(desk: Desk) -> None:
     await desk.push(desk.operation())
     malformed = (desk.operation(occurredAt="now"), desk.operation(unit=7), desk.operation(command=None))
     outcomes = await desk.push(*malformed)
@@ -158,9 +158,7 @@ async def test_nobody_waits_for_the_number_of_an_operation_that_was_refused(desk
 
 
 @pytest.mark.parametrize("malformed", [{"occurredAt": "now"}, {"command": None}, {"base": -1}], ids=str)
-async def test_a_malformed_operation_takes_its_whole_unit_with_it(
-    desk: Desk, malformed: dict[str, Any]
-) -> None:
+async def test_a_malformed_operation_fails_its_whole_unit(desk: Desk, malformed: dict[str, Any]) -> None:
     unit, other = str(new_id()), str(new_id())
     batch = [
         desk.operation(unit=unit),
@@ -176,10 +174,10 @@ async def test_a_malformed_operation_takes_its_whole_unit_with_it(
     assert await desk.customers() == 2
 
 
-async def test_a_device_can_say_that_there_is_nothing_under_a_number(desk: Desk) -> None:
+async def test_a_device_can_declare_a_number_unused(desk: Desk) -> None:
     await desk.push(desk.operation())
     lost = desk.operation()
-    # Malformed and ahead of a gap: its own number is not remembered.
+    # A malformed operation beyond a gap does not use up its number.
     await desk.push(desk.operation(occurredAt="now"))
     last = desk.operation()
     assert (await desk.push(last))[0]["status"] == "parked"
@@ -190,7 +188,7 @@ async def test_a_device_can_say_that_there_is_nothing_under_a_number(desk: Desk)
     assert await desk.customers() == 2
 
 
-async def test_nobody_waits_for_the_second_number_of_one_operation(desk: Desk) -> None:
+async def test_both_numbers_of_a_repeated_operation_are_used_up(desk: Desk) -> None:
     one = desk.operation()
     again = one | {"number": desk.operation()["number"]}
     outcomes = await desk.push(one, again)
@@ -200,7 +198,7 @@ async def test_nobody_waits_for_the_second_number_of_one_operation(desk: Desk) -
 
 
 @pytest.mark.parametrize("depth", [10, 60, 200, 300, 900])
-async def test_nesting_that_is_too_deep_to_keep_is_refused_with_its_operation(desk: Desk, depth: int) -> None:
+async def test_too_deep_nesting_rejects_only_its_operation(desk: Desk, depth: int) -> None:
     deep: Any = "x"
     for _ in range(depth):
         deep = {"deep": deep}
@@ -218,7 +216,7 @@ async def test_nesting_that_is_too_deep_to_keep_is_refused_with_its_operation(de
     assert await desk.customers() == 1
 
 
-async def test_of_a_key_given_twice_the_last_counts(desk: Desk) -> None:
+async def test_the_last_of_duplicate_keys_counts(desk: Desk) -> None:
     operation = json.dumps(desk.operation())
     doubled = operation[:-1] + ', "input": {"name": "First", "name": "Last"}}'
     answer = await desk.send(f'{{"device": 5, "device": "{desk.device}", "operations": [{doubled}]}}')
@@ -226,7 +224,7 @@ async def test_of_a_key_given_twice_the_last_counts(desk: Desk) -> None:
     assert await desk.customers() == 1
 
 
-async def test_a_unit_that_is_torn_apart_is_two_units(desk: Desk) -> None:
+async def test_a_unit_with_another_operation_in_between_is_two_units(desk: Desk) -> None:
     unit = str(new_id())
     one, between, bad = desk.operation(unit=unit), desk.operation(), desk.operation(unit=unit, input={})
     outcomes = await desk.push(one, between, bad)
@@ -239,15 +237,15 @@ async def test_a_unit_that_is_torn_apart_is_two_units(desk: Desk) -> None:
     assert await desk.customers() == 2
 
 
-async def test_a_unit_named_like_an_operation_takes_nothing_with_it(desk: Desk) -> None:
-    """An operation that stands alone is no member of a unit that bears its id."""
+async def test_a_unit_named_like_an_operation_does_not_include_it(desk: Desk) -> None:
+    """An operation without a unit does not belong to a unit whose id equals its own."""
     alone = desk.operation()
     imposter = desk.operation(unit=alone["id"], input={})
     outcomes = await desk.push(alone, imposter)
     assert [outcome["status"] for outcome in outcomes] == ["applied", "rejected"]
 
 
-async def test_a_device_of_somebody_else_is_refused(desk: Desk, bearer: Bearer) -> None:
+async def test_another_accounts_device_is_refused(desk: Desk, bearer: Bearer) -> None:
     await desk.push(desk.operation())
     before = await desk.house.seq()
     other = Desk(desk.house, desk.client, bearer(await desk.house.account("DISPATCHER")), desk.device)
@@ -260,7 +258,7 @@ async def test_a_device_of_somebody_else_is_refused(desk: Desk, bearer: Bearer) 
     assert await desk.customers() == 1
 
 
-async def test_an_enrolled_device_of_somebody_else_is_refused_everywhere(desk: Desk, bearer: Bearer) -> None:
+async def test_another_accounts_enrolled_device_is_refused_everywhere(desk: Desk, bearer: Bearer) -> None:
     owner = await desk.house.account("TECHNICIAN")
     device = await desk.house.run("enrolDevice", owner, id=new_id(), name="Demo tablet")
     before = await desk.house.seq()
@@ -272,8 +270,8 @@ async def test_an_enrolled_device_of_somebody_else_is_refused_everywhere(desk: D
     assert await desk.house.seq() == before
 
 
-async def test_an_operation_id_that_another_device_waits_with_is_reused(desk: Desk, bearer: Bearer) -> None:
-    """Neither may it crash the push, nor may it ever block the device it was taken from."""
+async def test_reusing_an_id_that_waits_on_another_device_is_refused(desk: Desk, bearer: Bearer) -> None:
+    """It must not crash the push or block the other device."""
     victim = Desk(desk.house, desk.client, bearer(await desk.house.account("DISPATCHER")), str(new_id()))
     await victim.push(victim.operation())
     missing, waiting = victim.operation(), victim.operation()
@@ -294,26 +292,24 @@ async def test_an_operation_id_that_another_device_waits_with_is_reused(desk: De
     "limit",
     ["-1", "0", "abc", "1e3", "1.5", " 1", "1" * 31, "0" * 5000 + "1", "1" + "0" * 5000, "٣", "+5", "0x10"],
 )
-async def test_a_limit_that_is_none_is_refused(desk: Desk, limit: str) -> None:
+async def test_an_invalid_limit_is_refused(desk: Desk, limit: str) -> None:
     assert code(await desk.pull(limit=limit)) == (400, "INVALID")
 
 
-async def test_a_limit_that_is_large_is_bounded(desk: Desk) -> None:
+async def test_a_large_limit_is_capped(desk: Desk) -> None:
     await desk.push(*(desk.operation() for _ in range(3)))
     for limit in ("1000000", "5001", "0005"):
         assert len((await desk.pull(limit=limit)).json()["changes"]) >= 3
 
 
-async def test_a_device_that_is_none_is_refused(desk: Desk) -> None:
+async def test_an_invalid_device_id_is_refused(desk: Desk) -> None:
     for device in ("x", "\x00", "' OR 1=1 --", "é", "1" * 5000):
         for path in ("/sync/pull", "/sync/stream"):
             answer = await desk.client.get(path, params={"device": device}, headers=desk.headers)
             assert code(answer) == (400, "INVALID")
 
 
-async def test_a_cursor_that_was_not_given_to_this_person_starts_from_nothing(
-    desk: Desk, bearer: Bearer
-) -> None:
+async def test_another_persons_cursor_starts_a_new_copy(desk: Desk, bearer: Bearer) -> None:
     await desk.push(*(desk.operation() for _ in range(3)))
     good = (await desk.pull()).json()["cursor"]
     paged = (await desk.pull(limit=1)).json()["cursor"]
@@ -388,7 +384,7 @@ def forgeries(app: Starlette, actor: Actor) -> dict[str, str]:
     return made
 
 
-async def test_without_a_good_token_nothing_is_answered_and_nothing_written(
+async def test_without_a_valid_token_nothing_is_answered_or_written(
     app: Starlette, desk: Desk, house: House
 ) -> None:
     tokens: dict[str, str | None] = {"none at all": None, **forgeries(app, await house.account("MANAGER"))}
@@ -401,7 +397,7 @@ async def test_without_a_good_token_nothing_is_answered_and_nothing_written(
         for method, path in ENDPOINTS:
             headers = {} if token is None else {"Authorization": token}
             answer = await desk.client.request(method, path, json=bodies.get(path), headers=headers)
-            # The device this token names is not one of ours: it is told to erase its copy.
+            # The device in this token is not enrolled: it must erase its copy.
             expected = 403 if name == "an unknown device" else 401
             assert answer.status_code == expected, (name, path, answer.text)
             body = answer.json()
@@ -439,7 +435,7 @@ GRAPHQL: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("request_", GRAPHQL, ids=range(len(GRAPHQL)))
-async def test_bad_values_in_graphql_are_no_crash(desk: Desk, request_: dict[str, Any]) -> None:
+async def test_bad_values_in_graphql_never_crash(desk: Desk, request_: dict[str, Any]) -> None:
     content = json.dumps(request_)
     before = await desk.house.seq()
     headers = {**desk.headers, "Content-Type": "application/json"}
@@ -450,8 +446,8 @@ async def test_bad_values_in_graphql_are_no_crash(desk: Desk, request_: dict[str
     assert await desk.house.seq() == before
 
 
-async def test_readings_and_visits_with_numbers_off_the_scale(desk: Desk) -> None:
-    """The greatest numbers and times that fit: taken in or refused, never a crash, and pulled again."""
+async def test_extreme_numbers_and_times_never_crash(desk: Desk) -> None:
+    """The largest numbers and times are accepted or refused, never crash, and can be pulled."""
     house = desk.house
     customer = await house.run("createCustomer", name="Demo")
     site = await house.run("createSite", customerId=customer.id, name="Demo")
@@ -501,7 +497,7 @@ OFFLINE = sorted(name for name, command in COMMANDS.items() if command.offline)
 
 @st.composite
 def an_operation(draw: st.DrawFn) -> dict[str, Any]:
-    """An operation of any command with anything in its input, often under the right names."""
+    """Return an operation of any command with random input, often under the right names."""
     name = draw(st.sampled_from(OFFLINE))
     fields = [camel(one.name) for one in dataclasses.fields(COMMANDS[name].input)]
     likely = st.sampled_from(
@@ -546,9 +542,7 @@ def an_operation(draw: st.DrawFn) -> dict[str, Any]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(operations=st.lists(an_operation(), min_size=1, max_size=6))
-async def test_nothing_that_can_be_written_as_json_crashes_a_push(
-    desk: Desk, operations: list[dict[str, Any]]
-) -> None:
+async def test_no_json_crashes_a_push(desk: Desk, operations: list[dict[str, Any]]) -> None:
     before = await desk.house.seq()
     for operation in operations:
         desk.number += 1
@@ -556,7 +550,7 @@ async def test_nothing_that_can_be_written_as_json_crashes_a_push(
     body = {"device": str(new_id()), "operations": operations}
     answer = await desk.send(json.dumps(body))
     if answer.status_code == 400:
-        # NaN, Infinity and lone surrogates are no JSON at all.
+        # NaN, Infinity and lone surrogates are not JSON.
         assert code(answer) == (400, "INVALID")
         assert await desk.house.seq() == before
         return

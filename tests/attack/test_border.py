@@ -1,4 +1,4 @@
-"""The border between two organisations, for sync: what is theirs is nowhere."""
+"""Sync never reveals another organisation's records."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ROLES = (Role.MANAGER, Role.DISPATCHER, Role.AUDITOR, Role.REPORTING, Role.TECHN
 
 @pytest_asyncio.fixture
 async def houses(database: Database) -> AsyncIterator[tuple[House, House]]:
-    """Ours and theirs, each with rows of every entity; made once for the module."""
+    """Return two organisations with rows of every entity; made once for the module."""
     if database.url not in _HOUSES:
         pair = [await complete(await demo_house(await House(database).found())) for _ in range(2)]
         _HOUSES[database.url] = (pair[0], pair[1])
@@ -52,7 +52,7 @@ async def houses(database: Database) -> AsyncIterator[tuple[House, House]]:
 
 
 async def complete(house: House) -> House:
-    """Add what the demo has no rows of."""
+    """Add rows of the entities that the demo lacks."""
     technician = house.actor(Role.TECHNICIAN)
     await house.run("enrolDevice", technician, id=new_id(), name="Demo tablet")
     customer = own_id(house, demo_id("customer/1"))
@@ -79,7 +79,7 @@ def minimal(name: str) -> dict[str, Any]:
 
 
 async def kinds(house: House) -> dict[str, UUID]:
-    """One live record of each entity there is in the house."""
+    """Return one live record of each entity."""
     async with house.reading() as session:
         own = (Record.organisation_id == house.organisation_id, Record.deleted.is_(False))
         rows = await session.execute(select(Record.entity, Record.id).where(*own).order_by(Record.id))
@@ -93,13 +93,13 @@ async def ids(house: House) -> set[UUID]:
 
 
 @pytest.mark.slow("The first to ask for two houses full of rows.")
-async def test_both_have_rows_of_every_entity(houses: tuple[House, House]) -> None:
+async def test_both_organisations_have_rows_of_every_entity(houses: tuple[House, House]) -> None:
     for house in houses:
         assert set(await kinds(house)) == set(ENTITIES)
 
 
 @pytest.mark.slow("Every role pulls everything.")
-async def test_no_pull_of_any_role_holds_a_row_of_the_other_organisation(houses: tuple[House, House]) -> None:
+async def test_no_pull_returns_another_organisations_rows(houses: tuple[House, House]) -> None:
     ours, theirs = houses
     own, foreign = await ids(ours), await ids(theirs)
     assert own
@@ -124,7 +124,7 @@ async def test_no_pull_of_any_role_holds_a_row_of_the_other_organisation(houses:
 async def first_event(
     house: House, tail: Tail, actor: Actor, cursor: str | None = None
 ) -> list[dict[str, Any]]:
-    """What the first page of the stream holds."""
+    """Return the changes in the stream's first event."""
     feed = Feed(house.database, tuple(ENTITIES.values()), tail)
     door = Door(house.database, tail, None)
     cursors, wake = CursorCodec(b"k" * 32), Wake(house.database)
@@ -140,9 +140,7 @@ async def first_event(
     raise AssertionError("The stream ended without an event.")
 
 
-async def test_no_stream_holds_a_row_of_the_other_organisation(
-    houses: tuple[House, House], tail: Tail
-) -> None:
+async def test_no_stream_sends_another_organisations_rows(houses: tuple[House, House], tail: Tail) -> None:
     ours, theirs = houses
     own, foreign = await ids(ours), await ids(theirs)
     for role in ROLES:
@@ -153,7 +151,7 @@ async def test_no_stream_holds_a_row_of_the_other_organisation(
         assert not [id for id in foreign if str(id) in text], role
 
 
-async def test_the_records_of_an_outcome_are_ones_own(houses: tuple[House, House]) -> None:
+async def test_an_outcome_returns_no_record_of_another_organisation(houses: tuple[House, House]) -> None:
     ours, theirs = houses
     foreign = list(await ids(theirs))
     for role in ROLES:
@@ -161,17 +159,17 @@ async def test_the_records_of_an_outcome_are_ones_own(houses: tuple[House, House
 
 
 def unlike(theirs: UUID) -> UUID:
-    """An id that is nowhere, of the same form: what looks as if a device had made it is waited for."""
+    """Return an unknown id of the same form; the server waits for ids that a device could have made."""
     return new_id() if theirs.version == 7 else uuid4()
 
 
 def told(outcome: Outcome, id: UUID) -> tuple[Any, ...]:
-    """An outcome as a device gets it, apart from the id that was asked for."""
+    """Return an outcome as a device receives it, without the id that was sent."""
     body = orjson.loads(outcome.message_body({}))
     body.pop("id")
-    # The entry in the inbox has an id of its own each time, too.
+    # Each inbox entry has a new id, too.
     body["conflict"] = body["conflict"] is not None
-    # What an accepted operation made has a number and an id of its own each time.
+    # Each record made by an accepted operation has a new number and id.
     if body["status"] == "applied":
         body.pop("seq")
         body["record"].pop("id")
@@ -180,7 +178,7 @@ def told(outcome: Outcome, id: UUID) -> tuple[Any, ...]:
 
 
 @pytest.mark.slow("Every command, with every id that it takes.")
-async def test_every_offline_command_answers_an_id_of_theirs_as_one_that_is_nowhere(
+async def test_every_offline_command_answers_another_organisations_id_like_an_unknown_one(
     houses: tuple[House, House],
 ) -> None:
     ours, theirs = houses
@@ -205,10 +203,10 @@ async def test_every_offline_command_answers_an_id_of_theirs_as_one_that_is_nowh
     assert not_found > 40, (asked, not_found)
 
 
-async def test_an_own_id_may_be_one_that_they_use_and_says_nothing_of_theirs(
+async def test_a_new_row_may_reuse_another_organisations_id_without_revealing_it(
     houses: tuple[House, House],
 ) -> None:
-    """A new row under an id that exists there: as under an id that is nowhere, and theirs stays as it was."""
+    """The answer equals that for an unused id, and the other organisation's row stays unchanged."""
     ours, theirs = houses
     device = TestDevice(ours, Role.MANAGER)
     taken = (await theirs.run("createCustomer", name="Theirs")).id
@@ -223,7 +221,7 @@ async def test_an_own_id_may_be_one_that_they_use_and_says_nothing_of_theirs(
 
 
 def references(command: Any) -> list[tuple[str, Any, str]]:
-    """The inputs of a command that name a record: wire name, type, and whose record it is."""
+    """Return the inputs of a command that name a record: wire name, type and entity."""
     from tournee.kernel.fields import camel
 
     hints = typing.get_type_hints(command.input, include_extras=True)
@@ -232,7 +230,7 @@ def references(command: Any) -> list[tuple[str, Any, str]]:
 
 
 def filled(command: Any, own: dict[str, UUID]) -> dict[str, Any]:
-    """Something plausible for all that a command requires, with ids of our own."""
+    """Return plausible values for every required input of a command, with our own ids."""
     from tournee.kernel.fields import camel
 
     hints = typing.get_type_hints(command.input, include_extras=True)
@@ -244,7 +242,7 @@ def filled(command: Any, own: dict[str, UUID]) -> dict[str, Any]:
     return {**minimal(command.name), **given}
 
 
-async def test_an_operation_id_of_theirs_is_free_here(houses: tuple[House, House]) -> None:
+async def test_an_operation_id_used_in_another_organisation_is_free(houses: tuple[House, House]) -> None:
     ours, theirs = houses
     first, second = TestDevice(theirs, Role.MANAGER), TestDevice(ours, Role.MANAGER)
     second.id = first.id
@@ -255,7 +253,7 @@ async def test_an_operation_id_of_theirs_is_free_here(houses: tuple[House, House
     assert outcome.status == "applied"
 
 
-async def test_a_subscription_tells_of_ones_own_changes_only(houses: tuple[House, House]) -> None:
+async def test_a_subscription_sends_only_the_own_organisations_changes(houses: tuple[House, House]) -> None:
     ours, theirs = houses
     since = await settle(ours)
     await theirs.run("createCustomer", name="Theirs missed")

@@ -1,4 +1,4 @@
-"""A server that is killed while devices push, started again, pushed to again: nothing lost, nothing twice."""
+"""A server killed and restarted while devices push loses nothing and applies nothing twice."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from tournee.sync.models import ParkedOperation, Receipt
 
 ORGANISATION = demo_id("organisation/demo")
 DEVICES = 4
-# Each worker of a server takes seconds to come back.
+# Each worker of a server takes seconds to restart.
 KILLS = {"sqlite": 4, "postgresql": 3}
 _PROGRAM = "from tournee.cli import main; main()"
 
 
 @dataclass
 class Server:
-    """`tournee run` with its workers, in a process group of its own."""
+    """`tournee run` with its workers in their own process group."""
 
     database_url: str
     directory: Path
@@ -83,7 +83,7 @@ class Server:
             return False
 
     async def kill(self) -> None:
-        """The server and its workers, without a warning."""
+        """Kill the server and its workers without warning."""
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -93,7 +93,7 @@ class Server:
 
 @dataclass
 class Field:
-    """What all devices have had answered so far."""
+    """The answers that all devices have received so far."""
 
     acknowledged: int = 0
     lost: int = 0
@@ -118,7 +118,7 @@ async def server(database_url: str, tmp_path: Path) -> AsyncIterator[Server]:
 
 
 def batches(device: UUID, count: int) -> list[dict[str, Any]]:
-    """Pushes of three operations each, everything made anew, so that each has one row to count."""
+    """Yield pushes of three operations, each creating one row that can be counted."""
     made = []
     for place in range(count):
         inputs: list[tuple[str, dict[str, Any]]] = [
@@ -142,7 +142,7 @@ def batches(device: UUID, count: int) -> list[dict[str, Any]]:
 
 
 async def work_off(client: httpx2.AsyncClient, pushes: list[dict[str, Any]], seen: Field) -> None:
-    """One device: each push again and again until it is answered, then the next."""
+    """Send one device's pushes in turn, each until it is answered."""
     for push in pushes:
         while True:
             try:
@@ -176,7 +176,7 @@ async def token(client: httpx2.AsyncClient) -> str:
 
 
 async def pulled(client: httpx2.AsyncClient) -> Counter[str]:
-    """How often a device that starts from nothing gets each row."""
+    """Return how often a first pull delivers each row."""
     rows: Counter[str] = Counter()
     parameters: dict[str, Any] = {"limit": 5000}
     more = True
@@ -194,7 +194,7 @@ async def pulled(client: httpx2.AsyncClient) -> Counter[str]:
     ("pushes", "most_kills"),
     [(60, 1), pytest.param(200, 4, marks=pytest.mark.prove("It takes four killings."))],
 )
-async def test_killed_at_any_moment_every_operation_takes_effect_exactly_once(
+async def test_every_operation_takes_effect_once_when_the_server_is_killed_at_any_moment(
     server: Server, database: Database, pushes: int, most_kills: int
 ) -> None:
     seen, kills = Field(), min(most_kills, KILLS[server.kind])

@@ -1,4 +1,4 @@
-"""A device that comes back after three weeks, or whose clock is decades off: what happened, happened."""
+"""A device that returns after three weeks, or with a clock decades off, loses no work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATE = timedelta(weeks=3)
 
 
 class Day:
-    """One technician's visit, planned before the device went away, and all they noted on it."""
+    """One technician's visit, planned before the device went offline, with all the work on it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -60,7 +60,7 @@ class Day:
         return self
 
     def queued(self, clock: timedelta = timedelta(0)) -> list[dict[str, Any]]:
-        """The visit as the device wrote it down; `clock` is how wrong its clock is."""
+        """Return the visit's operations; `clock` is how far the device's clock is off."""
         visit, site = self.visit.id, self.world.site.id
         when = [self.began + clock + timedelta(minutes=10 * place) for place in range(5)]
         made = [
@@ -93,7 +93,7 @@ class Day:
         return await self.world.conflicts()
 
     async def everything_arrived(self, outcomes: list[Outcome], clock: timedelta = timedelta(0)) -> None:
-        """Nothing was refused, and each fact stands at the time it happened."""
+        """Check that nothing was refused and each fact has the time it happened."""
         assert [(one.status, one.code, one.message) for one in outcomes if one.status not in TAKEN] == []
         own = self.technician_id
         events = [event for event in await self.world.events(self.visit) if event.technician_id == own]
@@ -129,7 +129,7 @@ async def day(house: House) -> Day:
 
 
 async def nothing(_day: Day) -> None:
-    """The office left the plan alone."""
+    """Change nothing in the office."""
 
 
 async def canceled(day: Day) -> None:
@@ -186,7 +186,7 @@ HARMLESS = (nothing, asset_moved, contact_deleted)
 
 
 @pytest.mark.parametrize("office", [*CLASHES, *HARMLESS], ids=lambda office: office.__name__)
-async def test_three_weeks_late_everything_is_taken_in_at_its_own_time(day: Day, office: Change_) -> None:
+async def test_work_three_weeks_late_is_applied_at_its_own_times(day: Day, office: Change_) -> None:
     queued = day.queued()
     await office(day)
     outcomes = await day.device.push(*queued)
@@ -205,9 +205,7 @@ async def test_three_weeks_late_everything_is_taken_in_at_its_own_time(day: Day,
 
 @pytest.mark.parametrize("years", [-30, 30])
 @pytest.mark.parametrize("office", [nothing, canceled], ids=lambda office: office.__name__)
-async def test_a_clock_that_is_thirty_years_off_decides_nothing(
-    day: Day, office: Change_, years: int
-) -> None:
+async def test_a_clock_thirty_years_off_decides_nothing(day: Day, office: Change_, years: int) -> None:
     off = timedelta(days=365 * years)
     queued = day.queued(off)
     await office(day)
@@ -218,8 +216,8 @@ async def test_a_clock_that_is_thirty_years_off_decides_nothing(
     assert abs(visit.created_at - now()) < timedelta(hours=1)
 
 
-async def test_a_wrong_clock_wins_no_field_and_loses_none(day: Day) -> None:
-    """Who edits last by arrival prevails, whatever the clock of either says."""
+async def test_a_wrong_clock_neither_wins_nor_loses_an_edit(day: Day) -> None:
+    """The edit that arrives last wins, whatever either clock says."""
     order = day.visit.work_order_id
     edit = day.at(now() - timedelta(days=365 * 30), "updateWorkOrder", workOrderId=order, symptom="Device")
     edit["number"] = 1
@@ -229,8 +227,8 @@ async def test_a_wrong_clock_wins_no_field_and_loses_none(day: Day) -> None:
     assert outcome.conflict is not None
 
 
-async def test_queued_orders_and_edits_survive_that_their_order_was_closed(day: Day) -> None:
-    """What was found on site is kept: a follow-up, a new asset and an edit of what is gone."""
+async def test_unsent_orders_and_edits_survive_the_closing_of_their_order(day: Day) -> None:
+    """A follow-up order, a new asset and an edit of a deleted record are all kept."""
     world = day.world
     follow_up = {"customerId": world.customer.id, "siteId": world.site.id, "summary": "Demo follow-up"}
     moment = day.began
@@ -255,7 +253,7 @@ async def test_queued_orders_and_edits_survive_that_their_order_was_closed(day: 
     (note,) = await world.house.rows(Note)
     assert note.text == "Demo"
     assert {row.name for row in await world.house.rows(Asset)} >= {"Demo pump found"}
-    # A fact that names what was deleted meanwhile brings it back, and somebody decides.
+    # A fact that names a deleted record restores it, and a person decides.
     assert [row.deleted for row in await world.house.rows(Contact)] == [False]
     kinds = [conflict.kind for conflict in await world.conflicts()]
     assert kinds.count(RECORD_DELETED_MEANWHILE) == 1

@@ -1,4 +1,4 @@
-"""What cannot be carried out as it was sent is in the inbox; what only looks odd is carried out."""
+"""Operations that cannot be applied are in the inbox; those that only look odd are applied."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MALFORMED: list[tuple[dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("changed", "fields"), MALFORMED, ids=range(len(MALFORMED)))
-async def test_a_malformed_operation_is_in_the_inbox_and_says_all_that_is_wrong(
+async def test_a_malformed_operation_is_in_the_inbox_with_every_fault(
     desk: Desk,
     changed: dict[str, Any],
     fields: list[str],
@@ -52,12 +52,12 @@ async def test_a_malformed_operation_is_in_the_inbox_and_says_all_that_is_wrong(
     assert (entry.kind, entry.role, entry.theirs["code"]) == ("OPERATION_REJECTED", "DISPATCHER", "INVALID")
     assert entry.mine["operations"] == [sent]
     assert entry.mine["final"] is True, "it can be done anew only"
-    # Whatever it was, nobody waits for its number.
+    # Its number is used up in any case.
     assert (await desk.push(desk.operation(number=30)))[0]["status"] in ("applied", "parked")
 
 
 @pytest.mark.parametrize("text", ["a\x00b", {"name": [1]}, 7])
-async def test_an_input_that_no_command_takes_is_in_the_inbox(desk: Desk, text: Any) -> None:
+async def test_an_invalid_input_is_in_the_inbox(desk: Desk, text: Any) -> None:
     (outcome,) = await desk.push(desk.operation(input={"name": text, "kind": "ROCKET", "phone": NOTE}))
     assert (outcome["status"], outcome["code"]) == ("rejected", "INVALID")
     assert sorted(outcome["fields"]) == ["kind", "name"]
@@ -66,7 +66,7 @@ async def test_an_input_that_no_command_takes_is_in_the_inbox(desk: Desk, text: 
     assert entry.mine["operations"][0]["input"]["phone"] == NOTE
 
 
-async def test_an_operation_with_the_id_of_another_is_in_the_inbox(desk: Desk) -> None:
+async def test_an_operation_with_a_used_id_is_in_the_inbox(desk: Desk) -> None:
     one = desk.operation()
     again = one | {"input": {"name": NOTE}, "number": desk.operation()["number"]}
     for _ in range(2):
@@ -75,19 +75,19 @@ async def test_an_operation_with_the_id_of_another_is_in_the_inbox(desk: Desk) -
     later = one | {"input": {"name": "Demo later"}}
     assert [outcome["code"] for outcome in await desk.push(later)] == ["OPERATION_REUSED"]
     entries = [entry.mine["operations"] for entry in await inbox(desk)]
-    # The ids of entries come in no order.
+    # The ids of entries have no order.
     assert sorted(entries, key=lambda operations: operations[0]["number"]) == [[later], [again]]
 
 
-async def test_what_is_no_operation_or_says_that_there_is_none_makes_no_entry(desk: Desk) -> None:
+async def test_an_unused_number_or_a_non_operation_makes_no_inbox_entry(desk: Desk) -> None:
     await desk.push(desk.operation())
     outcomes = await desk.push({"number": desk.operation()["number"]}, 7, "x", None, [])
     assert {outcome["code"] for outcome in outcomes} == {"INVALID"}
     assert await inbox(desk) == []
 
 
-async def test_a_whole_double_is_a_whole_number(desk: Desk) -> None:
-    """Some writers of JSON know doubles alone."""
+async def test_a_float_without_a_fraction_counts_as_an_integer(desk: Desk) -> None:
+    """Some JSON writers have only floating-point numbers."""
     site = str(new_id())
     made = desk.operation(
         command="createSite", input={"id": site, "customerId": str(new_id()), "name": "Demo"}
@@ -102,7 +102,7 @@ async def test_a_whole_double_is_a_whole_number(desk: Desk) -> None:
     answer = await desk.send(json.dumps(body))
     assert [one["status"] for one in answer.json()["outcomes"]] == ["applied", "applied"]
     assert answer.json()["nextNumber"] == 3
-    # The same, as another writer writes it.
+    # The same number as another writer writes it.
     outcomes = await desk.push(customer | {"number": 1, "base": 0}, made | {"number": 2, "base": 0}, schema=2)
     assert [one["status"] for one in outcomes] == ["duplicate", "duplicate"]
     assert await inbox(desk) == []
@@ -118,7 +118,7 @@ async def test_a_whole_double_is_a_whole_number(desk: Desk) -> None:
     ],
     ids=range(4),
 )
-async def test_half_an_emoji_costs_no_more_than_itself(desk: Desk, written: str, kept: str) -> None:
+async def test_half_an_emoji_in_a_text_is_replaced(desk: Desk, written: str, kept: str) -> None:
     body = json.dumps({"device": desk.device, "operations": [desk.operation(input={"name": "NAME"})]})
     answer = await desk.send(body.replace("NAME", written))
     (outcome,) = answer.json()["outcomes"]

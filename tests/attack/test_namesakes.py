@@ -1,4 +1,4 @@
-"""Two organisations whose accounts, devices, customers and operations carry the same ids: neither notices."""
+"""Two organisations with the same account, device, customer and operation ids do not affect each other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PASSWORD = "a long password"
 
 @dataclass
 class Person:
-    """An account and its device at the server's door; the namesake's has the same ids."""
+    """An account and its device at the server; the namesake has the same ids."""
 
     client: httpx2.AsyncClient
     address: str
@@ -85,7 +85,7 @@ class Person:
 
 @pytest_asyncio.fixture
 async def people(app: Starlette, house: House) -> AsyncIterator[tuple[Person, Person]]:
-    """The one whom everything is done to, and the namesake who must not notice."""
+    """Return the person who is acted on, and the namesake who must not be affected."""
     other = await House(house.database).found()
     account, device, customer = new_id(), new_id(), new_id()
     async with served(app) as endpoint:
@@ -100,7 +100,7 @@ async def people(app: Starlette, house: House) -> AsyncIterator[tuple[Person, Pe
             yield pair[0], pair[1]
 
 
-async def test_an_operation_of_one_is_none_of_the_other(people: tuple[Person, Person]) -> None:
+async def test_the_same_operation_id_is_separate_in_each_organisation(people: tuple[Person, Person]) -> None:
     operation = new_id()
     for person in people:
         status, body = await person.push(operation)
@@ -111,7 +111,9 @@ async def test_an_operation_of_one_is_none_of_the_other(people: tuple[Person, Pe
         assert (await person.push(operation))[1]["outcomes"][0]["status"] == "duplicate"
 
 
-async def test_a_device_revoked_in_one_goes_on_in_the_other(people: tuple[Person, Person]) -> None:
+async def test_a_device_revoked_in_one_organisation_still_works_in_the_other(
+    people: tuple[Person, Person],
+) -> None:
     revoked, namesake = people
     await revoked.pull()
     await revoked.house.run("revokeDevice", deviceId=revoked.device)
@@ -122,7 +124,7 @@ async def test_a_device_revoked_in_one_goes_on_in_the_other(people: tuple[Person
     assert (await namesake.push(new_id()))[0] == 200
 
 
-async def test_who_is_disabled_in_one_works_on_in_the_other(
+async def test_an_account_disabled_in_one_organisation_still_works_in_the_other(
     people: tuple[Person, Person], app: Starlette
 ) -> None:
     disabled, namesake = people
@@ -136,7 +138,7 @@ async def test_who_is_disabled_in_one_works_on_in_the_other(
         assert (status, body["error"]["code"]) == (401, "UNAUTHENTICATED")
 
 
-async def test_a_role_or_password_changed_in_one_changes_nothing_in_the_other(
+async def test_a_changed_role_or_password_changes_nothing_in_the_other_organisation(
     people: tuple[Person, Person], app: Starlette
 ) -> None:
     changed, namesake = people
@@ -148,7 +150,7 @@ async def test_a_role_or_password_changed_in_one_changes_nothing_in_the_other(
     assert [(await namesake.pull())[0], (await namesake.push(new_id()))[0]] == [200, 200]
 
 
-async def test_sockets_and_streams_of_one_take_no_place_of_the_other_and_end_alone(
+async def test_connections_of_one_organisation_neither_use_up_nor_close_the_others(
     people: tuple[Person, Person], app: Starlette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "CHECK_SECONDS", 0.05)
@@ -172,7 +174,7 @@ async def test_sockets_and_streams_of_one_take_no_place_of_the_other_and_end_alo
 
 
 async def line(lines: AsyncIterator[str], holding: str) -> str:
-    """The first line of a stream that holds this."""
+    """Return the first line of a stream that contains this text."""
     async for one in lines:
         if holding in one:
             return one

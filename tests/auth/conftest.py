@@ -16,7 +16,7 @@ from tournee.kernel.actor import Actor
 
 @pytest.fixture
 def token(client: httpx2.AsyncClient) -> Form:
-    """POST /auth/token with these parameters."""
+    """Post these parameters to /auth/token."""
 
     async def post(**form: Any) -> httpx2.Response:
         return await client.post("/auth/token", data={key: str(value) for key, value in form.items()})
@@ -52,7 +52,7 @@ async def technician(house: House, email: str) -> Actor:
 
 @pytest.fixture
 def whoami(app: Starlette, client: httpx2.AsyncClient) -> Form:
-    """Ask an endpoint that needs somebody who they are; `token` goes into the header as it is."""
+    """Ask the server who the token belongs to; `token` goes into the header unchanged."""
 
     async def endpoint(request: Request) -> Json:
         actor: Actor | None = request.scope["actor"]

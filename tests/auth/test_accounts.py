@@ -35,7 +35,7 @@ async def scopes_of(house: House, account_id: object) -> set[object]:
         return set(found)
 
 
-async def test_an_email_is_one_account_of_an_organisation_in_any_case(house: House, email: str) -> None:
+async def test_an_email_is_unique_in_an_organisation_whatever_its_case(house: House, email: str) -> None:
     await house.run("createAccount", email=email, name="Demo", role="AUDITOR")
     second = await house.account("AUDITOR")
     again = f" {email.upper()} "
@@ -50,7 +50,7 @@ async def test_an_email_is_one_account_of_an_organisation_in_any_case(house: Hou
     await other.run("createAccount", email=again, name="Demo", role="AUDITOR")
 
 
-async def test_one_email_given_twice_at_once_makes_one_account(house: House, email: str) -> None:
+async def test_one_email_used_twice_at_once_makes_one_account(house: House, email: str) -> None:
     made = await asyncio.gather(
         *(house.run("createAccount", email=email, name="Demo", role="AUDITOR") for _ in range(3)),
         return_exceptions=True,
@@ -59,7 +59,7 @@ async def test_one_email_given_twice_at_once_makes_one_account(house: House, ema
 
 
 @pytest.mark.parametrize("wrong", ["", "demo", "@demo.example", "a@", "a@b@c", "a b@demo.example"])
-async def test_an_email_looks_like_one(house: House, wrong: str) -> None:
+async def test_a_malformed_email_is_refused(house: House, wrong: str) -> None:
     with pytest.raises(Invalid) as refusal:
         await house.run("createAccount", email=wrong, name="Demo", role="AUDITOR")
     assert refusal.value.field == "email"
@@ -71,7 +71,7 @@ async def test_a_short_password_is_refused(house: House, email: str) -> None:
     await house.run("createAccount", email=email, name="Demo", role="AUDITOR", password="eight888")
 
 
-async def test_the_password_leaves_no_trace(house: House, email: str) -> None:
+async def test_the_password_is_in_no_record_and_no_log(house: House, email: str) -> None:
     row = await house.run("createAccount", email=email, name="Demo", role="AUDITOR", password="secret word")
     assert row.password_hash.startswith("$argon2id$")
     async with house.reading() as session:
@@ -82,7 +82,7 @@ async def test_the_password_leaves_no_trace(house: House, email: str) -> None:
         assert "secret word" not in text
 
 
-async def test_a_portal_account_and_no_other_belongs_to_a_customer(house: House, email: str) -> None:
+async def test_only_portal_accounts_belong_to_a_customer(house: House, email: str) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     with pytest.raises(Invalid):
         await house.run("createAccount", email=email, name="Demo", role="CUSTOMER_PORTAL")
@@ -99,14 +99,14 @@ async def test_only_a_manager_manages_accounts(house: House, email: str) -> None
             await house.run("revokeDevice", role, deviceId=uuid4())
 
 
-async def test_an_account_of_another_organisation_is_not_there(house: House) -> None:
+async def test_another_organisations_account_is_not_found(house: House) -> None:
     other = await House(house.database).found()
     theirs = await other.account("TECHNICIAN")
     with pytest.raises(NotFound):
         await house.run("disableAccount", accountId=theirs.id)
 
 
-async def test_nobody_disables_themselves_or_anyone_twice(house: House) -> None:
+async def test_an_account_cannot_be_disabled_by_itself_or_twice(house: House) -> None:
     manager, technician = await house.account("MANAGER"), await house.account("TECHNICIAN")
     with pytest.raises(Blocked):
         await house.run("disableAccount", manager, accountId=manager.id)
@@ -115,7 +115,7 @@ async def test_nobody_disables_themselves_or_anyone_twice(house: House) -> None:
         await house.run("disableAccount", manager, accountId=technician.id)
 
 
-async def test_who_does_not_see_all_holds_itself_and_the_catalogue_while_active(house: House) -> None:
+async def test_an_active_technician_holds_itself_and_the_catalogue(house: House) -> None:
     technician = await house.account("TECHNICIAN")
     own = {technician.id, house.organisation_id}
     assert await scopes_of(house, technician.id) == own
@@ -132,7 +132,7 @@ async def test_an_office_role_holds_no_scopes(house: House) -> None:
     assert await scopes_of(house, dispatcher.id) == set()
 
 
-async def test_only_who_knows_the_present_password_changes_it(house: House) -> None:
+async def test_changing_the_own_password_needs_the_present_one(house: House) -> None:
     technician = await house.account("TECHNICIAN", password="first password")
     with pytest.raises(Invalid) as refusal:
         await house.run("changePassword", technician, currentPassword="guess", newPassword="second password")
@@ -141,7 +141,7 @@ async def test_only_who_knows_the_present_password_changes_it(house: House) -> N
         await house.run("changePassword", technician, currentPassword="first password", newPassword="short")
 
 
-async def test_a_device_that_is_enrolled_again_tells_its_version_anew_and_keeps_the_rest(
+async def test_enrolling_a_device_again_updates_only_its_version(
     house: House,
 ) -> None:
     technician = await house.account("TECHNICIAN")
@@ -150,7 +150,7 @@ async def test_a_device_that_is_enrolled_again_tells_its_version_anew_and_keeps_
     assert (again.name, again.app_version, again.enrolled_at) == ("Demo tablet", "2", device.enrolled_at)
 
 
-async def test_a_device_is_revoked_once_and_wiped_by_its_owner_only(house: House) -> None:
+async def test_a_device_is_revoked_once_and_only_its_owner_confirms_the_wipe(house: House) -> None:
     technician, other = await house.account("TECHNICIAN"), await house.account("TECHNICIAN")
     device = await house.run("enrolDevice", technician, id=uuid4(), name="Demo tablet")
     await house.run("revokeDevice", deviceId=device.id)
@@ -163,10 +163,10 @@ async def test_a_device_is_revoked_once_and_wiped_by_its_owner_only(house: House
     assert (await house.run("confirmWipe", technician, deviceId=device.id)).status == "WIPED"
 
 
-async def test_guesses_at_ones_own_password_are_limited_even_at_once(
+async def test_guesses_at_the_own_password_are_limited_even_in_parallel(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A token alone must not do: it may be a thief's."""
+    """A stolen token alone must not be enough."""
     technician = await house.account("TECHNICIAN", password="first password")
     colleague = await house.account("TECHNICIAN", password="first password")
 
@@ -186,7 +186,7 @@ async def test_guesses_at_ones_own_password_are_limited_even_at_once(
     await change("first password")
 
 
-async def test_a_namesake_of_another_organisation_may_guess_for_itself(house: House) -> None:
+async def test_the_guesses_of_a_namesake_elsewhere_are_counted_separately(house: House) -> None:
     technician = await house.account("TECHNICIAN", password="first password")
     other = await House(house.database).found()
     namesake = await other.account("TECHNICIAN", id=technician.id, password="first password")
@@ -197,7 +197,7 @@ async def test_a_namesake_of_another_organisation_may_guess_for_itself(house: Ho
     await house.run("changePassword", technician, **words)
 
 
-async def test_an_account_has_so_many_devices_and_those_it_has_go_on(
+async def test_an_account_at_its_device_limit_keeps_its_devices(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commands, "MOST_DEVICES", 3)

@@ -1,4 +1,4 @@
-"""Failed tries: so many in a while, counted before their outcome is known, within bounds."""
+"""Failed attempts: limited per window, counted before their outcome is known, bounded in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tournee.auth.attempts import BY_ADDRESS, BY_NAME, WINDOW, Attempts, SignIns
 
 
 class Clock:
-    """A clock that stands where the test puts it."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def test_the_next_try_waits_until_the_first_has_left_the_window(clock: Clock) -> None:
+def test_the_next_attempt_waits_until_the_first_leaves_the_window(clock: Clock) -> None:
     counted: Attempts[str] = Attempts(3)
     for _ in range(3):
         assert counted.wait("a") == 0
@@ -40,8 +40,8 @@ def test_the_next_try_waits_until_the_first_has_left_the_window(clock: Clock) ->
     assert counted.wait("a") == 11
 
 
-def test_a_try_that_succeeded_is_forgotten_and_no_other(clock: Clock) -> None:
-    """Somebody who has an account of this e-mail elsewhere must not win new guesses by signing in."""
+def test_only_the_successful_attempt_is_forgotten(clock: Clock) -> None:
+    """A person with this e-mail elsewhere must not gain guesses by signing in there."""
     counted: Attempts[str] = Attempts(3)
     counted.begin("a")
     for _ in range(5):
@@ -55,7 +55,7 @@ def test_a_try_that_succeeded_is_forgotten_and_no_other(clock: Clock) -> None:
     counted.succeeded("b", 0.0)
 
 
-def test_what_is_kept_of_keys_is_bounded_and_the_oldest_goes(
+def test_the_number_of_keys_is_bounded_and_the_oldest_is_dropped(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempts, "_MOST", 3)
@@ -68,7 +68,7 @@ def test_what_is_kept_of_keys_is_bounded_and_the_oldest_goes(
     assert not counted._failures
 
 
-def test_a_name_waits_at_one_address_and_an_address_for_every_name(clock: Clock) -> None:
+def test_a_name_is_limited_per_address_and_an_address_for_every_name(clock: Clock) -> None:
     counted = SignIns()
     for _ in range(BY_NAME):
         assert counted.wait("a", "192.0.2.1") == 0
@@ -82,7 +82,7 @@ def test_a_name_waits_at_one_address_and_an_address_for_every_name(clock: Clock)
     assert counted.wait("b", "192.0.2.2") == 0
 
 
-def test_a_sign_in_that_succeeded_counts_nowhere(clock: Clock) -> None:
+def test_a_successful_sign_in_counts_nowhere(clock: Clock) -> None:
     counted = SignIns()
     for _ in range(BY_ADDRESS + 1):
         counted.begin("a", "192.0.2.1")()

@@ -1,4 +1,4 @@
-"""Sign-ins, failures, revocations and refused tokens stand in the log, with the client's address."""
+"""Sign-ins, failures, revocations and refused tokens are logged with the client's address."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Lines = list[dict[str, Any]]
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
-    """What is logged, with the address that `tournee.logs` adds to it."""
+    """Return the log lines with the address that `tournee.logs` adds."""
     capture = LogCapture()
 
     def add_client(_logger: Any, _method: str, event: Any) -> Any:
@@ -62,7 +62,7 @@ def told(lines: Lines, event: str) -> list[tuple[Any, ...]]:
     ]
 
 
-async def test_what_concerns_who_may_come_in_is_logged_with_the_address(
+async def test_sign_ins_and_refusals_are_logged_with_the_address(
     proxied: Starlette, house: House, technician: Actor, email: str, lines: Lines
 ) -> None:
     form = {"grant_type": "password", "username": email, "password": PASSWORD, "device": str(uuid4())}

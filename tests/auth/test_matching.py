@@ -1,4 +1,4 @@
-"""One e-mail in several organisations: who signs in, and what a stranger learns of it."""
+"""One e-mail in several organisations: which account signs in, and what a stranger can learn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Same = Callable[..., Awaitable[House]]
 
 @pytest_asyncio.fixture
 async def elsewhere(house: House, email: str) -> Same:
-    """Another organisation with an account of the same e-mail."""
+    """Make another organisation with an account of the same e-mail."""
 
     async def add(password: str = PASSWORD) -> House:
         other = await House(house.database).found()
@@ -33,7 +33,7 @@ async def elsewhere(house: House, email: str) -> Same:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Each argon2 computation."""
+    """Collect the argon2 computations."""
     made: list[Any] = []
     real = passwords.hash_secret
 
@@ -50,7 +50,7 @@ def organisation(answer: httpx2.Response) -> str:
     return str(claims["org"])
 
 
-async def test_a_password_that_fits_several_accounts_needs_the_organisation(
+async def test_a_password_that_matches_several_accounts_needs_the_organisation(
     house: House, email: str, sign_in: Form, elsewhere: Same
 ) -> None:
     await house.account("TECHNICIAN", email=email, password=PASSWORD)
@@ -67,7 +67,7 @@ async def test_a_password_that_fits_several_accounts_needs_the_organisation(
     assert organisation(await sign_in(email, "another password")) == str(third.organisation_id)
 
 
-async def test_an_account_elsewhere_changes_nothing_that_a_stranger_sees(
+async def test_a_refusal_does_not_reveal_accounts_elsewhere(
     house: House, email: str, sign_in: Form, elsewhere: Same
 ) -> None:
     unknown = await sign_in(email, "guess")
@@ -83,7 +83,7 @@ async def test_an_account_elsewhere_changes_nothing_that_a_stranger_sees(
     assert (wrong.status_code, wrong.json()["error"]) == (400, "invalid_request")
 
 
-async def test_a_sign_in_costs_one_computation_for_none_one_and_many(
+async def test_a_sign_in_costs_one_hash_for_no_one_or_many_accounts(
     house: House, email: str, sign_in: Form, elsewhere: Same, counted: list[Any]
 ) -> None:
     await sign_in("nobody@demo.example")
@@ -98,7 +98,7 @@ async def test_a_sign_in_costs_one_computation_for_none_one_and_many(
     assert len({(more["time_cost"], more["memory_cost"], more["hash_len"]) for more in counted}) == 1
 
 
-async def test_a_password_set_anew_keeps_the_salt_of_its_email(
+async def test_a_new_password_keeps_the_salt_of_its_email(
     house: House, email: str, sign_in: Form, elsewhere: Same, counted: list[Any]
 ) -> None:
     mine = await house.account("TECHNICIAN", email=email, password=PASSWORD)
@@ -111,10 +111,10 @@ async def test_a_password_set_anew_keeps_the_salt_of_its_email(
     assert len(counted) == 1
 
 
-async def test_accounts_with_salts_of_their_own_cost_a_bounded_number(
+async def test_accounts_with_different_salts_cost_a_bounded_number_of_hashes(
     house: House, email: str, sign_in: Form, counted: list[Any]
 ) -> None:
-    """As after their e-mails were changed into this one."""
+    """This happens when the accounts' e-mails are changed to this one."""
     houses = [house, *[await House(house.database).found() for _ in range(5)]]
     for of in houses:
         account = await of.account("AUDITOR", email=f"{uuid4()}@demo.example", password=PASSWORD)
@@ -127,10 +127,10 @@ async def test_accounts_with_salts_of_their_own_cost_a_bounded_number(
     assert (last.status_code, organisation(last)) == (200, str(houses[-1].organisation_id))
 
 
-async def test_who_knows_one_password_wins_no_guesses_at_another(
+async def test_knowing_one_password_wins_no_guesses_at_another(
     app: Starlette, house: House, email: str, sign_in: Form, elsewhere: Same
 ) -> None:
-    """A manager can give an account of this e-mail any password and see whether it fits elsewhere too."""
+    """A manager elsewhere could give this e-mail any password and test whether it works here."""
     await house.account("TECHNICIAN", email=email, password="not to be guessed")
     other = await elsewhere()
     for _ in range(10):
@@ -139,7 +139,7 @@ async def test_who_knows_one_password_wins_no_guesses_at_another(
     assert (waiting.status_code, waiting.json()["error"]) == (429, "slow_down")
 
 
-async def test_a_sign_in_that_names_its_organisation_is_no_guess_at_the_others(
+async def test_a_sign_in_with_an_organisation_is_not_a_guess_at_the_others(
     house: House, email: str, sign_in: Form, elsewhere: Same
 ) -> None:
     await house.account("TECHNICIAN", email=email, password="not to be guessed")

@@ -1,4 +1,4 @@
-"""Refresh tokens: rotation, theft, lost answers, devices that are gone."""
+"""Refresh tokens: rotation, theft, lost answers, revoked devices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def first(technician: Actor, email: str, sign_in: Form, device: UUID) -> h
     return await sign_in(email, device=device)
 
 
-async def test_a_refresh_token_gives_both_tokens_anew(
+async def test_a_refresh_token_gives_two_new_tokens(
     technician: Actor, device: UUID, first: httpx2.Response, renew: Form, whoami: Form
 ) -> None:
     second = await renew(first)
@@ -41,7 +41,7 @@ async def test_a_refresh_token_gives_both_tokens_anew(
     assert (await renew(second)).status_code == 200
 
 
-async def test_a_token_that_comes_back_after_its_successor_was_used_ends_the_family(
+async def test_reusing_a_token_after_its_successor_was_used_ends_the_family(
     first: httpx2.Response, renew: Form
 ) -> None:
     second = await renew(first)
@@ -51,23 +51,23 @@ async def test_a_token_that_comes_back_after_its_successor_was_used_ends_the_fam
     assert (await renew(third)).status_code == 400
 
 
-async def test_who_lost_the_answer_of_a_renewal_renews_again(first: httpx2.Response, renew: Form) -> None:
+async def test_a_renewal_whose_answer_was_lost_can_be_repeated(first: httpx2.Response, renew: Form) -> None:
     await renew(first)
     again = await renew(first)
     assert again.status_code == 200
     assert (await renew(again)).status_code == 200
 
 
-async def test_a_successor_that_was_replaced_ends_the_family_when_somebody_uses_it(
-    first: httpx2.Response, renew: Form
-) -> None:
+async def test_using_a_replaced_successor_ends_the_family(first: httpx2.Response, renew: Form) -> None:
     lost = await renew(first)
     again = await renew(first)
     assert (await renew(lost)).status_code == 400
     assert (await renew(again)).status_code == 400
 
 
-async def test_families_are_apart(first: httpx2.Response, email: str, sign_in: Form, renew: Form) -> None:
+async def test_ending_one_family_leaves_the_others(
+    first: httpx2.Response, email: str, sign_in: Form, renew: Form
+) -> None:
     other = await sign_in(email)
     second = await renew(first)
     await renew(second)
@@ -85,7 +85,7 @@ async def test_an_expired_refresh_token_is_refused(
     assert (await renew(first)).status_code == 400
 
 
-async def test_a_revoked_device_is_told_so_and_confirms_that_it_wiped(
+async def test_a_revoked_device_receives_the_order_and_confirms_the_wipe(
     app: Starlette,
     house: House,
     device: UUID,
@@ -114,7 +114,7 @@ async def test_a_revoked_device_is_told_so_and_confirms_that_it_wiped(
     ]
 
 
-async def test_disabling_an_account_ends_what_it_had(
+async def test_disabling_an_account_ends_its_sessions(
     app: Starlette, house: House, technician: Actor, first: httpx2.Response, renew: Form, whoami: Form
 ) -> None:
     app.state.authenticator.believed_seconds = 0
@@ -127,7 +127,7 @@ async def test_disabling_an_account_ends_what_it_had(
     assert (await whoami(first.json()["access_token"])).status_code == 401
 
 
-async def test_how_an_account_stands_is_believed_for_a_while(
+async def test_an_accounts_standing_is_cached_for_seconds(
     app: Starlette, technician: Actor, first: httpx2.Response, whoami: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert app.state.authenticator.believed_seconds <= 5
@@ -172,7 +172,7 @@ async def test_a_changed_password_ends_the_other_sessions(
     assert (await sign_in(email, "quite another")).status_code == 200
 
 
-async def test_a_password_changed_in_a_browser_ends_every_browsers_session(
+async def test_a_password_changed_in_a_browser_ends_every_browser_session(
     house: House, technician: Actor, email: str, sign_in: Form, renew: Form
 ) -> None:
     thief, owner = await sign_in(email), await sign_in(email)
@@ -182,7 +182,7 @@ async def test_a_password_changed_in_a_browser_ends_every_browsers_session(
     assert (await renew(owner)).status_code == 400
 
 
-async def test_renewals_and_a_disabling_at_the_same_time_break_nothing(
+async def test_renewals_and_a_disabling_at_once_break_nothing(
     house: House, technician: Actor, first: httpx2.Response, renew: Form
 ) -> None:
     *answers, _ = await asyncio.gather(
@@ -197,7 +197,7 @@ async def test_renewals_and_a_disabling_at_the_same_time_break_nothing(
 async def test_only_a_revoked_device_is_told_to_wipe(
     house: House, technician: Actor, first: httpx2.Response, renew: Form
 ) -> None:
-    """Whatever else refuses its token, an enrolled device keeps its copy and its outbox."""
+    """After any other refusal an enrolled device keeps its copy and its outbox."""
     await house.run("disableAccount", accountId=technician.id)
     async with house.writing() as session:
         own = RefreshToken.account_id == technician.id
@@ -210,7 +210,7 @@ async def test_only_a_revoked_device_is_told_to_wipe(
 
 @pytest.mark.parametrize("device", [None, uuid4()])
 @pytest.mark.parametrize("change", ["setPassword", "disableAccount"])
-async def test_a_sign_in_that_is_overtaken_by_the_end_of_all_sessions_is_refused(
+async def test_a_sign_in_is_refused_when_all_sessions_end_meanwhile(
     house: House,
     technician: Actor,
     email: str,

@@ -18,7 +18,7 @@ from tournee.auth import passwords
 from tournee.kernel.actor import Actor
 
 
-async def test_a_password_gives_tokens_that_say_who_acts(
+async def test_a_password_gives_tokens_that_identify_the_account(
     technician: Actor, email: str, sign_in: Form, whoami: Form
 ) -> None:
     device = uuid4()
@@ -32,7 +32,7 @@ async def test_a_password_gives_tokens_that_say_who_acts(
     assert who == {"id": str(technician.id), "role": "TECHNICIAN", "device": str(device)}
 
 
-async def test_who_is_unknown_who_is_disabled_and_who_errs_hear_the_same(
+async def test_unknown_disabled_and_wrong_password_get_the_same_answer(
     house: House, technician: Actor, email: str, sign_in: Form
 ) -> None:
     wrong = await sign_in(email, "another password")
@@ -64,7 +64,7 @@ async def test_who_is_unknown_who_is_disabled_and_who_errs_hear_the_same(
         ({"grant_type": "password", "username": "a", "password": "b" * 5000}, "invalid_request"),
     ],
 )
-async def test_a_form_that_cannot_be_answered_is_refused_as_oauth_has_it(
+async def test_an_unanswerable_form_is_refused_with_the_oauth_error(
     client: httpx2.AsyncClient, form: dict[str, str], error: str
 ) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -95,7 +95,7 @@ FORM = "application/x-www-form-urlencoded"
     ],
     ids=range(12),
 )
-async def test_a_form_that_is_malformed_is_refused_as_oauth_has_it(
+async def test_a_malformed_form_is_refused_with_the_oauth_error(
     client: httpx2.AsyncClient, path: str, kind: str, content: bytes
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
@@ -113,13 +113,13 @@ async def test_a_form_may_have_twenty_parameters(
     assert (await client.post("/auth/token", data=form)).status_code == 200
 
 
-async def test_a_parameter_given_twice_is_refused(client: httpx2.AsyncClient) -> None:
+async def test_a_repeated_parameter_is_refused(client: httpx2.AsyncClient) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = await client.post("/auth/token", content="grant_type=password&grant_type=x", headers=headers)
     assert answer.json()["error"] == "invalid_request"
 
 
-async def test_a_stale_token_in_the_header_does_not_stand_in_the_way(
+async def test_a_stale_token_in_the_header_is_ignored(
     client: httpx2.AsyncClient, technician: Actor, email: str
 ) -> None:
     form = {"grant_type": "password", "username": email, "password": PASSWORD}
@@ -142,7 +142,7 @@ async def test_after_ten_failures_a_name_must_wait(
     assert 0 < int(waiting.headers["Retry-After"]) <= 301
 
 
-async def test_guesses_made_at_once_are_no_more_than_guesses_made_in_turn(
+async def test_parallel_guesses_are_limited_like_sequential_ones(
     technician: Actor, email: str, sign_in: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def slow_no(_password: str, hashes: list[str | None]) -> list[bool]:
@@ -155,7 +155,7 @@ async def test_guesses_made_at_once_are_no_more_than_guesses_made_in_turn(
     assert sorted(answer.status_code for answer in answers) == [400] * 10 + [429] * 15
 
 
-async def test_signing_in_often_makes_nobody_wait(technician: Actor, email: str, sign_in: Form) -> None:
+async def test_successful_sign_ins_never_cause_a_wait(technician: Actor, email: str, sign_in: Form) -> None:
     for _ in range(120):
         assert (await sign_in(email)).status_code == 200
 
@@ -172,7 +172,7 @@ async def test_signing_in_enrols_the_device_once_and_logs_it(
     ]
 
 
-async def test_a_device_of_one_account_is_not_for_another(
+async def test_a_device_of_another_account_is_refused(
     house: House, technician: Actor, email: str, sign_in: Form
 ) -> None:
     device = uuid4()
@@ -183,7 +183,7 @@ async def test_a_device_of_one_account_is_not_for_another(
     assert answer.json()["code"] == "DEVICE_MISMATCH"
 
 
-async def test_too_many_who_sign_in_are_told_when_to_come_back_and_who_renews_is_not(
+async def test_excess_sign_ins_get_retry_after_and_renewals_get_through(
     app: Starlette, technician: Actor, email: str, sign_in: Form, renew: Form
 ) -> None:
     granted = await sign_in(email)
@@ -198,7 +198,7 @@ async def test_too_many_who_sign_in_are_told_when_to_come_back_and_who_renews_is
     assert (await renew(granted)).status_code == 200
 
 
-async def test_who_was_turned_away_did_not_fail(
+async def test_a_sign_in_turned_away_is_not_a_failure(
     app: Starlette, technician: Actor, email: str, sign_in: Form
 ) -> None:
     async with saturated(app.state.lanes.sign_ins):
@@ -227,8 +227,8 @@ async def test_passwords_are_compared_a_few_at_a_time(
     assert told[200] >= 40
 
 
-async def test_a_crowd_that_signs_in_is_spread_from_the_first_on(app: Starlette, sign_in: Form) -> None:
-    """Before any turn has ended nothing is known of their pace but what a password costs."""
+async def test_retry_after_spreads_a_crowd_from_the_first_sign_in(app: Starlette, sign_in: Form) -> None:
+    """Before the first sign-in ends, the pace is estimated from the cost of one password."""
     async with saturated(app.state.lanes.sign_ins):
         told = [int((await sign_in("nobody@demo.example")).headers["Retry-After"]) for _ in range(300)]
     assert max(told[:50]) <= 40

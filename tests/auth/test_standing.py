@@ -1,4 +1,4 @@
-"""Who may come in, and how soon a change of that counts: at once where it was made, everywhere in moments."""
+"""Changes of access take effect at once in the process that made them, elsewhere within moments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Bearer = Callable[[Actor], dict[str, str]]
 
 @dataclass
 class Office:
-    """A manager who acts through the server itself, so that it knows at once."""
+    """A manager who acts through this server process, so that it learns of changes at once."""
 
     client: httpx2.AsyncClient
     headers: dict[str, str]
@@ -69,7 +69,7 @@ async def test_a_password_that_a_manager_sets_ends_access_tokens_at_once(
     assert (await whoami(fresh)).status_code == 200
 
 
-async def test_an_account_that_is_enabled_again_works_with_a_fresh_token_at_once(
+async def test_a_reenabled_account_works_with_a_new_token_at_once(
     office: Office, technician: Actor, email: str, sign_in: Form, whoami: Form
 ) -> None:
     old = (await sign_in(email)).json()["access_token"]
@@ -82,10 +82,10 @@ async def test_an_account_that_is_enabled_again_works_with_a_fresh_token_at_once
     assert refused(await whoami(old)) == (401, "UNAUTHENTICATED")
 
 
-async def test_a_refusal_is_asked_anew_each_time(
+async def test_a_refusal_is_never_cached(
     app: Starlette, house: House, technician: Actor, whoami: Form
 ) -> None:
-    """As for a token of another process, which hears of the change a moment later."""
+    """Another process hears of a change a moment later, so it must not keep a refusal."""
     token = app.state.tokens.issue(technician)
     await house.run("disableAccount", accountId=technician.id)
     assert refused(await whoami(token)) == (401, "UNAUTHENTICATED")
@@ -93,7 +93,7 @@ async def test_a_refusal_is_asked_anew_each_time(
     assert (await whoami(token)).status_code == 200
 
 
-async def test_a_change_made_by_another_process_is_heard_of(
+async def test_a_change_by_another_process_takes_effect(
     app: Starlette, house: House, technician: Actor, whoami: Form
 ) -> None:
     if house.database.is_sqlite:
@@ -109,7 +109,7 @@ async def test_a_change_made_by_another_process_is_heard_of(
             await asyncio.sleep(0.01)
 
 
-async def test_a_session_that_ended_ends_its_access_token_and_no_other(
+async def test_an_ended_session_ends_only_its_access_token(
     app: Starlette, house: House, technician: Actor, email: str, sign_in: Form, whoami: Form
 ) -> None:
     app.state.authenticator.believed_seconds = 0.0
@@ -120,7 +120,7 @@ async def test_a_session_that_ended_ends_its_access_token_and_no_other(
     assert (await whoami(tokens[1])).status_code == 200
 
 
-async def test_a_changed_password_leaves_the_session_that_changed_it(
+async def test_a_password_change_keeps_the_session_that_made_it(
     office: Office, technician: Actor, email: str, sign_in: Form, renew: Form, whoami: Form
 ) -> None:
     own, other = await sign_in(email), await sign_in(email)
@@ -131,7 +131,7 @@ async def test_a_changed_password_leaves_the_session_that_changed_it(
     assert ((await renew(own)).status_code, (await renew(other)).status_code) == (200, 400)
 
 
-async def test_a_stolen_refresh_token_that_came_back_ends_the_access_tokens_too(
+async def test_a_reused_refresh_token_ends_the_access_tokens_too(
     app: Starlette, technician: Actor, email: str, sign_in: Form, renew: Form, whoami: Form
 ) -> None:
     app.state.authenticator.believed_seconds = 0.0
@@ -148,7 +148,7 @@ async def test_a_stolen_refresh_token_that_came_back_ends_the_access_tokens_too(
 async def socket_of(
     app: Starlette, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[[str], Awaitable[Any]]]:
-    """Open a socket with a token; it is connected."""
+    """Open a socket with a token and wait until it is connected."""
     monkeypatch.setattr(sockets, "CHECK_SECONDS", 0.02)
     async with served(app) as address:
 
@@ -179,7 +179,7 @@ async def test_a_password_that_a_manager_sets_closes_open_sockets(
     ("change", "code"),
     [("disableAccount", "UNAUTHENTICATED"), ("updateAccount", "TOKEN_EXPIRED")],
 )
-async def test_a_push_reads_how_its_account_stands(
+async def test_a_push_reads_its_accounts_present_standing(
     app: Starlette,
     house: House,
     technician: Actor,
@@ -189,7 +189,7 @@ async def test_a_push_reads_how_its_account_stands(
     change: str,
     code: str,
 ) -> None:
-    """Even while this process still believes what it asked before."""
+    """A push reads it even while this process has a cached answer."""
     device = uuid4()
     token = (await sign_in(email, device=device)).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
@@ -202,10 +202,10 @@ async def test_a_push_reads_how_its_account_stands(
     assert refused(await client.post("/sync/push", json=body, headers=headers)) == (401, code)
 
 
-# -- what is kept in memory ------------------------------------------------------------------------
+# -- caches ----------------------------------------------------------------------------------------
 
 
-async def test_what_is_remembered_of_tokens_accounts_and_organisations_is_bounded(
+async def test_the_caches_of_tokens_accounts_and_organisations_are_bounded(
     app: Starlette, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authenticate, "_MOST", 2)
@@ -217,8 +217,8 @@ async def test_what_is_remembered_of_tokens_accounts_and_organisations_is_bounde
     assert (len(known._verified), len(known._known), len(known._changed_at)) == (2, 2, 2)
 
 
-async def test_namesakes_of_two_organisations_are_remembered_apart(app: Starlette, house: House) -> None:
-    """Also where their tokens name no session, which would tell them apart."""
+async def test_namesakes_in_two_organisations_are_cached_separately(app: Starlette, house: House) -> None:
+    """This holds even for tokens without a session, which would tell them apart."""
     known, other = app.state.authenticator, await House(house.database).found()
     mine, device = await house.account("AUDITOR"), new_id()
     theirs = await other.account("AUDITOR", id=mine.id)
@@ -234,8 +234,8 @@ async def test_namesakes_of_two_organisations_are_remembered_apart(app: Starlett
     assert (mine_key[0], their_key[0]) == (mine.key, theirs.key)
 
 
-async def test_what_was_asked_before_a_change_is_not_believed(app: Starlette, house: House) -> None:
-    """Also where the answer comes after the news of the change: it was read before."""
+async def test_a_standing_read_before_a_change_is_not_used(app: Starlette, house: House) -> None:
+    """The answer may arrive after the news of the change although it was read before it."""
     actor = await house.account("AUDITOR")
     known, token = app.state.authenticator, app.state.tokens.issue(actor)
     asked: list[UUID] = []
@@ -253,7 +253,7 @@ async def test_what_was_asked_before_a_change_is_not_believed(app: Starlette, ho
     assert len(asked) == 3
 
 
-async def test_a_crowd_of_one_organisation_keeps_no_other_waiting(
+async def test_one_organisations_crowd_does_not_delay_another(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standings, "_AT_ONCE", 2)
@@ -274,7 +274,7 @@ async def test_a_crowd_of_one_organisation_keeps_no_other_waiting(
     assert answered == [crowd, other, crowd, crowd]
 
 
-async def test_streams_learn_that_a_session_has_ended_though_the_log_says_nothing(
+async def test_streams_notice_the_end_of_a_session_without_a_change_in_the_log(
     app: Starlette, house: House, technician: Actor, email: str, sign_in: Form, renew: Form, tail: Tail
 ) -> None:
     known = app.state.authenticator

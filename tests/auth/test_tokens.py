@@ -1,4 +1,4 @@
-"""Access tokens: what is let in and what is not."""
+"""Access tokens: which are accepted and which are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def actor(house: House) -> Actor:
     return await house.account("DISPATCHER")
 
 
-async def test_the_likeness_of_a_token_is_let_in(app: Starlette, actor: Actor, whoami: Form) -> None:
+async def test_a_well_formed_token_is_accepted(app: Starlette, actor: Actor, whoami: Form) -> None:
     assert (await whoami(forge(app, actor))).json()["id"] == str(actor.id)
 
 
@@ -57,7 +57,7 @@ async def test_the_likeness_of_a_token_is_let_in(app: Starlette, actor: Actor, w
     ],
     ids=lambda value: "key" if "key" in value else str(value),  # the same in each process
 )
-async def test_a_token_that_differs_is_refused(
+async def test_a_token_with_any_wrong_part_is_refused(
     app: Starlette, actor: Actor, whoami: Form, changed: dict[str, Any], code: str
 ) -> None:
     try:
@@ -104,12 +104,12 @@ async def test_garbage_is_refused_and_breaks_nothing(whoami: Form, garbage: byte
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "\t", "Token abc"])
-async def test_another_scheme_is_no_sign_in(client: httpx2.AsyncClient, header: str) -> None:
+async def test_another_scheme_is_refused(client: httpx2.AsyncClient, header: str) -> None:
     answer = await client.get("/anything", headers={"Authorization": header})
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHENTICATED")
 
 
-async def test_nobody_is_told_how_to_sign_in(whoami: Form) -> None:
+async def test_a_refusal_names_the_bearer_scheme(whoami: Form) -> None:
     answer = await whoami()
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHENTICATED")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -139,7 +139,7 @@ async def test_the_published_keys_verify_a_token(
     )
 
 
-async def test_after_a_rotation_old_tokens_are_good_and_the_new_key_signs(
+async def test_after_a_key_rotation_old_tokens_stay_valid(
     app: Starlette, actor: Actor, whoami: Form, tmp_path: Path
 ) -> None:
     old = app.state.tokens.issue(actor)
