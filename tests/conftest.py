@@ -1,6 +1,6 @@
-"""Fixtures of all tests: a database of either kind, a house in it, the server on it. README.md lists them.
+"""Fixtures for all tests: a database of either kind, an organisation in it, the server on it.
 
-What only some tests need is imported by the fixture that needs it, so that a small test starts quickly.
+README.md lists them. A fixture imports what only it needs, so that a small test starts quickly.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _parameters(item: pytest.Item) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _passwords_cost_little() -> Iterator[None]:
-    """Hashing takes a quarter of a second on purpose; servers in processes of their own still take it."""
+    """Make password hashing cheap in this process; servers in their own processes still take 0.25 s."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         yield
@@ -81,7 +81,7 @@ def _passwords_cost_little() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server for the whole run."""
+    """Return the URL of a PostgreSQL server for the whole run."""
     from tests.support.postgres import postgres
 
     with postgres(durable=False) as url:
@@ -90,7 +90,7 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> str:
-    """The name of a migrated database to copy; nobody connects to it."""
+    """Return the name of a migrated database to copy; nothing connects to it."""
     from tests.support import migrate
     from tests.support.postgres import create_database
 
@@ -100,7 +100,7 @@ def postgres_template(postgres_url: str) -> str:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database file to copy."""
+    """Return a migrated database file to copy."""
     from tests.support import migrate
 
     file = tmp_path_factory.mktemp("template") / "migrated.db"
@@ -110,7 +110,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A migrated, empty database for this module: each test runs on both kinds."""
+    """Return the URL of a migrated, empty database for this module, once per kind."""
     name = f"test_{next(_numbers)}"
     if request.param == "sqlite":
         file = tmp_path_factory.mktemp(name) / "tournee.db"
@@ -119,7 +119,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         return
     from tests.support.postgres import create_database, drop_database
 
-    # Asked for by name only now, so that a run on SQLite alone starts no server.
+    # Requested by name only here, so that a run with --sqlite starts no server.
     template: str = request.getfixturevalue("postgres_template")
     server: str = request.getfixturevalue("postgres_url")
     yield create_database(server, name, template)
@@ -128,7 +128,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @pytest_asyncio.fixture(scope="module")
 async def module_database(database_url: str) -> AsyncIterator[Database]:
-    """The open database of this module; its connections and compiled statements serve every test."""
+    """Return this module's open database, whose connections and compiled statements every test reuses."""
     from tournee.engine.database import Database
 
     opened = Database(database_url)
@@ -138,14 +138,14 @@ async def module_database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def database(module_database: Database) -> Iterator[Database]:
-    """The open database of this module, listened to by nobody."""
+    """Return this module's open database, without listeners."""
     yield module_database
     module_database.listeners.clear()
 
 
 @pytest_asyncio.fixture
 async def tail(database: Database) -> AsyncIterator[Tail]:
-    """The memory of the log's end, as a server has one."""
+    """Return the cached end of the log, as a server has it."""
     from tournee.engine.heads import Heads
     from tournee.engine.tail import Tail
 
@@ -156,7 +156,7 @@ async def tail(database: Database) -> AsyncIterator[Tail]:
 
 @pytest_asyncio.fixture
 async def house(database: Database) -> House:
-    """A new organisation for each test; the database is the module's."""
+    """Return a new organisation in the module's database."""
     from tests.support.house import House
 
     return await House(database).found()
@@ -164,7 +164,7 @@ async def house(database: Database) -> House:
 
 @pytest_asyncio.fixture(scope="module")
 async def served_database(database_url: str) -> AsyncIterator[Database]:
-    """The same database as the servers of this module open it: a process of its own would do so."""
+    """Return the module's database as its servers open it, as a separate process would."""
     from tournee.engine.database import Database
 
     opened = Database(database_url)
@@ -174,14 +174,14 @@ async def served_database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def _stay_open() -> None:
-    """A server closes what it opened; the next one compiles no statement anew."""
+    """Keep the database open when a server stops, so that the next one reuses compiled statements."""
 
 
 @pytest_asyncio.fixture
 async def app(
     served_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Starlette]:
-    """The whole server on this module's database, started; `app.state` has its parts."""
+    """Return the whole server, started on this module's database; `app.state` has its parts."""
     import tournee.app
     from tournee.settings import Settings
 
@@ -194,7 +194,7 @@ async def app(
 
 @pytest_asyncio.fixture
 async def client(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
-    """Somebody who calls the server."""
+    """Return an HTTP client of the server, without a sign-in."""
     import httpx2
 
     transport = httpx2.ASGITransport(app)
@@ -204,13 +204,13 @@ async def client(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 def bearer(app: Starlette) -> Callable[[Actor], dict[str, str]]:
-    """The headers of somebody who is signed in; the actor's account must exist (`house.account`)."""
+    """Return a function that makes an actor's headers; the account must exist (`house.account`)."""
     return lambda actor: {"Authorization": f"Bearer {app.state.tokens.issue(actor)}"}
 
 
 @pytest_asyncio.fixture
 async def desk(house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]) -> Desk:
-    """A manager at the server's door with a device, who may send anything."""
+    """Return a manager with a device who can send any bytes to the server."""
     from tests.support.desk import Desk
     from tournee.kernel.entity import new_id
 

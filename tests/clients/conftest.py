@@ -17,13 +17,13 @@ def server() -> FakeServer:
 
 @pytest.fixture
 def network(server: FakeServer) -> FlakyTransport:
-    """The way to the server; a test sets its `plan`."""
+    """Return the transport to the server; a test sets its `plan`."""
     return FlakyTransport(server)
 
 
 @pytest.fixture
 def waits() -> list[float]:
-    """How long the device waited between attempts."""
+    """Collect the device's pauses between attempts, in seconds."""
     return []
 
 
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def open_device(network: FlakyTransport, waits: list[float]) -> Callable[[Store], Device]:
-    """Open a device on a store; twice on the same store is an app that was started again."""
+    """Open a device on a store; opening the same store again acts as a restarted app."""
 
     async def wait(seconds: float) -> None:
         waits.append(seconds)
@@ -50,7 +50,7 @@ def open_device(network: FlakyTransport, waits: list[float]) -> Callable[[Store]
 
 @pytest_asyncio.fixture
 async def device(open_device: Callable[[Store], Device], store: Store) -> AsyncIterator[Device]:
-    """A device with a technician signed in."""
+    """Return a device with a technician signed in."""
     signed_in = open_device(store)
     await signed_in.sign_in("technician@demo.example", "demo")
     yield signed_in

@@ -1,4 +1,4 @@
-"""A server of a few lines, for what only a server that misbehaves on cue can show."""
+"""A server of a few lines that misbehaves on cue."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ Document = dict[str, Any]
 
 
 class FakeServer(httpx2.AsyncBaseTransport):
-    """Speaks the protocol; a cursor is `epoch:seq:where the snapshot began`."""
+    """Speaks the protocol. A cursor is `epoch:seq:start`; the snapshot began at seq `start`."""
 
     def __init__(self) -> None:
         self.log: list[Document] = []
@@ -28,7 +28,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
         self.numbers: set[int] = set()
         self.page = 100
         self.epoch = 1
-        # Of its history, as pushes are told: None where they are not.
+        # The epoch in answers to pushes, None for a server without epochs.
         self.history: str | None = None
         self.revoked = False
         self.refresh_token = ""
@@ -54,23 +54,23 @@ class FakeServer(httpx2.AsyncBaseTransport):
         return found[-1].get("record") if found else None
 
     def restart_feed(self) -> None:
-        """Make every cursor given out so far useless."""
+        """Make every cursor issued so far invalid."""
         self.epoch += 1
 
     def lose(self, operations: Collection[str], history: str) -> None:
-        """Come back from a backup that knows nothing of these operations."""
+        """Act as if restored from a backup that lacks these operations."""
         self.receipts = {id: said for id, said in self.receipts.items() if id not in operations}
         self.applied = [one for one in self.applied if one["id"] not in operations]
         self.history = history
         self.restart_feed()
 
     def expire(self) -> None:
-        """Make the access token useless."""
+        """Make the access token invalid."""
         self.access_token = ""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
-        # Other requests get their turn here, as on a network.
+        # Other requests run here, as on a network.
         await asyncio.sleep(0)
         if request.url.path == "/auth/token":
             return self._token({key: values[0] for key, values in parse_qs(body.decode()).items()})
@@ -171,7 +171,7 @@ class FakeServer(httpx2.AsyncBaseTransport):
             return {"changes": [], "cursor": None, "more": False, "resync": True}
         latest = {(change["entity"], change["id"]): change for change in self.log}
         due = [change for change in latest.values() if change["seq"] > start]
-        # What had gone before the snapshot began is not told, what went while it was being paged is.
+        # Removals from before the snapshot began are left out; later ones are sent.
         due = [change for change in due if "record" in change or change["seq"] > pinned]
         due.sort(key=lambda change: change["seq"])
         page, more = due[: self.page], len(due) > self.page

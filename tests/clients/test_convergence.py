@@ -11,7 +11,7 @@ ODDS = {Fault.DROP: 0.1, Fault.LOSE: 0.15, Fault.REPEAT: 0.1, Fault.CUT: 0.1, Fa
 
 
 @pytest.mark.parametrize("seed", range(40))
-async def test_whatever_the_network_does_nothing_is_lost_or_doubled_and_the_copy_converges(
+async def test_under_random_faults_nothing_is_lost_or_doubled_and_the_copy_converges(
     seed: int,
     server: FakeServer,
     open_device: Callable[[Store], Device],

@@ -8,7 +8,7 @@ from tournee_client.outbox import Draft
 from tournee_client.store import Store
 
 
-def test_ids_are_version_seven_and_increase():
+def test_ids_are_uuid7_and_increase():
     made = [uuid7() for _ in range(20_000)]
     assert made == sorted(set(made))
     assert {(id.version, id.variant) for id in made} == {(7, "specified in RFC 4122")}
@@ -21,7 +21,7 @@ def test_ids_increase_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch
     assert uuid7() > before
 
 
-def test_ids_of_a_store_increase_when_the_app_starts_anew_and_the_clock_was_set_back(
+def test_a_stores_ids_increase_after_a_restart_with_the_clock_set_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     def started_at(seconds: int) -> Store:

@@ -1,4 +1,4 @@
-"""What must never be lost or mixed up on the device; and what it says of itself."""
+"""What must never be lost or mixed up on the device, and what it reports about itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tournee_client.testing import Fault, FlakyTransport
 Open = Callable[[Store], Device]
 
 
-async def test_a_pulled_change_goes_under_an_unsent_edit(device: Device, server: FakeServer) -> None:
+async def test_an_unsent_edit_stays_on_top_of_a_pulled_change(device: Device, server: FakeServer) -> None:
     server.write("Customer", "c", {"name": "Old", "phone": "1"})
     await device.sync()
     await device.do("updateCustomer", {"customerId": "c", "phone": "mine"})
@@ -35,7 +35,7 @@ async def test_a_pulled_change_goes_under_an_unsent_edit(device: Device, server:
 
 
 @pytest.mark.parametrize("resync", [False, True])
-async def test_an_unsent_edit_of_a_row_that_was_removed_is_still_handed_in(
+async def test_an_unsent_edit_of_a_removed_row_is_still_sent(
     device: Device, server: FakeServer, resync: bool
 ) -> None:
     server.write("Customer", "c", {"name": "Old"})
@@ -77,7 +77,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: f"{answer.status_code}-{len(answer.content)}")
-async def test_no_refusal_of_a_request_empties_the_outbox(
+async def test_a_refused_request_keeps_the_outbox(
     device: Device, server: FakeServer, answer: httpx2.Response
 ) -> None:
     done = [await device.do("createCustomer", {"id": str(number)}) for number in range(3)]
@@ -90,7 +90,7 @@ async def test_no_refusal_of_a_request_empties_the_outbox(
     assert [operation["id"] for operation in server.applied] == done
 
 
-async def test_who_is_told_when_to_come_back_comes_later_than_that(
+async def test_a_device_retries_later_than_retry_after(
     device: Device, server: FakeServer, waits: list[float]
 ) -> None:
     await device.do("createCustomer", {"id": "c"})
@@ -99,13 +99,13 @@ async def test_who_is_told_when_to_come_back_comes_later_than_that(
     assert waits == [7.0 + 0.5, 1.0]
 
 
-def test_devices_that_were_told_the_same_time_do_not_all_come_at_it() -> None:
+def test_devices_with_the_same_retry_after_return_at_different_times() -> None:
     waits = {Backoff().delay(0, 7.0) for _ in range(100)}
     assert len(waits) > 90
     assert min(waits) >= 7.0
 
 
-async def test_a_token_that_runs_out_between_two_batches_is_renewed_and_the_rest_handed_in(
+async def test_a_token_expiring_between_batches_is_renewed_and_the_rest_sent(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pushing, "BATCH", 2)
@@ -128,7 +128,7 @@ def token(organisation: str, account: str) -> str:
 
 
 class Named(FakeServer):
-    """Says in its access tokens whose they are."""
+    """A server whose access tokens name their account."""
 
     account = ("organisation", "account")
 
@@ -161,7 +161,7 @@ async def test_another_account_of_the_same_name_cannot_take_over_a_store(
     assert named.row("Customer", "c") == {}
 
 
-async def test_another_server_gets_neither_the_work_nor_the_token(
+async def test_another_server_receives_neither_work_nor_token(
     device: Device, store: Store, server: FakeServer, network: FlakyTransport
 ) -> None:
     await device.do("createCustomer", {"id": "c"})
@@ -177,15 +177,13 @@ async def test_another_server_gets_neither_the_work_nor_the_token(
     assert server.row("Customer", "c") == {}
 
 
-async def test_a_wiped_store_may_belong_to_anybody(device: Device, store: Store) -> None:
+async def test_a_wiped_store_accepts_another_person(device: Device, store: Store) -> None:
     device.wipe()
     await device.sign_in("dispatcher@demo.example", "demo")
     await device.pull()
 
 
-async def test_it_says_with_each_exchange_how_much_waits_since_when(
-    device: Device, server: FakeServer
-) -> None:
+async def test_each_push_and_pull_reports_the_unsent_work(device: Device, server: FakeServer) -> None:
     began = datetime(2026, 11, 23, 9, 12, tzinfo=UTC)
     await device.do("createCustomer", {"id": "1"}, occurred_at=began)
     await device.do("createCustomer", {"id": "2"})
@@ -199,7 +197,7 @@ async def test_it_says_with_each_exchange_how_much_waits_since_when(
     assert (push["app"], push["schema"]) == (pull["app"], int(pull["schema"])) == ("tournee-python/0.1", 2)
 
 
-async def test_it_measures_by_how_much_its_clock_is_ahead(store: Store, server: FakeServer) -> None:
+async def test_the_device_measures_its_clock_skew(store: Store, server: FakeServer) -> None:
     class Dated(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             answer = await server.handle_async_request(request)
@@ -217,7 +215,7 @@ async def test_it_measures_by_how_much_its_clock_is_ahead(store: Store, server: 
     assert abs(int(server.reports[0]["clockSkew"]) - ahead.total_seconds() * 1000) < 2000
 
 
-async def test_the_progress_of_a_first_pull_is_told_where_the_server_knows_it(
+async def test_a_first_pull_reports_progress_when_the_server_sends_it(
     server: FakeServer, tmp_path: Path
 ) -> None:
     store, told = Store(tmp_path / "progress.db"), []
@@ -232,7 +230,7 @@ async def test_the_progress_of_a_first_pull_is_told_where_the_server_knows_it(
     store.close()
 
 
-async def test_what_a_restored_backup_lacks_is_handed_in_again_before_what_is_new(
+async def test_work_missing_from_a_restored_backup_is_resent_before_new_work(
     device: Device, server: FakeServer, network: FlakyTransport, open_device: Open, store: Store
 ) -> None:
     server.history = "first"
@@ -245,7 +243,7 @@ async def test_what_a_restored_backup_lacks_is_handed_in_again_before_what_is_ne
     network.plan = iter([Fault.DELIVER, Fault.DROP])
     with pytest.raises(Offline):
         await device.push()
-    # The app is ended, and started again.
+    # The app restarts.
     started = open_device(store)
     assert [operation.id for operation in started.pending()] == [kept, lost, new]
     outcomes = (await started.sync()).outcomes
@@ -261,9 +259,7 @@ async def test_what_a_restored_backup_lacks_is_handed_in_again_before_what_is_ne
     assert [len(operations) for operations in server.pushes[pushes:]] == [1], "only once"
 
 
-async def test_what_waits_there_keeps_its_place_when_it_is_handed_in_again(
-    device: Device, server: FakeServer
-) -> None:
+async def test_a_waiting_operation_keeps_its_place_when_resent(device: Device, server: FakeServer) -> None:
     server.history, server.missing = "first", {"away"}
     first = await device.do("createCustomer", {"id": "1"})
     waits = await device.do("createCustomer", {"id": "2", "siteId": "away"})
@@ -276,9 +272,7 @@ async def test_what_waits_there_keeps_its_place_when_it_is_handed_in_again(
     assert device.pending() == []
 
 
-async def test_a_server_that_has_lost_nothing_and_says_so_again_and_again_is_not_believed(
-    device: Device, server: FakeServer
-) -> None:
+async def test_a_resync_within_the_same_epoch_is_a_protocol_error(device: Device, server: FakeServer) -> None:
     server.history = "first"
     await device.do("createCustomer", {"id": "1"})
     await device.push()
@@ -290,7 +284,7 @@ async def test_a_server_that_has_lost_nothing_and_says_so_again_and_again_is_not
     assert len(device.pending()) == 1
 
 
-async def test_a_device_that_has_nothing_new_hands_in_again_as_well(
+async def test_a_device_without_new_work_resends_lost_work_too(
     device: Device, server: FakeServer, store: Store
 ) -> None:
     server.history = "first"
@@ -306,7 +300,7 @@ async def test_a_device_that_has_nothing_new_hands_in_again_as_well(
     assert len(server.pushes) == pushes
 
 
-async def test_a_device_that_begins_anew_for_another_reason_asks_once_and_hands_in_nothing_again(
+async def test_a_new_copy_asks_for_the_epoch_once_and_resends_nothing(
     device: Device, server: FakeServer
 ) -> None:
     server.history = "first"
@@ -319,7 +313,7 @@ async def test_a_device_that_begins_anew_for_another_reason_asks_once_and_hands_
     assert [len(operations) for operations in server.pushes] == [1, 0]
 
 
-async def test_a_device_that_began_anew_before_the_backup_was_restored_hands_in_again_as_well(
+async def test_a_device_with_a_new_copy_from_before_the_restore_resends_lost_work_too(
     device: Device, server: FakeServer, network: FlakyTransport
 ) -> None:
     server.history = "first"
@@ -335,9 +329,7 @@ async def test_a_device_that_began_anew_before_the_backup_was_restored_hands_in_
     assert [operation["id"] for operation in server.applied] == [done]
 
 
-async def test_what_the_server_may_have_forgotten_that_it_knows_is_not_handed_in_again(
-    device: Device, server: FakeServer
-) -> None:
+async def test_operations_with_expired_receipts_are_not_resent(device: Device, server: FakeServer) -> None:
     server.history = "first"
     now = datetime.now(UTC)
     times = (now - timedelta(days=61), now - timedelta(days=59), now + timedelta(days=2))
@@ -352,7 +344,7 @@ async def test_what_the_server_may_have_forgotten_that_it_knows_is_not_handed_in
     assert [operation["input"]["id"] for operation in server.applied] == ["1", "new"]
 
 
-async def test_a_unit_is_handed_in_again_whole_or_not_at_all(
+async def test_a_unit_is_resent_whole_or_not_at_all(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "_MOST_AGAIN", 2)
@@ -368,7 +360,7 @@ async def test_a_unit_is_handed_in_again_whole_or_not_at_all(
     assert [operation["input"]["id"] for operation in server.applied] == ["3", "4"]
 
 
-async def test_what_was_answered_before_the_history_was_lost_is_told(
+async def test_outcomes_received_before_the_loss_are_returned(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pushing, "BATCH", 1)
@@ -390,7 +382,7 @@ async def test_what_was_answered_before_the_history_was_lost_is_told(
     assert (told[refused], told[new]) == ("rejected", "applied")
 
 
-async def test_a_server_that_knows_of_no_epochs_is_not_asked_for_ever(
+async def test_a_server_without_epochs_does_not_loop_the_sync(
     device: Device, server: FakeServer, store: Store
 ) -> None:
     server.history = "first"
@@ -407,7 +399,7 @@ async def test_a_server_that_knows_of_no_epochs_is_not_asked_for_ever(
     assert store.wonders, "whoever knows is asked the next time"
 
 
-async def test_work_of_several_schemas_goes_in_order_each_with_its_own(
+async def test_operations_of_several_schemas_are_sent_in_order_each_with_its_own(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(schema: int, count: int) -> list[str]:
@@ -428,7 +420,7 @@ async def test_work_of_several_schemas_goes_in_order_each_with_its_own(
     assert [said["schema"] for said in server.reports if "device" in said] == [1, 1, 2, 2]
 
 
-async def test_what_is_handed_in_again_after_a_backup_keeps_its_schema(
+async def test_resent_operations_keep_their_schema(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.history = "before"
@@ -442,7 +434,7 @@ async def test_what_is_handed_in_again_after_a_backup_keeps_its_schema(
     assert [said["schema"] for said in server.reports if "device" in said][-1] == 1
 
 
-async def test_a_store_of_the_first_version_keeps_its_work(
+async def test_a_store_of_version_1_keeps_its_work(
     tmp_path: Path, open_device: Open, server: FakeServer
 ) -> None:
     path = tmp_path / "old.db"

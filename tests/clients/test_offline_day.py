@@ -1,4 +1,4 @@
-"""`make demo`: the day that everybody can watch."""
+"""`make demo` plays one technician's day."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ _ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="module")
 def running(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server as `make run` starts it, on this module's database."""
+    """Yield the address of a server as `make run` starts it, on this module's database."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABASE_URL", database_url)
         with serving.own_server(tmp_path_factory.mktemp("server")) as base_url:
@@ -31,7 +31,7 @@ def demo(base_url: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow("Two days of a technician, each in a process of its own.")
-def test_the_day_ends_well_and_can_be_played_again(running: str) -> None:
+def test_the_demo_day_passes_twice(running: str) -> None:
     for _ in range(2):
         played = demo(running)
         assert played.returncode == 0, played.stdout + played.stderr
@@ -40,7 +40,7 @@ def test_the_day_ends_well_and_can_be_played_again(running: str) -> None:
         assert played.stdout.count("VISIT_ON_REASSIGNED_APPOINTMENT OPEN") == 1
 
 
-async def test_a_check_that_fails_fails_the_demo(
+async def test_a_failed_check_fails_the_demo(
     running: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(checks, "SUMMARY", "what nobody wrote")
@@ -48,13 +48,13 @@ async def test_a_check_that_fails_fails_the_demo(
     assert "FAILED the summary is the dispatcher's" in capsys.readouterr().out
 
 
-def test_without_the_server_that_was_named_the_demo_fails() -> None:
+def test_the_demo_fails_when_its_named_server_is_unreachable() -> None:
     played = demo("http://127.0.0.1:9")
     assert played.returncode == 1
     assert "nothing answers at http://127.0.0.1:9" in played.stdout
 
 
-def test_the_demo_plays_against_the_server_on_the_port_of_make_run(
+def test_the_demo_uses_the_server_on_the_port_of_make_run(
     running: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TOURNEE_URL", raising=False)
@@ -64,7 +64,7 @@ def test_the_demo_plays_against_the_server_on_the_port_of_make_run(
 
 
 @pytest.mark.slow("It starts a server with the demo.")
-def test_where_nothing_listens_the_demo_brings_its_own_server(
+def test_the_demo_starts_its_own_server_when_none_listens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TOURNEE_URL", raising=False)

@@ -1,4 +1,4 @@
-"""What crosses on the wire: answers that come late, two pushes at once, what waits in many pages."""
+"""Requests that cross: late answers, two pushes at once, waiting operations in several requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Meanwhile = Callable[[], Awaitable[object]]
 
 
 class LateAnswers(httpx2.AsyncBaseTransport):
-    """The answer to a push comes after what happens meanwhile."""
+    """Delivers the answer to a push after `meanwhile` has run."""
 
     def __init__(self, server: FakeServer, meanwhile: Meanwhile) -> None:
         self.server = server
@@ -31,7 +31,7 @@ class LateAnswers(httpx2.AsyncBaseTransport):
         return response
 
 
-async def test_an_answer_that_comes_late_does_not_overwrite_what_was_pulled_since(
+async def test_a_late_answer_does_not_overwrite_newer_pulled_rows(
     device: Device, server: FakeServer, network: FlakyTransport
 ) -> None:
     server.write("Customer", "c", {"phone": "old"})
@@ -50,7 +50,7 @@ async def test_an_answer_that_comes_late_does_not_overwrite_what_was_pulled_sinc
 
 
 @pytest.mark.parametrize("fate", [{"phone": "theirs"}, None], ids=["changed", "removed"])
-async def test_an_answer_that_comes_between_two_pages_does_not_bring_back_what_the_first_has_ended(
+async def test_an_answer_between_two_pages_does_not_undo_the_first_page(
     device: Device, server: FakeServer, network: FlakyTransport, fate: dict[str, str] | None
 ) -> None:
     server.write("Customer", "c", {"phone": "old"})
@@ -61,7 +61,7 @@ async def test_an_answer_that_comes_between_two_pages_does_not_bring_back_what_t
         server.write("Customer", "c", fate)
         server.write("Customer", "other", {})
         server.page = 1
-        # The first page, and no second.
+        # The first page arrives, the second does not.
         network.plan = iter([Fault.DELIVER, Fault.DROP])
         with pytest.raises(Offline):
             await device.pull()
@@ -73,7 +73,7 @@ async def test_an_answer_that_comes_between_two_pages_does_not_bring_back_what_t
     assert device.get("Customer", "c") == (None if fate is None else {"id": "c", **fate})
 
 
-async def test_two_pushes_at_once_hand_in_everything_once(
+async def test_two_pushes_at_once_send_everything_once(
     device: Device, server: FakeServer, network: FlakyTransport
 ) -> None:
     at_once, most = 0, 0
@@ -97,7 +97,7 @@ async def test_two_pushes_at_once_hand_in_everything_once(
     assert most == 1
 
 
-async def test_all_that_waits_is_asked_for_also_where_it_takes_several_requests(
+async def test_all_parked_operations_are_asked_about_across_several_requests(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pushing, "BATCH", 2)
@@ -115,10 +115,10 @@ async def test_all_that_waits_is_asked_for_also_where_it_takes_several_requests(
     assert [applied["id"] for applied in server.applied] == done
 
 
-async def test_a_history_that_is_not_lost_brings_back_nothing(
+async def test_a_resync_within_the_same_epoch_resends_nothing(
     device: Device, server: FakeServer, store: Store
 ) -> None:
-    """A server that says so of the epoch that the device is in contradicts itself."""
+    """A server that reports a loss but keeps the epoch contradicts itself."""
     server.history = "first"
     await device.do("createCustomer", {"id": "1"})
     await device.sync()
@@ -133,10 +133,8 @@ async def test_a_history_that_is_not_lost_brings_back_nothing(
     assert [operation["input"]["id"] for operation in server.applied] == ["1", "2"]
 
 
-async def test_what_was_surrendered_before_the_history_was_lost_is_handed_in_again(
-    device: Device, store: Store
-) -> None:
-    """Handed in twice it is known; left out it would be nowhere, for the device erases its copy."""
+async def test_surrendered_work_is_resent_after_history_was_lost(device: Device, store: Store) -> None:
+    """A repetition is recognised; work left out would be lost, as the device erases its copy."""
     done = await device.do("createCustomer", {"id": "1"})
     batch = device.pending()
     store.settle(batch, Answer((Outcome(done, "surrendered"),), 1, 0, "first"))

@@ -8,7 +8,7 @@ from tournee_client.testing import Fault, FlakyTransport
 from tournee_client.wire import Answer, Outcome
 
 
-async def test_an_interrupted_pull_goes_on_where_it_was(
+async def test_an_interrupted_pull_resumes_where_it_was(
     device: Device, server: FakeServer, network: FlakyTransport
 ):
     server.page = 2
@@ -23,7 +23,7 @@ async def test_an_interrupted_pull_goes_on_where_it_was(
     assert server.pulls == [None, "1:2:5", "1:2:5", "1:4:5"]
 
 
-async def test_a_resync_replaces_the_copy_only_when_the_new_one_is_whole(
+async def test_a_resync_replaces_the_copy_only_when_the_new_one_is_complete(
     device: Device,
     store: Store,
     server: FakeServer,
@@ -51,7 +51,7 @@ async def test_a_resync_replaces_the_copy_only_when_the_new_one_is_whole(
     assert server.pulls.count(None) == 2, "the new copy went on where it was interrupted"
 
 
-async def test_a_resync_during_a_resync_begins_again(
+async def test_a_resync_during_a_resync_restarts_it(
     device: Device, server: FakeServer, network: FlakyTransport
 ):
     server.page = 1
@@ -68,10 +68,8 @@ async def test_a_resync_during_a_resync_begins_again(
     assert [customer["id"] for customer in device.all("Customer")] == ["2", "3"]
 
 
-async def test_the_mark_of_a_push_is_kept_until_a_page_that_was_asked_with_it(
-    device: Device, store: Store
-) -> None:
-    """Pages of a stream, and one that was under way meanwhile, may know nothing of that push."""
+async def test_a_push_mark_is_kept_until_a_page_requested_with_it(device: Device, store: Store) -> None:
+    """A stream's pages, and a pull already running, may not include that push."""
     done = await device.do("createCustomer", {"id": "c"})
     batch = device.pending()
     store.settle(batch, Answer((Outcome(done, "applied"),), 1, 2, mark="1.5"))
@@ -85,7 +83,7 @@ async def test_the_mark_of_a_push_is_kept_until_a_page_that_was_asked_with_it(
     assert store.answered_mark == "1.5"
 
 
-async def test_a_row_known_only_from_an_outcome_does_not_outlive_the_first_pull(
+async def test_a_row_that_came_only_with_an_outcome_is_replaced_by_the_first_pull(
     device: Device, server: FakeServer
 ):
     await device.do("createCustomer", {"id": "c"})
@@ -95,7 +93,7 @@ async def test_a_row_known_only_from_an_outcome_does_not_outlive_the_first_pull(
     assert device.all("Customer") == []
 
 
-async def test_what_is_done_during_a_pull_is_handed_in_by_the_same_sync(
+async def test_work_recorded_during_a_pull_is_sent_by_the_same_sync(
     device: Device, server: FakeServer, network: FlakyTransport
 ):
     async def work() -> None:
@@ -108,22 +106,22 @@ async def test_what_is_done_during_a_pull_is_handed_in_by_the_same_sync(
     assert server.row("Customer", "late") == {}
 
 
-async def test_busy_servers_are_asked_again_with_patience(
-    device: Device, network: FlakyTransport, waits: list[float]
-):
+async def test_a_sync_retries_a_busy_server(device: Device, network: FlakyTransport, waits: list[float]):
     network.plan = iter([Fault.BUSY, Fault.DROP, Fault.DROP])
     await device.sync()
     assert waits == [1.0 + 0.5, 1.0, 2.0]
 
 
-async def test_patience_ends(device: Device, network: FlakyTransport, waits: list[float]):
+async def test_a_sync_gives_up_after_its_last_attempt(
+    device: Device, network: FlakyTransport, waits: list[float]
+):
     network.plan = iter([Fault.DROP] * 100)
     with pytest.raises(Offline):
         await device.sync()
     assert len(waits) == 5
 
 
-async def test_a_page_that_cannot_be_stored_leaves_no_part_of_it(
+async def test_a_page_that_cannot_be_stored_is_stored_in_no_part(
     device: Device, server: FakeServer, store: Store
 ):
     await device.sync()

@@ -6,7 +6,7 @@ from tournee_client import Device, Effect, Offline, ProtocolError, Store, new_id
 from tournee_client.testing import Fault, FlakyTransport
 
 
-async def test_work_done_without_a_network_is_numbered_and_visible(device: Device, network: FlakyTransport):
+async def test_offline_work_is_numbered_and_visible(device: Device, network: FlakyTransport):
     network.plan = iter([Fault.DROP] * 100)
     id = new_id()
     await device.do("createCustomer", {"id": id, "name": "Demo Bakery"})
@@ -19,7 +19,7 @@ async def test_work_done_without_a_network_is_numbered_and_visible(device: Devic
     assert len(device.pending()) == 2
 
 
-async def test_a_lost_answer_is_neither_a_loss_nor_a_repetition(
+async def test_a_lost_answer_loses_and_doubles_nothing(
     device: Device, server: FakeServer, network: FlakyTransport
 ):
     operation = await device.do("createCustomer", {"id": new_id(), "name": "Demo Bakery"})
@@ -31,7 +31,7 @@ async def test_a_lost_answer_is_neither_a_loss_nor_a_repetition(
     assert device.pending() == []
 
 
-async def test_a_repeated_request_is_answered_like_a_single_one(
+async def test_a_request_delivered_twice_applies_once(
     device: Device, server: FakeServer, network: FlakyTransport
 ):
     id = new_id()
@@ -50,7 +50,9 @@ async def test_an_answer_cut_in_half_changes_nothing(device: Device, network: Fl
     assert len(device.pending()) == 1
 
 
-async def test_a_rejected_operation_vanishes_from_sight_and_can_be_read(device: Device, server: FakeServer):
+async def test_a_rejected_operation_loses_its_effect_and_stays_in_rejections(
+    device: Device, server: FakeServer
+):
     server.write("Customer", "c", {"name": "Demo Bakery"})
     await device.sync()
     await device.do("refuseCustomer", {"id": "c"}, effects=[Effect("Customer", "c", {"name": "Mine"})])
@@ -62,14 +64,14 @@ async def test_a_rejected_operation_vanishes_from_sight_and_can_be_read(device: 
     assert rejection.operation.input == {"id": "c"}
 
 
-async def test_a_rejection_whose_answer_was_lost_is_still_told(device: Device, network: FlakyTransport):
+async def test_a_rejection_with_a_lost_answer_still_arrives(device: Device, network: FlakyTransport):
     await device.do("refuseCustomer", {"id": "c"})
     network.plan = iter([Fault.LOSE])
     await device.sync()
     assert [rejection.outcome.status for rejection in device.rejections()] == ["duplicate"]
 
 
-async def test_a_parked_operation_is_kept_until_it_is_decided(device: Device, server: FakeServer):
+async def test_a_parked_operation_stays_in_the_outbox_until_decided(device: Device, server: FakeServer):
     server.missing = {"s"}
     operation = await device.do("createAsset", {"id": "a", "siteId": "s"})
     later = await device.do("createCustomer", {"id": "c"})
@@ -99,7 +101,7 @@ async def test_a_unit_is_never_split_between_requests(
     assert {operation.get("unit") for operation in server.pushes[1]} == {unit}
 
 
-async def test_a_unit_that_fails_on_the_device_leaves_nothing(device: Device):
+async def test_a_unit_whose_block_raises_records_nothing(device: Device):
     async def fail() -> None:
         async with device.unit():
             await device.do("createCustomer", {"id": "1"})
@@ -111,7 +113,7 @@ async def test_a_unit_that_fails_on_the_device_leaves_nothing(device: Device):
     assert device.all("Customer") == []
 
 
-async def test_one_operation_too_large_does_not_hold_up_the_others(device: Device, server: FakeServer):
+async def test_one_operation_that_is_too_large_does_not_block_the_others(device: Device, server: FakeServer):
     operations = [await device.do("createCustomer", {"id": str(number)}) for number in range(5)]
     server.too_large = {operations[2]}
     await device.sync()
@@ -136,7 +138,7 @@ async def test_accepted_work_stays_visible_until_it_is_pulled(device: Device, se
     assert [visit["state"] for visit in device.all("Visit")] == ["CLOSED", "REOPENED"]
 
 
-async def test_effects_are_replayed_over_whatever_the_server_row_becomes(device: Device, server: FakeServer):
+async def test_effects_are_replayed_over_the_latest_server_row(device: Device, server: FakeServer):
     server.write("Customer", "c", {"name": "Demo Bakery", "phone": "1"})
     await device.sync()
     await device.do("updateCustomer", {"customerId": "c", "phone": "2"})
@@ -148,7 +150,7 @@ async def test_effects_are_replayed_over_whatever_the_server_row_becomes(device:
     assert device.get("Customer", "c") is None
 
 
-async def test_the_base_is_what_was_pulled_not_what_was_pushed(device: Device, server: FakeServer):
+async def test_the_base_is_the_last_pull_not_the_last_push(device: Device, server: FakeServer):
     server.write("Customer", "c", {})
     await device.sync()
     server.write("Customer", "c", {"phone": "theirs"})
@@ -158,7 +160,7 @@ async def test_the_base_is_what_was_pulled_not_what_was_pushed(device: Device, s
     assert device.pending()[0].base == 1
 
 
-async def test_an_old_outcome_does_not_bring_back_a_row_that_has_gone(
+async def test_an_old_outcome_does_not_bring_back_a_removed_row(
     device: Device, server: FakeServer, network: FlakyTransport
 ):
     await device.do("createCustomer", {"id": "c"})
@@ -174,7 +176,7 @@ async def test_an_old_outcome_does_not_bring_back_a_row_that_has_gone(
     assert device.store.server_row("Customer", "c") is None
 
 
-async def test_a_store_from_a_backup_counts_on_from_where_the_server_is(device: Device, store: Store):
+async def test_a_restored_store_continues_from_the_servers_number(device: Device, store: Store):
     await device.do("createCustomer", {"id": "1"})
     await device.do("createCustomer", {"id": "2"})
     await device.push()
@@ -186,9 +188,7 @@ async def test_a_store_from_a_backup_counts_on_from_where_the_server_is(device: 
     assert device.pending()[0].number == 10
 
 
-async def test_an_answer_that_decides_nothing_is_not_asked_for_for_ever(
-    device: Device, network: FlakyTransport
-):
+async def test_an_answer_without_outcomes_is_a_protocol_error(device: Device, network: FlakyTransport):
     class Mute(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             return httpx2.Response(200, json={"outcomes": [], "checkpoint": 0, "nextNumber": 1})

@@ -18,7 +18,7 @@ async def test_a_wrong_password_is_refused_with_its_code(
     assert refused.value.code == "invalid_grant"
 
 
-async def test_an_expired_token_is_renewed_and_the_new_refresh_token_kept(
+async def test_an_expired_token_is_renewed_and_the_new_refresh_token_stored(
     device: Device, server: FakeServer, store: Store
 ):
     for _ in range(3):
@@ -27,7 +27,7 @@ async def test_an_expired_token_is_renewed_and_the_new_refresh_token_kept(
         assert store.database.get("refresh_token") == server.refresh_token
 
 
-async def test_requests_that_expire_together_renew_once(device: Device, server: FakeServer):
+async def test_simultaneous_requests_with_an_expired_token_renew_once(device: Device, server: FakeServer):
     await device.do("createCustomer", {"id": "c"})
     server.expire()
     before = server.tokens_given
@@ -43,7 +43,7 @@ async def test_a_restarted_app_is_still_signed_in(
     assert device.get("Customer", "c") == {"id": "c"}
 
 
-async def test_a_lost_renewal_asks_the_person_and_keeps_the_work(
+async def test_a_lost_renewal_requires_a_sign_in_and_keeps_the_work(
     device: Device, server: FakeServer, network: FlakyTransport
 ):
     await device.do("createCustomer", {"id": "c"})
@@ -65,7 +65,7 @@ async def test_another_person_cannot_take_over_a_store(device: Device):
     assert refused.value.code == "other_user"
 
 
-async def test_a_revoked_device_is_told_and_a_wipe_leaves_nothing(
+async def test_a_revoked_device_raises_and_a_wipe_leaves_nothing(
     device: Device, server: FakeServer, store: Store, tmp_path: Path
 ):
     await device.do("createCustomer", {"id": "c", "name": "Secret Bakery"})
@@ -85,7 +85,7 @@ def _is_on_disk(folder: Path, text: bytes) -> bool:
     return any(text in file.read_bytes() for file in folder.iterdir())
 
 
-async def test_a_hotel_that_answers_everything_is_no_server(device: Device, network: FlakyTransport):
+async def test_a_captive_portals_answer_counts_as_offline(device: Device, network: FlakyTransport):
     class Hotel(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             return httpx2.Response(200, html="<h1>Welcome</h1>")

@@ -1,4 +1,4 @@
-"""What is more than the server takes at once: cut, set aside, or refused before it is kept."""
+"""Work over the server's limits is split, set aside, or refused before it is stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_a_batch_is_cut_by_bytes_as_well_as_by_count(
     assert len(server.sizes) < 1.2 * sum(server.sizes) / pushing.BATCH_BYTES + 1
 
 
-async def test_a_unit_is_not_cut_by_bytes(
+async def test_a_unit_is_never_cut_by_bytes(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pushing, "BATCH_BYTES", 40_000)
@@ -39,7 +39,7 @@ async def test_a_unit_is_not_cut_by_bytes(
     assert [[operation["id"] for operation in push] for push in server.pushes] == [[first], unit, [last]]
 
 
-async def test_where_a_server_takes_less_nothing_holds_up_the_rest(
+async def test_an_operation_over_the_servers_limit_does_not_block_the_rest(
     device: Device, server: FakeServer
 ) -> None:
     server.most_bytes = 60_000
@@ -58,7 +58,7 @@ async def test_where_a_server_takes_less_nothing_holds_up_the_rest(
 
 
 @pytest.mark.parametrize(("count", "text"), [(1001, ""), (10, "x" * 800_000)], ids=["count", "bytes"])
-async def test_a_unit_that_fits_into_no_request_is_refused_at_its_end(
+async def test_a_unit_that_no_request_can_hold_is_refused_at_its_end(
     device: Device, server: FakeServer, count: int, text: str
 ) -> None:
     async def much() -> None:
@@ -77,7 +77,7 @@ async def test_a_unit_that_fits_into_no_request_is_refused_at_its_end(
     assert len(server.applied) == 1
 
 
-async def test_a_unit_as_large_as_a_request_goes_through(device: Device, server: FakeServer) -> None:
+async def test_a_unit_of_the_maximum_size_is_sent(device: Device, server: FakeServer) -> None:
     async with device.unit():
         for place in range(8):
             await device.do("createNote", {"id": str(place), "text": "x" * 999_700})
@@ -87,7 +87,7 @@ async def test_a_unit_as_large_as_a_request_goes_through(device: Device, server:
     assert server.sizes[-1] < server.most_bytes
 
 
-async def test_a_unit_put_together_bit_by_bit_is_bounded_too(
+async def test_a_unit_assembled_from_single_operations_is_bounded_too(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "UNIT", 3)
@@ -101,7 +101,7 @@ async def test_a_unit_put_together_bit_by_bit_is_bounded_too(
 
 
 async def _old_unit(device: Device, monkeypatch: pytest.MonkeyPatch, count: int) -> list[str]:
-    """A unit that an older app kept, between two other operations."""
+    """Store a unit as an older app did, between two other operations."""
     first = await device.do("createNote", {"id": "first"})
     with monkeypatch.context() as older:
         older.setattr(outbox, "UNIT", count)
@@ -110,7 +110,7 @@ async def _old_unit(device: Device, monkeypatch: pytest.MonkeyPatch, count: int)
     return [first, *unit, await device.do("createNote", {"id": "last"})]
 
 
-async def test_a_unit_too_large_that_an_older_app_kept_is_set_aside_whole_and_what_is_behind_it_goes_on(
+async def test_an_oversized_unit_of_an_older_app_is_set_aside_whole(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, *unit, last = await _old_unit(device, monkeypatch, 1200)
@@ -122,16 +122,16 @@ async def test_a_unit_too_large_that_an_older_app_kept_is_set_aside_whole_and_wh
     assert server.numbers == set(range(1, 1203)), "a gap would make the server wait for ever"
 
 
-async def test_of_a_unit_that_is_set_aside_no_part_is_carried_out_later(
+async def test_no_part_of_a_unit_set_aside_is_applied_later(
     device: Device,
     server: FakeServer,
     network: FlakyTransport,
     open_device: Open,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its names go in pieces; what is left between two of them would fit into a request."""
+    """Its names are sent in batches; the rest of the unit between two batches would fit into a request."""
     first, *unit, last = await _old_unit(device, monkeypatch, 1200)
-    # The first, the unit whole, the first piece of its names; then the app is closed.
+    # The first operation, the whole unit, the first batch of its names; then the app closes.
     network.plan = iter([Fault.DELIVER] * 3 + [Fault.DROP])
     with pytest.raises(Offline):
         await device.push()
@@ -143,7 +143,7 @@ async def test_of_a_unit_that_is_set_aside_no_part_is_carried_out_later(
     assert [rejection.operation.id for rejection in again.rejections()] == unit
 
 
-async def test_what_is_set_aside_and_waits_behind_a_gap_is_named_until_it_is_decided(
+async def test_an_operation_set_aside_behind_a_gap_is_named_until_decided(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = await device.do("createNote", {"id": "1"})
@@ -177,7 +177,7 @@ LONE = "gas leak \ud83d"
     ],
     ids=range(5),
 )
-async def test_a_text_that_is_none_is_mended_and_the_rest_of_it_kept(
+async def test_invalid_characters_in_a_text_are_replaced(
     device: Device, server: FakeServer, typed: str, kept: str
 ) -> None:
     shown = [Effect("Visit", "v", {"note": typed}, creates=True)]
@@ -190,13 +190,13 @@ async def test_a_text_that_is_none_is_mended_and_the_rest_of_it_kept(
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-async def test_a_number_that_json_has_not_is_refused_before_it_is_kept(device: Device, number: float) -> None:
+async def test_a_number_that_json_lacks_is_refused_before_it_is_stored(device: Device, number: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
         await device.do("createNote", {"id": "1", "size": number})
     assert device.pending() == []
 
 
-async def test_such_a_number_that_an_older_app_kept_does_not_hold_up_the_rest(
+async def test_a_number_that_json_lacks_from_an_older_app_does_not_block_the_rest(
     device: Device, server: FakeServer
 ) -> None:
     wrong = await device.do("createNote", {"id": "1", "size": 1})

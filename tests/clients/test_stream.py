@@ -6,7 +6,7 @@ from tests.clients.fake import FakeServer
 from tournee_client import Device, Revoked, Store
 
 
-async def test_events_are_stored_before_they_are_told(device: Device, server: FakeServer, store: Store):
+async def test_changes_are_stored_before_they_are_yielded(device: Device, server: FakeServer, store: Store):
     await device.sync()
     async with aclosing(device.stream()) as stream:
         server.write("Customer", "c", {"name": "Demo Bakery"})
@@ -17,7 +17,7 @@ async def test_events_are_stored_before_they_are_told(device: Device, server: Fa
         assert store.cursor == "1:1:1"
 
 
-async def test_a_broken_stream_goes_on_from_the_last_event(device: Device, server: FakeServer, store: Store):
+async def test_a_broken_stream_resumes_after_the_last_event(device: Device, server: FakeServer, store: Store):
     await device.sync()
     async with aclosing(device.stream()) as stream:
         server.write("Customer", "1", {})
@@ -32,9 +32,7 @@ async def test_a_broken_stream_goes_on_from_the_last_event(device: Device, serve
     assert len(device.all("Customer")) == 2
 
 
-async def test_a_resync_on_the_stream_brings_a_whole_new_copy(
-    device: Device, server: FakeServer, store: Store
-):
+async def test_a_resync_on_the_stream_fetches_a_new_copy(device: Device, server: FakeServer, store: Store):
     server.write("Customer", "old", {})
     await device.sync()
     server.restart_feed()
@@ -62,16 +60,14 @@ async def test_a_stream_ends_when_the_device_is_revoked(device: Device, server: 
         await anext(device.stream())
 
 
-async def test_more_is_pulled_only_where_an_event_says_that_there_is_more(
-    device: Device, server: FakeServer, store: Store
-):
+async def test_a_device_pulls_only_after_an_event_with_more(device: Device, server: FakeServer, store: Store):
     await device.sync()
     asked = len(server.pulls)
     async with aclosing(device.stream()) as stream:
         server.write("Customer", "1", {})
         server.announce(store.cursor)
         assert [change.id for change in await anext(stream)] == ["1"]
-        assert len(server.pulls) == asked + 1  # the event itself, which the server makes as a page
+        assert len(server.pulls) == asked + 1  # the event itself, which the server builds as a page
         server.page = 1
         server.write("Customer", "2", {})
         server.write("Customer", "3", {})
@@ -79,7 +75,7 @@ async def test_more_is_pulled_only_where_an_event_says_that_there_is_more(
         assert [change.id for change in await anext(stream)] == ["2", "3"]
 
 
-async def test_each_attempt_at_a_stream_that_breaks_waits_twice_as_long(
+async def test_the_pause_doubles_with_each_broken_stream(
     device: Device, server: FakeServer, store: Store, waits: list[float]
 ):
     await device.sync()

@@ -20,7 +20,7 @@ async def _disconnected(receive: Any) -> None:
         pass
 
 
-async def test_an_endless_answer_arrives_while_it_is_written_and_ends_when_the_reader_leaves():
+async def test_an_endless_answer_is_streamed_and_ends_when_the_reader_leaves():
     before = asyncio.all_tasks()
     async with (
         httpx2.AsyncClient(transport=StreamingASGITransport(ticking)) as http,
@@ -32,7 +32,7 @@ async def test_an_endless_answer_arrives_while_it_is_written_and_ends_when_the_r
     assert asyncio.all_tasks() == before
 
 
-async def test_an_application_that_fails_fails_the_request():
+async def test_an_application_error_fails_the_request():
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise ZeroDivisionError
 
@@ -41,7 +41,7 @@ async def test_an_application_that_fails_fails_the_request():
             await http.get("http://server.example/")
 
 
-async def test_the_same_seed_brings_the_same_faults():
+async def test_the_same_seed_gives_the_same_faults():
     async def faults(seed: int) -> list[Fault]:
         inner = httpx2.MockTransport(lambda _: httpx2.Response(200, json={}))
         flaky = FlakyTransport.seeded(inner, seed, {Fault.DROP: 0.3, Fault.LOSE: 0.3})

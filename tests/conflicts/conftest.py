@@ -7,5 +7,5 @@ from tests.support.world import World
 
 @pytest_asyncio.fixture
 async def clashes(house: House) -> Clashes:
-    """A customer with a site, a technician who is away with a device, and ways to clash with them."""
+    """Return a customer with a site, an offline technician with a device, and ways to make conflicts."""
     return await Clashes(await World(house).settle()).begin()

@@ -1,4 +1,4 @@
-"""What each decision does, and that it is done by the usual commands with the decider's rights."""
+"""Each decision is applied by the usual commands with the decider's permissions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def fields(clashes: Clashes) -> tuple[Any, Any]:
         ),
     ],
 )
-async def test_fields_become_what_was_decided(
+async def test_a_decision_sets_the_fields(
     clashes: Clashes, resolution: str, more: dict[str, Any], wanted: tuple[str, str]
 ) -> None:
     conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
@@ -50,7 +50,7 @@ async def test_fields_become_what_was_decided(
     assert decided.decided == dict(zip(("symptom", "cause"), wanted, strict=True))
 
 
-async def test_the_log_names_the_command_that_carried_a_decision_out(clashes: Clashes) -> None:
+async def test_the_log_names_the_command_that_applied_a_decision(clashes: Clashes) -> None:
     conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     decided = await clashes.resolve(conflict, "KEEP_THEIRS")
     last = (await clashes.house.changes(clashes.order.id))[-1]
@@ -69,7 +69,7 @@ async def test_the_log_names_the_command_that_carried_a_decision_out(clashes: Cl
         [{"name": "symptom", "take": "MINE"}, {"name": "cause", "take": "OTHER", "value": 7}],
     ],
 )
-async def test_a_merge_chooses_once_for_each_field_and_nothing_is_half_done(
+async def test_a_merge_needs_one_choice_per_field_and_applies_all_or_nothing(
     clashes: Clashes, chosen: Any
 ) -> None:
     conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
@@ -78,7 +78,7 @@ async def test_a_merge_chooses_once_for_each_field_and_nothing_is_half_done(
     assert await fields(clashes) == ("mine", "mine")
 
 
-async def test_a_decision_about_a_field_is_no_new_conflict_on_the_device(clashes: Clashes) -> None:
+async def test_a_decision_about_a_field_opens_no_new_conflict_on_the_device(clashes: Clashes) -> None:
     conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.resolve(conflict, "KEEP_THEIRS", note="Demo: as we saw it.")
     await clashes.device.pull()
@@ -88,7 +88,7 @@ async def test_a_decision_about_a_field_is_no_new_conflict_on_the_device(clashes
     assert (outcome.status, outcome.conflict) == ("applied", None)
 
 
-async def test_a_step_is_taken_where_it_still_can_be(clashes: Clashes) -> None:
+async def test_taking_a_step_works_while_the_step_is_still_possible(clashes: Clashes) -> None:
     conflict = await clashes.of(STATE_CHANGED_BY_BOTH)
     with pytest.raises(Blocked):
         await clashes.resolve(conflict, "TAKE_MINE")
@@ -131,7 +131,7 @@ async def test_a_step_that_lost_a_race_can_be_repeated(clashes: Clashes) -> None
     assert (await clashes.read(planned)).status is AssetStatus.ACTIVE
 
 
-async def test_a_canceled_visit_that_only_began_is_canceled_again(clashes: Clashes) -> None:
+async def test_a_canceled_visit_that_only_began_can_be_canceled_again(clashes: Clashes) -> None:
     conflict = await clashes.of(VISIT_ON_CANCELED_APPOINTMENT)
     assert (await clashes.read(clashes.visit)).status is A.EN_ROUTE
     await clashes.resolve(conflict, "KEEP_THEIRS")
@@ -141,7 +141,7 @@ async def test_a_canceled_visit_that_only_began_is_canceled_again(clashes: Clash
     assert clashes.on_device(clashes.visit.id)["status"] == "CANCELED"
 
 
-async def test_a_visit_that_was_made_cannot_be_canceled_any_more_but_counts(clashes: Clashes) -> None:
+async def test_a_finished_visit_can_be_kept_but_not_canceled(clashes: Clashes) -> None:
     conflict = await clashes.of(VISIT_ON_CANCELED_APPOINTMENT)
     for minute, step in enumerate(("arriveOnSite", "startWork", "completeAppointment"), 1):
         await clashes.device.do(step, appointmentId=clashes.visit.id, at=at(minute))
@@ -168,7 +168,7 @@ async def test_a_finished_visit_is_reopened_by_a_manager(clashes: Clashes) -> No
     assert (await clashes.read(clashes.visit)).status is A.IN_PROGRESS
 
 
-async def test_a_recalled_visit_goes_to_somebody_else(clashes: Clashes) -> None:
+async def test_a_recalled_visit_can_be_reassigned(clashes: Clashes) -> None:
     await clashes.office("recallAppointment", appointmentId=clashes.visit.id)
     await clashes.device.do("startTravel", appointmentId=clashes.visit.id, at=at(0))
     (conflict,) = await clashes.world.conflicts()
@@ -184,7 +184,7 @@ async def test_a_recalled_visit_goes_to_somebody_else(clashes: Clashes) -> None:
     assert clashes.on_device(conflict.id)["resolution"] == "REASSIGN"
 
 
-async def test_who_went_leads_the_visit_again(clashes: Clashes) -> None:
+async def test_the_technician_who_went_becomes_the_lead_again(clashes: Clashes) -> None:
     conflict = await clashes.of(VISIT_ON_REASSIGNED_APPOINTMENT)
     assert clashes.visit.id not in clashes.device.rows
     await clashes.resolve(conflict, "TAKE_MINE")
@@ -194,7 +194,7 @@ async def test_who_went_leads_the_visit_again(clashes: Clashes) -> None:
     assert clashes.visit.id in clashes.device.rows
 
 
-async def test_what_is_left_becomes_another_visit_of_an_open_order_and_a_new_order_of_a_closed_one(
+async def test_a_follow_up_is_a_visit_of_an_open_order_or_a_new_order(
     clashes: Clashes,
 ) -> None:
     conflict = await clashes.of(VISIT_ON_CANCELED_APPOINTMENT)
@@ -218,7 +218,7 @@ async def test_what_is_left_becomes_another_visit_of_an_open_order_and_a_new_ord
     assert visit.starts_at == at(300)
 
 
-async def test_a_new_order_that_follows_up_has_no_visit_unless_a_time_or_a_technician_is_named(
+async def test_a_follow_up_order_has_a_visit_only_with_a_time_or_a_technician(
     clashes: Clashes,
 ) -> None:
     conflict = await clashes.of(VISIT_ON_CANCELED_APPOINTMENT)
@@ -229,13 +229,13 @@ async def test_a_new_order_that_follows_up_has_no_visit_unless_a_time_or_a_techn
     assert await clashes.world.house.rows(Appointment, work_order_id=order.id) == []
 
 
-async def test_a_closed_checklist_is_opened_for_what_came_late(clashes: Clashes) -> None:
+async def test_a_closed_checklist_can_be_reopened_for_a_late_answer(clashes: Clashes) -> None:
     conflict = await clashes.of(RECORD_ON_CLOSED_PARENT)
     await clashes.resolve(conflict, "REOPEN", note="Demo")
     assert (await clashes.world.read(ChecklistRun, conflict.record_id)).is_open
 
 
-async def test_an_answer_is_decided_by_answering_anew(clashes: Clashes) -> None:
+async def test_a_decision_about_an_answer_answers_the_item_again(clashes: Clashes) -> None:
     run = await clashes.checklist()
     answer = {"runId": run.id, "itemKey": "pressure", "at": at(0)}
     await clashes.office("answerChecklistItem", **answer, number=3)
@@ -256,7 +256,7 @@ async def test_a_moved_asset_goes_back_with_its_meters(clashes: Clashes) -> None
     elsewhere = await clashes.house.run("createSite", customerId=clashes.world.customer.id, name="Elsewhere")
     meter = await clashes.house.run("createMeter", assetId=clashes.asset.id, name="Hours", unit="h")
     mine = await clashes.house.run("createSite", customerId=clashes.world.customer.id, name="Field")
-    # The technician sees where it goes, as somebody who has a visit there.
+    # The technician sees the target site through a visit there.
     other = await clashes.world.order(siteId=mine.id)
     await clashes.world.visit(clashes.technician, order=other)
     await clashes.device.pull()

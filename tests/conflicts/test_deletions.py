@@ -1,4 +1,4 @@
-"""Deletions against what was done in the field meanwhile."""
+"""Deletions that conflict with work done in the field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.world import at
 from tournee.kernel.conflict import RECORD_DELETED_MEANWHILE
 
 
-async def test_a_fact_brings_back_what_it_names_and_asks_whether_that_was_meant(clashes: Clashes) -> None:
+async def test_a_fact_restores_the_deleted_record_it_names_and_opens_a_conflict(clashes: Clashes) -> None:
     conflict = await clashes.of(RECORD_DELETED_MEANWHILE)
     assert (await clashes.read(clashes.contact)).deleted is False
     assert clashes.contact.id in clashes.device.rows
@@ -25,7 +25,7 @@ async def test_a_fact_brings_back_what_it_names_and_asks_whether_that_was_meant(
     assert clashes.contact.id not in clashes.device.rows
 
 
-async def test_what_a_device_deleted_or_never_saw_is_not_brought_back(clashes: Clashes) -> None:
+async def test_a_record_that_the_device_deleted_or_never_saw_is_not_restored(clashes: Clashes) -> None:
     await clashes.office("deleteContact", contactId=clashes.contact.id)
     await clashes.device.pull()
     outcome = await clashes.device.do(
@@ -50,7 +50,7 @@ async def an_edit_of_the_deleted(clashes: Clashes) -> TestDevice:
     return office
 
 
-async def test_an_edit_of_a_deleted_record_goes_to_the_inbox_and_can_be_had_back(clashes: Clashes) -> None:
+async def test_an_edit_of_a_deleted_record_can_be_applied_from_the_inbox(clashes: Clashes) -> None:
     office = await an_edit_of_the_deleted(clashes)
     (conflict,) = await clashes.world.conflicts()
     assert (conflict.mine, conflict.theirs) == ({"phone": "7", "jobTitle": "Porter"}, {"deleted": True})
@@ -61,19 +61,19 @@ async def test_an_edit_of_a_deleted_record_goes_to_the_inbox_and_can_be_had_back
     await office.pull()
     assert office.rows[contact.id]["phone"] == "7"
     assert office.rows == await office.fresh()
-    # The technician's device, which was told of the deletion or not, has it as well.
+    # The technician's device has it too, whether or not it received the deletion.
     await clashes.device.pull()
     assert clashes.on_device(contact.id)["phone"] == "7"
 
 
-async def test_an_edit_of_a_deleted_record_can_stay_undone(clashes: Clashes) -> None:
+async def test_an_edit_of_a_deleted_record_can_be_dismissed(clashes: Clashes) -> None:
     await an_edit_of_the_deleted(clashes)
     (conflict,) = await clashes.world.conflicts()
     await clashes.resolve(conflict, "KEEP_THEIRS")
     assert (await clashes.read(clashes.contact)).deleted is True
 
 
-async def test_online_a_deleted_record_is_gone_for_edits(clashes: Clashes) -> None:
+async def test_an_online_edit_of_a_deleted_record_is_not_found(clashes: Clashes) -> None:
     office = TestDevice(clashes.house, "DISPATCHER")
     await clashes.office("deleteContact", "MANAGER", contactId=clashes.contact.id)
     await office.pull()

@@ -1,4 +1,4 @@
-"""What belongs to one conflict and what to another; and what two sides may both have."""
+"""Which changes share a conflict, which have separate ones, and which merge without one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def customer(house: House) -> UUID:
     return UUID(str(made.id))
 
 
-async def test_two_on_a_visit_that_was_called_off_have_a_conflict_each(house: House) -> None:
+async def test_each_technician_on_a_canceled_visit_has_their_own_conflict(house: House) -> None:
     world = await World(house).settle()
     crew = [await world.technician() for _ in range(2)]
     visit = await world.visit(*crew)
@@ -54,7 +54,7 @@ async def test_each_device_has_its_own_conflict_about_a_field(house: House) -> N
     assert [row.mine for row in await clashes(house)] == [{"phone": "one"}, {"phone": "two"}]
 
 
-async def test_a_conflict_that_was_decided_is_not_brought_up_to_date(house: House) -> None:
+async def test_a_decided_conflict_is_not_updated(house: House) -> None:
     id, device = await customer(house), await device_of(house)
     await house.run("updateCustomer", customerId=id, phone="office")
     await device.do("updateCustomer", customerId=id, phone="one")
@@ -85,7 +85,7 @@ async def test_a_clash_about_another_field_is_another_conflict(house: House) -> 
         (["a", "b"], [], ["b"]),
     ],
 )
-async def test_a_set_has_what_either_added_once_and_nothing_that_either_took_out(
+async def test_a_merged_set_has_every_addition_and_no_removed_value(
     house: House, office: list[str], device: list[str], both: list[str]
 ) -> None:
     id, away = await customer(house), await device_of(house)
@@ -95,7 +95,7 @@ async def test_a_set_has_what_either_added_once_and_nothing_that_either_took_out
     assert await clashes(house) == []
 
 
-async def test_a_device_of_the_office_brings_back_what_was_deleted_after_its_base(house: House) -> None:
+async def test_an_office_device_restores_a_record_deleted_after_its_base(house: House) -> None:
     id = await customer(house)
     contact = await house.run("createContact", customerId=id, name="Demo Porter")
     away = await device_of(house)

@@ -1,4 +1,4 @@
-"""Which decisions are legal, for whom and when."""
+"""Which decisions are allowed, for whom and when."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tournee.work.facts import (
 )
 
 ROOT = Path(__file__).parents[2]
-# What somebody gives with a decision, so that it lacks nothing.
+# The inputs that each decision needs.
 MORE: dict[str, Callable[[Clashes], dict[str, Any]]] = {
     "MERGE_FIELDS": lambda _: {
         "fields": [{"name": "symptom", "take": "MINE"}, {"name": "cause", "take": "THEIRS"}]
@@ -49,13 +49,13 @@ AVAILABLE = "query($id:ID!){conflict(id:$id){availableResolutions{resolution all
 KINDS = [kind for kind in ConflictKind.all() if hasattr(Clashes, f"_{kind.lower()}")]
 
 
-def test_every_kind_says_how_it_is_decided() -> None:
+def test_every_kind_of_conflict_has_decisions() -> None:
     kinds = ConflictKind.all()
     assert all(kind.resolutions for kind in kinds)
     assert {resolution for kind in kinds for resolution in kind.resolutions} == set(Resolution)
 
 
-def test_the_protocol_tells_the_same_decisions() -> None:
+def test_the_protocol_documents_the_same_decisions() -> None:
     text = (ROOT / "schema" / "sync.md").read_text().split("\n## Conflicts\n")[1].split("\n## ")[0]
     told: dict[str, tuple[str, list[str]]] = {}
     for kind, when, cell in re.findall(r"^\| `([A-Z_]+)` \| ([^|]*) \| ([^|]*) \|$", text, re.MULTILINE):
@@ -63,7 +63,7 @@ def test_the_protocol_tells_the_same_decisions() -> None:
     assert told == {kind: (kind.description, [*kind.resolutions]) for kind in ConflictKind.all()}
 
 
-def test_whoever_decides_about_a_record_may_edit_it() -> None:
+def test_the_deciding_role_may_edit_the_record() -> None:
     edited = [entry for entry in map(registered, ENTITIES.values()) if entry.update and entry.update.offline]
     assert len(edited) > 5
     for entry in edited:
@@ -71,7 +71,7 @@ def test_whoever_decides_about_a_record_may_edit_it() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_is_offered_is_what_works(clashes: Clashes, kind: ConflictKind) -> None:
+async def test_exactly_the_offered_decisions_work(clashes: Clashes, kind: ConflictKind) -> None:
     conflict = await clashes.of(kind)
     found = await ask(clashes.house, AVAILABLE, "DISPATCHER", id=str(conflict.id))
     offered = {one["resolution"]: one for one in found["conflict"]["availableResolutions"]}
@@ -93,7 +93,7 @@ async def test_what_is_offered_is_what_works(clashes: Clashes, kind: ConflictKin
     assert (await clashes.read(conflict)).status is ConflictStatus.OPEN
 
 
-# What something stands against as these clashes are made: the technician has left for the visit.
+# The blocked decisions in these conflicts: the technician has already set out.
 _EN_ROUTE = {Resolution.REOPEN, Resolution.REASSIGN}
 BLOCKED = {
     STATE_CHANGED_BY_BOTH: {Resolution.TAKE_MINE},
@@ -105,7 +105,7 @@ _ALLOWED = [(kind, one) for kind in KINDS for one in kind.resolutions if one not
 
 
 @pytest.mark.parametrize(("kind", "resolution"), _ALLOWED)
-async def test_each_decision_that_nothing_stands_against_succeeds(
+async def test_every_unblocked_decision_succeeds(
     clashes: Clashes, kind: ConflictKind, resolution: Resolution
 ) -> None:
     conflict = await clashes.of(kind)
@@ -118,7 +118,7 @@ async def test_each_decision_that_nothing_stands_against_succeeds(
         more["note"],
         False,
     )
-    # Both see it, and the device's copy is what a new one would hold.
+    # Both see it, and the device's copy equals a new one.
     await clashes.device.pull()
     row = clashes.on_device(conflict.id)
     assert (row["resolution"], row["resolvedById"], row["note"]) == (resolution, str(manager), more["note"])
@@ -129,7 +129,7 @@ async def test_each_decision_that_nothing_stands_against_succeeds(
     assert found["conflict"]["availableResolutions"] == []
 
 
-async def test_only_the_role_it_is_for_decides_or_a_manager(clashes: Clashes) -> None:
+async def test_only_the_conflicts_role_or_a_manager_decides(clashes: Clashes) -> None:
     conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     assert conflict.role == "DISPATCHER"
     for role in ("AUDITOR", "REPORTING", clashes.technician.actor):
@@ -142,7 +142,7 @@ async def test_only_the_role_it_is_for_decides_or_a_manager(clashes: Clashes) ->
         await clashes.house.run("resolveConflict", "DISPATCHER", conflictId=clashes.visit.id)
 
 
-async def test_a_record_that_changed_again_is_looked_at_again_first(clashes: Clashes) -> None:
+async def test_a_decision_is_refused_when_the_record_changed_again(clashes: Clashes) -> None:
     conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.office("updateWorkOrder", workOrderId=clashes.order.id, symptom="newer", priority="HIGH")
     with pytest.raises(Stale) as refusal:

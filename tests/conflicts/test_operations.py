@@ -1,4 +1,4 @@
-"""Operations that had no effect are done after all, or dismissed."""
+"""Operations without effect are retried or dismissed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tournee.sync.push.request import PushRequest
 from tournee.work.models import AppointmentEvent, Note
 
 
-async def test_what_was_refused_is_done_as_its_authors_once_nothing_stands_against_it(
+async def test_a_refused_operation_is_retried_as_its_author_once_nothing_blocks_it(
     clashes: Clashes,
 ) -> None:
     conflict = await clashes.of(OPERATION_REJECTED)
@@ -38,7 +38,7 @@ async def test_what_was_refused_is_done_as_its_authors_once_nothing_stands_again
     assert asset.id in clashes.device.rows
 
 
-async def test_what_is_refused_again_stays_open(clashes: Clashes) -> None:
+async def test_an_operation_refused_again_stays_open(clashes: Clashes) -> None:
     outcome = await clashes.device.do("addNote", workOrderId=uuid4(), text="Demo")
     (conflict,) = await clashes.world.conflicts()
     assert (outcome.conflict, conflict.theirs["code"]) == (str(conflict.id), "NOT_FOUND")
@@ -50,8 +50,10 @@ async def test_what_is_refused_again_stays_open(clashes: Clashes) -> None:
     assert clashes.on_device(conflict.id)["note"] == "Demo: a test."
 
 
-async def test_what_went_from_sight_is_done_because_who_decides_sees_it(clashes: Clashes) -> None:
-    """The device names a base at which the visit had left its copy already, and gives no other."""
+async def test_an_operation_on_a_record_no_longer_visible_is_applied_for_a_decider_who_sees_it(
+    clashes: Clashes,
+) -> None:
+    """The base that the device sends is from after the visit left its copy."""
     other = await clashes.world.technician()
     await clashes.office("reassignAppointment", appointmentId=clashes.visit.id, technicianId=other.id)
     await clashes.device.pull()
@@ -72,7 +74,7 @@ async def test_what_went_from_sight_is_done_because_who_decides_sees_it(clashes:
 
 
 async def quarantined(clashes: Clashes) -> tuple[Conflict, dict[str, Any]]:
-    """An operation that met a defect of ours twice; mended since."""
+    """Return an operation that crashed twice on a defect that is fixed since."""
 
     async def crash(*_: Any) -> Any:
         raise ZeroDivisionError
@@ -99,19 +101,19 @@ async def waiting(clashes: Clashes, model: Any) -> list[str]:
         return [getattr(row, "status", "parked") for row in await session.scalars(found)]
 
 
-async def test_what_crashed_is_done_once_the_defect_is_mended(clashes: Clashes) -> None:
+async def test_a_crashed_operation_is_applied_once_the_defect_is_fixed(clashes: Clashes) -> None:
     conflict, operation = await quarantined(clashes)
     assert await waiting(clashes, ParkedOperation) == ["parked"]
     await clashes.resolve(conflict, "RETRY", "MANAGER")
     assert len(await clashes.world.house.rows(Contact, name="Demo Reception")) == 1
     assert (await waiting(clashes, ParkedOperation), await waiting(clashes, Receipt)) == ([], ["applied"])
-    # And not again, when the device hands it in once more.
+    # It is not applied again when the device resends it.
     (outcome,) = await clashes.device.push(operation)
     assert outcome.status == "duplicate"
     assert len(await clashes.world.house.rows(Contact, name="Demo Reception")) == 1
 
 
-async def test_what_crashed_can_be_dismissed_and_stays_without_effect(clashes: Clashes) -> None:
+async def test_a_crashed_operation_can_be_dismissed_without_effect(clashes: Clashes) -> None:
     conflict, operation = await quarantined(clashes)
     await clashes.resolve(conflict, "DISMISS", "MANAGER")
     assert (await waiting(clashes, ParkedOperation), await waiting(clashes, Receipt)) == ([], ["rejected"])
@@ -120,7 +122,7 @@ async def test_what_crashed_can_be_dismissed_and_stays_without_effect(clashes: C
     assert await clashes.world.house.rows(Contact, name="Demo Reception") == []
 
 
-async def test_what_was_too_large_to_keep_cannot_be_done_here(clashes: Clashes) -> None:
+async def test_an_operation_too_large_to_store_cannot_be_retried(clashes: Clashes) -> None:
     await clashes.device.do("addNote", workOrderId=uuid4(), text="Demo " * 3000, more="x" * 100_000)
     (conflict,) = await clashes.world.conflicts()
     with pytest.raises(Blocked):

@@ -1,4 +1,4 @@
-"""What was superseded though nobody has to decide is listed, for who did it and for the office."""
+"""Superseded values are listed for their author and for the office, without a decision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUPERSEDED = (
 )
 
 
-async def test_a_value_that_a_policy_set_aside_is_listed(clashes: Clashes) -> None:
+async def test_a_superseded_value_is_listed(clashes: Clashes) -> None:
     await clashes.office("updateAsset", assetId=clashes.asset.id, warrantyEndsOn="2030-01-01")
     mine = clashes.device.operation("updateAsset", assetId=clashes.asset.id, warrantyEndsOn="2028-01-01")
     (outcome,) = await clashes.device.push(mine)

@@ -17,7 +17,7 @@ async def test_a_plain_edit_changes_only_the_fields_it_names(house: House) -> No
     assert (changed.name, changed.phone) == ("Demo Hotel", "2")
 
 
-async def test_a_customer_of_another_organisation_is_not_there(house: House) -> None:
+async def test_another_organisations_customer_is_not_found(house: House) -> None:
     other = await House(house.database).found()
     foreign = await other.run("createCustomer", name="Theirs")
     answers = []
@@ -28,7 +28,7 @@ async def test_a_customer_of_another_organisation_is_not_there(house: House) -> 
     assert answers[0] == answers[1]
 
 
-async def test_a_customer_lies_below_no_branch_of_its_own(house: House) -> None:
+async def test_a_customer_cannot_lie_below_its_own_branch(house: House) -> None:
     head = await house.run("createCustomer", name="Demo Group")
     branch = await house.run("createCustomer", name="Demo Branch", parentId=head.id)
     office = await house.run("createCustomer", name="Demo Office", parentId=branch.id)
@@ -53,7 +53,7 @@ async def test_a_site_needs_both_coordinates_and_a_real_time_zone(house: House) 
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\u2003"])
-async def test_what_needs_a_name_has_one(house: House, blank: str) -> None:
+async def test_a_required_name_must_not_be_blank(house: House, blank: str) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     for command, field, fields in (
         ("createCustomer", "name", {}),
@@ -71,6 +71,6 @@ async def test_what_needs_a_name_has_one(house: House, blank: str) -> None:
     assert found.name == "Demo Hotel"
 
 
-async def test_a_technician_may_not_add_customers(house: House) -> None:
+async def test_a_technician_may_not_create_customers(house: House) -> None:
     with pytest.raises(Forbidden):
         await house.run("createCustomer", "TECHNICIAN", name="Demo Hotel")

@@ -1,6 +1,6 @@
-"""A statement that forgets the organisation reaches no other one's rows, or is refused, on both databases.
+"""A statement without the organisation reaches no other one's rows, or is refused, on both databases.
 
-On PostgreSQL the tests connect as a role that row-level security does not hold: it is not what saves them.
+On PostgreSQL the tests connect as a role exempt from row-level security, so that cannot help.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Pair:
         return self
 
     async def rows(self, house: House) -> list[Any]:
-        """All that an organisation has in the tables here, asked across the organisations."""
+        """Return all rows of an organisation in the tables used here, past the border."""
         async with self.database.reading(ACROSS) as session:
             found: list[Any] = []
             for model in (Head, Record, Edge, Member, Customer, DeviceState):
@@ -93,7 +93,7 @@ class Pair:
 
 @pytest_asyncio.fixture(scope="module")
 async def powerful(module_database: Database) -> AsyncIterator[Database]:
-    """The database as somebody opens it whom its policies do not hold."""
+    """Open the database as a role that its policies do not bind."""
     if module_database.is_sqlite:
         yield module_database
         return
@@ -110,7 +110,7 @@ async def pair(powerful: Database) -> Pair:
 
 
 def seen(edge: Any = Edge, member: Any = Member) -> ColumnElement[bool]:
-    """The join of edge and member, as it must not be written: without any organisation."""
+    """Return the join of edge and member without an organisation, as it must not be written."""
     return exists(
         select(1)
         .select_from(edge)
@@ -120,7 +120,7 @@ def seen(edge: Any = Edge, member: Any = Member) -> ColumnElement[bool]:
 
 
 def walk() -> Any:
-    """What a page of a first pull is made of."""
+    """Return the statement behind a page of a first pull."""
     own = select(Member.scope).where(Member.account_id == ACCOUNT).subquery("held")
     lying = select(own.c.scope, Edge.record_id.label("id")).join_from(own, Edge, Edge.scope == own.c.scope)
     found = lying.order_by("scope").limit(10).subquery("next_ones")
@@ -137,7 +137,7 @@ def walk() -> Any:
 
 
 def branches() -> Any:
-    """What a page of the feed is made of."""
+    """Return the statement behind a page of the feed."""
 
     def branch(*where: Any) -> Any:
         columns = select(Edge.record_id.label("record_id"), Edge.seq.label("position"))
@@ -158,7 +158,7 @@ def _rows() -> Any:
     return select(Record.organisation_id, Record.document).limit(5).subquery("ordered")
 
 
-# Each tells the organisations whose rows it saw, or how many of them.
+# Each returns the organisations whose rows it saw, or their number.
 READING: dict[str, Callable[[], Any]] = {
     "columns": lambda: select(Record.organisation_id),
     "an entity": lambda: select(Record),
@@ -221,7 +221,7 @@ READING: dict[str, Callable[[], Any]] = {
 
 
 def others(house: House) -> dict[str, Any]:
-    """Statements that ask for another organisation by its id."""
+    """Return statements that ask for another organisation by its id."""
     asked, own_text = (
         house.organisation_id,
         OwnText("SELECT document FROM record WHERE organisation_id = :organisation_id"),
@@ -237,7 +237,7 @@ def others(house: House) -> dict[str, Any]:
 
 
 def hollow(organisation_id: UUID) -> dict[str, Any]:
-    """Statements that name the organisation where it does not keep others out."""
+    """Return statements with the organisation in a condition that excludes nobody."""
     rows, ours = Record.__table__.c, Record.__table__.c.organisation_id == organisation_id
     same = Member.organisation_id == rows.organisation_id
     return {
@@ -263,7 +263,7 @@ def hollow(organisation_id: UUID) -> dict[str, Any]:
 
 
 def writing(ours: UUID, theirs: UUID, *, is_sqlite: bool = True) -> dict[str, Any]:
-    """Statements that would write rows of another organisation."""
+    """Return statements that would write another organisation's rows."""
     heads: Any = Head.__table__
     head = {"epoch": uuid4(), "seq": 1, "floor": 0}
     state = {
@@ -318,12 +318,12 @@ def writing(ours: UUID, theirs: UUID, *, is_sqlite: bool = True) -> dict[str, An
 
 
 def told(rows: Any) -> set[Any]:
-    """All organisations that rows tell of, whatever else they hold."""
+    """Return every organisation named in the rows."""
     cells = (cell for row in rows for cell in (row if len(row) > 1 else (row[0],)))
     return {getattr(cell, "organisation_id", cell) for cell in cells}
 
 
-# A session that reads takes no locks.
+# A reading session takes no locks.
 KINDS = [
     (kind, shape)
     for kind in ("reading", "writing")
@@ -333,7 +333,9 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "shape"), KINDS)
-async def test_reading_without_the_organisation_shows_no_other(pair: Pair, kind: str, shape: str) -> None:
+async def test_a_read_without_the_organisation_returns_no_other_organisations_rows(
+    pair: Pair, kind: str, shape: str
+) -> None:
     ours, theirs = pair.ours.organisation_id, pair.theirs.organisation_id
     async with getattr(pair.ours, kind)() as session:
         try:
@@ -348,14 +350,14 @@ async def test_reading_without_the_organisation_shows_no_other(pair: Pair, kind:
     assert not found & {2, 3, 4}
 
 
-# What the session cannot complete it refuses.
+# The session refuses statements that it cannot complete.
 REFUSED = {shape for shape in READING if "table" in shape.split() or "text" in shape.split()} - {
     "a common table expression"
 } | {"all organisations"}
 
 
-async def test_each_shape_reaches_every_organisation_where_that_is_asked_for(pair: Pair) -> None:
-    """Else the tests above would show nothing."""
+async def test_each_read_shape_reaches_every_organisation_on_request(pair: Pair) -> None:
+    """Otherwise the tests above would prove nothing."""
     theirs = pair.theirs.organisation_id
     named = {theirs, str(theirs), theirs.hex}
     for shape, statement in READING.items():
@@ -366,8 +368,8 @@ async def test_each_shape_reaches_every_organisation_where_that_is_asked_for(pai
         assert found & named or max([n for n in found if isinstance(n, int)], default=0) > 1, shape
 
 
-async def test_who_may_see_nothing_is_shown_nothing(pair: Pair) -> None:
-    """SQLAlchemy then leaves out all other conditions."""
+async def test_an_account_that_may_see_nothing_reads_nothing(pair: Pair) -> None:
+    """With an always-false condition SQLAlchemy drops all others."""
     async with pair.ours.reading() as session:
         assert not (await session.execute(select(Record).where(false(), Record.seq > 0))).all()
         counted = select(func.count()).select_from(Edge.__table__).scalar_subquery()
@@ -375,7 +377,7 @@ async def test_who_may_see_nothing_is_shown_nothing(pair: Pair) -> None:
             await session.execute(select(func.count(Record.id), counted).where(false()))
 
 
-async def test_no_other_organisation_can_be_asked_for(pair: Pair) -> None:
+async def test_another_organisation_cannot_be_asked_for(pair: Pair) -> None:
     for shape, statement in others(pair.theirs).items():
         async with pair.ours.reading() as session:
             try:
@@ -385,7 +387,7 @@ async def test_no_other_organisation_can_be_asked_for(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("shape", hollow(uuid4()))
-async def test_naming_the_organisation_where_it_keeps_nobody_out_is_refused(pair: Pair, shape: str) -> None:
+async def test_an_organisation_condition_without_effect_is_refused(pair: Pair, shape: str) -> None:
     statement = hollow(pair.ours.organisation_id)[shape]
     async with pair.ours.reading() as session:
         with pytest.raises(BorderCrossed):
@@ -393,7 +395,9 @@ async def test_naming_the_organisation_where_it_keeps_nobody_out_is_refused(pair
 
 
 @pytest.mark.parametrize("shape", writing(uuid4(), uuid4()))
-async def test_writing_without_the_organisation_changes_no_other(pair: Pair, shape: str) -> None:
+async def test_a_write_without_the_organisation_changes_no_other_organisations_rows(
+    pair: Pair, shape: str
+) -> None:
     before, is_sqlite = await pair.rows(pair.theirs), pair.database.is_sqlite
     ours, theirs = pair.ours.organisation_id, pair.theirs.organisation_id
     statement = writing(ours, theirs, is_sqlite=is_sqlite)[shape]
@@ -408,7 +412,7 @@ async def test_writing_without_the_organisation_changes_no_other(pair: Pair, sha
     assert await pair.rows(pair.theirs) == before
 
 
-async def test_rows_of_another_organisation_cannot_be_added_or_fetched(pair: Pair) -> None:
+async def test_another_organisations_rows_cannot_be_added_or_fetched(pair: Pair) -> None:
     ours, theirs = pair.ours.organisation_id, pair.theirs.organisation_id
     async with pair.ours.writing() as session:
         session.info["command"] = "test"
@@ -424,7 +428,7 @@ async def test_rows_of_another_organisation_cannot_be_added_or_fetched(pair: Pai
             await session.flush()
 
 
-async def test_a_row_is_read_again_and_changed_within_its_organisation(pair: Pair) -> None:
+async def test_a_row_is_refreshed_and_changed_only_within_its_organisation(pair: Pair) -> None:
     async with pair.ours.writing() as session:
         session.info["command"] = "test"
         (own,) = (await session.scalars(select(Customer))).all()
@@ -440,8 +444,8 @@ async def test_a_row_is_read_again_and_changed_within_its_organisation(pair: Pai
         ]
 
 
-async def test_statements_in_turn_keep_to_the_organisation_of_their_session(pair: Pair) -> None:
-    """They are compiled once for all organisations."""
+async def test_a_cached_statement_keeps_to_the_organisation_of_its_session(pair: Pair) -> None:
+    """A statement is compiled once for all organisations."""
     for _ in range(3):
         for house in (pair.ours, pair.theirs):
             async with house.reading() as session:
@@ -450,7 +454,7 @@ async def test_statements_in_turn_keep_to_the_organisation_of_their_session(pair
                 assert head.organisation_id == house.organisation_id
 
 
-async def test_past_the_session_a_statement_is_refused_as_well(pair: Pair) -> None:
+async def test_a_statement_that_bypasses_the_session_is_refused(pair: Pair) -> None:
     async with pair.ours.reading() as session:
         connection = await session.connection()
         for statement in (select(Record.id), text("SELECT id FROM record")):

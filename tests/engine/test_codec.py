@@ -1,4 +1,4 @@
-"""Many values as one parameter: each arrives on PostgreSQL as what it was, however odd it is."""
+"""Many values in one parameter arrive on PostgreSQL unchanged, however odd they are."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from tournee.kernel.entity import Base, DeclaredName, UTCDateTime
 
 
 class Shade(StrEnum):
-    """Names with signs that mean something elsewhere."""
+    """Names with characters that have a meaning elsewhere."""
 
     PLAIN = "PLAIN"
     NULL = "NULL"
     BRACES = "BRACES"
 
 
-# What has confused such notations before.
+# Texts that have broken such encodings before.
 HOSTILE = st.one_of(
     st.sampled_from(['"', "\\", "\\\\n", "{a,b}", "{}", "NULL", "null", "", " ", "'; DROP TABLE trial; --"]),
     st.sampled_from(["\x01", "\x02", "\x01\x02\x03", "\x7f", "\r\n\t", "\u2028", "\ufeff", "\ud7ff", "🚐"]),
@@ -62,10 +62,10 @@ JSONS = st.recursive(
     lambda inner: st.one_of(st.lists(st.one_of(st.none(), inner)), st.dictionaries(ANY_TEXT, inner)),
     max_leaves=5,
 )
-# Whatever the time zone, these are days of our calendar.
+# These are valid dates in every time zone.
 FIRST, LAST = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001 - as the strategy takes them
 
-# Of each plain type the values that a column can hold.
+# For each plain type, the values that a column can hold.
 KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "big": (BigInteger(), NUMBERS),
     "yes": (Boolean(), st.booleans()),
@@ -97,7 +97,7 @@ OWN = {"organisation_id": uuid4()}
 
 @pytest.fixture(scope="module")
 def trial(postgres_url: str) -> Iterator[Connection]:
-    """A connection with a table that has a column of each plain type."""
+    """Return a connection with a table that has a column of each plain type."""
     engine = create_engine(async_url(postgres_url), connect_args={"options": "-c timezone=UTC"})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(_temporary())
@@ -113,7 +113,7 @@ def _temporary() -> Any:
 
 
 def _sent(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows as the database has them after all were inserted by one statement."""
+    """Insert all rows by one statement and return them as the database has them."""
     connection.execute(delete(TRIAL))
     named = [{"row": number, **row} for number, row in enumerate(rows)]
     statement = inserting(TRIAL, tuple(named[0]), tuple(OWN), ())
@@ -127,7 +127,7 @@ def _there(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _as_read(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Times are read in UTC; Python calls a time that a clock shows twice unlike every time elsewhere."""
+    """Return the value with times in UTC; Python never equates a repeated local time with another zone's."""
     return [row | {"at": row["at"] and row["at"].astimezone(UTC)} for row in rows]
 
 
@@ -136,12 +136,12 @@ anything = settings(
 )
 
 
-def test_each_plain_type_is_tried() -> None:
+def test_every_plain_type_has_trial_values() -> None:
     assert {type(kind) for kind, _ in KINDS.values()} - {Text} == set(PLAIN)
 
 
-def test_enumerations_are_texts_that_name_themselves() -> None:
-    """A value travels as its text, and a column of an enumeration keeps names."""
+def test_enumeration_members_equal_their_names() -> None:
+    """A value is sent as its text, and an enumeration's column stores names."""
     columns = [column for table in Base.metadata.tables.values() for column in table.c]
     enumerations = [column.type.enum_class for column in columns if isinstance(column.type, Enum)]
     assert enumerations
@@ -152,13 +152,13 @@ def test_enumerations_are_texts_that_name_themselves() -> None:
 
 @anything
 @given(rows=ROWS)
-def test_every_value_is_inserted_as_it_is(trial: Connection, rows: list[dict[str, Any]]) -> None:
+def test_every_value_is_inserted_unchanged(trial: Connection, rows: list[dict[str, Any]]) -> None:
     assert _sent(trial, rows) == _as_read(rows)
 
 
 @anything
 @given(rows=ROWS, data=st.data())
-def test_every_value_is_updated_as_it_is(
+def test_every_value_is_updated_unchanged(
     trial: Connection, rows: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     _sent(trial, rows)
@@ -171,7 +171,7 @@ def test_every_value_is_updated_as_it_is(
 
 @anything
 @given(asked=st.lists(ANY_TEXT, min_size=1))
-def test_rows_are_picked_by_every_text(trial: Connection, asked: list[str]) -> None:
+def test_rows_are_selected_by_every_text(trial: Connection, asked: list[str]) -> None:
     _sent(trial, [dict.fromkeys(KINDS) | {"text": text} for text in dict.fromkeys(asked)])
     picked = picking(_Key, (_Key,))
     found = trial.execute(picked, {"ids": TEXTS.join(asked), **OWN}).scalars().all()
@@ -183,7 +183,7 @@ class _Model:
 
 
 class _Attribute:
-    """As much of a mapped attribute as a statement needs that picks rows by it."""
+    """The part of a mapped attribute that a statement selecting by it needs."""
 
     class_ = _Model
     key = "text"
@@ -193,6 +193,6 @@ class _Attribute:
 _Key = _Attribute()
 
 
-def test_what_no_column_can_hold_is_refused_loudly() -> None:
+def test_a_value_that_no_column_can_hold_raises() -> None:
     with pytest.raises(DataError):
         TEXTS.join(["fine", "not \0 fine"])

@@ -1,4 +1,4 @@
-"""Many rows in one transaction: loaded and reserved by one statement, and nothing escapes the log."""
+"""Many rows in one transaction: loaded and reserved by one statement each, and all logged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def operation(name: str) -> Operation:
     return Operation(name, now())
 
 
-async def test_rows_loaded_ahead_are_found_without_a_statement(house: House) -> None:
+async def test_preloaded_rows_are_found_without_a_statement(house: House) -> None:
     ids = [(await house.run("createCustomer", name=f"Demo {number}")).id for number in range(20)]
     statements: list[str] = []
     event.listen(
@@ -43,7 +43,7 @@ async def test_rows_loaded_ahead_are_found_without_a_statement(house: House) -> 
     assert [len(await house.changes(id)) for id in ids] == [2] * 20
 
 
-async def test_loading_ahead_shows_nobody_what_they_may_not_see(house: House) -> None:
+async def test_preloading_reveals_no_invisible_rows(house: House) -> None:
     hidden = await house.run("createCustomer", name="Demo Hotel")
 
     async def work(tx: Transaction) -> None:
@@ -80,7 +80,7 @@ async def test_a_free_value_can_be_claimed_once(house: House) -> None:
     await house.kernel.transact(house.actor(), work)
 
 
-async def test_a_row_changed_outside_of_a_command_is_not_committed(house: House) -> None:
+async def test_a_row_changed_outside_a_command_is_not_committed(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
 
     async def work(tx: Transaction) -> None:
@@ -94,7 +94,7 @@ async def test_a_row_changed_outside_of_a_command_is_not_committed(house: House)
     assert row.name == "Demo Hotel"
 
 
-async def test_a_command_that_changes_a_row_again_and_again_logs_each_time(house: House) -> None:
+async def test_every_change_of_a_row_in_one_transaction_is_logged(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
 
     async def work(tx: Transaction) -> None:
@@ -124,8 +124,8 @@ ODD = [
 
 
 @pytest.mark.parametrize("odd", [ODD, *([text] for text in ODD)], ids=[str(n) for n in range(len(ODD) + 1)])
-async def test_texts_arrive_as_they_were_sent_however_odd(house: House, odd: list[str | None]) -> None:
-    """All at once, and each by itself."""
+async def test_odd_texts_arrive_unchanged(house: House, odd: list[str | None]) -> None:
+    """The texts are written together and one at a time."""
     made = [{"id": str(new_id()), "name": f"Demo {number}", "notes": text} for number, text in enumerate(odd)]
     tags = ["Demo", *(text for text in odd if text is not None)]
 
@@ -152,8 +152,8 @@ async def test_texts_arrive_as_they_were_sent_however_odd(house: House, odd: lis
         assert orjson.loads(edited.after)["tags"] == tags
 
 
-async def test_a_record_that_moves_leaves_the_scope_it_lay_in(house: House) -> None:
-    """Twice in one transaction, and once more in a part of it that is taken back."""
+async def test_a_moved_record_leaves_its_old_scope(house: House) -> None:
+    """It moves twice in one transaction, and once more in a savepoint that is rolled back."""
     customer = (await house.run("createCustomer", name="Demo Hotel")).id
     first, second, third = [
         (await house.run("createSite", customerId=customer, name=f"Demo {number}")).id for number in range(3)

@@ -1,4 +1,4 @@
-"""One statement is under way while the next is being made ready."""
+"""One statement runs while the next is prepared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tournee.engine.pipelining import Pipeline
 
 
-async def test_a_statement_is_on_its_way_before_the_next_is_made_and_waits_for_the_one_before() -> None:
+async def test_a_statement_runs_while_the_next_is_built_and_after_the_previous_one() -> None:
     said: list[str] = []
     answer = asyncio.Event()
 
@@ -28,7 +28,7 @@ async def test_a_statement_is_on_its_way_before_the_next_is_made_and_waits_for_t
     assert said == ["first sent", "first came back", "second sent", "second came back"]
 
 
-async def test_an_error_is_told_at_the_next_statement_which_is_not_sent() -> None:
+async def test_an_error_is_raised_at_the_next_statement_which_is_not_sent() -> None:
     sent: list[str] = []
 
     async def refused() -> None:
@@ -48,7 +48,7 @@ async def test_an_error_is_told_at_the_next_statement_which_is_not_sent() -> Non
     assert sent == []
 
 
-async def test_an_error_is_told_at_the_end() -> None:
+async def test_an_error_of_the_last_statement_is_raised_at_the_end() -> None:
     async def refused() -> None:
         await asyncio.sleep(0)
         raise ValueError("refused")
@@ -65,7 +65,7 @@ async def _endless(ended: list[str]) -> None:
         ended.append("endless")
 
 
-async def test_whoever_leaves_with_an_error_leaves_nothing_under_way() -> None:
+async def test_a_block_that_raises_leaves_no_statement_running() -> None:
     ended: list[str] = []
 
     async def leaving() -> None:
@@ -78,7 +78,7 @@ async def test_whoever_leaves_with_an_error_leaves_nothing_under_way() -> None:
     assert ended == ["endless"]
 
 
-async def test_a_request_that_is_cancelled_leaves_nothing_under_way() -> None:
+async def test_a_cancelled_request_leaves_no_statement_running() -> None:
     ended: list[str] = []
 
     async def request() -> None:

@@ -1,4 +1,4 @@
-"""One look at the head for all who ask at once, and a memory that never tells less than the log."""
+"""One query for the head serves simultaneous readers, and the cached tail never lacks a change."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ from tournee.sync.pull.feed import Feed
 
 
 class Slow(Heads):
-    """Heads whose questions are answered when the test says so."""
+    """Heads whose queries are answered when the test says so."""
 
     def __init__(self, house: House) -> None:
         super().__init__(house.database)
@@ -31,8 +31,8 @@ class Slow(Heads):
         return {id: HeadNow(self.epoch, seq, 0) for id in list(organisations)}  # type: ignore[call-overload]
 
 
-async def test_an_answer_is_never_older_than_the_question(house: House) -> None:
-    """Who asks while a question is under way has perhaps just pushed: they get the next answer."""
+async def test_an_answer_is_never_older_than_its_question(house: House) -> None:
+    """A reader who asks during a query may have just pushed, so it gets the next answer."""
     heads, organisation = Slow(house), house.organisation_id
     early = [heads.now(organisation) for _ in range(3)]
     await asyncio.sleep(0)
@@ -46,7 +46,7 @@ async def test_an_answer_is_never_older_than_the_question(house: House) -> None:
     assert len(heads.asked) == 2
 
 
-async def test_a_failed_question_fails_those_who_asked_it_and_nobody_else(house: House) -> None:
+async def test_a_failed_question_fails_only_its_askers(house: House) -> None:
     heads, organisation = Slow(house), house.organisation_id
     first = heads.now(organisation)
     await asyncio.sleep(0)
@@ -59,7 +59,7 @@ async def test_a_failed_question_fails_those_who_asked_it_and_nobody_else(house:
     assert (await second).seq == 7
 
 
-async def test_who_just_wrote_finds_it_in_the_next_pull(house: House, tail: Tail) -> None:
+async def test_a_write_is_in_the_writers_next_pull(house: House, tail: Tail) -> None:
     device = TestDevice(house, "MANAGER", tail=tail)
     await device.pull()
     for number in range(5):
@@ -68,7 +68,7 @@ async def test_who_just_wrote_finds_it_in_the_next_pull(house: House, tail: Tail
         assert row.id in device.rows
 
 
-async def test_what_is_remembered_is_bounded_and_what_is_forgotten_is_asked_for(
+async def test_the_tail_is_bounded_and_older_changes_are_read_from_the_database(
     house: House, tail: Tail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tail_module, "MOST_RECORDS", 4)
@@ -86,10 +86,10 @@ async def test_what_is_remembered_is_bounded_and_what_is_forgotten_is_asked_for(
     assert early.rows == late.rows == await early.fresh()
 
 
-async def test_most_of_it_costs_no_question_but_that_for_the_head(
+async def test_most_pulls_cost_only_the_query_for_the_head(
     house: House, tail: Tail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A technician for whom nothing moved, and a manager for whom something did."""
+    """Nothing changed for the technician; something did for the manager."""
     technician = TestDevice(house, actor=await house.account("TECHNICIAN"), tail=tail)
     manager = TestDevice(house, "MANAGER", tail=tail)
     for device in (technician, manager):
@@ -108,8 +108,8 @@ async def test_most_of_it_costs_no_question_but_that_for_the_head(
     assert customer.id not in technician.rows
 
 
-async def test_what_readers_make_of_the_tail_is_bounded(house: House, tail: Tail) -> None:
-    """The office asks with whatever limit it likes."""
+async def test_the_pages_made_from_the_tail_are_bounded(house: House, tail: Tail) -> None:
+    """Office devices may pull with any limit."""
     await house.run("createCustomer", name="Demo")
     feed = Feed(house.database, tuple(ENTITIES.values()), tail)
     recent = await tail.now(house.organisation_id)
@@ -119,7 +119,7 @@ async def test_what_readers_make_of_the_tail_is_bounded(house: House, tail: Tail
     assert not tail._reading
 
 
-def test_accounts_that_were_regrouped_count_towards_what_is_remembered(
+def test_regrouped_accounts_count_towards_the_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tournee.engine.tail.MOST_MOVES", 10)

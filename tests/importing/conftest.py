@@ -8,5 +8,5 @@ from tests.support.house import House
 
 @pytest.fixture
 def importer(house: House, tmp_path: Path) -> Importer:
-    """Imports into a new organisation."""
+    """Return an importer into a new organisation."""
     return Importer(house, tmp_path)

@@ -1,4 +1,4 @@
-"""Short ways to run an import in a test."""
+"""Helpers to run an import in a test."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Imported:
 
 @dataclass
 class Importer:
-    """Imports into a house; files and mappings are written where the test says."""
+    """Imports into an organisation; writes files and mappings where the test says."""
 
     house: House
     folder: Path
@@ -80,7 +80,7 @@ class Importer:
         return await self.count(Change)
 
     async def documents(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Every record of the house as it is served, without what differs from run to run."""
+        """Return every record of the organisation as served, without values that differ between runs."""
         async with self.house.reading() as session:
             rows = await session.execute(
                 select(Record.entity, Record.document).where(
@@ -94,7 +94,7 @@ class Importer:
             }
 
     async def stored(self) -> list[str]:
-        """Log, records and edges of the house; times and what tells one house from another are left out."""
+        """Return the organisation's log, records and edges without times and ids."""
         columns = {
             Change: ("entity", "id", "command", "actor_id", "fields", "before", "after"),
             Record: ("entity", "id", "deleted", "clock", "document"),
@@ -108,12 +108,12 @@ class Importer:
             async with self.house.reading() as session:
                 own = table.c.organisation_id == self.house.organisation_id
                 texts = [str(tuple(row)) for row in await session.execute(statement.where(own))]
-            # The log comes first, and names each id in the order of its coming.
+            # The log comes first and numbers the ids in their order.
             found += sorted(_UUID.sub(partial(_named, ids), _TIME.sub("T", text)) for text in texts)
         return found
 
 
-# Of now: those of the register have no fractions.
+# Times of this run; those of the register have no fractions.
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -123,7 +123,7 @@ def _named(ids: dict[str, str], found: re.Match[str]) -> str:
 
 
 def _without_ids(document: dict[str, Any]) -> dict[str, Any]:
-    """Ids of two houses differ, and so do the times."""
+    """Replace ids and times, which differ between organisations."""
     return {name: value for name, value in document.items() if name != "createdAt" and not _is_id(name)}
 
 

@@ -1,4 +1,4 @@
-"""Whatever a small file unpacks to, a line and a batch of lines take a bounded part of the memory."""
+"""A line and a batch of lines take bounded memory, whatever a small file unpacks to."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def packed(file: Path, parts: Iterable[bytes]) -> Path:
         ),
     ],
 )
-def test_a_bomb_costs_its_line_and_no_memory(
+def test_a_decompression_bomb_loses_its_line_and_costs_no_memory(
     tmp_path: Path, name: str, parts: list[bytes], words: str
 ) -> None:
     file = packed(tmp_path / name, parts)
@@ -70,19 +70,19 @@ def test_a_bomb_costs_its_line_and_no_memory(
     assert max(len(line.raw) for line in found) < 1_000
 
 
-def test_a_batch_ends_where_its_lines_take_too_much() -> None:
+def test_a_batch_ends_when_its_lines_are_too_large() -> None:
     plans = [Plan(1, MOST_CHARACTERS) for _ in range(20)]
     assert max(len(batch) for batch in _batches(plans, 1_000)) == 5
     assert sum(len(batch) for batch in _batches(plans, 1_000)) == 20
 
 
-def test_a_group_that_never_ends_is_not_kept() -> None:
+def test_a_group_over_the_limit_keeps_a_bounded_number_of_lines() -> None:
     lines = (Line(number, {"A": "1"}) for number in range(MOST_ENTRIES + 500))
     (group,) = neighbours(lines, lambda line: line.cells["A"])
     assert (group.too_many, len(group), group.lines) == (True, MOST_ENTRIES, MOST_ENTRIES + 500)
 
 
-def test_long_texts_are_read_but_not_remembered() -> None:
+def test_long_texts_are_read_but_not_cached() -> None:
     reader = CellReader(Column(), [])
     assert reader.read("x" * 100_000) == ("x" * 100_000, None)
     assert reader.read("short") == ("short", None)

@@ -1,4 +1,4 @@
-"""A sample of the elevator register of New York City, with every kind of dirt that is in the whole of it."""
+"""A sample of New York City's elevator register with every kind of dirt in the whole register."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Register = tuple[Importer, Imported]
 
 @pytest_asyncio.fixture(scope="module")
 async def register(module_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Register:
-    """The sample, imported once for all who only look."""
+    """Import the sample once for all tests that only read it."""
     house = await House(module_database).found()
     importer = Importer(house, tmp_path_factory.mktemp("register"))
     return importer, await importer.elevators()
@@ -53,7 +53,7 @@ def line_of(column: str, value: str) -> tuple[int, dict[str, str]]:
     return next((line, row) for line, row in sample() if row[column] == value and is_real(row))
 
 
-async def test_every_real_device_its_building_and_its_inspection_are_imported(register: Register) -> None:
+async def test_every_real_device_is_imported_with_its_building_and_inspection(register: Register) -> None:
     importer, imported = register
     real = [row for _, row in sample() if is_real(row)]
     buildings = {row["BIN"] for row in real if row["BIN"]}
@@ -78,14 +78,14 @@ async def test_a_second_run_changes_nothing(importer: Importer) -> None:
     assert again.report == first.report
 
 
-async def test_the_batch_makes_no_difference(importer: Importer) -> None:
+async def test_the_batch_size_makes_no_difference(importer: Importer) -> None:
     await importer.elevators(batch=7)
     other = Importer(await type(importer.house)(importer.house.database).found(), importer.folder)
     await other.elevators(batch=5000)
     assert await importer.documents() == await other.documents()
 
 
-async def test_batch_stores_what_the_same_commands_store_one_at_a_time(importer: Importer) -> None:
+async def test_a_batch_stores_the_same_as_single_commands(importer: Importer) -> None:
     imported = await importer.elevators(limit=25)
     assert imported.made("updated") == imported.made("refused") == {}
     other = Importer(await type(importer.house)(importer.house.database).found(), importer.folder)
@@ -101,7 +101,7 @@ async def test_batch_stores_what_the_same_commands_store_one_at_a_time(importer:
     assert await importer.stored() == await other.stored()
 
 
-async def test_a_dry_run_reports_the_same_and_writes_nothing(importer: Importer) -> None:
+async def test_a_dry_run_gives_the_same_report_and_writes_nothing(importer: Importer) -> None:
     dry = await importer.elevators(dry_run=True)
     assert await importer.log_length() == 0
     real = await importer.elevators()
@@ -110,13 +110,13 @@ async def test_a_dry_run_reports_the_same_and_writes_nothing(importer: Importer)
     assert (await importer.elevators(dry_run=True)).made("unchanged") == real.made()
 
 
-async def test_a_compressed_file_is_the_same_file(importer: Importer) -> None:
+async def test_a_compressed_file_imports_the_same_records(importer: Importer) -> None:
     file = importer.folder / "sample.csv.gz"
     file.write_bytes(gzip.compress(SAMPLE.read_bytes()))
     assert (await importer.elevators(file)).made()["device"] > 400
 
 
-async def test_a_clean_line_arrives_whole(register: Register) -> None:
+async def test_a_clean_line_is_imported_completely(register: Register) -> None:
     importer, _ = register
     row = next(
         row
@@ -135,7 +135,7 @@ async def test_a_clean_line_arrives_whole(register: Register) -> None:
     assert (inspection.asset_id, inspection.site_id) == (device.id, building.id)
     assert inspection.disposition == row["DV_LASTPER_INSP_DISP"]
     assert inspection.result is None
-    # Midnight in New York, on the day itself.
+    # Midnight in New York on that day.
     assert inspection.performed_at.strftime("%Y%m%d") == day
     assert inspection.performed_at.hour in (4, 5)
 
@@ -170,7 +170,7 @@ SPECIFIED = {
 }
 
 
-async def test_what_a_spreadsheet_made_a_date_of_is_not_believed(register: Register) -> None:
+async def test_a_value_that_a_spreadsheet_turned_into_a_date_is_left_out(register: Register) -> None:
     importer, imported = register
     for column, key in SPECIFIED.items():
         broken = [(line, row) for line, row in sample() if re.fullmatch(r"\d{4}-\d\d-\d\d", row[column])]
@@ -183,7 +183,7 @@ async def test_what_a_spreadsheet_made_a_date_of_is_not_believed(register: Regis
             assert key is None or key not in device.specification
 
 
-async def test_distances_stay_as_they_were_written(register: Register) -> None:
+async def test_distances_stay_as_written(register: Register) -> None:
     importer, _ = register
     said = {row["DV_TRAVEL_DISTANCE"] for _, row in sample() if is_real(row)}
     assert any(text.endswith("'") for text in said)
@@ -194,7 +194,7 @@ async def test_distances_stay_as_they_were_written(register: Register) -> None:
             assert device.specification["travel as filed"] == written, line
 
 
-async def test_zip_codes_have_five_digits_and_nothing_is_made_of_zero(register: Register) -> None:
+async def test_zip_codes_have_five_digits_and_zero_is_not_one(register: Register) -> None:
     importer, _ = register
     said: dict[str, list[str]] = defaultdict(list)
     for _, row in sample():
@@ -224,7 +224,7 @@ async def test_a_device_without_a_building_is_imported_without_one(register: Reg
         assert ("BIN", "is empty") in imported.remarks(line)
 
 
-async def test_where_lines_disagree_about_a_building_the_first_holds_and_the_rest_is_reported(
+async def test_the_first_line_about_a_building_wins_and_differing_ones_are_reported(
     register: Register,
 ) -> None:
     importer, imported = register
@@ -246,7 +246,7 @@ async def test_where_lines_disagree_about_a_building_the_first_holds_and_the_res
         assert "HOUSE_NUMBER, STREET_NAME, BIN" in reported
 
 
-async def test_places_outside_the_city_are_not_believed(register: Register) -> None:
+async def test_coordinates_outside_the_city_are_left_out(register: Register) -> None:
     importer, imported = register
     line, row = line_of("LATITUDE", "40.112386")
     assert {column for column, _ in imported.remarks(line)} >= {"LATITUDE", "LONGITUDE"}
@@ -254,7 +254,7 @@ async def test_places_outside_the_city_are_not_believed(register: Register) -> N
     assert (building.latitude, building.longitude) == (None, None)
 
 
-async def test_a_technician_pulls_exactly_what_belongs_to_their_buildings(importer: Importer) -> None:
+async def test_a_technician_pulls_exactly_the_records_of_their_buildings(importer: Importer) -> None:
     await importer.elevators()
     world = await World(importer.house).settle()
     mine = sorted({row["BIN"] for _, row in sample() if is_real(row) and row["BIN"]})[::7][:50]
@@ -280,10 +280,10 @@ def _keys(device: TestDevice, entity: str) -> set[Any]:
     return {row["externalKey"] for row in device.rows.values() if row["entity"] == entity}
 
 
-async def test_a_limit_reads_only_so_many_lines(importer: Importer) -> None:
+async def test_a_limit_stops_after_that_many_lines(importer: Importer) -> None:
     assert (await importer.elevators(limit=20)).tally.lines == 20
 
 
-def test_the_sample_is_fair(tmp_path: Path) -> None:
-    """One line of a few hundred, plus dirt; if someone cleans it, the tests above prove nothing."""
+def test_the_sample_contains_every_kind_of_dirt(tmp_path: Path) -> None:
+    """If someone cleans the sample, the tests above prove nothing."""
     assert 400 <= len(sample()) <= 500

@@ -1,4 +1,4 @@
-"""Other people's files: other columns, other formats, and whatever is wrong with them."""
+"""Files from other systems: other columns, other formats, and all kinds of faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tournee.importing.command import Options, UnusableAccount, find_actor
 from tournee.quality.models import Audit, AuditFinding
 
 
-async def test_contacts_and_readings_come_from_json_lines_by_another_mapping(importer: Importer) -> None:
+async def test_contacts_and_readings_are_imported_from_json_lines(importer: Importer) -> None:
     mapping = """
 system = "building-control"
 [columns."meter.at"]
@@ -135,7 +135,7 @@ findings = { each_line = { grade = "Grade", description = "Found" } }
 """
 
 
-async def test_lines_of_one_audit_become_its_findings(importer: Importer) -> None:
+async def test_the_lines_of_one_audit_become_its_findings(importer: Importer) -> None:
     rows = ("A1;03.02.2025;minor;No label", "A1;03.02.2025;major;No brake", "A2;04.02.2025;;")
     text = "\n".join(("Audit;Date;Grade;Found", *rows))
     imported = await importer.text(text, AUDITS)
@@ -152,8 +152,8 @@ async def test_lines_of_one_audit_become_its_findings(importer: Importer) -> Non
     assert await importer.log_length() == before
 
 
-async def test_a_finding_that_cannot_be_understood_is_reported_with_its_audit(importer: Importer) -> None:
-    """An audit without its findings would look clean, and could not be completed by a better file."""
+async def test_an_unreadable_finding_refuses_its_audit(importer: Importer) -> None:
+    """An audit without its findings would look clean, and no corrected file could add them."""
     text = "Audit;Date;Grade;Found\nA1;03.02.2025;terrible;No label\nA2;31.02.2025;minor;No brake\n"
     imported = await importer.text(text, AUDITS)
     reasons = [(one["line"], one["column"], one["done"]) for one in imported.report]
@@ -165,7 +165,7 @@ async def test_a_finding_that_cannot_be_understood_is_reported_with_its_audit(im
     assert (await importer.text(text.replace("terrible", "major"), AUDITS)).made() == {"Audit": 1}
 
 
-async def test_a_line_that_cannot_be_read_takes_the_group_it_may_belong_to_with_it(
+async def test_an_unreadable_line_refuses_the_group_it_may_belong_to(
     importer: Importer,
 ) -> None:
     rows = ("A1;03.02.2025;minor;One", "A1;03.02.2025", "A2;03.02.2025;minor;Two", "A3;03.02.2025;;")
@@ -181,10 +181,10 @@ async def test_a_line_that_cannot_be_read_takes_the_group_it_may_belong_to_with_
 HEADER = "Audit;Date;Grade;Found\n"
 
 
-async def test_an_audit_whose_lines_do_not_lie_together_is_refused_with_all_of_them(
+async def test_an_audit_with_scattered_lines_is_refused_with_all_of_them(
     importer: Importer,
 ) -> None:
-    """A part of its findings would be taken for all of them, and a sorted file could not add the others."""
+    """Some findings would pass for all of them, and a sorted file could not add the rest."""
     rows = ("A1;03.02.2025;minor;One", "A2;03.02.2025;;", " A1;03.02.2025;minor;One", "A3;03.02.2025;;")
     imported = await importer.text(HEADER + "\n".join(rows), AUDITS)
     assert [(one["line"], one["key"], one["done"]) for one in imported.report] == [
@@ -198,7 +198,7 @@ async def test_an_audit_whose_lines_do_not_lie_together_is_refused_with_all_of_t
     assert await importer.count(AuditFinding) == 2
 
 
-async def test_a_group_comes_back_also_beside_a_line_that_cannot_be_read(importer: Importer) -> None:
+async def test_a_scattered_group_is_noticed_beside_an_unreadable_line(importer: Importer) -> None:
     rows = ("A1;03.02.2025;minor;One", "broken", "A2;03.02.2025;;", "A3;03.02.2025;;", "A1;03.02.2025;;")
     imported = await importer.text(HEADER + "\n".join(rows), AUDITS)
     assert [one["line"] for one in imported.report] == [2, 3, 4, 6]
@@ -215,7 +215,7 @@ async def test_lines_without_a_key_belong_to_no_group(importer: Importer) -> Non
     assert imported.made() == {"Audit": 2}
 
 
-async def test_an_audit_told_differently_by_two_lines_is_refused_without_grouping_too(
+async def test_two_differing_lines_about_one_audit_are_refused_without_grouping_too(
     importer: Importer,
 ) -> None:
     mapping = AUDITS.replace('group_by = "Audit"', "").replace("each_line = {", "items = [{")
@@ -229,7 +229,7 @@ async def test_an_audit_told_differently_by_two_lines_is_refused_without_groupin
     assert imported.made() == {"Audit": 1}
 
 
-async def test_a_limit_cuts_no_group(importer: Importer) -> None:
+async def test_a_limit_never_cuts_a_group(importer: Importer) -> None:
     rows = ("A1;03.02.2025;;", "A2;03.02.2025;minor;One", "A2;03.02.2025;minor;Two", "A3;03.02.2025;;")
     imported = await importer.text(HEADER + "\n".join(rows), AUDITS, limit=2)
     assert imported.tally.lines == 3
@@ -251,7 +251,7 @@ async def test_a_clean_inspection_is_an_audit_without_findings(importer: Importe
     assert await importer.count(AuditFinding) == 1
 
 
-async def test_a_finding_has_a_condition_of_its_own(importer: Importer) -> None:
+async def test_a_finding_may_have_its_own_condition(importer: Importer) -> None:
     mapping = AUDITS.replace(
         'grade = "Grade", description',
         'when = [{ column = "Grade", equals = ["minor"] }], grade = "Grade", description',
@@ -262,7 +262,7 @@ async def test_a_finding_has_a_condition_of_its_own(importer: Importer) -> None:
     assert await importer.count(AuditFinding) == 1
 
 
-async def test_a_finding_is_not_left_out_because_its_condition_cannot_be_understood(
+async def test_an_unreadable_condition_does_not_leave_its_finding_out(
     importer: Importer,
 ) -> None:
     mapping = AUDITS.replace(
@@ -276,7 +276,7 @@ async def test_a_finding_is_not_left_out_because_its_condition_cannot_be_underst
     assert await importer.count(AuditFinding) == 1
 
 
-async def test_a_quote_that_is_never_closed_says_how_much_it_swallowed(importer: Importer) -> None:
+async def test_an_unclosed_quote_is_reported_with_the_lines_it_swallowed(importer: Importer) -> None:
     text = 'No,Company,Mail,Remark\n1,Demo,,\n2,"Open,,\n3,Lost,,\n4,Lost,,\n'
     imported = await importer.text(text, CUSTOMERS)
     assert imported.made() == {"Customer": 1}
@@ -291,7 +291,7 @@ async def test_a_key_may_hold_braces_and_large_numbers(importer: Importer) -> No
     assert await importer.row(Customer, "1234567/{No}", "billing") is not None
 
 
-async def test_findings_may_lie_in_a_list_or_in_numbered_columns(importer: Importer) -> None:
+async def test_findings_may_be_in_a_list_or_in_numbered_columns(importer: Importer) -> None:
     audit = """
 system = "inspectors"
 [columns.at]
@@ -316,7 +316,7 @@ fields.performedAt = "at"
     assert await importer.count(AuditFinding) == 3
 
 
-async def test_what_is_wrong_with_a_csv_file_costs_only_its_lines(importer: Importer) -> None:
+async def test_faults_in_a_csv_file_cost_only_their_lines(importer: Importer) -> None:
     text = (
         b"\xef\xbb\xbfNo,Company,Mail,Remark\r\n"
         b'1,"Demo, Hotel",a@demo.example,"two\r\nlines"\r\n'
@@ -343,13 +343,13 @@ async def test_what_is_wrong_with_a_csv_file_costs_only_its_lines(importer: Impo
     assert await importer.count(Customer) == 3
 
 
-async def test_another_encoding_is_read_when_the_mapping_names_it(importer: Importer) -> None:
+async def test_a_file_is_read_in_the_encoding_that_the_mapping_names(importer: Importer) -> None:
     mapping = CUSTOMERS + '[source]\nencoding = "cp1252"\n'
     await importer.text("No,Company,Mail,Remark\n1,Käserei Demo,,\n".encode("cp1252"), mapping)
     assert (await importer.row(Customer, "1", "billing")).name == "Käserei Demo"
 
 
-async def test_a_text_that_is_too_long_is_left_out_or_costs_the_record(importer: Importer) -> None:
+async def test_a_text_that_is_too_long_is_left_out_or_refuses_its_record(importer: Importer) -> None:
     text = lines(("No", "Company", "Mail", "Remark"), ("1", "Demo", "x" * 201, ""), ("2", "y" * 201, "", ""))
     imported = await importer.text(text, CUSTOMERS)
     assert [(one["line"], one["column"], one["done"]) for one in imported.report] == [
@@ -394,7 +394,7 @@ async def test_files_of_one_system_refer_to_each_others_records(importer: Import
     assert await importer.count(Site) == 2
 
 
-async def test_what_the_database_refuses_costs_no_neighbour(importer: Importer) -> None:
+async def test_a_record_refused_by_the_database_costs_no_other(importer: Importer) -> None:
     await importer.text(lines(("No", "Company", "Mail", "Remark"), ("1", "Demo", "", "")), CUSTOMERS)
     bad = {3, 17, 18, 60}
     rows = [(f"S{n}", "9" if n in bad else "1", f"Site {n}", "") for n in range(100)]
@@ -403,7 +403,7 @@ async def test_what_the_database_refuses_costs_no_neighbour(importer: Importer) 
     assert [one["line"] - 2 for one in imported.report] == sorted(bad)
 
 
-async def test_a_changed_file_changes_only_what_differs(importer: Importer) -> None:
+async def test_a_changed_file_updates_only_the_differences(importer: Importer) -> None:
     header = ("No", "Company", "Mail", "Remark")
     await importer.text(
         lines(header, ("1", "Demo", "a@demo.example", "x"), ("2", "Other", "", "")), CUSTOMERS
@@ -429,7 +429,7 @@ async def test_a_mapping_may_leave_existing_records_alone(importer: Importer) ->
     assert (await importer.row(Customer, "2", "billing")).name == "New"
 
 
-async def test_a_record_deleted_here_is_not_brought_back(importer: Importer) -> None:
+async def test_a_record_deleted_here_is_not_restored(importer: Importer) -> None:
     mapping = CUSTOMERS + (
         '[[record]]\nentity = "Contact"\nkey = "{Mail}"\n'
         'fields.customerId = { record = "Customer" }\nfields.name = "Mail"\n'
@@ -467,7 +467,7 @@ fields.siteId = { record = "Site" }
     assert device.site_id == house.id
 
 
-async def test_a_line_is_given_up_where_the_mapping_says_so(importer: Importer) -> None:
+async def test_a_mapping_may_refuse_the_line_for_a_bad_value(importer: Importer) -> None:
     mapping = CUSTOMERS + "[columns.Mail]\nmatches = '.+@.+'\non_bad = \"report-line\"\n"
     text = lines(("No", "Company", "Mail", "Remark"), ("1", "Demo", "nonsense", ""), ("2", "Other", "", ""))
     imported = await importer.text(text, mapping)
@@ -484,8 +484,8 @@ async def test_the_same_key_in_two_systems_is_two_records(importer: Importer) ->
     assert await importer.count(Customer) == 2
 
 
-async def test_importing_goes_by_the_actors_own_rights(importer: Importer) -> None:
-    """The commands' scopes hold here as everywhere: an auditor may not add customers."""
+async def test_an_import_has_only_its_accounts_permissions(importer: Importer) -> None:
+    """The commands' permissions apply to imports too: an auditor may not create customers."""
     importer.role = "AUDITOR"
     text = lines(("No", "Company", "Mail", "Remark"), ("1", "Demo", "", ""))
     imported = await importer.text(text, CUSTOMERS)
@@ -493,9 +493,7 @@ async def test_importing_goes_by_the_actors_own_rights(importer: Importer) -> No
     assert "customers:write" in imported.report[0]["reason"]
 
 
-async def test_a_named_account_must_be_an_active_one_of_the_organisation(
-    importer: Importer, tmp_path: Path
-) -> None:
+async def test_a_named_account_must_be_active_in_the_organisation(importer: Importer, tmp_path: Path) -> None:
     house = importer.house
     email = f"{house.organisation_id}@demo.example"
     disabled = await house.account("DISPATCHER", email=email)
@@ -507,7 +505,7 @@ async def test_a_named_account_must_be_an_active_one_of_the_organisation(
             await find_actor(house.database, replace(options, account=unusable))
 
 
-async def test_a_dry_run_reports_what_would_be_refused(importer: Importer) -> None:
+async def test_a_dry_run_reports_refusals(importer: Importer) -> None:
     importer.role = "AUDITOR"
     text = lines(("No", "Company", "Mail", "Remark"), ("1", "Demo", "", ""))
     dry = await importer.text(text, CUSTOMERS, dry_run=True)

@@ -1,4 +1,4 @@
-"""The formats that people have: workbooks, JSON documents, lists within lines, encodings."""
+"""File formats: workbooks, JSON documents, lists within lines, encodings."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def refused(file: Path, **source: Any) -> str:
     return str(problem.value)
 
 
-def test_a_workbook_is_read_with_its_rows_numbers_days_and_numbers(tmp_path: Path) -> None:
+def test_a_workbook_is_read_with_row_numbers_dates_and_numbers(tmp_path: Path) -> None:
     rows = [["No", "Company", None, "Day"], [1, "Demo", None, date(2026, 1, 5)], [], [2.5, None, "x", None]]
     file = workbook.write(tmp_path / "a.xlsx", rows, first=3)
     assert [(line.number, line.cells) for line in read(file)] == [
         (4, {"No": 1, "Company": "Demo", "Day": date(2026, 1, 5)}),
         (6, {"No": 2.5, "Company": "", "Day": ""}),
     ]
-    # What a file is counts, not what it is called.
+    # The content decides, not the file's name.
     assert len(read(file.rename(tmp_path / "a.csv"))) == 2
     assert "an Excel file" in refused(tmp_path / "a.csv", format="csv")
 
@@ -60,20 +60,20 @@ def test_a_workbook_is_read_with_its_rows_numbers_days_and_numbers(tmp_path: Pat
         ("text", None, "2026-01-05"),
     ],
 )
-def test_a_day_of_a_workbook_needs_no_format(parse: Any, zone: str | None, expected: str) -> None:
+def test_a_date_in_a_workbook_needs_no_format(parse: Any, zone: str | None, expected: str) -> None:
     reader = CellReader(Column(parse=parse, zone=zone, formats=["%d.%m.%Y"]), [])
     value, problem = reader.read(date(2026, 1, 5))
     assert (value if isinstance(value, str) else value.isoformat(), problem) == (expected, None)  # type: ignore[union-attr]
 
 
-def test_a_workbook_with_several_sheets_is_asked_for_one(tmp_path: Path) -> None:
+def test_a_workbook_with_several_sheets_needs_a_named_sheet(tmp_path: Path) -> None:
     file = workbook.write(tmp_path / "a.xlsx", [["No", "Company"], [1, "Demo"]], sheets=("One", "Two"))
     assert "several sheets" in refused(file)
     assert "One, Two" in refused(file, sheet="Three")
     assert len(read(file, sheet="Two")) == 1
 
 
-def test_what_stands_above_the_header_is_passed_over(tmp_path: Path) -> None:
+def test_rows_above_the_header_are_skipped(tmp_path: Path) -> None:
     rows = [["A report", None], ["No", "Company"], [1, "Demo"]]
     assert len(read(workbook.write(tmp_path / "a.xlsx", rows), header_line=2)) == 1
     (tmp_path / "a.csv").write_text("A report\nNo,Company\n1,Demo\n")
@@ -81,7 +81,7 @@ def test_what_stands_above_the_header_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sheets", [("One",), ("Two &amp; more", "One")])
-async def test_failed_formula_is_reported_and_not_taken_for_an_empty_cell(
+async def test_a_failed_formula_is_reported_and_not_read_as_empty(
     importer: Importer, sheets: tuple[str, ...]
 ) -> None:
     failed = workbook.Failed
@@ -103,7 +103,7 @@ async def test_failed_formula_is_reported_and_not_taken_for_an_empty_cell(
     assert imported.report[0]["value"] == "#N/A"
     assert imported.remarks(4) == [("No", reason), ("", "its key {No} has no value")]
     assert imported.remarks(5)[:2] == [("Company", reason), ("Notes", reason)]
-    # A text that only looks like one is a text.
+    # A text that looks like a number stays a text.
     assert (await importer.row(Customer, "4", "x")).notes == "#N/A"
 
 
@@ -149,14 +149,14 @@ def test_a_json_array_is_read_record_by_record(tmp_path: Path) -> None:
     assert (third.number, str(third.cells["No"])) == (3, "2.50")
 
 
-def test_a_record_of_a_document_says_how_large_it_is(tmp_path: Path) -> None:
-    """Batches are cut by it."""
+def test_a_record_of_a_document_has_its_size(tmp_path: Path) -> None:
+    """The size decides where a batch ends."""
     records = [{"No": 1, "list": ["x" * 100] * 5_000}, {"No": 2}]
     (tmp_path / "a.json").write_bytes(orjson.dumps(records))
     assert sum(line.size for line in read(tmp_path / "a.json")) > 400_000
 
 
-def test_a_list_deep_in_a_document_is_named(tmp_path: Path) -> None:
+def test_a_nested_list_in_a_document_is_named(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_bytes(
         orjson.dumps({"page": 1, "data": {"items": [{"No": 1}, {"No": 2}]}}, option=orjson.OPT_INDENT_2)
@@ -166,12 +166,12 @@ def test_a_list_deep_in_a_document_is_named(tmp_path: Path) -> None:
     assert "no list at data.rows" in refused(file, records="data.rows")
 
 
-def test_a_file_called_json_may_hold_an_object_a_line(tmp_path: Path) -> None:
+def test_a_json_file_may_hold_one_object_per_line(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b'{"No": 1}\n{"No": 2}\n')
     assert [line.number for line in read(tmp_path / "a.json")] == [1, 2]
 
 
-def test_features_have_the_place_of_their_point(tmp_path: Path) -> None:
+def test_a_geojson_feature_has_the_coordinates_of_its_point(tmp_path: Path) -> None:
     point = {"type": "Point", "coordinates": [2.35, 48.85]}
     feature = {"type": "Feature", "id": 7, "properties": {"Company": "Demo"}, "geometry": point}
     (tmp_path / "a.geojson").write_bytes(orjson.dumps({"type": "FeatureCollection", "features": [feature]}))
@@ -189,7 +189,7 @@ def test_features_have_the_place_of_their_point(tmp_path: Path) -> None:
         (b"[]", "or an empty one"),
     ],
 )
-def test_a_document_that_cannot_be_read_is_explained(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_unreadable_document_is_explained(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "a.json").write_bytes(content)
     assert words in refused(tmp_path / "a.json")
 
@@ -198,7 +198,7 @@ TEXT = "No,Company\n1,Käserei Demo\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
-def test_an_encoding_with_a_mark_is_recognised(tmp_path: Path, encoding: str) -> None:
+def test_an_encoding_with_a_byte_order_mark_is_recognised(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.csv").write_bytes(TEXT.encode(encoding))
     assert [line.cells["Company"] for line in read(tmp_path / "a.csv")] == ["Käserei Demo"]
 
@@ -216,12 +216,12 @@ def test_an_encoding_with_a_mark_is_recognised(tmp_path: Path, encoding: str) ->
         (b"No;Company\n1;Demo\n", "is the delimiter ';'?"),
     ],
 )
-def test_what_a_file_is_instead_is_said(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_wrong_file_type_is_named(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "a.csv").write_bytes(content)
     assert words in refused(tmp_path / "a.csv")
 
 
-def test_an_archive_is_no_workbook(tmp_path: Path) -> None:
+def test_a_zip_archive_is_not_read_as_a_workbook(tmp_path: Path) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("a.csv", TEXT)
@@ -238,7 +238,7 @@ def test_an_archive_is_no_workbook(tmp_path: Path) -> None:
         ("", None),
     ],
 )
-def test_title_case(text: str, title: str | None) -> None:
+def test_title_case_converts_names(text: str, title: str | None) -> None:
     assert CellReader(Column(clean=["title"]), []).read(text) == (title, None)
 
 
@@ -272,7 +272,7 @@ name = "sites.people.mail"
 """
 
 
-async def test_lists_within_a_line_yield_records_of_their_own(importer: Importer) -> None:
+async def test_lists_in_a_line_become_records(importer: Importer) -> None:
     people = [{"mail": "a@demo.example"}, {"mail": "b@demo.example"}]
     first = {"id": 1, "name": "Harbour", "people": people}
     sites = [first, {"id": 2, "name": "Hill", "state": "closed"}, {"id": 3, "people": []}]
@@ -288,7 +288,7 @@ async def test_lists_within_a_line_yield_records_of_their_own(importer: Importer
     ]
 
 
-async def test_tags_may_be_a_list_and_other_lists_are_no_texts(importer: Importer) -> None:
+async def test_tags_may_be_a_list_and_other_lists_are_refused_as_text(importer: Importer) -> None:
     mapping = CUSTOMERS + 'tags = "Tags"\n'
     line = {"No": "1", "Company": "Demo", "Mail": ["a@demo.example"], "Tags": ["key", "large"]}
     imported = await importer.text(orjson.dumps(line), mapping, "a.jsonl")

@@ -1,4 +1,4 @@
-"""An import that is killed half-way and started again ends where one ends that was left alone."""
+"""An import that is killed and restarted ends with the same records as an undisturbed one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def start(importer: Importer) -> asyncio.subprocess.Process:
 
 
 async def kill_after(importer: Importer, changes: int) -> int:
-    """Start an import and kill it once its log has so many entries; how many it had then."""
+    """Start an import, kill it once its log has this many entries, and return their number."""
     process = await start(importer)
     while await importer.log_length() < changes and process.returncode is None:  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.001)
@@ -43,7 +43,7 @@ async def kill_after(importer: Importer, changes: int) -> int:
 @pytest.mark.slow("The sample is imported three times.")
 @pytest.mark.prove_on("postgresql", "An import of minutes, twice, and the same on both databases.")
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.prove("One more moment."))])
-async def test_killed_and_started_again_it_ends_as_if_nothing_had_happened(
+async def test_a_killed_and_restarted_import_ends_like_an_undisturbed_one(
     importer: Importer, seed: int
 ) -> None:
     whole = Importer(await House(importer.house.database).found(), importer.folder)

@@ -1,4 +1,4 @@
-"""A mapping or file that cannot be used is refused before the first line, in words that help."""
+"""An unusable mapping or file is refused before the first line, with an explanation."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ FILE = "No,Company,When\n1,Demo,2025-01-01\n"
         (RECORD + 'fields.email = { items = [{ grade = "No" }] }', ["does not take a list of entries"]),
     ],
 )
-def test_a_mapping_that_cannot_be_used_is_explained(
+def test_an_unusable_mapping_is_explained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], mapping: str, words: list[str]
 ) -> None:
     (tmp_path / "mapping.toml").write_text(mapping, "utf-8")
@@ -105,7 +105,7 @@ def test_a_mapping_that_cannot_be_used_is_explained(
         (None, ["No such file"]),
     ],
 )
-def test_a_file_that_cannot_be_used_is_explained(
+def test_an_unusable_file_is_explained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, words: list[str]
 ) -> None:
     (tmp_path / "mapping.toml").write_text(RECORD, "utf-8")
@@ -128,7 +128,7 @@ def test_the_mapping_of_the_elevators_fits_its_sample() -> None:
 async def run(
     tmp_path: Path, database_url: str, text: str, mapping: str = RECORD, **options: Any
 ) -> tuple[int, list[Any]]:
-    """Import a text from the outside; the exit code, and the report unless there is none."""
+    """Import a text by the command line; return the exit code and the report, if any."""
     (tmp_path / "mapping.toml").write_text(mapping, "utf-8")
     (tmp_path / "file.csv").write_text(text, "utf-8")
     report = tmp_path / "report.jsonl"
@@ -151,13 +151,13 @@ async def run(
         ("No,Company\n", False, 1, "Nothing was imported"),
         ("No,Company\n1,\n2,Demo\n", False, 1, "1 lines or records were not imported"),
         ("No,Company\n1,Demo,more\n2,Demo\n", False, 1, "1 lines or records were not imported"),
-        # The last cell swallows the rest of the file, and the number of cells is right.
+        # The last cell swallows the rest of the file, yet the number of cells is right.
         ('No,Company\n1,Demo\n2,"Open\n3,Lost\n', False, 1, "1 lines or records were not imported"),
         ("No,Company,Mail\n1,Demo,x\n", False, 0, ""),
         ("No,Company,Mail\n1,Demo,x\n", True, 1, "--strict allows none"),
     ],
 )
-async def test_the_exit_code_says_whether_all_of_the_file_is_imported(
+async def test_the_exit_code_tells_whether_the_whole_file_was_imported(
     tmp_path: Path,
     sqlite_template: Path,
     capsys: pytest.CaptureFixture[str],
@@ -178,14 +178,14 @@ async def test_the_exit_code_says_whether_all_of_the_file_is_imported(
         ]
 
 
-async def test_a_refused_run_leaves_no_report_of_an_earlier_one(tmp_path: Path) -> None:
+async def test_a_refused_run_removes_the_earlier_report(tmp_path: Path) -> None:
     (tmp_path / "report.jsonl").write_text('{"line": 1}\n')
     ended = await run(tmp_path, f"sqlite:///{tmp_path}/untouched.db", FILE, RECORD.replace("Company", "Firm"))
     assert ended == (2, [])
 
 
 @pytest.mark.parametrize("name", ["file.csv", "mapping.toml"])
-def test_the_report_overwrites_nothing_that_is_read(
+def test_the_report_never_overwrites_an_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     (tmp_path / "file.csv").write_text(FILE)
@@ -198,7 +198,7 @@ def test_the_report_overwrites_nothing_that_is_read(
 
 
 @pytest.mark.parametrize(("strict", "code"), [(False, 0), (True, 2)])
-async def test_rules_for_a_column_that_nothing_reads_are_noticed(
+async def test_rules_for_an_unread_column_are_reported(
     tmp_path: Path, sqlite_template: Path, capsys: pytest.CaptureFixture[str], strict: bool, code: int
 ) -> None:
     shutil.copy(sqlite_template, tmp_path / "codes.db")

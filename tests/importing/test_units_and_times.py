@@ -1,4 +1,4 @@
-"""Units and local times are converted where that is certain; the rest is refused and reported."""
+"""Units and local times are converted when unambiguous; the rest is refused and reported."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ async def test_a_reading_is_stored_in_the_unit_of_its_meter(importer: Importer) 
     ]
     assert lost == [(4, "M1/2026-01-03T08:00:00Z", "Value"), (5, "M1/2026-01-04T08:00:00Z", "Value")]
     assert imported.made("refused") == {"Reading": 2}
-    # Later files too, and the meter keeps the unit that all its readings are in.
+    # This holds for later files too, and the meter keeps the unit of its readings.
     again = await importer.text(HEADER + line(2, "1.7", "MWh") + line(6, "2", "GWh"), METERS)
     assert await values(importer) == [(1600, "kWh"), (1700, "kWh"), (2_000_000, "kWh")]
     assert (await importer.row(Meter, "M1", "energy")).unit == "kWh"
     assert [one["column"] for one in again.report] == ["Unit", "Unit"]
 
 
-async def test_a_column_is_converted_into_the_unit_that_its_reading_is_in(importer: Importer) -> None:
+async def test_a_column_is_converted_into_the_unit_of_its_reading(importer: Importer) -> None:
     mapping = METERS.replace('fields.unit = "Unit"', 'fields.unit = { constant = "Wh" }')
     mapping = mapping.replace(
         '[columns.Value]\nparse = "number"',
@@ -100,7 +100,7 @@ async def test_a_column_is_converted_into_the_unit_that_its_reading_is_in(import
         ({}, "1e999", None, None, "too large"),
     ],
 )
-def test_what_a_column_says_of_units_holds(
+def test_the_units_declared_for_a_column_apply(
     column: dict[str, Any], text: str, unit: str | None, value: float | None, problem: str | None
 ) -> None:
     reader = CellReader(Column(parse="number", **column), [])
@@ -130,7 +130,7 @@ def test_what_a_column_says_of_units_holds(
         ("0001-01-01T00:00:00", None, "outside the years"),
     ],
 )
-def test_a_local_time_that_was_twice_or_never_is_refused_unless_the_mapping_says_which(
+def test_an_ambiguous_or_missing_local_time_is_refused_unless_the_mapping_decides(
     text: str, fold: Any, expected: str
 ) -> None:
     reader = CellReader(Column(parse="time", zone="Europe/Paris", fold=fold), [])

@@ -1,4 +1,4 @@
-"""Writes the smallest Excel workbook that a program reads."""
+"""Write a minimal Excel workbook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 
 
 class Failed(str):
-    """What stands in a cell whose formula failed."""
+    """The error value of a cell whose formula failed."""
 
     __slots__ = ()
 
@@ -23,7 +23,7 @@ class Failed(str):
 def write(
     file: Path, rows: Sequence[Sequence[Any]], *, first: int = 1, sheets: Sequence[str] = ("One",)
 ) -> Path:
-    """Every sheet has the same rows, the first of them in row `first`."""
+    """Write a workbook whose sheets all have these rows, starting in row `first`."""
     body = "".join(
         f'<row r="{number}">{"".join(_cell(column, number, value) for column, value in enumerate(row))}</row>'
         for number, row in enumerate(rows, first)

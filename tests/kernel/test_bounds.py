@@ -1,4 +1,4 @@
-"""What a command takes fits the column it goes to: no text is longer, no number out of range."""
+"""A command's input fits its column: no text is too long and no number out of range."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tournee.kernel.inputs import Limits
 from tournee.work.commands.visits import VisitStep
 from tournee.work.models import AppointmentEvent
 
-# Percents are checked where they come in; the column holds what a score works out to.
+# Percentages are checked on input; the column holds a computed score.
 NARROWER = {("recordPastAudit", "score_percent"): Limits(minimum=0, maximum=100)}
-# A step answers with the visit, and what came in with it goes to the step's own row.
+# A step returns the visit, but its input goes to the step's own row.
 RECORDED: dict[type, type[Entity]] = {VisitStep: AppointmentEvent}
 
 
 def limits_of(hint: Any) -> Limits | None:
-    """Return the limits that an annotation carries, however deep."""
+    """Return the limits in an annotation, at any depth."""
     own = (extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Limits))
     inner = (found for part in typing.get_args(hint) if (found := limits_of(part)) is not None)
     return next(own, None) or next(inner, None)
@@ -33,7 +33,7 @@ def holds(hint: Any, kind: type) -> bool:
 
 
 def pairs() -> typing.Iterator[tuple[str, Any, Field]]:
-    """Yield each field of a command's input that the record it writes has too, with its annotation."""
+    """Yield each field that a command's input shares with the record it writes, with its annotation."""
     for name, command in COMMANDS.items():
         hints = typing.get_type_hints(command.input, include_extras=True)
         written = [row for kind, row in RECORDED.items() if issubclass(command.input, kind)]
@@ -51,6 +51,6 @@ def pairs() -> typing.Iterator[tuple[str, Any, Field]]:
 @pytest.mark.parametrize(
     ("command", "hint", "column"), [pytest.param(*pair, id=f"{pair[0]}-{pair[2].name}") for pair in pairs()]
 )
-def test_an_input_takes_what_its_column_holds(command: str, hint: Any, column: Field) -> None:
+def test_an_inputs_limits_equal_those_of_its_column(command: str, hint: Any, column: Field) -> None:
     held = Limits(column.limit, column.minimum, column.maximum)
     assert (limits_of(hint) or Limits()) == NARROWER.get((command, column.name), held)

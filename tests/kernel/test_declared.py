@@ -14,19 +14,21 @@ from tournee.kernel.entity import Base, Entity
 
 @pytest.fixture
 def undecided() -> Iterator[Permission]:
-    """A permission that was declared past the roles."""
+    """Declare a permission without deciding which roles hold it."""
     name = "demo:read"
     yield Permission(name, "Nothing")
     del Permission.declared[name]
 
 
-def test_a_permission_that_no_role_was_asked_about_is_named_and_held_by_nobody(undecided: Permission) -> None:
+def test_a_permission_without_a_role_decision_is_reported_and_granted_to_nobody(
+    undecided: Permission,
+) -> None:
     assert not any(undecided in permissions_of(role) for role in Role)
     with pytest.raises(TypeError, match="which roles hold: demo:read"):
         require_decisions()
 
 
-def test_a_name_is_declared_once() -> None:
+def test_a_name_can_be_declared_only_once() -> None:
     with pytest.raises(TypeError, match="twice"):
         Permission("work:read", "Something else")
     with pytest.raises(TypeError, match="twice"):
@@ -35,13 +37,13 @@ def test_a_name_is_declared_once() -> None:
         grant(Permission.named("work:read"), {Role.MANAGER})
 
 
-def test_a_declared_name_is_found_by_its_text_and_no_other() -> None:
+def test_only_a_declared_name_is_found_by_its_text() -> None:
     assert ConflictKind.named("FIELD_CHANGED_BY_BOTH") is FIELD_CHANGED_BY_BOTH
     with pytest.raises(ValueError, match="no ConflictKind NOTHING"):
         ConflictKind.named("NOTHING")
 
 
-def test_an_entity_without_a_role_that_decides_is_refused() -> None:
+def test_an_entity_without_a_deciding_role_is_refused() -> None:
     try:
         with pytest.raises(TypeError, match="decides conflicts about Undecided"):
 

@@ -1,4 +1,4 @@
-"""What goes wrong in the database is told without the data that was at hand."""
+"""Database errors are reported without the data involved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.support.house import House
 
 
-async def test_the_error_of_a_statement_does_not_say_what_it_was_given(house: House) -> None:
+async def test_a_statements_error_does_not_reveal_its_parameters(house: House) -> None:
     statement = text("SELECT nothing FROM nowhere WHERE email = :email")
     with pytest.raises(DBAPIError) as error:
         async with house.reading() as session:

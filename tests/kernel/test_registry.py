@@ -1,4 +1,4 @@
-"""What the registry says of an entity, and which declarations it refuses."""
+"""What the registry returns for an entity, and which declarations it refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tournee.work.models import Appointment, WorkOrder
 
 @pytest.fixture
 def silent_column() -> Iterator[None]:
-    """A plain field of work orders that does not say who edits it."""
+    """Add a plain field to work orders without saying who edits it."""
     field = next(one for one in fields(WorkOrder) if one.name == "summary")
     said = field.edited_by
     object.__setattr__(field, "edited_by", None)
@@ -38,7 +38,7 @@ def test_every_entity_is_registered_with_its_plain_commands() -> None:
     assert {entry.name for entry in entries.values() if entry.create} > {"Customer", "WorkOrder", "Reading"}
 
 
-def test_an_entry_names_table_key_and_policies() -> None:
+def test_a_registry_entry_names_its_table_key_and_policies() -> None:
     entry = registered(Contact)
     assert (entry.name, entry.table, entry.key) == ("Contact", "contact", "contactId")
     assert entry.policies["phone"] is Merge.LAST_ARRIVAL
@@ -49,7 +49,7 @@ def test_an_entry_names_table_key_and_policies() -> None:
     )
 
 
-# What was found and done is not known yet when an order is made.
+# What was found and done is unknown when an order is created.
 NOT_AT_FIRST = {"WorkOrder": {"cause", "resolution"}}
 
 
@@ -62,13 +62,13 @@ def test_the_input_of_a_create_command_has_every_plain_field(name: str) -> None:
         assert plain - taken == NOT_AT_FIRST.get(name, set())
 
 
-def test_the_office_edits_what_a_column_reserves_for_it() -> None:
+def test_only_the_office_edits_fields_reserved_for_it() -> None:
     reserved = edited_by_office(WorkOrder)
     assert {"summary", "due_at", "priority"} <= reserved
     assert not reserved & {"symptom", "cause", "resolution", "substatus"}
 
 
-def test_a_plain_field_that_does_not_say_who_edits_it_is_refused(silent_column: None) -> None:
+def test_a_plain_field_without_an_editor_is_refused(silent_column: None) -> None:
     with pytest.raises(TypeError, match=r"WorkOrder\.summary who changes it"):
         edited_by_office(WorkOrder)
     with pytest.raises(TypeError, match="Appointment"):

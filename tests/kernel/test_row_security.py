@@ -1,7 +1,7 @@
-"""PostgreSQL repeats the border between organisations: a query that forgets it still finds nothing.
+"""PostgreSQL enforces the border between organisations too: a query that forgets it finds nothing.
 
-The border of `engine/border.py`, on both databases, lets no such query through. So these go to the driver
-itself, past every session. SQLite has no policies.
+`engine/border.py` stops such queries on both databases, so these tests go straight to the driver.
+SQLite has no policies.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ async def found(session: AsyncSession, statement: str) -> list[Any]:
     return [value for (value,) in await (await ask_driver(session, statement)).fetchall()]
 
 
-async def test_every_table_has_the_policy_and_its_owner_is_held_to_it(database: Database) -> None:
+async def test_every_table_has_a_policy_that_binds_its_owner_too(database: Database) -> None:
     if database.is_sqlite:
         pytest.skip("SQLite has no row-level security")
     async with database.reading(ACROSS) as session:
@@ -49,7 +49,7 @@ async def test_every_table_has_the_policy_and_its_owner_is_held_to_it(database: 
         assert set(protected) == {table.name for table in TABLES}
 
 
-async def test_the_tests_do_not_run_as_somebody_whom_policies_do_not_hold(database: Database) -> None:
+async def test_the_tests_run_as_a_role_bound_by_policies(database: Database) -> None:
     if database.is_sqlite:
         pytest.skip("SQLite has no row-level security")
     assert not await database.passes_policies()
@@ -59,7 +59,9 @@ async def test_the_tests_do_not_run_as_somebody_whom_policies_do_not_hold(databa
     await powerful.close()
 
 
-async def test_a_query_without_any_condition_finds_only_the_own_rows(houses: tuple[House, House]) -> None:
+async def test_a_query_without_a_condition_finds_only_the_own_organisations_rows(
+    houses: tuple[House, House],
+) -> None:
     for house in houses:
         async with house.reading() as session:
             for table in TABLES:
@@ -69,7 +71,7 @@ async def test_a_query_without_any_condition_finds_only_the_own_rows(houses: tup
             assert await found(session, "SELECT id FROM organisation") == [house.organisation_id]
 
 
-async def test_a_row_of_another_organisation_cannot_be_written_moved_or_removed(
+async def test_another_organisations_row_cannot_be_written_moved_or_deleted(
     houses: tuple[House, House],
 ) -> None:
     ours, theirs = houses
@@ -95,7 +97,7 @@ async def test_a_row_of_another_organisation_cannot_be_written_moved_or_removed(
         assert await found(session, "SELECT count(*) FROM customer") == [1]
 
 
-async def test_a_connection_that_nobody_told_an_organisation_sees_nothing(
+async def test_a_connection_without_an_organisation_sees_nothing(
     houses: tuple[House, House],
 ) -> None:
     async with houses[0].database.connecting() as connection:
@@ -105,8 +107,8 @@ async def test_a_connection_that_nobody_told_an_organisation_sees_nothing(
             assert count == 0, table.name
 
 
-async def test_the_organisation_does_not_outlive_its_transaction(houses: tuple[House, House]) -> None:
-    """Connections are shared; many transactions of two organisations in turn see their own head only."""
+async def test_the_organisation_ends_with_its_transaction(houses: tuple[House, House]) -> None:
+    """Transactions of two organisations share connections and see only their own head."""
     ours, theirs = houses
     heads = "SELECT organisation_id FROM head"
     for _ in range(12):

@@ -1,4 +1,4 @@
-"""What a savepoint takes back: rows, notes, and what was read of rows that others may change again."""
+"""A rolled back savepoint undoes rows and notes, and forgets what it read of unlocked rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tournee.kernel.transaction import Operation, Transaction
 
 
 async def refused_after_looking(tx: Transaction, operation: Operation, customer: UUID) -> None:
-    """An operation that finds a record, compares it with what its device saw, and is refused."""
+    """Run an operation that reads a record, compares it with the device's base, and is refused."""
     with contextlib.suppress(Invalid):
         async with tx.savepoint(), tx.running(operation):
             row = await tx.find(Customer, customer)
@@ -29,10 +29,10 @@ async def refused_after_looking(tx: Transaction, operation: Operation, customer:
             raise Invalid("Demo")
 
 
-async def test_a_clash_with_what_came_after_a_refusal_in_the_same_push_is_shown(
+async def test_a_conflict_with_a_change_made_after_a_refusal_in_the_same_push_is_detected(
     house: House, database_url: str
 ) -> None:
-    """The refused operation's locks went with it, so the record did not stand still."""
+    """The refused operation released its locks, so the record could change again."""
     if database_url.startswith("sqlite"):
         pytest.skip("SQLite has one writer")
     customer = await house.run("createCustomer", name="Demo Hotel", phone="before")
@@ -54,7 +54,7 @@ async def test_a_clash_with_what_came_after_a_refusal_in_the_same_push_is_shown(
     assert '"email"' in clock
 
 
-async def test_a_savepoint_that_is_taken_back_leaves_the_notes_as_they_were(house: House) -> None:
+async def test_a_rolled_back_savepoint_restores_the_notes(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     async with transaction(house) as tx:
         await refused_after_looking(tx, Operation("x", now()), customer.id)
@@ -64,8 +64,8 @@ async def test_a_savepoint_that_is_taken_back_leaves_the_notes_as_they_were(hous
     assert len(await house.changes(customer.id)) == 1
 
 
-async def test_a_record_made_before_a_savepoint_is_found_after_it_by_who_sees_not_all(house: House) -> None:
-    """No edge says yet that the technician may see it, and the savepoint made the session forget it."""
+async def test_a_technician_finds_a_record_created_before_a_savepoint(house: House) -> None:
+    """No edge shows it to the technician yet, and the savepoint made the session forget it."""
     customer = await house.run("createCustomer", name="Demo Hotel")
     async with house.writing() as session:
         tx = Transaction(house.database, session, house.actor("TECHNICIAN"), house.kernel.rules)

@@ -19,7 +19,7 @@ class Door(StrEnum):
 MOVES = Machine({Door.OPEN: {Door.SHUT}, Door.SHUT: {Door.WALLED_UP, Door.OPEN}})
 
 
-def test_a_move_that_is_not_there_is_refused_and_names_those_that_are() -> None:
+def test_an_undeclared_move_is_refused_and_names_the_declared_ones() -> None:
     with pytest.raises(TransitionNotAllowed) as refusal:
         MOVES.require(Door.OPEN, Door.WALLED_UP)
     assert refusal.value.message == "OPEN cannot become WALLED_UP; it can become: SHUT."
@@ -32,14 +32,14 @@ def test_a_status_without_moves_is_final() -> None:
     assert MOVES.transitions(Door.WALLED_UP) == []
 
 
-def test_transitions_come_in_the_order_of_declaration_with_what_blocks_them() -> None:
+def test_transitions_are_listed_in_declaration_order_with_their_blockers() -> None:
     assert MOVES.transitions(Door.SHUT, {Door.WALLED_UP: ["No bricks."]}) == [
         Transition("OPEN", allowed=True),
         Transition("WALLED_UP", allowed=False, blocked_by=["No bricks."]),
     ]
 
 
-def test_a_move_that_something_blocks_is_refused_with_the_reasons() -> None:
+def test_a_blocked_move_is_refused_with_the_reasons() -> None:
     with pytest.raises(Blocked, match=r"No bricks\. No mortar\."):
         MOVES.require(Door.SHUT, Door.WALLED_UP, ["No bricks.", "No mortar."])
     MOVES.require(Door.SHUT, Door.WALLED_UP, [])

@@ -1,4 +1,4 @@
-"""What no text may hold, in whatever field it comes."""
+"""Characters that no text may hold, in any field."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def nested(depth: int) -> Any:
         ({"name": "Demo", "specification": nested(51)}, "specification", "nested too deeply"),
     ],
 )
-def test_text_that_no_database_holds_is_refused_by_its_field(
+def test_text_that_no_database_can_store_is_refused_by_field(
     payload: dict[str, Any], field: str, message: str
 ) -> None:
     with pytest.raises(Invalid, match=message) as refusal:
@@ -35,7 +35,7 @@ def test_text_that_no_database_holds_is_refused_by_its_field(
     assert refusal.value.fields == (field,)
 
 
-def test_lines_of_text_and_free_json_are_taken_as_they_are() -> None:
+def test_line_breaks_and_free_json_are_kept_unchanged() -> None:
     given = {"name": "Demo", "notes": "a\nb\r\n\u2028", "specification": nested(50)}
     do = COMMANDS["createAsset"].parse(given)
     assert (do.notes, do.specification) == (given["notes"], given["specification"])

@@ -1,4 +1,4 @@
-"""Which texts are times and days, for everybody who sends some."""
+"""Which texts are accepted as times and dates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIMES = {
     "2026-11-28T12:00:00.5Z": NOON + timedelta(milliseconds=500),
     "2026-11-28T12:00:00.123456Z": NOON + timedelta(microseconds=123456),
     "2026-11-28T12:00:00.123456789Z": NOON + timedelta(microseconds=123456),
-    # As Java's OffsetDateTime writes a full minute.
+    # Java's OffsetDateTime writes a full minute this way.
     "2026-11-28T12:00Z": NOON,
 }
 NO_TIMES: list[Any] = [
@@ -62,7 +62,7 @@ def test_a_time_is_read_as_rfc_3339(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", NO_TIMES, ids=repr)
-def test_nothing_else_is_a_time_for_a_device_or_for_graphql(value: Any) -> None:
+def test_any_other_text_is_refused_as_a_time(value: Any) -> None:
     with pytest.raises(Invalid, match=r"at: .*RFC 3339") as refused:
         parse(Visit, {"at": value})
     assert (refused.value.code, refused.value.field) == ("INVALID", "at")
@@ -71,7 +71,7 @@ def test_nothing_else_is_a_time_for_a_device_or_for_graphql(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", NO_DAYS, ids=repr)
-def test_a_day_is_a_year_a_month_and_a_day(value: Any) -> None:
+def test_a_date_is_read_as_year_month_and_day(value: Any) -> None:
     assert read_date("2026-11-28") == date(2026, 11, 28)
     assert parse(Leave, {"on": "2026-11-28"}) == Leave(date(2026, 11, 28))
     with pytest.raises(Invalid, match="on: ") as refused:
@@ -93,7 +93,7 @@ SECOND = timedelta(seconds=1)
         (-BEHIND - SECOND, True, False),
     ],
 )
-def test_a_time_is_implausible_beyond_its_bounds_and_not_at_them(
+def test_a_time_is_implausible_only_beyond_its_bounds(
     off: timedelta, implausible: bool, of_the_past: bool
 ) -> None:
     assert is_implausible(NOON + off, NOON) is implausible

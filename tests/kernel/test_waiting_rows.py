@@ -1,4 +1,4 @@
-"""New rows wait beside the unit of work: statements find them, and none is lost or left over."""
+"""New rows wait outside the unit of work; statements find them, and none is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def names(house: House) -> set[str]:
         return set(await session.scalars(select(Customer.name).where(own)))
 
 
-async def test_new_row_is_found_by_a_statement_of_the_same_transaction(house: House) -> None:
+async def test_a_new_row_is_found_by_statements_of_the_same_transaction(house: House) -> None:
     async with transaction(house) as tx:
         async with tx.running(some_operation()):
             row = await tx.add(demo())
@@ -42,7 +42,7 @@ async def test_new_row_is_found_by_a_statement_of_the_same_transaction(house: Ho
         assert (found.name, found.notes) == ("Demo Bakery", "changed after it was sent")
 
 
-async def test_new_row_that_changes_before_it_is_sent_is_written_as_it_is_at_the_end(house: House) -> None:
+async def test_a_new_row_changed_before_it_is_sent_is_written_in_its_final_state(house: House) -> None:
     async with transaction(house) as tx:
         async with tx.running(some_operation()):
             row = await tx.add(demo())
@@ -55,7 +55,7 @@ async def test_new_row_that_changes_before_it_is_sent_is_written_as_it_is_at_the
         assert (await session.get_one(Customer, (house.organisation_id, row.id))).notes == "later"
 
 
-async def test_savepoint_takes_back_new_rows_that_were_never_sent(house: House) -> None:
+async def test_a_rolled_back_savepoint_drops_unsent_new_rows(house: House) -> None:
     async with transaction(house) as tx:
         async with tx.running(some_operation()):
             await tx.add(demo(name="Demo Mill"))
@@ -71,7 +71,7 @@ async def _add_and_fail(tx: Transaction) -> None:
     raise Invalid("Demo")
 
 
-async def test_row_added_outside_of_a_command_is_refused_at_the_commit(house: House) -> None:
+async def test_a_row_added_outside_a_command_is_refused_at_the_commit(house: House) -> None:
     async with transaction(house) as tx:
         async with tx.running(some_operation()):
             await tx.add(demo())

@@ -1,4 +1,4 @@
-"""A whole number may be written as a double, in commands as in GraphQL."""
+"""An integer may be written as a float without a fraction, in commands as in GraphQL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VALUES: list[Any] = [0, -5, 5.0, -5.0, -0.0, 2.0**31, 2.0**53, 1e300, 5.5, True,
 
 
 @pytest.mark.parametrize("value", VALUES, ids=map(repr, VALUES))
-def test_an_input_takes_the_numbers_that_graphql_takes(value: Any) -> None:
+def test_an_input_accepts_the_integers_that_graphql_accepts(value: Any) -> None:
     try:
         expected: Any = GraphQLInt.parse_value(value)
     except GraphQLError:
@@ -44,7 +44,7 @@ def test_an_input_takes_the_numbers_that_graphql_takes(value: Any) -> None:
     assert (taken, type(taken)) == (expected, type(expected))
 
 
-def test_they_are_taken_wherever_they_stand_and_what_was_sent_stays_as_it_was() -> None:
+def test_integers_are_accepted_at_any_depth_and_the_sent_document_is_unchanged() -> None:
     sent = {
         "id": ID,
         "lines": [{"quantity": 1.0, "price": 3.0}, {"quantity": 2}],
@@ -58,7 +58,7 @@ def test_they_are_taken_wherever_they_stand_and_what_was_sent_stays_as_it_was() 
     assert parse_many(Order, [sent, sent]) == [made, made]
 
 
-def test_every_field_that_is_wrong_is_named_once() -> None:
+def test_every_wrong_field_is_named_once() -> None:
     sent = {
         "id": "x",
         "lines": [{"quantity": 1.0}, {"quantity": 1.5, "price": "a"}, 7],
@@ -73,7 +73,7 @@ def test_every_field_that_is_wrong_is_named_once() -> None:
     assert all(f"{field}: " in refused.value.message for field in named)
 
 
-def test_what_is_named_is_bounded_whatever_was_sent() -> None:
+def test_the_number_of_named_fields_is_bounded() -> None:
     with pytest.raises(Invalid) as refused:
         parse(Line, {"quantity": 1} | {f"{place}" + "x" * 1000: 1 for place in range(1000)})
     assert len(refused.value.fields) == 20

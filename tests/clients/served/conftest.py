@@ -1,4 +1,4 @@
-"""A device of a technician, the real server, and a manager who works meanwhile."""
+"""A technician's device, the real server, and a manager who works at the same time."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,7 +19,7 @@ from tournee_client.testing import FlakyTransport, StreamingASGITransport
 
 @pytest_asyncio.fixture
 async def device(open_device: Open, store: Store, field: Field) -> Device:
-    """The technician's device, signed in."""
+    """Return the technician's device, signed in."""
     signed_in = open_device(store)
     await signed_in.sign_in(field.email, PASSWORD)
     return signed_in
@@ -29,7 +29,7 @@ async def device(open_device: Open, store: Store, field: Field) -> Device:
 async def ask(
     house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]
 ) -> Callable[..., Awaitable[Any]]:
-    """What a manager is told through GraphQL."""
+    """Run GraphQL queries as a manager."""
     headers = bearer(await house.account("MANAGER"))
 
     async def answer(document: str, **variables: Any) -> Any:
@@ -43,7 +43,7 @@ async def ask(
 
 @pytest.fixture
 def office(ask: Callable[..., Awaitable[Any]]) -> Office:
-    """A manager who works through GraphQL meanwhile."""
+    """Run commands as a manager through GraphQL."""
 
     async def do(command: str, *, refusable: bool = False, **values: Any) -> None:
         kind = f"{command[0].upper()}{command[1:]}Input"

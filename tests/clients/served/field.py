@@ -1,4 +1,4 @@
-"""A technician who signs in from a device, and short ways to act as them."""
+"""A technician who signs in from a device, and helpers to act as them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PASSWORD = "a long password"
 
 @dataclass
 class Field:
-    """A technician who can sign in, and where they are sent."""
+    """A technician who can sign in, and their visits."""
 
     world: World
     email: str

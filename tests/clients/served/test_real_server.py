@@ -1,4 +1,4 @@
-"""The device against the real server, as far as one process allows: nothing here is a double."""
+"""The device against the real server in one process, without test doubles."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ ODDS = {Fault.DROP: 0.1, Fault.LOSE: 0.15, Fault.REPEAT: 0.1, Fault.CUT: 0.1, Fa
 
 
 async def agree(device: Device, open_device: Open, email: str, directory: Path) -> None:
-    """The device has what a new one of the same person gets, and shows nothing else."""
+    """Check that the device has the same rows as a new one, and shows nothing else."""
     other = Store(directory / f"{uuid4()}.db")
     fresh = open_device(other)
     await fresh.sign_in(email, PASSWORD)
@@ -45,7 +45,7 @@ async def agree(device: Device, open_device: Open, email: str, directory: Path) 
     other.close()
 
 
-async def test_a_visit_without_a_network_arrives_once_though_the_first_answer_was_lost(
+async def test_an_offline_visit_arrives_once_despite_a_lost_answer(
     device: Device,
     network: FlakyTransport,
     field: Field,
@@ -91,7 +91,7 @@ async def test_a_visit_without_a_network_arrives_once_though_the_first_answer_wa
     )
 
 
-async def test_a_conflict_is_decided_in_the_office_and_the_device_is_told(
+async def test_a_conflict_decided_in_the_office_reaches_the_device(
     device: Device, field: Field, office: Office, ask: Callable[..., Awaitable[Any]]
 ) -> None:
     visit = await field.visit()
@@ -126,7 +126,7 @@ async def test_a_conflict_is_decided_in_the_office_and_the_device_is_told(
     assert (device.get("WorkOrder", order) or {})["symptom"] == "Demo: both"
 
 
-async def test_the_stream_brings_what_the_office_does_and_resumes_where_it_was(
+async def test_the_stream_sends_office_changes_and_resumes_where_it_was(
     device: Device, field: Field, office: Office
 ) -> None:
     visit = await field.visit()
@@ -149,7 +149,7 @@ async def test_the_stream_brings_what_the_office_does_and_resumes_where_it_was(
 
 
 @pytest.mark.parametrize("exchange", ["push", "pull"])
-async def test_a_revoked_device_is_told_so_at_its_next_call(
+async def test_a_revoked_device_learns_of_it_at_its_next_call(
     exchange: str, device: Device, store: Store, field: Field, office: Office
 ) -> None:
     visit = await field.visit()
@@ -163,18 +163,18 @@ async def test_a_revoked_device_is_told_so_at_its_next_call(
     assert device.pending() == []
 
 
-async def test_a_device_that_was_revoked_while_it_slept_is_told_so_too(
+async def test_a_device_revoked_while_asleep_learns_of_it_at_renewal(
     device: Device, store: Store, field: Field, office: Office, open_device: Open
 ) -> None:
     await field.visit()
     await device.pull()
     await office("revokeDevice", deviceId=store.device)
-    started_again = open_device(store)  # without an access token, so that it renews first
+    started_again = open_device(store)  # it has no access token, so it renews first
     with pytest.raises(Revoked):
         await started_again.pull()
 
 
-async def test_a_device_that_is_revoked_while_it_listens_is_told_so(
+async def test_a_device_revoked_while_listening_learns_of_it(
     device: Device, store: Store, field: Field, office: Office
 ) -> None:
     visit = await field.visit()
@@ -185,7 +185,7 @@ async def test_a_device_that_is_revoked_while_it_listens_is_told_so(
             [changes async for changes in heard]
 
 
-async def test_a_token_that_ran_out_is_renewed_on_the_way(
+async def test_an_expired_token_is_renewed_during_a_call(
     app: Starlette,
     open_device: Open,
     store: Store,
@@ -204,7 +204,7 @@ async def test_a_token_that_ran_out_is_renewed_on_the_way(
     assert [path for _, _, path in network.history] == ["/sync/pull", "/auth/token", "/sync/pull"]
 
 
-async def test_a_stream_goes_on_when_its_token_has_run_out(
+async def test_a_stream_continues_after_its_token_expires(
     app: Starlette,
     device: Device,
     network: FlakyTransport,
@@ -247,7 +247,7 @@ async def test_a_wrong_password_is_refused(open_device: Open, store: Store, fiel
         await open_device(store).sign_in(field.email, "another password")
 
 
-async def test_a_person_of_two_organisations_says_once_which(
+async def test_a_person_in_two_organisations_chooses_once(
     open_device: Open, store: Store, field: Field, house: House
 ) -> None:
     other = await House(house.database).found()
@@ -271,7 +271,7 @@ ACTIONS = (*IN_THE_FIELD, "note", "edit", "phone", "visit", "reassign", *["excha
 
 @dataclass
 class Chaos:
-    """A device, an office and a network that do something at random."""
+    """A device, an office and a network that act at random."""
 
     dice: random.Random
     device: Device
@@ -283,7 +283,7 @@ class Chaos:
     assets: dict[str, str]
 
     async def act(self) -> None:
-        """Something the technician can do with what the device shows, the office, or the network."""
+        """Take a random action of the technician, the office or the network."""
         seen = [row["id"] for row in self.device.all("Appointment")]
         action = self.dice.choice(ACTIONS)
         if action in IN_THE_FIELD:
@@ -330,7 +330,7 @@ _DEPARTURES = "SELECT id FROM outcome WHERE command = 'startTravel'"
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_whatever_the_network_does_the_server_has_each_operation_once_and_both_agree(
+async def test_under_random_faults_each_operation_applies_once_and_both_copies_agree(
     seed: int,
     device: Device,
     network: FlakyTransport,
@@ -357,7 +357,7 @@ async def test_whatever_the_network_does_the_server_has_each_operation_once_and_
       nodes { operationId id } } }"""
     changes = (await ask(asked, of={"in": chaos.done}))["changes"]["nodes"]
     written = {change["operationId"] for change in changes}
-    # A second departure for one visit is the same fact: it is applied and changes nothing.
+    # A second departure for one visit is the same fact: it is applied without a change.
     taps = {id for (id,) in device.store.database.execute(_DEPARTURES)}
     assert written <= stood <= written | taps
     assert written != set()
@@ -365,15 +365,13 @@ async def test_whatever_the_network_does_the_server_has_each_operation_once_and_
     listed = "query Q { assets(first: 500) { nodes { id } } }"
     assets = [asset["id"] for asset in (await ask(listed))["assets"]["nodes"]]
     assert sorted(assets) == sorted(id for id, operation in chaos.assets.items() if operation in stood)
-    # Where the visit has moved on a departure makes no sense; all else happened, whatever the office planned.
+    # A departure for a visit that has moved on makes no sense; everything else did happen.
     refused = {rejection.operation.command for rejection in device.rejections()}
     assert refused <= {"startTravel"}
     await agree(device, open_device, field.email, tmp_path)
 
 
-async def test_numbers_that_nothing_is_kept_under_are_named_and_the_rest_goes_on(
-    device: Device, field: Field
-):
+async def test_missing_numbers_are_named_and_later_operations_apply(device: Device, field: Field):
     visit = await field.visit()
     await device.sync()
     ids = []
@@ -390,7 +388,7 @@ async def test_numbers_that_nothing_is_kept_under_are_named_and_the_rest_goes_on
     assert [outcome.status for outcome in (await device.sync()).outcomes] == ["applied"]
 
 
-async def test_a_gap_that_was_left_when_the_app_was_closed_is_named_too(
+async def test_a_gap_left_by_a_closed_app_is_named_too(
     device: Device, field: Field, open_device: Open, store: Store
 ):
     visit = await field.visit()
@@ -401,7 +399,7 @@ async def test_a_gap_that_was_left_when_the_app_was_closed_is_named_too(
             await device.sync()
         if turn == 1:
             device.store.database.execute("DELETE FROM outbox WHERE id = ?", (lost,))
-    # An older app left it at that.
+    # An older app asked no further.
     device.store.database.execute("UPDATE outbox SET state = 'parked'")
     again = open_device(store)
     await again.sync()
@@ -410,7 +408,7 @@ async def test_a_gap_that_was_left_when_the_app_was_closed_is_named_too(
 
 @asynccontextmanager
 async def restored(backup: SavedRows, house: House, directory: Path) -> AsyncIterator[StreamingASGITransport]:
-    """The server that is started on what the backup has."""
+    """Yield a server started on the backup."""
     await put_back(backup, house)
     await begin_anew(house.database)
     server = create_app(Settings(database_url=house.database.url, directory=directory))
@@ -418,7 +416,7 @@ async def restored(backup: SavedRows, house: House, directory: Path) -> AsyncIte
         yield StreamingASGITransport(server)
 
 
-async def test_work_that_a_restored_backup_lacks_is_carried_out_again_in_its_order(
+async def test_work_missing_from_a_restored_backup_is_applied_again_in_order(
     device: Device,
     network: FlakyTransport,
     field: Field,
@@ -446,10 +444,10 @@ async def test_work_that_a_restored_backup_lacks_is_carried_out_again_in_its_ord
 
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["with new work", "with nothing new"])
-async def test_work_that_a_server_lost_without_a_new_epoch_is_carried_out_again(
+async def test_work_lost_without_a_new_epoch_is_applied_again(
     device: Device, field: Field, house: House, open_device: Open, tmp_path: Path, goes_on: bool
 ) -> None:
-    """The server runs on while its database falls back by some seconds, as with a replica that lagged."""
+    """The server keeps running while its database falls back by some seconds, as to a lagging replica."""
     visit, other = await field.visit(), await field.visit()
     first = await step(device, "startTravel", visit, 0)
     await device.sync()
@@ -457,7 +455,7 @@ async def test_work_that_a_server_lost_without_a_new_epoch_is_carried_out_again(
     lost = [await step(device, *did) for did in (("arriveOnSite", visit, 20), ("startWork", visit, 25))]
     assert [outcome.status for outcome in (await device.sync()).outcomes] == ["applied"] * 2
     await put_back(backup, house)
-    # Others go on meanwhile, and get the numbers of what is lost.
+    # Others continue, and their changes receive the lost numbers.
     for minutes in range(9):
         await house.run("updateAppointment", appointmentId=other, instructions=f"Ring {minutes} times")
     new = [await step(device, "completeAppointment", visit, 75)] if goes_on else []
@@ -473,10 +471,10 @@ async def test_work_that_a_server_lost_without_a_new_epoch_is_carried_out_again(
 
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["with new work", "with nothing new"])
-async def test_a_server_that_knows_nothing_of_a_device_any_more_asks_for_all_of_its_work(
+async def test_a_server_that_forgot_a_device_receives_all_its_work_again(
     device: Device, field: Field, house: House, open_device: Open, tmp_path: Path, goes_on: bool
 ) -> None:
-    """All that it had accepted of this device is lost: any number would be its first."""
+    """The server lost all of the device's work, so it would accept any number as the first."""
     visit = await field.visit()
     await device.sync()
     backup = saved(house)
@@ -490,7 +488,7 @@ async def test_a_server_that_knows_nothing_of_a_device_any_more_asks_for_all_of_
     await agree(device, open_device, field.email, tmp_path)
 
 
-async def test_a_revoked_device_hands_in_what_was_accepted_and_then_lost_without_a_new_epoch(
+async def test_a_revoked_device_surrenders_work_lost_without_a_new_epoch(
     device: Device, field: Field, house: House
 ) -> None:
     visit = await field.visit()
@@ -508,16 +506,16 @@ async def test_a_revoked_device_hands_in_what_was_accepted_and_then_lost_without
 
 
 async def surrendered(house: House) -> set[UUID]:
-    """What waits for somebody to decide."""
+    """Return the surrendered work that waits for a decision."""
     async with house.reading() as session:
         own = ParkedOperation.organisation_id == house.organisation_id
         return set(await session.scalars(select(ParkedOperation.operation_id).where(own)))
 
 
-async def test_what_a_restored_backup_has_is_asked_for_once_though_it_takes_several_requests(
+async def test_work_that_a_restored_backup_has_is_resent_once_across_several_requests(
     device: Device, field: Field, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it is known there: the device must not take that for a server that knows of nothing."""
+    """The server has all the work; the device must not conclude that it has none."""
     monkeypatch.setattr(pushing, "BATCH", 2)
     visit = await field.visit()
     await device.sync()
@@ -530,17 +528,17 @@ async def test_what_a_restored_backup_has_is_asked_for_once_though_it_takes_seve
 
 
 async def steps_of(house: House, operation: str) -> int:
-    """How many steps of a visit the log has from an operation."""
+    """Return how many steps of a visit the log has from an operation."""
     async with house.reading() as session:
         own = (Change.organisation_id == house.organisation_id, Change.operation_id == UUID(operation))
         steps = select(Change.seq).where(*own, Change.entity == "AppointmentEvent")
         return len(list(await session.scalars(steps)))
 
 
-async def test_an_edit_made_in_sight_of_what_is_lost_hides_no_change_of_others(
+async def test_an_edit_based_on_lost_history_still_conflicts_with_later_changes(
     device: Device, field: Field, house: House
 ) -> None:
-    """Its base is a number that the log has again, for another change."""
+    """Its base is a seq that the log has reused for another change."""
     visit = await field.visit()
     await device.sync()
     order = (device.get("Appointment", visit) or {})["workOrderId"]
@@ -556,10 +554,10 @@ async def test_an_edit_made_in_sight_of_what_is_lost_hides_no_change_of_others(
     assert (outcome.status, outcome.conflict is None) == ("merged", False)
 
 
-async def test_work_on_a_visit_that_went_from_the_screen_is_a_fact(
+async def test_work_on_a_visit_removed_while_on_screen_is_applied(
     device: Device, field: Field, house: House
 ) -> None:
-    """The visit is open, pulls in the background take it away, and then the person sets out."""
+    """The visit is on the screen, background pulls remove it, and then the person sets out."""
     visit = await field.visit()
     await device.sync()
     gone = {"appointmentId": visit, "technicianId": field.technician_id}
@@ -574,7 +572,7 @@ async def test_work_on_a_visit_that_went_from_the_screen_is_a_fact(
     assert (outcome.status, outcome.code) == ("merged", None)
 
 
-async def test_a_revoked_device_hands_in_for_a_decision_what_a_restored_backup_lacks(
+async def test_a_revoked_device_surrenders_work_missing_from_a_restored_backup(
     device: Device,
     network: FlakyTransport,
     field: Field,
@@ -595,10 +593,10 @@ async def test_a_revoked_device_hands_in_for_a_decision_what_a_restored_backup_l
     assert await surrendered(house) == {UUID(lost), UUID(new)}
 
 
-async def test_what_was_queued_under_an_older_app_is_handed_in_as_that_wrote_it(
+async def test_operations_of_an_older_app_are_sent_in_its_schema(
     device: Device, field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the first schema the time of a talk was `occurredAt`, which means something else today."""
+    """In schema 1 the time of an interaction was `occurredAt`, which now means something else."""
     visit = await field.visit()
     await device.pull()
     customer = (device.get("Appointment", visit) or {})["customerId"]
@@ -613,10 +611,10 @@ async def test_what_was_queued_under_an_older_app_is_handed_in_as_that_wrote_it(
 
 
 @pytest.mark.parametrize("most", [pushing.BATCH_BYTES, 10**9], ids=["cut by bytes", "cut by count alone"])
-async def test_more_than_a_request_holds_is_handed_in_over_a_real_socket(
+async def test_an_outbox_larger_than_one_request_is_sent_over_a_real_socket(
     app: Starlette, store: Store, field: Field, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """Cut by count alone the first request is over the limit: its refusal has to arrive."""
+    """Cut by count only, the first request is over the limit, and its refusal must arrive."""
     monkeypatch.setattr(pushing, "BATCH_BYTES", most)
     visit = await field.visit()
     statuses = []

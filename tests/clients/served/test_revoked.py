@@ -1,4 +1,4 @@
-"""The real device and the real server: revoked, surrendered, wiped, confirmed, whatever comes between."""
+"""The real device and the real server: revoke, surrender, wipe and confirm, with any interruption."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SECRET = "Demo: the key is under the mat"
 
 
 class Switched(Exception):
-    """The device was switched off here."""
+    """Raised where the device is switched off."""
 
 
 @pytest.fixture
 def say(ask: Ask, store: Store) -> Callable[[], Awaitable[tuple[str, list[str]]]]:
-    """The device's status, and the commands that wait for a manager in the order they were done."""
+    """Return the device's status, and the commands that wait for a manager, oldest first."""
     id = store.device
 
     async def told() -> tuple[str, list[str]]:
@@ -40,7 +40,7 @@ def say(ask: Ask, store: Store) -> Callable[[], Awaitable[tuple[str, list[str]]]
 
 
 async def work(device: Device, field: Field) -> str:
-    """A visit pulled, and two things done there that were not handed in."""
+    """Pull a visit and record two operations on it without sending them."""
     visit = await field.visit()
     await device.pull()
     await step(device, "startTravel", visit, 0)
@@ -55,7 +55,7 @@ def is_on_disk(folder: Path, text: str) -> bool:
 DONE = ["startTravel", "addNote"]
 
 
-async def test_it_hands_in_its_work_erases_its_copy_and_confirms(
+async def test_a_revoked_device_sends_its_work_erases_its_copy_and_confirms(
     device: Device,
     store: Store,
     field: Field,
@@ -80,7 +80,7 @@ async def test_it_hands_in_its_work_erases_its_copy_and_confirms(
         await device.pull()
 
 
-async def test_where_it_may_not_hand_in_its_work_goes_with_the_copy(
+async def test_without_permission_to_surrender_the_work_is_erased_with_the_copy(
     device: Device,
     store: Store,
     field: Field,
@@ -110,7 +110,7 @@ async def test_where_it_may_not_hand_in_its_work_goes_with_the_copy(
     ],
     ids=lambda plan: "-".join(plan[1:]),
 )
-async def test_whatever_the_network_does_in_between_it_goes_on_where_it_was(
+async def test_a_revoked_device_continues_after_any_network_fault(
     device: Device,
     open_device: Open,
     store: Store,
@@ -139,7 +139,7 @@ async def test_whatever_the_network_does_in_between_it_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize("moment", ["surrendered", "leaving", "left", "confirmed"])
-async def test_a_device_that_is_switched_off_in_between_goes_on_where_it_was(
+async def test_a_revoked_device_continues_after_being_switched_off(
     device: Device,
     open_device: Open,
     store: Store,
@@ -156,11 +156,11 @@ async def test_a_device_that_is_switched_off_in_between_goes_on_where_it_was(
     await work(device, field)
     await office("revokeDevice", deviceId=store.device, surrender=True)
     with monkeypatch.context() as patched:
-        if moment == "surrendered":  # the work was taken, the answer not yet read
+        if moment == "surrendered":  # the server received the work, the device has not read the answer
             patched.setattr(store, "settle", off)
         elif moment == "leaving":
             patched.setattr(store, "leave", off)
-        elif moment == "left":  # the rows are deleted, the file not yet written anew
+        elif moment == "left":  # the rows are deleted, the file is not rewritten yet
             patched.setattr(store.database, "scrub", off)
         else:
             patched.setattr(store, "wipe", off)
@@ -178,7 +178,7 @@ async def test_a_device_that_is_switched_off_in_between_goes_on_where_it_was(
         again.close()
 
 
-async def test_a_device_that_slept_through_it_all_hands_in_its_work_too(
+async def test_a_device_asleep_during_its_revocation_sends_its_work_too(
     device: Device,
     open_device: Open,
     store: Store,
@@ -189,11 +189,11 @@ async def test_a_device_that_slept_through_it_all_hands_in_its_work_too(
     await work(device, field)
     await office("revokeDevice", deviceId=store.device, surrender=True)
     with pytest.raises(Revoked):
-        await open_device(store).push()  # without an access token: it hears of it when it renews
+        await open_device(store).push()  # it has no access token, so it learns of the revocation at renewal
     assert await say() == ("WIPED", DONE)
 
 
-async def test_a_device_that_had_signed_out_leaves_when_somebody_signs_in(
+async def test_a_signed_out_device_is_wiped_at_the_next_sign_in(
     device: Device,
     store: Store,
     field: Field,
@@ -208,7 +208,7 @@ async def test_a_device_that_had_signed_out_leaves_when_somebody_signs_in(
     assert await say() == ("WIPED", DONE)
 
 
-async def test_a_device_that_listens_leaves_as_well(
+async def test_a_listening_device_is_wiped_too(
     device: Device,
     store: Store,
     field: Field,
@@ -225,7 +225,7 @@ async def test_a_device_that_listens_leaves_as_well(
     assert await say() == ("WIPED", DONE)
 
 
-async def test_a_new_device_of_the_same_person_starts_afresh(
+async def test_a_new_device_of_the_same_person_starts_empty(
     device: Device,
     store: Store,
     field: Field,
@@ -242,7 +242,7 @@ async def test_a_new_device_of_the_same_person_starts_afresh(
     assert device.get("Appointment", visit) is not None
 
 
-async def test_no_answer_of_a_stranger_makes_it_leave(
+async def test_no_answer_from_another_server_makes_a_device_wipe(
     device: Device,
     store: Store,
     field: Field,

@@ -1,4 +1,4 @@
-"""A copy that is not what it should be is found out and put right, part by part."""
+"""A wrong local copy is detected and repaired part by part."""
 
 import hashlib
 import json
@@ -28,11 +28,11 @@ RECORDS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("record", RECORDS)
-def test_both_sides_reckon_a_rows_sum_alike(record: dict[str, Any]) -> None:
+def test_client_and_server_compute_the_same_row_sum(record: dict[str, Any]) -> None:
     assert row_sum("Asset", record) == server_sum("Asset", record)
 
 
-def test_a_rows_sum_is_what_the_protocol_says() -> None:
+def test_a_row_sum_equals_the_documented_value() -> None:
     record = {"id": "01a208b2-253e-7027-864a-bea8a7b23126", "name": "Lift", "load": 12.5, "stops": 7}
     assert f"{row_sum('Asset', record):016x}" == VECTOR
     assert row_sum("Asset", {**record, "stops": 8}) != row_sum("Asset", record)
@@ -42,8 +42,8 @@ def test_a_rows_sum_is_what_the_protocol_says() -> None:
 VECTOR = "86000bab1e987f1d"
 
 
-def test_the_example_of_the_protocol_is_written_and_summed_as_it_says() -> None:
-    """Names come out of order there, and a number as a double, as a server may send them."""
+def test_the_documented_example_has_its_canonical_text_and_sum() -> None:
+    """The example has unordered names and a number with a fraction, as a server may send them."""
     section = PROTOCOL.read_text("utf-8").partition("### How JSON is written")[2]
     record = section.partition("```json\n")[2].partition("```")[0]
     written = section.partition("```text\n")[2].partition("\n```")[0]
@@ -55,7 +55,7 @@ def test_the_example_of_the_protocol_is_written_and_summed_as_it_says() -> None:
         assert f"{reckon(total[1], json.loads(record) | {'tags': None}):016x}" != total[2]
 
 
-async def test_a_damaged_copy_is_repaired_without_a_new_one(
+async def test_a_damaged_copy_is_repaired_without_a_new_copy(
     open_device: Open,
     store: Store,
     field: Field,
@@ -85,7 +85,7 @@ async def test_a_damaged_copy_is_repaired_without_a_new_one(
     assert await device.verify() == []
 
 
-async def test_one_scope_can_be_compared_by_the_ids_that_lie_in_it(
+async def test_one_scope_can_be_compared_by_its_ids(
     open_device: Open,
     store: Store,
     field: Field,
