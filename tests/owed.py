@@ -1,6 +1,6 @@
-"""`make check`: what an entity or a command still lacks, by name and all at once, with what to do about each.
+"""`make check`: list everything that entities and commands still lack, with what to do about each.
 
-Asks no PostgreSQL: row security is what the migrations ask for while they make an SQLite database.
+Needs no PostgreSQL: it records the row security that the migrations request on an SQLite database.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tournee.kernel.entity import Entity
 from tournee.migrations import configuration
 
 ROOT = Path(__file__).parents[1]
-# Entities that no command answers with: those that make them along the way. Two are made by no command.
+# Entities that no command returns, with the commands that create them. No command creates two of them.
 MADE_BY = {
     "AppointmentEvent": "startTravel",
     "Assignment": "assignTechnician",
@@ -50,7 +50,7 @@ def owed() -> Iterator[str]:
     unlisted = list(catalogue_owed())
     yield from unlisted
     if unlisted:
-        # Everything else follows from the catalogue.
+        # Everything else is derived from the catalogue.
         return
     yield from migrations_owed()
     yield from demo_owed()
@@ -63,12 +63,12 @@ def owed() -> Iterator[str]:
 
 
 def place(entity: type[Entity]) -> str:
-    """Return the file that an entity is written in."""
+    """Return the file that defines an entity."""
     return f"server/{entity.__module__.replace('.', '/')}.py"
 
 
 def migrations_owed() -> Iterator[str]:
-    """Compare the models with what the migrations make, and ask which tables they protect."""
+    """Compare the models with the migrated schema, and check which tables it protects."""
     protected: set[str] = set()
     protect, unprotect = tournee.migrations.protect, tournee.migrations.unprotect
     tournee.migrations.protect = lambda table, *_: protected.add(table)
@@ -89,7 +89,7 @@ def migrations_owed() -> Iterator[str]:
 
 
 def differences(url: str) -> Iterator[str]:
-    """Yield what the models have and a migrated database has not, and the other way round."""
+    """Yield the differences between the models and a migrated database."""
     config = configuration(url)
     config.stdout = io.StringIO()
     try:
@@ -106,7 +106,7 @@ def differences(url: str) -> Iterator[str]:
 
 
 def _told(difference: Any) -> str:
-    """`add_column customer.vip`; changes of one column come as a list."""
+    """Return a difference as text, `add_column customer.vip`; changes of one column come as a list."""
     kind, *parts = difference[0] if isinstance(difference, list) else difference
     names = [
         str(getattr(part, "name", part)) for part in parts if isinstance(part, str) or hasattr(part, "name")
@@ -140,7 +140,7 @@ def examples_owed(commands: Iterable[str], examples: Iterable[str]) -> Iterator[
 
 
 def sight_owed(entities: Iterable[type[Entity]]) -> Iterator[str]:
-    """Who sees an entity is said twice: by its `scopes`, and in plain Python for the simulator to compare."""
+    """Check that an entity's visibility is defined twice: in `scopes`, and in the simulator to compare."""
     for entity in entities:
         if entity.scopes is Entity.scopes:
             yield (
@@ -183,7 +183,7 @@ def permissions_owed(names: Iterable[str]) -> Iterator[str]:
 
 
 def descriptions_owed(core: graphql.GraphQLSchema) -> Iterator[str]:
-    """Yield what has no description: an entity's field or an enum's value gets a sentence below its name."""
+    """Yield types, fields and enum values without a description; theirs is the string below the name."""
     for name, kind in core.type_map.items():
         if name.startswith("__") or graphql.is_specified_scalar_type(kind):
             continue
@@ -196,7 +196,7 @@ def descriptions_owed(core: graphql.GraphQLSchema) -> Iterator[str]:
 
 
 def _follows(name: str, types: Iterable[str]) -> bool:
-    """Return whether the type takes its descriptions from those of an entity, which are named already."""
+    """Return whether the type takes its descriptions from an entity, which is reported already."""
     of = re.fullmatch(r"(?:Create|Update)(\w+)Input|(\w+?)(?:Filter|Order)(?:\d*)", name)
     return of is not None and (of[1] or of[2]) in types
 

@@ -1,9 +1,9 @@
-"""`make mutate FILES=server/tournee/work`: break rules on purpose, and print which breakages no test noticed.
+"""`make mutate FILES=server/tournee/work`: break rules on purpose and print those that no test noticed.
 
-FILES are files and folders; N how many breakages are drawn (30), SEED which (1), PROCESSES how many are
-tried at once (2). Exits with 1 when fewer than nine in ten are noticed.
+FILES are files and folders, N is the number of breakages to draw (30), SEED the random seed (1), PROCESSES
+the number tried at once (2). Exits with 1 when fewer than nine in ten are noticed.
 
-The tests run on SQLite, in a copy of the tree: this one is never broken.
+The tests run on SQLite in a copy of the tree; this tree is never changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEAST = 0.9
 
 
 def chosen(names: Iterable[str]) -> list[Path]:
-    """Return the Python files that these files and folders are or hold; demo data is no rule."""
+    """Return the Python files among these files and folders, without demo data, which is no rule."""
     places = [Path(name) for name in names]
     files = [file for place in places for file in ([place] if place.is_file() else place.rglob("*.py"))]
     files = [file for file in files if "demo" not in file.parts and file.stem != "demo"]
@@ -34,7 +34,7 @@ def chosen(names: Iterable[str]) -> list[Path]:
 
 
 def survivors(drawn: list[Breakage], processes: int) -> Iterator[Breakage]:
-    """Yield the breakages that no test notices; print what became of each."""
+    """Yield the breakages that no test notices; print the result of each."""
     with (
         tempfile.TemporaryDirectory(prefix="tournee-mutate-") as folder,
         ThreadPoolExecutor(processes) as pool,

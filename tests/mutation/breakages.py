@@ -14,8 +14,8 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
-# A file without one of its decorators mostly can't be imported, which proves nothing about a rule. The
-# other two want to be told which variable.
+# Without a decorator most files fail to import, which proves nothing about a rule. The other two
+# operators need to be given a variable.
 LEFT_OUT = {"core/RemoveDecorator", "core/VariableReplacer", "core/VariableInserter"}
 OPERATORS = {name: get_operator(name)() for name in operator_names() if name not in LEFT_OUT}
 
@@ -24,7 +24,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Breakage:
-    """One place in a file, and what is done to it."""
+    """One place in a file, and the change made to it."""
 
     file: Path
     place: Place
@@ -61,7 +61,7 @@ class Breakage:
 
 
 def sample(files: Iterable[Path], count: int, seed: int) -> list[Breakage]:
-    """Return that many breakages, each of another place; the same seed and files give the same ones.
+    """Return that many breakages, each at another place; the same seed and files give the same ones.
 
     Places are drawn first. A comparison can be broken in seven ways and a boolean in one, and would
     otherwise be drawn seven times as often.
@@ -76,7 +76,7 @@ def sample(files: Iterable[Path], count: int, seed: int) -> list[Breakage]:
 
 
 def breakages(file: Path) -> Iterator[Breakage]:
-    """Yield every breakage of a file, but for those of what does nothing: annotations, a frozen dataclass."""
+    """Yield every breakage of a file, except in annotations and `frozen=True`, which do nothing."""
     text = file.read_text()
     nodes = list(ast_nodes(get_ast(text)))
     ignored = _idle(text)

@@ -1,4 +1,4 @@
-"""Which tests are to notice a breakage of a file: those of the folder that mirrors it."""
+"""Which tests should notice a breakage of a file: those of the folder that mirrors it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _LIMITS = [
     f"tests/api/test_{name}.py" for name in ("limits", "costs", "hostile", "introspection", "admission")
 ]
 
-# For files and folders whose tests are elsewhere, or further ones too; the longest name that fits is taken.
+# Files and folders whose tests are elsewhere, or in further places; the longest matching name counts.
 NEAREST: dict[str, list[str]] = {
     "clients/python": ["tests/clients"],
     "server/tournee/api/limits.py": _LIMITS,
-    # Others name accounts, by rules that stand there.
+    # Other entities refer to accounts, by rules in these files.
     "server/tournee/auth": ["tests/auth", "tests/people/test_technicians.py", "tests/quality/test_audits.py"],
     "server/tournee/customers": [
         "tests/customers",
@@ -27,9 +27,9 @@ NEAREST: dict[str, list[str]] = {
     "server/tournee/kernel": ["tests/kernel", "tests/sync", "tests/conflicts"],
     "server/tournee/people": ["tests/people", "tests/work/test_planning.py", "tests/work/test_visibility.py"],
 }
-# Lengths and ranges of all domains, and what the schema prints of them.
+# These test the lengths and ranges of all domains, and how the schema prints them.
 EVERYWHERE = ["tests/kernel/test_bounds.py", "tests/test_owed.py"]
-# These start servers, which takes longer than all others of their folder.
+# These start servers, which takes longer than the rest of their folder.
 LAST = ("tests/clients/test_offline_day.py", "tests/clients/served/test_real_server.py")
 
 

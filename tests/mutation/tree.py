@@ -1,4 +1,4 @@
-"""A copy of the tree, in which rules are broken and tests run."""
+"""A copy of the tree in which rules are broken and tests run."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ MOST_SECONDS = 300
 
 
 class Unsound(Exception):
-    """These tests fail without a breakage too, so they prove nothing."""
+    """These tests fail even without a breakage, so they prove nothing."""
 
 
 @dataclass
 class Tree:
-    """A copy, and which sets of tests were seen to pass in it while it is whole."""
+    """A copy, and the sets of tests known to pass in it without a breakage."""
 
     folder: Path
     sound: set[frozenset[str]] = field(default_factory=set)
 
     @classmethod
     def copy(cls, folder: Path) -> Tree:
-        """Copy what Git knows, or would know, into a new folder."""
+        """Copy the tracked and untracked, but not the ignored files into a new folder."""
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         for name in subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0"):
             if name and Path(name).is_file():
@@ -40,7 +40,7 @@ class Tree:
         return cls(folder)
 
     def notices(self, breakage: Breakage) -> bool:
-        """Return whether a test fails, or never ends, because of this breakage."""
+        """Return whether a test fails or never ends because of this breakage."""
         tests = nearest(self.folder, breakage.file, breakage.function)
         self._write(breakage, breakage.broken())
         try:

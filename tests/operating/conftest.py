@@ -13,13 +13,13 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def tournee(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Terminal:
-    """The command line on this module's database."""
+    """Return the command line on this module's database."""
     return Terminal(monkeypatch, database_url)
 
 
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of pg_dump and pg_restore, which is first on the PATH."""
+    """Put the folder of pg_dump and pg_restore first on the PATH and return it."""
     folder = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     return folder
@@ -27,7 +27,7 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def empty_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Iterator[str]:
-    """A database of the same kind without a table; of SQLite not even the file."""
+    """Return the URL of an empty database of the same kind; for SQLite the file does not exist."""
     if database_url.startswith("sqlite"):
         yield f"sqlite:///{tmp_path}/elsewhere.db"
         return
@@ -39,5 +39,5 @@ def empty_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path)
 
 @pytest.fixture
 def elsewhere(tournee: Terminal, empty_url: str) -> Terminal:
-    """The command line on that database."""
+    """Return the command line on that empty database."""
     return Terminal(tournee.patch, empty_url)

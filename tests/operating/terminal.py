@@ -1,4 +1,4 @@
-"""The command line in this process: what it prints, what it says on the standard error, how it exits."""
+"""The command line in this process: its output, standard error and exit code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Terminal:
         return Said(ran.exit_code, ran.stdout, ran.stderr)
 
     def refused(self, *arguments: str, stdin: str | None = None) -> str:
-        """The one line of a command that did not do what was asked, and printed nothing else."""
+        """Run a command that is refused and return the one line that it prints."""
         said = self(*arguments, stdin=stdin)
         assert said.code != 0, said
         assert said.out == ""

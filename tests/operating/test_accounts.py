@@ -1,4 +1,4 @@
-"""The way into an organisation of your own: organisations and accounts from the command line."""
+"""Organisations and accounts from the command line."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def email() -> str:
 
 
 def shown(out: str) -> str:
-    """The password that a command printed, once."""
+    """Return the password that a command printed once."""
     (password,) = re.findall(r"signs in with the password (\S+)", out)
     return str(password)
 
 
 async def aside(terminal: Terminal, *arguments: str, stdin: str | None = None) -> str:
-    """What the command prints, run beside the server on this loop."""
+    """Run a command while the server runs on this loop, and return its output."""
     said = await asyncio.to_thread(terminal, *arguments, stdin=stdin)
     assert (said.code, said.error) == (0, ""), said
     return said.out
@@ -48,7 +48,7 @@ async def ask(client: httpx2.AsyncClient, token: str, query: str) -> dict:
     return answer.json()["data"]
 
 
-async def test_first_manager_and_technician_sign_in_while_server_runs(
+async def test_a_first_manager_and_technician_sign_in_while_the_server_runs(
     tournee: Terminal, client: httpx2.AsyncClient, name: str, email: str
 ) -> None:
     out = await aside(tournee, "organisation", "add", name, "--manager", email, "--manager-name", "Demo Boss")
@@ -67,7 +67,7 @@ async def test_first_manager_and_technician_sign_in_while_server_runs(
     assert seen["technicians"]["nodes"] == [{"name": "Demo Hand", "accountId": own}]
 
 
-async def test_audit_trail_names_the_operator(
+async def test_the_log_names_the_operator(
     tournee: Terminal, client: httpx2.AsyncClient, name: str, email: str
 ) -> None:
     out = await aside(tournee, "organisation", "add", name, "--manager", email)
@@ -77,7 +77,7 @@ async def test_audit_trail_names_the_operator(
     assert ("createAccount", "Account", "Operator") in made
 
 
-async def test_lost_password_is_replaced_and_sessions_end(
+async def test_a_new_password_ends_the_accounts_sessions(
     tournee: Terminal, client: httpx2.AsyncClient, name: str, email: str
 ) -> None:
     lost = shown(await aside(tournee, "organisation", "add", name, "--manager", email))
@@ -90,7 +90,7 @@ async def test_lost_password_is_replaced_and_sessions_end(
     assert (renewed.status_code, renewed.json()["error"]) == (400, "invalid_grant")
 
 
-async def test_password_from_stdin_is_not_printed(
+async def test_a_password_from_stdin_is_not_printed(
     tournee: Terminal, client: httpx2.AsyncClient, name: str, email: str
 ) -> None:
     chosen = "a password of my own"
@@ -103,7 +103,7 @@ async def test_password_from_stdin_is_not_printed(
     assert (await sign_in(client, email, "another one")).status_code == 200
 
 
-async def test_disabled_account_is_shut_out_until_enabled(
+async def test_a_disabled_account_is_refused_until_enabled(
     tournee: Terminal, client: httpx2.AsyncClient, name: str, email: str
 ) -> None:
     password = shown(await aside(tournee, "organisation", "add", name, "--manager", email))
@@ -115,7 +115,7 @@ async def test_disabled_account_is_shut_out_until_enabled(
     assert (await sign_in(client, email, shown(out))).status_code == 200
 
 
-def test_lists_name_everything_once(tournee: Terminal, name: str, email: str) -> None:
+def test_lists_show_every_organisation_and_account_once(tournee: Terminal, name: str, email: str) -> None:
     tournee("organisation", "add", name, "--manager", email, "--manager-name", "Demo Boss")
     organisations = [line.split("  ") for line in tournee("organisation", "list").out.splitlines()]
     ((id, _),) = [(one[0], one[1]) for one in organisations if one[2] == name]
@@ -134,7 +134,7 @@ def test_lists_name_everything_once(tournee: Terminal, name: str, email: str) ->
     assert email in tournee("account", "list").out
 
 
-def test_refusals_are_one_line_and_write_nothing(tournee: Terminal, name: str, email: str) -> None:
+def test_a_refusal_is_one_line_and_writes_nothing(tournee: Terminal, name: str, email: str) -> None:
     add = ("organisation", "add")
     assert tournee.refused(*add, name, "--manager", "nobody").startswith("email: ")
     short = tournee.refused(*add, name, "--manager", email, "--password-stdin", stdin="short\n")
@@ -162,7 +162,7 @@ def test_refusals_are_one_line_and_write_nothing(tournee: Terminal, name: str, e
     assert tournee.refused("account", "disable", email)
 
 
-def test_database_that_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_database_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal(monkeypatch, f"sqlite:///{tmp_path}/none.db")
     line = terminal.refused("organisation", "list")
     assert line.startswith("DATABASE_URL: ")
@@ -170,7 +170,7 @@ def test_database_that_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_database_of_another_version_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_of_another_version_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty.db").touch()
     terminal = Terminal(monkeypatch, f"sqlite:///{tmp_path}/empty.db")
     line = terminal.refused("organisation", "list")
@@ -178,6 +178,6 @@ def test_database_of_another_version_is_left_alone(tmp_path: Path, monkeypatch: 
     assert "tournee migrate" in line
 
 
-def test_database_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal(monkeypatch, "postgresql://tournee@127.0.0.1:1/tournee")
     assert terminal.refused("organisation", "list").startswith("DATABASE_URL: the database cannot be opened")

@@ -1,4 +1,4 @@
-"""A backup is made while devices hand in work, and restored: they lose nothing and double nothing."""
+"""A backup made while devices push is restored: they lose nothing and double nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def add(device: Device, number: int) -> None:
 
 @asynccontextmanager
 async def restored(url: str, keys: Path, store: Store) -> AsyncIterator[tuple[Device, Database]]:
-    """The same device, and the server that is started on what the backup has."""
+    """Yield the same device, and a server started on the restored backup."""
     app = create_app(Settings(database_url=url, directory=keys))
     async with app.router.lifespan_context(app):
         store.move(SERVER)
@@ -45,7 +45,7 @@ async def restored(url: str, keys: Path, store: Store) -> AsyncIterator[tuple[De
 @pytest.mark.slow("A server, a backup of it and a server on the backup.")
 @pytest.mark.prove_on("postgresql", "A server, a backup of it and a server on the backup.")
 @pytest.mark.usefixtures("tools")
-async def test_devices_go_on_with_what_was_restored(
+async def test_devices_continue_after_a_restore_without_losing_work(
     tournee: Terminal, elsewhere: Terminal, house: House, tmp_path: Path
 ) -> None:
     async def customers(database: Database) -> list[str]:
@@ -60,7 +60,7 @@ async def test_devices_go_on_with_what_was_restored(
             await device.sign_in(email, PASSWORD)
             await add(device, number)
             saving = asyncio.create_task(asyncio.to_thread(tournee, "backup", file))
-            # The last two come after the backup for certain.
+            # The last two certainly come after the backup.
             after = 0
             while after < 2:
                 after += saving.done()

@@ -1,4 +1,4 @@
-"""`tournee backup` and `tournee restore`: every row comes back, or nothing changes and one line says why."""
+"""`tournee backup` and `tournee restore`: every row is restored, or nothing changes and one line says why."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from tournee.kernel.entity import Base, Organisation, now
 from tournee.kernel.errors import NotFound
 from tournee.kernel.log import Head
 
-# What a reader of COPY's format could stumble over.
+# Texts that a parser of COPY's format could misread.
 NAMES = ["Demo\tBakery", "Line\n\\.\nline", "COPY customer (id) FROM stdin;", "\\N", "Zürich 🛠", "'; --"]
-# The new epoch changes these.
+# A new epoch changes these.
 ANEW = {"head", "device_state"}
 
 Contents = dict[str, list[str]]
@@ -45,7 +45,7 @@ Contents = dict[str, list[str]]
 
 @pytest_asyncio.fixture
 async def other(database: Database) -> House:
-    """Another organisation in the same database."""
+    """Return another organisation in the same database."""
     return await House(database).found()
 
 
@@ -75,7 +75,7 @@ async def heads(url: str) -> dict[UUID, tuple[UUID, int]]:
 
 
 def counted(found: Contents) -> str:
-    """As the commands say it; the table of the revision is a row more."""
+    """Return the row count as the commands print it; the revision table adds one row."""
     rows = sum(map(len, found.values())) + 1
     return f"{len(found['organisation']):,} organisations, {rows:,} rows in {len(found) + 1} tables"
 
@@ -85,7 +85,7 @@ def nothing_left(directory: Path) -> bool:
 
 
 def tables(url: str) -> int:
-    """How many tables there are; a SQLite database that is not there has none, and is not made."""
+    """Return the number of tables; 0, without creating it, for a missing SQLite database."""
     if url.startswith("sqlite"):
         return 0 if not Path(url.removeprefix("sqlite:///")).exists() else 1
     with psycopg.connect(libpq(url)) as connection:
@@ -97,14 +97,14 @@ def tables(url: str) -> int:
 
 @pytest.fixture
 def saved(tournee: Terminal, tools: Path, house: House, tmp_path: Path) -> Path:
-    """A backup of the module's database."""
+    """Return a backup of the module's database."""
     file = tmp_path / "backup.zip"
     done = tournee("backup", str(file))
     assert (done.code, done.error) == (0, "")
     return file
 
 
-async def test_every_row_comes_back_and_devices_begin_anew(
+async def test_every_row_is_restored_under_a_new_epoch(
     tournee: Terminal, elsewhere: Terminal, tools: Path, filled: House, tmp_path: Path
 ) -> None:
     file = tmp_path / "backup.zip"
@@ -126,7 +126,7 @@ async def test_every_row_comes_back_and_devices_begin_anew(
     migrate.check(elsewhere.url)
 
 
-async def test_application_works_on_what_was_restored_and_organisations_are_apart(
+async def test_a_restored_database_works_and_keeps_organisations_apart(
     elsewhere: Terminal, filled: House, other: House, saved: Path
 ) -> None:
     customer = await filled.run("createCustomer", name="Not in the backup")
@@ -151,7 +151,7 @@ async def test_application_works_on_what_was_restored_and_organisations_are_apar
     await database.close()
 
 
-async def test_backup_of_an_older_version_is_migrated(
+async def test_a_backup_of_an_older_version_is_migrated(
     elsewhere: Terminal, empty_url: str, tools: Path, tmp_path: Path
 ) -> None:
     file, organisation = tmp_path / "backup.zip", uuid4()
@@ -172,7 +172,7 @@ async def test_backup_of_an_older_version_is_migrated(
 
 
 def add_organisation(url: str) -> None:
-    """As another process would, and committed."""
+    """Add and commit an organisation as another process would."""
     values = f"'{uuid4().hex}', 'Added meanwhile', '{now():%Y-%m-%d %H:%M:%S}'"
     statement = f"INSERT INTO organisation (id, name, created_at) VALUES ({values})"
     if url.startswith("sqlite"):
@@ -184,7 +184,7 @@ def add_organisation(url: str) -> None:
             connection.execute(statement.encode())
 
 
-def test_rows_are_counted_and_saved_at_one_moment(
+def test_rows_are_counted_and_saved_in_one_snapshot(
     tournee: Terminal, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, counting = (sqlite, "_count") if tournee.url.startswith("sqlite") else (postgresql, "_manifest")
@@ -202,7 +202,7 @@ def test_rows_are_counted_and_saved_at_one_moment(
 
 @pytest.fixture
 def untouched(elsewhere: Terminal, empty_url: str) -> Callable[[Path], str]:
-    """The one line with which a restoring is refused that changes nothing."""
+    """Run a restore that is refused and changes nothing; return its one line."""
 
     def refused(file: Path) -> str:
         line = elsewhere.refused("restore", str(file))
@@ -213,7 +213,7 @@ def untouched(elsewhere: Terminal, empty_url: str) -> Callable[[Path], str]:
     return refused
 
 
-def test_what_is_no_backup_is_one_line(
+def test_a_file_that_is_not_a_backup_is_refused_in_one_line(
     untouched: Callable[[Path], str], tmp_path: Path, database_url: str
 ) -> None:
     assert untouched(tmp_path / "missing") == f"{tmp_path}/missing does not exist."
@@ -237,7 +237,7 @@ def test_what_is_no_backup_is_one_line(
     assert untouched(tmp_path / "file").endswith("is not a backup made by `tournee backup`.")
 
 
-def test_damaged_backup_is_refused_wherever_the_damage_is(
+def test_a_damaged_backup_is_refused_wherever_the_damage_is(
     untouched: Callable[[Path], str], saved: Path, tmp_path: Path
 ) -> None:
     whole, file = saved.read_bytes(), tmp_path / "damaged.zip"
@@ -253,7 +253,7 @@ def test_damaged_backup_is_refused_wherever_the_damage_is(
 
 @contextmanager
 def changed(file: Path, **values: Any) -> Iterator[None]:
-    """Change what the manifest says."""
+    """Change values of the manifest inside the block."""
     with ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(members["manifest.json"]) | values
@@ -266,7 +266,7 @@ def changed(file: Path, **values: Any) -> Iterator[None]:
             archive.writestr(name, content)
 
 
-def test_backup_that_does_not_fit_is_refused(
+def test_a_backup_that_does_not_match_is_refused(
     untouched: Callable[[Path], str], tournee: Terminal, saved: Path
 ) -> None:
     with ZipFile(saved) as archive:
@@ -293,11 +293,11 @@ def test_backup_that_does_not_fit_is_refused(
         assert untouched(saved) == f"{saved} is a backup of {of}, but DATABASE_URL names {to}."
 
 
-async def test_data_is_replaced_only_when_asked_and_never_under_a_server(
+async def test_data_is_replaced_only_on_request_and_never_under_a_running_server(
     elsewhere: Terminal, empty_url: str, filled: House, saved: Path
 ) -> None:
     assert (await asyncio.to_thread(elsewhere, "migrate")).code == 0
-    # A server that was never used has nothing to lose.
+    # An unused server has no data to lose.
     assert (await asyncio.to_thread(elsewhere, "restore", str(saved))).code == 0
     first = await contents(empty_url)
     line = await asyncio.to_thread(elsewhere.refused, "restore", str(saved))
@@ -318,13 +318,13 @@ async def test_data_is_replaced_only_when_asked_and_never_under_a_server(
     assert (await contents(empty_url))["customer"] == first["customer"]
 
 
-def test_existing_file_is_never_overwritten(
+def test_an_existing_file_is_never_overwritten(
     tournee: Terminal, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "backup.zip"
     file.write_text("precious")
     assert tournee.refused("backup", str(file)) == f"{file} already exists: name a new file."
-    # One that comes while the backup is made.
+    # A file that appears while the backup is made.
     monkeypatch.setattr("os.path.lexists", lambda _: False)
     assert tournee.refused("backup", str(file)) == f"{file} already exists."
     assert file.read_text() == "precious"
@@ -334,7 +334,9 @@ def test_existing_file_is_never_overwritten(
     assert nothing_left(tmp_path)
 
 
-def test_database_without_our_tables_is_no_backup(elsewhere: Terminal, tools: Path, tmp_path: Path) -> None:
+def test_a_database_without_the_projects_tables_is_not_backed_up(
+    elsewhere: Terminal, tools: Path, tmp_path: Path
+) -> None:
     file = str(tmp_path / "backup.zip")
     line = elsewhere.refused("backup", file)
     assert line.startswith(("DATABASE_URL: there is no database at ", "DATABASE_URL: the database has no "))
@@ -347,7 +349,7 @@ def test_database_without_our_tables_is_no_backup(elsewhere: Terminal, tools: Pa
         assert elsewhere.refused("backup", file) == "DATABASE_URL: file is not a database"
 
 
-def test_full_disk_is_one_line_and_leaves_nothing(
+def test_a_full_disk_is_reported_in_one_line_and_leaves_no_file(
     tournee: Terminal, elsewhere: Terminal, saved: Path, tmp_path: Path
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -374,7 +376,7 @@ main()
 
 
 def killed(url: str, at: str, *arguments: str) -> None:
-    """Run the command line, until it is killed where it would call that function."""
+    """Run the command line and kill it where it would call that function."""
     module, function = at.split(".")
     program = KILLED.format(module=module, function=function)
     environment = os.environ | {"DATABASE_URL": url}
@@ -385,13 +387,13 @@ def killed(url: str, at: str, *arguments: str) -> None:
 
 
 @pytest.mark.slow("Four processes start, and two are killed.")
-def test_killed_backup_and_killed_restoring_are_done_again(
+def test_a_killed_backup_or_restore_can_be_repeated(
     tournee: Terminal, elsewhere: Terminal, saved: Path, tmp_path: Path, empty_url: str
 ) -> None:
-    """Each when all of it is there and only the last word is missing."""
+    """Each is killed when everything is written and only the last step is missing."""
     on_sqlite = empty_url.startswith("sqlite")
     if on_sqlite:
-        # On PostgreSQL the same lines do this.
+        # PostgreSQL runs the same lines.
         file = tmp_path / "second.zip"
         killed(tournee.url, "files.appear", "backup", str(file))
         assert not file.exists()

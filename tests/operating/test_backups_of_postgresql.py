@@ -1,4 +1,4 @@
-"""What pg_dump may be unable to do is noticed before a backup has its name."""
+"""A failing or incomplete pg_dump is detected before the backup gets its name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.postgres import libpq
 
 Fake = Callable[..., None]
 
-# Runs pg_dump without the organisations that it is to serve.
+# Run pg_dump without the setting that names its organisations.
 SERVING_NOBODY = """
 for argument in "$@"; do
     shift
@@ -37,7 +37,7 @@ def _only_postgresql(database_url: str) -> None:
 
 @pytest.fixture
 def fake(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Put a tool of ours before PostgreSQL's; in its script `real` is the latter."""
+    """Put a fake tool before PostgreSQL's; its script calls the real one as `real`."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -51,7 +51,7 @@ def fake(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     return put
 
 
-def test_missing_or_older_tool_is_named(
+def test_a_missing_or_older_tool_is_named(
     tournee: Terminal, fake: Fake, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = str(tmp_path / "backup.zip")
@@ -77,14 +77,14 @@ async def filled(house: House) -> None:
     await house.run("createCustomer", name="Demo Bakery")
 
 
-def test_rows_that_pg_dump_left_out_are_missed(
+def test_rows_left_out_by_pg_dump_are_detected(
     tournee: Terminal, fake: Fake, filled: None, tmp_path: Path
 ) -> None:
     fake("pg_dump", 'exec "$real" --exclude-table-data=customer "$@"')
     said = tournee("backup", str(tmp_path / "backup.zip"))
     assert (said.code, said.out) == (1, "")
     assert said.error.startswith("The rows of customer do not match: ")
-    # Without the organisation that it is to serve, row-level security shows nothing at all.
+    # Without that setting, row-level security shows no rows at all.
     fake("pg_dump", SERVING_NOBODY)
     said = tournee("backup", str(tmp_path / "backup.zip"))
     assert said.error.startswith("The rows of ")
@@ -94,14 +94,14 @@ def test_rows_that_pg_dump_left_out_are_missed(
 
 @pytest.fixture
 def hiding(database_url: str) -> Iterator[None]:
-    """A policy that somebody added, under which rows are hidden from the server's role."""
+    """Add a policy that hides rows from the server's role."""
     with psycopg.connect(libpq(database_url), autocommit=True) as connection:
         connection.execute("CREATE POLICY busy ON customer AS RESTRICTIVE USING (name <> 'Demo Bakery')")
         yield
         connection.execute("DROP POLICY busy ON customer")
 
 
-def test_policy_that_hides_rows_from_the_role_is_named(
+def test_a_policy_that_hides_rows_from_the_role_is_named(
     tournee: Terminal, tools: Path, hiding: None, tmp_path: Path
 ) -> None:
     line = tournee.refused("backup", str(tmp_path / "backup.zip"))
@@ -112,7 +112,7 @@ def test_policy_that_hides_rows_from_the_role_is_named(
     assert Terminal(tournee.patch, powerful)("backup", str(tmp_path / "backup.zip")).code == 0
 
 
-def test_password_is_in_no_command_line_and_no_message(
+def test_the_password_is_in_no_command_line_and_no_message(
     tournee: Terminal, fake: Fake, tmp_path: Path, house: House
 ) -> None:
     seen = tmp_path / "seen"

@@ -1,4 +1,4 @@
-"""What a start leaves behind and says: whose files, where, and what stands in its way."""
+"""The files a start creates, their owners and modes, and the obstacles it reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tournee.settings import Settings
 
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A terminal in an empty folder, with nothing in the environment."""
+    """Return a terminal in an empty folder with an empty environment."""
     monkeypatch.chdir(tmp_path)
     for field in Settings.model_fields.values():
         monkeypatch.setenv(str(field.validation_alias), "")
@@ -26,9 +26,7 @@ def mode(path: Path) -> str:
     return f"{path.stat().st_mode & 0o777:o}"
 
 
-def test_a_folder_that_is_made_is_named_and_nobody_else_reads_what_is_in_it(
-    terminal: Terminal, tmp_path: Path
-) -> None:
+def test_a_created_folder_is_named_and_private(terminal: Terminal, tmp_path: Path) -> None:
     said = terminal("migrate")
     folder = tmp_path / "var"
     assert (said.code, said.error) == (0, f"Made {folder} for the server's files (TOURNEE_DIRECTORY).\n")
@@ -36,7 +34,7 @@ def test_a_folder_that_is_made_is_named_and_nobody_else_reads_what_is_in_it(
     assert terminal("migrate").error == ""
 
 
-def test_what_older_versions_left_open_is_closed(
+def test_a_folder_left_readable_by_older_versions_is_made_private(
     terminal: Terminal, tmp_path: Path, sqlite_template: Path
 ) -> None:
     folder, file = tmp_path / "var", tmp_path / "var" / "tournee.db"
@@ -47,7 +45,7 @@ def test_what_older_versions_left_open_is_closed(
     assert [mode(folder), mode(file)] == ["700", "600"]
 
 
-def test_a_folder_that_somebody_named_keeps_its_mode(
+def test_a_configured_folder_keeps_its_mode(
     terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = tmp_path / "shared"
@@ -58,13 +56,13 @@ def test_a_folder_that_somebody_named_keeps_its_mode(
     assert [mode(shared), mode(shared / "tournee.db")] == ["755", "600"]
 
 
-def test_the_commands_own_mask_ends_with_the_command(terminal: Terminal, tmp_path: Path) -> None:
+def test_the_umask_is_restored_after_the_command(terminal: Terminal, tmp_path: Path) -> None:
     terminal("migrate")
     (tmp_path / "afterwards").touch(mode=0o644)
     assert mode(tmp_path / "afterwards") == "644"
 
 
-def test_no_command_but_those_that_make_a_database_makes_a_folder(terminal: Terminal, tmp_path: Path) -> None:
+def test_only_commands_that_create_a_database_create_a_folder(terminal: Terminal, tmp_path: Path) -> None:
     assert terminal.refused("rotate-keys").startswith("TOURNEE_DIRECTORY: there are no keys at var/keys.json")
     assert terminal.refused("organisation", "list").startswith("DATABASE_URL: there is no database at var/")
     assert list(tmp_path.iterdir()) == []
@@ -72,12 +70,12 @@ def test_no_command_but_those_that_make_a_database_makes_a_folder(terminal: Term
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port on which somebody listens."""
+    """Yield a port that is in use."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield int(listener.getsockname()[1])
 
 
-def test_what_stands_in_the_way_is_one_line_that_names_the_variable(
+def test_an_obstacle_is_reported_in_one_line_with_its_variable(
     terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
     (tmp_path / "var").mkdir()
@@ -87,7 +85,7 @@ def test_what_stands_in_the_way_is_one_line_that_names_the_variable(
         assert line == f"PORT: {taken} is in use: choose another, such as PORT={taken + 1}."
         patch.setenv("TOURNEE_HOST", "192.0.2.1")
         assert terminal.refused("run").startswith("TOURNEE_HOST: 192.0.2.1 does not belong to this machine")
-    # Nothing was written to a database that may be another server's.
+    # Nothing was written to a database that may belong to another server.
     assert list((tmp_path / "var").iterdir()) == []
     for folder in ("/dev/null", "/dev/null/var", "/proc"):
         monkeypatch.setenv("TOURNEE_DIRECTORY", folder)

@@ -1,4 +1,4 @@
-"""A disk without space, a database that cannot be written: what is answered, and when all is well again."""
+"""A full disk or an unwritable database: the answers, and the recovery."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CREATE = 'mutation { createCustomer(input: {name: "Demo Bakery"}) { __typename }
 
 
 class Server:
-    """The whole server on one SQLite file, and a manager who calls it."""
+    """The whole server on one SQLite file, and a manager who sends requests."""
 
     def __init__(self, client: httpx2.AsyncClient, database: Database, headers: dict[str, str]) -> None:
         self.client = client
@@ -31,7 +31,7 @@ class Server:
         self.headers = headers
 
     async def create(self) -> str:
-        """What became of a mutation: a type, or the code of its error."""
+        """Return a mutation's result: a type, or the code of its error."""
         answer = await self.client.post("/graphql", json={"query": CREATE}, headers=self.headers)
         body = answer.json()
         if "errors" in body:
@@ -61,7 +61,7 @@ class Server:
 
 
 def outcome(answer: httpx2.Response) -> tuple[int, str]:
-    """The status, with the code of an error, which says when to come back."""
+    """Return the status and the error's code, and check that an error has Retry-After."""
     if answer.status_code == 200:
         return 200, ""
     assert int(answer.headers["Retry-After"]) > 0
@@ -83,7 +83,7 @@ async def serving(file: Path, keys: Path) -> AsyncIterator[Server]:
 
 @contextmanager
 def said_to_each_connection(server: Server, pragma: str) -> Iterator[None]:
-    """Whatever connection a transaction begins on is told this first."""
+    """Execute a statement first on every connection on which a transaction begins."""
 
     def tell(connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA {pragma}")
@@ -93,19 +93,19 @@ def said_to_each_connection(server: Server, pragma: str) -> Iterator[None]:
     event.remove(server.database.engine.sync_engine, "begin", tell)
 
 
-async def test_full_file_has_its_own_code_and_is_unready_until_there_is_space(
+async def test_a_full_file_has_its_own_code_and_makes_the_server_unready(
     sqlite_template: Path, tmp_path: Path
 ) -> None:
     shutil.copy(sqlite_template, tmp_path / "tournee.db")
     async with serving(tmp_path / "tournee.db", tmp_path) as server:
         assert await server.ready() == (200, "")
-        # No page more than the file has.
+        # Not one page more than the file has.
         with said_to_each_connection(server, "max_page_count=1"):
             codes = [await server.create() for _ in range(30)]
             assert codes[-1] == "STORAGE_FULL", codes
             assert await server.push() == (503, "STORAGE_FULL")
             assert await server.ready() == (503, "STORAGE_FULL")
-            # What can be read is still read, and nothing was half done.
+            # Reads still work, and nothing is half done.
             assert await server.customers() == codes.count("Customer")
         with said_to_each_connection(server, "max_page_count=1000000"):
             assert await server.ready() == (200, "")
@@ -115,7 +115,7 @@ async def test_full_file_has_its_own_code_and_is_unready_until_there_is_space(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a few megabytes, where this machine lets us have one."""
+    """Mount a disk of a few megabytes, if this machine allows it."""
     disk = tmp_path / "disk"
     disk.mkdir()
     made = subprocess.run(
@@ -127,7 +127,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-async def test_really_full_disk_is_noticed_and_so_is_the_space_that_comes_back(
+async def test_a_full_disk_and_its_recovery_are_noticed(
     sqlite_template: Path, small_disk: Path, tmp_path: Path
 ) -> None:
     shutil.copy(sqlite_template, small_disk / "tournee.db")
@@ -150,10 +150,10 @@ async def test_really_full_disk_is_noticed_and_so_is_the_space_that_comes_back(
         assert await server.create() == "Customer"
 
 
-async def test_read_only_database_has_its_own_code(sqlite_template: Path, tmp_path: Path) -> None:
+async def test_a_read_only_database_has_its_own_code(sqlite_template: Path, tmp_path: Path) -> None:
     shutil.copy(sqlite_template, tmp_path / "tournee.db")
     async with serving(tmp_path / "tournee.db", tmp_path) as server:
-        # As root one may write whatever the file's mode says, so SQLite itself is told.
+        # Root may write whatever the file's mode says, so SQLite itself is made read-only.
         with said_to_each_connection(server, "query_only=1"):
             assert await server.create() == "STORAGE_READ_ONLY"
             assert await server.ready() == (503, "STORAGE_READ_ONLY")

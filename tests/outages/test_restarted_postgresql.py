@@ -1,4 +1,4 @@
-"""PostgreSQL goes away and comes back under a running server: who notices, and what they are told."""
+"""PostgreSQL stops and restarts under a running server: which requests fail, and with which errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PASSWORD = "a long password"
 
 @dataclass
 class Place:
-    """A server on a PostgreSQL of its own, which this module may stop."""
+    """A server on its own PostgreSQL, which this module may stop."""
 
     postgres: PostgresServer
     app: Starlette
@@ -62,7 +62,7 @@ class Place:
         await asyncio.to_thread(self.postgres.ensure_postgres_running)
 
     async def fill_pools(self) -> None:
-        """Let many connections lie in both pools, and Heads have its own."""
+        """Fill both pools with connections, and let Heads open its own."""
         async with asyncio.TaskGroup() as group:
             for _ in range(8):
                 group.create_task(self._hold(self.database.reading))
@@ -115,7 +115,7 @@ CREATE = 'mutation { createCustomer(input: {name: "Demo Bakery"}) { __typename }
 
 
 @pytest.mark.slow("A PostgreSQL stops and starts again.")
-async def test_while_it_is_away_every_answer_says_so_and_after_it_none_fails(place: Place) -> None:
+async def test_every_answer_reports_the_outage_and_none_fails_after_it(place: Place) -> None:
     await place.fill_pools()
     await place.stop()
     try:
@@ -152,7 +152,7 @@ def end_connections(place: Place) -> int:
         return int(row[0])
 
 
-async def test_connections_lost_in_the_pool_are_noticed_by_nobody(place: Place) -> None:
+async def test_connections_lost_in_the_pool_fail_no_request(place: Place) -> None:
     await place.fill_pools()
     assert end_connections(place) > 16
     async with asyncio.TaskGroup() as group:
@@ -164,10 +164,10 @@ async def test_connections_lost_in_the_pool_are_noticed_by_nobody(place: Place) 
     assert [task.result().json().get("errors") for task in (*asked, *written)] == [None] * 12
 
 
-async def test_write_that_loses_its_connection_before_the_commit_is_done_again(
+async def test_a_write_that_loses_its_connection_before_the_commit_is_repeated(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection goes when the command has run and nothing was committed; once, and only once."""
+    """The connection is lost once, after the command and before the commit."""
     before = await customers(place)
     lost: list[int] = []
     publish = transaction.publish
@@ -191,12 +191,12 @@ async def customers(place: Place) -> int:
 
 @pytest.fixture(params=["the COMMIT is lost", "its answer is lost"])
 def losing_commit(request: pytest.FixtureRequest, place: Place, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The next COMMIT loses its connection before PostgreSQL has it, or after; a list of what was lost."""
+    """Make the next COMMIT lose its connection before or after PostgreSQL receives it; yield the losses."""
     lost: list[str] = []
     commit = WriteSession.commit
 
     def losing(session: WriteSession) -> None:
-        # The server's own jobs commit as well, but run no commands.
+        # The server's own jobs commit too, but run no commands.
         if lost or NOTES not in session.info:
             commit(session)
             return
@@ -213,18 +213,18 @@ def losing_commit(request: pytest.FixtureRequest, place: Place, monkeypatch: pyt
     return lost
 
 
-async def test_mutation_whose_commit_was_not_answered_says_that_it_is_not_known(
+async def test_a_mutation_with_an_unanswered_commit_reports_an_unknown_outcome(
     place: Place, losing_commit: list[str]
 ) -> None:
     before = await customers(place)
     (error,) = (await place.ask(CREATE)).json()["errors"]
     assert error["extensions"]["code"] == "OUTCOME_UNKNOWN"
-    # It was tried once, and kept where PostgreSQL had heard of it.
+    # It was tried once, and is stored if PostgreSQL received the commit.
     (lost,) = losing_commit
     assert await customers(place) == before + (lost == "its answer is lost")
 
 
-async def test_push_whose_commit_was_not_answered_is_told_by_its_receipts(
+async def test_a_push_with_an_unanswered_commit_is_answered_from_its_receipts(
     place: Place, losing_commit: list[str]
 ) -> None:
     before = await customers(place)
@@ -254,7 +254,7 @@ fields.name = "Company"
 """
 
 
-async def test_import_whose_commit_was_not_answered_blames_no_line_and_can_be_started_again(
+async def test_an_import_with_an_unanswered_commit_blames_no_line_and_can_be_restarted(
     place: Place, losing_commit: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = await customers(place)
@@ -271,6 +271,6 @@ async def test_import_whose_commit_was_not_answered_blames_no_line_and_can_be_st
     assert await customers(place) == before + 1
 
 
-async def test_account_is_still_read_after_all_that(place: Place) -> None:
+async def test_the_database_is_readable_after_the_outages(place: Place) -> None:
     async with place.database.reading(place.house.organisation_id) as session:
         assert await session.scalar(select(func.count()).select_from(Account)) == 1

@@ -21,7 +21,7 @@ def hours(starts: int, ends: int) -> dict[str, Any]:
     return {"startsAt": at(starts), "endsAt": at(ends)}
 
 
-async def test_shifts_of_one_technician_do_not_overlap_but_may_touch(house: House) -> None:
+async def test_a_technicians_shifts_may_touch_but_not_overlap(house: House) -> None:
     one, _ = await house.technician()
     two, _ = await house.technician("Demo Two")
     await house.run("createShift", technicianId=one.id, **hours(8, 12))
@@ -46,13 +46,13 @@ async def test_a_shift_ends_after_it_begins(house: House) -> None:
         assert refusal.value.field == "endsAt"
 
 
-async def test_technicians_do_not_plan_their_own_shifts(house: House) -> None:
+async def test_technicians_cannot_plan_their_own_shifts(house: House) -> None:
     one, actor = await house.technician()
     with pytest.raises(Forbidden):
         await house.run("createShift", actor, technicianId=one.id, **hours(8, 12))
 
 
-async def test_a_technician_asks_to_be_away_and_somebody_else_decides(house: House) -> None:
+async def test_another_account_decides_on_a_technicians_absence_request(house: House) -> None:
     one, actor = await house.technician()
     absence = await house.run("requestAbsence", actor, technicianId=one.id, **hours(8, 12))
     assert absence.status is AbsenceStatus.REQUESTED
@@ -63,7 +63,7 @@ async def test_a_technician_asks_to_be_away_and_somebody_else_decides(house: Hou
     assert decided.decided_by_id == house.actor("DISPATCHER").id
 
 
-async def test_a_manager_who_is_a_technician_does_not_approve_their_own_absence(house: House) -> None:
+async def test_managers_cannot_approve_their_own_absence(house: House) -> None:
     manager = await house.account("MANAGER")
     own = await house.run("createTechnician", name="Demo Manager", accountId=manager.id)
     absence = await house.run("requestAbsence", manager, technicianId=own.id, **hours(8, 12))
@@ -72,7 +72,7 @@ async def test_a_manager_who_is_a_technician_does_not_approve_their_own_absence(
     await house.run("approveAbsence", "DISPATCHER", absenceId=absence.id)
 
 
-async def test_a_technician_asks_for_nobody_else(house: House) -> None:
+async def test_a_technician_requests_only_their_own_absence(house: House) -> None:
     _, actor = await house.technician()
     two, other = await house.technician("Demo Two")
     with pytest.raises(Forbidden):
@@ -84,7 +84,7 @@ async def test_a_technician_asks_for_nobody_else(house: House) -> None:
         await house.run("requestAbsence", actor, technicianId=uuid4(), **hours(8, 12))
 
 
-async def test_an_absence_moves_only_along_its_states(house: House) -> None:
+async def test_an_absence_changes_only_by_its_declared_transitions(house: House) -> None:
     one, actor = await house.technician()
 
     async def absence() -> Absence:

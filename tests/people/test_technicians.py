@@ -1,4 +1,4 @@
-"""Who technicians are, what they see of each other, and what they can."""
+"""Technicians: their profiles, what they see of each other, and their skills."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def profile(house: House, technician: Technician) -> TechnicianProfile:
         return (await session.scalars(select(TechnicianProfile).where(own))).one()
 
 
-async def test_a_technician_sees_colleagues_but_not_where_they_live(house: House) -> None:
+async def test_a_technician_sees_colleagues_without_their_home_addresses(house: House) -> None:
     one, actor = await house.technician(homeLatitude=48.5, homeLongitude=2.5, efficiency=1.5)
     two, _ = await house.technician("Demo Two", homeLatitude=49.5, homeLongitude=2.5)
     assert await seen(house, Technician, actor) == {one.id, two.id}
@@ -61,7 +61,7 @@ async def test_a_technician_sees_only_their_own_skills_shifts_and_absences(house
     assert await seen(house, Territory, actor) == {territory.id}
 
 
-async def test_an_account_holds_what_its_technician_has_only_while_it_is_theirs(house: House) -> None:
+async def test_an_account_sees_its_technicians_profile_only_while_linked_and_active(house: House) -> None:
     one, first = await house.technician()
     second = await house.account("TECHNICIAN")
     await house.run("updateTechnician", technicianId=one.id, accountId=second.id)
@@ -75,7 +75,7 @@ async def test_an_account_holds_what_its_technician_has_only_while_it_is_theirs(
     assert await seen(house, TechnicianProfile, second) == set()
 
 
-async def test_an_account_is_one_technician_at_most(house: House) -> None:
+async def test_an_account_belongs_to_at_most_one_technician(house: House) -> None:
     _, actor = await house.technician()
     two, _ = await house.technician("Demo Two")
     with pytest.raises(Conflict, match="another technician"):
@@ -84,8 +84,8 @@ async def test_an_account_is_one_technician_at_most(house: House) -> None:
         await house.run("updateTechnician", technicianId=two.id, accountId=actor.id)
 
 
-async def test_a_technicians_account_is_one_of_this_organisation(house: House) -> None:
-    """One of another organisation and one that is nowhere are refused alike, by the field that names it."""
+async def test_a_technicians_account_must_be_in_the_same_organisation(house: House) -> None:
+    """Another organisation's account and an unknown one get the same refusal, with the field."""
     one, _ = await house.technician()
     foreign = await (await House(house.database).found()).account("TECHNICIAN")
     for command, given in (
@@ -101,7 +101,7 @@ async def test_a_technicians_account_is_one_of_this_organisation(house: House) -
     assert await seen(house, Technician, house.actor("DISPATCHER")) == {one.id}
 
 
-async def test_a_technician_keeps_their_own_phone_number_and_nobody_elses(house: House) -> None:
+async def test_a_technician_edits_only_their_own_phone_number(house: House) -> None:
     one, actor = await house.technician()
     two, _ = await house.technician("Demo Two")
     changed = await house.run("updateOwnDetails", actor, technicianId=one.id, phone="+33 1")
@@ -137,13 +137,13 @@ async def test_a_technician_with_bad_values_is_refused(house: House, bad: dict[s
         {"windowFrom": "2026-02-01T00:00:00Z", "windowTo": "2026-01-01T00:00:00Z"},
     ],
 )
-async def test_a_window_that_ends_nowhere_is_refused(house: House, window: dict[str, str]) -> None:
+async def test_an_impossible_window_is_refused(house: House, window: dict[str, str]) -> None:
     one, _ = await house.technician()
     with pytest.raises(Invalid):
         await house.run("moveWindow", technicianId=one.id, **window)
 
 
-async def test_technicians_of_another_organisation_are_not_there(house: House) -> None:
+async def test_another_organisations_technicians_are_not_found(house: House) -> None:
     other = await House(house.database).found()
     foreign, _ = await other.technician()
     skill = await house.run("createSkill", name="Gas")
@@ -159,7 +159,7 @@ async def test_technicians_of_another_organisation_are_not_there(house: House) -
             await house.run(name, **given)
 
 
-async def test_a_skill_that_expires_needs_an_end(house: House) -> None:
+async def test_an_expiring_skill_needs_an_end_date(house: House) -> None:
     one, _ = await house.technician()
     skill = await house.run("createSkill", name="Gas", expires=True)
     with pytest.raises(Invalid, match="expires"):
@@ -179,7 +179,7 @@ async def test_a_skill_that_expires_needs_an_end(house: House) -> None:
         await house.run("updateTechnicianSkill", technicianSkillId=held.id, validTo="2025-01-01")
 
 
-async def test_a_territory_cannot_lie_in_itself(house: House) -> None:
+async def test_a_territory_cannot_be_its_own_parent(house: House) -> None:
     country = await house.run("createTerritory", name="Country")
     north = await house.run("createTerritory", name="North", parentId=country.id)
     harbour = await house.run("createTerritory", name="Harbour", parentId=north.id)
@@ -208,7 +208,7 @@ async def test_a_technician_has_one_primary_territory(house: House) -> None:
         await house.run("updateTerritoryMembership", territoryMembershipId=second.id, kind="PRIMARY")
 
 
-async def test_windows_reach_two_weeks_back_and_four_ahead_and_move_once_a_day(house: House) -> None:
+async def test_a_window_spans_two_weeks_back_to_four_ahead_and_moves_daily(house: House) -> None:
     one, _ = await house.technician()
     own = await profile(house, one)
     assert own.window_from <= now() - timedelta(days=14) < own.window_from + timedelta(days=1)
@@ -229,7 +229,7 @@ async def test_windows_reach_two_weeks_back_and_four_ahead_and_move_once_a_day(h
     assert moved.window_to - moved.window_from == timedelta(days=60)
 
 
-async def test_a_window_that_moves_reaches_its_own_technicians_device_and_no_colleagues(house: House) -> None:
+async def test_a_moved_window_reaches_only_its_technicians_device(house: House) -> None:
     one, actor = await house.technician()
     _, colleague = await house.technician("Demo Two")
     own, other = TestDevice(house, actor=actor), TestDevice(house, actor=colleague)
@@ -245,7 +245,7 @@ async def test_a_window_that_moves_reaches_its_own_technicians_device_and_no_col
     assert other.rows == before
 
 
-async def test_a_window_ends_after_it_begins_and_is_not_the_technicians_to_move(house: House) -> None:
+async def test_only_the_office_moves_a_window_and_it_must_end_after_it_begins(house: House) -> None:
     one, actor = await house.technician()
     with pytest.raises(Invalid, match="window"):
         await house.run("moveWindow", technicianId=one.id, windowFrom=now(), windowTo="2020-01-01T00:00:00Z")

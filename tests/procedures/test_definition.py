@@ -1,4 +1,4 @@
-"""Items, their conditions and what fits them; no database."""
+"""Items, their conditions and valid answers, without a database."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def when(key: str, **test: Any) -> dict[str, Any]:
         ([CHOICE, {**when("c"), "condition": {"itemKey": "c", "in": ["x", "w"]}}], "items.1.condition"),
     ],
 )
-def test_a_bad_definition_is_refused_by_its_path(definition: list[dict[str, Any]], field: str) -> None:
+def test_a_bad_definition_is_refused_with_its_path(definition: list[dict[str, Any]], field: str) -> None:
     with pytest.raises(Invalid) as refusal:
         check_definition(items(*definition))
     assert refusal.value.field == field
@@ -90,20 +90,20 @@ def test_a_bad_definition_is_refused_by_its_path(definition: list[dict[str, Any]
         {"in": []},
     ],
 )
-def test_a_condition_makes_exactly_one_test(test: dict[str, Any]) -> None:
-    """The tested item is a text, which any comparand fits: only the number of tests is wrong."""
+def test_a_condition_must_have_exactly_one_test(test: dict[str, Any]) -> None:
+    """The tested item is a text, which allows every comparison, so only the number of tests is wrong."""
     with pytest.raises(Invalid, match="exactly one of equals, notEquals and in") as refusal:
         check_definition(items({"key": "t", "kind": "TEXT"}, when("t", **test)))
     assert refusal.value.field == "items.1.condition"
 
 
 @pytest.mark.parametrize("bad", [{"kind": "GUESS"}, {"weight": -1}, {"weight": 1.5}, {"colour": "red"}])
-def test_an_item_that_cannot_be_read_is_refused(bad: dict[str, Any]) -> None:
+def test_an_unreadable_item_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(Invalid, match=r"items\.0"):
         items({**CHECK, **bad})
 
 
-def test_what_is_stored_reads_back_as_it_was() -> None:
+def test_a_stored_definition_is_read_back_unchanged() -> None:
     made = items(
         {**CHECK, "critical": True, "clauseId": str(uuid4()), "weight": 0},
         {**CHOICE, "choicePoints": [2, 1, 0]},
@@ -143,7 +143,7 @@ def test_a_condition_shows_its_item_only_when_it_holds(
     assert (made[1] in shown(made, answers)) is expected
 
 
-def test_what_hangs_on_a_hidden_item_is_hidden_whatever_was_answered_before() -> None:
+def test_an_item_depending_on_a_hidden_item_is_hidden() -> None:
     made = items(
         CHECK,
         {"key": "m", "kind": "CHECK", "condition": {"itemKey": "a", "equals": "true"}, "required": True},
@@ -188,7 +188,7 @@ def test_an_answer_of_the_wrong_kind_is_refused(item: dict[str, Any], given: Giv
     assert refusal.value.field == field
 
 
-def test_an_answer_that_fits_sets_its_column_and_takes_the_others_back() -> None:
+def test_a_valid_answer_sets_its_column_and_clears_the_others() -> None:
     excused = {**CHECK, "allowsNotApplicable": True}
     assert accept(items(excused)[0], Given(checked=False))["checked"] is False
     given = accept(items(excused)[0], Given(not_applicable=True, reason="gone"))
@@ -221,7 +221,9 @@ GRADED = {**CHOICE, "choicePoints": [2, 1, 0]}
         ({"key": "t", "kind": "TEXT"}, Given(text="x"), "NA"),
     ],
 )
-def test_an_answer_is_judged_by_its_item(item: dict[str, Any], given: Given, expected: str) -> None:
+def test_an_answer_passes_or_fails_by_its_items_rules(
+    item: dict[str, Any], given: Given, expected: str
+) -> None:
     assert judge(items(item)[0], given) is ItemResult(expected)
 
 
@@ -236,7 +238,7 @@ def test_an_answer_is_judged_by_its_item(item: dict[str, Any], given: Given, exp
         (None, None, False, "NA"),
     ],
 )
-def test_a_checklist_says_what_its_answers_say_together(
+def test_a_checklists_result_follows_from_its_answers(
     first: bool | None, second: bool | None, critical: bool, expected: str
 ) -> None:
     made = items(CHECK, {"key": "z", "kind": "CHECK", "critical": critical})

@@ -1,4 +1,4 @@
-"""Checklists on devices that were away."""
+"""Checklists on offline devices."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_two_devices_answering_one_item_make_one_answer_and_a_conflict(hou
     )
 
 
-async def test_two_devices_of_the_same_opinion_have_no_conflict(house: House) -> None:
+async def test_two_devices_with_the_same_answer_have_no_conflict(house: House) -> None:
     run, one, two = await two_devices(house)
     for device in (one, two):
         await device.do("answerChecklistItem", **answering(run, "on", checked=True))
@@ -44,7 +44,7 @@ async def test_two_devices_of_the_same_opinion_have_no_conflict(house: House) ->
     assert await house.rows(Conflict) == []
 
 
-async def test_photos_of_both_devices_are_kept(house: House) -> None:
+async def test_photos_from_both_devices_are_kept(house: House) -> None:
     run, one, two = await two_devices(house)
     photos = [uuid4(), uuid4()]
     for device, photo in zip((one, two), photos, strict=True):
@@ -53,7 +53,7 @@ async def test_photos_of_both_devices_are_kept(house: House) -> None:
     assert answer.files == [str(photo) for photo in photos]
 
 
-async def test_a_device_that_answers_anew_or_sends_twice_has_no_conflict(house: House) -> None:
+async def test_answering_again_or_sending_twice_makes_no_conflict(house: House) -> None:
     run, device, _ = await two_devices(house)
     first = device.operation("answerChecklistItem", **answering(run, "on", checked=True))
     again = device.operation("answerChecklistItem", **answering(run, "on", checked=False))
@@ -64,7 +64,7 @@ async def test_a_device_that_answers_anew_or_sends_twice_has_no_conflict(house: 
     assert await house.rows(Conflict) == []
 
 
-async def test_an_answer_to_a_run_that_another_completed_is_kept_and_reported(house: House) -> None:
+async def test_an_answer_to_a_run_completed_by_another_is_kept_with_a_conflict(house: House) -> None:
     run, one, two = await two_devices(house)
     await one.do("answerChecklistItem", **answering(run, "on", checked=False))
     await one.do("completeChecklistRun", runId=run.id, at=LATER)
@@ -88,7 +88,7 @@ async def test_a_late_answer_changes_the_result_of_the_run(house: House) -> None
     assert [row.result for row in await house.rows(ChecklistRun)] == ["PARTIAL"]
 
 
-async def test_the_device_that_completed_a_run_is_refused_as_anybody_online(house: House) -> None:
+async def test_a_device_cannot_answer_a_run_that_it_completed(house: House) -> None:
     run, device, _ = await two_devices(house)
     await device.do("answerChecklistItem", **answering(run, "on", checked=False))
     await device.do("completeChecklistRun", runId=run.id, at=LATER)
@@ -96,7 +96,7 @@ async def test_the_device_that_completed_a_run_is_refused_as_anybody_online(hous
     assert (again.status, again.code) == ("rejected", "TRANSITION_NOT_ALLOWED")
 
 
-async def test_both_completing_is_no_conflict_and_the_first_time_stays(house: House) -> None:
+async def test_completing_a_run_twice_keeps_the_first_time_without_a_conflict(house: House) -> None:
     run, one, two = await two_devices(house)
     await one.do("answerChecklistItem", **answering(run, "on", checked=False))
     await one.do("completeChecklistRun", runId=run.id, at=AT)
@@ -106,7 +106,7 @@ async def test_both_completing_is_no_conflict_and_the_first_time_stays(house: Ho
     assert await house.rows(Conflict) == []
 
 
-async def test_work_done_prevails_over_a_dismissal_it_did_not_know_of(house: House) -> None:
+async def test_work_done_overrides_a_dismissal_that_its_device_had_not_seen(house: House) -> None:
     run, one, _ = await two_devices(house)
     await house.run("dismissChecklistRun", runId=run.id, reason="not needed")
     await one.do("answerChecklistItem", **answering(run, "on", checked=False))
@@ -117,7 +117,7 @@ async def test_work_done_prevails_over_a_dismissal_it_did_not_know_of(house: Hou
     assert {row.kind for row in await house.rows(Conflict)} == {"RECORD_ON_CLOSED_PARENT"}
 
 
-async def test_a_device_may_use_the_version_it_has_though_a_newer_one_is_out(house: House) -> None:
+async def test_a_device_may_use_its_version_although_a_newer_one_is_published(house: House) -> None:
     template_id, version_id = await checklist(house)
     site_id = await site(house)
     device = await visitor(house, site_id)
@@ -132,7 +132,7 @@ async def test_a_device_may_use_the_version_it_has_though_a_newer_one_is_out(hou
     assert [row.version_id for row in await house.rows(ChecklistRun)] == [version_id]
 
 
-async def test_a_missing_answer_blocks_offline_completion_and_says_which(house: House) -> None:
+async def test_a_missing_answer_blocks_offline_completion_and_is_named(house: House) -> None:
     run, device, _ = await two_devices(house)
     refused = await device.do("completeChecklistRun", runId=run.id, at=AT)
     assert (refused.status, refused.code) == ("rejected", "BLOCKED")

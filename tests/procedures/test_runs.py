@@ -1,4 +1,4 @@
-"""Working through a checklist, online."""
+"""Answering a checklist online."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_the_first_answer_starts_a_run_and_a_number_beyond_its_limit_fails
     assert (now.status, now.started_at.isoformat()) == ("IN_PROGRESS", "2026-11-20T09:00:00+00:00")
 
 
-async def test_a_run_is_not_completed_while_a_shown_required_item_is_open(house: House) -> None:
+async def test_a_run_cannot_be_completed_while_a_shown_required_item_is_open(house: House) -> None:
     run = await begun(house)
     with pytest.raises(Blocked, match=r"on\.$"):
         await house.run("completeChecklistRun", runId=run.id, at=AT)
@@ -49,7 +49,7 @@ async def test_a_run_is_not_completed_while_a_shown_required_item_is_open(house:
     assert (done.status, done.result) == ("COMPLETED", "FAIL")
 
 
-async def test_a_closed_run_takes_answers_again_only_when_it_was_reopened(house: House) -> None:
+async def test_a_closed_run_accepts_answers_only_after_it_was_reopened(house: House) -> None:
     run = await begun(house)
     await answer(house, run, "on", checked=False)
     await house.run("completeChecklistRun", runId=run.id, at=AT)
@@ -70,7 +70,7 @@ async def test_a_closed_run_takes_answers_again_only_when_it_was_reopened(house:
     assert (await house.run("completeChecklistRun", runId=run.id, at=LATER)).result == "PASS"
 
 
-async def test_a_run_that_does_not_apply_says_why(house: House) -> None:
+async def test_a_dismissed_run_needs_a_reason(house: House) -> None:
     run = await begun(house)
     with pytest.raises(Invalid):
         await house.run("dismissChecklistRun", runId=run.id, reason=" ")
@@ -80,7 +80,7 @@ async def test_a_run_that_does_not_apply_says_why(house: House) -> None:
         await house.run("dismissChecklistRun", runId=run.id, reason="again")
 
 
-async def test_an_item_answered_again_is_one_row_and_the_log_keeps_both(house: House) -> None:
+async def test_answering_an_item_again_updates_one_row_and_the_log_keeps_both(house: House) -> None:
     run = await begun(house)
     first = await answer(house, run, "on", checked=True)
     second = await answer(house, run, "on", checked=False, at=LATER)
@@ -90,7 +90,7 @@ async def test_an_item_answered_again_is_one_row_and_the_log_keeps_both(house: H
     assert [change.before is None for change in await house.changes(only.id)] == [True, False]
 
 
-async def test_an_answer_taken_back_to_not_applicable_has_no_value_left(house: House) -> None:
+async def test_an_answer_changed_to_not_applicable_loses_its_value(house: House) -> None:
     run = await begun(house)
     await answer(house, run, "remarks", text="leaks")
     now = await answer(house, run, "remarks", notApplicable=True, reason="nothing to say")
@@ -109,7 +109,9 @@ async def test_an_answer_taken_back_to_not_applicable_has_no_value_left(house: H
         ({"itemKey": "photos", "files": ["photo.jpg"]}, "files.0"),
     ],
 )
-async def test_a_bad_answer_is_refused_by_its_field(house: House, values: dict[str, Any], field: str) -> None:
+async def test_a_bad_answer_is_refused_with_its_field(
+    house: House, values: dict[str, Any], field: str
+) -> None:
     run = await begun(house)
     with pytest.raises(Invalid) as refusal:
         await house.run("answerChecklistItem", runId=run.id, **{"at": AT, **values})
@@ -117,7 +119,7 @@ async def test_a_bad_answer_is_refused_by_its_field(house: House, values: dict[s
     assert await house.rows(ChecklistAnswer) == []
 
 
-async def test_published_checklists_are_everybodys_and_drafts_the_offices(house: House) -> None:
+async def test_everybody_sees_published_checklists_and_only_the_office_drafts(house: House) -> None:
     template_id, version_id = await checklist(house)
     draft = await house.run("draftChecklistVersion", templateId=template_id)
     actor = await house.account("TECHNICIAN")
@@ -129,7 +131,7 @@ async def test_published_checklists_are_everybodys_and_drafts_the_offices(house:
     assert await sees(house, actor, ChecklistVersion, draft.id)
 
 
-async def test_who_does_not_see_the_place_neither_sees_nor_answers_its_run(house: House) -> None:
+async def test_a_run_at_an_invisible_site_can_be_neither_seen_nor_answered(house: House) -> None:
     run = await begun(house)
     given = await answer(house, run, "on", checked=True)
     inside, outside = await house.account("TECHNICIAN"), await house.account("TECHNICIAN")
@@ -145,7 +147,7 @@ async def test_who_does_not_see_the_place_neither_sees_nor_answers_its_run(house
         await house.run("answerChecklistItem", "CUSTOMER_PORTAL", runId=run.id, **values)
 
 
-async def test_a_run_of_another_organisation_is_not_there(house: House) -> None:
+async def test_another_organisations_run_is_not_found(house: House) -> None:
     other = await House(house.database).found()
     foreign = await begun(other)
     here = await site(house)
@@ -162,7 +164,7 @@ async def test_a_run_of_another_organisation_is_not_there(house: House) -> None:
         await run_at(house, foreign.site_id, (await checklist(house))[1])
 
 
-async def test_a_technicians_device_gets_run_and_answers_of_its_place(house: House) -> None:
+async def test_a_technicians_device_receives_the_runs_and_answers_of_its_sites(house: House) -> None:
     run = await begun(house)
     given = await answer(house, run, "on", checked=True)
     device = await visitor(house, run.site_id)

@@ -19,7 +19,7 @@ async def test_a_published_version_can_never_be_changed(house: House) -> None:
             await house.run(command, versionId=version_id, **items)
 
 
-async def test_a_new_draft_copies_the_last_version_and_counts_on(house: House) -> None:
+async def test_a_new_draft_copies_the_last_version_under_the_next_number(house: House) -> None:
     template_id, _ = await checklist(house)
     draft = await house.run("draftChecklistVersion", templateId=template_id)
     assert (draft.number, [item["key"] for item in draft.items]) == (
@@ -58,7 +58,7 @@ async def test_a_bad_definition_is_refused_when_the_draft_is_saved(house: House)
         await house.run("publishChecklistVersion", versionId=draft.id)
 
 
-async def test_an_item_names_only_clauses_that_exist(house: House) -> None:
+async def test_an_item_can_refer_only_to_existing_clauses(house: House) -> None:
     template = await house.run("createChecklistTemplate", key="x", title="X")
     with pytest.raises(NotFound) as refusal:
         await house.run(
@@ -67,7 +67,7 @@ async def test_an_item_names_only_clauses_that_exist(house: House) -> None:
     assert refusal.value.field == "items.0.clauseId"
 
 
-async def test_a_key_names_one_checklist(house: House) -> None:
+async def test_a_checklist_key_is_unique(house: House) -> None:
     await checklist(house)
     with pytest.raises(Conflict) as refusal:
         await house.run("createChecklistTemplate", key="inspection", title="Another")
@@ -76,7 +76,7 @@ async def test_a_key_names_one_checklist(house: House) -> None:
     assert await checklist(other)
 
 
-async def test_nothing_new_begins_with_an_archived_checklist_until_it_is_restored(house: House) -> None:
+async def test_an_archived_checklist_starts_no_runs_until_restored(house: House) -> None:
     template_id, version_id = await checklist(house)
     site_id = await site(house)
     await house.run("archiveChecklistTemplate", templateId=template_id)
@@ -108,7 +108,7 @@ async def test_a_run_needs_a_published_version_of_the_right_checklist(house: Hou
         await house.run("addChecklistRun", versionId=other)
 
 
-async def test_only_who_writes_procedures_defines_them(house: House) -> None:
+async def test_defining_checklists_needs_the_write_permission(house: House) -> None:
     for role in ("TECHNICIAN", "DISPATCHER"):
         with pytest.raises(Forbidden):
             await house.run("createChecklistTemplate", role, key="x", title="X")

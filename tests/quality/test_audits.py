@@ -1,4 +1,4 @@
-"""What an audit is made of: its people, its site, its checklist and the answers it takes."""
+"""An audit's people, site, checklist and answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFoun
 from tournee.quality.models import AuditAnswer, AuditMember
 
 
-async def test_starting_twice_keeps_the_earlier_begin(house: House) -> None:
+async def test_starting_twice_keeps_the_earlier_start(house: House) -> None:
     audit = await begun(house)
     again = await act(house, "startAudit", audit, at=LATER)
     assert (again.status, again.performed_at) == ("IN_PROGRESS", audit.performed_at)
@@ -33,7 +33,7 @@ async def test_starting_twice_keeps_the_earlier_begin(house: House) -> None:
     assert earlier.performed_at.hour == 8
 
 
-async def test_answers_and_findings_come_in_only_while_the_audit_is_worked_on(house: House) -> None:
+async def test_answers_and_findings_are_accepted_only_while_the_audit_is_in_progress(house: House) -> None:
     audit = await planned(house)
     with pytest.raises(TransitionNotAllowed, match="PLANNED"):
         await answer(house, audit, "clean", checked=True)
@@ -50,7 +50,7 @@ async def test_answers_and_findings_come_in_only_while_the_audit_is_worked_on(ho
         await act(house, "setAuditTeam", audit, members=[])
 
 
-async def test_an_item_answered_again_is_one_answer_with_new_points(house: House) -> None:
+async def test_answering_an_item_again_updates_one_answer_and_its_points(house: House) -> None:
     labels = {"key": "labels", "prompt": "Labels?", "kind": "CHOICE", "choices": ["All", "Most", "None"]}
     items = [{**labels, "choicePoints": [2, 1, 0]}]
     audit = await begun(house, versionId=(await checklist(house, items, key=str(uuid4())))[1])
@@ -61,7 +61,7 @@ async def test_an_item_answered_again_is_one_answer_with_new_points(house: House
     assert (only.id, only.points, only.result) == (first.id, 0.0, "FAIL")
 
 
-async def test_the_checklist_is_pinned_while_a_newer_version_comes_out(house: House) -> None:
+async def test_an_audit_keeps_its_checklist_version_when_a_newer_one_is_published(house: House) -> None:
     template_id, version_id = await checklist(house, ITEMS)
     audit = await answered(house, versionId=version_id)
     newer = await house.run(
@@ -73,14 +73,14 @@ async def test_the_checklist_is_pinned_while_a_newer_version_comes_out(house: Ho
     assert (await act(house, "reportAudit", audit, at=AT)).score_percent == 100.0
 
 
-async def test_an_audit_takes_no_draft_as_its_checklist(house: House) -> None:
+async def test_an_audit_cannot_use_a_draft_checklist(house: House) -> None:
     template = await house.run("createChecklistTemplate", key="x", title="X")
     draft = await house.run("draftChecklistVersion", templateId=template.id, items=ITEMS)
     with pytest.raises(Blocked, match="draft"):
         await drafted(house, versionId=draft.id)
 
 
-async def test_an_audit_without_a_checklist_lives_by_its_findings(house: House) -> None:
+async def test_an_audit_without_a_checklist_has_findings_but_no_score(house: House) -> None:
     audit = await begun(house, versionId=None)
     with pytest.raises(Invalid):
         await answer(house, audit, "clean", checked=True)
@@ -89,7 +89,7 @@ async def test_an_audit_without_a_checklist_lives_by_its_findings(house: House) 
     assert (report.status, report.score_percent, report.result) == ("REPORTING", None, None)
 
 
-async def test_the_site_says_whose_audit_it_is(house: House) -> None:
+async def test_an_audit_belongs_to_the_customer_of_its_site(house: House) -> None:
     audit = await drafted(house)
     assert audit.customer_id is not None
     other = await house.run("createCustomer", name="Demo Baker")
@@ -97,7 +97,7 @@ async def test_the_site_says_whose_audit_it_is(house: House) -> None:
         await drafted(house, customerId=other.id)
 
 
-async def test_the_team_is_what_was_named_last(house: House) -> None:
+async def test_setting_the_team_replaces_the_previous_one(house: House) -> None:
     audit = await drafted(house)
     one, two, three = [await person(house) for _ in range(3)]
     members = [{"accountId": one}, {"accountId": two, "part": "OBSERVER"}]
@@ -110,8 +110,8 @@ async def test_the_team_is_what_was_named_last(house: House) -> None:
         await act(house, "setAuditTeam", audit, members=[{"accountId": two}, {"accountId": two}])
 
 
-async def test_an_account_that_an_audit_names_is_one_of_this_organisation(house: House) -> None:
-    """One of another organisation and one that is nowhere are refused alike, by the field that names it."""
+async def test_an_audits_accounts_must_be_in_the_same_organisation(house: House) -> None:
+    """Another organisation's account and an unknown one get the same refusal, with the field."""
     other = await House(house.database).found()
     foreign, audit = await person(other), await drafted(house)
     member = await person(house)
@@ -145,19 +145,19 @@ async def test_an_account_that_an_audit_names_is_one_of_this_organisation(house:
         ({"score": 100.0}, "score"),
     ],
 )
-async def test_bad_input_is_refused_by_its_field(house: House, values: dict[str, Any], field: str) -> None:
+async def test_bad_input_is_refused_with_its_field(house: House, values: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as refusal:
         await drafted(house, **values)
     assert refusal.value.field == field
 
 
-async def test_only_who_writes_quality_drafts_audits(house: House) -> None:
+async def test_drafting_audits_needs_the_write_permission(house: House) -> None:
     for role in ("TECHNICIAN", "DISPATCHER", "REPORTING", "CUSTOMER_PORTAL"):
         with pytest.raises(Forbidden):
             await house.run("createAudit", role, title="Demo")
 
 
-async def test_an_external_key_names_one_audit(house: House) -> None:
+async def test_an_audits_external_key_is_unique(house: House) -> None:
     await drafted(house, externalKey="k")
     other = await drafted(house)
     with pytest.raises(Conflict):

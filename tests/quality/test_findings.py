@@ -14,13 +14,13 @@ from tournee.kernel.errors import Blocked, Conflict, Invalid, NotFound, Transiti
 
 
 async def standard(house: House, code: str = "DEMO 1") -> tuple[Any, Any]:
-    """A standard with one clause."""
+    """Create a standard with one clause."""
     made = await house.run("createQualityStandard", code=code, title="Demo", revision="2026")
     clause = await house.run("createStandardClause", standardId=made.id, number="7.5.1", title="Records")
     return made, clause
 
 
-async def test_a_grave_finding_is_closed_only_after_it_was_verified(house: House) -> None:
+async def test_a_grave_finding_can_be_closed_only_after_verification(house: House) -> None:
     audit = await begun(house)
     found = await finding(house, audit, "MAJOR")
     moves = {move.to: move.allowed for move in found.transitions()}
@@ -38,7 +38,9 @@ async def test_a_grave_finding_is_closed_only_after_it_was_verified(house: House
     assert (closed.status, closed.transitions()) == ("CLOSED", [])
 
 
-async def test_a_minor_finding_is_corrected_first_and_an_observation_just_closed(house: House) -> None:
+async def test_a_minor_finding_needs_a_correction_before_closing_and_an_observation_none(
+    house: House,
+) -> None:
     audit = await begun(house)
     minor = await finding(house, audit, "MINOR", correction="Repaired")
     with pytest.raises(Blocked, match="corrected"):
@@ -51,7 +53,7 @@ async def test_a_minor_finding_is_corrected_first_and_an_observation_just_closed
     assert (await house.run("closeAuditFinding", findingId=seen.id, at=AT)).status == "CLOSED"
 
 
-async def test_a_correction_that_does_not_work_opens_the_finding_again(house: House) -> None:
+async def test_an_ineffective_correction_reopens_the_finding(house: House) -> None:
     audit = await begun(house)
     found = await finding(house, audit, "MAJOR", correction="Repaired")
     await house.run("correctAuditFinding", findingId=found.id, at=AT)
@@ -61,7 +63,7 @@ async def test_a_correction_that_does_not_work_opens_the_finding_again(house: Ho
         await house.run("reopenAuditFinding", findingId=found.id)
 
 
-async def test_what_was_found_stands_once_the_audit_is_completed(house: House) -> None:
+async def test_findings_are_fixed_once_the_audit_is_completed(house: House) -> None:
     audit = await reported(house)
     found = await finding(house, audit, "MAJOR", correction="Repair", dueOn="2026-12-01")
     await house.run("updateAuditFinding", auditFindingId=found.id, description="Better words")
@@ -74,7 +76,7 @@ async def test_what_was_found_stands_once_the_audit_is_completed(house: House) -
     assert later.due_on.isoformat() == "2026-12-24"
 
 
-async def test_a_closed_finding_is_not_edited_nor_one_of_a_closed_audit(house: House) -> None:
+async def test_closed_findings_and_those_of_closed_audits_cannot_be_edited(house: House) -> None:
     audit = await reported(house)
     found = await finding(house, audit, "OBSERVATION")
     await house.run("closeAuditFinding", findingId=found.id, at=AT)
@@ -86,7 +88,7 @@ async def test_a_closed_finding_is_not_edited_nor_one_of_a_closed_audit(house: H
         await house.run("updateAuditFinding", auditFindingId=found.id, dueOn="2026-12-24")
 
 
-async def test_a_finding_takes_its_clause_from_the_item_unless_it_names_one(house: House) -> None:
+async def test_a_finding_takes_its_clause_from_the_item_by_default(house: House) -> None:
     made, clause = await standard(house)
     other = await house.run("createStandardClause", standardId=made.id, number="8", title="Work")
     _, version_id = await checklist(house, [{**ITEMS[0], "clauseId": clause.id}])
@@ -100,7 +102,7 @@ async def test_a_finding_takes_its_clause_from_the_item_unless_it_names_one(hous
     ("values", "field"),
     [({"description": " "}, "description"), ({"itemKey": "nowhere"}, "itemKey"), ({"grade": "BAD"}, "grade")],
 )
-async def test_a_bad_finding_is_refused_by_its_field(
+async def test_a_bad_finding_is_refused_with_its_field(
     house: House, values: dict[str, Any], field: str
 ) -> None:
     audit = await begun(house)
@@ -109,7 +111,7 @@ async def test_a_bad_finding_is_refused_by_its_field(
     assert refusal.value.field == field
 
 
-async def test_a_finding_names_a_clause_of_the_audits_standard(house: House) -> None:
+async def test_a_findings_clause_must_be_of_the_audits_standard(house: House) -> None:
     made, _ = await standard(house)
     _, foreign = await standard(house, "DEMO 2")
     audit = await begun(house, standardId=made.id)
@@ -122,7 +124,7 @@ async def test_a_finding_names_a_clause_of_the_audits_standard(house: House) -> 
         await house.run("updateAuditFinding", auditFindingId=found.id, clauseId=foreign.id)
 
 
-async def test_a_standard_has_each_revision_and_each_clause_number_once(house: House) -> None:
+async def test_revisions_and_clause_numbers_of_a_standard_are_unique(house: House) -> None:
     made, clause = await standard(house)
     with pytest.raises(Conflict):
         await house.run("createQualityStandard", code="DEMO 1", title="Again", revision="2026")
@@ -138,7 +140,7 @@ async def test_a_standard_has_each_revision_and_each_clause_number_once(house: H
     assert refused.value.field == "parentId"
 
 
-async def test_a_clause_lies_below_one_of_its_own_standard(house: House) -> None:
+async def test_a_clauses_parent_must_be_of_the_same_standard(house: House) -> None:
     made, _ = await standard(house)
     _, foreign = await standard(house, "DEMO 2")
     with pytest.raises(Invalid, match="another standard"):
@@ -147,14 +149,14 @@ async def test_a_clause_lies_below_one_of_its_own_standard(house: House) -> None
         )
 
 
-async def test_a_standard_is_withdrawn_once(house: House) -> None:
+async def test_a_standard_can_be_withdrawn_only_once(house: House) -> None:
     made, _ = await standard(house)
     assert (await house.run("withdrawQualityStandard", standardId=made.id)).status == "WITHDRAWN"
     with pytest.raises(TransitionNotAllowed):
         await house.run("withdrawQualityStandard", standardId=made.id)
 
 
-async def test_a_closed_finding_that_turns_out_graver_is_open_again(house: House) -> None:
+async def test_raising_a_closed_findings_grade_reopens_it(house: House) -> None:
     audit = await begun(house)
     found = await finding(house, audit, "CONFORMITY")
     assert found.status == "CLOSED"
@@ -162,7 +164,7 @@ async def test_a_closed_finding_that_turns_out_graver_is_open_again(house: House
     assert (graver.status, graver.closed_at) == ("OPEN", None)
 
 
-async def test_a_closed_finding_that_becomes_minor_is_open_again_unless_it_was_corrected(
+async def test_a_closed_finding_regraded_to_minor_reopens_unless_corrected(
     house: House,
 ) -> None:
     audit = await begun(house)

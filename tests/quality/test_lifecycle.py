@@ -1,4 +1,4 @@
-"""An audit from draft to closed, and what stands against each step."""
+"""An audit from draft to closed, and what blocks each step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MOVES: dict[str, tuple[A, set[A], dict[str, Any]]] = {
     "planAudit": (A.PLANNED, {A.DRAFT, A.POSTPONED}, {}),
     "postponeAudit": (A.POSTPONED, {A.PLANNED}, {"reason": "Demo"}),
     "cancelAudit": (A.CANCELED, {A.DRAFT, A.PLANNED, A.POSTPONED}, {"reason": "Demo"}),
-    # What has begun has begun: to say so again is no mistake.
+    # Starting again is no error.
     "startAudit": (A.IN_PROGRESS, {A.PLANNED, A.IN_PROGRESS}, {"at": AT}),
     "reportAudit": (A.REPORTING, {A.IN_PROGRESS}, {"at": AT}),
     "completeAudit": (A.COMPLETED, {A.REPORTING}, {"at": AT}),
@@ -40,7 +40,7 @@ MOVES: dict[str, tuple[A, set[A], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("command", MOVES)
-async def test_a_step_is_allowed_from_its_states_and_from_no_other(house: House, command: str) -> None:
+async def test_a_step_is_allowed_only_from_its_declared_states(house: House, command: str) -> None:
     to, allowed, input = MOVES[command]
     audit = await drafted(house, versionId=None, plannedFrom=AT)
     for status in A:
@@ -55,7 +55,7 @@ async def test_a_step_is_allowed_from_its_states_and_from_no_other(house: House,
 
 
 @pytest.mark.parametrize("status", [A.COMPLETED, A.CLOSED, A.CANCELED])
-async def test_an_audit_that_ended_takes_no_edits(house: House, status: A) -> None:
+async def test_a_finished_audit_cannot_be_edited(house: House, status: A) -> None:
     audit = await drafted(house)
     await put(house, audit, status=status)
     with pytest.raises(TransitionNotAllowed) as refusal:
@@ -63,7 +63,7 @@ async def test_an_audit_that_ended_takes_no_edits(house: House, status: A) -> No
     assert (refusal.value.field, str(refusal.value)) == ("auditId", f"This audit is {status}.")
 
 
-async def test_an_audit_goes_its_whole_way(house: House) -> None:
+async def test_an_audit_goes_from_draft_to_closed(house: House) -> None:
     audit = await answered(house)
     assert audit.score_percent is None
     await act(house, "reportAudit", audit, at=LATER, conclusion="Fine.")
@@ -99,7 +99,7 @@ async def test_a_plan_needs_a_lead_auditor_and_a_date_and_keeps_them(house: Hous
     assert refusal.value.field == "plannedTo"
 
 
-async def test_nobody_audits_what_they_answer_for(house: House) -> None:
+async def test_nobody_audits_their_own_responsibility(house: House) -> None:
     both = await person(house)
     with pytest.raises(Invalid, match="Nobody audits") as refusal:
         await drafted(house, leadAuditorId=both, auditeeResponsibleId=both)
@@ -112,7 +112,7 @@ async def test_nobody_audits_what_they_answer_for(house: House) -> None:
     ):
         with pytest.raises(Invalid, match="Nobody audits"):
             await act(house, command, audit, **input)
-    # To look on is no audit; and a member of the team cannot become the one who answers for it.
+    # Observing is allowed, and a member of the team cannot become the responsible person.
     await act(house, "setAuditTeam", audit, members=[{"accountId": both, "part": "OBSERVER"}])
     other = await person(house)
     await act(house, "setAuditTeam", audit, members=[{"accountId": other}])
@@ -121,7 +121,7 @@ async def test_nobody_audits_what_they_answer_for(house: House) -> None:
     assert (await now(house, audit)).auditee_responsible_id == both
 
 
-async def test_an_audit_is_reported_when_every_shown_item_has_an_answer_or_an_excuse(house: House) -> None:
+async def test_reporting_needs_an_answer_or_a_reason_for_every_shown_item(house: House) -> None:
     audit = await begun(house)
     with pytest.raises(Blocked, match=r"clean, safe, photos\.$"):
         await act(house, "reportAudit", audit, at=AT)
@@ -146,7 +146,7 @@ async def test_an_audit_is_reported_when_every_shown_item_has_an_answer_or_an_ex
         ("clean", {"checked": True, "at": "today"}, "at"),
     ],
 )
-async def test_a_bad_answer_is_refused_by_its_field(
+async def test_a_bad_answer_is_refused_with_its_field(
     house: House, key: str, value: dict[str, Any], field: str
 ) -> None:
     audit = await begun(house)
@@ -175,15 +175,17 @@ async def test_a_grave_finding_needs_correction_and_due_date_before_completion(
         assert refusal.value.field == name
 
 
-async def test_lesser_findings_do_not_hold_up_completion(house: House) -> None:
+async def test_lesser_findings_do_not_block_completion(house: House) -> None:
     audit = await reported(house)
     for grade in ("CONFORMITY", "OPPORTUNITY", "OBSERVATION", "MINOR"):
         await finding(house, audit, grade)
     assert (await act(house, "completeAudit", audit, at=LATER)).status == "COMPLETED"
 
 
-async def test_an_item_that_appears_while_reporting_must_be_answered_before_completion(house: House) -> None:
-    # A failed critical item fails the whole, whatever the mark to pass.
+async def test_an_item_that_becomes_visible_while_reporting_blocks_completion_until_answered(
+    house: House,
+) -> None:
+    # A failed critical item fails the audit, whatever the passing mark.
     audit = await reported(house, passingPercent=10)
     await answer(house, audit, "safe", checked=False)
     failed = await now(house, audit)
@@ -194,7 +196,7 @@ async def test_an_item_that_appears_while_reporting_must_be_answered_before_comp
     assert (await act(house, "completeAudit", audit, at=LATER)).result == "FAIL"
 
 
-async def test_an_audit_is_closed_when_all_its_findings_are(house: House) -> None:
+async def test_an_audit_can_be_closed_once_all_its_findings_are(house: House) -> None:
     audit = await reported(house)
     major = await finding(house, audit, "MAJOR", correction="Demo", dueOn="2026-12-01")
     minor = await finding(house, audit, "OBSERVATION")
@@ -212,7 +214,7 @@ async def test_an_audit_is_closed_when_all_its_findings_are(house: House) -> Non
     assert (await act(house, "closeAudit", audit, at=LATER)).status == "CLOSED"
 
 
-async def test_the_transitions_name_what_stands_against_them(house: House) -> None:
+async def test_the_transitions_name_their_blockers(house: House) -> None:
     async def transitions(audit: Any) -> dict[str, list[str]]:
         async with house.reading() as session:
             (moves,) = await audit_transitions(session, house.actor("MANAGER"), [audit])
@@ -235,7 +237,7 @@ async def test_the_transitions_name_what_stands_against_them(house: House) -> No
     assert "due date: 1" in against
 
 
-async def test_what_answers_rest_upon_is_settled_when_the_audit_begins(house: House) -> None:
+async def test_a_started_audit_keeps_its_checklist_site_technician_and_passing_mark(house: House) -> None:
     audit = await begun(house)
     for name, value in (("versionId", None), ("siteId", None), ("technicianId", None), ("passingPercent", 0)):
         with pytest.raises(TransitionNotAllowed) as refusal:
@@ -247,7 +249,7 @@ async def test_what_answers_rest_upon_is_settled_when_the_audit_begins(house: Ho
         await act(house, "updateAudit", done, conclusion="Demo")
 
 
-async def test_a_postponed_audit_says_why_until_it_is_planned_anew(house: House) -> None:
+async def test_a_postponed_audit_keeps_its_reason_until_planned_again(house: House) -> None:
     audit = await planned(house)
     for command in ("postponeAudit", "cancelAudit"):
         with pytest.raises(Invalid) as refusal:

@@ -1,4 +1,4 @@
-"""Audits on devices that were away."""
+"""Audits on offline devices."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_two_devices_answering_one_item_make_one_answer_and_a_conflict(hou
     )
 
 
-async def test_two_devices_of_the_same_opinion_have_no_conflict_and_count_once(house: House) -> None:
+async def test_two_devices_with_the_same_answer_have_no_conflict_and_count_once(house: House) -> None:
     audit = await begun(house)
     one, two = await device(house), await device(house)
     for each in (one, two):
@@ -92,7 +92,7 @@ async def test_an_operation_sent_twice_counts_once(house: House) -> None:
 
 
 @pytest.mark.parametrize("command", ["cancelAudit", "postponeAudit"])
-async def test_an_audit_that_was_begun_prevails_over_calling_it_off(house: House, command: str) -> None:
+async def test_a_started_audit_overrides_its_cancellation_or_postponement(house: House, command: str) -> None:
     audit = await planned(house)
     auditor = await device(house)
     await act(house, command, audit, reason="Demo")
@@ -105,7 +105,7 @@ async def test_an_audit_that_was_begun_prevails_over_calling_it_off(house: House
         "AUDITOR",
         {"status": "PLANNED"},
     )
-    # Who saw that it is called off cannot say so.
+    # A device that saw the cancellation cannot start it.
     other = await planned(house)
     await act(house, "cancelAudit", other, reason="Demo")
     await auditor.pull()
@@ -127,7 +127,7 @@ async def test_a_late_start_of_a_completed_audit_changes_nothing(house: House) -
     assert await house.rows(Conflict) == []
 
 
-async def test_a_late_answer_is_kept_reported_and_changes_the_result(house: House) -> None:
+async def test_a_late_answer_is_kept_with_a_conflict_and_changes_the_result(house: House) -> None:
     audit = await answered(house)
     late = await device(house)
     await act(house, "reportAudit", audit, at=LATER)
@@ -140,7 +140,7 @@ async def test_a_late_answer_is_kept_reported_and_changes_the_result(house: Hous
     assert "RECORD_ON_CLOSED_PARENT" in {row.kind for row in await house.rows(Conflict)}
 
 
-async def test_a_late_answer_to_a_canceled_audit_is_kept_and_rates_nothing(house: House) -> None:
+async def test_a_late_answer_to_a_canceled_audit_is_kept_without_a_score(house: House) -> None:
     audit = await planned(house)
     late = await device(house)
     await act(house, "cancelAudit", audit, reason="Demo")
@@ -151,7 +151,7 @@ async def test_a_late_answer_to_a_canceled_audit_is_kept_and_rates_nothing(house
     assert (canceled.status, canceled.result, canceled.score) == ("CANCELED", None, None)
 
 
-async def test_a_late_finding_of_a_closed_audit_is_kept_reported_and_worked_off(house: House) -> None:
+async def test_a_late_finding_of_a_closed_audit_is_kept_and_can_be_closed(house: House) -> None:
     audit = await answered(house)
     late = await device(house)
     for command in ("reportAudit", "completeAudit", "closeAudit"):
@@ -166,7 +166,7 @@ async def test_a_late_finding_of_a_closed_audit_is_kept_reported_and_worked_off(
     assert (await house.run("closeAuditFinding", "AUDITOR", findingId=id, at=LATER)).status == "CLOSED"
 
 
-async def test_who_knew_that_an_audit_is_completed_is_refused(house: House) -> None:
+async def test_a_device_that_saw_the_audit_completed_is_refused(house: House) -> None:
     audit = await completed(house)
     auditor = await device(house)
     for command, input in (
@@ -177,7 +177,7 @@ async def test_who_knew_that_an_audit_is_completed_is_refused(house: House) -> N
         assert (refused.status, refused.code) == ("rejected", "TRANSITION_NOT_ALLOWED")
 
 
-async def test_what_blocks_online_blocks_offline_and_says_what(house: House) -> None:
+async def test_online_blockers_apply_offline_and_are_named(house: House) -> None:
     audit = await begun(house)
     await finding(house, audit, "MINOR")
     refused = await (await device(house)).do("reportAudit", auditId=audit.id, at=AT)

@@ -24,7 +24,7 @@ FINDINGS: list[dict[str, Any]] = [
 ]
 
 
-async def test_a_past_audit_comes_with_its_findings_and_is_closed(house: House) -> None:
+async def test_a_past_audit_is_recorded_closed_with_its_findings(house: House) -> None:
     site_id = await site(house)
     past = await record(
         house, siteId=site_id, findings=FINDINGS, result="FAIL", disposition="Closed down", scorePercent=41.5
@@ -40,7 +40,7 @@ async def test_a_past_audit_comes_with_its_findings_and_is_closed(house: House) 
     assert {(row.audit_id, row.site_id) for row in found} == {(past.id, site_id)}
 
 
-async def test_a_past_audit_with_an_open_finding_is_completed_and_can_be_closed_later(house: House) -> None:
+async def test_a_past_audit_with_an_open_finding_stays_completed_until_closed(house: House) -> None:
     past = await record(house, findings=[{**FINDINGS[1], "status": "CORRECTED"}])
     assert (past.status, past.closed_at) == ("COMPLETED", None)
     (found,) = await house.rows(AuditFinding)
@@ -48,7 +48,7 @@ async def test_a_past_audit_with_an_open_finding_is_completed_and_can_be_closed_
     assert (await house.run("closeAudit", auditId=past.id, at=AT)).status == "CLOSED"
 
 
-async def test_the_same_external_key_is_refused_and_leaves_nothing(house: House) -> None:
+async def test_a_used_external_key_is_refused_and_leaves_nothing(house: House) -> None:
     await record(house, findings=FINDINGS)
     with pytest.raises(Conflict) as refusal:
         await record(house, findings=FINDINGS)
@@ -58,7 +58,7 @@ async def test_the_same_external_key_is_refused_and_leaves_nothing(house: House)
     assert await record(other)
 
 
-async def test_the_site_is_that_of_the_asset_unless_it_is_named(house: House) -> None:
+async def test_the_site_defaults_to_that_of_the_asset(house: House) -> None:
     site_id = await site(house)
     asset = await house.run("createAsset", name="Demo unit", siteId=site_id)
     assert (await record(house, assetId=asset.id)).site_id == site_id
@@ -74,7 +74,7 @@ async def test_the_site_is_that_of_the_asset_unless_it_is_named(house: House) ->
         ({"findings": [{"grade": "MINOR"}]}, "findings.0.description"),
     ],
 )
-async def test_a_bad_past_audit_is_refused_by_its_field(
+async def test_a_bad_past_audit_is_refused_with_its_field(
     house: House, values: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(Invalid) as refusal:
@@ -83,7 +83,7 @@ async def test_a_bad_past_audit_is_refused_by_its_field(
     assert await house.rows(Audit) == []
 
 
-async def test_a_past_audit_names_only_what_is_there(house: House) -> None:
+async def test_a_past_audit_can_refer_only_to_existing_records(house: House) -> None:
     for name in ("siteId", "assetId", "standardId"):
         with pytest.raises(NotFound) as refusal:
             await record(house, **{name: uuid4()})

@@ -1,4 +1,4 @@
-"""Technicians who carry audits out: as lead or as auditor of the team, on a device that may be away."""
+"""Technicians who carry out audits, as lead or in the team, on a device that may be offline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tournee.quality.models import Audit, AuditAnswer, AuditFinding
 
 
 async def taking_part(house: House, part: str) -> tuple[Any, Actor]:
-    """A planned audit and the technician who leads it or is on its team."""
+    """Return a planned audit and the technician who leads it or is on its team."""
     actor = await house.account("TECHNICIAN")
     if part == "LEAD":
         return await planned(house, leadAuditorId=actor.id), actor
@@ -54,7 +54,7 @@ async def test_a_technician_carries_out_a_whole_audit_offline(house: House, part
     assert await house.rows(Conflict) == []
 
 
-async def test_who_carries_an_audit_out_writes_no_standards_and_ends_no_audit(house: House) -> None:
+async def test_a_technician_who_audits_can_neither_edit_standards_nor_complete_audits(house: House) -> None:
     audit, actor = await taking_part(house, "LEAD")
     device = await away(house, actor)
     for command, given in (
@@ -67,7 +67,7 @@ async def test_who_carries_an_audit_out_writes_no_standards_and_ends_no_audit(ho
         assert (outcome.status, outcome.code) == ("rejected", "FORBIDDEN"), command
 
 
-async def test_an_audit_of_ones_site_that_others_lead_is_theirs_to_answer(house: House) -> None:
+async def test_a_technician_cannot_answer_an_audit_that_others_carry_out(house: House) -> None:
     _, actor = await taking_part(house, "OBSERVER")
     mine = await planned(house, leadAuditorId=actor.id)
     others = await begun(house)
@@ -78,13 +78,13 @@ async def test_an_audit_of_ones_site_that_others_lead_is_theirs_to_answer(house:
     for id in (observed, others.id):
         outcome = await device.do("answerAuditItem", auditId=id, itemKey="clean", checked=True, at=AT)
         codes.append((outcome.status, outcome.code))
-    # One that they cannot see is waited for like one that is nowhere yet.
+    # An answer to an invisible audit waits like one to an audit not yet created.
     assert codes == [("rejected", "FORBIDDEN"), ("parked", None)]
     assert await house.rows(AuditAnswer) == []
 
 
 @pytest.mark.parametrize("part", ["LEAD", "AUDITOR"])
-async def test_what_was_answered_before_somebody_else_took_over_stands_and_an_auditor_decides(
+async def test_an_answer_from_before_a_reassignment_is_kept_and_an_auditor_decides(
     house: House, part: str
 ) -> None:
     audit, actor = await taking_part(house, part)
@@ -112,7 +112,7 @@ async def test_what_was_answered_before_somebody_else_took_over_stands_and_an_au
             {"leadAuditorId": str(actor.id)},
             {"leadAuditorId": str(other)},
         )
-    # Who has pulled since knows better.
+    # A device that has pulled since is refused.
     await device.pull()
     late = await device.do("answerAuditItem", checked=False, **given)
     assert (late.status, late.code) == ("rejected", "NOT_FOUND")

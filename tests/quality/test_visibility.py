@@ -24,7 +24,7 @@ from tournee.quality.models import (
 
 
 async def family(house: House, **more: Any) -> tuple[Any, list[tuple[Any, UUID]]]:
-    """An audit with an answer and a finding, and all three by model and id."""
+    """Return an audit with an answer and a finding, and all three by model and id."""
     audit = await begun(house, **more)
     given = await answer(house, audit, "clean", checked=True)
     found = await finding(house, audit, "MINOR")
@@ -35,7 +35,7 @@ async def seen(house: House, actor: Any, records: list[tuple[Any, UUID]]) -> set
     return {await sees(house, actor, model, id) for model, id in records}
 
 
-async def test_the_audited_technician_sees_it_and_a_colleague_does_not(house: House) -> None:
+async def test_the_audited_technician_sees_the_audit_and_a_colleague_does_not(house: House) -> None:
     people = [await house.account("TECHNICIAN") for _ in range(2)]
     technicians = [
         await house.run("createTechnician", name=f"Demo Technician {number}", accountId=person.id)
@@ -46,7 +46,7 @@ async def test_the_audited_technician_sees_it_and_a_colleague_does_not(house: Ho
     assert await seen(house, people[1], records) == {False}
 
 
-async def test_who_visits_the_site_sees_its_audits_until_the_visit_is_anothers(house: House) -> None:
+async def test_a_technician_sees_the_audits_of_a_site_while_assigned_to_a_visit_there(house: House) -> None:
     world = await World(house).settle()
     visitor, colleague = await world.technician(), await world.technician()
     _, records = await family(house, siteId=world.site.id)
@@ -58,7 +58,7 @@ async def test_who_visits_the_site_sees_its_audits_until_the_visit_is_anothers(h
     assert await seen(house, visitor.actor, records) == {False}
 
 
-async def test_a_past_audit_of_a_site_is_on_the_device_of_who_holds_it(house: House) -> None:
+async def test_a_past_audit_is_visible_through_its_site(house: House) -> None:
     site_id = await site(house)
     past = await house.run(
         "recordPastAudit",
@@ -78,7 +78,7 @@ async def test_a_past_audit_of_a_site_is_on_the_device_of_who_holds_it(house: Ho
     assert not await sees(house, outside, Audit, past.id)
 
 
-async def test_lead_team_and_responsible_see_an_audit_as_long_as_they_are_named(house: House) -> None:
+async def test_lead_team_and_responsible_see_an_audit_while_named(house: House) -> None:
     people = [await house.account("TECHNICIAN") for _ in range(3)]
     lead, responsible, member = people
     audit = await drafted(house, leadAuditorId=lead.id, auditeeResponsibleId=responsible.id)
@@ -92,7 +92,7 @@ async def test_lead_team_and_responsible_see_an_audit_as_long_as_they_are_named(
     assert [await sees(house, person, Audit, audit.id) for person in (*people, other)] == [False] * 3 + [True]
 
 
-async def test_standards_are_everybodys_who_reads_quality(house: House) -> None:
+async def test_everybody_with_the_read_permission_sees_standards(house: House) -> None:
     standard_id, clause_id = await standard(house)
     technician, portal = await house.account("TECHNICIAN"), house.actor("CUSTOMER_PORTAL")
     for model, id in ((QualityStandard, standard_id), (StandardClause, clause_id)):
@@ -100,7 +100,7 @@ async def test_standards_are_everybodys_who_reads_quality(house: House) -> None:
         assert not await sees(house, portal, model, id)
 
 
-async def test_who_sees_an_audit_does_not_write_it(house: House) -> None:
+async def test_seeing_an_audit_does_not_allow_editing_it(house: House) -> None:
     people = [await house.account("TECHNICIAN") for _ in range(3)]
     audited, responsible, observer = people
     technician = await house.run("createTechnician", name="Demo", accountId=audited.id)
@@ -120,7 +120,7 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-async def test_an_audit_of_another_organisation_is_not_there_for_any_command(house: House) -> None:
+async def test_no_command_finds_another_organisations_audit(house: House) -> None:
     other = await House(house.database).found()
     foreign, records = await family(other)
     standard_id, clause_id = await standard(other)

@@ -1,4 +1,4 @@
-"""Why a record is, or is not, on somebody's device: every reason there is."""
+"""Why a record is or is not on a device: every reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DOCUMENT = (Path(__file__).parents[2] / "schema" / "operations" / "why_not_on_de
 @pytest.fixture
 async def clashes(house: House) -> Clashes:
     made = await Clashes(await World(house).settle()).begin()
-    # It has called once, so that the server knows it.
+    # It has pushed once, so the server knows it.
     await made.device.do("acceptAppointment", appointmentId=made.visit.id, at=at(0))
     await made.device.pull()
     return made
@@ -40,14 +40,14 @@ def codes(found: Any) -> list[str]:
 
 
 async def acknowledge(device: TestDevice) -> None:
-    """As at its next pull, when it comes back with its cursor."""
+    """Acknowledge as the device's next pull with its cursor does."""
     assert device.cursor is not None
     noted = Acknowledged(device.house.database)
     noted.note(device.actor, device.id, device.cursor.seq)
     await noted.close()
 
 
-async def test_what_is_visible_says_through_what_and_whether_the_device_has_it(clashes: Clashes) -> None:
+async def test_a_visible_record_names_its_scope_and_whether_the_device_has_it(clashes: Clashes) -> None:
     found = await why(clashes, clashes.visit.id)
     assert (found["visible"], found["onDevice"], codes(found)) == (True, False, ["VISIBLE", "DEVICE_BEHIND"])
     assert found["reasons"][1]["acknowledgedSeq"] is None
@@ -67,12 +67,12 @@ async def test_what_is_visible_says_through_what_and_whether_the_device_has_it(c
     assert codes(await why(clashes, clashes.visit.id)) == ["VISIBLE"]
 
 
-async def test_who_asks_for_an_account_learns_nothing_of_devices(clashes: Clashes) -> None:
+async def test_asking_about_an_account_reveals_no_device(clashes: Clashes) -> None:
     found = await why(clashes, clashes.visit.id, accountId=clashes.technician.actor.id)
     assert (found["visible"], found["onDevice"], codes(found)) == (True, None, ["VISIBLE"])
 
 
-async def test_what_lies_in_no_scope_of_the_account_says_which_and_since_when(clashes: Clashes) -> None:
+async def test_a_record_outside_the_accounts_scopes_names_them_and_since_when(clashes: Clashes) -> None:
     order = await clashes.world.order()
     found = await why(clashes, order.id)
     assert (found["visible"], codes(found)) == (False, ["NO_SCOPE"])
@@ -87,7 +87,7 @@ async def test_what_lies_in_no_scope_of_the_account_says_which_and_since_when(cl
     (scope,) = found["scopes"]
     assert scope["lostSeq"] == found["reasons"][0]["seq"] == await clashes.world.house.seq()
     assert scope["lostAt"] is not None
-    # It comes back to who lost it.
+    # The visit returns to the technician who lost it.
     await clashes.office(
         "reassignAppointment", appointmentId=clashes.visit.id, technicianId=clashes.technician.id
     )
@@ -99,7 +99,7 @@ async def test_what_lies_in_no_scope_of_the_account_says_which_and_since_when(cl
     )
 
 
-async def test_what_a_visit_outside_of_the_window_would_show(clashes: Clashes) -> None:
+async def test_a_visit_outside_the_window_is_named_as_the_reason(clashes: Clashes) -> None:
     far = at(0) + timedelta(days=60)
     order = await clashes.world.order()
     visit = await clashes.world.visit(
@@ -113,7 +113,7 @@ async def test_what_a_visit_outside_of_the_window_would_show(clashes: Clashes) -
         assert reason["windowFrom"] < reason["windowTo"] <= reason["startsAt"]
 
 
-async def test_a_role_that_does_not_read_such_records(clashes: Clashes) -> None:
+async def test_a_role_without_the_permission_is_named_as_the_reason(clashes: Clashes) -> None:
     portal = await clashes.house.account("CUSTOMER_PORTAL", customerId=clashes.world.customer.id)
     audit = await clashes.house.run("createAudit", "AUDITOR", title="Demo", siteId=clashes.world.site.id)
     found = await why(clashes, audit.id, accountId=portal.id)
@@ -121,14 +121,14 @@ async def test_a_role_that_does_not_read_such_records(clashes: Clashes) -> None:
     assert found["reasons"][0]["requiredScope"] == "quality:read"
 
 
-async def test_a_deleted_record_says_when(clashes: Clashes) -> None:
+async def test_a_deleted_record_shows_when_it_was_deleted(clashes: Clashes) -> None:
     await clashes.office("deleteContact", contactId=clashes.contact.id)
     found = await why(clashes, clashes.contact.id)
     assert (codes(found), found["visible"]) == (["DELETED"], False)
     assert found["reasons"][0]["seq"] == await clashes.world.house.seq()
 
 
-async def test_a_revoked_device_and_a_disabled_account(clashes: Clashes) -> None:
+async def test_a_revoked_device_or_a_disabled_account_is_named_as_the_reason(clashes: Clashes) -> None:
     await clashes.house.run("enrolDevice", clashes.device.actor, id=clashes.device.id, name="Demo tablet")
     await clashes.device.pull()
     await acknowledge(clashes.device)
@@ -141,17 +141,17 @@ async def test_a_revoked_device_and_a_disabled_account(clashes: Clashes) -> None
     assert "ACCOUNT_DISABLED" in codes(await why(clashes, clashes.visit.id))
 
 
-async def test_what_does_not_exist_or_is_anothers_or_not_for_the_asker_is_unknown(clashes: Clashes) -> None:
+async def test_a_missing_foreign_or_unreadable_record_is_unknown(clashes: Clashes) -> None:
     other = await House(clashes.house.database).found()
     foreign = await other.run("createCustomer", name="Foreign")
-    # A dispatcher does not look into accounts.
+    # A dispatcher may not read accounts.
     for id in (uuid4(), foreign.id, clashes.device.actor.id, "nonsense"):
         found = await why(clashes, id)
         assert (found["visible"], found["entity"], found["scopes"]) == (False, None, [])
         assert codes(found) == ["RECORD_UNKNOWN"]
 
 
-async def test_for_oneself_what_one_may_not_see_is_as_unknown_as_what_is_not(clashes: Clashes) -> None:
+async def test_an_invisible_record_is_as_unknown_to_its_asker_as_a_missing_one(clashes: Clashes) -> None:
     own = clashes.technician.actor
     await acknowledge(clashes.device)
     found = await why(clashes, clashes.visit.id, own)
@@ -161,12 +161,14 @@ async def test_for_oneself_what_one_may_not_see_is_as_unknown_as_what_is_not(cla
     answers = [await why(clashes, id, own) for id in (hidden.id, clashes.contact.id, uuid4())]
     assert answers[0] == answers[1] == answers[2]
     assert codes(answers[0]) == ["RECORD_UNKNOWN"]
-    # Without naming anything it is about oneself.
+    # Without an account or device, the question is about the caller.
     found = (await ask(clashes.house, DOCUMENT, own, id=str(clashes.visit.id)))["whyNotOnDevice"]
     assert [reason["code"] for reason in found["reasons"]] == ["VISIBLE"]
 
 
-async def test_only_the_office_asks_about_others_and_strangers_are_all_alike(clashes: Clashes) -> None:
+async def test_only_the_office_asks_about_others_and_unknown_accounts_get_one_answer(
+    clashes: Clashes,
+) -> None:
     colleague = await clashes.house.account("TECHNICIAN")
     other = TestDevice(clashes.house, actor=colleague)
     await other.do("updateCustomer", customerId=uuid4(), phone="1")
@@ -189,7 +191,7 @@ async def test_only_the_office_asks_about_others_and_strangers_are_all_alike(cla
         assert told.codes == [code]
 
 
-async def test_office_roles_see_by_their_role(clashes: Clashes) -> None:
+async def test_an_office_role_sees_records_by_its_role(clashes: Clashes) -> None:
     dispatcher = await clashes.house.account("DISPATCHER")
     order = await clashes.world.order()
     found = await why(clashes, order.id, "MANAGER", accountId=dispatcher.id)

@@ -1,6 +1,6 @@
 """`make simulate SEEDS=200`, `SEEDS=100-199` or `SEED=17`; DATABASE=sqlite or postgresql.
 
-Exits with 1 where a promise was broken, and says by which seed.
+Exits with 1 if a promise was broken, and prints the seed.
 """
 
 from __future__ import annotations

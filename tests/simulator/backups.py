@@ -1,6 +1,6 @@
-"""Backups of the database are taken, and one of them is restored: what came after it is lost.
+"""Take backups of the database and restore one of them, which loses everything after it.
 
-In some seeds only: the stories of the others stay what they were.
+Only some seeds do this, so that the others keep their stories.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from tests.simulator.simulation import Simulation
     from tests.simulator.world import Company
 
-# The last digit of those in which it happens.
+# The last digit of the seeds that do this.
 SEEDS = (8, 9)
-# Those in which a replica that lagged takes over, by what they leave of 20.
+# The seeds, modulo 20, in which a lagging replica takes over.
 FALLING_BACK = 11
 
 
 class Backup:
-    """All rows of these companies, as they are now."""
+    """All rows of these organisations at one moment."""
 
     def __init__(self, companies: list[Company]) -> None:
         self.rows = SavedRows(companies[0].stage.eye, [company.id for company in companies])
@@ -32,7 +32,7 @@ class Backup:
 
 
 class Backups:
-    """Taken now and then; seldom one is needed."""
+    """Takes backups now and then, and rarely restores one."""
 
     def __init__(self, simulation: Simulation, seed: int) -> None:
         self.dice = random.Random(f"backups {seed}")
@@ -60,7 +60,7 @@ class Backups:
         self.simulation.note("a backup is taken")
 
     async def _restore(self, backup: Backup) -> None:
-        """Servers stop, the database is what it was, `tournee restored`, servers start."""
+        """Stop the servers, restore the database, run `tournee restored`, start the servers."""
         stage = self.simulation.stage
         self.simulation.begin_restoring()
         await self.simulation.followers.drop_all()
@@ -74,14 +74,14 @@ class Backups:
         self.simulation.note(f"a backup is restored, {lost} deeds are lost")
 
     async def _fall_back(self, backup: Backup) -> None:
-        """The servers run on over a database that is what it was: no new epoch, and numbers given anew."""
+        """Restore the database under running servers: no new epoch, and numbers are used again."""
         stage = self.simulation.stage
-        # In its newest seconds, which are lost, devices have handed in their work.
+        # In the newest seconds, which are lost, devices have pushed their work.
         for company in self.simulation.judge.companies:
             for device in company.devices():
                 if not device.revoked:
                     await self.simulation.push(company, device)
-        # What is recorded from now on is recorded later.
+        # Everything recorded from now on has a later time.
         self.simulation.begin_restoring()
         backup.rows.restore(stage.eye)
         lost = self.simulation.judge.fell_back(backup.leaps)

@@ -1,6 +1,6 @@
-"""What the organisation's log says, folded in plain Python: the state of every row at the head.
+"""The organisation's log folded in plain Python into the state of every row at the head.
 
-Everything else the server keeps (records, edges, memberships, receipts) is judged against this, and
+Everything else the server stores (records, edges, memberships, receipts) is checked against this, and
 this against the business tables at the end.
 """
 
@@ -27,7 +27,7 @@ _CHANGE = Change.__table__
 
 @dataclass(frozen=True)
 class Entry:
-    """One change, and what the row was before it."""
+    """One change, and the row before it."""
 
     seq: int
     entity: str
@@ -41,26 +41,26 @@ class Entry:
 
 
 class Chronicle:
-    """The log of one organisation as far as it was read."""
+    """The log of one organisation, as far as it has been read."""
 
     def __init__(self, eye: Engine, organisation_id: UUID, *, dense: bool = True) -> None:
         self.eye = eye
         self.organisation_id = organisation_id
         self._dense = dense
-        # Numbers that are left out after one, because a backup may lack them.
+        # Numbers skipped after a restore, because the backup may lack them.
         self.leaps: Counter[int] = Counter()
-        # Marks of numbers that were lost and are given anew, with the last number before them.
+        # Marks of numbers that were lost and are used again, with the last number before them.
         self.lost_marks: dict[str, int] = {}
         self.seq = 0
         self.entries: list[Entry] = []
         self.rows: dict[str, dict[str, Document]] = defaultdict(dict)
-        # What was deleted, as it stood; a fact from the field brings it back.
+        # Deleted rows as they were; a fact from the field restores one.
         self.gone: dict[str, Document] = {}
         self.of_operation: dict[str, list[Entry]] = defaultdict(list)
         self.of_record: dict[str, list[Entry]] = defaultdict(list)
 
     def read(self, until: int | None = None) -> list[Entry]:
-        """What was committed since, up to there; every number must follow the one before it."""
+        """Read the entries committed since, up to a number; each number must follow the one before it."""
         wanted = [_CHANGE.c.organisation_id == self.organisation_id, _CHANGE.c.seq > self.seq]
         if until is not None:
             wanted.append(_CHANGE.c.seq <= until)
@@ -106,17 +106,17 @@ class Chronicle:
 
     @property
     def top(self) -> int:
-        """Where the head is to stand."""
+        """Return the number that the head must have."""
         return self.seq + self.leaps[self.seq]
 
     def lost(self, seq: int, mark: str | None) -> int | None:
-        """The last number before the history that was lost, where this is a number of that."""
+        """Return the last number before the lost history, if this number belongs to it."""
         if mark in self.lost_marks:
             return self.lost_marks[mark]
         return next((last for last, leap in self.leaps.items() if last < seq < last + leap), None)
 
     def stood(self, id: str, at: int) -> Document:
-        """The record as it was after that number; nothing where it was not there yet."""
+        """Return the record as it was after that number, None if it did not exist yet."""
         held: Document = {}
         for entry in self.of_record[id]:
             held |= entry.after if entry.seq <= at else {}
@@ -129,7 +129,7 @@ class Chronicle:
         return [{name: value for name, value in one.items() if name != "deleted"} for one in stood]
 
     def value_at(self, name: str, entry: Entry) -> Any:
-        """What a field of the entry's record held after it."""
+        """Return a field's value in the entry's record after that number."""
         said = [e.after[name] for e in self.of_record[entry.id] if e.seq <= entry.seq and name in e.after]
         return said[-1] if said else None
 
@@ -145,7 +145,7 @@ class Chronicle:
             )
 
     def tables(self) -> dict[str, dict[str, Document]]:
-        """The business tables as they stand, in the same form as `rows`."""
+        """Return the business tables as they are, in the form of `rows`."""
         found: dict[str, dict[str, Document]] = {}
         with self.eye.connect() as connection:
             for name, model in ENTITIES.items():

@@ -1,4 +1,4 @@
-"""Time and ids of a simulated world: both follow from the seed, nothing from the machine."""
+"""Time and ids of a simulated world, both derived from the seed and not from the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BEGINNING = datetime(2026, 3, 2, 7, tzinfo=UTC)
 
 
 class Clock:
-    """The time it is, and UUIDs of version 7 made at that time."""
+    """The simulated time, and UUIDs of version 7 made at that time."""
 
     def __init__(self, seed: int) -> None:
         self.at = BEGINNING
@@ -33,7 +33,7 @@ class Clock:
         self.at += by
 
     def new_id(self, skew: timedelta = timedelta()) -> UUID:
-        """An id that sorts after those made before it; `skew` is how wrong the maker's clock is."""
+        """Return an id that sorts after all earlier ones; `skew` is the error of the maker's clock."""
         milliseconds = int((self.at + skew).timestamp() * 1000)
         count = self._last[1] + 1 if self._last[0] == milliseconds else 0
         self._last = (milliseconds, count)
@@ -48,7 +48,7 @@ def _now() -> datetime:
 
 
 def _asks_the_clock() -> datetime:
-    # Runs with the globals of the server's module, so it finds us by itself.
+    # It runs with the globals of the server's module, so it imports what it needs itself.
     from tests.simulator.clock import _now
 
     return _now()
@@ -60,7 +60,7 @@ class _Likeness(type):
 
 
 class _Time(datetime, metaclass=_Likeness):
-    """`datetime`, except that now is what the clock of the simulation says."""
+    """`datetime`, except that `now` returns the simulated time."""
 
     @classmethod
     def now(cls, tz: Any = None) -> datetime:
@@ -73,7 +73,7 @@ def _seconds() -> float:
 
 @contextmanager
 def simulated_time() -> Iterator[None]:
-    """Let the server, wherever it reads the time or makes an id, ask the clock that runs."""
+    """Make the server take the time and new ids from the simulation's clock."""
     import uuid_utils.compat
 
     def new_id() -> UUID:

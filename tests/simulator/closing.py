@@ -1,4 +1,4 @@
-"""When all is quiet: what became of everything that somebody did."""
+"""The final check of every operation when all is quiet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tournee.sync.models import Reason, Receipt
 
 
 def close(deeds: Deeds) -> None:
-    """Every operation has an end that its device and, where it had no effect, the office knows."""
+    """Check that its device knows every operation's outcome, and the office too if it had no effect."""
     receipts, parked = receipts_of(deeds), still_parked(deeds)
     gone = {device.id for device in deeds.company.devices() if device.revoked}
     for deed in deeds.all.values():
@@ -24,7 +24,7 @@ def close(deeds: Deeds) -> None:
             continue
         if deed.forgotten and receipt is None and deed.id not in parked:
             wrote = deeds.company.chronicle.of_operation[deed.id]
-            require(not wrote, "what has no receipt has no effect", wrote)
+            require(not wrote, "an operation without a receipt has no effect", wrote)
             continue
         if deed.id in parked:
             reason, waits_for = parked[deed.id]
@@ -33,7 +33,7 @@ def close(deeds: Deeds) -> None:
                 stopped in parked
                 and stopped not in deeds.settled
                 and _crashes_twice(deeds, deeds.all[stopped]),
-                "what is parked goes on once its predecessors came",
+                "a waiting operation goes on once its predecessors arrived",
                 f"{parked[deed.id]} {deed}",
             )
             _check_visible(deeds, deed, "OPERATION_QUARANTINED")
@@ -42,7 +42,7 @@ def close(deeds: Deeds) -> None:
         assert receipt is not None
         if deed.forgotten and deed.outcome is None:
             continue
-        require(deed.outcome is not None, "every operation is answered at last", deed)
+        require(deed.outcome is not None, "every operation gets its outcome in the end", deed)
         assert deed.outcome is not None
         status = deed.outcome["status"]
         if receipt == "rejected":
@@ -50,10 +50,10 @@ def close(deeds: Deeds) -> None:
             _check_visible(deeds, deed, f"OPERATION_{'QUARANTINED' if dismissed else 'REJECTED'}")
         require(
             status in (receipt, "duplicate"),
-            "the receipt says what was answered",
+            "a receipt equals the answer",
             f"{receipt}: {deed.outcome}",
         )
-    require(not receipts, "every receipt is of something done", receipts)
+    require(not receipts, "every receipt belongs to an operation", receipts)
     _check_units(deeds)
 
 
@@ -65,10 +65,10 @@ def _crashes_twice(deeds: Deeds, deed: Deed) -> bool:
 
 
 def _check_visible(deeds: Deeds, deed: Deed, kind: str) -> None:
-    """Nothing that somebody did vanishes without anybody being told."""
+    """Check that no operation vanishes silently."""
     conflicts = deeds.company.chronicle.rows["Conflict"].values()
     told = any(one["kind"] == kind and deed.id in str(one) for one in conflicts)
-    require(told, "what had no effect is in the inbox", f"{kind}: {deed}")
+    require(told, "an operation without effect is in the inbox", f"{kind}: {deed}")
 
 
 def receipts_of(deeds: Deeds) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Where a server can die, and of what. A trap is set for the next time the server comes by.
+"""Where and how a server can crash: a trap is sprung when the server next reaches its point.
 
-The points lie where a crash hurts most: before anything has a number, when the log is written but
+The points are where a crash hurts most: before anything has a number, when the log is written but
 not committed, at the commit, and between the commit and the answer.
 """
 
@@ -26,11 +26,11 @@ KINDS = ("death", "cancellation", "deadlock", "lost connection")
 
 
 class Died(BaseException):
-    """The process is gone; nobody behind the network hears why."""
+    """The process died; no client learns why."""
 
 
 class Bug(Exception):
-    """An error in a command that nobody foresaw."""
+    """An unforeseen error in a command."""
 
 
 def _exception(kind: str) -> BaseException:
@@ -43,7 +43,7 @@ def _exception(kind: str) -> BaseException:
 
 
 class Traps:
-    """One trap at a time, sprung once; and bugs that wait for certain operations."""
+    """One trap at a time, sprung once, and bugs that certain operations hit."""
 
     def __init__(self) -> None:
         self.set: tuple[str, str] | None = None
@@ -51,25 +51,25 @@ class Traps:
         self.clear()
 
     def clear(self) -> None:
-        """Another story begins."""
-        # In how many requests each operation still hits a bug, and which did in this one, or in any.
+        """Reset for another story."""
+        # In how many more requests each operation hits a bug, and which did in this request or in any.
         self.bugs: dict[str, int] = {}
         self._met: set[str] = set()
         self.times: Counter[str] = Counter()
-        # Those that met theirs twice in one request: a server that heard nothing of its commit tries again.
+        # Operations that hit theirs twice in one request: a server retries after an unanswered commit.
         self.twice: set[str] = set()
-        # Which inputs of which command break the server until another version is deployed.
+        # The inputs of each command that crash the server until another version is deployed.
         self.defect: Callable[[str, Any], bool] | None = None
-        # Whether the request that is just over met a bug.
+        # Whether the last request hit a bug.
         self.met = False
 
     def arm(self, point: str, kind: str) -> None:
-        # What is committed no deadlock takes back.
+        # A deadlock cannot undo a commit.
         kind = "death" if (point, kind) == ("after commit", "deadlock") else kind
         self.set, self.sprung = (point, kind), None
 
     def disarm(self) -> tuple[str, str] | None:
-        """Take the trap away; says which one it was if it was sprung."""
+        """Remove the trap; return its name if it was sprung."""
         self.set = None
         sprung, self.sprung = self.sprung, None
         return sprung
@@ -85,7 +85,7 @@ class Traps:
             raise Bug(operation)
 
     def pass_on(self) -> None:
-        """A request is over: a server that tried once more in it met the same bug."""
+        """End a request; a server that retried within it hit the same bug."""
         if self.sprung == ("after commit", "lost connection"):
             self.twice |= self._met
         for operation in self._met & self.bugs.keys():
@@ -100,7 +100,7 @@ TRAPS = Traps()
 
 @contextmanager
 def trapped() -> Iterator[Traps]:
-    """Lay the points out along the server's way. Mutants are applied inside, so that they pass them too."""
+    """Install the points in the server. Mutants are applied inside, so that they pass them too."""
     publish = tournee.kernel.transaction.publish
     announce = Database.announce
     run = Command.run

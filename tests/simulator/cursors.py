@@ -1,5 +1,4 @@
-"""What a cursor promises: it holds for one role, one epoch and as far back as the horizon, and never
-leads back."""
+"""A cursor's promises: it is valid for one role and epoch, back to the horizon, and never moves back."""
 
 from __future__ import annotations
 
@@ -21,28 +20,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Given:
-    """When and to whom a cursor was given, and how far it had come."""
+    """When and to whom a cursor was issued, and its position."""
 
     role: str
     epoch: UUID
     seq: int
-    # Of whom, and where the log stood.
+    # The account, and the head of the log at that time.
     mark: str
     top: int
 
 
 class Cursors:
-    """All that were given out."""
+    """All issued cursors."""
 
     def __init__(self) -> None:
         self._given: dict[str, Given] = {}
         self._lost: set[str] = set()
-        # Of each company, those that came with the answers to pushes, and those that are lost since.
+        # For each organisation, the marks in answers to pushes, and the marks lost since.
         self._marks: dict[str, set[str]] = defaultdict(set)
         self._lost_marks: dict[str, set[str]] = defaultdict(set)
 
     def lose(self, company: Company, last: int) -> None:
-        """What was given when the log had come further holds no more."""
+        """Invalidate the cursors issued beyond that number."""
         given = self._given.items()
         self._lost |= {text for text, one in given if one.mark == company.mark and one.top > last}
         self._lost |= company.chronicle.lost_marks.keys()
@@ -53,31 +52,31 @@ class Cursors:
         self._lost_marks[company.mark] |= {mark for mark in marks if int(mark.split(".")[0]) > last}
 
     def answered(self, company: Company, mark: str | None) -> None:
-        """A push was answered with this mark, whether its device has heard it or not."""
+        """Note that a push was answered with this mark, whether or not its device received it."""
         if mark is not None:
             self._marks[company.mark].add(mark)
 
     def is_lost(self, company: Company, mark: str | None) -> bool:
         if mark is None or mark not in self._lost_marks[company.mark]:
             return False
-        # A number that no change had is nobody's once a later history has leapt over it.
+        # A number without a change is lost once a later history has skipped it.
         seq, recorded = map(int, mark.split("."))
         return recorded > 0 or seq > company.chronicle.top
 
     def check(self, request: Request, page: Document, company: Company) -> None:
-        """A page, or the answer that there is none for this cursor."""
+        """Check a page, or the answer that this cursor is invalid."""
         role = company.chronicle.rows["Account"][request.about[0].account]["role"]
         epoch, floor = _head(company)
         known = self._given.get(request.query.get("cursor", ""))
         holds = known is None or ((known.role, known.epoch) == (role, epoch) and known.seq >= floor)
-        # Also what was accepted of a device whose copy may not have it yet.
+        # This includes accepted work that its device's copy may lack.
         lost = {request.query.get("cursor"), request.query.get("mark")} & self._lost
         holds = holds and not (known is not None and lost)
-        # Whoever listens all the time is told from memory what a cursor would be too old to ask for.
+        # A permanent stream receives from memory changes for which a cursor would be too old.
         listens = request.path == "/sync/stream" and not page["resync"]
         require(
             listens or page["resync"] != holds,
-            "a copy begins anew when its cursor holds no more, only then",
+            "a new copy begins exactly when the cursor is invalid",
             page,
         )
         if page["resync"]:
@@ -91,7 +90,7 @@ class Cursors:
         )
         if known is not None and "progress" not in page:
             seqs = [known.seq, *(change["seq"] for change in changes), seq]
-            require(seqs == sorted(seqs), "the feed goes forward only", f"{known}: {seqs}")
+            require(seqs == sorted(seqs), "the feed only moves forward", f"{known}: {seqs}")
 
 
 def _head(company: Company) -> tuple[UUID, int]:

@@ -1,4 +1,4 @@
-"""What people did on devices, against what became of it: nothing lost, nothing twice, nothing silent."""
+"""Compare what people did on devices with the results: nothing lost, doubled or dropped silently."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ MAKES = {entry.create.name: entry.name for entry in map(registered, ENTITIES.val
 
 
 class Deeds:
-    """All deeds of a company's devices."""
+    """All deeds of an organisation's devices."""
 
     def __init__(self, company: Company) -> None:
         self.company = company
         self.all: dict[str, Deed] = {}
-        # The last of each device in the log.
+        # Each device's last deed in the log.
         self.numbers: dict[str, int] = {}
-        # Those that hit a bug of ours, or are going to; how often each, or its unit, does.
+        # Deeds that hit a server bug or will, and how often each or its unit does.
         self.crashed: set[str] = set()
         self.bugs: Counter[str] = Counter()
-        # What waited for a record: its place in the order is after that.
+        # Deeds that waited for a record; they come after it in the order.
         self.waited: set[str] = set()
-        # Whether what still waits goes on without what it waits for.
+        # Whether waiting operations are released without what they wait for.
         self.is_overdue = False
-        # Whether the newest was lost and the numbers went on as if nothing had happened.
+        # Whether the newest history was lost without a new epoch.
         self.fell_back = False
         self._made_by: dict[str, str] = {}
-        # What the office decided about those that had no effect.
+        # The office's decisions about deeds without effect.
         self.settled: dict[str, str] = {}
 
     def add(self, deeds: list[Deed]) -> None:
@@ -55,20 +55,20 @@ class Deeds:
             if isinstance(deed.input.get("id"), str):
                 self._made_by[deed.input["id"]] = deed.id
 
-    # -- what was written -----------------------------------------------------------------------------
+    # -- the log --------------------------------------------------------------------------------------
 
     def log(self, fresh: list[Entry]) -> None:
-        """New entries: whose they are, each once, in the order they were done."""
+        """Check new entries: each deed once, by its author, in the order it was done."""
         self.settled |= decisions(self.company.chronicle, fresh)
         self._note_crashed()
         touched: dict[str, list[Entry]] = {}
         for entry in fresh:
-            # What the office decides about a conflict has an operation too, of no device.
+            # A decision about a conflict has an operation too, without a device.
             if entry.operation is not None and entry.device is not None:
                 touched.setdefault(entry.operation, []).append(entry)
         for operation, entries in touched.items():
             deed = self.all.get(operation)
-            require(deed is not None, "an operation in the log is one somebody did", entries[0])
+            require(deed is not None, "every operation in the log was recorded on a device", entries[0])
             assert deed is not None
             require(
                 len(self.company.chronicle.of_operation[operation]) == len(entries),
@@ -81,7 +81,7 @@ class Deeds:
             self._check_effect(deed, entries)
 
     def _is_late(self, deed: Deed) -> bool:
-        """Whether it had to wait, or what made the record it is about had to."""
+        """Return whether the deed, or the one that created its record, had to wait."""
         makers = (self.all.get(self._made_by.get(str(value), "")) for value in deed.input.values())
         return deed.id in self.crashed | self.waited | self.settled.keys() or any(
             maker is not None and maker is not deed and self._is_late(maker) for maker in makers
@@ -95,7 +95,7 @@ class Deeds:
         if not self._is_late(deed) and not any(self._stopped_before(deed)):
             require(
                 deed.number > last,
-                "a device's operations stand in the log in their order",
+                "the log keeps the order of a device's operations",
                 f"{deed.number} after {last}: {deed}",
             )
             self.numbers[deed.device] = deed.number
@@ -111,7 +111,7 @@ class Deeds:
             for name, value in deed.input.items():
                 require(
                     _same(made[0].after.get(name, value), value),
-                    "what was recorded is what was said",
+                    "the recorded values equal the sent ones",
                     f"{name}: {made[0].after.get(name)} for {deed}",
                 )
         if deed.command in STEPS:
@@ -138,19 +138,19 @@ class Deeds:
             if run["appointmentId"] == deed.target and run["required"] and run["status"] in _UNDONE
         ]
         asked = any(entry.entity == "Conflict" for entry in entries)
-        require(asked or not missed, "a visit without a required checklist is put to the office", deed)
+        require(asked or not missed, "a visit without its required checklist opens a conflict", deed)
 
-    # -- what was said --------------------------------------------------------------------------------
+    # -- the outcomes ---------------------------------------------------------------------------------
 
     def decided(self, deed: Deed, outcome: Document) -> None:
-        """An outcome, told to the device or lost on its way."""
+        """Check an outcome, received by the device or lost on its way."""
         status = outcome["status"]
         if status == "parked":
             if outcome["code"] == "INTERNAL":
                 self.crashed.add(deed.id)
             elif "record" in outcome["message"] or "earlier operation" in outcome["message"]:
                 self.waited.add(deed.id)
-            require(deed.outcome is None, "what was decided stays decided", f"{outcome} of {deed}")
+            require(deed.outcome is None, "a decided operation keeps its outcome", f"{outcome} of {deed}")
             return
         if deed.outcome is None:
             deed.outcome = outcome
@@ -163,19 +163,19 @@ class Deeds:
         same = status == ("rejected" if first == "rejected" else "duplicate")
         require(
             same and outcome["code"] == deed.outcome["code"],
-            "what was decided stays decided",
+            "a decided operation keeps its outcome",
             f"{deed.outcome}, then {outcome}",
         )
 
     def note_hidden(self, device: Device) -> None:
-        """A push has arrived: what is still undecided may have been decided in it, in what is seen now."""
+        """Note, for a push that arrived, which undecided deeds may be decided with a record out of view."""
         seen = sight(self.company.chronicle.rows, device.account)
         for deed in self.all.values():
             if deed.device == device.id and deed.outcome is None:
                 deed.hidden = deed.hidden or self._is_out_of_sight(deed, seen)
 
     def _is_out_of_sight(self, deed: Deed, seen: dict[str, Document]) -> bool:
-        """Whether any record it is about is there and hidden: a part names its order beside its place."""
+        """Return whether any record that it names exists but is invisible."""
         named = {id for id in named_records(deed) if self.company.chronicle.of_record[id]}
         return not {deed.target, *named} <= seen.keys()
 
@@ -188,7 +188,7 @@ class Deeds:
                 outcome,
             )
         lossless = deed.command in MAKES or deed.command in STEPS
-        # The same movement may be told by two operations.
+        # Two operations may send the same movement.
         there = bool(entries) or bool(self.company.chronicle.of_record[deed.input.get("id", "")])
         there = there or is_taken_back(self.company.chronicle, deed)
         require(there or not lossless, "an accepted operation is in the log", f"{outcome} of {deed}")
@@ -196,7 +196,7 @@ class Deeds:
     def _check_rejected(self, deed: Deed, outcome: Document) -> None:
         require(
             not self.company.chronicle.of_operation[deed.id] or self.settled.get(deed.id) == "RETRY",
-            "a rejected operation leaves nothing",
+            "a rejected operation has no effect",
             f"{outcome} of {deed}",
         )
         require(outcome["code"] is not None, "a rejection says why", outcome)
@@ -217,25 +217,25 @@ class Deeds:
         if deed.binding:
             require(
                 False,
-                "what was done in the field is not refused for what the office did",
+                "field work is not refused because of the office's changes",
                 f"{outcome} of {deed}",
             )
-        require(deed.hidden, "who may see a record may change it", f"{outcome} of {deed}")
+        require(deed.hidden, "an account that sees a record may change it", f"{outcome} of {deed}")
 
     def _check_given_up(self, deed: Deed, outcome: Document) -> None:
-        """By the office itself, or together with a record that will not come."""
+        """Check that the office dismissed the deed, or a record that it needs."""
         dismissed = self.settled.get(deed.id) in ("DISMISS", "KEEP_THEIRS")
         unit = [one for one in self.all.values() if deed.unit and one.unit == deed.unit]
         names = {id for one in (deed, *unit) for id in named_records(one)}
         missing = [id for id in names if not self.company.chronicle.of_record[id]]
         require(
             dismissed if outcome["code"] == "DISMISSED" else bool(missing),
-            "only what was dismissed, or waits for what was, is given up",
+            "only a dismissed operation or a dependent of one is given up",
             f"{outcome} of {deed}",
         )
 
     def _note_crashed(self) -> None:
-        """Also those of which nobody was told: a whole unit waits where one of it does."""
+        """Note crashed deeds, including unreported ones: a whole unit waits when one of its deeds does."""
         for id in TRAPS.times.keys() & self.all.keys():
             unit = self.all[id].unit
             self.crashed |= {id, *(one.id for one in self.all.values() if unit and one.unit == unit)}
@@ -245,13 +245,15 @@ class Deeds:
         return COMMANDS[deed.command].permission not in permissions_of(Role(role))
 
     def _lost_its_role(self, deed: Deed) -> bool:
-        """Whether the person has another role since: what one saw by a role goes with it."""
+        """Return whether the person has changed role since, which changes what they see."""
         changes = self.company.chronicle.of_record[deed.account]
         return any(entry.seq > (deed.base or 0) and "role" in entry.after for entry in changes)
 
     def _is_orphan(self, deed: Deed) -> bool:
-        """Whether it is about something whose making was not accepted, or follows what hit a bug of ours; but
-        as long as that is undecided, it waits."""
+        """Return whether its record's creation was refused or it follows a deed that hit a server bug.
+
+        While that deed is undecided, this one waits.
+        """
         parked = still_parked(self).keys()
         stopped = [other.id for other in self._stopped_before(deed)]
         if stopped and (self.is_overdue or parked.isdisjoint(stopped)):
@@ -260,7 +262,7 @@ class Deeds:
             maker = self.all.get(self._made_by.get(str(value), ""))
             if maker is not None and maker is not deed:
                 refused = maker.outcome is not None and maker.outcome["status"] == "rejected"
-                # Done late, it may be for somebody who sees nothing of it any more.
+                # Applied late, it may be about records that its author no longer sees.
                 seen = sight(self.company.chronicle.rows, deed.account)
                 undecided = maker.id in parked and not self.is_overdue
                 stuck = maker.id in self.crashed and not undecided and str(value) not in seen
@@ -269,20 +271,20 @@ class Deeds:
         return False
 
     def _stopped_before(self, deed: Deed) -> Iterator[Deed]:
-        """What hit a bug of ours on its device, itself included, and is about the same."""
+        """Return the deeds of its device, itself included, that hit a server bug on the same record."""
         for other in (self.all[id] for id in self.crashed):
             alike = deed.target in (other.target, self._visit(other.target))
             if alike and other.device == deed.device and other.number <= deed.number:
                 yield other
 
     def _visit(self, target: str) -> str | None:
-        """Of a checklist, which stands in the way of the visit's end until it is done."""
+        """Return the visit of a checklist, which blocks the visit's completion until it is done."""
         run = self.company.chronicle.rows["ChecklistRun"].get(target)
         return run and run["appointmentId"]
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal as values; times may be written in more than one way."""
+    """Return whether two values are equal; times may be written in more than one way."""
     return one == other or (isinstance(one, str) and isinstance(other, str) and _time(one) == _time(other))
 
 

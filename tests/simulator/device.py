@@ -1,4 +1,4 @@
-"""Devices. `Device` is the place for a new kind: what the simulation needs of one, and nothing else."""
+"""Devices. `Device` is the interface that a new kind of device implements."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.simulator.network import Network
 
 Document = dict[str, Any]
 
-# Beside a row's fields: of which entity it is. No field is called so.
+# The key for a row's entity, which is no field's name.
 KIND = "of entity"
 FINAL = {"applied", "merged", "superseded", "duplicate", "rejected"}
 
 
 @dataclass
 class Deed:
-    """Something a person did on a device, as the simulation remembers it whatever the device forgets.
+    """Something a person did on a device, remembered even if the device forgets it.
 
-    `seen` is the record it changes as the device had it, `binding` whether nothing that the office
-    does meanwhile may make it refused, `parents` the deeds that made what it is about.
+    `seen` is the changed record as the device had it, `binding` whether no change by the office may
+    cause a refusal, `parents` the deeds that created the records it is about.
     """
 
     id: str
@@ -38,19 +38,19 @@ class Deed:
     seen: Document | None = None
     binding: bool = True
     parents: tuple[str, ...] = ()
-    # In which form the app that made it wrote the input.
+    # The schema version of the app that recorded it.
     schema: int = 2
-    # Whether a record it is about was out of sight at any time at which it may have been decided.
+    # Whether a record it is about was invisible at any time when it may have been decided.
     hidden: bool = False
-    # Whether its device has forgotten it, as decided, before a backup was restored that knows nothing of it.
+    # Whether its device forgot it as decided before a backup without it was restored.
     forgotten: bool = False
-    # Whether it was decided in a history that is lost; its device may still have it, and hand it in again.
+    # Whether it was decided in a lost history; its device may still have it and resend it.
     undone: bool = False
-    # Whether it was handed in by its device when that was revoked.
+    # Whether its revoked device surrendered it.
     surrendered: bool = False
-    # That of its base, as the server gave it.
+    # The mark of its base, as the server sent it.
     mark: str | None = None
-    # What every device is told, by whoever asks first.
+    # The first outcome sent to any device; every later one must agree.
     outcome: Document | None = None
 
     def wire(self) -> Document:
@@ -63,7 +63,7 @@ class Deed:
 
 @dataclass(frozen=True)
 class Draft:
-    """A deed before the device has numbered it."""
+    """A deed that has no number yet."""
 
     command: str
     input: Document
@@ -73,7 +73,7 @@ class Draft:
 
 
 class Device(ABC):
-    """A device of a person. `skew` is how wrong its clock is."""
+    """A person's device. `skew` is the error of its clock."""
 
     kind: str
 
@@ -84,62 +84,62 @@ class Device(ABC):
         self.clock = clock
         self.skew = skew
         self.token: str | None = None
-        # The form in which its app writes inputs.
+        # The schema version in which its app writes inputs.
         self.schema = 2
         self.revoked = False
-        # Whether all that it pulled is complete, as of when it was answered.
+        # Whether its last pull was complete when answered.
         self.complete = False
-        # Whether its copy ever was, since it was begun.
+        # Whether its present copy was ever complete.
         self.whole = False
 
     @property
     def wonders(self) -> bool:
-        """Whether it has to push though it has nothing new: the server's history may be another."""
+        """Return whether it must push without new work because the server's history may differ."""
         return False
 
     @abstractmethod
     def rows(self) -> dict[str, Document]:
-        """The copy as the server last said it, without the device's own pending work."""
+        """Return the server's rows, without the device's own undecided work."""
 
     @abstractmethod
     def pending(self) -> list[Deed]:
-        """What was done here and not decided yet, in the order it was done."""
+        """Return the undecided work of this device, oldest first."""
 
     def marks(self) -> list[str | None]:
-        """What it names to the server as seen and accepted."""
+        """Return the marks that it sends to the server."""
         return []
 
     def kept(self) -> list[Deed]:
-        """What it is able to hand in, or to hand in once more when its cursor holds no more."""
+        """Return the operations that it can send, or resend when its cursor becomes invalid."""
         return self.pending()
 
     @abstractmethod
     def recent(self) -> list[Deed]:
-        """What was accepted but is not in the copy yet, as far as the device can tell."""
+        """Return the accepted operations that are not yet in the copy, as far as the device can tell."""
 
     @abstractmethod
     def do(self, drafts: list[Draft], unit: bool) -> list[Deed]:
-        """Keep what a person did; a unit is all or nothing."""
+        """Record what a person did; a unit is recorded as a whole or not at all."""
 
     @abstractmethod
     async def push(self, network: Network) -> None:
-        """Hand in what waits, once, over whatever network there is."""
+        """Send the outbox once, over the present network."""
 
     @abstractmethod
     async def pull(self, network: Network, pages: int) -> None:
-        """Fetch up to so many pages; `complete` afterwards where nothing more waited."""
+        """Fetch up to this many pages; afterwards `complete` is true if there were no more."""
 
     @abstractmethod
     def resync(self) -> None:
-        """The server is another than before."""
+        """Act on a changed server history."""
 
     @abstractmethod
     def wipe(self) -> None:
-        """Erase the copy and what waits."""
+        """Erase the copy and the outbox."""
 
     @abstractmethod
     def crash(self) -> None:
-        """The app dies: what was not stored is gone."""
+        """Kill the app; whatever was not stored is lost."""
 
     def now(self) -> str:
         return (self.clock.at + self.skew).isoformat().replace("+00:00", "Z")
@@ -150,7 +150,7 @@ class Device(ABC):
 
 @dataclass
 class Person:
-    """Somebody with an account, and the devices they use."""
+    """A person with an account and devices."""
 
     name: str
     account: str

@@ -1,4 +1,4 @@
-"""What people do on a device, by what it shows them: the copy, with their own pending work over it."""
+"""What people do on a device, chosen from what it shows: the copy with their own undecided work on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tests.simulator.device import KIND, Deed, Device, Document, Draft, Person
 from tests.simulator.stock import stockwork
 
-# What each step makes of a visit, and from where it may be taken.
+# The status that each step leads to, and the statuses from which it may be taken.
 STEPS: dict[str, tuple[str, set[str]]] = {
     "acceptAppointment": ("ACCEPTED", {"DISPATCHED"}),
     "rejectAppointment": ("SCHEDULED", {"DISPATCHED"}),
@@ -25,7 +25,7 @@ _REASONED = {"rejectAppointment", "cannotCompleteAppointment"}
 
 
 class View:
-    """What a device shows: the server's rows under what was done here and is not decided yet."""
+    """What a device shows: the server's rows with its own undecided work on them."""
 
     def __init__(self, device: Device) -> None:
         self.rows = device.rows()
@@ -35,7 +35,7 @@ class View:
         return [row for row in self.rows.values() if row[KIND] == entity]
 
     def status_of(self, visit: Document) -> str | None:
-        """The status after the pending steps; None where they do not follow each other any more."""
+        """Return the status after the undecided steps, None if they no longer follow each other."""
         status: str = visit["status"]
         for deed in self.pending:
             if deed.target == visit["id"] and deed.command in STEPS:
@@ -63,14 +63,14 @@ class View:
 
 
 class Fieldwork:
-    """Chooses what a technician does next. `foreign` is an id of somebody else's company."""
+    """Chooses what a technician does next. `foreign` is an id of another organisation."""
 
     def __init__(self, dice: random.Random, foreign: str) -> None:
         self.dice = dice
         self.foreign = foreign
 
     def work(self, person: Person, device: Device) -> list[Deed]:
-        """Do something, if there is anything to do."""
+        """Do something if there is anything to do."""
         move = self.dice.choices(self._moves, self._weights)[0]
         drafts = move(self, View(device), person, device)
         unit = len(drafts) > 1
@@ -92,7 +92,7 @@ class Fieldwork:
         required = [
             run for run in view.all("ChecklistRun") if run["appointmentId"] == visit["id"] and run["required"]
         ]
-        # In half a copy a checklist may be missing.
+        # An incomplete copy may lack a checklist.
         if command == "completeAppointment" and (
             not device.whole or any(view.is_open(run) for run in required)
         ):
@@ -238,7 +238,7 @@ class Fieldwork:
         return stockwork(self.dice, view, person, device)
 
     def nonsense(self, view: View, _person: Person, device: Device) -> list[Draft]:
-        """What must be refused, alone or together with something good, which it takes along."""
+        """Record an operation that must be refused, alone or in a unit that fails with it."""
         bad = self.dice.choice(
             [
                 Draft("noSuchCommand", {}),
@@ -264,7 +264,7 @@ class Fieldwork:
 
 
 def desk_work(dice: random.Random, device: Device) -> list[Deed]:
-    """What somebody of the office does on a device of their own."""
+    """Record what an office account does on its own device."""
     view = View(device)
     customers = sorted(view.all("Customer"), key=lambda row: row["id"])
     contacts = sorted(view.all("Contact"), key=lambda row: row["id"])

@@ -1,7 +1,7 @@
-"""Who follows `GET /sync/stream`: devices and a tool of the office, over connections that break in the
-midst of what they bring, by servers that hear of some commits late.
+"""Subscribers of `GET /sync/stream`: devices and an office tool.
 
-A stream changes nothing for anybody else, and throws dice of its own.
+Their connections break between events, and their servers learn of some commits late. A stream changes
+nothing for anybody else, and uses its own random numbers.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from tests.simulator.simulation import Simulation
     from tests.simulator.world import Company
 
-# The last digit of those in which somebody does.
+# The last digit of the seeds that have subscribers.
 SEEDS = (6, 8)
 _LIMIT = "500"
-# Turns of the loop after which a stream that does not wait never will.
+# Turns of the loop after which a stream must be waiting.
 _PATIENCE = 100_000
 
 
 class Connection:
-    """One request that stays open: what came is taken when the server has no more to say for now."""
+    """One open request; its events are taken once the server has no more to send."""
 
     def __init__(self, app: Any, request: Request) -> None:
         self.app = app
@@ -44,7 +44,7 @@ class Connection:
         self._sent.append(message.get("body", b""))
 
     def taken(self) -> list[Document]:
-        """The events that came since, each with its name, data and perhaps an id."""
+        """Return the events since the last call, each with its name, data and, if any, id."""
         text, self._sent = b"".join(self._sent).decode(), []
         blocks = [block for block in text.split("\n\n") if block.startswith("event: ")]
         return [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
@@ -55,7 +55,7 @@ class Connection:
 
 
 class Follower:
-    """Keeps a copy by a stream alone. Its cursor is that of the last event it stored."""
+    """Keeps a copy from a stream alone. Its cursor is that of the last event it stored."""
 
     def __init__(self, name: str, company: Company, person: Person, device: Device | None) -> None:
         self.name = name
@@ -65,7 +65,7 @@ class Follower:
         self.device = device
         self.rows: dict[str, Document] = {}
         self.cursor: str | None = None
-        # That of the event before: an app may have stored rows and died before it stored the next.
+        # The previous event's cursor: an app may store rows and die before it stores the next cursor.
         self.before: str | None = None
         self.whole = False
         self.role = ""
@@ -102,7 +102,7 @@ class Follower:
 
 
 class Followers:
-    """All of them, and what their connections meet."""
+    """All subscribers, and the faults of their connections."""
 
     def __init__(self, simulation: Simulation, seed: int) -> None:
         self.dice = random.Random(f"followers {seed}")
@@ -129,7 +129,7 @@ class Followers:
             await self._take(follower, 0.08)
 
     async def end(self) -> None:
-        """Over a good network everybody hears of everything."""
+        """Check that over a good network every subscriber receives everything."""
         for _ in range(4):
             for follower in self.all:
                 if follower.connection is None:
@@ -140,7 +140,7 @@ class Followers:
                 await self._take(follower, 0)
         for follower in self.all:
             shut_out = follower.device is not None and follower.device.revoked
-            require(shut_out or follower.whole, "a stream brings all there is", follower.name)
+            require(shut_out or follower.whole, "a stream sends every change", follower.name)
         await self.drop_all()
 
     async def drop_all(self) -> None:
@@ -148,7 +148,7 @@ class Followers:
             await follower.drop()
 
     def _ring(self, often: float) -> None:
-        """A server hears how far the log is, or does not: the next commit tells it, or its own look."""
+        """Notify a server of the log's head, or not: the next commit or its own query will."""
         self._told = set()
         for app in self.simulation.stage.apps:
             for company in self.simulation.judge.companies:
@@ -157,12 +157,12 @@ class Followers:
                     self._told.add((id(app), company.mark))
 
     async def _settle(self) -> None:
-        """Until every stream waits for something new, or has ended."""
+        """Wait until every stream waits for something new or has ended."""
         for _ in range(_PATIENCE):
             await asyncio.sleep(0)
             if all(self._is_quiet(app) for app in self.simulation.stage.apps):
                 return
-        require(False, "a stream waits when it has told all", [one.name for one in self.all])
+        require(False, "a stream waits once it has sent everything", [one.name for one in self.all])
 
     def _is_quiet(self, app: Any) -> bool:
         wake = app.state.wake
@@ -171,7 +171,7 @@ class Followers:
         return not wake._looking and running == sum(len(waiting) for waiting in wake._waiting.values())
 
     async def _take(self, follower: Follower, odds: float) -> None:
-        """Event by event; where the connection breaks before one, that and what follows never came."""
+        """Store event by event; if the connection breaks, that event and later ones are lost."""
         connection = follower.connection
         if connection is None:
             return
@@ -197,7 +197,7 @@ class Followers:
         judge.check_page(follower.request(), answer, company)
         judge.counts["events"] += 1
         shut_out = follower.device is not None and follower.device.revoked
-        require(not shut_out, "a revoked device is told nothing more", f"{follower.name}: {event}")
+        require(not shut_out, "a revoked device receives nothing more", f"{follower.name}: {event}")
         follower.store(answer.body)
         require(
             answer.body["resync"] or event["id"] == follower.cursor, "an event is called by its cursor", event
@@ -210,11 +210,11 @@ class Followers:
         changed = account["status"] != "ACTIVE" or account["role"] != follower.role
         require(code == "TOKEN_EXPIRED" or revoked or changed, "nobody is cut off without a reason", event)
         told = not revoked or code in ("DEVICE_REVOKED", "TOKEN_EXPIRED")
-        require(told, "a revoked device is told to erase its copy", event)
+        require(told, "a revoked device receives the order to erase its copy", event)
         self.simulation.judge.counts[f"streams closed {code}"] += 1
 
     def _compare(self, follower: Follower) -> None:
-        """Its server has heard of all there is, and said what it had to say."""
+        """Compare the copy once its server knows the head and has sent everything."""
         account = follower.company.chronicle.rows["Account"][follower.account]
         shut_out = follower.device is not None and follower.device.revoked
         require(not shut_out, "the stream of a revoked device is closed", follower.name)

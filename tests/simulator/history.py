@@ -1,7 +1,7 @@
-"""A backup that lacks the newest history: what is not known any more, and what is promised all the same.
+"""A backup that lacks the newest history: what is lost, and what is promised all the same.
 
-Gone is what a device was told is decided after the backup was taken, and has forgotten. What it still
-has is taken, and clashes with what stands now are shown.
+Deeds decided after the backup whose device has forgotten them are lost. Those that a device still has
+are accepted, and their conflicts with the present state are shown.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ if TYPE_CHECKING:
 
 
 def forget_history(deeds: Deeds, receipts: set[str], parked: set[str]) -> int:
-    """The log is shorter than it was; `receipts` and `parked` is what the backup knows. How many deeds
-    are lost."""
+    """Shorten the log to the backup and return how many deeds are lost.
+
+    `receipts` and `parked` are the backup's receipts and waiting operations.
+    """
     chronicle = deeds.company.chronicle
     held = {deed.id for device in deeds.company.devices() for deed in device.kept()}
     for deed in deeds.all.values():
-        # What had no effect has no change in the log by which its device could be told.
+        # A deed without effect has no change in the log, so no later answer can mention it.
         changed = deed.outcome is None or deed.outcome["seq"] is not None
         if deed.id not in receipts:
             deed.undone = deed.undone or deed.outcome is not None
             deed.outcome, deed.surrendered = None, deed.surrendered and deed.id in parked
         deed.forgotten = deed.forgotten or deed.id not in held or not changed
     deeds.settled = decisions(chronicle, chronicle.entries)
-    # Which number comes next each device says anew.
+    # Each device states its next number again.
     deeds.numbers.clear()
     deeds.waited |= deeds.all.keys()
     return sum(deed.forgotten and deed.id not in receipts | parked for deed in deeds.all.values())
 
 
 def follows_lost_history(deeds: Deeds, deed: Deed) -> bool:
-    """Whether it rests on what is lost: a record, a sight of it, what it was then, or an earlier deed."""
+    """Return whether it depends on lost history: a record, its visibility or state, or an earlier deed."""
     chronicle = deeds.company.chronicle
     if not +chronicle.leaps and not deeds.fell_back:
         return False
@@ -46,7 +48,7 @@ def follows_lost_history(deeds: Deeds, deed: Deed) -> bool:
     if deed.undone and any(
         one.number > deed.number and chronicle.of_operation[one.id] for one in _alike(deeds, deed, about)
     ):
-        # Handed in again after what came after it.
+        # Resent after later deeds.
         return True
     last = chronicle.lost(deed.base or 0, deed.mark)
     if any(not chronicle.of_record[id] for id in about) or (last is not None and deed.hidden):

@@ -1,5 +1,4 @@
-"""What the office decided about operations that had no effect: done after all, or given up, and with
-them what waited for a record that they were to make."""
+"""The office's decisions about operations without effect: retried, or dismissed with their dependents."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ _GIVEN_UP = ("DISMISS", "KEEP_THEIRS")
 
 
 def decisions(chronicle: Chronicle, fresh: Iterable[Entry]) -> dict[str, str]:
-    """What these entries of the log decide, by operation."""
+    """Return the decisions in these log entries, by operation."""
     decided = [e.id for e in fresh if e.entity == "Conflict" and e.after.get("resolution") is not None]
     conflicts = [chronicle.rows["Conflict"][id] for id in decided]
     return {
@@ -35,13 +34,13 @@ def decisions(chronicle: Chronicle, fresh: Iterable[Entry]) -> dict[str, str]:
 
 
 def named_records(deed: Deed) -> set[str]:
-    """The ids in its input, but for that of what it makes."""
+    """Return the ids in its input, except that of the record it creates."""
     given = {name: value for name, value in deed.input.items() if name.endswith("Id")}
     return {value for value in given.values() if isinstance(value, str)}
 
 
 def still_parked(deeds: Deeds) -> dict[str, tuple[str, str]]:
-    """Why each operation waits that does, and for what."""
+    """Return, for each waiting operation, its reason and what it waits for."""
     waits = select(ParkedOperation.operation_id, ParkedOperation.reason, ParkedOperation.waits_for)
     waits = waits.where(ParkedOperation.organisation_id == deeds.company.id)
     with deeds.company.stage.eye.connect() as eye:
@@ -49,7 +48,7 @@ def still_parked(deeds: Deeds) -> dict[str, tuple[str, str]]:
 
 
 def check_waiting(deeds: Deeds) -> None:
-    """Housekeeping has been: nothing waits for a record that somebody gave up."""
+    """Check after housekeeping that nothing waits for a dismissed record."""
     given_up = {
         deeds.all[id].input.get("id")
         for id, resolution in deeds.settled.items()
@@ -67,7 +66,7 @@ def check_waiting(deeds: Deeds) -> None:
 
 
 def check_decided(deeds: Deeds) -> Counter[str]:
-    """What was retried took effect, what was dismissed did not; how many there were of each."""
+    """Check that retried operations took effect and dismissed ones did not; return their counts."""
     counts: Counter[str] = Counter()
     for deed in deeds.all.values():
         code = deed.outcome["code"] if deed.outcome is not None else None
@@ -78,15 +77,15 @@ def check_decided(deeds: Deeds) -> Counter[str]:
             counts["retried"] += 1
             counts["children of what was retried"] += len(_children(deeds, deed))
             silent = deed.input.get("id") is not None and not wrote
-            require(not silent, "what the office retried took effect", deed)
+            require(not silent, "a retried operation takes effect", deed)
         elif resolution in _GIVEN_UP:
             counts["dismissed"] += 1
-            require(not wrote, "what the office dismissed has no effect", wrote)
+            require(not wrote, "a dismissed operation has no effect", wrote)
     return +counts
 
 
 def _children(deeds: Deeds, parent: Deed) -> list[Deed]:
-    """What named the record it makes and was accepted."""
+    """Return the accepted operations that named the record it creates."""
     made = parent.input.get("id")
     accepted = (one for one in deeds.all.values() if one.outcome and one.outcome["status"] != "rejected")
     return [one for one in accepted if made is not None and made in named_records(one)]

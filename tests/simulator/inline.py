@@ -1,6 +1,6 @@
-"""SQLite without its threads: each statement runs where it is asked for.
+"""SQLite without its threads: each statement runs in the calling thread.
 
-A simulation does one thing after another, so a thread for each connection only makes it wait.
+A simulation does one thing at a time, so a thread for each connection only costs time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import aiosqlite.core
 
 
 class _AtOnce:
-    """In place of the queue to a connection's thread."""
+    """Replaces the queue to a connection's thread."""
 
     def put_nowait(self, task: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
         future, function = task

@@ -1,7 +1,7 @@
-"""Says after every request and at the end whether each promise was kept.
+"""Checks after every request and at the end that each promise was kept.
 
-It knows what people did (`Deed`), what the log says (`Chronicle`) and who may see what (`sight`), and
-nothing of how the server keeps it.
+It knows what people did (`Deed`), the log (`Chronicle`) and who may see what (`sight`), and nothing of
+how the server stores it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REFUSALS = {401, 403, 429, 503}
 
 
 class Judge:
-    """Watches the companies of one simulation."""
+    """Checks the organisations of one simulation."""
 
     def __init__(self, companies: list[Company], trace: Trace) -> None:
         self.companies = companies
@@ -39,7 +39,7 @@ class Judge:
         self.deeds = {company.mark: Deeds(company) for company in companies}
         self.counts: Counter[str] = Counter()
         self._cursors = Cursors()
-        # The greatest number that any company has given.
+        # The greatest seq that any organisation has used.
         self._highest: Counter[str] = Counter()
 
     def company_of(self, device: Device) -> Company:
@@ -51,17 +51,19 @@ class Judge:
         deeds.bugs[deed.unit or deed.id] += times
 
     def restored(self) -> None:
-        """A backup takes the place of the database, in which nothing is missing. Which number comes next
-        a device says anew: what was under way may pass by what it was to wait for."""
+        """Note that a complete backup was restored.
+
+        Devices state their next number again, so requests on their way may overtake what they should await.
+        """
         for company in self.companies:
             chronicle, head = company.chronicle, company.chronicle.head()
-            require(head > self._highest[company.mark], "no number is given a second time", head)
+            require(head > self._highest[company.mark], "no number is used twice", head)
             chronicle.leaps[chronicle.seq] = head - chronicle.seq
             deeds = self.deeds[company.mark]
             deeds.waited |= {id for id, deed in deeds.all.items() if deed.outcome is None}
 
     def fell_back(self, leaps: dict[str, Counter[int]]) -> int:
-        """The database lost its newest, and goes on from there as if nothing had happened."""
+        """Note that the database lost its newest history without a new epoch."""
         lost = self._lose(leaps)
         for company in self.companies:
             deeds, last = self.deeds[company.mark], company.chronicle.top
@@ -75,7 +77,7 @@ class Judge:
         return lost
 
     def lost_history(self, leaps: dict[str, Counter[int]]) -> int:
-        """A backup takes the place of the database, in which the newest is missing. How many deeds are lost."""
+        """Note that a backup without the newest history was restored; return how many deeds are lost."""
         lost = self._lose(leaps)
         for company in self.companies:
             self._cursors.lose_marks(company, company.chronicle.top)
@@ -105,9 +107,9 @@ class Judge:
     # -- after every request --------------------------------------------------------------------------
 
     def observe(self, request: Request, answer: Answer | None) -> None:
-        """The server has done, or begun, what was asked: look at what it wrote and what it said."""
+        """Check what the server wrote and answered to a request."""
         if request.path == "/sync/push":
-            # In what is seen before a batch, or after it: both may decide about what is in it.
+            # Visibility before or after a batch may decide about the operations in it.
             deeds = self.deeds[self.company_of(request.about[0]).mark]
             deeds.note_hidden(request.about[0])
             self.read()
@@ -120,7 +122,7 @@ class Judge:
             device = request.about[0]
             self._check_foreign(device, answer)
             if answer.status == 200 and request.scheme == "Surrender":
-                require(device.revoked, "only a revoked device hands in its work so", device.name)
+                require(device.revoked, "only a revoked device surrenders its work", device.name)
                 check_surrendered(request.about[1], answer.body["outcomes"])
             elif answer.status == 200:
                 check = self._check_push if request.path == "/sync/push" else self.check_page
@@ -153,20 +155,20 @@ class Judge:
             )
 
     def _check_foreign(self, device: Device, answer: Answer) -> None:
-        """Nothing of another company, neither an id nor a name, in whatever comes back."""
+        """Check that an answer contains no id or name of another organisation."""
         own = self.company_of(device)
         told = answer.raw
-        # The inbox shows what was refused as it was sent, also what it was about.
+        # The inbox shows a refused operation as sent, including the ids in it.
         deeds = self.deeds[own.mark].all.values()
         asked = {str(value) for deed in deeds if deed.target == "nothing" for value in deed.input.values()}
-        # The longest first, so that none is found in pieces.
+        # The longest first, so that no id is found in pieces.
         for value in sorted(asked, key=len, reverse=True):
             told = told.replace(value.encode(), b"")
         for other in self.companies:
             if other is not own:
                 require(
                     other.mark.encode() not in told,
-                    "nothing of another organisation is told",
+                    "nothing of another organisation is sent",
                     answer.raw[:400],
                 )
 
@@ -178,11 +180,15 @@ class Judge:
         for change in page["changes"]:
             held = seen.get(change["id"])
             if change.get("removed"):
-                require(held is None, "only what is out of sight is removed", change)
+                require(held is None, "only invisible rows are removed", change)
             else:
-                require(held is not None, "no row is told to who may not see it", f"{request.who}: {change}")
+                require(
+                    held is not None,
+                    "no row is sent to an account that may not see it",
+                    f"{request.who}: {change}",
+                )
                 told = {KIND: change["entity"], **change["record"]}
-                require(told == held, "a row is told as it stands", f"{told} is {held}")
+                require(told == held, "a row is sent in its present state", f"{told} is {held}")
 
     def _check_push(self, request: Request, answer: Answer, company: Company) -> None:
         device, batch = request.about
@@ -192,11 +198,11 @@ class Judge:
         self._cursors.answered(company, answer.body.get("mark"))
         require(
             answer.body.get("resync", False) == is_over,
-            "a device is told that its history is lost, and only then",
+            "a device learns of lost history exactly when it is lost",
             f"{request.body}: {answer.body}",
         )
         if is_over:
-            require(not outcomes, "nothing follows a history that is lost", outcomes)
+            require(not outcomes, "nothing is applied after lost history", outcomes)
             self.counts["told of a lost history"] += 1
             return
         sent = [operation.get("id") for operation in request.body["operations"]]
@@ -226,19 +232,19 @@ class Judge:
             return
         held = seen.get(record["id"])
         if record.get("removed"):
-            require(held is None, "an outcome says removed of what is out of sight only", record)
+            require(held is None, "an outcome says removed only for invisible records", record)
             return
         told = {name: value for name, value in record.items() if name != "entity"}
         require(
             held is not None and told in chronicle.states(record["id"], checkpoint),
-            "an outcome carries the record as it stood for the person",
+            "an outcome has the record as its person saw it",
             f"{record} is {held}",
         )
 
     # -- after a completed pull -------------------------------------------------------------------------
 
     def compare(self, company: Company, device: Device | Follower) -> None:
-        """The copy is what the account may see, no row more, no row less, every field."""
+        """Check that the copy equals what the account may see, row by row and field by field."""
         self.counts["copies compared"] += 1
         seen = sight(company.chronicle.rows, device.account)
         copy = device.rows() if isinstance(device, Device) else device.rows
@@ -251,7 +257,7 @@ class Judge:
         }
         require(
             False,
-            "after a completed pull a copy is what its person may see",
+            "after a complete pull the copy equals what its person may see",
             f"{device.name} misses {missing}, has {extra} too much, has wrong {other}",
         )
 
@@ -263,7 +269,7 @@ class Judge:
     # -- when all is quiet ------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Everything arrived, everybody pulled: what must hold of the whole."""
+        """Check the whole after everything has arrived and every device has pulled."""
         self.read()
         for company in self.companies:
             chronicle = company.chronicle
@@ -275,7 +281,7 @@ class Judge:
             for name in folded.keys() | tables.keys():
                 require(
                     tables.get(name) == folded.get(name),
-                    "the log tells what the tables hold",
+                    "the log equals the tables",
                     f"{name}: {tables.get(name)} is {folded.get(name)}",
                 )
             check_ledger(chronicle.rows)

@@ -1,4 +1,4 @@
-"""A device that was revoked: it hands in what it holds where it may, erases its copy, and says so."""
+"""A revoked device: it sends its work if allowed, erases its copy, and confirms that."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 async def give_refresh_token(session: AsyncSession, company: Company, device: Device) -> None:
-    """As signing in would: by it the device is known when it is welcome no more."""
+    """Store a refresh token, as signing in does; it identifies the device once it is revoked."""
     values = {
         "hash": hashed(refresh_token(device)), "family_id": UUID(device.id), "organisation_id": company.id,
         "account_id": UUID(device.account), "device_id": UUID(device.id), "issued_at": now(),
@@ -37,7 +37,7 @@ def refresh_token(device: Device) -> str:
 
 
 async def leave(company: Company, device: Device, network: Network) -> bool:
-    """The next step that is open; whether the device has nothing more to do."""
+    """Take the next step; return whether the device is done."""
     row = company.chronicle.rows["Device"][device.id]
     if row["status"] == "WIPED":
         return True
@@ -50,7 +50,7 @@ async def leave(company: Company, device: Device, network: Network) -> bool:
 
 
 async def _surrender(device: Device, network: Network) -> bool:
-    """Whether every operation of the outbox is known to be kept."""
+    """Send work; return whether every operation of the outbox is known to be stored."""
     batch = device.pending()
     for schema in (1, 2):
         deeds = [deed for deed in batch if deed.schema == schema]
@@ -68,5 +68,5 @@ async def _surrender(device: Device, network: Network) -> bool:
 def check_surrendered(deeds: list[Deed], outcomes: list[dict[str, str]]) -> None:
     for deed, outcome in zip(deeds, outcomes, strict=True):
         kept = outcome["id"] == deed.id and outcome["status"] == "surrendered"
-        require(kept, "what a revoked device hands in is kept", f"{outcome} of {deed}")
+        require(kept, "surrendered work is stored", f"{outcome} of {deed}")
         deed.surrendered = True

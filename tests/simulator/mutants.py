@@ -1,8 +1,7 @@
-"""Deliberate breakages of the server, each put in for one run: ways in which sync servers have lost
-somebody's work. A simulator that lets one pass proves nothing.
+"""Deliberate breakages of the server, each for one run: ways in which sync servers have lost work.
 
-A mutant is a place in the server's own text and what stands there instead, so it fails loudly when
-that place has gone.
+A simulator that misses one proves nothing. A mutant replaces a piece of the server's source text, so it
+fails loudly when that text is no longer there.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from tournee.work import facts
 
 @dataclass(frozen=True)
 class Mutant:
-    """In `name` of `holder` (a module, or a class of `module`), `new` stands for `old`."""
+    """In `name` of `holder` (a module, or a class of `module`), `new` replaces `old`."""
 
     what: str
     module: Any
@@ -86,49 +85,49 @@ _ACROSS = """from tournee.engine.engines import ACROSS
 _NOWHERE = "branch(Edge.seq, held, Edge.seq < 0),"
 
 MUTANTS = (
-    Mutant("receipts are not looked at", batch, "load", "for receipt in found:", "for receipt in []:", batch.Batch),
+    Mutant("receipts are ignored", batch, "load", "for receipt in found:", "for receipt in []:", batch.Batch),
     Mutant("receipts are written after the commit", push, "_commit", _TOGETHER, _APART),
-    Mutant("edges stay open", publishing, "_write_edges", '"open": scope in lies', '"open": True'),
-    Mutant("memberships are not ended", publishing, "_write_members", "if (account, scope) not in wanted", "if False"),
-    Mutant("an ended membership is forgotten when it begins again", publishing, "_write_members",
+    Mutant("edges never close", publishing, "_write_edges", '"open": scope in lies', '"open": True'),
+    Mutant("memberships never end", publishing, "_write_members", "if (account, scope) not in wanted", "if False"),
+    Mutant("a renewed membership deletes its ended one", publishing, "_write_members",
            "\n    await tx.statements.insert_many(Member.__table__, granted)\n", _REUSED),
-    Mutant("what was granted does not come", moved, "_branches", _GRANT, _NOWHERE),
-    Mutant("what was lost does not go", moved, "_branches", _LOSS, _NOWHERE),
-    Mutant("what went from one scope goes though another holds it", moved, "_scoped_rows",
+    Mutant("newly granted records are not sent", moved, "_branches", _GRANT, _NOWHERE),
+    Mutant("records of ended memberships are not removed", moved, "_branches", _LOSS, _NOWHERE),
+    Mutant("a record leaving one scope is removed although another holds it", moved, "_scoped_rows",
            "seen = sees(actor.id, page.c.record_id)", _WENT),
-    Mutant("a page ends at a bare seq", feed, "_read", "Cursor(head.epoch, *written.place(), mark=head.mark)",
+    Mutant("a page's cursor is a bare seq", feed, "_read", "Cursor(head.epoch, *written.place(), mark=head.mark)",
            "Cursor(head.epoch, written.place()[0], mark=head.mark)", feed.Feed),
     Mutant("the snapshot is not pinned", snapshot, "page", _HEAD, "Cursor(cursor.epoch, head.seq, mark=head.mark), False, progress",
            snapshot.Snapshot),
-    Mutant("a merge does not look at the base", finding, "changed_since_base", "operation.base is None", "True",
+    Mutant("a merge ignores the base", finding, "changed_since_base", "operation.base is None", "True",
            finding.Finding),
-    Mutant("what waited takes back what was done after it", merge, "_not_overtaken", "field.wire in own_later", "False"),
-    Mutant("what an edit leaves as it stood was never said", operation, "left_unmoved",
+    Mutant("a late operation undoes its device's later work", merge, "_not_overtaken", "field.wire in own_later", "False"),
+    Mutant("unchanged values in an edit are ignored", operation, "left_unmoved",
            "self.unmoved.setdefault(str(row.id), []).extend(wire)", "pass", operation.Operation),
-    Mutant("one's own change is another's", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
+    Mutant("a device conflicts with its own changes", clocks, "changed_by_others", "by != device", "True", clocks.Clocks),
     Mutant("a unit has no savepoint", deciding, "decide", "if careful else", "if False else", push),
-    Mutant("a gap does not wait", push, "_in_order", "device.is_beyond(fresh[0].number)", "False"),
-    Mutant("what follows a bug of ours is refused", deciding, "_refuse", "stopped is not None", "False"),
-    Mutant("a fact on a plan that changed is refused", facts, "_judge", "if assigned and not changed:", "if assigned:"),
-    Mutant("deletions are told as changes", tail, "_read", "None if deleted else document", "document"),
-    Mutant("nobody remembers whose scopes changed", tail, "_read", "found.regrouped[account_id] = seq", "pass"),
+    Mutant("an operation after a gap does not wait", push, "_in_order", "device.is_beyond(fresh[0].number)", "False"),
+    Mutant("dependents of a crashed operation are refused", deciding, "_refuse", "stopped is not None", "False"),
+    Mutant("a fact on a changed plan is refused", facts, "_judge", "if assigned and not changed:", "if assigned:"),
+    Mutant("deletions are sent as changes", tail, "_read", "None if deleted else document", "document"),
+    Mutant("changed memberships are not cached", tail, "_read", "found.regrouped[account_id] = seq", "pass"),
     Mutant("a snapshot is read across the organisations", feed, "_read", _SNAPSHOT, _ACROSS, feed.Feed),
-    Mutant("what is retried leaves no receipt", surrender, "settle",
+    Mutant("a retried operation leaves no receipt", surrender, "settle",
            "tx.last_writes.append(partial(write_receipts, tx, decided, device.id, device.account_id))", "pass", operations),
-    Mutant("what is dismissed is not given up", given_up, "give_up",
+    Mutant("dependents of a dismissed operation go on waiting", given_up, "give_up",
            'await tx.statements.insert_many(GivenUpRecord.__table__, rows, replacing=("given_up_at",))', "pass", operations),
-    Mutant("after a restored backup cursors hold on", horizon, "begin_epochs", "epoch=uuid4(), ", "", restored),
-    Mutant("after a restored backup numbers go on from there", horizon, "begin_epochs", "seq=onward", "seq=Head.seq", restored),
-    Mutant("no device is told that its history is lost", history, "history_of", "request.epoch not in (None, epoch)", "False", push),
-    Mutant("a device is not told what was lost within the epoch", history, "history_of", " or is_lost(request.mark, there, head)", "", push),
-    Mutant("what a backup knows tells no number", push, "_in_order", "next_number is None and incoming.operations", "next_number is False"),
-    Mutant("a step that follows a lost one is refused", head, "was_lost", "seq is not None and", "False and", facts),
-    Mutant("a reversal leaves the level as it is", booking, "record", "await derive(tx, level, movement)",
+    Mutant("cursors stay valid after a restore", horizon, "begin_epochs", "epoch=uuid4(), ", "", restored),
+    Mutant("numbers are reused after a restore", horizon, "begin_epochs", "seq=onward", "seq=Head.seq", restored),
+    Mutant("devices never learn that history was lost", history, "history_of", "request.epoch not in (None, epoch)", "False", push),
+    Mutant("devices never learn of history lost within the epoch", history, "history_of", " or is_lost(request.mark, there, head)", "", push),
+    Mutant("operations in a backup give no next number", push, "_in_order", "next_number is None and incoming.operations", "next_number is False"),
+    Mutant("a step after a lost one is refused", head, "was_lost", "seq is not None and", "False and", facts),
+    Mutant("a reversal does not change the level", booking, "record", "await derive(tx, level, movement)",
            "await derive(tx, level, movement) if movement.reverses_id is None else None", movements),
-    Mutant("a movement that is told again is refused", booking, "told_before", "there is None or", "True or", movements),
-    Mutant("a stream goes on where the log is now", stream, "events", "cursor = self.cursors.decode(text, actor) if text else None",
+    Mutant("a repeated movement is refused", booking, "told_before", "there is None or", "True or", movements),
+    Mutant("a stream resumes at the head of the log", stream, "events", "cursor = self.cursors.decode(text, actor) if text else None",
            "cursor = (await self.feed.pull(actor, None)).cursor if text else None", stream.Stream),
     Mutant("a stream outlives its device", door, "enter", "if self.authenticator is not None:", "if False:", door.Door),
-    Mutant("a cursor holds though what it showed is lost", head, "is_there", "mark is None or", "True or", feed),
-    Mutant("facts are found only where one sees now", visibility, "was_visible", "if base is None or", "if True or", transaction),
+    Mutant("a cursor into lost history stays valid", head, "is_there", "mark is None or", "True or", feed),
+    Mutant("facts find only presently visible records", visibility, "was_visible", "if base is None or", "if True or", transaction),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The native kind of device: it speaks /sync/push and /sync/pull and is small enough to be seen to be right."""
+"""The native kind of device: it uses /sync/push and /sync/pull, and is small enough to check by reading."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ class NativeDevice(Device):
         self._rows: dict[str, Document] = {}
         self._cursor: str | None = None
         self._base = 0
-        # Of the base, and of what was accepted last and is not in the copy yet.
+        # The marks of the base, and of the last accepted work that is not yet in the copy.
         self.mark: str | None = None
         self.pushed_mark: str | None = None
-        # Of the last answer to a push, which the next one names.
+        # The mark of the last answer to a push, which the next push sends.
         self._answered_mark: str | None = None
         self._number = 0
-        # Until the server knows at which number we begin, requests go one at a time.
+        # Until the server knows this device's first number, requests go one at a time.
         self._answered = False
         self._outbox: list[Deed] = []
         self._recent: list[Deed] = []
-        # Whether it hands in once more, when it must begin anew, what it has not seen in its copy.
+        # Whether, with a new copy, it resends the work that it has not seen in its copy.
         self.repeats = False
-        # Whether it keeps all that was carried out, and hands it in once more where a push is told that the
-        # history is lost.
+        # Whether it keeps all applied work, and resends it when a push learns that
+        # history was lost.
         self.keeps = False
         self._decided: list[Deed] = []
         self._epoch: str | None = None
-        # Whether the history may be another, which a push tells.
+        # Whether the history may differ, which a push finds out.
         self._wonders = False
 
     @property
@@ -79,7 +79,7 @@ class NativeDevice(Device):
         )  # fmt: skip
 
     async def push(self, network: Network) -> None:
-        """All at once, or one request after the other without waiting for answers."""
+        """Send one request at a time, or all without waiting for answers."""
         hasty = self._answered and not network.perfect and self._dice.random() < 0.4
         size = self._dice.choice([1, 2, 3]) if hasty else 500
         if self.wonders:
@@ -91,7 +91,7 @@ class NativeDevice(Device):
             operations = [deed.wire() for deed in batch]
             answer = await self._hand_in(network, operations, batch[0].schema, batch)
             if answer is None:
-                continue  # In haste it does not wait to hear of one before it sends the next.
+                continue  # In haste it does not wait for an answer before it sends the next.
             if answer.body.get("resync") or self._hands_in_again(answer.body):
                 return
             while answer is not None and (gap := self._gap(answer.body["nextNumber"])):
@@ -115,7 +115,7 @@ class NativeDevice(Device):
         return answer
 
     def _hands_in_again(self, body: Document) -> bool:
-        """Whether the server waits for something that it had accepted, or knows of nothing that it had."""
+        """Return whether the server expects a number that it had accepted, or knows no number at all."""
         expected = body["nextNumber"]
         known = [deed for deed in self._decided if deed not in self._outbox and body["epoch"] == self._epoch]
         lost = [deed for deed in known if deed.number >= (expected or 0)]
@@ -128,7 +128,7 @@ class NativeDevice(Device):
         return True
 
     def _gap(self, expected: int | None) -> list[Document]:
-        """The numbers the server waits for, under which there is nothing here, though there is beyond them."""
+        """Return declarations for the numbers that the server waits for and that no operation here has."""
         first = next((deed.number for deed in self._outbox if deed.number >= (expected or 0)), 0)
         return [{"number": number} for number in range(expected or first, first)]
 
@@ -170,7 +170,7 @@ class NativeDevice(Device):
 
     def _ask(self) -> Request:
         if self._cursor is None:
-            # Whatever history it is, the copy will be of that.
+            # The new copy belongs to the present history, whichever it is.
             self._wonders, self.pushed_mark = True, None
         query = {"limit": str(self._dice.choice([1, 2, 3, 5, 9, 30, 500, 500]))}
         if self._cursor is not None:
@@ -178,12 +178,12 @@ class NativeDevice(Device):
             if self.pushed_mark is not None:
                 query["mark"] = self.pushed_mark
         elif self._rows:
-            # Rows without a cursor: the app died in between. From nothing means from nothing.
+            # Rows without a cursor: the app died between storing them. A new copy starts empty.
             self._forget()
         return Request(self.name, "GET", "/sync/pull", self.token or "", query, about=(self, self._cursor))
 
     def _store(self, page: Document, network: Network) -> None:
-        """Rows and cursor together; but an app may die before, and a careless one in between."""
+        """Store rows and cursor together; an app may die before, and a careless one in between."""
         died = None if network.perfect else self._dice.choices([None, "before", "between"], [94, 3, 3])[0]
         if died is not None:
             network.faults[f"app died {died} storing a page"] += 1
@@ -204,7 +204,7 @@ class NativeDevice(Device):
             self._recent, self.whole, self.pushed_mark = [], True, None
 
     def crash(self) -> None:
-        """Everything is in the store; what was asked for and not answered is forgotten."""
+        """Keep what is stored; forget requests without an answer."""
 
     def _forget(self) -> None:
         self._rows, self._cursor, self._base, self.whole = {}, None, 0, False
@@ -224,7 +224,7 @@ class NativeDevice(Device):
 
 
 def _batches(outbox: list[Deed], size: int) -> list[list[Deed]]:
-    """Requests of about this many operations of one schema; a unit is never split."""
+    """Yield batches of about this many operations of one schema; a unit is never split."""
     batches: list[list[Deed]] = []
     for deed in outbox:
         last = batches[-1][-1] if batches else None

@@ -1,6 +1,6 @@
-"""A network that lies, between devices and the application in the same process.
+"""An unreliable network between devices and the application in the same process.
 
-A request is a value; what becomes of it is a `Fate`. Whoever sent it hears an `Answer` or nothing.
+A request is a value and meets a `Fate`. Its sender receives an `Answer` or nothing.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tests.simulator.stage import Stage
 
 
 class Fate(StrEnum):
-    """What becomes of one request."""
+    """What happens to one request."""
 
     DELIVERED = "delivered"
     DROPPED = "dropped"  # it never arrives
-    LOST = "answer lost"  # it is carried out, but nobody hears
+    LOST = "answer lost"  # it takes effect, but its answer is lost
     REPEATED = "repeated"  # it arrives twice
-    DELAYED = "delayed"  # it arrives after later ones, when nobody listens any more
+    DELAYED = "delayed"  # it arrives after later ones, when its sender has given up
     CRASHED = "crashed"  # the server dies at one of its points
 
 
@@ -43,7 +43,7 @@ ODDS = {
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody sends. `who` is for the trace."""
+    """A request. `who` is for the trace."""
 
     who: str
     method: str
@@ -51,14 +51,14 @@ class Request:
     token: str
     query: dict[str, str] = field(default_factory=dict)
     body: Any = None
-    # What the sender knew, for whoever checks the answer.
+    # What the sender knew, for checking the answer.
     about: Any = None
     scheme: str = "Bearer"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server said; `body` is decoded JSON."""
+    """A server's answer; `body` is decoded JSON."""
 
     status: int
     headers: dict[str, str]
@@ -73,7 +73,7 @@ Observer = Callable[[Request, Answer | None], None]
 
 
 class Network:
-    """Delivers, or does not. `observe` is told of every request that reached a server, and its answer."""
+    """Delivers requests, or not. Calls `observe` with every request that reached a server and its answer."""
 
     def __init__(self, stage: Stage, dice: random.Random, observe: Observer) -> None:
         self.stage = stage
@@ -86,7 +86,7 @@ class Network:
         self._step = 0
 
     async def send(self, request: Request) -> Answer | None:
-        """The answer, or None where nothing came back."""
+        """Send a request; return the answer, None if nothing came back."""
         fate = Fate.DELIVERED if self.perfect else self._dice.choices([*ODDS], [*ODDS.values()])[0]
         if fate is not Fate.DELIVERED:
             self.faults[fate] += 1
@@ -108,7 +108,7 @@ class Network:
         return None if fate is Fate.LOST else answer
 
     async def tick(self) -> None:
-        """Let what was delayed until now arrive; its answer reaches nobody."""
+        """Deliver the requests delayed until now; nobody receives their answers."""
         self._step += 1
         due = [entry for entry in self._late if entry[0] <= self._step]
         self._late = [entry for entry in self._late if entry[0] > self._step]
@@ -116,13 +116,13 @@ class Network:
             await self.deliver(request)
 
     async def flush(self) -> None:
-        """Everything still under way arrives."""
+        """Deliver every delayed request."""
         late, self._late = self._late, []
         for _, request in late:
             await self.deliver(request)
 
     async def deliver(self, request: Request) -> Answer | None:
-        """To one of the servers; None where it died."""
+        """Deliver a request to one of the servers; return None if the server died."""
         self.requests += 1
         app = self.stage.apps[self._dice.randrange(len(self.stage.apps))]
         try:
@@ -138,7 +138,7 @@ class Network:
 
 
 async def _call(app: Any, request: Request) -> Answer:
-    """One request through the application, as an ASGI server would put it."""
+    """Run one request through the application as an ASGI server would."""
     form = isinstance(request.body, bytes)
     body = request.body if form else b"" if request.body is None else orjson.dumps(request.body)
     pending = [{"type": "http.request", "body": body, "more_body": False}]

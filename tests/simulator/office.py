@@ -1,4 +1,4 @@
-"""What the office does meanwhile: by commands, and by mutations as a web frontend sends them."""
+"""What the office does meanwhile, by commands and by GraphQL mutations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESOLUTIONS = ["ACKNOWLEDGED", "KEEP_THEIRS", "TAKE_MINE", "DISMISS"]
 
 
 class Office:
-    """Makes one move at a time, chosen from what the company's rows say now."""
+    """Makes one move at a time, chosen from the organisation's present rows."""
 
     def __init__(self, company: Company, network: Network, dice: random.Random) -> None:
         self.company = company
@@ -34,7 +34,7 @@ class Office:
         self.dice = dice
 
     async def work(self) -> str:
-        """One move; how it ended, in words for the trace."""
+        """Make one move and return its result as text for the trace."""
         move = self.dice.choices(self._moves, self._weights)[0]
         return f"{move.__name__} {await move(self) or 'nothing'}"
 
@@ -92,7 +92,7 @@ class Office:
         return self.dice.choice(self.company.technicians)
 
     def hours(self) -> dict[str, Any]:
-        """Mostly within the window of the technicians, sometimes far behind or ahead of it."""
+        """Return a time, mostly within the technicians' window, sometimes far outside it."""
         days = self.dice.choice([-60, -20, -3, 0, 0, 1, 1, 5, 20, 60])
         starts = self.company.clock.at + timedelta(days=days, hours=self.dice.randint(1, 5))
         return {"startsAt": starts, "endsAt": starts + timedelta(hours=1)}
@@ -100,7 +100,7 @@ class Office:
     # -- moves --------------------------------------------------------------------------------------
 
     async def plan(self) -> str | None:
-        """A new order with a visit, mostly handed to somebody at once."""
+        """Create an order with a visit, mostly assigned at once."""
         site = self.any("Site")
         if site is None:
             return None
@@ -125,7 +125,7 @@ class Office:
         return await self.do(name, appointmentId=visit["id"], technicianId=self.technician().technician)
 
     async def to_and_fro(self) -> str | None:
-        """A visit is given away and back at once; in between something that went with it goes."""
+        """Reassign a visit and back at once; in between, delete a contact or move an asset of it."""
         given = self.any("Assignment", active=True)
         visit = self.company.chronicle.rows["Appointment"].get(given["appointmentId"]) if given else None
         if given is None or visit is None:
@@ -244,14 +244,14 @@ class Office:
             name = self.dice.choice(
                 ["acceptSurrenderedWork", "acceptSurrenderedWork", "dismissSurrenderedWork"]
             )
-            # What crashes in a push is tried there again; here it would only be seen to crash.
+            # A push retries an operation that crashes; a mutation would only report the crash.
             TRAPS.bugs.clear()
             return await self.do(name, conflictId=conflict["id"])
         decided = {"resolution": self.dice.choice(RESOLUTIONS), "note": "Seen"}
         return await self.do("resolveConflict", conflictId=conflict["id"], **decided)
 
     async def staff(self) -> str | None:
-        """Rarely: somebody leaves, comes back, or sits in the office for a while."""
+        """Rarely disable, enable, or give an office role to an account for a while."""
         person = self.technician()
         technician = self.company.chronicle.rows["Technician"][str(person.technician)]
         account = self.company.chronicle.rows["Account"][person.account]
@@ -266,7 +266,7 @@ class Office:
         else:
             name = "disableAccount" if account["status"] == "ACTIVE" else "enableAccount"
             said = await self.do(name, accountId=account["id"])
-        # A server believes for some seconds what it knew of an account.
+        # A server caches an account's standing for some seconds.
         self.company.clock.advance(timedelta(seconds=10))
         return said
 
@@ -284,7 +284,7 @@ class Office:
         return said
 
     async def restore(self) -> None:
-        """Before the end everybody is let in again, so that what they hold can be compared."""
+        """Enable every account before the end, so that the copies can be compared."""
         for person in self.company.everybody():
             account = self.company.chronicle.rows["Account"][person.account]
             while account["status"] == "DISABLED":

@@ -1,7 +1,7 @@
-"""People put back what they have just written to what it was before: where the server has not seen the
-one, because it hit a bug of ours, the other changes nothing there.
+"""People undo an edit that they have just made.
 
-In some seeds only: the stories of the others stay what they were.
+If the edit hit a server bug and did not apply, the undo changes nothing there. Only some seeds do
+this, so that the others keep their stories.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.simulator.simulation import Simulation
     from tests.simulator.world import Company
 
-# What remains of the number of those in which it happens, of twenty.
+# The seeds, modulo 20, that do this.
 SEEDS = 14
 _FIELDS = {
     "updateWorkOrder": ("WorkOrder", ("symptom", "cause", "resolution")),
@@ -27,7 +27,7 @@ _FIELDS = {
 
 
 class Regrets:
-    """What people find they should have left alone."""
+    """Edits that people undo."""
 
     def __init__(self, simulation: Simulation, seed: int) -> None:
         self.dice = random.Random(f"regrets {seed}")

@@ -1,7 +1,7 @@
-"""A version of the server with a defect is deployed and later mended; the office tries again what the
-defect stopped, or gives it up.
+"""A defective version of the server is deployed and later fixed.
 
-In some seeds only: the stories of the others stay what they were.
+The office retries or dismisses the operations that the defect stopped. Only some seeds do this, so that
+the others keep their stories.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from tests.simulator.simulation import Simulation
     from tests.simulator.world import Company
 
-# The last digit of those in which it happens.
+# The last digit of the seeds that do this.
 SEEDS = (6, 9)
-# What a version may not be up to, beside the making of what others name.
+# The commands that a version may break, besides those that create records.
 _BROKEN = ("addNote", "startWork", "updateWorkOrder", "usePart", "answerChecklistItem", "createMeter")
 
 
 class Repairs:
-    """What comes and goes with the versions of the server."""
+    """The defects of the deployed versions."""
 
     def __init__(self, simulation: Simulation, seed: int) -> None:
         self.dice = random.Random(f"repairs {seed}")
@@ -51,7 +51,7 @@ class Repairs:
             await self._decide(self.simulation.offices[company.mark])
 
     def _break(self, commands: set[str]) -> None:
-        """Half of all inputs of some commands; which ones follows from the input alone."""
+        """Break half of all inputs of some commands, chosen by the input alone."""
         halves = self.dice.randint(0, 1)
 
         def defect(name: str, do: Any) -> bool:
@@ -66,7 +66,7 @@ class Repairs:
             self.simulation.note("the defect is mended")
 
     async def _go_on(self, company: Company) -> None:
-        """Somebody reports what they find, and more about it, and hands it in while the defect stands."""
+        """Record a new order or asset, or more about one, while the defect exists."""
         person = self.dice.choice(company.technicians)
         device = self.dice.choice(person.devices)
         made = [one for one in device.pending() if one.command in ("createAsset", "createWorkOrder")]
@@ -81,7 +81,7 @@ class Repairs:
         await self.simulation.push(company, device)
 
     async def decide_all(self) -> None:
-        """Before the end, about most of what is open."""
+        """Decide most open entries before the end."""
         for office in self.simulation.offices.values():
             for conflict in self._failed(office) if self.happens else ():
                 if self.dice.random() < 0.7:

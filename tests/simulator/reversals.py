@@ -1,7 +1,7 @@
-"""Movements of stock that are taken back: queued or long known, one's own or somebody else's, from any
-device, and more than once; and movements that are told twice.
+"""Reversals of stock movements, and movements that are sent twice.
 
-In some seeds only: the stories of the others stay what they were.
+A movement may be unsent or old, from the same or another person, and reversed from any device and more
+than once. Only some seeds do this, so that the others keep their stories.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from tests.simulator.simulation import Simulation
     from tests.simulator.world import Company
 
-# The last digit of those in which it happens.
+# The last digit of the seeds that do this.
 SEEDS = (8,)
 _MOVES = ("usePart", "transferStock", "scrapPart")
 
 
 class Reversals:
-    """What people find to have been wrong."""
+    """Movements that people find to be wrong."""
 
     def __init__(self, simulation: Simulation, seed: int) -> None:
         self.dice = random.Random(f"reversals {seed}")
@@ -45,13 +45,13 @@ class Reversals:
             self.simulation.did(company, device, device.do(drafts, unit=False))
 
     def _take_part(self, company: Company, device: Device) -> list[Draft]:
-        """Something must have moved first."""
+        """Use a part, so that there is a movement to reverse."""
         person = next(person for person in company.technicians if device in person.devices)
         moved = stockwork(self.dice, View(device), person, device) if self.dice.random() < 0.4 else []
         return [draft for draft in moved if draft.command in _MOVES]
 
     def _take_back(self, device: Device) -> list[Draft]:
-        """One that the copy shows, or that waits on the device itself."""
+        """Reverse a movement that the copy shows or the outbox holds."""
         shown = [id for id, row in device.rows().items() if row[KIND] == "StockMovement"]
         queued = [deed.input["id"] for deed in device.pending() if deed.command in _MOVES]
         ids = sorted(shown) + queued
@@ -61,7 +61,7 @@ class Reversals:
         return [Draft("reverseStockMovement", {"id": device.new_id(), "movementId": id}, id)]
 
     def _tell_again(self, device: Device) -> list[Draft]:
-        """The same movement, by another operation: as from an outbox that was lost and found."""
+        """Send the same movement by another operation, as from a recovered outbox."""
         known = [deed for deed in [*device.recent(), *device.pending()] if deed.command in _MOVES]
         if not known:
             return []
@@ -79,7 +79,7 @@ class Reversals:
 
 
 def is_rightly_refused(chronicle: Chronicle, deed: Deed) -> bool:
-    """In the field one takes back what one recorded oneself, once, and no adjustment or reversal."""
+    """Return whether a reversal must be refused: a technician reverses their own movements, once."""
     wrong = chronicle.rows["StockMovement"].get(deed.input["movementId"])
     if wrong is None:
         return True
@@ -89,7 +89,7 @@ def is_rightly_refused(chronicle: Chronicle, deed: Deed) -> bool:
 
 
 def is_taken_back(chronicle: Chronicle, deed: Deed) -> bool:
-    """Whether it says again what its device has said: the movement is taken back already."""
+    """Return whether its device has already reversed the movement."""
     wrong = deed.input.get("movementId")
     movements = chronicle.rows["StockMovement"].values()
     back = (one["id"] for one in movements if wrong is not None and one["reversesId"] == wrong)
@@ -97,10 +97,10 @@ def is_taken_back(chronicle: Chronicle, deed: Deed) -> bool:
 
 
 def check_reversals(movements: dict[str, Document]) -> int:
-    """Each takes back one that is there, whole, and no other does; how many there are."""
+    """Check that each reversal undoes one existing movement entirely and alone; return their number."""
     reversals = [row for row in movements.values() if row["reversesId"] is not None]
     wrong = [row["reversesId"] for row in reversals]
-    require(len(wrong) == len({*wrong}), "a movement is taken back once", wrong)
+    require(len(wrong) == len({*wrong}), "a movement is reversed once", wrong)
     for row in reversals:
         origin = movements[row["reversesId"]]
         same = all(row[name] == origin[name] for name in ("partId", "quantity", "unit", "reason"))
@@ -108,7 +108,7 @@ def check_reversals(movements: dict[str, Document]) -> int:
             origin["toLocationId"],
             origin["fromLocationId"],
         )
-        require(same and back, "a reversal is the opposite of what it takes back", f"{row} of {origin}")
+        require(same and back, "a reversal is the opposite of its movement", f"{row} of {origin}")
         derived = origin["reversesId"] is not None or origin["countId"] is not None
-        require(not derived, "what is derived is not taken back", f"{row} of {origin}")
+        require(not derived, "derived movements are not reversed", f"{row} of {origin}")
     return len(reversals)

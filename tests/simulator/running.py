@@ -23,17 +23,17 @@ from tests.simulator.stage import Stage, postgresql_url, sqlite_url, staged
 from tests.support.ending import end_tidily
 from tournee.sync.devices import acknowledged
 
-# By the wall clock a server notes how far devices are; whoever is meant to be trapped must not meet that.
+# A server stores device positions by the wall clock; a trap must not be sprung by that.
 _NEVER = 10**6
 
-# A database grows with every seed played on it.
+# A database grows with every seed run on it.
 SEEDS_A_STAGE = 150
 
 
 @asynccontextmanager
 async def theatre(url: str) -> AsyncIterator[Stage]:
-    """The stage with everything that makes it a simulated one."""
-    # Bugs are part of the play; what the server logs of them is not wanted here.
+    """Yield the stage with everything simulated."""
+    # Bugs are part of the simulation, so the server's log of them is suppressed.
     configured = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     inline = without_threads() if url.startswith("sqlite") else nullcontext()
@@ -53,7 +53,7 @@ def database(kind: str) -> Iterator[str]:
 
 @dataclass
 class Total:
-    """What many seeds came to together."""
+    """The totals of many seeds."""
 
     seeds: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -91,7 +91,7 @@ def _play_all(kind: str, seeds: Sequence[int], found: multiprocessing.Queue[Repo
 
 
 def spread(kind: str, seeds: Sequence[int], processes: int) -> Iterable[Report]:
-    """Reports as they come, of seeds played by so many processes."""
+    """Yield the reports of seeds run by this many processes, as they finish."""
     context = multiprocessing.get_context("spawn")
     found: multiprocessing.Queue[Report | str | None] = context.Queue()
     workers = [
@@ -118,6 +118,6 @@ def processes(seeds: int) -> int:
 
 
 def complain(report: Report) -> None:
-    """A violation, with what led to it, and how to see it again."""
+    """Print a violation, the steps before it, and the command that reproduces it."""
     print(f"\nSEED {report.seed} breaks a promise:", *report.lines[-40:], sep="\n  ", file=sys.stderr)
     print(f"  {report.violation}\n  Again: make simulate SEED={report.seed}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The seeds that are told: those of the corpus, and one at random."""
+"""The seeds that the tests run: those of the corpus, and one at random."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""What an account may see, worked out from the business rows alone: plain Python, from nothing, in
-sentences, with no edge, membership or record row read."""
+"""What an account may see, computed in plain Python from the business rows alone.
+
+It reads no edge, membership or record row.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ _OFFICE_ONLY: set[str] = set()
 
 
 def sight(rows: Rows, account_id: str) -> dict[str, Document]:
-    """Every row the account may see now, by id, each with the name of its entity."""
+    """Return every row that the account may see now, by id, each with the name of its entity."""
     account = rows["Account"].get(account_id)
     if account is None or account["status"] != "ACTIVE":
         return {}
@@ -54,7 +56,7 @@ def _readable(role: str) -> set[str]:
 
 
 def _own(account: str) -> dict[str, Rule]:
-    """What everybody in the field sees: the catalogue, themselves, and what came of their own doing."""
+    """Return the rules for what everybody sees: the catalogue, themselves, and records of their own work."""
     rules: dict[str, Rule] = dict.fromkeys(_CATALOGUE, lambda _row: True)
     return rules | {
         "ChecklistVersion": lambda row: row["status"] == "PUBLISHED",
@@ -69,7 +71,7 @@ def _own(account: str) -> dict[str, Rule]:
 
 
 def _audited(rows: Rows, account: str) -> dict[str, Rule]:
-    """An audit is seen by who leads it, takes part in it, or answers for what it looks at."""
+    """Return the rules for audits that the account leads, takes part in or is responsible for."""
     audits = {row["auditId"] for row in rows["AuditMember"].values() if row["accountId"] == account} | {
         id
         for id, row in rows["Audit"].items()
@@ -89,13 +91,13 @@ def _either(rules: dict[str, Rule], others: dict[str, Rule]) -> dict[str, Rule]:
 
 
 def _hangs_on(row: Document) -> str:
-    """A checklist is seen by who sees the nearest thing it is about."""
+    """Return the id of the record that decides who sees a checklist: the nearest one that it belongs to."""
     names = ("appointmentId", "siteId", "workOrderId", "technicianId", "authorId")
     return next(row[name] for name in names if row[name] is not None)
 
 
 def visits_of(rows: Rows, technician: Document) -> list[Document]:
-    """Those assigned, within the window; one that is not over never falls out behind."""
+    """Return the assigned visits in the window; an unfinished one stays however old."""
     assigned = {
         row["appointmentId"]
         for row in rows["Assignment"].values()
@@ -168,7 +170,7 @@ def _rules(rows: Rows, technician: Document, account: str) -> dict[str, Rule]:
 
 
 def _vans(rows: Rows, own: str) -> set[str]:
-    """The vans a technician holds: by name, or with the vehicle."""
+    """Return the vans that a technician holds by name or through the vehicle."""
     vehicles = {id for id, asset in rows["Asset"].items() if asset["holderTechnicianId"] == own}
     return {
         id
@@ -178,7 +180,7 @@ def _vans(rows: Rows, own: str) -> set[str]:
 
 
 def _stocked(vans: set[str], work: set[str]) -> dict[str, Rule]:
-    """What lies in a van, and what was used on work that is seen."""
+    """Return the rules for the stock of the vans and the movements on visible work."""
 
     def moved(row: Document) -> bool:
         places = {row["fromLocationId"], row["toLocationId"]}
@@ -191,7 +193,7 @@ def _stocked(vans: set[str], work: set[str]) -> dict[str, Rule]:
 
 
 def _located(own: str, sites: Iterable[str], customers: Iterable[str]) -> Rule:
-    """Where a thing is, there it is seen: at a site, with a technician, or else with the customer."""
+    """Return the rule for assets: visible through their site, else their holder, else their customer."""
 
     def seen(row: Document) -> bool:
         if row["siteId"] is not None:

@@ -1,4 +1,4 @@
-"""One seed: a world, its people, a bad network, and a judge who looks at everything."""
+"""One seed: a world, its people, an unreliable network, and a judge that checks everything."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from tournee.sync.waiting.reviving import revive_waiting
 
 STEPS = 90
 ROUNDS = 6
-# Much shorter than a real one, so that devices come from beyond it.
+# Much shorter than in production, so that devices return from beyond it.
 HORIZON = timedelta(days=10)
 PATIENCE = timedelta(days=30)
 
 
 @dataclass
 class Report:
-    """What one seed came to."""
+    """The result of one seed."""
 
     seed: int
     hash: str = ""
@@ -50,7 +50,7 @@ class Report:
 
 
 class Simulation:
-    """Everything in here follows from the seed."""
+    """One run, determined entirely by the seed."""
 
     def __init__(self, stage: Stage, seed: int, clock: Clock, echo: bool = False) -> None:
         self.stage = stage
@@ -161,7 +161,7 @@ class Simulation:
         )
 
     def _sign_in(self, company: Company, device: Device) -> None:
-        """A token for whoever the account is now; one that ran out or changed role is renewed."""
+        """Return a token for the account's present role; renew an expired or outdated one."""
         person = next(person for person in company.everybody() if device in person.devices)
         issue = self.stage.apps[0].state.tokens.issue
         device.token = issue(company.actor(person, device))
@@ -179,13 +179,13 @@ class Simulation:
         self.note(f"{by} pass")
 
     def begin_restoring(self) -> None:
-        """It takes its time: nobody restores two in one microsecond."""
+        """Advance the clock: two restores never happen in one microsecond."""
         if self.clock.at == self._restored_at:
             self.clock.advance(timedelta(seconds=1))
         self._restored_at = self.clock.at
 
     async def _restore_backup(self) -> None:
-        """One in which nothing is missing; every copy begins anew all the same."""
+        """Restore a complete backup; every copy begins anew all the same."""
         self.begin_restoring()
         await new_epochs(self.stage.database)
         self.stage.forget()
@@ -202,7 +202,7 @@ class Simulation:
                 self.note(f"{device.name} leaves{'' if done else ', not yet'}")
 
     async def _calm_down(self) -> None:
-        """The network heals: everything arrives, everybody pushes and pulls."""
+        """Heal the network: everything arrives, and every device pushes and pulls."""
         self.note("the network heals")
         await self.network.flush()
         self.network.perfect = True
@@ -210,26 +210,26 @@ class Simulation:
         self.repairs.deploy()
         for office in self.offices.values():
             await office.restore()
-        # A server believes for some seconds what it knew of an account.
+        # A server caches an account's standing for some seconds.
         self.clock.advance(timedelta(seconds=10))
         self.judge.read()
         for company in self.judge.companies:
             await self._send_off(company)
         if self.backups.happens:
-            # Whoever learns now that a copy holds no more may have something to hand in again.
+            # A device that now learns that its copy is outdated may have work to resend.
             await self._pull_all()
         for _ in range(ROUNDS):
             await self._push_all()
         await self.repairs.decide_all()
         await self._go_on(self.clock.at - PATIENCE)
         self.judge.check_waiting()
-        # Nobody waits for ever.
+        # No operation waits for ever.
         await self._go_on(datetime.max.replace(tzinfo=UTC))
         await self._push_all()
         await self._pull_all(settled=True)
 
     async def _go_on(self, patience: datetime) -> None:
-        """As housekeeping does."""
+        """Release waiting operations as housekeeping does."""
         for company in self.judge.companies:
             await revive_waiting(self.stage.apps[0].state.kernel, COMMANDS, company.id, patience)
         self.judge.read()
@@ -251,7 +251,7 @@ class Simulation:
                     waiting = [d.id for d in device.pending() if not {d.id, d.unit} & held]
                     require(
                         not waiting,
-                        "a queue empties over a good network",
+                        "an outbox empties over a good network",
                         f"{device.name}: {device.pending()}",
                     )
 
@@ -260,7 +260,7 @@ class Simulation:
 
 
 async def simulate(stage: Stage, seed: int, echo: bool = False) -> Report:
-    """Play one seed; a violation is in the report, any other error is raised."""
+    """Run one seed and return its report with any violation; raise any other error."""
     TRAPS.disarm()
     TRAPS.clear()
     stage.forget()

@@ -1,6 +1,6 @@
-"""Where a simulation plays: the real application, twice, on one database.
+"""The setting of a simulation: the real application, twice, on one database.
 
-Two applications are two server processes: what one remembers the other does not know.
+The two applications act as two server processes, each with its own caches.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tournee.engine.database import Database
 from tournee.settings import Settings
 
 PROCESSES = 2
-# Long enough that a delayed request still finds its token good, short enough that tokens run out.
+# Long enough that a delayed request still has a valid token, short enough that tokens expire.
 TOKEN_SECONDS = 4 * 3600
-# By the clock of the machine a stream would speak up sooner in one run than in another.
+# With the machine's clock, heartbeats would come at different times in each run.
 HEARTBEAT_SECONDS = 10**6
 
 
 class Stage:
-    """The applications, and a connection of one's own to see what they have written."""
+    """The applications, and a separate connection to read what they have written."""
 
     def __init__(self, url: str, directory: Path) -> None:
         self.settings = Settings(
@@ -49,7 +49,7 @@ class Stage:
         return [create_app(self.settings) for _ in range(PROCESSES)]
 
     async def restart(self) -> None:
-        """Other processes, which know nothing of what was."""
+        """Start new processes without any cached state."""
         await self._stop()
         self.apps = self._start()
 
@@ -58,7 +58,7 @@ class Stage:
         return self.apps[0].state.kernel.database
 
     def forget(self) -> None:
-        """What a process forgets when it dies."""
+        """Forget what a process loses when it dies."""
         for app in self.apps:
             app.state.authenticator._known.clear()
 
@@ -68,14 +68,14 @@ class Stage:
 
     async def _stop(self) -> None:
         for app in self.apps:
-            # What the lifespan would have closed, had it run.
+            # The lifespan, which does not run here, would close these.
             parts: Any = app.router.lifespan_context.__self__
             for part in (parts.acknowledged, parts.heads, parts.database):
                 await part.close()
 
 
 def eye_of(url: str) -> Engine:
-    """An engine that sees all organisations: on PostgreSQL as the superuser, whom no policy holds."""
+    """Return an engine that sees all organisations, on PostgreSQL as the superuser."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(url, poolclass=StaticPool)
@@ -91,7 +91,7 @@ def eye_of(url: str) -> Engine:
 
 @cache
 def _migrated() -> bytes:
-    """A database file in which nothing is yet."""
+    """Return a migrated, empty database file."""
     with tempfile.TemporaryDirectory(prefix="tournee-simulator-") as directory:
         file = Path(directory) / "migrated.db"
         migrate.upgrade(f"sqlite:///{file}")
@@ -100,7 +100,7 @@ def _migrated() -> bytes:
 
 @contextmanager
 def sqlite_url() -> Iterator[str]:
-    """A migrated database file for this process."""
+    """Yield the URL of a migrated database file for this process."""
     directory = Path(tempfile.mkdtemp(prefix="tournee-simulator-"))
     try:
         file = directory / "simulated.db"
@@ -112,8 +112,8 @@ def sqlite_url() -> Iterator[str]:
 
 @contextmanager
 def postgresql_url() -> Iterator[str]:
-    """A migrated database on a PostgreSQL of this process's own."""
-    # Late: most stories are told on SQLite.
+    """Yield the URL of a migrated database on this process's own PostgreSQL."""
+    # Imported late, as most seeds run on SQLite.
     from tests.support.postgres import postgres
 
     with postgres(durable=False) as server:
@@ -136,7 +136,7 @@ def discard(server: str, url: str) -> None:
 
 @asynccontextmanager
 async def staged(url: str) -> AsyncIterator[Stage]:
-    """The applications on this database. Their lifespan does not run: nothing happens by itself."""
+    """Yield the applications on this database, without lifespan, so that nothing happens by itself."""
     directory = Path(tempfile.mkdtemp(prefix="tournee-keys-"))
     stage = Stage(url, directory)
     try:

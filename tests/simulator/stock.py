@@ -1,4 +1,4 @@
-"""Parts: what a technician does with them, what the office does, and whether the ledger adds up."""
+"""Parts: what technicians and the office do with them, and whether the ledger adds up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _chosen(dice: random.Random, rows: list[Document]) -> Document | None:
 
 
 def stockwork(dice: random.Random, view: View, _person: Person, device: Device) -> list[Draft]:
-    """A part is taken, used, thrown away or counted."""
+    """Take, use, scrap or count a part."""
     part, places = _chosen(dice, view.all("Part")), view.all("StockLocation")
     van = _chosen(dice, [place for place in places if place["kind"] == "VAN"])
     if part is None or van is None:
@@ -47,7 +47,7 @@ def stockwork(dice: random.Random, view: View, _person: Person, device: Device) 
 
 
 async def move_stock(office: Office) -> str | None:
-    """Deliveries, counts, and vans that change hands."""
+    """Make a delivery, a count, or a van's handover."""
     part, place = office.any("Part"), office.any("StockLocation")
     if part is None or place is None:
         return None
@@ -63,7 +63,7 @@ async def move_stock(office: Office) -> str | None:
 
 
 def check_ledger(rows: Rows) -> None:
-    """Each level is the sum of its movements, each count explained, each level below zero a task."""
+    """Check levels against movements, that counts are explained, and levels below zero have a discrepancy."""
     sums: dict[tuple[str, str], int] = defaultdict(int)
     adjusted: dict[str, int] = defaultdict(int)
     for movement in rows["StockMovement"].values():
@@ -73,14 +73,14 @@ def check_ledger(rows: Rows) -> None:
                 adjusted[movement["countId"] or ""] += sign * movement["quantity"]
     levels = {(level["partId"], level["locationId"]): level for level in rows["StockLevel"].values()}
     require(len(levels) == len(rows["StockLevel"]), "a part has one level at a place", levels)
-    require(sums.keys() <= levels.keys(), "what moved has a level", sums)
+    require(sums.keys() <= levels.keys(), "every moved part has a level", sums)
     for key, level in levels.items():
         require(
             level["quantity"] == sums[key], "a level is the sum of its movements", f"{sums[key]}: {level}"
         )
         task = rows["StockDiscrepancy"].get(level["discrepancyId"])
         kept = level["quantity"] >= 0 or (task is not None and task["level"] == level["quantity"])
-        require(kept, "a level below zero is somebody's task", f"{task}: {level}")
+        require(kept, "a level below zero has a discrepancy", f"{task}: {level}")
     for id, count in rows["StockCount"].items():
         is_explained = count["difference"] == adjusted[id] == count["counted"] - count["expected"]
         require(is_explained, "a count and its adjustments agree", f"{adjusted[id]}: {count}")

@@ -1,5 +1,7 @@
-"""The rules of sight, held against the demo, which has a row of every entity: a rule that no story exercises
-would otherwise be believed."""
+"""The simulator's rules of visibility, compared with pulls of the demo, which has a row of every entity.
+
+A wrong rule that no seed exercises would otherwise go unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from tournee.kernel.values import document
 
 
 @pytest.mark.parametrize("role", [Role.TECHNICIAN, Role.DISPATCHER])
-async def test_it_sees_what_the_people_of_the_demo_pull(house: House, role: Role) -> None:
+async def test_the_simulators_visibility_equals_a_pull_of_the_demo(house: House, role: Role) -> None:
     await demo_house(house)
     rows: Rows = defaultdict(dict)
     async with house.reading() as session:

@@ -12,9 +12,9 @@ from tests.simulator.seeds import CORPUS, FEW
 from tests.simulator.simulation import simulate
 from tests.simulator.stage import Stage, sqlite_url
 
-# There one takes twice as long; what differs between the two shows early.
+# A seed takes twice as long there, and differences between the databases show early.
 ON_POSTGRESQL = FEW[:2]
-# Two of the corpus, one of them with a restored backup, and one at random tell enough between two commits.
+# Two of the corpus, one of them with a restored backup, and one at random are enough for a quick run.
 SHORT = (2, 49, 1000)
 STORY = pytest.mark.prove("One more story of the corpus.")
 _STORIES: dict[int, tuple[str, list[str]]] = {}
@@ -47,8 +47,8 @@ async def _told(seed: int) -> tuple[str, list[str]]:
 
 
 @pytest.mark.slow("A story of hundreds of steps, twice.")
-async def test_the_same_seed_tells_the_same_story() -> None:
-    # Among others, where it was told with them, and in a database of its own.
+async def test_the_same_seed_gives_the_same_trace() -> None:
+    # Once after other seeds, if the test above ran, and once in its own database.
     one, again = _STORIES.get(49) or await _told(49), await _told(49)
     assert one[1] == again[1]
     assert one[0] == again[0]

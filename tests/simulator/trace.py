@@ -1,4 +1,4 @@
-"""What happened, line by line; the same seed gives the same lines."""
+"""The trace of a run, line by line; the same seed gives the same lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 class Trace:
-    """Keeps the last lines, and a hash of all of them."""
+    """Keeps the last lines and a hash of all of them."""
 
     def __init__(self, echo: bool = False) -> None:
         self.lines: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Violation(AssertionError):
-    """Which promise, and what was seen instead."""
+    """The promise, and what was seen instead."""
 
     def __init__(self, promise: str, seen: str) -> None:
         self.promise = promise

@@ -1,4 +1,4 @@
-"""A company as it stands when the simulation begins: made by commands, as everything is."""
+"""An organisation at the start of the simulation, created by commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DeviceMaker = Callable[[str, str, str, Clock, timedelta], Device]
 
 
 class Company:
-    """One organisation: its people, their devices, and what its log says."""
+    """One organisation: its people, their devices and its log."""
 
     def __init__(self, stage: Stage, clock: Clock, dice: random.Random, mark: str, technicians: int) -> None:
         self.stage = stage
@@ -51,7 +51,7 @@ class Company:
         self.chronicle = Chronicle(stage.eye, self.id)
 
     def new_id(self) -> UUID:
-        """An id that bears the company's mark, so that it is known wherever it turns up."""
+        """Return an id with the organisation's mark, so that it is recognised wherever it appears."""
         id = f"{self.clock.new_id()}"
         return UUID(f"{id[:24]}{self.mark}{id[-6:]}")
 
@@ -62,7 +62,7 @@ class Company:
         return [device for person in self.everybody() for device in person.devices]
 
     def actor(self, person: Person, device: Device | None = None) -> Actor:
-        """As whom the person signs in now: with the role the account has."""
+        """Return the person's actor, with the account's present role."""
         account = self.chronicle.rows["Account"].get(person.account)
         role = Role(account["role"] if account else person.role)
         return actor_of(self.id, UUID(person.account), role, UUID(device.id) if device else None)

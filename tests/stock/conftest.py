@@ -6,5 +6,5 @@ from tests.support.house import House
 
 @pytest_asyncio.fixture
 async def shop(house: House) -> Shop:
-    """A warehouse and a part, and nobody to use it yet."""
+    """Return a warehouse and a part, without technicians."""
     return await Shop(house).open()

@@ -1,4 +1,4 @@
-"""A warehouse, parts and technicians with vans, for the tests of stock."""
+"""A warehouse, parts and technicians with vans, for the stock tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONE = 1000
 
 @dataclass
 class Van:
-    """A technician who signs in from a device, and the stock in the van."""
+    """A technician with a device, and the van's stock."""
 
     technician_id: UUID
     actor: Actor
@@ -30,7 +30,7 @@ class Van:
 
 
 class Shop:
-    """A house with a warehouse and a part."""
+    """An organisation with a warehouse and a part."""
 
     def __init__(self, house: House) -> None:
         self.house = house
@@ -51,7 +51,7 @@ class Shop:
         return id
 
     async def van(self, filled: int = 0) -> Van:
-        """A technician with an account and a van, and so many pieces of the part in it."""
+        """Return a technician with an account and a van with this many pieces of the part."""
         actor = await self.house.account("TECHNICIAN")
         technician = await self.house.run("createTechnician", name="Demo Technician", accountId=actor.id)
         place = await self.house.run(
@@ -71,15 +71,15 @@ class Shop:
         return moved
 
     def used(self, van: Van, pieces: float = 1, **more: Any) -> dict[str, Any]:
-        """The input of `usePart`."""
+        """Return the input of `usePart`."""
         return {"partId": self.part, "fromLocationId": van.id, "quantity": round(pieces * ONE), **more}
 
     def counted(self, van: Van, pieces: float, **more: Any) -> dict[str, Any]:
-        """The input of `countStock`."""
+        """Return the input of `countStock`."""
         return {"partId": self.part, "locationId": van.id, "counted": round(pieces * ONE), **more}
 
     async def level(self, place: UUID, part: UUID | None = None) -> float:
-        """In pieces, as the server derived it."""
+        """Return the level in pieces, as the server derived it."""
         rows = await self.house.rows(StockLevel, part_id=part or self.part, location_id=place)
         assert len(rows) <= 1
         return rows[0].quantity / ONE if rows else 0
@@ -94,7 +94,7 @@ class Shop:
         return await self.house.rows(StockDiscrepancy)
 
     async def put_back(self, hours: float) -> None:
-        """Let everything recorded so far have happened earlier."""
+        """Move everything recorded so far into the past."""
         table: Any = StockMovement.__table__
         earlier = now() - timedelta(hours=hours)
         async with self.house.writing() as session:
@@ -103,7 +103,7 @@ class Shop:
             await session.commit()
 
     async def agree(self) -> None:
-        """The levels are the sums of the ledger, and each count's difference that of its adjustments."""
+        """Check that levels are the sums of the ledger, and counts equal their adjustments."""
         movements = await self.movements()
         derived = {(row.part_id, row.location_id): row.quantity for row in await self.house.rows(StockLevel)}
         assert {key: derived.pop(key) for key in levels(movements)} == levels(movements)
@@ -118,5 +118,5 @@ def ago(minutes: float) -> datetime:
 
 
 def at(device: TestDevice, moment: datetime, command: str, **input: Any) -> dict[str, Any]:
-    """An operation of that time, by the device's clock."""
+    """Return an operation of that time by the device's clock."""
     return device.operation(command, **input) | {"occurredAt": moment.isoformat()}

@@ -1,4 +1,4 @@
-"""Stock in GraphQL: what is computed, and that it costs no statement for each row."""
+"""Stock in GraphQL: computed values, and no statement per row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEVELS = """
 """
 
 
-async def test_a_visit_tells_what_was_used_less_what_came_back_or_was_taken_back(shop: Shop) -> None:
+async def test_a_visits_used_parts_exclude_returned_and_reversed_ones(shop: Shop) -> None:
     van = await shop.van(filled=9)
     world = await World(shop.house).settle()
     visit = await world.visit()
@@ -43,7 +43,7 @@ async def test_a_visit_tells_what_was_used_less_what_came_back_or_was_taken_back
     assert [one["quantity"] for one in node["partsUsed"]] == [2 * ONE]
 
 
-async def test_a_level_tells_whether_it_is_below_the_minimum_and_a_van_who_has_it(shop: Shop) -> None:
+async def test_a_level_shows_whether_it_is_below_the_minimum_and_a_van_its_holder(shop: Shop) -> None:
     van = await shop.van(filled=2)
     await shop.house.run("updatePart", partId=shop.part, minimum=3 * ONE)
     found = await ask(shop.house, _LEVELS)
@@ -86,7 +86,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_rows(shop: Shop) 
         assert len(many) == few <= 9, "\n".join(many)
 
 
-async def test_quantities_beyond_thirty_two_bits_are_answered(shop: Shop) -> None:
+async def test_quantities_beyond_32_bits_are_returned(shop: Shop) -> None:
     for _ in range(3):
         await shop.fill(shop.warehouse, 1_000_000)
     found = await ask(shop.house, "{stockLevels{nodes{quantity}}}")

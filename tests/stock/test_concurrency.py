@@ -1,4 +1,4 @@
-"""Several people at one place at once, on PostgreSQL: SQLite has one writer and cannot get it wrong."""
+"""Several people at one place at once, on PostgreSQL only: SQLite has one writer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _on_postgresql(database_url: str) -> None:
 
 
 class Meeting:
-    """Whoever has read the ledger waits for somebody else who has, as long as one may come."""
+    """Makes a reader of the ledger wait for a second one, as long as one may come."""
 
     def __init__(self) -> None:
         self.both = asyncio.Barrier(2)
@@ -49,8 +49,8 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> Meeting:
 
 
 @pytest.mark.usefixtures("meeting")
-async def test_two_who_take_the_first_parts_of_a_place_at_once_are_both_counted(shop: Shop) -> None:
-    """There is no level yet to lock: the lock on the place keeps them apart."""
+async def test_two_simultaneous_first_uses_at_a_place_are_both_counted(shop: Shop) -> None:
+    """There is no level to lock yet, so the lock on the place separates them."""
     used = {"partId": shop.part, "fromLocationId": shop.warehouse, "quantity": ONE}
     await asyncio.gather(*(shop.house.run("usePart", **used) for _ in range(2)))
     assert (await shop.level(shop.warehouse), len(await shop.discrepancies())) == (-2, 1)
@@ -58,7 +58,7 @@ async def test_two_who_take_the_first_parts_of_a_place_at_once_are_both_counted(
 
 
 @pytest.mark.usefixtures("meeting")
-async def test_two_who_take_parts_from_one_place_at_once_are_both_counted(shop: Shop) -> None:
+async def test_two_simultaneous_uses_at_a_place_are_both_counted(shop: Shop) -> None:
     await shop.fill(shop.warehouse, 1)
     used = {"partId": shop.part, "fromLocationId": shop.warehouse, "quantity": ONE}
     await asyncio.gather(*(shop.house.run("usePart", **used) for _ in range(2)))
@@ -66,7 +66,7 @@ async def test_two_who_take_parts_from_one_place_at_once_are_both_counted(shop: 
     await shop.agree()
 
 
-async def test_two_devices_that_use_the_same_part_of_their_own_vans_do_not_wait_for_each_other(
+async def test_uses_of_one_part_from_two_vans_do_not_wait_for_each_other(
     shop: Shop, meeting: Meeting
 ) -> None:
     devices = [(await shop.van()).device for _ in range(2)]
@@ -77,8 +77,8 @@ async def test_two_devices_that_use_the_same_part_of_their_own_vans_do_not_wait_
     assert meeting.met == 2
 
 
-async def test_many_devices_that_move_parts_to_and_fro_lose_none(shop: Shop) -> None:
-    """Batches that lock the same places in opposite orders, and counts between them."""
+async def test_simultaneous_transfers_and_counts_lose_no_part(shop: Shop) -> None:
+    """The batches lock the same places in opposite orders, with counts between them."""
     parts = [shop.part, await shop.new_part()]
     vans = [await shop.van() for _ in range(4)]
     boxes = [
@@ -106,7 +106,7 @@ async def test_many_devices_that_move_parts_to_and_fro_lose_none(shop: Shop) -> 
     await shop.agree()
 
 
-async def test_a_count_amid_uses_accounts_for_each_of_them_once(shop: Shop) -> None:
+async def test_a_count_among_simultaneous_uses_accounts_for_each_once(shop: Shop) -> None:
     await shop.fill(shop.warehouse, 20)
     used = {"partId": shop.part, "fromLocationId": shop.warehouse, "quantity": ONE}
     count = {"partId": shop.part, "locationId": shop.warehouse, "counted": 20 * ONE}

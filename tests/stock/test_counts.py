@@ -1,4 +1,4 @@
-"""A count and what comes in late: each piece is accounted for once, whatever the order of arrival."""
+"""Counts and late movements: each piece is accounted for once, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid
 
 
-async def test_a_count_adjusts_the_ledger_to_what_is_there(shop: Shop) -> None:
+async def test_a_count_adjusts_the_level_to_the_counted_quantity(shop: Shop) -> None:
     van = await shop.van(filled=10)
     count = await shop.house.run("countStock", van.actor, **shop.counted(van, 8))
     assert (count.expected, count.difference) == (10 * ONE, -2 * ONE)
@@ -25,7 +25,7 @@ async def test_a_count_adjusts_the_ledger_to_what_is_there(shop: Shop) -> None:
     await shop.agree()
 
 
-async def test_an_adjustment_is_not_taken_back_but_counted_again(shop: Shop) -> None:
+async def test_an_adjustment_cannot_be_reversed(shop: Shop) -> None:
     van = await shop.van(filled=10)
     count = await shop.house.run("countStock", **shop.counted(van, 8))
     [adjustment] = await shop.movements(count_id=count.id)
@@ -33,12 +33,12 @@ async def test_an_adjustment_is_not_taken_back_but_counted_again(shop: Shop) -> 
         await shop.house.run("reverseStockMovement", movementId=adjustment.id)
 
 
-async def test_what_was_used_before_the_count_and_comes_in_after_it_is_not_counted_twice(
+async def test_a_use_before_a_count_that_arrives_after_it_is_not_counted_twice(
     shop: Shop,
 ) -> None:
     van = await shop.van(filled=10)
     used = at(van.device, ago(60), "usePart", **shop.used(van, 2))
-    # The storekeeper counts, not knowing of the two.
+    # The storekeeper counts without knowing of the two.
     count = await shop.house.run("countStock", **shop.counted(van, 8))
     assert count.difference == -2 * ONE
     await van.device.push(used)
@@ -47,7 +47,7 @@ async def test_what_was_used_before_the_count_and_comes_in_after_it_is_not_count
     await shop.agree()
 
 
-async def test_what_was_used_after_the_count_and_came_in_before_it_still_counts(shop: Shop) -> None:
+async def test_a_use_after_a_count_that_arrives_before_it_still_counts(shop: Shop) -> None:
     van = await shop.van(filled=10)
     keeper = TestDevice(shop.house, "DISPATCHER")
     counted = at(keeper, ago(60), "countStock", **shop.counted(van, 9))
@@ -59,7 +59,7 @@ async def test_what_was_used_after_the_count_and_came_in_before_it_still_counts(
     await shop.agree()
 
 
-async def test_a_count_that_comes_in_after_a_later_one_leaves_the_level_to_that(shop: Shop) -> None:
+async def test_a_count_that_arrives_after_a_later_one_keeps_the_later_level(shop: Shop) -> None:
     van = await shop.van(filled=10)
     await shop.put_back(hours=3)
     keeper = TestDevice(shop.house, "DISPATCHER")
@@ -72,7 +72,7 @@ async def test_a_count_that_comes_in_after_a_later_one_leaves_the_level_to_that(
     await shop.agree()
 
 
-async def test_after_an_older_count_came_in_the_newest_still_accounts_for_what_came_late(shop: Shop) -> None:
+async def test_after_an_older_count_arrives_the_newest_still_accounts_for_late_uses(shop: Shop) -> None:
     van = await shop.van(filled=10)
     await shop.put_back(hours=3)
     keeper, colleague = TestDevice(shop.house, "DISPATCHER"), TestDevice(shop.house, "DISPATCHER")
@@ -85,7 +85,7 @@ async def test_after_an_older_count_came_in_the_newest_still_accounts_for_what_c
     await shop.agree()
 
 
-async def test_a_devices_own_order_decides_whatever_its_clock_did(shop: Shop) -> None:
+async def test_a_devices_own_order_overrides_its_clock(shop: Shop) -> None:
     van = await shop.van(filled=10)
     years = timedelta(days=900)
     await van.device.push(
@@ -97,7 +97,7 @@ async def test_a_devices_own_order_decides_whatever_its_clock_did(shop: Shop) ->
     assert (count.expected, count.difference, await shop.level(van.id)) == (9 * ONE, 0, 7)
 
 
-async def test_a_device_that_had_seen_the_count_acts_after_it_though_its_clock_is_years_behind(
+async def test_a_use_by_a_device_that_had_seen_the_count_is_after_it_despite_its_clock(
     shop: Shop,
 ) -> None:
     van = await shop.van(filled=10)
@@ -107,7 +107,7 @@ async def test_a_device_that_had_seen_the_count_acts_after_it_though_its_clock_i
     assert await shop.level(van.id) == 8
 
 
-async def test_a_counter_who_had_seen_the_use_counted_after_it_though_its_clock_is_years_behind(
+async def test_a_count_by_a_device_that_had_seen_the_use_is_after_it_despite_its_clock(
     shop: Shop,
 ) -> None:
     van = await shop.van(filled=10)
@@ -119,7 +119,7 @@ async def test_a_counter_who_had_seen_the_use_counted_after_it_though_its_clock_
     assert (count.difference, await shop.level(van.id)) == (0, 8)
 
 
-async def test_a_clock_ahead_of_the_servers_counts_as_now(shop: Shop) -> None:
+async def test_a_time_ahead_of_the_server_counts_as_now(shop: Shop) -> None:
     van = await shop.van(filled=10)
     years = timedelta(days=900)
     await van.device.push(at(van.device, now() + years, "countStock", **shop.counted(van, 10)))
@@ -127,7 +127,7 @@ async def test_a_clock_ahead_of_the_servers_counts_as_now(shop: Shop) -> None:
     assert await shop.level(van.id) == 8
 
 
-async def test_what_somebody_remembers_having_used_before_the_count_explains_its_difference(
+async def test_a_use_entered_later_for_a_time_before_the_count_explains_its_difference(
     shop: Shop,
 ) -> None:
     van = await shop.van(filled=10)
@@ -141,7 +141,7 @@ async def test_what_somebody_remembers_having_used_before_the_count_explains_its
     await shop.agree()
 
 
-async def test_taking_back_a_movement_from_before_a_count_changes_what_was_expected(shop: Shop) -> None:
+async def test_reversing_a_movement_from_before_a_count_changes_the_expected_quantity(shop: Shop) -> None:
     van = await shop.van(filled=10)
     wrong = await shop.house.run("usePart", van.actor, **shop.used(van, 2))
     await shop.house.run("countStock", **shop.counted(van, 8))
@@ -154,7 +154,7 @@ async def test_taking_back_a_movement_from_before_a_count_changes_what_was_expec
     await shop.agree()
 
 
-async def test_who_takes_back_a_movement_knowing_the_count_takes_back_what_was_before_it(
+async def test_an_offline_reversal_made_after_seeing_the_count_changes_its_expected_quantity(
     shop: Shop,
 ) -> None:
     van = await shop.van(filled=10)
@@ -167,7 +167,7 @@ async def test_who_takes_back_a_movement_knowing_the_count_takes_back_what_was_b
     assert (count.expected, await shop.level(van.id)) == (10 * ONE, 8)
 
 
-async def test_what_was_taken_back_by_a_clock_years_behind_is_where_the_mistake_was(shop: Shop) -> None:
+async def test_a_reversal_with_a_clock_years_behind_takes_the_time_of_its_movement(shop: Shop) -> None:
     van = await shop.van(filled=10)
     await shop.put_back(hours=3)
     keeper = TestDevice(shop.house, "DISPATCHER")
@@ -182,7 +182,7 @@ async def test_what_was_taken_back_by_a_clock_years_behind_is_where_the_mistake_
     assert (count.expected, count.difference, await shop.level(van.id)) == (10 * ONE, 0, 10)
 
 
-async def test_the_first_of_several_counts_accounts_for_what_came_late(shop: Shop) -> None:
+async def test_the_first_of_several_counts_accounts_for_a_late_use(shop: Shop) -> None:
     van = await shop.van(filled=10)
     used = at(van.device, ago(60), "usePart", **shop.used(van, 2))
     for _ in range(2):
@@ -192,7 +192,7 @@ async def test_the_first_of_several_counts_accounts_for_what_came_late(shop: Sho
     await shop.agree()
 
 
-async def test_a_late_transfer_is_accounted_for_at_either_end_by_its_own_counts(shop: Shop) -> None:
+async def test_each_end_of_a_late_transfer_is_accounted_for_by_its_own_counts(shop: Shop) -> None:
     one, other = await shop.van(filled=10), await shop.van(filled=10)
     moved = {"partId": shop.part, "fromLocationId": one.id, "toLocationId": other.id, "quantity": 3 * ONE}
     keeper = TestDevice(shop.house, "DISPATCHER")
@@ -205,7 +205,7 @@ async def test_a_late_transfer_is_accounted_for_at_either_end_by_its_own_counts(
 
 
 class Day:
-    """Things happen to a van, a minute apart, and are written down on whichever device is at hand."""
+    """Events in a van, a minute apart, each recorded on any device at hand."""
 
     def __init__(self, shop: Shop, van: Van, seed: int) -> None:
         self.shop = shop
@@ -237,7 +237,7 @@ class Day:
         self.note(("receiveStock", received))
 
     def lose(self, pieces: int) -> None:
-        """Nobody writes that down."""
+        """Lose a piece without recording it."""
         self.there -= pieces
         self.lost_since_count += pieces
 
@@ -254,7 +254,7 @@ class Day:
             self.note(("countStock", self.shop.counted(self.van, self.there)))
 
     async def hand_in(self) -> None:
-        """Each device in its own order, but the devices in any."""
+        """Push each device's work in its own order, the devices in any order."""
         while any(self.queues):
             place = self.choose.choice([number for number, queue in enumerate(self.queues) if queue])
             size = self.choose.randint(1, 4)
@@ -264,8 +264,8 @@ class Day:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_in_whatever_order_it_comes_in_the_level_is_what_is_there(shop: Shop, seed: int) -> None:
-    """With clocks that are right; what was lost without a word is known since the last count."""
+async def test_the_level_is_correct_in_any_order_of_arrival(shop: Shop, seed: int) -> None:
+    """All clocks are right; the last count reveals pieces lost without a record."""
     van = await shop.van(filled=20)
     await shop.put_back(hours=3)
     day = Day(shop, van, seed)

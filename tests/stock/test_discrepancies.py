@@ -1,4 +1,4 @@
-"""A level below zero is a task for somebody, never a refusal and never cut off at zero."""
+"""A level below zero opens a discrepancy; it is never refused or cut off at zero."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tournee.kernel.errors import Blocked, Forbidden, Invalid, TransitionNotAllo
 from tournee.stock.models import DiscrepancyStatus, Settlement, StockLevel
 
 
-async def test_a_level_that_falls_below_zero_becomes_one_task_that_follows_it(shop: Shop) -> None:
+async def test_a_level_below_zero_opens_one_discrepancy_that_follows_the_level(shop: Shop) -> None:
     van = await shop.van(filled=1)
     for _ in range(2):
         await shop.house.run("usePart", van.actor, **shop.used(van))
@@ -24,13 +24,13 @@ async def test_a_level_that_falls_below_zero_becomes_one_task_that_follows_it(sh
     assert (task.level, task.status) == (2 * ONE, DiscrepancyStatus.OPEN)
 
 
-async def test_a_level_of_nothing_is_no_task(shop: Shop) -> None:
+async def test_a_level_of_zero_opens_no_discrepancy(shop: Shop) -> None:
     van = await shop.van(filled=2)
     await shop.house.run("usePart", van.actor, **shop.used(van, 2))
     assert (await shop.level(van.id), await shop.discrepancies()) == (0, [])
 
 
-async def test_it_is_settled_by_a_count(shop: Shop) -> None:
+async def test_a_count_settles_a_discrepancy(shop: Shop) -> None:
     van = await shop.van()
     await shop.house.run("usePart", van.actor, **shop.used(van))
     [task] = await shop.discrepancies()
@@ -47,7 +47,7 @@ async def test_it_is_settled_by_a_count(shop: Shop) -> None:
         await shop.house.run("resolveStockDiscrepancy", discrepancyId=task.id, countId=count.id)
 
 
-async def test_it_is_settled_by_the_movement_that_was_missing(shop: Shop) -> None:
+async def test_the_missing_movement_settles_a_discrepancy(shop: Shop) -> None:
     van = await shop.van()
     await shop.house.run("usePart", van.actor, **shop.used(van))
     [task] = await shop.discrepancies()
@@ -57,7 +57,7 @@ async def test_it_is_settled_by_the_movement_that_was_missing(shop: Shop) -> Non
     assert (task.settlement, task.settled_by_movement_id) == (Settlement.MOVEMENT, missing.id)
 
 
-async def test_after_it_is_settled_the_next_is_another_task(shop: Shop) -> None:
+async def test_a_level_below_zero_after_settling_opens_another_discrepancy(shop: Shop) -> None:
     van = await shop.van()
     await shop.house.run("usePart", van.actor, **shop.used(van))
     [task] = await shop.discrepancies()
@@ -70,7 +70,7 @@ async def test_after_it_is_settled_the_next_is_another_task(shop: Shop) -> None:
     assert level.discrepancy_id == second.id
 
 
-async def test_as_long_as_the_level_is_below_zero_nothing_explains_it(shop: Shop) -> None:
+async def test_a_discrepancy_cannot_be_settled_while_the_level_is_below_zero(shop: Shop) -> None:
     van = await shop.van()
     used = await shop.house.run("usePart", van.actor, **shop.used(van))
     [task] = await shop.discrepancies()
@@ -78,7 +78,7 @@ async def test_as_long_as_the_level_is_below_zero_nothing_explains_it(shop: Shop
         await shop.house.run("resolveStockDiscrepancy", discrepancyId=task.id, movementId=used.id)
 
 
-async def test_what_explains_it_is_of_the_same_part_at_the_same_place(shop: Shop) -> None:
+async def test_only_the_same_part_at_the_same_place_settles_a_discrepancy(shop: Shop) -> None:
     van = await shop.van()
     await shop.house.run("usePart", van.actor, **shop.used(van))
     [task] = await shop.discrepancies()
@@ -95,7 +95,7 @@ async def test_what_explains_it_is_of_the_same_part_at_the_same_place(shop: Shop
             await shop.house.run("resolveStockDiscrepancy", discrepancyId=task.id, **what)
 
 
-async def test_the_technician_whose_van_it_is_sees_it_and_the_office_settles_it(shop: Shop) -> None:
+async def test_the_vans_technician_sees_a_discrepancy_and_the_office_settles_it(shop: Shop) -> None:
     own, other = await shop.van(), await shop.van()
     await shop.house.run("usePart", own.actor, **shop.used(own))
     [task] = await shop.discrepancies()

@@ -17,7 +17,7 @@ from tournee.stock.models import StockLevel, StockMovement
 from tournee.stock.order import levels
 
 
-def test_levels_are_the_sums_of_what_came_and_went() -> None:
+def test_a_level_is_the_sum_of_its_movements() -> None:
     part, other, van, store = (uuid4() for _ in range(4))
 
     def moved(part: Any, source: Any, target: Any, quantity: int) -> Any:
@@ -41,7 +41,7 @@ def test_no_command_changes_or_deletes_a_movement_or_a_level() -> None:
         assert all(field.merge in NOT_EDITABLE for field in fields(model) if field.name != "id")
 
 
-async def test_what_is_received_carried_used_and_returned_adds_up(shop: Shop) -> None:
+async def test_received_moved_used_and_returned_parts_add_up(shop: Shop) -> None:
     van = await shop.van()
     await shop.fill(shop.warehouse, 10)
     moved = {"partId": shop.part, "fromLocationId": shop.warehouse, "toLocationId": van.id}
@@ -53,7 +53,7 @@ async def test_what_is_received_carried_used_and_returned_adds_up(shop: Shop) ->
     await shop.agree()
 
 
-async def test_metres_are_exact_and_pieces_are_whole(shop: Shop) -> None:
+async def test_metres_have_decimals_and_pieces_are_whole(shop: Shop) -> None:
     hose = await shop.new_part(unit="METRE")
     for _ in range(10):
         await shop.house.run("receiveStock", partId=hose, toLocationId=shop.warehouse, quantity=100)
@@ -62,7 +62,7 @@ async def test_metres_are_exact_and_pieces_are_whole(shop: Shop) -> None:
         await shop.house.run("receiveStock", partId=shop.part, toLocationId=shop.warehouse, quantity=2)
 
 
-async def test_a_serial_number_is_that_of_one_piece(shop: Shop) -> None:
+async def test_a_serial_number_belongs_to_one_piece(shop: Shop) -> None:
     pump = await shop.new_part(serialised=True)
     moved = {"partId": pump, "toLocationId": shop.warehouse, "serialNumber": "DEMO-1"}
     with pytest.raises(Invalid):
@@ -70,8 +70,8 @@ async def test_a_serial_number_is_that_of_one_piece(shop: Shop) -> None:
     assert (await shop.house.run("receiveStock", **moved, quantity=ONE)).serial_number == "DEMO-1"
 
 
-async def test_an_id_is_that_of_one_piece(shop: Shop) -> None:
-    """The same movement under another serial number is another fact, not the same one told again."""
+async def test_a_movement_id_with_another_serial_number_is_refused(shop: Shop) -> None:
+    """The same id with another serial number is another fact, not a repetition."""
     pump = await shop.new_part(serialised=True)
     moved = {"partId": pump, "toLocationId": shop.warehouse, "quantity": ONE, "id": uuid4()}
     first = await shop.house.run("receiveStock", **moved, serialNumber="DEMO-1")
@@ -83,7 +83,7 @@ async def test_an_id_is_that_of_one_piece(shop: Shop) -> None:
     assert await shop.level(shop.warehouse, pump) == 1
 
 
-async def test_a_wrong_movement_is_taken_back_once(shop: Shop) -> None:
+async def test_a_movement_can_be_reversed_once(shop: Shop) -> None:
     van = await shop.van(filled=5)
     wrong = await shop.house.run("usePart", van.actor, **shop.used(van, 2))
     back = await shop.house.run("reverseStockMovement", van.actor, movementId=wrong.id)
@@ -96,14 +96,14 @@ async def test_a_wrong_movement_is_taken_back_once(shop: Shop) -> None:
     await shop.agree()
 
 
-async def test_in_the_field_one_takes_back_ones_own_entries_only(shop: Shop) -> None:
+async def test_a_technician_reverses_only_their_own_movements(shop: Shop) -> None:
     van = await shop.van()
     received = await shop.fill(van.id, 5)
     with pytest.raises(Forbidden):
         await shop.house.run("reverseStockMovement", van.actor, movementId=received.id)
 
 
-async def test_in_the_field_one_is_in_charge_of_ones_own_van(shop: Shop) -> None:
+async def test_a_technician_manages_only_the_stock_of_their_own_van(shop: Shop) -> None:
     own, other = await shop.van(filled=3), await shop.van(filled=3)
     part = {"partId": shop.part}
     for command, payload in (
@@ -119,21 +119,21 @@ async def test_in_the_field_one_is_in_charge_of_ones_own_van(shop: Shop) -> None
     assert await shop.level(other.id) == 3
 
 
-async def test_a_discontinued_part_is_used_up_all_the_same(shop: Shop) -> None:
+async def test_a_discontinued_part_can_still_be_used(shop: Shop) -> None:
     van = await shop.van(filled=3)
     await shop.house.run("updatePart", partId=shop.part, discontinued=True)
     await shop.house.run("usePart", van.actor, **shop.used(van))
     assert await shop.level(van.id) == 2
 
 
-async def test_numbers_are_unique_and_units_stay(shop: Shop) -> None:
+async def test_part_numbers_are_unique_and_units_cannot_change(shop: Shop) -> None:
     await shop.new_part(number="DEMO-1")
     with pytest.raises(Conflict):
         await shop.new_part(number="DEMO-1")
     assert "unit" not in {field.name for field in COMMANDS["updatePart"].input.__dataclass_fields__.values()}
 
 
-async def test_a_van_is_held_by_somebody_and_a_warehouse_by_nobody(shop: Shop) -> None:
+async def test_a_van_has_a_holder_and_a_warehouse_has_none(shop: Shop) -> None:
     van = await shop.van()
     for payload in (
         {"kind": "VAN"},
@@ -146,14 +146,14 @@ async def test_a_van_is_held_by_somebody_and_a_warehouse_by_nobody(shop: Shop) -
         await shop.house.run("createStockLocation", name="Demo", kind="VAN", assetId=drill.id)
 
 
-async def test_levels_larger_than_thirty_two_bits_hold(shop: Shop) -> None:
+async def test_levels_beyond_32_bits_are_stored(shop: Shop) -> None:
     for _ in range(4):
         await shop.fill(shop.warehouse, 1_000_000)
     assert await shop.level(shop.warehouse) == 4_000_000
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_is_done_the_levels_are_those_of_the_ledger(shop: Shop, seed: int) -> None:
+async def test_levels_equal_the_ledger_after_random_movements(shop: Shop, seed: int) -> None:
     choose = random.Random(seed)
     vans = [await shop.van() for _ in range(2)]
     places = [shop.warehouse, *(van.id for van in vans)]

@@ -1,4 +1,4 @@
-"""Parts used offline take effect exactly once, through /sync/push, in every retry and merge."""
+"""Parts used offline take effect exactly once through /sync/push, in every retry and merge."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Phone:
         return outcomes
 
     async def pull(self) -> dict[str, Any]:
-        """Everything there is for this person."""
+        """Pull everything that this person may see."""
         rows, cursor = {}, None
         while True:
             parameters = {"cursor": cursor} if cursor else {}
@@ -75,7 +75,7 @@ def statuses(outcomes: list[dict[str, Any]]) -> list[str]:
     return [outcome["status"] for outcome in outcomes]
 
 
-async def test_an_answer_that_is_lost_uses_the_part_once(shop: Shop, phone: Phones) -> None:
+async def test_a_use_resent_after_a_lost_answer_applies_once(shop: Shop, phone: Phones) -> None:
     van = await shop.van(filled=5)
     own = phone(van)
     batch = [own.operation("usePart", **shop.used(van, 2, id=new_id())) for _ in range(2)]
@@ -86,9 +86,7 @@ async def test_an_answer_that_is_lost_uses_the_part_once(shop: Shop, phone: Phon
     assert await shop.level(van.id) == 1
 
 
-async def test_the_same_batch_pushed_many_times_at_once_uses_the_parts_once(
-    shop: Shop, phone: Phones
-) -> None:
+async def test_one_batch_pushed_many_times_at_once_applies_once(shop: Shop, phone: Phones) -> None:
     van = await shop.van(filled=20)
     own = phone(van)
     batch = [own.operation("usePart", **shop.used(van, id=new_id())) for _ in range(6)]
@@ -99,8 +97,8 @@ async def test_the_same_batch_pushed_many_times_at_once_uses_the_parts_once(
     assert (await shop.level(van.id), len(await shop.movements())) == (14, 7)
 
 
-async def test_a_movement_handed_in_by_two_operations_is_one_movement(shop: Shop, phone: Phones) -> None:
-    """As of a device that lost what it knew of its outbox, and of two queues of one person."""
+async def test_a_movement_sent_by_two_operations_is_one_movement(shop: Shop, phone: Phones) -> None:
+    """This happens when a device has lost its outbox's state, or a person has two outboxes."""
     van = await shop.van(filled=5)
     own = phone(van)
     used = shop.used(van, 2, id=new_id())
@@ -111,7 +109,7 @@ async def test_a_movement_handed_in_by_two_operations_is_one_movement(shop: Shop
     assert (await shop.level(van.id), len(await shop.movements())) == (3, 2)
 
 
-async def test_a_count_handed_in_by_two_operations_is_one_count(shop: Shop, phone: Phones) -> None:
+async def test_a_count_sent_by_two_operations_is_one_count(shop: Shop, phone: Phones) -> None:
     van = await shop.van(filled=5)
     own = phone(van)
     counted = shop.counted(van, 3, id=new_id())
@@ -121,9 +119,7 @@ async def test_a_count_handed_in_by_two_operations_is_one_count(shop: Shop, phon
     assert (await shop.level(van.id), len(await shop.counts())) == (2, 1)
 
 
-async def test_an_id_reused_for_another_movement_is_refused_and_harms_nothing(
-    shop: Shop, phone: Phones
-) -> None:
+async def test_an_id_reused_for_another_movement_is_refused(shop: Shop, phone: Phones) -> None:
     van = await shop.van(filled=5)
     own = phone(van)
     used = shop.used(van, 2, id=new_id())
@@ -140,17 +136,15 @@ async def test_an_id_reused_for_another_movement_is_refused_and_harms_nothing(
     assert await shop.level(van.id) == 2
 
 
-async def test_the_same_quantity_twice_is_two_movements(shop: Shop, phone: Phones) -> None:
-    """What is the same is told by ids, not by what a movement says."""
+async def test_two_equal_uses_with_different_ids_are_two_movements(shop: Shop, phone: Phones) -> None:
+    """Ids decide whether two movements are the same, not their content."""
     van = await shop.van(filled=5)
     own = phone(van)
     await own.push(*(own.operation("usePart", **shop.used(van)) for _ in range(2)))
     assert await shop.level(van.id) == 3
 
 
-async def test_a_unit_tried_again_takes_effect_once_and_a_refused_one_not_at_all(
-    shop: Shop, phone: Phones
-) -> None:
+async def test_a_resent_unit_applies_once_and_a_refused_one_not_at_all(shop: Shop, phone: Phones) -> None:
     van = await shop.van(filled=5)
     own = phone(van)
     unit, broken = uuid4(), uuid4()
@@ -170,7 +164,7 @@ async def test_a_unit_tried_again_takes_effect_once_and_a_refused_one_not_at_all
     await shop.agree()
 
 
-async def test_two_devices_that_use_the_last_piece_at_once_leave_one_task_and_both_facts(
+async def test_two_devices_using_the_last_piece_leave_both_uses_and_one_discrepancy(
     shop: Shop, phone: Phones
 ) -> None:
     vans = [await shop.van(), await shop.van()]
@@ -184,9 +178,7 @@ async def test_two_devices_that_use_the_last_piece_at_once_leave_one_task_and_bo
     await shop.agree()
 
 
-async def test_a_part_used_on_a_visit_that_was_given_away_meanwhile_is_used(
-    shop: Shop, phone: Phones
-) -> None:
+async def test_a_part_used_on_a_visit_reassigned_meanwhile_is_applied(shop: Shop, phone: Phones) -> None:
     van, colleague = await shop.van(filled=5), await shop.van()
     world = await World(shop.house).settle()
     order = await world.order()
@@ -204,10 +196,10 @@ async def test_a_part_used_on_a_visit_that_was_given_away_meanwhile_is_used(
     assert await shop.level(van.id) == 4
 
 
-async def test_a_movement_told_again_is_known_though_its_visit_is_out_of_sight(
+async def test_a_repeated_movement_is_recognised_although_its_visit_is_no_longer_visible(
     shop: Shop, phone: Phones
 ) -> None:
-    """Refused, the device would take back what stands in the ledger; from somebody else it is no news."""
+    """After a refusal the device would undo a stored movement; another device is refused as usual."""
     van, colleague = await shop.van(filled=5), await shop.van(filled=5)
     world = await World(shop.house).settle()
     visit = await world.visit(order=await world.order())
@@ -234,9 +226,7 @@ async def test_a_movement_told_again_is_known_though_its_visit_is_out_of_sight(
     assert statuses(await own.push(taken_back)) == ["applied"]
 
 
-async def test_a_van_that_was_given_away_meanwhile_takes_what_was_done_before(
-    shop: Shop, phone: Phones
-) -> None:
+async def test_movements_in_a_van_before_its_handover_are_applied(shop: Shop, phone: Phones) -> None:
     van, colleague = await shop.van(filled=5), await shop.van()
     own = phone(van)
     await own.pull()
@@ -248,9 +238,7 @@ async def test_a_van_that_was_given_away_meanwhile_takes_what_was_done_before(
     assert await shop.level(van.id) == 3
 
 
-async def test_two_devices_that_take_back_the_same_movement_take_it_back_once(
-    shop: Shop, phone: Phones
-) -> None:
+async def test_two_devices_reversing_one_movement_reverse_it_once(shop: Shop, phone: Phones) -> None:
     van = await shop.van(filled=5)
     wrong = await shop.house.run("usePart", van.actor, **shop.used(van, 2))
     devices = [phone(van), phone(van)]
@@ -264,7 +252,7 @@ async def test_two_devices_that_take_back_the_same_movement_take_it_back_once(
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one push", "in two"])
-async def test_a_device_that_takes_a_movement_back_twice_has_taken_it_back(
+async def test_reversing_a_movement_twice_from_one_device_applies_once(
     shop: Shop, phone: Phones, together: bool
 ) -> None:
     van = await shop.van(filled=5)

@@ -22,7 +22,7 @@ def stock(device: TestDevice) -> set[tuple[str, UUID]]:
 
 
 async def a_full_van(shop: Shop) -> Van:
-    """One with levels, movements, a count and a discrepancy."""
+    """Return a van with levels, movements, a count and a discrepancy."""
     van = await shop.van(filled=3)
     await shop.house.run("countStock", van.actor, **shop.counted(van, 2))
     await shop.house.run("usePart", van.actor, **shop.used(van, 4))
@@ -40,7 +40,7 @@ async def of_van(shop: Shop, van: Van) -> set[tuple[str, UUID]]:
     return found
 
 
-async def test_a_technician_sees_parts_warehouses_and_the_own_van(shop: Shop) -> None:
+async def test_a_technician_sees_parts_warehouses_and_their_own_van(shop: Shop) -> None:
     own, other = await a_full_van(shop), await a_full_van(shop)
     await shop.fill(shop.warehouse, 5)
     mine = await of_van(shop, own)
@@ -51,7 +51,7 @@ async def test_a_technician_sees_parts_warehouses_and_the_own_van(shop: Shop) ->
     assert not stock(other.device) & mine
 
 
-async def test_a_van_that_is_handed_over_goes_with_all_that_is_in_it(shop: Shop) -> None:
+async def test_a_handed_over_van_takes_its_stock_along(shop: Shop) -> None:
     own, other = await a_full_van(shop), await shop.van()
     await own.device.pull()
     await shop.house.run("updateStockLocation", stockLocationId=own.id, technicianId=other.technician_id)
@@ -63,7 +63,7 @@ async def test_a_van_that_is_handed_over_goes_with_all_that_is_in_it(shop: Shop)
     assert not stock(own.device) & mine
 
 
-async def test_the_stock_of_a_vehicle_goes_with_the_vehicle(shop: Shop) -> None:
+async def test_the_stock_of_a_vehicle_is_visible_to_its_holder(shop: Shop) -> None:
     first, second = await shop.van(), await shop.van()
     holder = {"holderTechnicianId": first.technician_id}
     company = {"kind": "VEHICLE", "ownership": "COMPANY"}
@@ -81,7 +81,7 @@ async def test_the_stock_of_a_vehicle_goes_with_the_vehicle(shop: Shop) -> None:
     assert place.id not in first.device.rows
 
 
-async def test_whoever_is_sent_to_a_visit_sees_what_was_used_there(shop: Shop) -> None:
+async def test_an_assigned_technician_sees_the_parts_used_on_a_visit(shop: Shop) -> None:
     own, other = await shop.van(filled=3), await shop.van()
     world = await World(shop.house).settle()
     visit = await world.visit()
@@ -108,7 +108,7 @@ async def test_a_customer_sees_no_stock(shop: Shop) -> None:
     assert (await answer(shop.house, document, portal)).codes == ["FORBIDDEN"]
 
 
-async def test_the_office_sees_all_of_it(shop: Shop) -> None:
+async def test_the_office_sees_all_stock(shop: Shop) -> None:
     van = await a_full_van(shop)
     for role in ("MANAGER", "DISPATCHER", "AUDITOR", "REPORTING"):
         device = TestDevice(shop.house, role)
@@ -116,7 +116,7 @@ async def test_the_office_sees_all_of_it(shop: Shop) -> None:
         assert stock(device) >= await of_van(shop, van)
 
 
-def test_who_may_do_what() -> None:
+def test_each_role_has_its_stock_permissions() -> None:
     held = {role: {one for one in permissions_of(role) if one.startswith("stock:")} for role in Role}
     read, write, manage = STOCK_READ, STOCK_WRITE, STOCK_MANAGE
     assert held == {
@@ -129,7 +129,7 @@ def test_who_may_do_what() -> None:
     }
 
 
-async def test_another_organisation_has_none_of_it(shop: Shop, house: House) -> None:
+async def test_another_organisation_sees_none_of_the_stock(shop: Shop, house: House) -> None:
     van = await a_full_van(shop)
     other = await Shop(await House(house.database).found()).open()
     stranger = await other.van()
