@@ -1,4 +1,4 @@
-"""Runs the migrations, on a connection handed in or on one of its own."""
+"""Runs the migrations, on a given connection or on one of its own."""
 
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ from tournee.settings import read_settings
 
 
 def sync_url() -> URL:
-    """The database to migrate, with the driver that needs no event loop."""
+    """Return the URL of the database to migrate, with a synchronous driver."""
     url = make_url(context.config.attributes.get("url") or read_settings().database_url)
     if url.get_backend_name() == "sqlite":
         return url.set(drivername="sqlite+pysqlite")
@@ -32,18 +32,18 @@ def sync_url() -> URL:
 
 
 def sync_engine(url: URL) -> Engine:
-    """An engine whose transactions hold DDL too."""
+    """Return an engine whose transactions include DDL."""
     if url.get_backend_name() != "sqlite":
         return create_engine(url, poolclass=NullPool)
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 60})
 
-    # Left to itself, Python's driver commits before DDL: a failed migration would stay half done.
+    # By default, Python's driver commits before DDL, so a failed migration would stay half done.
     @event.listens_for(engine, "connect")
     def leave_transactions_to_us(connection: object, _record: object) -> None:
         connection.isolation_level = None  # type: ignore[attr-defined]
-        # Kept in the file: servers that open it at the same moment need not all ask for it.
+        # The file remembers this mode, so that servers that open it at the same moment need not set it.
         connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
 
     @event.listens_for(engine, "begin")
@@ -54,17 +54,17 @@ def sync_engine(url: URL) -> Engine:
 
 
 def render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
-    """Write our own column types as the plain ones below: a migration must run when ours have changed."""
+    """Write our own column types as plain types, because ours will have changed when a migration runs."""
     if kind == "type" and isinstance(item, TypeDecorator):
         return f"sa.{item.impl_instance!r}"
-    # Which values a status may take is the models' business: the column holds text.
+    # The column holds text; the models decide which values a status may have.
     if kind == "type" and isinstance(item, Enum):
         return f"sa.String(length={item.length})"
     return False
 
 
 def migrate(connection: Connection) -> None:
-    """Bring this connection's database to the revision asked for, all or nothing."""
+    """Bring this connection's database to the requested revision, all or nothing."""
     is_sqlite = connection.dialect.name == "sqlite"
     context.configure(
         connection=connection,
@@ -76,13 +76,13 @@ def migrate(connection: Connection) -> None:
     with context.begin_transaction():
         if not is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            # A migration moves the rows of every organisation.
+            # A migration changes the rows of every organisation.
             connection.execute(text("SET LOCAL tournee.organisation = '*'"))
         context.run_migrations()
 
 
 def print_sql() -> None:
-    """What `alembic upgrade --sql` asks for: the statements, for someone else to run."""
+    """Print the statements for `alembic upgrade --sql`, for someone else to run."""
     context.configure(url=sync_url(), target_metadata=Base.metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()

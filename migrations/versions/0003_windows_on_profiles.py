@@ -1,4 +1,4 @@
-"""The window of a technician's devices lies on the profile, which colleagues do not pull."""
+"""Move the window of a technician's devices to the profile, which colleagues do not pull."""
 
 import json
 import uuid
@@ -56,7 +56,7 @@ def _move(source: sa.TableClause, to: sa.TableClause, same: sa.ColumnElement[boo
         value = sa.select(source.c[name]).where(same).correlate(to).scalar_subquery()
         op.execute(sa.update(to).values({name: value}))
     if op.get_context().dialect.name == "postgresql":
-        # References are checked at the commit, and a table that waits for it cannot be altered.
+        # A table whose reference checks are still pending cannot be altered, so run them now.
         op.execute("SET CONSTRAINTS ALL IMMEDIATE")
     with op.batch_alter_table(to.name) as table:
         for name in _COLUMNS:
@@ -67,7 +67,7 @@ def _move(source: sa.TableClause, to: sa.TableClause, same: sa.ColumnElement[boo
 
 
 def _move_in_documents(source: str, to: str) -> None:
-    """Devices have these documents; with another epoch they pull them anew."""
+    """Move the fields in the stored documents too; a new epoch makes devices pull them again."""
     connection = op.get_bind()
     pairs: dict[tuple[uuid.UUID, uuid.UUID], dict[str, tuple[uuid.UUID, Any]]] = defaultdict(dict)
     for organisation, id, entity, text in connection.execute(

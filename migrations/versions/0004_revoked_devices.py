@@ -1,4 +1,4 @@
-"""What becomes of revoked devices."""
+"""Devices record whether they may surrender their outbox, when they did, and when they were wiped."""
 
 import sqlalchemy as sa
 from alembic import op

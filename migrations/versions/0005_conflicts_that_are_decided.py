@@ -1,4 +1,4 @@
-"""Conflicts know what stood, what was decided and who was on the other side."""
+"""Conflicts store the values that stood, the decision and the actor on the other side."""
 
 import json
 

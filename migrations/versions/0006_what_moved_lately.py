@@ -1,4 +1,4 @@
-"""Indexes by which the end of the log, and what lies past the horizon, is found."""
+"""Add indexes that find the end of the log and the rows past the horizon."""
 
 import sqlalchemy as sa
 from alembic import op

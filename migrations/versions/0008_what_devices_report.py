@@ -1,4 +1,4 @@
-"""What devices say of themselves, and how often they pushed."""
+"""Devices report about themselves, and their pushes are counted."""
 
 import sqlalchemy as sa
 from alembic import op

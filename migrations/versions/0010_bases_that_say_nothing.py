@@ -1,4 +1,4 @@
-"""A parked operation remembers that its base was beyond the head when it came."""
+"""A parked operation remembers that its base was beyond the head when it arrived."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""A device's numbers that are used up though earlier ones have not come."""
+"""Store a device's numbers that are used up although earlier ones have not arrived."""
 
 import sqlalchemy as sa
 from alembic import op

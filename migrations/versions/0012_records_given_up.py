@@ -1,4 +1,4 @@
-"""Records that will not come: what names them does not wait."""
+"""Store the ids of records that will never be created: operations that name them do not wait."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Receipts are found by their operation; nobody asks for those of a device."""
+"""Drop the index of receipts by device: they are found by their operation."""
 
 from alembic import op
 

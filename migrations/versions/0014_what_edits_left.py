@@ -1,4 +1,4 @@
-"""What later edits of a device named and left as it stood, and how far its numbers had their turn."""
+"""Receipts list the fields that an edit left unchanged; devices have the last number that had its turn."""
 
 import sqlalchemy as sa
 from alembic import op

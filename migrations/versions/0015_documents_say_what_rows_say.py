@@ -1,4 +1,4 @@
-"""Mend stored documents that earlier revisions left as they were, and let devices learn of it."""
+"""Repair stored documents that earlier revisions did not rewrite, and let devices pull them."""
 
 import sqlalchemy as sa
 
@@ -15,7 +15,7 @@ _TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     # 0004 added columns only.
     change_fields("device", added={"surrender": sa.Boolean(), "surrendered_at": _TIME, "wiped_at": _TIME})
-    # 0005 wrote the documents and gave them no new numbers.
+    # 0005 rewrote the documents but gave them no new numbers.
     change_fields(
         "conflict",
         added={
@@ -31,4 +31,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """The documents are right for the revision before as well."""
+    """Do nothing: the documents are right for the previous revision as well."""

@@ -12,12 +12,12 @@ def upgrade() -> None:
     with op.batch_alter_table("account") as account:
         account.drop_constraint("uq_account_email", type_="unique")
         account.create_unique_constraint("uq_account_organisation_id_email", ["organisation_id", "email"])
-    # Somebody who signs in names no organisation.
+    # A sign-in looks an e-mail up without an organisation.
     op.create_index("ix_account_email", "account", ["email"])
 
 
 def downgrade() -> None:
-    """Refused by the database where two organisations have an account of one e-mail."""
+    """The database refuses this if two organisations have an account with the same e-mail."""
     op.drop_index("ix_account_email", "account")
     with op.batch_alter_table("account") as account:
         account.drop_constraint("uq_account_organisation_id_email", type_="unique")

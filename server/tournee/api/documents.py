@@ -33,7 +33,7 @@ __all__ = ["Preparation", "Prepared", "is_subscription", "prepare", "suggestions
 
 _RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 
-# A document of one letter in two takes 300 bytes of memory for each of them.
+# In characters. At worst, each second character is a token, which takes 300 bytes of memory.
 _MOST_KEPT = 250_000
 
 
@@ -180,13 +180,13 @@ class Preparation(SchemaExtension):
 
     def _prepare(self, context: Context) -> None:
         execution = self.execution_context
-        schema = execution.schema._schema  # noqa: SLF001 - Strawberry offers no other way to it
+        schema = execution.schema._schema  # noqa: SLF001 - Strawberry has no public way to it
         self.prepared = prepared = prepare(schema, execution.query or "", not context.suggestions)
         if prepared.document is None:
             raise DocumentRefused(prepared.errors)
         execution.graphql_document = prepared.document
-        named = execution._provided_operation_name  # noqa: SLF001 - else the first is taken for it
-        # An empty list says that validation is done with.
+        named = execution._provided_operation_name  # noqa: SLF001 - the public name falls back to the first operation
+        # An empty list tells Strawberry that validation is done.
         execution.pre_execution_errors = prepared.refusals(named, execution.variables or {}, context)
 
     async def on_execute(self) -> AsyncIterator[None]:

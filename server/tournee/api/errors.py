@@ -16,7 +16,7 @@ from tournee.kernel.outages import Outage, outage_of
 HIDDEN = "Something went wrong on our side."
 NO_OPERATION = "The document has no such operation."
 
-# However much is wrong, and whatever stands in what is wrong, an answer stays small.
+# These limits keep an answer small, however many errors a request has and however long its texts are.
 MOST_ERRORS = 5
 MOST_MESSAGE = 300
 MOST_LOCATIONS = 3

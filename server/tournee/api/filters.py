@@ -57,11 +57,12 @@ _COMPARATORS: dict[Any, tuple[str, Any, tuple[str, ...]]] = {
     date: ("DateFilter", date, _EQUALITY + _RANGE),
 }
 
-# Documents in text columns of the log; nobody compares those.
+# Text columns of the log that hold JSON, by which nobody filters or sorts.
 _UNCOMPARED = {Change: {"fields", "before", "after"}}
 
 
-# Values beside a row by which lists can be filtered: the type of each, its SQL given the row, what it is.
+# Derived values by which lists can be filtered: for each its type, a function of the row to its SQL, and its
+# description.
 DERIVED: dict[type[Any], dict[str, tuple[Any, Callable[[Any], Any], str]]] = {}
 
 
@@ -153,7 +154,7 @@ def _where(
 ) -> ColumnElement[bool]:
     parts: list[ColumnElement[bool]] = [true()]
     for name, value in given.items():
-        # A condition without an operator counts as one, and so does a list without a condition.
+        # An empty condition and an empty list count as one.
         budget.spend(max(1, len(value or ())))
         if value is None:
             continue

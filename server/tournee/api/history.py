@@ -189,7 +189,7 @@ async def _history(info: Info, id: str, field: str | None = None, **page: Any) -
     if field is not None:
         if field not in {"deleted", *(one.wire for one in fields(BY_NAME[entity]))}:
             raise Rejected(f"{entity} has no field of this name.")
-        # A list of names as JSON: between its quotes a name is found whole.
+        # The column is a JSON list of names; searching with the quotes finds only whole names.
         condition &= Change.fields.contains(f'"{field}"', autoescape=True)
     arguments = Arguments.of(Change, {**page, "orderBy": [{"seq": OrderDirection.DESC}]})
     return await info.context.load.page(Change, arguments, condition)

@@ -38,7 +38,7 @@ from graphql import (
 from tournee.api.errors import coded
 from tournee.api.limits import fragments_of, too_much
 
-# What may be asked beside fields of other kinds; more of it has to be asked by itself.
+# The most introspection allowed beside other fields; more needs a request of its own.
 MOST_BESIDE = 1_000
 _MARGIN = 1.5
 _KEPT = 2
@@ -61,7 +61,7 @@ class Asked(NamedTuple):
 OFF = coded("This server does not describe its schema; it is published with the server.", "INTROSPECTION_OFF")
 
 
-# Which fields lead from one kind of thing to another, and to how many of them at most.
+# For each type and field: the type that the field leads to, and the greatest number of results.
 _Steps = Mapping[tuple[str, str], tuple[str, float]]
 
 
@@ -178,7 +178,7 @@ def standard(schema: GraphQLSchema) -> float:
     return _MARGIN * count.of(operation.selection_set, "Root")
 
 
-# It takes most of a second: in a thread others are served meanwhile, and only one is made at a time.
+# An answer takes most of a second. One thread makes it, one at a time, so that others are served meanwhile.
 _WORKER = ThreadPoolExecutor(1, "introspection")
 _ANSWERS: dict[tuple[GraphQLSchema, bytes], ExecutionResult] = {}
 

@@ -51,7 +51,7 @@ class Term:
         """
         if value is None:
             return column.is_not(None) if backwards else false()
-        # Bound by hand: SQLAlchemy takes a bare True or False for a constant, which it does not order.
+        # Bind the value: SQLAlchemy takes a bare True or False for a constant, which it does not compare.
         bound = bindparam(None, value, type_=column.type)
         strictly = column < bound if self.descending is not backwards else column > bound
         return or_(strictly, column.is_(None)) if self.field.nullable and not backwards else strictly

@@ -29,9 +29,9 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from tournee.api.errors import coded
 
-# Of the body of a request or a message of a socket. Reading JSON takes time before it can be counted.
+# Limit of a request's body or a socket's message: parsing JSON takes time before anything can be counted.
 MOST_BYTES = 1024 * 1024
-# Reading a text takes time before the first token is counted: comments and strings can be long.
+# Reading a document takes time before the first token is counted: comments and strings can be long.
 MOST_CHARACTERS = 30_000
 TOO_LONG = f"A document has at most {MOST_CHARACTERS} characters; send long values as variables."
 MOST_TOKENS = 2_000
@@ -96,7 +96,7 @@ class _Walk:
         self._uses: Counter[str] = Counter()
         counted: Counter[str] = Counter()
         deepest, most_nested = 0, 0
-        # How deep the schema's own description goes has a limit of its own (introspection.py).
+        # The depth of introspection has a limit of its own (introspection.py).
         condition = getattr(definition, "type_condition", None)
         described = condition is not None and condition.name.value.startswith("__")
         stack: list[tuple[Any, int, int, bool]] = [(definition, 0, 0, described)]

@@ -32,7 +32,7 @@ from tournee.kernel.withheld import withheld
 
 EntityT = TypeVar("EntityT", bound=Entity)
 
-# Above this an operation is an export, for which there is the pull.
+# A larger result is an export; a pull is the way to get that.
 MOST_ROWS = 50_000
 _BATCH = 5_000
 
@@ -218,7 +218,7 @@ class Load:
     def _over(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            # Whoever waited for it may be gone: a sibling failed first.
+            # Mark the error as seen: the waiting field may have been cancelled after a sibling failed.
             task.exception()
 
     async def _execute(self, statement: Select[Any], limit: int) -> list[Any]:

@@ -15,7 +15,7 @@ JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
 EVENTS = "text/event-stream"
 
-# What a range of media types stands for; JSON is what old clients expect of wildcards.
+# The media type that a range selects; old clients expect JSON for wildcards.
 _MEANS = {JSON: JSON, GRAPHQL: GRAPHQL, EVENTS: EVENTS, "*/*": JSON, "application/*": JSON, "text/*": EVENTS}
 
 

@@ -62,7 +62,7 @@ async def _stream(source: Any, request_id: str) -> AsyncGenerator[Any, None]:
         async with aclosing(source):
             async for result in source:
                 yield _presented(result, request_id)
-    except Exception as error:  # noqa: BLE001 - a stream has no other place for what stops it
+    except Exception as error:  # noqa: BLE001 - a stream can report its failure only as a result
         failed = GraphQLError(str(error), original_error=error)
         yield _presented(PreExecutionError(data=None, errors=[failed]), request_id)
 

@@ -26,15 +26,15 @@ from tournee.kernel.actor import AccountKey
 from tournee.kernel.outages import Overloaded, outage_of
 from tournee.sync.pull.feed import Feed
 
-# Operations that one connection may have under way, and how long the names may be that it gives them.
+# The most operations that one connection may have under way, and the longest id of an operation.
 MOST_OPERATIONS = 100
 MOST_ID = 64
 
-# A reason for closing that is longer breaks the protocol.
+# A longer close reason would break the protocol.
 _MOST_REASON = 120
 
-# How long a token that ran out or was taken back may still be used on an open connection. All
-# connections share one look at the log, and ask how an account stands only where it has changed.
+# How long an expired or revoked token still works on an open connection. All connections share one look at
+# the log, and read an account's standing only if it has changed.
 CHECK_SECONDS = 1.0
 
 
@@ -166,7 +166,7 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def _turn_away(self, refusal: TokenRefused) -> None:
         log_refused(refusal)
-        # After 4403 clients connect again and again.
+        # Not 4403, after which clients would reconnect again and again.
         with contextlib.suppress(RuntimeError):
             await self.websocket.close(4401, refusal.code)
 

@@ -17,7 +17,7 @@ MOST_EDITS = 2
 MOST_LETTERS = 50
 MOST_MEASURED = 10
 
-# The modules that call it by a name of their own.
+# The modules that import the function, and so hold their own reference to it.
 _USERS = (
     "type.definition",
     "utilities.validate_input_value",

@@ -38,7 +38,7 @@ TRANSITION = _transition_type()
 TRANSITIONS: Any = list[TRANSITION]  # type: ignore[valid-type]
 
 
-# By which commands a status comes about; where it depends, by the status it comes from as well.
+# The commands that lead to a status, or to a status from a certain other one.
 Ways = Mapping[StrEnum | tuple[StrEnum, StrEnum], tuple[Command[Any, Any], ...]]
 
 

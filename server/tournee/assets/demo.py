@@ -10,7 +10,7 @@ from tournee.kernel.demo import demo_id
 
 Operation = tuple[str, str, dict[str, Any]]
 
-# Category, maker's model, unit of the meter, what it shows, how much more each month.
+# Category, maker's model, unit of the meter, its value, monthly increase.
 _SORTS: tuple[tuple[str, str, str, float, float], ...] = (
     ("Cold room", "DC-200", "h", 4100.0, 620.0),
     ("Boiler", "DB-35", "h", 9800.0, 410.0),

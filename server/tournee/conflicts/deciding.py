@@ -93,7 +93,8 @@ class Situation:
     row: Entity | None
 
 
-# What prevents a decision, as sentences; and what it does. It may return the follow-up's id.
+# Functions that return what prevents a decision, as sentences; and that carry it out, and may return the
+# follow-up's id.
 Against = Callable[[Situation], list[str]]
 CarryOut = Callable[[Transaction, Situation, ResolveConflict], Awaitable[UUID | None]]
 

@@ -29,7 +29,7 @@ _SITES = (
     ("Demo Harbour Annex", "7 Example Quay", "Demo Port", "north", 47.20, -1.57),
     ("Demo Sunrise Shop", "8 Example Market", "Demo Hill", "south", 47.19, -1.50),
 )
-# Customer, kind, what, minutes.
+# Customer, kind, description, minutes.
 _EXPECTATIONS = (
     (1, "RESPONSE_TIME", "Somebody answers within an hour.", 60),
     (1, "CONTACT_BEFORE_VISIT", "Call the reception before you come in.", None),

@@ -34,7 +34,7 @@ from tournee.engine.engines import ACROSS, ORGANISATION
 from tournee.kernel.entity import Base, Organisation, OrganisationRow
 
 _COLUMN: Final = "organisation_id"
-# How SQLAlchemy names the values of an inserted column: where one statement has many rows, by row.
+# SQLAlchemy's names for the values of an inserted column; a statement of many rows numbers them.
 _INSERTED = re.compile(rf"{_COLUMN}(_m\d+)?")
 
 
@@ -265,7 +265,7 @@ class _Watching(SQLCompiler):
 
     def _judge(self, block: _Block) -> None:
         if block.shows_nothing():
-            # SQLAlchemy leaves out whatever else was asked.
+            # SQLAlchemy leaves out the other conditions of such a block.
             block.tables.clear()
         for table, name in block.tables.items():
             parameter = block.binds(table)

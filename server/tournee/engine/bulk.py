@@ -22,7 +22,7 @@ Rows = Sequence[Mapping[str, Any]]
 def columns_of(table: Table, rows: Rows) -> dict[str, str]:
     """Each column of the rows as one parameter."""
     names = tuple(rows[0])
-    # All columns in one pass, which runs in C.
+    # Transpose all columns in one pass, which runs in C.
     columns = (
         zip(*map(itemgetter(*names), rows), strict=True) if len(names) > 1 else [[r[names[0]] for r in rows]]
     )
@@ -46,7 +46,7 @@ def picking(key: Any, columns: tuple[Any, ...]) -> Executable:
     codec = key_codec(key)
     names = [quoted(one.key) for one in columns]
     own = ", ".join(f"own.{name}" for name in names)
-    # OFFSET keeps the planner from making one query of the two.
+    # OFFSET keeps the planner from merging the two queries.
     return (
         OwnText(
             f"SELECT {own} FROM unnest({codec.array.format(':ids')}) AS asked(id) JOIN LATERAL"  # noqa: S608 - names of columns
@@ -95,7 +95,7 @@ def updating(table: Table, key: tuple[str, ...], names: tuple[str, ...], same: t
 
 def _own(table: Table, names: tuple[str, ...]) -> str:
     columns = ", ".join(quoted(name) for name in names)
-    # Selected, so that the planner takes them for a few: of many it would read the whole table beside them.
+    # Select the arrays, so that the planner assumes few rows: for many it would read the whole table.
     arrays = ", ".join(f"(SELECT {codec_of(table, name).array.format(f':own_{name}')})" for name in names)
     return f"unnest({arrays}) AS own({columns})"
 

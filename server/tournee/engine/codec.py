@@ -35,7 +35,7 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from tournee.kernel.entity import DeclaredName, UTCDateTime
 
-# The types whose values arrive as they are (tests/engine/test_codec.py).
+# The types whose values arrive unchanged (tests/engine/test_codec.py).
 PLAIN = (BigInteger, Boolean, Date, Enum, Float, Integer, JSON, String, Uuid, DeclaredName, UTCDateTime)
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -97,13 +97,13 @@ def _texts(values: Sequence[str | None]) -> str:
     said = "".join([text for text in values if text is not None])
     if "\0" in said:
         raise DataError("A text holds a NUL character.", None, ValueError("NUL"))
-    # Two characters that none of them holds, usually the first two.
+    # Choose two characters that none of the texts holds, usually the first two.
     between, nothing = islice((mark for mark in map(chr, _MARKS) if mark not in said), 2)
     return between.join(["", nothing, *(nothing if text is None else text for text in values)])
 
 
 _MARKS = range(1, 0xD800)
-# What parts the texts and what stands for SQL's NULL come first, and again as the first two parts.
+# The separator and the mark for SQL's NULL are the first two characters, which also make two empty parts.
 _SPLIT = "(string_to_array({0}, left({0}, 1), substr({0}, 2, 1)))[3:]"
 
 
@@ -120,7 +120,7 @@ TEXTS = Codec(TEXT(), _texts, _SPLIT)
 def codec_of(table: Table, name: str) -> Codec:
     """Return how values of this column travel. A length is for the column to check: a cast would cut."""
     kind = table.c[name].type
-    # Enumerations as well, and what is declared by name.
+    # This includes enumerations and declared names.
     if isinstance(kind, String) or isinstance(getattr(kind, "impl", None), String):
         return TEXTS
     if isinstance(kind, JSON):

@@ -73,7 +73,7 @@ class WriteSession(Session):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.waiting: list[Entity] = []
-        # Rows stored past the unit of work, and whether each was new: a savepoint takes them back.
+        # Rows written by bulk statements, and whether each was new, so that a savepoint can undo them.
         self.stored: list[tuple[Entity, bool]] = []
 
     @property
@@ -124,12 +124,12 @@ class Database:
         self._writes = self.engine if self.is_sqlite else open_postgresql(url, pool_size)
         for engine in {self.engine, self._writes}:
             watch(engine)
-        # Called after every commit made through this object with the organisation, its new seq, and
-        # whether it changed who may come in.
+        # Called after every commit made through this object, with the organisation, its new seq, and
+        # whether it changed who is admitted.
         self.listeners: list[Callable[[UUID, int, bool], None]] = []
-        # SQLite has one writer; queueing here is fair, its busy handler is not.
+        # SQLite has one writer. Waiting for this lock is fair; SQLite's own busy handler is not.
         self._turn = asyncio.Lock() if self.is_sqlite else None
-        # Since a write met a full or read-only disk, until a trial succeeds.
+        # True after a write failed on a full or read-only disk, until a trial write succeeds.
         self.cannot_store = False
 
     @asynccontextmanager

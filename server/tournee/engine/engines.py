@@ -22,13 +22,13 @@ class Across(Enum):
     ORGANISATIONS = "*"
 
 
-# Under this name an engine's options and a session's `info` say whose rows they serve.
+# The key in an engine's options and a session's `info` for the organisation that they serve.
 ORGANISATION: Final = "tournee_organisation"
 
-# For what happens before the organisation is known (somebody signs in) or concerns them all.
+# For work before the organisation is known, such as a sign-in, or for all organisations.
 ACROSS: Final = Across.ORGANISATIONS
 
-# Whoever waits longer for a connection is told to come back.
+# After this wait for a connection, a request is told to come back later.
 POOL_SECONDS = 10.0
 
 # Our statements are short and many: compiling one or handing it to helper processes costs more
@@ -36,10 +36,10 @@ POOL_SECONDS = 10.0
 # first pull is sorted in memory, not in a file.
 _SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=16MB -c timezone=UTC"
 
-# Waiting for a lock first: changing the journal's mode needs one.
+# The timeout comes first, because changing the journal's mode waits for a lock.
 _PRAGMAS = ("busy_timeout=30000", "foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL")
 
-# An error of a statement is logged, and what the statement was given is people's data and secrets.
+# Errors of statements are logged, but their parameters hold personal data and secrets.
 _DISCREET: Final[dict[str, Any]] = {"hide_parameters": True}
 
 _JSON: Final[dict[str, Any]] = {
@@ -113,8 +113,8 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
         if options.get("tournee_outside"):
             return
         statement = _begin(options)
-        # All that lie in the pool may have been lost there, as after a restart of PostgreSQL. Nothing was
-        # done on them yet, so the transaction begins on the next, and at last on a new one.
+        # After a restart of PostgreSQL, all pooled connections may be lost. Nothing was done on them yet, so
+        # begin the transaction on the next one, and at last on a new one.
         for _ in range(most):
             if _began(connection, statement):
                 return
@@ -125,10 +125,10 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
 
 def _began(connection: Connection, statement: str) -> bool:
     """Begin the transaction; return False if the connection is lost, which then leaves the pool."""
-    # A new one where the last was given up.
+    # If the last connection was lost, this is a new one.
     driver: Any = connection.connection
     try:
-        # Two statements in one go cannot be prepared, which the driver would do at the fifth.
+        # The driver would prepare this at the fifth execution, but two statements at once cannot be prepared.
         driver.run_async(lambda real: real.execute(statement, prepare=False))
     except psycopg.OperationalError as error:
         if not driver.driver_connection.closed:

@@ -33,7 +33,7 @@ class Heads:
         self._database = database
         self._waiting: dict[UUID, list[asyncio.Future[HeadNow]]] = {}
         self._asking: asyncio.Task[None] | None = None
-        # Kept as long as its connection: making a cursor costs as much as the question.
+        # Kept as long as its connection, because making a cursor takes as long as the query.
         self._cursor: psycopg.AsyncCursor[tuple[UUID, UUID, int, int, datetime | None]] | None = None
 
     def now(self, organisation_id: UUID) -> asyncio.Future[HeadNow]:
@@ -50,7 +50,7 @@ class Heads:
             waiting, self._waiting = self._waiting, {}
             try:
                 found = await self._read(waiting.keys())
-            except Exception as error:  # noqa: BLE001 - it belongs to those who asked
+            except Exception as error:  # noqa: BLE001 - passed on to the callers
                 _tell(waiting, {}, error)
             else:
                 _tell(waiting, found, None)

@@ -17,9 +17,9 @@ from tournee.kernel.entity import now
 from tournee.kernel.head import head_seq
 from tournee.kernel.log import Change, Edge, Head, Member
 
-# Rows in one transaction: nobody waits long for what is being removed.
+# Rows deleted in one transaction, so that nobody waits long for their locks.
 CHUNK = 5_000
-# More than any history that a backup may lack.
+# Numbers: more than any history that a backup may lack.
 LOST = 1_000_000_000
 
 
@@ -92,7 +92,7 @@ async def begin_epochs(session: AsyncSession) -> int:
     1970 are, so that those of what follows another restoring of the same backup are others still.
     """
     today = int(now().timestamp() * 1_000_000)
-    # Unless the clock has been set back.
+    # If the clock has been set back, add a fixed distance instead.
     onward = case((Head.seq < today, today), else_=Head.seq + LOST)
     organisations = list(await session.scalars(select(Head.organisation_id)))
     for organisation_id in organisations:

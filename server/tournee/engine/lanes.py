@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from tournee.kernel.actor import AccountKey
 from tournee.kernel.outages import Overloaded, TooManyAtOnce
 
-# However many came before.
+# No one is told to wait longer, however long the queue is.
 _LONGEST_SECONDS = 300.0
 
-# The weight of the latest turn in the pace.
+# The weight of the latest turn in the average pace.
 _LATEST = 0.05
 
 
@@ -46,11 +46,11 @@ class Lane:
         self._free = running
         self._line: deque[asyncio.Future[None]] = deque()
         self._held: dict[AccountKey, int] = {}
-        # Seconds from the end of one turn to that of the next, when somebody stands in line; what is
-        # given is a guess until then.
+        # Seconds from the end of one turn to that of the next while others wait; a guess until it was
+        # measured.
         self._pace = pace
         self._ended_at: float | None = None
-        # Until when the turns to come are spoken for by those who were told to come back.
+        # The time until which future turns are promised to clients that were told to come back.
         self._spoken_for = 0.0
 
     def turn(self, who: AccountKey | None) -> Turn:
@@ -98,7 +98,7 @@ class Lane:
             await place
         except asyncio.CancelledError:
             if not place.cancelled():
-                # The turn came as we left.
+                # The turn came just as the wait was cancelled.
                 self.release()
             raise
         finally:
@@ -158,7 +158,7 @@ class Lanes:
     pushes: Lane = field(default_factory=lambda: Lane(8, 400, 4, patience=20.0, back_after=(5, 30)))
     pulls: Lane = field(default_factory=lambda: Lane(4, 200, 4, back_after=(5, 20)))
     snapshots: Lane = field(default_factory=lambda: Lane(2, 20, 2, back_after=(5, 30)))
-    # A password costs a quarter of a second of a core; a renewal is a short transaction.
+    # Checking a password takes a core a quarter of a second; a renewal is a short transaction.
     sign_ins: Lane = field(default_factory=lambda: Lane(2, 40, 2, 15.0, back_after=(5, 30), pace=0.2))
     renewals: Lane = field(default_factory=lambda: Lane(3, 300, 4, back_after=(5, 30)))
     queries: Lane = field(default_factory=lambda: Lane(8, 200, 64))

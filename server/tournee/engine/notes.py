@@ -24,7 +24,7 @@ Seen = dict[Entity, dict[str, Any]]
 Kept = tuple[list[Entry], set[UUID], set[UUID], set[Entity], Seen, dict[Entity, Scopes]]
 
 
-# Under which a session finds them in its `info`.
+# The key of the notes in a session's `info`.
 NOTES = "notes"
 
 
@@ -34,13 +34,13 @@ class Notes:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.new: set[UUID] = set()
-        # Records, or decisions of operations, that parked work may have waited for: it can go on now.
+        # Ids that waiting operations may wait for: new records, and operations that were decided.
         self.awaited: set[UUID] = set()
         self.flushed: set[Entity] = set()
-        # What the running command has had in its hands: nothing else can it have changed.
+        # The rows that the running command was given: it cannot have changed any other.
         self.handed: set[Entity] = set()
         self._seen: Seen = {}
-        # The scopes in which rows lay when they were locked.
+        # The scopes of rows when they were locked.
         self._lay: dict[Entity, Scopes] = {}
 
     def hold(self, row: Entity) -> None:
@@ -78,7 +78,7 @@ class Notes:
         touched = {row for row in self.handed if instance_state(row).modified}
         if self.flushed:
             touched |= self.flushed
-        # One, mostly.
+        # Usually one row, so skip the sort.
         for row in sorted(touched, key=lambda row: row.id) if len(touched) > 1 else touched:
             entry = self._entry(row)
             if entry is not None:
@@ -120,7 +120,7 @@ class Notes:
             return {}
         present = {"deleted": row.deleted, **values(row)} if state.expired_attributes else held
         public = _public(type(row))
-        # What the unit of work has not sent yet it knows by name.
+        # For a row that was not flushed, the session knows the names of the changed fields.
         names = public if row in self.flushed else [name for name in state.committed_state if name in public]
         return {name: present.get(name) for name in names if present.get(name) != seen.get(name)}
 
@@ -154,7 +154,7 @@ def scopes_of(row: Entity) -> Scopes:
     """Return the scopes that the row lies in now: none once it is deleted."""
     if row.deleted:
         return ()
-    # Each once, in their order.
+    # Each scope once, in its order.
     return tuple(dict.fromkeys([scope for scope in row.scopes() if scope is not None]))
 
 

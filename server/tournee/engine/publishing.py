@@ -26,7 +26,7 @@ _RECORD: Any = Record.__table__
 _EDGE: Any = Edge.__table__
 _PORTION = 250
 
-# Channels of PostgreSQL on which other processes hear of a commit, and of one that changes who may come in.
+# PostgreSQL's channels that tell other processes of a commit, and of a change of who is admitted.
 CHANGES, ADMISSIONS = "tournee", "tournee_admissions"
 
 
@@ -72,7 +72,7 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
     are written, so that the order of seq is the order of commits and no writer can deadlock here.
     """
     rows = _rows(tx.entries)
-    # Made while the last entities are written and the head is not locked yet.
+    # Make documents while the database writes the last entities and the head is not locked yet.
     for one in rows:
         one.make_document()
     tx.documents = {one.row: one.document for one in rows}
@@ -83,8 +83,8 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
     last = await _take_head(tx)
     for number, entry in enumerate(tx.entries, last - len(tx.entries) + 1):
         entry.seq = number
-    # Statements that are slow to write come early, those that are slow to make come late: the database
-    # writes while this process makes the next one.
+    # Statements that the database is slow to execute come early, those that are slow to make come late: the
+    # database executes one while this process makes the next.
     await _write_edges(tx, rows, pipeline)
     await tx.write_last(pipeline)
     changes = [entry.values() for entry in tx.entries]

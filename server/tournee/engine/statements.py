@@ -46,7 +46,7 @@ class Statements:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
-        # SQLite runs in this process, where a statement or a value more costs next to nothing.
+        # SQLite runs in this process, where one more statement or value costs next to nothing.
         self.in_process = session.get_bind().dialect.name == "sqlite"
 
     @property
@@ -133,7 +133,7 @@ class Statements:
         )
 
     async def _sent(self, statement: Any, parameters: Any) -> None:
-        # Past the session, which would first write what the commands have left.
+        # Bypass the session, which would first flush what the commands changed.
         connection = await self._session.connection()
         await connection.execute(statement, parameters)
 

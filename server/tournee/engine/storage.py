@@ -14,7 +14,7 @@ from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.kernel.outages import Outage, outage_of
 
-# More than a small transaction needs.
+# Bytes: more than a small transaction needs.
 _BYTES = 262_144
 _NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
 _SQLITE = f"CREATE TABLE storage_trial AS {_NUMBERS} SELECT zeroblob(100) AS x FROM n"  # noqa: S608
@@ -42,7 +42,7 @@ async def _try(database: Database) -> None:
         await session.execute(text(_SQLITE if database.is_sqlite else _POSTGRESQL))
         await session.rollback()
     if database.is_sqlite:
-        # SQLite wrote the above to memory only.
+        # SQLite kept that table in memory, so write a file too.
         await asyncio.to_thread(_write_beside, Path(make_url(database.url).database or ""))
 
 

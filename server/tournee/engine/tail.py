@@ -24,7 +24,7 @@ from tournee.kernel.head import HeadNow, Mark, is_there, read_head
 from tournee.kernel.log import Change, Edge, Member, Record
 from tournee.kernel.visibility import lies_in
 
-# What is remembered of one organisation at most; beyond it the older half is forgotten.
+# Limits for one organisation; when one is exceeded, the older half is forgotten.
 MOST_RECORDS = 1_000
 MOST_MOVES = 50_000
 MOST_MARKS = 5_000
@@ -63,11 +63,11 @@ class Recent:
     since: int
     records: dict[UUID, Moved] = field(default_factory=dict)
     moves: dict[UUID, dict[UUID, Move]] = field(default_factory=dict)
-    # Accounts that got or lost a scope: what is theirs cannot be told from what moved.
+    # Accounts that got or lost a scope: the records that moved do not show what they see now.
     regrouped: dict[UUID, int] = field(default_factory=dict)
     # When the changes were recorded, by their numbers.
     marks: dict[int, int] = field(default_factory=dict)
-    # What readers made of this, kept until the head moves again.
+    # Results that readers derived from this memory, kept until the head moves again.
     made: dict[Any, Any] = field(default_factory=dict)
 
     def knows(self, account_id: UUID, seq: int) -> bool:

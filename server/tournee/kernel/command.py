@@ -38,7 +38,7 @@ EntityT = TypeVar("EntityT", bound=Entity)
 InputT = TypeVar("InputT")
 ResultT = TypeVar("ResultT")
 
-# SQLSTATEs after which the same transaction may well succeed: serialization failure, deadlock.
+# SQLSTATEs after which the same transaction may succeed: serialization failure, deadlock.
 _TRANSIENT = frozenset({"40001", "40P01"})
 _ATTEMPTS = 5
 
@@ -48,7 +48,7 @@ _FIRST_PAUSE = 0.02
 
 GoesOn = Callable[["Kernel", UUID, Collection[UUID]], Awaitable[None]]
 
-# Filled as domains are imported, for commands that carry out another, whatever domain it is of.
+# Filled as domains are imported, so that a command can run a command of any other domain.
 COMMANDS_BY_NAME: dict[str, Command[Any, Any]] = {}
 
 

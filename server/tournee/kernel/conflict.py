@@ -99,7 +99,7 @@ RECORD_ON_CLOSED_PARENT = ConflictKind(
     Resolution.FOLLOW_UP,
     Resolution.ACKNOWLEDGED,
 )
-# Resolved when it is written.
+# A conflict of this kind is already resolved when it is written.
 VALUE_SET_ASIDE = ConflictKind(
     "VALUE_SET_ASIDE",
     "A rule settled it, and nobody has to decide: `MAX` or `MIN` set a value aside, "

@@ -12,5 +12,5 @@ def demo_id(name: str) -> UUID:
     return uuid5(_DEMO, name)
 
 
-# Everybody knows the password of their accounts, and may have added accounts of their own to them.
+# Their accounts have a public password, and anybody may have added accounts to them.
 ORGANISATIONS = frozenset({demo_id("organisation/demo"), demo_id("organisation/other")})

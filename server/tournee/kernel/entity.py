@@ -117,13 +117,13 @@ class Entity(OrganisationRow):
 
     __abstract__ = True
     reads: ClassVar[str]
-    # Everybody's work refers to it and nothing changes it, so a reference takes no lock.
+    # Much work refers to it and hardly anything changes it, so a reference takes no lock.
     shared: ClassVar[bool] = False
-    # None where no conflict can arise.
+    # None if no conflict can arise.
     decider: ClassVar[str | None]
     # A change of such a row can admit somebody or shut them out.
     admits: ClassVar[bool] = False
-    # Numbers given at the commit.
+    # Numbers that are given at the commit.
     numbers: ClassVar[Numbers | None] = None
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)

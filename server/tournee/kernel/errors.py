@@ -145,6 +145,6 @@ def refusal_codes() -> dict[str, str]:
         kind = pending.pop()
         pending.extend(kind.__subclasses__())
         if kind is not Refused:
-            # Of a code that a narrower kind shares, the wider one's.
+            # If a subclass shares the code, the base class's text is used.
             found.setdefault(kind.code, (kind.__doc__ or "").strip().splitlines()[0])
     return dict(sorted(found.items()))

@@ -55,7 +55,7 @@ class EditedBy(enum.Enum):
     FIELD = "FIELD"
 
 
-# A field under one of these is never set by a plain edit: a command of its own does it.
+# Fields under these policies are never set by a plain edit, only by commands of their own.
 NOT_EDITABLE = frozenset({Merge.SERVER_ONLY, Merge.STATE_MACHINE, Merge.LEDGER, Merge.APPEND_ONLY})
 
 
@@ -74,11 +74,11 @@ class Field:
     has_default: bool
     minimum: float | None
     maximum: float | None
-    # What a reader needs beside what the record itself needs.
+    # The permission that a reader needs besides that of the record.
     permission: str | None = None
-    # Of times: every column declares it, and a test requires that.
+    # For times only: every such column declares it, and a test requires that.
     time_source: TimeSource | None = None
-    # Of plain fields, where the office and who works in the field share one edit.
+    # For plain fields of an entity whose edit command office and field share.
     edited_by: EditedBy | None = None
 
     @property

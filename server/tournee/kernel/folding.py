@@ -26,7 +26,7 @@ def fold(text: str | None) -> str | None:
     return None if text is None else "".join(map(str.lower, text))
 
 
-class folded(FunctionElement[str]):  # noqa: N801 - it is written where a function of SQL is
+class folded(FunctionElement[str]):  # noqa: N801 - used like an SQL function
     """`folded(column)`: the column as `fold` makes it."""
 
     type = String()

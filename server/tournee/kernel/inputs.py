@@ -39,7 +39,7 @@ UNSET: Final = Unset.UNSET
 
 
 _NO_NUL = "a NUL character is not allowed"
-# The same in the parser's own words: calling back for each text takes longer than reading it.
+# The same check as a pattern, because calling Python for each text takes longer than parsing it.
 _WITHOUT_NUL = r"^[^\x00]*$"
 _DEEPEST = 50
 
@@ -129,7 +129,7 @@ def _validated(adapter: TypeAdapter[Any], payload: Any) -> Any:
     raise _invalid(wrong)
 
 
-# Beyond it a double does not tell which whole number was meant.
+# Beyond this, a double does not hold every whole number exactly.
 _EXACT = 2**53
 
 
@@ -180,7 +180,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(shape)
 
 
-# Made at run time, which the type checker has no word for.
+# Typed dictionaries are made at run time, which the type checker cannot express.
 _typed_dict: Any = TypedDict
 
 
@@ -246,7 +246,7 @@ def _build(kind: Any, values: dict[str, Any]) -> Any:
     if defaults is None:
         return kind(**values)
     made = object.__new__(kind)
-    # Past the frozen class's own way, which sets each field by a call and takes longer than reading it.
+    # Bypass the frozen class's __init__, which sets each field by a call and takes longer than parsing it.
     made.__dict__.update(defaults, **values)
     return made
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tournee.kernel.entity import Entity, OrganisationRow, UTCDateTime
 from tournee.kernel.values import wire_names
 
-# A number of the log, where it must not be confused with other numbers.
+# A number of the log, as a type of its own, so that it is not confused with other numbers.
 Seq = NewType("Seq", int)
 
 
@@ -130,7 +130,7 @@ class Entry:
     before: dict[str, Any] | None
     after: dict[str, Any]
     seq: int = 0
-    # `after` as JSON, if it was made already.
+    # `after` as JSON, if it was already made.
     after_text: str | None = None
 
     def values(self) -> dict[str, Any]:

@@ -32,9 +32,9 @@ class Operation:
     # Whether the base belongs to a lost history.
     base_unknown: bool = False
     fact: bool = False
-    # It carries out the decision of a conflict.
+    # Whether it carries out the decision of a conflict.
     deciding: bool = False
-    # The person who retries a refused operation: it may name what they see.
+    # The person who retries a refused operation: it may name records that they see.
     decider: Actor | None = None
     merged: bool = False
     lost: list[str] = field(default_factory=list)

@@ -77,7 +77,7 @@ class OutcomeUnknown(Outage):
 
 ResultT = TypeVar("ResultT")
 
-# Long enough for a connection that was ended to be made again.
+# Seconds: long enough to replace a connection that was ended.
 MOMENT = 0.3
 
 
@@ -92,7 +92,7 @@ async def reading_again(read: Callable[[], Awaitable[ResultT]]) -> ResultT:
     return await read()
 
 
-# SQLSTATE classes of a server that is not there, or is going down or coming up.
+# SQLSTATE classes of a server that is absent, shutting down or starting.
 _AWAY = ("08", "57P")
 _DISK_FULL = "53100"
 _RESOURCES = "53"

@@ -18,5 +18,5 @@ class Reader(Protocol):
     def execute(self, statement: Select[*tuple[Any, ...]], /) -> Awaitable[Iterable[Any]]: ...
 
 
-# The statuses that may follow for each of these rows, and what stands against each of them.
+# Returns for each row the statuses that may follow, and what blocks each of them.
 Guard: TypeAlias = Callable[[Reader, Actor, Sequence[Any]], Awaitable[Sequence[list[Transition]]]]

@@ -27,7 +27,7 @@ def sentences(kind: type[Any]) -> Mapping[str, str]:
 
 @cache
 def _of_module(name: str) -> Mapping[str, Mapping[str, str]]:
-    # Libraries have none for us, and a class made at run time has no source.
+    # Libraries have no descriptions for us, and a class made at run time has no source.
     if name.partition(".")[0] != "tournee":
         return {}
     tree = ast.parse(inspect.getsource(sys.modules[name]))

@@ -7,11 +7,11 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
-# Seconds may be left out: Java writes a full minute so, and devices have it in their outboxes.
+# Seconds may be left out: Java does that for full minutes, and devices have such times in their outboxes.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,12})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
-# A wrong time zone puts a clock up to 14 hours off, and its owner soon sees that; a day is another fault.
+# A wrong time zone puts a clock off by up to 14 hours, which its owner soon sees; a day is another fault.
 AHEAD = timedelta(days=1)
 # Devices may be away for a season, so a year is believed; the year itself is what a reset clock gets wrong.
 BEHIND = timedelta(days=366)

@@ -293,7 +293,7 @@ class Transaction(Finding):
             self.notes.require_complete()
             made = to_be_numbered(self.entries)
             if made:
-                # This waits for rows that others hold, and must not hold the numbers meanwhile.
+                # The check waits for rows that others lock, so do it before taking the numbers.
                 await pipeline.send(self.statements.check_references())
                 await pipeline.send(give_numbers(self.session, made))
                 await pipeline.arrived()
@@ -303,7 +303,7 @@ class Transaction(Finding):
             answered = answer()
         admits = self.admits or any(entry.row.admits for entry in self.entries)
         if admits:
-            # Other processes hear of it too.
+            # Notify the other processes too.
             await self.statements.notify(ADMISSIONS, str(self.organisation_id))
         require_command(self.unit_of_work, self.unit_of_work.waiting)
         self.is_committing = True

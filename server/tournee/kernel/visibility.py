@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tournee.kernel.entity import Entity
     from tournee.kernel.log import Entry
 
-# Which accounts a transaction's changes concern, and the (account, scope) pairs accounts then hold.
+# Functions that return the accounts that a transaction's changes concern, and the (account, scope) pairs that
+# these accounts then hold.
 Touched = Callable[[AsyncSession, UUID, "Sequence[Entry]"], Awaitable[set[UUID]]]
 Held = Callable[[AsyncSession, UUID, Collection[UUID]], Awaitable[set[tuple[UUID, UUID]]]]
 

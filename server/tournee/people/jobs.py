@@ -16,7 +16,7 @@ from tournee.people.commands import MoveWindow, move_window
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus, window_starts
 from tournee.people.permissions import PEOPLE_READ, PEOPLE_WRITE
 
-# Technicians in one transaction: their devices' appointments are recomputed under the head lock.
+# Technicians in one transaction; few, because their appointments are recomputed under the head lock.
 CHUNK = 50
 
 

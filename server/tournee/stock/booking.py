@@ -89,7 +89,7 @@ async def told_before(tx: Transaction, model: type[RowT], given: Mapping[str, An
     if there is None or there.account_id != tx.actor.id:
         return None
     said = {name: given[name] for name in _SAME[model] if name in given}
-    # A visit tells its order.
+    # A visit implies its order.
     if said.get("work_order_id") is None:
         said.pop("work_order_id", None)
     return there if all(getattr(there, name) == value for name, value in said.items()) else None

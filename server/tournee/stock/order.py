@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-# An entry whose time differs from when it was made was written afterwards, on purpose.
+# An entry whose stated time differs more than this from its time of entry was dated on purpose.
 _AFTERWARDS = timedelta(minutes=1)
 
 

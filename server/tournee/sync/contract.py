@@ -27,7 +27,7 @@ from tournee.sync.messages import OPERATIONS_LIMIT
 from tournee.sync.pull.feed import GREATEST_LIMIT
 from tournee.sync.push.upcasts import OPERATION_SCHEMA
 
-# Of the messages of schema/sync.md.
+# The version of the messages in schema/sync.md.
 PROTOCOL = 1
 HORIZON_DAYS = 90
 

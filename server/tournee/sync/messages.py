@@ -83,7 +83,7 @@ def read_operations(raw: Sequence[Any], schema: int) -> list[PushedOperation | R
     try:
         envelopes = parse_many(_Envelope, [_without_input(one) for one in raw])
     except Refused:
-        # One of them is wrong, so each is read by itself.
+        # At least one is malformed, so read each by itself.
         return [_told(read_operation, one, schema) for one in raw]
     return [_told(_read, one, schema, envelope) for one, envelope in zip(raw, envelopes, strict=True)]
 

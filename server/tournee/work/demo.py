@@ -32,7 +32,7 @@ _VISITS: tuple[tuple[int, int, int, int | None, bool], ...] = (
     (-6, 8, 2, 1, True),
     (-5, 13, 2, 2, True),
 )
-# The finished visits: minutes from the planned start of leaving, arriving, starting and ending.
+# The finished visits: when each leaves, arrives, starts and ends, in minutes after the planned start.
 _FINISHED = {7: (-25, -5, 0, 95), 8: (-40, 5, 10, 85)}
 
 

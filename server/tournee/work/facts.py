@@ -28,7 +28,7 @@ from tournee.work.timing import Moment
 
 _S = AppointmentStatus
 
-# The progress of a visit, to tell whether a colleague has already got there.
+# The progress of a visit, to find whether a colleague has already reached a status.
 _PROGRESS = {
     _S.ACCEPTED: 1,
     _S.EN_ROUTE: 2,

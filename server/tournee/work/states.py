@@ -94,7 +94,8 @@ APPOINTMENT = Machine(
     }
 )
 
-# What people do to an order; its appointments do the rest. Releasing ON_HOLD gives the status they imply.
+# The steps that people take; the order's appointments take the others. Releasing an ON_HOLD order gives it
+# the status that its appointments imply.
 WORK_ORDER = Machine(
     {
         _W.DRAFT: (_W.NEW, _W.CANCELED),

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from tournee.kernel.times import AHEAD, is_implausible
 from tournee.work.states import FINISHED, AppointmentStatus
 
-# If nothing follows a step for longer, it did not last all that time.
+# A step that nothing follows for longer than this did not really last that long.
 LONGEST = timedelta(days=7)
 
 _THERE = frozenset({AppointmentStatus.ON_SITE, AppointmentStatus.IN_PROGRESS})

@@ -15,7 +15,7 @@ from tournee.people.models import Technician
 from tournee.work.models.appointment import Appointment, Assignment
 from tournee.work.states import OVER, UNDER_WAY
 
-# On both sides of now, so that it covers today in every time zone.
+# Before and after now, so that the window covers today in every time zone.
 _BEHIND, _AHEAD = timedelta(hours=24), timedelta(hours=48)
 _MOST_VISITS = 50
 

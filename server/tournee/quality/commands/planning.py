@@ -76,7 +76,7 @@ def _while_editable(plain: Command[Any, Audit]) -> Command[Any, Audit]:
     return dataclasses.replace(plain, function=function)
 
 
-# Checked first, since the others write the row.
+# `is_no_double` comes first, because the other rules write the row.
 _RULES = (
     is_no_double,
     names_accounts("lead_auditor_id", "auditee_responsible_id"),

@@ -76,7 +76,7 @@ async def resolve_stock_discrepancy(
 ) -> StockDiscrepancy:
     """Name the count or movement that explains why a level was below zero; by now it must not be."""
     place = select(StockDiscrepancy.location_id).where(StockDiscrepancy.id == do.discrepancy_id)
-    # The place is locked first, as everywhere else.
+    # Lock the place first, as everywhere else.
     await lock_places(tx, discrepancy_id=await tx.session.scalar(place))
     task = await tx.find(StockDiscrepancy, do.discrepancy_id, "discrepancyId")
     await _explains(tx, task, do)

@@ -24,7 +24,7 @@ from tournee.sync.devices.report import NOTHING_SAID, Report
 from tournee.sync.models import DeviceState
 
 _EVERY_SECONDS = 5.0
-# At most so many between two writes; more are dropped.
+# The most devices noted between two writes; more are dropped.
 _MOST_DEVICES = 20_000
 
 
@@ -108,7 +108,7 @@ def _note(new: Any) -> Any:
     )
 
 
-# Only a push changes them.
+# Columns that only a push changes.
 _LEFT_ALONE = ("next_number", "last_number", "used_numbers")
 
 

@@ -22,7 +22,7 @@ from tournee.kernel.errors import Refused
 from tournee.kernel.log import Head
 from tournee.sync.models import DeviceState
 
-# Used numbers kept beyond the next one; further gaps close only when their turn comes.
+# The most used numbers that are kept beyond the next one; further gaps close only when their turn comes.
 _MOST_USED = 2_000
 
 

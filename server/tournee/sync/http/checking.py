@@ -20,7 +20,7 @@ from tournee.sync.pull.feed import DEFAULT_LIMIT, GREATEST_LIMIT, Feed
 from tournee.sync.pull.page import text_of
 from tournee.sync.push.request import read_uuid
 
-# Something moved for this person since the cursor: the device pulls and asks again.
+# Something has changed for this person since the cursor: the device pulls and asks again.
 _BEHIND = b'{"current":false}'
 
 

@@ -9,7 +9,7 @@ import orjson
 
 _HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-# Half of a pair; an even number of backslashes before it are characters of their own.
+# Half of a surrogate pair. An even number of backslashes before it are escaped backslashes.
 _LONE = re.compile(
     rb"(?<!\\)((?:\\\\)*)(?:" + _HIGH + rb"(?!" + _LOW + rb")|(?<!" + _HIGH + rb")" + _LOW + rb")"
 )

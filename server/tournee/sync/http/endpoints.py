@@ -71,12 +71,12 @@ class SyncEndpoints:
     pulls: PullEndpoint
     streams: Stream
     checking: Checking
-    # So few at once that requests find free connections.
+    # Limits revivals, so that requests still find free connections.
     revivals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_REVIVALS))
 
     def routes(self) -> list[Route]:
         return [
-            # The most frequent request, so the first to match.
+            # Pulls are the most frequent requests, so match them first.
             *self.pulls.routes(),
             Route("/sync/push", self.push, methods=["POST"]),
             *self.streams.routes(),
@@ -100,7 +100,7 @@ class SyncEndpoints:
         async with self.lanes.pushes.turn(actor.key):
             answer = await push(self.kernel, self.commands, actor, asked)
         self.pulls.acknowledged.note(actor, asked.device_id, None, Report.read(body))
-        # What other devices waited for need not delay this answer.
+        # Operations of other devices that can go on now need not delay this answer.
         afterwards = BackgroundTask(self._revive, actor, asked.device_id, answer)
         return _push_answer(await self._bodies(actor, answer), answer, afterwards)
 

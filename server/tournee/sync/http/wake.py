@@ -20,7 +20,7 @@ from tournee.engine.publishing import ADMISSIONS, CHANGES
 
 _RECONNECT_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
-# The oldest are forgotten; who waits for one of those learns of it at the next look.
+# Beyond this, the oldest are forgotten, and their subscribers learn of changes at the next look.
 _MOST_ORGANISATIONS = 10_000
 
 
@@ -75,7 +75,7 @@ class Wake:
         try:
             while seq < (newest := self._newest.get(organisation_id, seq)):
                 seq = newest
-                # Those who are woken find out themselves that the database is away.
+                # If the database is away, the subscribers find that out themselves.
                 with contextlib.suppress(Exception):
                     await look(organisation_id)
                 self._ring(organisation_id)
@@ -149,7 +149,7 @@ class Wake:
                 if isinstance(head, BaseException):
                     continue
                 if head.seq < self._newest.get(organisation_id, 0):
-                    # The database came back without its newest seconds: subscribers have seen what is lost.
+                    # The database came back without its newest seconds: subscribers have seen lost changes.
                     self._newest[organisation_id] = head.seq
                     self._ring(organisation_id)
                 self.heard(organisation_id, head.seq)

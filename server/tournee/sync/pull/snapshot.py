@@ -28,7 +28,7 @@ from tournee.sync.pull.page import Page, Progress, Rows, Written, write, write_p
 # Returns the scopes whose rows the actor needs first.
 Urgent = Callable[[AsyncSession, Actor], Awaitable[Sequence[UUID]]]
 
-# More would be no head start.
+# Scopes that come first; with more of them, coming first would gain nothing.
 _MOST_URGENT = 300
 
 
@@ -95,7 +95,7 @@ class Snapshot:
         place = self._places(cursor, scopes, limit + 1)
         columns = select(Record.seq, Record.entity, Record.id, Record.document, place.c.n)
         joined = columns.join_from(place, Record, and_(Record.id == place.c.id, *self._live()))
-        # Not what was there in a lesser scope already.
+        # Leave out rows that already came with an earlier scope.
         before = sees(self.actor.id, place.c.id, scopes=scopes, before=place.c.scope)
         rows = joined.where(~before)
         return await write_placed(self.session, place, rows, limit)

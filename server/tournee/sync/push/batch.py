@@ -29,7 +29,7 @@ from tournee.sync.waiting.given_up import given_up_among
 Commands = Mapping[str, Command[Any, Any]]
 Unit: TypeAlias = list[Case]
 
-# For one device. Beyond it, the device keeps what has to wait and sends it again later.
+# Waiting operations of one device. Beyond this, the device keeps what has to wait and sends it again later.
 MOST_KEPT = 2_000
 
 

@@ -43,7 +43,7 @@ async def decide(batch: Batch, unit: Unit) -> None:
     try:
         async with batch.tx.savepoint() if careful else nullcontext():
             for case in unit:
-                outcomes.append(await _run(batch, case))  # noqa: PERF401 - tells how far it came
+                outcomes.append(await _run(batch, case))  # noqa: PERF401 - shows how far the unit came
     except OperationalError:
         raise
     except Exception as error:

@@ -28,7 +28,7 @@ def renamed(command: str, **names: str) -> Step:
 
 # By command name, and by the schema that the step starts from.
 STEPS: Mapping[tuple[str, int], Step] = {
-    # The time of the talk bore the name of the time at which the operation was made.
+    # The time of the conversation had the name that the operation uses for its own time.
     ("recordInteraction", 1): renamed("recordInteraction", occurredAt="at"),
 }
 

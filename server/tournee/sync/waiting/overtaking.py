@@ -25,7 +25,7 @@ from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import ParkedOperation, Receipt
 
 _IN_ORDER = 7
-# The last day that a datetime can hold, in milliseconds since 1970: an id may claim a later one.
+# The last day that a datetime can hold, in milliseconds since 1970; the time in an id may be later.
 _LATEST = 253_402_214_400_000
 
 Overtaking = Callable[[Entity], Awaitable[dict[str, datetime]]]

@@ -121,7 +121,7 @@ async def dispatch_appointment(tx: Transaction, actor: Actor, do: DispatchAppoin
         raise Forbidden("Only a manager passes over missing skills.")
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
-    # Locked, so that nobody puts it on hold meanwhile.
+    # Lock the order, so that nobody puts it on hold meanwhile.
     await order_of(tx, appointment.work_order_id)
     (against,) = await against_dispatch(tx.session, [appointment], whatever_skills=do.force)
     APPOINTMENT.require(before, AppointmentStatus.DISPATCHED, against)
