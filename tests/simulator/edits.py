@@ -109,9 +109,10 @@ def _overtaken(chronicle: Chronicle, deed: Deed, name: str, last: Entry | None) 
     """Return whether another account or device wrote the field since the device's view of it."""
     if deed.seen is None or last is None or last.device == deed.device:
         return False
-    before = chronicle.lost(deed.base or 0, deed.mark)
-    if before is not None and last.seq <= before:
-        return False  # The device showed a later state, which is lost.
+    base = deed.base or 0
+    before = chronicle.lost(base, deed.mark)
+    if last.seq <= (base if before is None else before):
+        return False  # The device knew it, and showed a later state of its own or one that is lost.
     return bool(last.after[name] != deed.seen.get(name))
 
 
