@@ -1,4 +1,4 @@
-"""The server as a whole: health, limits, names of requests, errors."""
+"""The server as a whole: health, limits, request ids, errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def caller(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Starlette:
-    """A server that takes bodies of a hundred bytes, and a route that reads them."""
+    """Return a server that accepts bodies of up to a hundred bytes, and a route that reads them."""
 
     async def length(request: Request) -> Response:
         return PlainTextResponse(str(len(await request.body())))
@@ -48,7 +48,7 @@ async def pieces(count: int) -> AsyncIterator[bytes]:
         yield b"x" * 10
 
 
-async def test_alive_says_nothing_of_the_database(small: Starlette) -> None:
+async def test_healthz_does_not_check_the_database(small: Starlette) -> None:
     async with caller(small) as client:
         assert (await client.get("/healthz")).status_code == 200
 
@@ -71,7 +71,7 @@ async def test_ready_when_migrated(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_a_body_over_the_limit_is_refused_announced_or_not(small: Starlette) -> None:
+async def test_a_body_over_the_limit_is_refused_with_or_without_content_length(small: Starlette) -> None:
     async with caller(small) as client:
         assert (await client.post("/length", content=b"x" * 100)).text == "100"
         assert (await client.post("/length", content=pieces(10))).text == "100"
@@ -80,7 +80,7 @@ async def test_a_body_over_the_limit_is_refused_announced_or_not(small: Starlett
             assert (answer.status_code, answer.json()["error"]["code"]) == (413, "TOO_LARGE")
 
 
-async def test_the_limit_holds_where_an_endpoint_swallows_errors(small: Starlette) -> None:
+async def test_the_body_limit_holds_when_an_endpoint_swallows_errors(small: Starlette) -> None:
     async def swallow(request: Request) -> Response:
         try:
             await request.body()
@@ -94,7 +94,7 @@ async def test_the_limit_holds_where_an_endpoint_swallows_errors(small: Starlett
     assert refusal(answer) == (413, "TOO_LARGE")
 
 
-async def test_a_request_keeps_a_sane_id_and_gets_one_otherwise(client: httpx2.AsyncClient) -> None:
+async def test_a_request_keeps_a_valid_id_and_gets_one_otherwise(client: httpx2.AsyncClient) -> None:
     kept = await client.get("/healthz", headers={"X-Request-Id": "from-a-proxy.1"})
     assert kept.headers["X-Request-Id"] == "from-a-proxy.1"
     for odd in ("a b", "x" * 101, "<script>", ""):
@@ -102,7 +102,7 @@ async def test_a_request_keeps_a_sane_id_and_gets_one_otherwise(client: httpx2.A
         assert answer.headers["X-Request-Id"] not in (odd, "")
 
 
-async def test_what_breaks_is_masked_outside_and_logged_inside(small: Starlette) -> None:
+async def test_an_unexpected_error_is_masked_and_logged(small: Starlette) -> None:
     async def broken(request: Request) -> Response:
         raise RuntimeError("the secret")
 
@@ -125,14 +125,14 @@ async def test_what_breaks_is_masked_outside_and_logged_inside(small: Starlette)
         ("GET", "/auth/token", 405, "METHOD_NOT_ALLOWED"),
     ],
 )
-async def test_what_is_not_there_is_refused_with_a_code(
+async def test_an_unknown_path_is_refused_with_a_code(
     client: httpx2.AsyncClient, method: str, path: str, status: int, code: str
 ) -> None:
     answer = await client.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-async def test_only_pages_of_origins_that_were_named_may_call_from_a_browser(tmp_path: Path) -> None:
+async def test_only_configured_origins_may_call_from_a_browser(tmp_path: Path) -> None:
     settings = read_settings(
         {"TOURNEE_DIRECTORY": str(tmp_path), "TOURNEE_WEB_ORIGINS": "https://a.example, https://b.example"}
     )
@@ -154,12 +154,12 @@ async def test_only_pages_of_origins_that_were_named_may_call_from_a_browser(tmp
             assert "Access-Control-Allow-Credentials" not in told.headers
 
 
-async def test_without_any_named_no_page_elsewhere_may_call(client: httpx2.AsyncClient) -> None:
+async def test_without_configured_origins_no_other_origin_may_call(client: httpx2.AsyncClient) -> None:
     told = await client.get("/healthz", headers={"Origin": "https://a.example"})
     assert not any(name.lower().startswith("access-control") for name in told.headers)
 
 
-async def test_requests_are_counted_by_route_and_not_by_path(client: httpx2.AsyncClient) -> None:
+async def test_requests_are_counted_by_route_not_by_path(client: httpx2.AsyncClient) -> None:
     await client.get("/nothing/here")
     await client.request("MADEUP", "/healthz")
     text = (await client.get("/metrics", headers={"Host": "localhost"})).text

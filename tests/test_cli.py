@@ -1,4 +1,4 @@
-"""The server as a process of its own, started and stopped as people do it."""
+"""The server in its own process, started and stopped as people do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_customer(url: str, headers: dict[str, str]) -> httpx2.Response:
 
 
 class Caller(threading.Thread):
-    """Asks and writes in turn until it is refused a connection; notes whatever else goes wrong."""
+    """Queries and writes in turn until a connection is refused; records every other error."""
 
     def __init__(self, url: str, headers: dict[str, str], *, keeps: bool) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Caller(threading.Thread):
 
 @contextmanager
 def under_load(url: str, headers: dict[str, str]) -> Iterator[list[Caller]]:
-    """Call the server from all sides until it is gone: whoever calls is answered in full, or not let in."""
+    """Call the server until it stops, and check that each call is answered fully or not accepted."""
     callers = [Caller(url, headers, keeps=keeps) for keeps in (True, False, True, False)]
     for caller in callers:
         caller.start()
@@ -73,7 +73,7 @@ def under_load(url: str, headers: dict[str, str]) -> Iterator[list[Caller]]:
 
 
 @pytest.mark.slow("Two servers start, and one is stopped under load.")
-def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_the_data(
+def test_one_command_serves_the_demo_stops_cleanly_and_keeps_the_data(
     tmp_path: Path,
 ) -> None:
     with running(tmp_path) as (line, url, process):
@@ -95,7 +95,7 @@ def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_th
                 assert process.wait(60) in (0, -signal.SIGTERM)
                 assert time.monotonic() - started < 60
     with running(tmp_path) as (_, url, _):
-        # The token of before: keys and data are still there.
+        # The earlier token works: keys and data are still there.
         assert customers(url, headers) == before + 1 + sum(caller.written for caller in callers)
     made, *logged = (tmp_path / "log").read_text().splitlines()
     assert made.startswith("Made ")
@@ -104,7 +104,7 @@ def test_one_command_serves_the_demo_ends_streams_when_told_to_stop_and_keeps_th
 
 
 @pytest.mark.prove_on("postgresql", "Three workers start, and each imports the whole server.")
-def test_several_workers_share_keys_and_numbers(tmp_path: Path, database_url: str) -> None:
+def test_several_workers_share_keys_and_metrics(tmp_path: Path, database_url: str) -> None:
     if database_url.startswith("sqlite"):
         with pytest.raises(AssertionError, match="ended"), running(tmp_path, TOURNEE_WORKERS="2"):
             pass

@@ -1,4 +1,4 @@
-"""Promises between documents and code."""
+"""The documents agree with the code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tournee.sync.push import push
 ROOT = Path(__file__).parent.parent
 
 
-def test_every_refusal_is_documented_with_what_a_client_does() -> None:
+def test_every_refusal_is_documented_with_the_clients_reaction() -> None:
     text = (ROOT / "schema" / "refusals.md").read_text().split("\n## ")[0]
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE))
     assert documented == set(refusal_codes())
@@ -33,7 +33,7 @@ def test_every_code_of_the_api_is_documented() -> None:
     assert used <= documented, used - documented
 
 
-def test_the_limits_of_a_document_are_written_down() -> None:
+def test_the_limits_of_a_document_are_documented() -> None:
     text = (ROOT / "schema" / "refusals.md").read_text().replace("\n", " ")
     for most, what in (
         (limits.MOST_CHARACTERS, "characters"), (limits.MOST_TOKENS, "tokens of document"),
@@ -47,7 +47,7 @@ def test_the_limits_of_a_document_are_written_down() -> None:
     assert f"{limits.MOST_DEPTH} levels of depth" in text
 
 
-def test_the_table_of_permissions_says_what_each_allows_and_which_roles_hold_it() -> None:
+def test_the_table_of_permissions_equals_the_code() -> None:
     rows = re.findall(r"^\| (?!---)(.+) \|$", (ROOT / "schema" / "permissions.md").read_text(), re.MULTILINE)
     heads, *table = [[cell.strip() for cell in row.split(" | ")] for row in rows]
     shown = {"portal": Role.CUSTOMER_PORTAL}
@@ -63,7 +63,7 @@ def test_the_table_of_permissions_says_what_each_allows_and_which_roles_hold_it(
     }
 
 
-def test_one_function_goes_through_the_steps_of_a_push_and_one_through_those_of_a_pull() -> None:
+def test_one_function_performs_the_steps_of_a_push_and_one_those_of_a_pull() -> None:
     protocol = (ROOT / "schema" / "sync.md").read_text()
     for section, function in {"Push": push._attempt, "Pull": Feed._read}.items():
         text = protocol.split(f"## {section}\n")[1].split("\n## ")[0]
@@ -81,7 +81,7 @@ _STEPS = {
 }
 
 
-def test_every_numbered_step_of_the_protocol_stands_in_the_code() -> None:
+def test_every_numbered_step_of_the_protocol_is_marked_in_the_code() -> None:
     protocol = (ROOT / "schema" / "sync.md").read_text()
     for section, modules in _STEPS.items():
         text = protocol.split(f"## {section}\n")[1].split("\n## ")[0]

@@ -60,13 +60,13 @@ def client_of(app: Starlette) -> httpx2.AsyncClient:
 
 @pytest.fixture
 async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    """Somebody who calls a demo on this module's database."""
+    """Return an HTTP client of a demo on this module's database."""
     app = create_app(Settings(database_url=database_url, directory=tmp_path, demo=True))
     async with app.router.lifespan_context(app), client_of(app) as caller:
         yield caller
 
 
-async def test_a_seeding_that_breaks_leaves_nothing_and_the_next_one_is_whole_quick_and_the_last(
+async def test_a_failed_seeding_leaves_nothing_and_the_next_one_runs_once(
     kernel: Kernel, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
@@ -84,7 +84,7 @@ async def test_a_seeding_that_breaks_leaves_nothing_and_the_next_one_is_whole_qu
         assert (await sign_in(client, email)).status_code == 200
 
 
-async def test_the_portal_sees_its_customer_and_no_other(kernel: Kernel, client: httpx2.AsyncClient) -> None:
+async def test_a_portal_account_sees_only_its_customer(kernel: Kernel, client: httpx2.AsyncClient) -> None:
     await demo.seed(kernel, TODAY)
     token = (await sign_in(client, "portal@demo.example")).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
@@ -111,10 +111,10 @@ async def mutate(client: httpx2.AsyncClient, token: str, field: str, **input: An
 
 
 @pytest.mark.parametrize("other", [{"demo": False}, {"demo": True, "host": "0.0.0.0"}], ids=str)
-async def test_a_server_that_is_no_demo_refuses_the_demo_accounts(
+async def test_a_server_without_the_demo_refuses_demo_accounts(
     kernel: Kernel, client: httpx2.AsyncClient, database_url: str, tmp_path: Path, other: dict[str, Any]
 ) -> None:
-    """By password, by refresh token, by a token of before and by what a revoked device holds."""
+    """It refuses them by password, refresh token, earlier access token and a revoked device's token."""
     await demo.seed(kernel, TODAY)
     device, password = str(uuid4()), "their own password"
     own = await House(kernel.database).found()
@@ -159,20 +159,20 @@ def code_of(answer: httpx2.Response) -> str | None:
 
 
 class Chosen:
-    """What `tournee run` makes of an environment."""
+    """Returns what `tournee run` derives from an environment."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.directory = directory
         self.names = [str(field.validation_alias) for field in Settings.model_fields.values()]
         for name in self.names:
-            # Put back afterwards, whatever is written meanwhile.
+            # Restored afterwards, whatever is written meanwhile.
             monkeypatch.setenv(name, "")
 
     def __call__(self, **environment: str) -> Settings:
         os.environ.update(dict.fromkeys(self.names, ""))
         os.environ.update({"TOURNEE_DIRECTORY": str(self.directory), **environment})
         chosen = serving._completed(read_settings())
-        # Workers read the environment by themselves.
+        # Workers read the environment themselves.
         assert read_settings() == chosen
         return chosen
 
@@ -183,7 +183,7 @@ def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sqlite_template: Pat
     return Chosen(tmp_path, monkeypatch)
 
 
-def test_the_embedded_database_is_a_demo_on_loopback_unless_it_is_said_otherwise(chosen: Chosen) -> None:
+def test_the_embedded_database_is_a_demo_on_loopback_by_default(chosen: Chosen) -> None:
     assert chosen().is_demo
     assert chosen(TOURNEE_DEMO=" ").is_demo
     assert not chosen(TOURNEE_DEMO="0").is_demo
@@ -193,7 +193,7 @@ def test_the_embedded_database_is_a_demo_on_loopback_unless_it_is_said_otherwise
     assert chosen(DATABASE_URL=named, TOURNEE_DEMO="1").is_demo
 
 
-def test_a_database_with_organisations_of_its_own_is_no_demo_unasked(
+def test_a_database_with_other_organisations_is_no_demo_by_default(
     chosen: Chosen, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def add(*, own: bool) -> None:
@@ -215,7 +215,7 @@ def test_a_database_with_organisations_of_its_own_is_no_demo_unasked(
     assert capsys.readouterr().err == ""
 
 
-def test_a_demo_that_others_could_call_is_none_and_the_start_says_so(
+def test_a_demo_is_refused_on_a_public_address_with_a_warning(
     chosen: Chosen, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not chosen(TOURNEE_DEMO="1", TOURNEE_HOST="0.0.0.0").is_demo
@@ -233,7 +233,7 @@ async def get(app: Starlette, path: str) -> httpx2.Response:
         return await client.get(path, headers={"Accept": "text/html"})
 
 
-async def test_the_pages_name_every_account_and_load_nothing_from_elsewhere(tmp_path: Path) -> None:
+async def test_the_demo_pages_list_every_account_and_load_nothing_from_elsewhere(tmp_path: Path) -> None:
     migrate.upgrade(f"sqlite:///{tmp_path}/demo.db")
     app = served(tmp_path)
     for path in ("/", "/graphql"):
@@ -249,7 +249,7 @@ async def test_the_pages_name_every_account_and_load_nothing_from_elsewhere(tmp_
 
 
 @pytest.mark.parametrize("changed", [{"demo": False}, {"host": "0.0.0.0"}, {"host": "demo.example"}], ids=str)
-async def test_without_the_demo_the_pages_name_no_account_and_the_editor_asks_to_sign_in(
+async def test_without_the_demo_the_pages_list_no_account_and_the_editor_requires_a_sign_in(
     tmp_path: Path, changed: dict[str, object]
 ) -> None:
     app = served(tmp_path, **changed)
@@ -266,7 +266,7 @@ async def test_without_the_demo_the_pages_name_no_account_and_the_editor_asks_to
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")
 
 
-async def test_the_editor_begins_with_a_query_that_fits_the_account_and_with_what_our_clients_ask(
+async def test_the_editor_starts_with_the_clients_operations_and_an_allowed_query(
     kernel: Kernel, client: httpx2.AsyncClient
 ) -> None:
     await demo.seed(kernel, TODAY)
@@ -284,13 +284,13 @@ async def test_the_editor_begins_with_a_query_that_fits_the_account_and_with_wha
         headers = {"Authorization": f"Bearer {token}"}
         answer = (await client.post("/graphql", json=asked, headers=headers)).json()
         assert "errors" not in answer
-        # Not one list is empty, but for what the small demo has none of.
+        # No list is empty, except those that the small demo lacks.
         empty = [name for name, found in answer["data"].items() if found.get("nodes") == []]
         assert set(empty) <= {"conflicts", "devices"}, (account, empty)
 
 
 @pytest.mark.parametrize("day", range(7))
-def test_the_large_demo_is_the_same_for_a_day_and_as_large_on_each(day: int) -> None:
+def test_the_large_demo_is_reproducible_and_equally_large_every_day(day: int) -> None:
     today = TODAY + timedelta(days=day)
     made = list(large.operations(today))
     assert made == list(large.operations(today))
@@ -308,10 +308,10 @@ def test_the_large_demo_is_the_same_for_a_day_and_as_large_on_each(day: int) -> 
     assert len(ids) == len(set(ids))
 
 
-async def test_the_large_demo_goes_through_the_commands_and_leaves_conflicts_to_decide(
+async def test_the_large_demo_runs_through_commands_and_leaves_open_conflicts(
     sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a few visits a day only, and on SQLite only: the whole takes seconds."""
+    """Only a few visits a day, on SQLite only: the full demo takes seconds."""
     monkeypatch.setattr(rounds, "_A_DAY", dict.fromkeys(rounds._A_DAY, 2))
     shutil.copy(sqlite_template, tmp_path / "demo.db")
     database = Database(f"sqlite:///{tmp_path}/demo.db")

@@ -1,4 +1,4 @@
-"""Every `tournee …` in the documents is a command line that exists."""
+"""Every `tournee …` in the documents is a valid command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "SECU
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
-    """Those in code blocks, and those in backticks that are more than the name of a command."""
+    """Return those in code blocks, and those in backticks with more than a command's name."""
     blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     lines += re.findall(r"`(tournee [^`]+)`", text)
@@ -29,7 +29,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
 
 
 def problem(arguments: list[str]) -> str | None:
-    """What the command line would refuse before it does anything; `…` stands for what is left out."""
+    """Return the command line's error before it does anything; `…` stands for omitted arguments."""
     program = typer.main.get_command(main)
     context, command = typer.Context(program), program
     try:
@@ -39,7 +39,7 @@ def problem(arguments: list[str]) -> str | None:
         if arguments and "…" not in arguments:
             command.make_context(str(context.info_name), [*arguments], parent=context.parent)
     except Exit as shown:
-        # `--help`, and what else ends by printing something.
+        # `--help` and other options that only print something.
         return None if shown.exit_code == 0 else f"Exit: {shown.exit_code}"
     except Exception as error:  # noqa: BLE001 - whatever it is, the document is wrong
         return f"{type(error).__name__}: {error}"
@@ -53,7 +53,7 @@ def test_documented_commands_exist(page: Path) -> None:
     assert wrong == {}
 
 
-def test_a_wrong_command_line_is_noticed() -> None:
+def test_a_wrong_command_line_is_detected() -> None:
     text = "```sh\ntournee frobnicate\ntournee account add a@b.c --rule X\n```\nand `tournee account add me`"
     found = list(command_lines(text))
     assert len(found) == 3

@@ -1,4 +1,4 @@
-"""Stored documents say what the rows say, whichever revision a database comes from, and devices learn."""
+"""Stored documents equal the rows after an upgrade from any revision, and devices receive the changes."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ from tournee.sync.models import Receipt
 
 _SCRIPTS = ScriptDirectory.from_config(migrate.configuration(""))
 HEAD, *OLDER = [one.revision for one in _SCRIPTS.walk_revisions()]
-# Columns that no model has any more.
+# Columns that no model has now.
 OF_THEN = {"window_from": UTCDateTime(), "window_to": UTCDateTime()}
 
 
 async def seed(url: str) -> None:
-    """The demo, a conflict, and a revoked device."""
+    """Create the demo, a conflict, and a revoked device."""
     database = Database(url)
     try:
         await demo.seed(Kernel(database, MEMBERSHIPS), date(2026, 11, 23))
@@ -61,7 +61,7 @@ async def seed(url: str) -> None:
 
 @pytest_asyncio.fixture(scope="module")
 async def seeded(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A seeded database at the newest revision."""
+    """Return a seeded database at the newest revision."""
     file = tmp_path_factory.mktemp("seeded") / "head.db"
     shutil.copy(sqlite_template, file)
     await seed(f"sqlite:///{file}")
@@ -70,7 +70,7 @@ async def seeded(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def stages(seeded: Path) -> dict[str, Path]:
-    """The same database taken down to each older revision."""
+    """Return the same database downgraded to each older revision."""
     found, file = {}, seeded
     for revision in OLDER:
         shutil.copy(file, file := seeded.with_name(f"{revision}.db"))
@@ -80,9 +80,9 @@ def stages(seeded: Path) -> dict[str, Path]:
 
 
 def as_written_then(connection: sa.Connection) -> None:
-    """Make the stored documents what the code of this revision wrote: of the columns that there were.
+    """Rewrite the stored documents as this revision's code did, with the columns of its time.
 
-    A downgrade may leave more in them, and then an upgrade that forgets a field would go unnoticed.
+    A downgrade may leave more in them, which would hide an upgrade that forgets a field.
     """
     tables = set(sa.inspect(connection).get_table_names())
     for entity in connection.scalars(sa.select(Record.entity).distinct()).all():
@@ -106,7 +106,7 @@ def as_written_then(connection: sa.Connection) -> None:
 
 @dataclass
 class Stored:
-    """Heads, and the records of an organisation with their documents read."""
+    """The heads, and the records of an organisation with parsed documents."""
 
     heads: dict[UUID, tuple[UUID, int]]
     records: dict[UUID, tuple[UUID, int, bool, dict[str, Any]]]
@@ -123,7 +123,7 @@ def stored(connection: sa.Connection) -> Stored:
 
 
 def require_that_devices_learn(connection: sa.Connection, before: Stored) -> None:
-    """Each document that changed has a number after the old head, or its organisation begins anew."""
+    """Check that each changed document has a number after the old head, or a new epoch began."""
     after = stored(connection)
     for id, (organisation, seq, deleted, now) in after.records.items():
         epoch, head = before.heads[organisation]
@@ -168,25 +168,23 @@ async def upgrade_and_compare(url: str) -> None:
 @pytest.mark.parametrize(
     "revision",
     [
-        # From the newest but one, and from the oldest: all that any database has gone through.
+        # From the second newest and from the oldest revision: every upgrade that a database can have.
         OLDER[0],
         *(pytest.param(one, marks=pytest.mark.prove("One more beginning.")) for one in OLDER[1:-1]),
         OLDER[-1],
     ],
 )
-async def test_an_upgraded_database_has_the_documents_that_the_code_makes(
-    revision: str, stages: dict[str, Path]
-) -> None:
+async def test_an_upgraded_database_has_current_documents(revision: str, stages: dict[str, Path]) -> None:
     await upgrade_and_compare(f"sqlite:///{stages[revision]}")
 
 
 @pytest.mark.slow("Every migration from 0003 on, with the demo's rows.")
-async def test_on_postgresql_an_upgraded_database_has_the_documents_that_the_code_makes(
+async def test_an_upgraded_postgresql_database_has_current_documents(
     postgres_url: str, postgres_template: str
 ) -> None:
     url = create_database(postgres_url, "documents", postgres_template)
     await seed(url)
-    # Before that no entity had a column that it lacks today but for 0003, which has a test of its own.
+    # No earlier revision dropped a column except 0003, which has its own test.
     migrate.downgrade(url, "0003")
     await upgrade_and_compare(url)
     drop_database(postgres_url, "documents")
@@ -194,7 +192,7 @@ async def test_on_postgresql_an_upgraded_database_has_the_documents_that_the_cod
 
 @contextmanager
 def revising(url: str) -> Iterator[sa.Connection]:
-    """What a migration works in."""
+    """Yield a context in which a migration can run."""
     with connected(url) as connection, Operations.context(MigrationContext.configure(connection)):
         yield connection
 
@@ -205,7 +203,7 @@ async def clashes(house: House) -> Clashes:
 
 
 def named(url: str, organisation_id: UUID) -> dict[str, list[Any]]:
-    """Everything that names a field of a work order, or of anything else."""
+    """Return everything stored that names a field of a work order or of another entity."""
     columns = [(Change.entity, Change.fields, Change.before, Change.after), (Receipt.unmoved,)]
     columns += [(Record.entity, Record.id, Record.clock, Record.document, Record.deleted)]
     with connected(url) as connection:
@@ -219,7 +217,7 @@ def named(url: str, organisation_id: UUID) -> dict[str, list[Any]]:
         }
 
 
-async def test_a_device_learns_of_a_dropped_and_of_an_added_field_with_the_values_of_the_rows(
+async def test_a_device_receives_dropped_and_added_fields_with_the_rows_values(
     clashes: Clashes,
 ) -> None:
     house, device, id = clashes.house, clashes.device, clashes.order.id
@@ -257,16 +255,16 @@ async def test_a_device_learns_of_a_dropped_and_of_an_added_field_with_the_value
 
 
 async def fresh(house: House, like: TestDevice, id: UUID) -> Any:
-    """The record as a device has it that begins from nothing."""
+    """Return the record as a new copy receives it."""
     device = TestDevice(house, actor=like.actor)
     await device.pull()
     return device.rows[id]
 
 
-async def test_a_renamed_field_is_renamed_wherever_it_is_named_and_only_there(clashes: Clashes) -> None:
+async def test_a_renamed_field_is_renamed_wherever_it_is_named_and_nowhere_else(clashes: Clashes) -> None:
     house, device, order = clashes.house, clashes.device, clashes.order
     await clashes.of(FIELD_CHANGED_BY_BOTH)
-    # One that leaves the field as it stands, which only the receipt tells of.
+    # An edit that leaves the field unchanged, which only the receipt records.
     standing = device.rows[order.id]["symptom"]
     await device.do("updateWorkOrder", workOrderId=order.id, symptom=standing)
     await house.run("updateCustomer", customerId=clashes.world.customer.id, notes="symptom")
@@ -276,7 +274,7 @@ async def test_a_renamed_field_is_renamed_wherever_it_is_named_and_only_there(cl
     with revising(url):
         change_fields("work_order", renamed={"symptom": "first_sign"})
     renamed = named(url, own)
-    # Of a conflict the log goes on telling how it was written; nothing is compared with that.
+    # The log keeps a conflict as it was written; nothing is compared with that.
     texts = [str(row) for rows in renamed.values() for row in rows if row[0] != "Conflict"]
     assert not [text for text in texts if "symptom" in text.replace('"notes":"symptom"', "")]
     await device.pull()
@@ -308,7 +306,7 @@ async def test_a_large_organisation_is_rewritten_in_batches(
         require_that_devices_learn(connection, before)
         after = stored(connection)
         assert after.heads[house.organisation_id][1] == before.heads[house.organisation_id][1] + 4 + 1
-        # A deleted record has the right document, should it come back; no device is bothered with it.
+        # A deleted record has the right document in case it is restored; no device receives it.
         assert "name" not in after.records[gone.id][3]
         assert after.records[gone.id][1] == before.records[gone.id][1]
         for _, _, _, document in after.records.values():

@@ -1,4 +1,4 @@
-"""Runs that start servers end them too when they are told to end, as at Ctrl-C."""
+"""Runs that start servers also stop them on a signal, as at Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POSTGRESQL = {"DATABASE": "postgresql", "PROCESSES": "1"}
 
 
 def marked(mark: str) -> Iterator[str]:
-    """The programs of the processes that have this in their environment."""
+    """Return the programs of the processes with this text in their environment."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if mark.encode() in (process / "environ").read_bytes():
@@ -48,7 +48,7 @@ def _has_database(running: set[str]) -> bool:
         ),
     ],
 )
-def test_what_a_run_has_started_ends_with_it(
+def test_processes_started_by_a_run_end_with_it(
     module: str, asked: dict[str, str], sent: signal.Signals
 ) -> None:
     if not Path("/proc/self/environ").exists():
@@ -68,7 +68,7 @@ def test_what_a_run_has_started_ends_with_it(
         assert run.poll() is None, "it ended before it had a database"
         run.send_signal(sent)
         assert run.wait(60) != 0
-        # What is told to end by the run as it ends may be a moment behind it.
+        # A process that the run stops at its end may take a moment longer.
         for _ in range(100):
             if not list(marked(mark)):
                 return

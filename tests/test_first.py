@@ -4,7 +4,7 @@ from tests.support.device import TestDevice
 from tests.support.house import House
 
 
-async def test_a_customer_added_on_a_phone_reaches_the_office(house: House) -> None:
+async def test_a_customer_created_on_a_phone_reaches_the_office(house: House) -> None:
     phone, office = TestDevice(house, "MANAGER"), TestDevice(house, "DISPATCHER")
     (outcome,) = await phone.push(phone.operation("createCustomer", name="Demo Hotel"))
     assert outcome.status == "applied"

@@ -1,4 +1,4 @@
-"""What a running server does unasked: for every organisation, and no longer than the server runs."""
+"""Housekeeping runs for every organisation, and only while the server runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tournee.settings import Settings
 
 
 class Rounds:
-    """Housekeeping of an organisation, replaced by a note of which one it was."""
+    """Replaces housekeeping by recording the organisation's id."""
 
     def __init__(self, database: Database, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kernel = House(database).kernel
@@ -48,7 +48,7 @@ def rounds(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return Rounds(database, tmp_path, monkeypatch)
 
 
-async def test_a_server_that_closes_waits_for_one_organisation_only(
+async def test_a_stopping_server_finishes_only_the_current_organisation(
     rounds: Rounds, database: Database
 ) -> None:
     for _ in range(3):
@@ -57,7 +57,7 @@ async def test_a_server_that_closes_waits_for_one_organisation_only(
     assert len(rounds.kept) == 2
 
 
-async def test_an_organisation_that_breaks_keeps_no_other_from_its_turn(
+async def test_an_error_in_one_organisation_does_not_stop_the_others(
     rounds: Rounds, database: Database
 ) -> None:
     own = {(await House(database).found()).organisation_id for _ in range(3)}

@@ -1,4 +1,4 @@
-"""A crowd is taken in, even by a loop that is busy."""
+"""Many connections are accepted at once, even by a busy loop."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ CROWD = 200
 
 
 class Counting(asyncio.Protocol):
-    """Counts who was taken in."""
+    """Counts accepted connections."""
 
     taken = 0
 
@@ -24,7 +24,7 @@ async def _rounds_to_take_in_a_crowd() -> int:
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
     servers = [await loop.create_server(Counting, sock=each, backlog=BACKLOG) for each in listeners(bound)]
-    # They come while the loop is at something else.
+    # They arrive while the loop is busy.
     crowd = [socket.create_connection(bound.getsockname()) for _ in range(CROWD)]
     rounds = 0
     while Counting.taken < CROWD and rounds < CROWD:
@@ -37,7 +37,7 @@ async def _rounds_to_take_in_a_crowd() -> int:
     return rounds
 
 
-def test_each_round_of_the_loop_takes_in_many() -> None:
+def test_each_turn_of_the_loop_accepts_many_connections() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         rounds = runner.run(_rounds_to_take_in_a_crowd())
     assert rounds <= CROWD // LISTENERS + 5

@@ -1,4 +1,4 @@
-"""What is logged is one JSON object a line, in which the request stands that it belongs to."""
+"""Each log line is one JSON object with the id of its request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tournee.web.middleware import RequestMiddleware
 
 @pytest.fixture
 def _as_it_was() -> Iterator[None]:
-    """Afterwards, for the other tests."""
+    """Restore the logging configuration for the other tests."""
     root, config = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
     yield
@@ -29,7 +29,7 @@ def _as_it_was() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_as_it_was")
-async def test_each_line_says_to_which_request_it_belongs(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_each_log_line_has_its_request_id(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("json")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

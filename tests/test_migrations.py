@@ -1,4 +1,4 @@
-"""The migrations make what the models say, and can be undone."""
+"""The migrations create the models' schema and can be reverted."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def _round_trip(url: str, sync_url: str) -> list[str]:
 
 
 @pytest.mark.slow("Every migration, up and down.")
-def test_on_sqlite_they_go_up_match_the_models_and_go_down(tmp_path: Path) -> None:
+def test_sqlite_migrations_upgrade_match_the_models_and_downgrade(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/tournee.db"
     assert _round_trip(url, url) == []
 
 
 @pytest.mark.slow("Every migration, up and down.")
-def test_on_postgresql_they_go_up_match_the_models_and_go_down(postgres_url: str) -> None:
+def test_postgresql_migrations_upgrade_match_the_models_and_downgrade(postgres_url: str) -> None:
     url = create_database(postgres_url, "migrations")
     assert _round_trip(url, url.replace("postgresql://", "postgresql+psycopg://")) == []
     drop_database(postgres_url, "migrations")
@@ -55,7 +55,7 @@ def test_on_postgresql_they_go_up_match_the_models_and_go_down(postgres_url: str
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database without a table."""
+    """Return the URL of a database without tables."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/tournee.db"
         return
@@ -70,7 +70,7 @@ ON_THE_WIRE = {"windowFrom": "2026-11-09T00:00:00Z", "windowTo": "2026-12-22T00:
 
 
 def _add_technicians(connection: Connection, organisation: UUID) -> None:
-    """Two technicians with their profiles, as the tables were before windows moved."""
+    """Add two technicians with profiles to the tables as they were before the window moved."""
     head = {"organisation_id": organisation, "epoch": organisation, "seq": 4, "floor": 0}
     _insert(connection, "head", head)
     common = {"organisation_id": organisation, "created_at": WINDOW["window_from"], "deleted": False}
@@ -102,7 +102,7 @@ def _insert(connection: Connection, name: str, values: dict[str, Any]) -> None:
 
 
 def _windows(connection: Connection, name: str, entity: str) -> tuple[list[Any], list[Any]]:
-    """The windows that the rows of a table have, and those that its documents have."""
+    """Return the windows in a table's rows and in its documents."""
     columns = [column(key, UTCDateTime()) for key in WINDOW]
     rows = connection.execute(select(*columns).select_from(sql_table(name))).mappings()
     documents = connection.scalars(select(Record.document).where(Record.entity == entity))
@@ -112,7 +112,7 @@ def _windows(connection: Connection, name: str, entity: str) -> tuple[list[Any],
     ]
 
 
-def test_a_window_moves_to_the_profile_and_back_with_its_values(empty_url: str) -> None:
+def test_a_window_migrates_to_the_profile_and_back_with_its_values(empty_url: str) -> None:
     organisation = uuid4()
     migrate.upgrade(empty_url, BEFORE_WINDOWS_MOVED)
     with connected(empty_url) as connection:

@@ -1,4 +1,4 @@
-"""`schema/sync.openapi.yaml` is what the server answers, for every path outside GraphQL."""
+"""The server's answers outside GraphQL match `schema/sync.openapi.yaml`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHECKS: Any = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# It never ends where it is allowed.
+# An allowed request to it never ends.
 ENDLESS = "/sync/stream"
 EXAMPLES = 5
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
@@ -51,7 +51,7 @@ def test_every_route_outside_graphql_is_in_the_file(app: Starlette) -> None:
     served = {
         (route.path, method.lower())
         for route in app.router.routes
-        # Not what the pages load for themselves either.
+        # The pages' own assets are left out too.
         if isinstance(route, Route) and route.path != "/graphql" and not route.path.startswith("/assets/")
         for method in (route.methods or ())
         if method != "HEAD"
@@ -61,7 +61,7 @@ def test_every_route_outside_graphql_is_in_the_file(app: Starlette) -> None:
 
 
 def valid(path: str, answer: httpx2.Response, method: str = "get") -> Any:
-    """The body, if it is one that the file allows for this status."""
+    """Check that the file allows this body for this status, and return it."""
     response = DOCUMENT["paths"][path][method]["responses"][str(answer.status_code)]
     schema = resolved(response)["content"]["application/json"]["schema"]
     return valid_as(schema, answer.json())
@@ -86,12 +86,12 @@ def operations() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("path", "method"), operations(), ids=lambda part: part)
-async def test_whatever_is_asked_the_answer_is_one_that_the_file_allows(
+async def test_every_answer_to_generated_requests_matches_the_file(
     app: Starlette, house: House, bearer: Callable[[Actor], dict[str, str]], path: str, method: str
 ) -> None:
     operation = schemathesis.openapi.from_dict(DOCUMENT)[path][method]
     headers = bearer(await house.account("MANAGER"))
-    # Where nothing is asked, nothing can be asked wrongly.
+    # A request without parameters cannot have wrong ones.
     asks = {"parameters", "requestBody"} & DOCUMENT["paths"][path][method].keys()
 
     def ask(base_url: str, mode: GenerationMode) -> None:
@@ -116,7 +116,7 @@ async def test_whatever_is_asked_the_answer_is_one_that_the_file_allows(
             await asyncio.to_thread(ask, f"http://{host}", mode)
 
 
-async def test_a_day_of_a_device_is_as_the_file_says(desk: Desk) -> None:
+async def test_a_devices_day_matches_the_file(desk: Desk) -> None:
     client, headers = desk.client, desk.headers
     customer = desk.operation(input={"id": str(new_id()), "name": "Demo"})
     batch = [customer, desk.operation(input={"name": []}), desk.operation(number=9), {"number": 5}, "x"]
@@ -149,7 +149,7 @@ async def test_a_day_of_a_device_is_as_the_file_says(desk: Desk) -> None:
     assert valid("/sync/contract", await client.get("/sync/contract", headers=headers))["protocol"] == 1
 
 
-async def test_refusals_are_as_the_file_says(desk: Desk) -> None:
+async def test_refusals_match_the_file(desk: Desk) -> None:
     client, headers = desk.client, desk.headers
     for path in ("/sync/pull", "/sync/stream", "/sync/checksums", "/sync/repair", "/sync/contract"):
         answers = [await client.get(path), await client.get(path, headers={"Authorization": "Bearer x"})]
@@ -166,7 +166,7 @@ async def test_refusals_are_as_the_file_says(desk: Desk) -> None:
         valid("/sync/push", answer, "post")
 
 
-async def test_signing_in_is_as_the_file_says(client: httpx2.AsyncClient, house: House) -> None:
+async def test_signing_in_matches_the_file(client: httpx2.AsyncClient, house: House) -> None:
     email = f"{new_id()}@demo.example"
     await house.account("TECHNICIAN", email=email, password=PASSWORD)
     form = {"grant_type": "password", "username": email, "password": PASSWORD, "device": str(new_id())}
@@ -186,7 +186,7 @@ async def test_signing_in_is_as_the_file_says(client: httpx2.AsyncClient, house:
     assert valid("/auth/wiped", answer, "post")["error"] == "invalid_grant"
 
 
-async def test_the_events_of_a_stream_are_pages(desk: Desk) -> None:
+async def test_stream_events_match_the_pages_of_the_file(desk: Desk) -> None:
     await desk.push(desk.operation())
     async with listening(desk.client._transport.app) as host:  # type: ignore[attr-defined]
         url = f"http://{host}/sync/stream"

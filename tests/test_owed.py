@@ -1,4 +1,4 @@
-"""What a domain owes is named, each thing by itself, with what to do about it."""
+"""Everything that a domain lacks is named one by one, with what to do about it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTRACT: Any = SimpleNamespace(
 
 
 @pytest.mark.slow("It runs every migration and builds the schema.")
-def test_every_domain_has_what_it_owes() -> None:
+def test_no_domain_lacks_anything() -> None:
     assert list(owed.owed()) == []
 
 
@@ -32,7 +32,7 @@ def test_a_table_without_row_security_is_named(monkeypatch: pytest.MonkeyPatch) 
     assert sentence.startswith('Contract has no row security: call protect("contract")')
 
 
-def test_a_column_that_no_migration_makes_is_named(sqlite_template: Path, tmp_path: Path) -> None:
+def test_a_column_without_a_migration_is_named(sqlite_template: Path, tmp_path: Path) -> None:
     file = shutil.copy(sqlite_template, tmp_path / "older.db")
     engine = create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
@@ -42,7 +42,7 @@ def test_a_column_that_no_migration_makes_is_named(sqlite_template: Path, tmp_pa
     assert sentence.startswith("No migration makes this: add_column customer.phone.")
 
 
-def test_an_entity_that_nobody_was_told_how_to_see_is_named_for_both_rules() -> None:
+def test_an_entity_without_visibility_rules_is_named_for_both() -> None:
     scopes, simulator = owed.sight_owed([CONTRACT])
     assert scopes.startswith("Contract does not say in which scopes it lies: write `scopes` in")
     assert "server/tournee/contracts/models.py" in scopes
@@ -54,7 +54,7 @@ def test_a_command_without_an_example_is_named() -> None:
     assert sentence.startswith("signContract has no example")
 
 
-def test_a_permission_outside_of_the_table_is_named() -> None:
+def test_a_permission_missing_from_the_table_is_named() -> None:
     (sentence,) = owed.permissions_owed(["nobody:read", "work:read"])
     assert sentence.startswith("nobody:read is not in the table")
 

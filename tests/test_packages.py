@@ -1,4 +1,4 @@
-"""What people install: wheels and source distributions of the server and of the Python client."""
+"""The wheels and source distributions of the server and of the Python client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tournee import shipped
 ROOT = Path(__file__).parent.parent
 BROUGHT = ("migrations", "mappings", "schema")
 
-# The Python client's day, in a process that has nothing but the wheels: one operation, pushed.
+# The Python client pushes one operation from a process that has only the wheels.
 A_PUSH = """
 import asyncio, sys
 import tournee, tournee.shipped, tournee_client
@@ -80,10 +80,10 @@ def test_a_source_distribution_builds_the_same_wheel(built: Built, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with both wheels and nothing of the checkout.
+    """Return an environment with both wheels and nothing from the checkout.
 
-    What they depend on is lent by the environment that runs the tests: its folder comes after the wheels
-    in the path, and its .pth files, which name the checkout, are not read.
+    Its dependencies come from the environment that runs the tests, whose folder follows the wheels in
+    the path; its .pth files, which name the checkout, are not read.
     """
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "env", with_pip=False, symlinks=True)
@@ -99,7 +99,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow("It makes an environment and starts a server in it.")
-def test_installed_wheels_serve_answer_a_query_and_take_a_push(installed: Path, tmp_path: Path) -> None:
+def test_installed_wheels_serve_a_query_and_accept_a_push(installed: Path, tmp_path: Path) -> None:
     elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with running(tmp_path, program=[str(installed / "tournee"), "run"]) as (_, url, _):
         assert customers(url, signed_in(url)) > 0
@@ -117,7 +117,7 @@ def test_installed_wheels_serve_answer_a_query_and_take_a_push(installed: Path, 
 
 
 @pytest.mark.slow("It starts a server from a wheel.")
-def test_an_installed_server_brings_what_stands_beside_its_source(installed: Path, tmp_path: Path) -> None:
+def test_an_installed_server_includes_its_data_files(installed: Path, tmp_path: Path) -> None:
     (package,) = installed.parent.glob("lib/python*/site-packages/tournee")
     for name in BROUGHT:
         own = {
@@ -134,7 +134,7 @@ def test_an_installed_server_brings_what_stands_beside_its_source(installed: Pat
     assert (checked.returncode, checked.stderr) == (0, b"")
 
 
-def test_a_mapping_that_comes_with_the_server_is_found_by_its_name(tmp_path: Path) -> None:
+def test_a_bundled_mapping_is_found_by_name(tmp_path: Path) -> None:
     own = tmp_path / "nyc_elevators.toml"
     own.touch()
     assert shipped.mapping(own) == own

@@ -1,4 +1,4 @@
-"""What the environment says: read as it has to be, or refused in one line that names the variable."""
+"""The environment is read correctly, or refused in one line that names the variable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tournee.settings import Settings, UnusableSetting, read_settings
         ("TOURNEE_HEARTBEAT_SECONDS", "soon"),
         ("TOURNEE_WEB_ORIGINS", "https://app.example.org/"),
         ("TOURNEE_WEB_ORIGINS", "app.example.org"),
-        # A browser sends lower case, and would never match.
+        # Browsers send lower case, so this would never match.
         ("TOURNEE_WEB_ORIGINS", "https://App.example.org"),
         ("TOURNEE_HOSTS", "API.example.org"),
         ("TOURNEE_HOSTS", "https://api.example.org"),
@@ -50,7 +50,7 @@ from tournee.settings import Settings, UnusableSetting, read_settings
         ("DATABASE_URL", "demo.db"),
     ],
 )
-def test_what_cannot_be_gone_by_is_refused_by_its_name(name: str, value: str) -> None:
+def test_an_unusable_variable_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(UnusableSetting) as refused:
         read_settings({name: value})
     assert str(refused.value).startswith(f"{name}: ")
@@ -62,7 +62,7 @@ def test_all_wrong_variables_are_named_at_once() -> None:
     wrong = {"PORT": "http", "DATABASE_URL": "mysql://db", "TOURNEE_LOG_FORMAT": "xml", "TOURNEE_HOST": "::1"}
     with pytest.raises(UnusableSetting) as refused:
         read_settings(wrong)
-    # Nothing is said of TOURNEE_WORKERS, whose default follows from the database.
+    # TOURNEE_WORKERS is left out, as its default depends on the database.
     assert str(refused.value).splitlines() == [
         "DATABASE_URL: should be sqlite:///FILE or postgresql://USER@HOST/NAME.",
         "PORT: 'http' should be a valid integer, unable to parse string as an integer.",
@@ -70,7 +70,7 @@ def test_all_wrong_variables_are_named_at_once() -> None:
     ]
 
 
-def test_an_empty_variable_is_unset() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     names = [str(field.validation_alias) for field in Settings.model_fields.values()]
     assert "TOURNEE_WEB_ORIGINS" in names
     for blank in ("", " "):
@@ -95,19 +95,19 @@ def test_a_list_is_separated_by_commas_or_spaces(text: str) -> None:
     )
 
 
-def test_only_reading_looks_at_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_read_settings_uses_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "9")
     assert (Settings().port, read_settings({}).port, read_settings().port) == (8000, 8000, 9)
 
 
-def test_settings_stay_as_they_were_read() -> None:
+def test_settings_are_immutable() -> None:
     settings = read_settings({"DATABASE_URL": "postgresql://u:secret@db/x"})
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1
     assert "secret" not in repr(settings)
 
 
-def test_the_page_for_operators_holds_every_setting() -> None:
+def test_the_operators_page_documents_every_setting() -> None:
     page = (shipped.folder("docs") / "operating.md").read_text("utf-8")
     assert page == with_settings(page), "run `make schema` and commit docs/operating.md"
     assert all(field.description for field in Settings.model_fields.values())
@@ -127,7 +127,7 @@ def test_the_page_for_operators_holds_every_setting() -> None:
         ("TOURNEE_HEARTBEAT_SECONDS", "heartbeat_seconds", 0.001),
     ],
 )
-def test_a_number_has_a_least_and_a_greatest_value(name: str, field: str, least: float) -> None:
+def test_a_number_has_a_minimum_and_a_maximum(name: str, field: str, least: float) -> None:
     most = 65535 if name == "PORT" else 2**31 - 1
     base = {"DATABASE_URL": "postgresql://db/x"}
     for value in (least, most):
@@ -151,7 +151,7 @@ def test_the_demo_is_on_or_off(value: str, on: bool) -> None:
         ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/demo"),
     ],
 )
-def test_the_command_line_says_so_in_one_line(tmp_path: Path, name: str, value: str) -> None:
+def test_a_wrong_variable_is_reported_in_one_line(tmp_path: Path, name: str, value: str) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TOURNEE_")}
     told = subprocess.run(
         [sys.executable, "-c", "from tournee.cli import main; main()", "migrate"],

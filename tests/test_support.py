@@ -1,4 +1,4 @@
-"""Test modules stand alone: what two of them need has its home in `tests/support` or in a conftest."""
+"""Test modules are independent: code that two of them need is in `tests/support` or a conftest."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def test_no_module_imports_a_test_module_or_a_conftest() -> None:
     assert not found, "Move what is shared to tests/support, and fixtures to a conftest."
 
 
-def test_the_example_of_the_readme_is_a_test() -> None:
+def test_the_readmes_example_is_a_test() -> None:
     example = (TESTS / "test_first.py").read_text().split('"""\n\n', 1)[1]
     assert f"```python\n{example}```\n" in (TESTS / "README.md").read_text()

@@ -455,7 +455,7 @@ async def test_a_store_of_version_1_keeps_its_work(
     Store(path).close()
 
 
-async def test_a_wait_as_long_as_the_cap_is_waited_out_and_a_longer_one_is_not() -> None:
+async def test_a_retry_after_up_to_the_cap_is_waited_for_and_a_longer_one_raises() -> None:
     asked = 0
     waits: list[float] = []
 

@@ -123,7 +123,7 @@ class Chronicle:
         return held
 
     def states(self, id: str, since: int) -> list[Document]:
-        """The record as it was after that number, and after each later change."""
+        """Return the record as it was after that number, and after each later change."""
         later = [entry.seq for entry in self.of_record[id] if entry.seq > since]
         stood = [self.stood(id, at) for at in (since, *later)]
         return [{name: value for name, value in one.items() if name != "deleted"} for one in stood]

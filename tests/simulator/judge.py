@@ -225,8 +225,9 @@ class Judge:
     def _check_record(
         self, record: Document | None, seen: dict[str, Document], chronicle: Chronicle, checkpoint: int
     ) -> None:
-        """What an outcome says of a record is what it was when the answer was made. Work of other devices
-        that waited for this push may have changed it since.
+        """Check that an outcome's record is as it was when the answer was made.
+
+        Other devices' work that waited for this push may have changed it since.
         """
         if record is None:
             return

@@ -1,1 +1,1 @@
-"""What tests of several folders share. README.md one folder up says which gives what."""
+"""Code that tests of several folders share; `tests/README.md` lists it."""

@@ -1,4 +1,4 @@
-"""Short ways to ask the schema as somebody."""
+"""Helpers to run GraphQL operations as any account."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tournee.sync.pull.feed import Feed
 
 @dataclass
 class Answer:
-    """What came back: data, and errors as a client gets them."""
+    """The result: data, and errors as a client receives them."""
 
     data: Any
     errors: list[dict[str, Any]] = field(default_factory=list)
@@ -42,14 +42,14 @@ async def answer(house: House, document: str, _as: Any = "MANAGER", /, **variabl
 
 
 async def ask(house: House, document: str, _as: Any = "MANAGER", /, **variables: Any) -> Any:
-    """The data of an operation that is to succeed."""
+    """Run an operation that must succeed and return its data."""
     found = await answer(house, document, _as, **variables)
     assert not found.errors, found.errors
     return found.data
 
 
 async def give_scope(house: House, actor: Actor, scope: UUID) -> None:
-    """Let somebody hold a scope, whatever the domains' rules say."""
+    """Give an account a scope, regardless of the domains' rules."""
     async with house.writing() as session:
         await session.execute(
             insert(Member.__table__).values(  # type: ignore[arg-type]
@@ -61,7 +61,7 @@ async def give_scope(house: House, actor: Actor, scope: UUID) -> None:
 
 @contextmanager
 def statements(house: House) -> Iterator[list[str]]:
-    """The SQL that is sent meanwhile, without what opens and ends a transaction."""
+    """Collect the SQL sent inside the block, without transaction statements."""
     sent: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:

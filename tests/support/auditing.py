@@ -1,4 +1,4 @@
-"""Audits to test with, at any point of their life."""
+"""Audits for tests, in any status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXCUSE = {"notApplicable": True, "reason": "no camera on site"}
 
 
 async def drafted(house: House, **more: Any) -> Any:
-    """A draft with a lead auditor, a site and a checklist."""
+    """Return a draft with a lead auditor, a site and a checklist."""
     given = {"siteId": more.pop("siteId", None) or await site(house), **more}
     if "versionId" not in given:
         given["versionId"] = (await checklist(house, ITEMS, key=str(uuid4())))[1]
@@ -37,7 +37,7 @@ async def drafted(house: House, **more: Any) -> Any:
 
 
 async def person(house: House, role: str = "AUDITOR") -> UUID:
-    """The account of somebody new."""
+    """Return the id of a new account."""
     return (await house.account(role)).id
 
 
@@ -51,7 +51,7 @@ async def begun(house: House, **more: Any) -> Any:
 
 
 async def answered(house: House, **more: Any) -> Any:
-    """Begun, and every item that is shown answered: 4 of 4 points."""
+    """Return a started audit with every shown item answered: 4 of 4 points."""
     audit = await begun(house, **more)
     await answer(house, audit, "clean", checked=True)
     await answer(house, audit, "safe", checked=True)
@@ -87,7 +87,7 @@ async def now(house: House, audit: Any) -> Audit:
 
 
 async def put(house: House, audit: Any, **values: Any) -> None:
-    """Set columns past every rule, to begin a test where we want."""
+    """Set columns regardless of every rule, to start a test in a given state."""
     async with house.writing() as session:
         table: Any = Audit.__table__
         own = (table.c.organisation_id == house.organisation_id, table.c.id == audit.id)
@@ -96,14 +96,14 @@ async def put(house: House, audit: Any, **values: Any) -> None:
 
 
 async def device(house: House) -> TestDevice:
-    """An auditor's device that has pulled."""
+    """Return an auditor's device that has pulled."""
     made = TestDevice(house, actor=await house.account("AUDITOR"))
     await made.pull()
     return made
 
 
 async def standard(house: House, code: str = "DEMO 1") -> tuple[UUID, UUID]:
-    """A standard with one clause: their ids."""
+    """Return the ids of a standard and its one clause."""
     made = await house.run("createQualityStandard", "AUDITOR", code=code, title="Demo standard")
     clause = await house.run(
         "createStandardClause", "AUDITOR", standardId=made.id, number="1", title="Demo clause"

@@ -1,4 +1,4 @@
-"""All rows of some organisations, as they are now, to be put back later."""
+"""Save all rows of some organisations and restore them later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tournee.kernel.entity import Base
 
 
 class SavedRows:
-    """Read and put back by engines that see all organisations."""
+    """Rows read and restored by engines that see all organisations."""
 
     def __init__(self, eye: Engine, organisations: Collection[UUID]) -> None:
         self._organisations = organisations
@@ -45,7 +45,7 @@ class SavedRows:
             self._end(connection)
 
     def _begin(self, connection: Connection) -> None:
-        """Rows refer to each other in circles; the copy is whole when it is there."""
+        """Begin a transaction without foreign keys, as rows refer to each other in cycles."""
         on_sqlite = connection.dialect.name == "sqlite"
         connection.exec_driver_sql("BEGIN" if on_sqlite else "SET session_replication_role = replica")
 
@@ -55,7 +55,7 @@ class SavedRows:
 
 
 def saved(house: House) -> SavedRows:
-    """All rows of this organisation."""
+    """Return all rows of this organisation."""
     eye = eye_of(house.database.url)
     rows = SavedRows(eye, [house.organisation_id])
     eye.dispose()
@@ -63,7 +63,7 @@ def saved(house: House) -> SavedRows:
 
 
 async def new_epochs(database: Database) -> int:
-    """Give every organisation a new epoch, and forget nothing that devices said."""
+    """Give every organisation a new epoch without forgetting what devices reported."""
     async with database.writing(ACROSS) as session:
         organisations = await begin_epochs(session)
         await session.commit()
@@ -71,12 +71,12 @@ async def new_epochs(database: Database) -> int:
 
 
 async def put_back(rows: SavedRows, house: House) -> None:
-    """Make the organisation what it was; whoever listens is told nothing."""
+    """Restore the organisation without notifying subscribers."""
 
     def restore() -> None:
         eye = eye_of(house.database.url)
         rows.restore(eye)
         eye.dispose()
 
-    # A server that is to end may still be writing.
+    # A stopping server may still be writing.
     await asyncio.to_thread(restore)

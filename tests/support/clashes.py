@@ -1,4 +1,4 @@
-"""Clashes of every kind, each made as in life: a device is away while the office changes something."""
+"""Conflicts of every kind, each made as in practice: the office changes something that a device lacks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tournee.kernel.conflict import Conflict, ConflictKind
 
 
 class Clashes:
-    """A technician with a device, at an appointment that is theirs."""
+    """A technician with a device, assigned to an appointment."""
 
     device: TestDevice
     visit: Any
@@ -37,7 +37,7 @@ class Clashes:
         return self
 
     async def of(self, kind: ConflictKind) -> Conflict:
-        """A conflict of this kind, open; the device has pulled since."""
+        """Make an open conflict of this kind, and let the device pull."""
         await getattr(self, f"_{kind.lower()}")()
         found = [row for row in await self.world.conflicts() if row.kind is kind]
         await self.device.pull()
@@ -80,14 +80,14 @@ class Clashes:
         await self.device.do("startTravel", appointmentId=self.visit.id, at=at(0))
 
     async def checklist(self) -> Any:
-        """A checklist of the visit; the device has it."""
+        """Add a checklist to the visit and let the device pull it."""
         _, version = await checklist(self.house)
         run = await self.office("addChecklistRun", versionId=version, appointmentId=self.visit.id)
         await self.device.pull()
         return run
 
     async def _operation_rejected(self) -> None:
-        """What the device did at a site that was not theirs; by now it is."""
+        """Push work on an invisible site, then make the site visible."""
         site = await self.office(
             "createSite", id=uuid4(), customerId=self.world.customer.id, name="Demo Pier"
         )

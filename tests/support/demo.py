@@ -1,4 +1,4 @@
-"""Two organisations with the demo's rows in one database: the same work, no id in common."""
+"""Two organisations with the demo's rows in one database, without common ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tournee.work.models import TimeEntry, TimeKind, WorkOrder
 
 
 async def demo_house(house: House) -> House:
-    """Fill an organisation with the demo's work, under ids of its own."""
+    """Fill an organisation with the demo's work under its own ids."""
     for role in Role:
         house.actor(role, id=own_id(house, demo_id(f"account/{_NAMES.get(role, role.lower())}")))
 
@@ -47,7 +47,7 @@ async def demo_house(house: House) -> House:
 
 
 async def _add_rest(house: House, tx: Transaction) -> None:
-    """A row of each entity that the demo has none of."""
+    """Add a row of each entity that the demo lacks."""
     tx.actor = house.actor()
     account = house.actor(Role.TECHNICIAN).id
     async with tx.running(Operation("addRest", now())):
@@ -65,7 +65,7 @@ _NAMES = {Role.CUSTOMER_PORTAL: "portal"}
 
 
 def own_id(house: House, id: UUID) -> UUID:
-    """What a demo id is in this house."""
+    """Return the id that replaces a demo id in this organisation."""
     return uuid5(house.organisation_id, id.hex)
 
 
@@ -81,7 +81,7 @@ def remap(house: House, value: Any) -> Any:
 
 
 class Rehearsal(Kernel):
-    """Runs commands and takes back what they did; REFUSED is what it says where all went well."""
+    """Runs commands and rolls them back; its answer is REFUSED when all succeeded."""
 
     async def perform(self, actor: Actor, what: Command[Any, Any], do: Any, **_: Any) -> Any:
         try:
@@ -97,7 +97,7 @@ class Rehearsal(Kernel):
 
 
 async def samples(house: House) -> dict[str, UUID]:
-    """One row of each entity of the house that has any."""
+    """Return one row of each entity that has any."""
     found: dict[str, UUID] = {}
     async with house.reading() as session:
         for name, entity in ENTITIES.items():

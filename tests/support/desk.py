@@ -1,4 +1,4 @@
-"""A manager at the door of the server who may send anything."""
+"""A manager who can send any bytes to the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Bearer = Callable[[Actor], dict[str, str]]
 
 @dataclass
 class Desk:
-    """A manager at the server's door, with a device and whatever they like to send."""
+    """A manager with a device, who can send any bytes to the server."""
 
     house: House
     client: httpx2.AsyncClient

@@ -1,4 +1,4 @@
-"""A device for tests of the protocol itself: it speaks push and pull to the functions, no HTTP."""
+"""A device for tests of the protocol: it calls the push and pull functions without HTTP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tournee.sync.push.request import PushRequest
 
 
 class TestDevice:
-    """Keeps a copy of what it pulled and numbers what it pushes."""
+    """Keeps a copy of the pulled rows and numbers its operations."""
 
     __test__ = False
 
@@ -67,7 +67,7 @@ class TestDevice:
         return outcome
 
     async def pull(self, limit: int = 500, pages: int = 10_000) -> None:
-        """Pull until nothing more waits (or so many pages); a resync starts from nothing."""
+        """Pull until there are no more pages, or this many; a resync starts a new copy."""
         for _ in range(pages):
             try:
                 page = await self.feed.pull(self.actor, self.cursor, limit)
@@ -86,20 +86,20 @@ class TestDevice:
                 return
 
     async def fresh(self) -> dict[UUID, dict[str, Any]]:
-        """What a device that starts from nothing now would hold."""
+        """Return the rows that a new copy would hold now."""
         other = TestDevice(self.house, actor=self.actor)
         await other.pull()
         return other.rows
 
 
 async def technicians_device(house: House) -> TestDevice:
-    """Return the device of a new technician; it has pulled nothing yet."""
+    """Return the device of a new technician, before its first pull."""
     _, actor = await house.technician()
     return TestDevice(house, actor=actor)
 
 
 async def visit(house: House, device: TestDevice) -> tuple[UUID, UUID]:
-    """A visit of this technician, and who it is assigned to."""
+    """Create a visit of this technician; return its id and the technician's."""
     me = next(id for id, row in (await device.fresh()).items() if row["entity"] == "Technician")
     customer = await house.run("createCustomer", name="Demo Bakery")
     site = await house.run("createSite", customerId=customer.id, name="Oven")

@@ -1,5 +1,7 @@
-"""A run that is told to end ends what it has started, as at Ctrl-C. By itself Python does so at SIGINT only,
-and not where a shell has started it in the background."""
+"""A run that receives SIGTERM cleans up as after Ctrl-C.
+
+Python itself does so only at SIGINT, and not when a shell started it in the background.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ _SENT = (signal.SIGTERM, signal.SIGINT)
 
 
 def end_tidily() -> None:
-    """Let SIGTERM and SIGINT interrupt this process once; a second Ctrl-C breaks off the tidying up.
+    """Let SIGTERM and SIGINT interrupt this process once; a second Ctrl-C aborts the cleanup.
 
-    Whoever ends a whole group of processes sends SIGTERM to workers whose parent sends it once more.
+    Later SIGTERMs are ignored: ending a process group sends it to workers whose parent sends it again.
     """
     for sent in _SENT:
         signal.signal(sent, _interrupt)
@@ -28,7 +30,7 @@ def _interrupt(*_: Any) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """The end waits until this is done: half of it could not be tidied up."""
+    """Delay signals until the block ends, as a half-done start could not be cleaned up."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SENT)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Checklists to test with, and people in the field."""
+"""Checklists for tests, and technicians with devices."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ITEMS: list[dict[str, Any]] = [
 async def checklist(
     house: House, items: list[dict[str, Any]] | None = None, key: str = "inspection"
 ) -> tuple[UUID, UUID]:
-    """A template with a published version: their ids."""
+    """Return the ids of a template and its published version."""
     template = await house.run("createChecklistTemplate", key=key, title="Demo checklist")
     version = await house.run("draftChecklistVersion", templateId=template.id, items=items or ITEMS)
     await house.run("publishChecklistVersion", versionId=version.id)
@@ -58,7 +58,7 @@ async def run_at(house: House, site_id: UUID, version_id: UUID, **more: Any) -> 
 
 
 async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
-    """Let an account hold scopes, as an assignment would."""
+    """Give an account scopes, as an assignment would."""
     async with house.writing() as session:
         seq = (await session.get_one(Head, house.organisation_id)).seq
         for scope in scopes:
@@ -70,7 +70,7 @@ async def grant(house: House, actor: Actor, *scopes: UUID) -> None:
 
 
 async def visitor(house: House, *scopes: UUID) -> TestDevice:
-    """A technician with a device, who holds these scopes and has pulled."""
+    """Return the device of a technician who holds these scopes, after a pull."""
     actor = await house.account("TECHNICIAN")
     await grant(house, actor, *scopes)
     device = TestDevice(house, actor=actor)
@@ -89,7 +89,7 @@ def items(*definitions: dict[str, Any]) -> list[ChecklistItemInput]:
 
 
 async def two_devices(house: House) -> tuple[Any, TestDevice, TestDevice]:
-    """A run that two technicians have on their devices."""
+    """Return a run and the devices of two technicians who have it."""
     _, version_id = await checklist(house)
     run = await run_at(house, await site(house), version_id)
     return run, await visitor(house, run.site_id), await visitor(house, run.site_id)

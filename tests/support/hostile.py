@@ -1,4 +1,4 @@
-"""Requests made to cost as much as they can: some known ones, and as many random ones as wanted."""
+"""Requests made to be expensive: known ones, and any number of random ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FILTERED = "query($f:CustomerFilter){customers(filter:$f){nodes{id}}}"
 
 
 def _filter(name: str, literal: str, value: Any) -> Iterator[Hostile]:
-    """The same filter in the document and in its variables."""
+    """Yield the same filter in the document and in its variables."""
     yield Hostile(f"{name} in the document", f"{{customers(filter:{literal}){{nodes{{id}}}}}}")
     yield Hostile(f"{name} in variables", _FILTERED, {"f": value})
 
@@ -137,7 +137,7 @@ def _tokens() -> Iterator[Hostile]:
 
 
 def known() -> list[Hostile]:
-    """What attackers found, and its siblings."""
+    """Yield known attacks and variants of them."""
     return [*_filters(), *_introspections(), *_documents(), *_tokens()]
 
 
@@ -158,12 +158,12 @@ ROOTS = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription
 
 
 class Generator:
-    """A random request of a seed: every nesting that the grammar allows, and names that may exist."""
+    """Generates a random request from a seed, with any nesting in the grammar and plausible names."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.left = self.random.choice((40, 150, 400, 700, 4_000))
-        # How often a name is anything but what belongs there.
+        # How often a name does not fit its place.
         self.strange = self.random.choice((0.0, 0.0, 0.02, 0.5))
         self.wide = self.random.choice((2, 5, 40, 400))
         self.deep = self.random.choice((3, 8, 60))
@@ -179,7 +179,7 @@ class Generator:
         return Hostile("", " ".join(definitions), values)
 
     def name(self, kind: str = "") -> str:
-        """A name of a kind, sometimes misspelled, or any letters."""
+        """Return a name of a kind, sometimes misspelt, or random letters."""
         if kind and self.random.random() >= self.strange:
             return self.random.choice(_names()[kind])
         if kind and self.random.random() < 0.5:
@@ -199,7 +199,7 @@ class Generator:
         return self.random.choice(("{}", "{}!", "[{}!]!", "[[{}]]")).format(self.name("input"))
 
     def fragment(self, name: str, on: str) -> str:
-        # The operation may have used up what there was.
+        # The operation may have used up the budget.
         self.left += self.random.choice((0, 0, 50))
         return f"fragment {name} on {on}{self.directives()}{self.selections(on, 0)}"
 

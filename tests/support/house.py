@@ -1,4 +1,4 @@
-"""A house to test in: an organisation, its people, and short ways to act as them."""
+"""A house: an organisation for tests, its people, and helpers to act as them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class House:
     def actor(
         self, role: Role | str = Role.MANAGER, *, id: UUID | None = None, device_id: UUID | None = None
     ) -> Actor:
-        """An account of this organisation; the same one for the same role unless an id is given."""
+        """Return an account of this organisation; the same one for the same role unless an id is given."""
         role = Role(role)
         if id is None:
             id = self._actors[role].id if role in self._actors else new_id()
@@ -73,13 +73,13 @@ class House:
         device_id: UUID | None = None,
         **fields: Any,
     ) -> Actor:
-        """An account that exists, as an actor: what signing in needs. Without a password unless given."""
+        """Create an account, without a password unless given, and return it as an actor."""
         email = email or f"{uuid4()}@demo.example"
         row = await self.run("createAccount", email=email, name="Demo Person", role=Role(role), **fields)
         return self.actor(role, id=row.id, device_id=device_id)
 
     async def run(self, name: str, _as: Actor | Role | str = Role.MANAGER, /, **payload: Any) -> Any:
-        """Perform a command online; the payload is in wire names (`customerId="…"`)."""
+        """Perform a command online, with the inputs' wire names (`customerId="…"`)."""
         actor = _as if isinstance(_as, Actor) else self.actor(_as)
         command = COMMANDS[name]
         return await self.kernel.perform(actor, command, command.parse(wire(payload)))
@@ -87,7 +87,7 @@ class House:
     async def technician(
         self, name: str = "Demo One", *, device_id: UUID | None = None, **given: Any
     ) -> tuple[Technician, Actor]:
-        """Add a technician and the account that is theirs."""
+        """Create a technician and their account."""
         actor = await self.account(Role.TECHNICIAN, device_id=device_id)
         return await self.run("createTechnician", name=name, accountId=actor.id, **given), actor
 
@@ -106,7 +106,7 @@ class House:
             return (await session.get_one(Head, self.organisation_id)).seq
 
     async def changes(self, id: UUID) -> list[Change]:
-        """What the log says of a record, in order."""
+        """Return the log's changes of a record, in order."""
         async with self.reading() as session:
             own = (Change.organisation_id == self.organisation_id, Change.id == id)
             return list(await session.scalars(select(Change).where(*own).order_by(Change.seq)))

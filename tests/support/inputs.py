@@ -1,4 +1,4 @@
-"""Inputs that a command could be given, made from its types."""
+"""Valid inputs for any command, generated from its types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tournee.api.schema import schema
 from tournee.kernel.command import Command
 from tournee.kernel.registry import BY_TABLE
 
-# Names of id fields in inputs that are not `<table>Id`.
+# Id fields of inputs whose names are not `<table>Id`.
 _ALSO = {
     "run_id": "ChecklistRun",
     "version_id": "ChecklistVersion",
@@ -58,7 +58,7 @@ def value(annotation: Any, id: UUID) -> Any:
 
 
 async def outcome(house: House, command: Command[Any, Any], given: dict[str, Any]) -> tuple[Any, ...]:
-    """What becomes of a command with these ids and something plausible everywhere else."""
+    """Return the result of a command with these ids and plausible other inputs."""
     name = command.name[0].upper() + command.name[1:]
     kind: Any = schema()._schema.type_map[f"{command.input.__name__}Input"]
     filled = {**plausible(kind), **given}
@@ -73,7 +73,7 @@ async def outcome(house: House, command: Command[Any, Any], given: dict[str, Any
 
 
 def plausible(kind: Any) -> dict[str, Any]:
-    """A value for each required field of an input type."""
+    """Return a value for each required field of an input type."""
     return {name: _one(one.type) for name, one in kind.fields.items() if str(one.type).endswith("!")}
 
 

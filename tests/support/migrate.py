@@ -1,4 +1,4 @@
-"""The migrations, for tests: any database to any revision."""
+"""The migrations for tests: any database to any revision."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +23,13 @@ def downgrade(url: str, revision: str = "base") -> None:
 
 
 def check(url: str) -> None:
-    """Fail when the models have something that the migrations do not make."""
+    """Fail when the migrations lack something in the models."""
     command.check(configuration(url))
 
 
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
-    """A transaction that sees every organisation."""
+    """Yield a transaction that sees every organisation."""
     driver = "sqlite" if url.startswith("sqlite") else "postgresql+psycopg"
     engine = create_engine(make_url(url).set(drivername=driver))
     with engine.begin() as connection:

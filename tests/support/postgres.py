@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own, from a wheel: nothing to install, nothing to share."""
+"""A private PostgreSQL from a wheel, with nothing to install or share."""
 
 import os
 import shutil
@@ -23,8 +23,8 @@ max_connections = 300
 shared_buffers = 256MB
 """
 
-# Nothing here outlives the run, so nothing has to survive a crash. Statistics that come in the middle of a
-# module, of some tables before others, make plans that take seconds.
+# Nothing here outlives the run, so nothing must survive a crash. Statistics gathered for some tables in the
+# middle of a module make plans that take seconds.
 FORGETFUL = """
 autovacuum = off
 fsync = off
@@ -35,23 +35,23 @@ synchronous_commit = off
 
 @contextmanager
 def postgres(durable: bool) -> Iterator[str]:
-    """The URL of `postgres_server`."""
+    """Yield the URL of `postgres_server`."""
     with postgres_server(durable) as (url, _):
         yield url
 
 
 @contextmanager
 def postgres_server(durable: bool) -> Iterator[tuple[str, PostgresServer]]:
-    """Start a PostgreSQL, yield the SQLAlchemy URL of its first database and the server, delete it.
+    """Start a PostgreSQL, yield its first database's SQLAlchemy URL and the server, then delete it.
 
-    `durable=True` writes to disk at each commit as a real server does: for measurements.
-    `durable=False` does not, and is faster: for tests.
+    `durable=True` writes to disk at each commit as a real server does, for measurements.
+    `durable=False` does not and is faster, for tests.
 
-    The URL signs in as `tournee`, which may create databases but is no superuser, because a superuser
-    would pass every row-level security policy. Who needs more replaces the user by `postgres`.
+    The URL signs in as `tournee`, which may create databases but is not a superuser, because a superuser
+    bypasses every row-level security policy. For more rights, replace the user by `postgres`.
     """
     directory = _directory(durable)
-    # By default one lock file serves the whole machine, and whoever makes it first locks out all other users.
+    # By default the whole machine shares one lock file, and its first user locks out all others.
     PostgresServer._lock.path = os.fsencode(directory / "lock")
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
@@ -66,14 +66,14 @@ def postgres_server(durable: bool) -> Iterator[tuple[str, PostgresServer]]:
 
 
 async def ask_driver(session: AsyncSession, statement: str, *values: Any) -> Any:
-    """Execute SQL on a session's connection past every border of ours; returns psycopg's cursor."""
+    """Execute SQL on a session's connection, bypassing our border; return psycopg's cursor."""
     connection = await (await session.connection()).get_raw_connection()
     driver: Any = connection.driver_connection
     return await driver.execute(statement, values)
 
 
 def create_database(server: str, name: str, template: str | None = None) -> str:
-    """Create a database on the server of this URL, as a copy of the template if there is one."""
+    """Create a database on this URL's server, as a copy of the template if given."""
     copied = SQL("CREATE DATABASE {} TEMPLATE {}").format(
         Identifier(name), Identifier(template or "template1")
     )
@@ -83,20 +83,20 @@ def create_database(server: str, name: str, template: str | None = None) -> str:
 
 
 def drop_database(server: str, name: str) -> None:
-    """Drop a database, whoever is still connected to it."""
-    # Only a superuser may end the sessions of one: autovacuum's is such a session.
+    """Drop a database, even with open connections."""
+    # Only a superuser may end a superuser's sessions, such as autovacuum's.
     superuser = make_url(server).set(username="postgres").render_as_string(hide_password=False)
     with psycopg.connect(libpq(superuser), autocommit=True) as connection:
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
 def libpq(url: str) -> str:
-    """The same URL as the drivers themselves want it."""
+    """Return the same URL in the drivers' form."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _directory(durable: bool) -> Path:
-    # The temporary directory may be memory, where writing to disk costs nothing and proves nothing.
+    # The temporary directory may be in memory, where writing costs nothing and proves nothing.
     if durable:
         (ROOT / "var").mkdir(exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="tournee-", dir=ROOT / "var" if durable else None))

@@ -1,4 +1,4 @@
-"""The server as a process of its own."""
+"""The server in its own process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def free_port() -> int:
 def running(
     directory: Path, database_url: str | None = None, program: Sequence[str] = PROGRAM, **more: str
 ) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
-    """A server started from somewhere else; yields the line it prints, its URL and its process."""
+    """Start a server from another folder; yield the line it prints, its URL and its process."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TOURNEE_")},

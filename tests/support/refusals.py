@@ -1,4 +1,4 @@
-"""Reads a refusal off an answer, whichever of our forms it has."""
+"""Read a refusal from an answer, in any of the API's forms."""
 
 from __future__ import annotations
 

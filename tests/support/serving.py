@@ -1,4 +1,4 @@
-"""The GraphQL endpoint behind real sockets, with sign-in reduced to its outcome."""
+"""The GraphQL endpoint on real sockets, with a minimal sign-in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tournee.sync.http.wake import Wake
 
 @dataclass
 class Door:
-    """Tokens are names here: known ones let their actor in, the others are refused."""
+    """Accepts known names as tokens of their actors and refuses all others."""
 
     house: House
     app: Any
@@ -41,7 +41,7 @@ class Door:
 
 
 def door(house: House, wake: Wake | None = None, **settings: Any) -> Door:
-    """The endpoint, with `manager` and `technician` as tokens of people of the house."""
+    """Return the endpoint, with `manager` and `technician` as tokens of the organisation's people."""
     app = graphql_app(house.kernel, Settings(heartbeat_seconds=0.2, **settings), wake)
     return Door(
         house, app, {role: house.actor(role.upper()) for role in ("manager", "dispatcher", "technician")}
@@ -74,7 +74,7 @@ async def listening(app: Any) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def saturated(*lanes: Lane) -> AsyncIterator[None]:
-    """Lanes in which everybody works for ever and the line is full."""
+    """Fill every place and the whole line of these lanes inside the block."""
     async with AsyncExitStack() as stack:
         standing = []
         for lane in lanes:

@@ -1,4 +1,4 @@
-"""What the tests of signing in share."""
+"""Code that the sign-in tests share."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""A socket that subscribes to changes, and short ways to speak over it."""
+"""A socket that subscribes to changes, and helpers to use it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def waking(house: House) -> AsyncIterator[Wake]:
 
 
 async def settle(house: House) -> str:
-    """A cursor at the end of the log."""
+    """Return a cursor at the end of the log."""
     found = await ask(house, "{changes(last:1){nodes{cursor}}}")
     cursor: str = found["changes"]["nodes"][0]["cursor"]
     return cursor

@@ -1,4 +1,4 @@
-"""Tokens as an attacker would make them."""
+"""Tokens as an attacker would forge them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tournee.kernel.entity import now
 
 
 def forge(app: Starlette, actor: Actor, *, key: Any = None, alg: str = "EdDSA", **changed: Any) -> str:
-    """A token like ours but for what is changed; None leaves a claim out, `typ` and `kid` are headers."""
+    """Return a token like the server's with changes; None omits a claim, `typ` and `kid` are headers."""
     own = app.state.tokens.ring.keys()[0]
     claims: dict[str, Any] = {
         "iss": "tournee", "aud": "tournee", "sub": str(actor.id), "org": str(actor.organisation_id),

@@ -1,4 +1,4 @@
-"""A customer with work to do and technicians to do it, for the tests of orders and visits."""
+"""A customer with work and technicians to do it, for tests of orders and visits."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tournee.kernel.log import Edge, Member
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.work.models import Appointment, AppointmentEvent, WorkOrder
 
-# Relative to now, so that no test depends on the hour at which the suite runs.
+# Relative to now, so that no test depends on the time of day.
 START = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
 
 
 def at(minutes: int) -> datetime:
-    """Return the time so many minutes after the day's visits begin, two hours ago."""
+    """Return the time this many minutes after the day's visits begin, two hours ago."""
     return START + timedelta(minutes=minutes)
 
 
 @dataclass
 class Technician:
-    """A technician: the record and, as an actor, who signs in from a device."""
+    """A technician: the record, and the actor who signs in from a device."""
 
     id: UUID
     actor: Actor
@@ -37,7 +37,7 @@ class Technician:
 
 @dataclass
 class World:
-    """A house with a customer, a site and short ways to make orders and visits."""
+    """An organisation with a customer, a site and helpers to make orders and visits."""
 
     house: House
     customer: Any = None
@@ -63,7 +63,7 @@ class World:
     async def visit(
         self, *technicians: Technician, order: WorkOrder | None = None, **fields: Any
     ) -> Appointment:
-        """An appointment for today, dispatched to these technicians."""
+        """Create an appointment for today, dispatched to these technicians."""
         order = order or await self.order()
         fields = {"startsAt": at(0), "endsAt": at(120), **fields}
         visit = await self.house.run("createAppointment", workOrderId=order.id, **fields)
@@ -77,7 +77,7 @@ class World:
     async def offline(
         self, actor: Actor, base: int, *steps: tuple[str, dict[str, Any]], occurred_at: datetime | None = None
     ) -> list[Operation]:
-        """Carry out what a device did after `base`, in one transaction as a push does."""
+        """Apply a device's operations made at `base`, in one transaction as a push does."""
         operations: list[Operation] = []
 
         async def work(tx: Transaction) -> Entity | None:
@@ -105,7 +105,7 @@ class World:
         return await self.house.rows(Conflict)
 
     async def put(self, row: Entity, **values: Any) -> None:
-        """Set columns past every rule, to begin a test where we want."""
+        """Set columns regardless of every rule, to start a test in a given state."""
         table: Any = row.__table__
         async with self.house.writing() as session:
             own = (table.c.organisation_id == row.organisation_id, table.c.id == row.id)
@@ -125,7 +125,7 @@ class World:
             )
 
     async def sees(self, actor: Actor, row: Entity) -> bool:
-        """Whether some open edge of the row lies in a scope the account holds."""
+        """Return whether an open edge links the row to a scope that the account holds."""
         async with self.house.reading() as session:
             edges = await session.scalars(
                 select(Edge.scope).where(

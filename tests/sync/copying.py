@@ -1,4 +1,4 @@
-"""Copies of an organisation beside it in its database: each is a test's own, and costs a few statements."""
+"""Copies of an organisation in its database, one for each test, for a few statements."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from sqlalchemy import (
 
 from tournee.kernel.entity import Base, Organisation
 
-# No two accounts of a server may have the same email.
+# No two accounts of a server may have the same e-mail.
 _HOST = "@demo.example"
 
 
 class Copier:
-    """Copies one organisation, row by row and id by id; only its own id and emails differ."""
+    """Copies one organisation with all rows and ids; only its own id and the e-mails differ."""
 
     def __init__(self, url: str, original: UUID) -> None:
         self.original = original
-        # Rows of two organisations in one statement are nothing the server's own user may do.
+        # The server's own user may not write rows of two organisations in one statement.
         user = {} if url.startswith("sqlite") else {"username": "postgres"}
         self.engine = create_engine(make_url(url).set(**user), poolclass=NullPool)
         with self.engine.connect() as connection:
@@ -44,7 +44,7 @@ class Copier:
             ]
 
     def copy(self) -> UUID:
-        """The id of a new organisation with all that the original has."""
+        """Copy the organisation and return the new id."""
         copied = uuid4()
         given = {"original": self.original, "copied": copied, "host": f"@{copied.hex}.example"}
         with self.engine.begin() as connection:
@@ -60,7 +60,7 @@ def _copy(table: Table) -> Insert:
 
 
 def _copied(column: Any) -> ColumnElement[Any]:
-    """The value of the copy. A scope, too, may be the organisation's id."""
+    """Return the copy's value; a scope may be the organisation's id, too."""
     if isinstance(column.type, Uuid):
         original, copied = (bindparam(name, type_=Uuid) for name in ("original", "copied"))
         return case((column == original, copied), else_=column)

@@ -1,5 +1,7 @@
-"""What a technician may see, worked out from the business tables alone and in another way than the
-server does it: in plain Python, from nothing, with no edge, member or record row read."""
+"""What a technician may see, computed in plain Python from the business tables alone.
+
+Unlike the server it reads no edge, member or record row.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _ENDED = {"CLOSED", "CANCELED"}
 
 
 class Oracle:
-    """The rows of an organisation by entity, and the rules of sight in sentences."""
+    """The rows of an organisation by entity, and the rules of visibility."""
 
     def __init__(self, rows: dict[str, list[Any]]) -> None:
         self.rows = rows
@@ -38,7 +40,7 @@ class Oracle:
         return Oracle(rows)
 
     def visits(self, technician: Any) -> list[Any]:
-        """Appointments of the technician that the window takes in; an open one never falls out behind."""
+        """Return the technician's appointments in the window; an unfinished one stays however old."""
         assigned = {
             row.appointment_id
             for row in self.rows["Assignment"]
@@ -55,7 +57,7 @@ class Oracle:
         return found
 
     def sight(self, actor: Actor) -> dict[UUID, dict[str, Any]]:
-        """Every row the actor may see, as documents by id."""
+        """Return every row that the actor may see, as documents by id."""
         seen: dict[UUID, dict[str, Any]] = {}
         for technician in self.rows["Technician"]:
             if technician.account_id == actor.id and technician.status == "ACTIVE":

@@ -1,4 +1,4 @@
-"""What a client is told before it works offline is what the server then does."""
+"""The contract that a client downloads equals what the server then does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WHOLE = f"""{{syncContract{{protocol operationSchema horizonDays operationsLimit
 }}}}"""
 
 
-def test_the_schema_prints_the_policy_of_every_field_of_every_entity() -> None:
+def test_the_schema_prints_every_fields_policy() -> None:
     text = sdl()
     for name, entity in ENTITIES.items():
         body = text.split(f"\ntype {name} implements Node {{")[1].split("\n}")[0]
@@ -41,7 +41,7 @@ def test_the_schema_prints_the_policy_of_every_field_of_every_entity() -> None:
         assert printed == {one.wire: one.merge.value for one in fields(entity)}, name
 
 
-async def test_graphql_and_json_tell_the_same(
+async def test_graphql_and_json_give_the_same_contract(
     house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]], app: Starlette
 ) -> None:
     there = await House(app.state.kernel.database).found()
@@ -53,7 +53,7 @@ async def test_graphql_and_json_tell_the_same(
     assert len(asked["syncContract"]["entities"]) == len(ENTITIES)
 
 
-async def test_who_has_the_contract_is_not_sent_it_again_and_a_stranger_gets_nothing(
+async def test_an_unchanged_contract_is_not_sent_again_and_needs_a_sign_in(
     client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]], app: Starlette
 ) -> None:
     headers = bearer(await (await House(app.state.kernel.database).found()).account())
@@ -66,9 +66,9 @@ async def test_who_has_the_contract_is_not_sent_it_again_and_a_stranger_gets_not
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_a_command_requires_is_what_it_refuses_to_do_without(name: str) -> None:
+def test_commands_refuse_exactly_the_missing_required_inputs(name: str) -> None:
     (told,) = [command for command in CONTRACT.commands if command.name == name]
-    # What is checked before a command runs, as the library that checks it says.
+    # The checks before a command runs, as the validating library lists them.
     checked = _adapter(COMMANDS[name].input).json_schema()
     assert [one.name for one in told.input] == list(checked["properties"])
     assert [one.name for one in told.input if one.required] == checked.get("required", [])
@@ -79,7 +79,7 @@ def test_what_a_command_requires_is_what_it_refuses_to_do_without(name: str) -> 
     )
 
 
-def test_a_plain_edit_takes_what_the_contract_calls_editable_and_nothing_that_merges_otherwise() -> None:
+def test_an_update_accepts_exactly_the_editable_fields_of_the_contract() -> None:
     seen = 0
     for entity in CONTRACT.entities:
         for one in entity.fields:
@@ -92,12 +92,12 @@ def test_a_plain_edit_takes_what_the_contract_calls_editable_and_nothing_that_me
     assert seen > 100
 
 
-def test_every_kind_of_conflict_is_told_with_its_decisions() -> None:
+def test_the_contract_lists_every_kind_of_conflict_with_its_decisions() -> None:
     told = {one.kind: set(one.resolutions) for one in CONTRACT.conflicts}
     assert told == {kind: set(kind.resolutions) for kind in ConflictKind.all()}
 
 
-def test_limits_enums_objects_and_references_are_told() -> None:
+def test_the_contract_lists_limits_enums_objects_and_references() -> None:
     site = {one.name: one for one in next(e for e in CONTRACT.entities if e.name == "Site").fields}
     assert (site["name"].max_length, site["latitude"].minimum, site["latitude"].maximum) == (200, -90, 90)
     assert (site["customerId"].references, site["externalKey"].merge) == ("Customer", Merge.FIRST_WINS)

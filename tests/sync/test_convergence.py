@@ -1,5 +1,7 @@
-"""Whatever a command does, a device that pulls the changes holds what one that starts from nothing
-pulls. Every command of the catalogue must have an example that shows it."""
+"""After any command, a device that pulls the changes holds the same rows as a new copy.
+
+Every command of the catalogue must have an example that shows it.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,12 @@ _OFFLINE = [name for name, command in COMMANDS.items() if command.offline]
 
 
 def actor(house: House, role: str) -> Actor:
-    """The demo account of this role; the technician is technician 1."""
+    """Return the demo account of this role; the technician is technician 1."""
     return actor_of(house.organisation_id, demo_id(f"account/{role.lower()}"), Role(role))
 
 
 class Round:
-    """The demo organisation in the state that an example asks for, with devices that have pulled it."""
+    """The demo organisation in an example's initial state, with devices that have pulled it."""
 
     def __init__(self, house: House, name: str) -> None:
         self.house = house
@@ -47,7 +49,7 @@ class Round:
         self.devices = {id(device): device for device in (self.office, self.technician, self.own)}.values()
 
     async def begin(self) -> Payload:
-        """Bring about the state and pull it; returns what the command is given."""
+        """Create the state and pull it; return the command's input."""
         late = {
             role: TestDevice(self.house, actor=actor(self.house, role)) for role, _, _ in self.example.late
         }
@@ -66,7 +68,7 @@ class Round:
         return self.example.input(self.office.rows)
 
     async def check(self) -> None:
-        """Everybody pulls; the log and the copies are as they should be."""
+        """Let every device pull, and check the log and the copies."""
         async with self.house.reading() as session:
             commands = select(Change.command).where(
                 Change.organisation_id == self.house.organisation_id, Change.seq > self.base
@@ -86,7 +88,7 @@ class Round:
 
 
 async def push(device: TestDevice, command: str, payload: Payload) -> Any:
-    # `unit` is a word of the protocol and of some commands.
+    # `unit` is a name in the protocol and in some commands.
     operation = device.operation(command) | {"input": wire(payload)}
     (outcome,) = await device.push(operation)
     assert outcome.status in ("applied", "merged"), outcome
@@ -95,7 +97,7 @@ async def push(device: TestDevice, command: str, payload: Payload) -> Any:
 
 @pytest.fixture(scope="module")
 def demo_organisation(database_url: str) -> Copier:
-    """The demo organisation, to copy."""
+    """Return the demo organisation, to be copied."""
 
     async def seed() -> None:
         database = Database(database_url)
@@ -108,13 +110,13 @@ def demo_organisation(database_url: str) -> Copier:
 
 @pytest.fixture
 def organisation(database: Database, demo_organisation: Copier) -> House:
-    """The demo organisation, this test's own."""
+    """Return this test's own copy of the demo organisation."""
     house = House(database)
     house.organisation_id = demo_organisation.copy()
     return house
 
 
-def test_every_command_has_an_example_and_every_example_a_command() -> None:
+def test_every_command_has_an_example_and_vice_versa() -> None:
     assert EXAMPLES.keys() == COMMANDS.keys()
 
 
@@ -127,7 +129,9 @@ async def test_a_command_run_online_reaches_every_device(organisation: House, na
 
 
 @pytest.mark.parametrize("name", _OFFLINE)
-async def test_a_command_pushed_from_a_device_reaches_every_other(organisation: House, name: str) -> None:
+async def test_a_command_pushed_from_a_device_reaches_every_other_device(
+    organisation: House, name: str
+) -> None:
     example = Round(organisation, name)
     await push(example.own, name, await example.begin())
     await example.check()

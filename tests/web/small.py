@@ -1,4 +1,4 @@
-"""The smallest application behind the server's own way of listening and stopping, as a program."""
+"""A minimal application as a program, with the server's own code for listening and stopping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client's address: that of the connection unless a trusted proxy reports another."""
+"""The client's address is the connection's unless a trusted proxy reports another."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ FOR, FORWARDED = "x-forwarded-for", "forwarded"
         ([("x-real-ip", "192.0.2.1")], PROXY),
     ],
 )
-async def test_a_trusted_proxy_reports_the_last_address_that_is_not_trusted(
+async def test_the_client_is_the_last_untrusted_address_that_a_trusted_proxy_reports(
     headers: list[tuple[str, str]], address: str
 ) -> None:
     assert await seen((PROXY, 1234), *headers) == address
 
 
-async def test_nobody_else_is_believed() -> None:
+async def test_an_untrusted_proxys_header_is_ignored() -> None:
     for stranger in ("192.0.2.9", "127.0.0.1", "2001:db8::9"):
         assert await seen((stranger, 1234), (FOR, "198.51.100.9")) == stranger
     assert await seen((PROXY, 1234), (FOR, "198.51.100.9"), trusted=()) == PROXY

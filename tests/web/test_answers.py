@@ -1,4 +1,4 @@
-"""What every answer says to a browser, and who may read the metrics."""
+"""The security headers of every answer, and who may read the metrics."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def calling(app: Starlette, host: str = "localhost", client: str = "127.0.0.1") 
         ("POST", "/sync/push", 401),
     ],
 )
-async def test_every_answer_keeps_browsers_in_bounds(
+async def test_every_answer_restricts_browsers_by_headers(
     tmp_path: Path, method: str, path: str, status: int
 ) -> None:
     async with calling(server(tmp_path, demo=True)) as client:
@@ -55,7 +55,7 @@ async def test_every_answer_keeps_browsers_in_bounds(
     ]
 
 
-async def test_pages_say_themselves_what_they_need(tmp_path: Path) -> None:
+async def test_pages_set_their_own_content_security_policy(tmp_path: Path) -> None:
     async with calling(server(tmp_path)) as client:
         for path in ("/", "/graphql"):
             answer = await client.get(path, headers={"Accept": "text/html"})
@@ -64,7 +64,7 @@ async def test_pages_say_themselves_what_they_need(tmp_path: Path) -> None:
             assert answer.headers.get_list("X-Content-Type-Options") == ["nosniff"]
 
 
-async def test_a_refused_handshake_is_an_answer_too(tmp_path: Path) -> None:
+async def test_a_refused_handshake_has_the_headers_too(tmp_path: Path) -> None:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -82,7 +82,7 @@ async def test_a_refused_handshake_is_an_answer_too(tmp_path: Path) -> None:
     assert dict(sent[0]["headers"])[b"x-content-type-options"] == b"nosniff"
 
 
-async def test_without_a_token_metrics_are_for_this_machine(tmp_path: Path) -> None:
+async def test_without_a_metrics_token_only_this_machine_reads_metrics(tmp_path: Path) -> None:
     app = server(tmp_path)
 
     async def asked(
@@ -103,7 +103,7 @@ async def test_without_a_token_metrics_are_for_this_machine(tmp_path: Path) -> N
     assert await asked(authorization=f"Bearer {TOKEN}", client="192.0.2.7") == closed
 
 
-async def test_with_a_token_metrics_are_for_who_knows_it_from_anywhere(tmp_path: Path) -> None:
+async def test_with_a_metrics_token_its_holder_reads_metrics_from_anywhere(tmp_path: Path) -> None:
     app = server(tmp_path, metrics_token=TOKEN, hosts=("api.example.org",))
     async with calling(app, "10.0.0.1", "192.0.2.7") as far, calling(app) as near:
         for client in (far, near):
@@ -116,7 +116,7 @@ async def test_with_a_token_metrics_are_for_who_knows_it_from_anywhere(tmp_path:
             assert "tournee_http_requests" in answer.text
 
 
-async def test_a_browser_gets_the_editor_and_everything_else_graphql(tmp_path: Path) -> None:
+async def test_graphql_serves_the_editor_to_browsers_only(tmp_path: Path) -> None:
     html = {"Accept": "text/html,application/xhtml+xml"}
     async with calling(server(tmp_path)) as client:
         for method, path, headers, status in (
@@ -132,9 +132,7 @@ async def test_a_browser_gets_the_editor_and_everything_else_graphql(tmp_path: P
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/.well-known/jwks.json"])
-async def test_a_stale_token_does_not_stand_in_the_way_where_none_is_needed(
-    tmp_path: Path, path: str
-) -> None:
+async def test_a_stale_token_is_ignored_where_none_is_needed(tmp_path: Path, path: str) -> None:
     async with calling(server(tmp_path)) as client:
         assert (await client.get(path, headers={"Authorization": "Bearer stale"})).status_code == 200
 

@@ -1,4 +1,4 @@
-"""Over real sockets: an answer that comes before the whole body arrives, and costs a bounded amount."""
+"""Answers that precede the end of the body arrive and cost a bounded amount, over real sockets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST = 4 * LIMIT
 
 
 async def early(_request: Request) -> Response:
-    """Refuse before anything of the body was looked at."""
+    """Refuse before reading any of the body."""
     return PlainTextResponse("no", 401)
 
 
@@ -95,10 +95,10 @@ EARLY = [
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "in chunks"])
 @pytest.mark.parametrize(("method", "path", "status", "size"), EARLY, ids=[str(row[2]) for row in EARLY])
-async def test_an_early_answer_arrives_and_the_connection_goes_on(
+async def test_an_early_answer_arrives_and_the_connection_stays_open(
     method: str, path: str, status: int, size: int, announced: bool
 ) -> None:
-    """The client writes all of its body before it looks for an answer, as most do."""
+    """The client writes its whole body before it reads the answer, as most do."""
     body = b"x" * size
     framing = f"Content-Length: {size}" if announced else "Transfer-Encoding: chunked"
     async with listening(application()) as host, connected(host) as (reader, writer):
@@ -111,18 +111,18 @@ async def test_an_early_answer_arrives_and_the_connection_goes_on(
 
 
 async def test_a_body_of_ten_gigabytes_is_not_read_to_its_end() -> None:
-    """The answer comes at once, to a client that goes on sending too, and the connection ends."""
+    """The answer comes at once, even to a client that keeps sending, and the connection closes."""
     async with listening(application()) as host, connected(host) as (reader, writer):
         writer.write(head("/length", "Content-Length: 10000000000"))
         answered, headers, body = await read_answer(reader)
         assert (answered, headers["connection"]) == (413, "close")
         assert b"TOO_LARGE" in body
         sent = await _send_until_refused(writer, 30 * MOST)
-    # What it sends before it notices is still read: else the answer might not reach it.
+    # Data sent before it notices is still read, or else the answer might not reach it.
     assert 0.9 * MOST < sent < 10 * MOST
 
 
-async def test_chunks_without_end_are_not_read_to_their_end() -> None:
+async def test_an_endless_chunked_body_is_cut_off() -> None:
     async with listening(application()) as host, connected(host) as (_, writer):
         writer.write(head("/early", "Transfer-Encoding: chunked"))
         piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
@@ -142,7 +142,7 @@ async def _send_until_refused(writer: asyncio.StreamWriter, most: int, piece: by
     return sent
 
 
-async def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_bound() -> None:
+async def test_a_missing_body_is_awaited_only_up_to_the_limit() -> None:
     async with listening(application(seconds=0.1)) as host, connected(host) as (reader, writer):
         writer.write(head("/early", "Content-Length: 1000") + b"x" * 10)
         answered, headers, _ = await asyncio.wait_for(read_answer(reader), 10)
@@ -150,7 +150,7 @@ async def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_bound(
         assert await reader.read() == b""
 
 
-async def test_a_client_that_asks_first_is_answered_without_its_body() -> None:
+async def test_a_client_expecting_100_continue_is_refused_without_its_body() -> None:
     async with listening(application()) as host, connected(host) as (reader, writer):
         writer.write(head("/early", "Content-Length: 1000", "Expect: 100-continue"))
         answered, headers, _ = await read_answer(reader)
@@ -158,7 +158,7 @@ async def test_a_client_that_asks_first_is_answered_without_its_body() -> None:
         assert await reader.read() == b""
 
 
-async def test_a_client_that_asks_first_is_told_to_go_on_where_its_body_is_wanted() -> None:
+async def test_a_client_expecting_100_continue_gets_it_when_its_body_is_needed() -> None:
     async with listening(application()) as host, connected(host) as (reader, writer):
         writer.write(head("/length", "Content-Length: 4", "Expect: 100-continue"))
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
@@ -174,14 +174,14 @@ async def ask(path: str, *headers: str, content: bytes) -> Head:
 
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP"])
 @pytest.mark.parametrize("size", [0, 1, LIMIT])
-async def test_a_body_in_gzip_is_unpacked(coding: str, size: int) -> None:
+async def test_a_gzip_body_is_unpacked(coding: str, size: int) -> None:
     packed = gzip.compress(b"x" * size)
     answer = await ask("/length", f"Content-Encoding: {coding}", content=packed)
     assert answer[::2] == (200, str(size).encode())
 
 
 def bomb(size: int) -> bytes:
-    """Return so many zeros, packed once and repeated; its end, which nobody reaches, is left out."""
+    """Return this many zeros, packed once and repeated, without the end, which nobody reads."""
     packer = zlib.compressobj(wbits=31)
     start = packer.compress(bytes(1_000_000)) + packer.flush(zlib.Z_FULL_FLUSH)
     again = packer.compress(bytes(1_000_000)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -198,15 +198,13 @@ UNPACKABLE: list[tuple[Callable[[], bytes], int, bytes]] = [
 
 
 @pytest.mark.parametrize(("content", "status", "code"), UNPACKABLE, ids=range(len(UNPACKABLE)))
-async def test_what_cannot_be_unpacked_is_refused(
-    content: Callable[[], bytes], status: int, code: bytes
-) -> None:
+async def test_a_damaged_gzip_body_is_refused(content: Callable[[], bytes], status: int, code: bytes) -> None:
     answered, _, body = await ask("/length", "Content-Encoding: gzip", content=content())
     assert answered == status
     assert code in body
 
 
-async def test_what_unpacks_to_gigabytes_costs_no_more_than_the_limit() -> None:
+async def test_a_body_that_unpacks_to_gigabytes_costs_no_more_than_the_limit() -> None:
     content = bomb(900_000_000)
     assert len(content) < LIMIT
     tracemalloc.start()
@@ -219,11 +217,11 @@ async def test_what_unpacks_to_gigabytes_costs_no_more_than_the_limit() -> None:
 
 
 @pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip", "zstd"])
-async def test_another_coding_is_refused_and_says_which_is_taken(coding: str) -> None:
+async def test_another_content_encoding_is_refused_and_the_accepted_one_named(coding: str) -> None:
     answered, headers, body = await ask("/length", f"Content-Encoding: {coding}", content=b"abc")
     assert (answered, headers["accept-encoding"]) == (415, "gzip")
     assert b"UNSUPPORTED_ENCODING" in body
 
 
-async def test_a_body_sent_as_it_is_may_say_so() -> None:
+async def test_the_identity_encoding_is_accepted() -> None:
     assert (await ask("/length", "Content-Encoding: identity", content=b"abc"))[::2] == (200, b"3")

@@ -1,4 +1,4 @@
-"""How long a connection is held for a client that does not get on, over real sockets."""
+"""How long a slow or silent client may hold a connection, over real sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from tournee.web.connections import Connection, Patience
 
 SHORT = Patience(head=0.4, head_bytes=4096, body=1.5, bytes_a_second=1000, pause=0.4, linger=0.3)
-# More than the system keeps for a client that does not read.
+# More than the system buffers for a client that does not read.
 LARGE = 16 * 1024 * 1024
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -25,9 +25,9 @@ Connect = Callable[[], Any]
 
 
 class App:
-    """Reads the body, after a while at `/late`; answers at `/large` with more than fits anywhere.
+    """Reads the body, after a delay at `/late`; answers `/large` with more than any buffer holds.
 
-    At `/begun` it begins its answer, and goes on when it is told to.
+    At `/begun` it starts its answer and continues on demand.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class App:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if scope["path"] == "/begun":
             await self.may_go_on.wait()
-        # More than a piece, so that the second waits until the first has gone.
+        # More than one chunk, so that the second waits until the first is sent.
         await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body"})
         self.answered.set()
@@ -114,7 +114,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], byt
 
 
 async def refusal(reader: asyncio.StreamReader) -> tuple[int, str]:
-    """Return status and code of an answer after which the connection ends."""
+    """Return the status and code of an answer after which the connection closes."""
     status, headers, body = await answer(reader)
     assert headers["connection"] == "close"
     assert await reader.read() == b""
@@ -129,13 +129,13 @@ async def dribble(writer: asyncio.StreamWriter, piece: bytes, every: float, time
         await asyncio.sleep(every)
 
 
-async def test_a_connection_on_which_nothing_comes_ends_without_a_word(connect: Connect) -> None:
+async def test_a_silent_connection_is_closed_without_an_answer(connect: Connect) -> None:
     reader, _ = await connect()
     async with asyncio.timeout(5):
         assert await reader.read() == b""
 
 
-async def test_half_a_head_has_a_deadline(connect: Connect) -> None:
+async def test_an_incomplete_head_has_a_deadline(connect: Connect) -> None:
     for sent, pieces in ((b"POST / HTTP/1.1\r\nHost", 0), (b"POST / HTTP/1.1\r\n", 100)):
         reader, writer = await connect()
         writer.write(sent)
@@ -145,7 +145,7 @@ async def test_half_a_head_has_a_deadline(connect: Connect) -> None:
         slowly.cancel()
 
 
-async def test_so_has_the_head_of_a_later_request(connect: Connect) -> None:
+async def test_the_head_of_a_later_request_has_a_deadline_too(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(head())
     assert (await answer(reader))[0] == 200
@@ -154,16 +154,16 @@ async def test_so_has_the_head_of_a_later_request(connect: Connect) -> None:
         assert await refusal(reader) == (408, "TOO_SLOW")
 
 
-async def test_a_head_has_a_greatest_size(connect: Connect) -> None:
+async def test_a_head_has_a_maximum_size(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(b"POST / HTTP/1.1\r\n")
     await asyncio.sleep(0.05)
-    # A name without an end: no header of it is ever complete.
+    # An endless header name, so that no header is ever complete.
     writer.write(b"x" * (SHORT.head_bytes + 1))
     assert await refusal(reader) == (431, "TOO_LARGE")
 
 
-async def test_a_body_that_stops_is_given_up_and_the_application_is_told(connect: Connect, app: App) -> None:
+async def test_a_stalled_body_is_abandoned_and_the_application_notified(connect: Connect, app: App) -> None:
     reader, writer = await connect()
     writer.write(head(length=100) + b"x" * 50)
     async with asyncio.timeout(5):
@@ -171,7 +171,7 @@ async def test_a_body_that_stops_is_given_up_and_the_application_is_told(connect
         await app.disconnected.wait()
 
 
-async def test_a_body_has_a_least_rate(connect: Connect) -> None:
+async def test_a_body_has_a_minimum_rate(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(head(length=1000))
     async with asyncio.timeout(1.2):
@@ -180,7 +180,7 @@ async def test_a_body_has_a_least_rate(connect: Connect) -> None:
     slowly.cancel()
 
 
-async def test_a_body_that_keeps_the_rate_is_taken_after_any_pause(connect: Connect) -> None:
+async def test_a_body_that_keeps_the_rate_is_accepted_despite_pauses(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(head(length=1500) + b"x" * 500)
     await dribble(writer, b"x" * 250, 0.2, 4)
@@ -188,7 +188,7 @@ async def test_a_body_that_keeps_the_rate_is_taken_after_any_pause(connect: Conn
         assert (await answer(reader))[::2] == (200, b"1500")
 
 
-async def test_a_body_that_keeps_the_rate_has_a_deadline_all_the_same(connect: Connect) -> None:
+async def test_a_body_that_keeps_the_rate_still_has_a_deadline(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(head(length=10**6))
     async with asyncio.timeout(5):
@@ -198,8 +198,8 @@ async def test_a_body_that_keeps_the_rate_has_a_deadline_all_the_same(connect: C
 
 
 @pytest.mark.parametrize("more", [(), ("Expect: 100-continue",)], ids=["unread", "not asked for"])
-async def test_our_own_slowness_is_not_counted(connect: Connect, more: tuple[str, ...]) -> None:
-    """The application reads late: the body waits in between, or is not sent before it is asked for."""
+async def test_the_applications_own_delay_is_not_counted(connect: Connect, more: tuple[str, ...]) -> None:
+    """The application reads late: the body is buffered, or not sent before 100 Continue."""
     reader, writer = await connect()
     length = 4 * 1024 * 1024
     writer.write(head("/late", length, *more))
@@ -210,7 +210,7 @@ async def test_our_own_slowness_is_not_counted(connect: Connect, more: tuple[str
         assert (await answer(reader))[::2] == (200, str(length).encode())
 
 
-async def test_an_answer_that_is_not_read_is_given_up(connect: Connect, app: App) -> None:
+async def test_an_unread_answer_is_abandoned(connect: Connect, app: App) -> None:
     reader, writer = await connect()
     writer.transport.pause_reading()
     writer.write(head("/large"))
@@ -221,7 +221,7 @@ async def test_an_answer_that_is_not_read_is_given_up(connect: Connect, app: App
         await answer(reader)
 
 
-async def test_an_answer_that_is_read_slowly_arrives(connect: Connect) -> None:
+async def test_a_slowly_read_answer_arrives(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(head("/large"))
     await reader.readuntil(b"\r\n\r\n")
@@ -232,14 +232,14 @@ async def test_an_answer_that_is_read_slowly_arrives(connect: Connect) -> None:
             await asyncio.sleep(SHORT.pause / 5)
 
 
-async def test_what_is_not_http_is_refused_with_a_code(connect: Connect) -> None:
+async def test_a_request_that_is_not_http_is_refused_with_a_code(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(b"\x16\x03\x01\r\n\r\n")
     assert await refusal(reader) == (400, "MALFORMED")
 
 
-async def test_a_server_that_stops_answers_what_is_about_to_come(app: App) -> None:
-    """On a connection that waits, on one with a request under way, and on one that is new."""
+async def test_a_stopping_server_answers_requests_on_open_connections(app: App) -> None:
+    """It does so on an idle connection, on one with a running request, and on a new one."""
     async with serving(app) as server:
         (waiting, to_waiting), (busy, to_busy), (new, to_new) = [await connected(server) for _ in range(3)]
         to_waiting.write(head())
@@ -260,14 +260,14 @@ async def test_a_server_that_stops_answers_what_is_about_to_come(app: App) -> No
 
 
 async def stopped(server: uvicorn.Server) -> None:
-    """Tell the server to stop, and wait until it has told its connections."""
+    """Stop the server and wait until its connections know."""
     server.should_exit = True
     while not all(connection._stopping for connection in server.server_state.connections):  # noqa: ASYNC110 - the same
         await asyncio.sleep(0.01)
 
 
-async def test_an_answer_that_had_begun_when_the_server_stopped_is_followed_by_one_more(app: App) -> None:
-    """It has promised already that the connection stays."""
+async def test_an_answer_already_begun_at_the_stop_is_followed_by_one_more(app: App) -> None:
+    """It has already promised to keep the connection open."""
     async with serving(app) as server:
         reader, writer = await connected(server)
         writer.write(head("/begun"))
@@ -281,7 +281,7 @@ async def test_an_answer_that_had_begun_when_the_server_stopped_is_followed_by_o
         writer.close()
 
 
-async def test_a_request_half_here_when_the_server_stops_is_answered(app: App) -> None:
+async def test_a_request_half_received_at_the_stop_is_answered(app: App) -> None:
     async with serving(app, replace(SHORT, head=10)) as server:
         reader, writer = await connected(server)
         writer.write(head(length=1)[:-4])
@@ -293,7 +293,7 @@ async def test_a_request_half_here_when_the_server_stops_is_answered(app: App) -
         writer.close()
 
 
-async def test_no_socket_opens_on_a_server_that_stops(app: App) -> None:
+async def test_a_stopping_server_opens_no_websocket(app: App) -> None:
     async with serving(app) as server:
         reader, writer = await connected(server)
         await asyncio.sleep(0.05)
@@ -304,7 +304,7 @@ async def test_no_socket_opens_on_a_server_that_stops(app: App) -> None:
         writer.close()
 
 
-async def test_a_server_that_stops_ends_connections_on_which_nothing_comes(app: App) -> None:
+async def test_a_stopping_server_closes_silent_connections(app: App) -> None:
     async with serving(app) as server:
         reader, writer = await connected(server)
         await asyncio.sleep(0.05)

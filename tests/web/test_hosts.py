@@ -1,4 +1,4 @@
-"""Under which names a server answers, and to whom a demo does."""
+"""The host names to which a server answers, and the clients of a demo."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def status(
     client: str = "127.0.0.1",
     **headers: str,
 ) -> int:
-    """Return the status of the answer, also to the handshake of a WebSocket."""
+    """Return the status of the answer, and check that a WebSocket handshake gets the same."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -73,7 +73,7 @@ async def status(
         "app.localhost:5173",
     ],
 )
-async def test_a_demo_answers_under_names_of_this_machine(tmp_path: Path, host: str) -> None:
+async def test_a_demo_answers_to_the_names_of_this_machine(tmp_path: Path, host: str) -> None:
     assert await status(server(tmp_path, **DEMO), host) == 200
 
 
@@ -94,7 +94,7 @@ async def test_a_demo_answers_under_names_of_this_machine(tmp_path: Path, host: 
     ],
     ids=str,
 )
-async def test_a_demo_answers_under_no_other_name(tmp_path: Path, hosts: tuple[str, ...]) -> None:
+async def test_a_demo_answers_to_no_other_name(tmp_path: Path, hosts: tuple[str, ...]) -> None:
     app = server(tmp_path, **DEMO)
     assert await status(app, *hosts) == 421
     assert await status(app, *hosts, path="/graphql", kind="websocket") == 421
@@ -102,7 +102,7 @@ async def test_a_demo_answers_under_no_other_name(tmp_path: Path, hosts: tuple[s
     assert await status(app, *hosts, path="/healthz") == 200
 
 
-async def test_a_demo_answers_nobody_elsewhere_through_a_proxy_here_either(tmp_path: Path) -> None:
+async def test_a_demo_answers_no_remote_client_through_a_local_proxy(tmp_path: Path) -> None:
     app = server(tmp_path, **DEMO)
     assert await status(app, "localhost", client="192.168.0.7") == 421
     for local in ("127.0.0.1", "::1", "[::1]:99", "127.0.0.1:99, 127.0.0.2"):
@@ -119,29 +119,29 @@ async def test_a_demo_answers_nobody_elsewhere_through_a_proxy_here_either(tmp_p
 @pytest.mark.parametrize(
     "host", ["api.example.org", "API.example.org:443", "a.app.example.org", "[2001:db8::1]:80"]
 )
-async def test_a_server_answers_under_the_names_it_was_given(tmp_path: Path, host: str) -> None:
+async def test_a_server_answers_to_its_configured_names(tmp_path: Path, host: str) -> None:
     assert await status(server(tmp_path, **NAMED), host) == 200
 
 
 @pytest.mark.parametrize(
     "host", ["example.org", "app.example.org", "api.example.org.evil.example", "localhost", "10.0.0.1"]
 )
-async def test_a_server_answers_under_no_other_but_to_probes(tmp_path: Path, host: str) -> None:
+async def test_a_server_answers_to_no_other_name_except_for_probes(tmp_path: Path, host: str) -> None:
     app = server(tmp_path, **NAMED)
     assert await status(app, host) == 421
     assert await status(app, host, path="/graphql", kind="websocket") == 421
     assert await status(app, host, path="/healthz") == 200
 
 
-async def test_probes_are_answered_under_any_name_and_none(tmp_path: Path, sqlite_template: Path) -> None:
+async def test_probes_are_answered_with_any_name_or_none(tmp_path: Path, sqlite_template: Path) -> None:
     shutil.copy(sqlite_template, tmp_path / "t.db")
     app = server(tmp_path, **NAMED)
     async with app.router.lifespan_context(app):
         for probe in ("/healthz", "/readyz"):
-            # Some probe with HTTP/1.0, which needs no name.
+            # Some probes use HTTP/1.0, which needs no host name.
             assert await status(app, path=probe) == await status(app, "10.0.0.1:8000", path=probe) == 200
 
 
-async def test_without_names_a_server_answers_under_every_one(tmp_path: Path) -> None:
+async def test_without_configured_names_a_server_answers_to_every_name(tmp_path: Path) -> None:
     app = server(tmp_path)
     assert await status(app, "anything.example") == await status(app) == 200

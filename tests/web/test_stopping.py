@@ -1,4 +1,4 @@
-"""What happens between the signal to stop and the end."""
+"""What happens between the stop signal and the exit."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such filters")
-def test_no_connection_begins_after_the_signal_and_none_that_began_is_lost(listener: socket.socket) -> None:
-    """Handshakes that the system has finished wait to be accepted; who comes later may try again."""
+def test_after_the_stop_signal_no_connection_is_accepted_and_none_is_lost(listener: socket.socket) -> None:
+    """Handshakes that the system has finished are still accepted; later clients may try again."""
     address = listener.getsockname()
     with socket.create_connection(address) as early:
         begin_no_connections()
@@ -52,13 +52,13 @@ def test_no_connection_begins_after_the_signal_and_none_that_began_is_lost(liste
             listener.accept()
 
 
-def test_a_worker_leaves_the_listeners_to_the_others(listener: socket.socket) -> None:
+def test_a_stopping_worker_leaves_the_listeners_to_the_others(listener: socket.socket) -> None:
     own(())
     begin_no_connections()
     socket.create_connection(listener.getsockname(), timeout=2).close()
 
 
-async def test_streams_end_at_the_signal_and_the_server_hears_of_it_a_moment_later(
+async def test_streams_end_at_the_signal_and_the_server_stops_a_moment_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stopping, "_SECONDS", 0.1)
@@ -77,7 +77,7 @@ async def test_streams_end_at_the_signal_and_the_server_hears_of_it_a_moment_lat
             assert heard == []
             await server.wait()
             assert heard == ["streams", "server"]
-            # Somebody does not want to wait.
+            # A second signal means not to wait.
             signal.raise_signal(signal.SIGTERM)
             assert heard == ["streams", "server", "server"]
         assert signal.getsignal(signal.SIGTERM) is handle
@@ -86,7 +86,7 @@ async def test_streams_end_at_the_signal_and_the_server_hears_of_it_a_moment_lat
 
 
 class Caller(threading.Thread):
-    """Calls until no connection is let in; notes whatever else goes wrong."""
+    """Calls until no connection is accepted; records every other error."""
 
     def __init__(self, url: str, *, keeps: bool) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Caller(threading.Thread):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_server_that_stops_under_load_answers_whomever_it_lets_in(workers: int) -> None:
+def test_a_server_stopping_under_load_answers_every_accepted_request(workers: int) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
     process = subprocess.Popen([sys.executable, "-m", "tests.web.small", str(port), str(workers)], cwd=ROOT)

@@ -6,5 +6,5 @@ from tests.support.world import World
 
 @pytest_asyncio.fixture
 async def world(house: House) -> World:
-    """A customer with a site, and nobody to serve it yet."""
+    """Return a customer with a site, without technicians."""
     return await World(house).settle()

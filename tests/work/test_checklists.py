@@ -1,4 +1,4 @@
-"""A visit is not completed before its required checklists are, as far as its device could know of them."""
+"""A visit cannot be completed before the required checklists that its device could know of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ITEM = [{"key": "clean", "prompt": "Clean", "kind": "TEXT"}]
 
 
 async def begun(world: World) -> tuple[Technician, Appointment, UUID]:
-    """A visit in work, and the version of a checklist for it."""
+    """Return a visit in progress, and a checklist version for it."""
     technician = await world.technician()
     visit = await world.visit(technician)
     _, version = await checklist(world.house, ITEM)
@@ -41,7 +41,7 @@ async def blocked_by(world: World, visit: Appointment) -> list[str]:
         return next(move.blocked_by for move in moves if move.to == "COMPLETED")
 
 
-async def test_a_required_checklist_blocks_the_completion_until_it_is_done_with(world: World) -> None:
+async def test_a_required_checklist_blocks_completion_until_completed_or_dismissed(world: World) -> None:
     technician, visit, version = await begun(world)
     run = await add_run(world, visit, version)
     done = {"appointmentId": visit.id, "at": at(60)}
@@ -54,7 +54,7 @@ async def test_a_required_checklist_blocks_the_completion_until_it_is_done_with(
     assert ended.status is A.COMPLETED
 
 
-async def test_a_checklist_that_is_not_required_blocks_nothing_nor_does_any_a_partial_visit(
+async def test_optional_checklists_and_partial_visits_block_nothing(
     world: World,
 ) -> None:
     technician, visit, version = await begun(world)
@@ -73,7 +73,7 @@ def done(visit: Appointment) -> tuple[str, dict[str, Any]]:
 async def ends_with_a_question(
     world: World, technician: Technician, visit: Appointment, run: Any, base: int
 ) -> None:
-    """Completed on a device of that base: the visit is over, a dispatcher is asked about the checklist."""
+    """Complete the visit at that base; check that it is over with a conflict about the checklist."""
     (operation,) = await world.offline(technician.actor, base, done(visit))
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
     assert operation.status == "merged"
@@ -103,7 +103,7 @@ async def test_a_checklist_reopened_after_the_base_does_not_undo_a_visit(world: 
     await ends_with_a_question(world, technician, visit, run, before)
 
 
-async def test_what_the_device_closed_itself_after_its_base_and_the_office_reopened_blocks_nothing(
+async def test_a_checklist_closed_by_the_device_and_reopened_by_the_office_blocks_nothing(
     world: World,
 ) -> None:
     technician, visit, version = await begun(world)
@@ -115,7 +115,7 @@ async def test_what_the_device_closed_itself_after_its_base_and_the_office_reope
     await ends_with_a_question(world, technician, visit, run, before)
 
 
-async def test_a_checklist_of_a_visit_that_was_given_to_somebody_after_their_base_blocks_nothing(
+async def test_a_checklist_of_a_visit_assigned_after_the_base_blocks_nothing(
     world: World,
 ) -> None:
     technician, visit, version = await begun(world)

@@ -1,4 +1,4 @@
-"""Several people at once, on PostgreSQL: SQLite has one writer and cannot get these wrong."""
+"""Several people at once, on PostgreSQL only: SQLite has one writer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def two_visits_in_work(world: World) -> tuple[list[Technician], list[Appoi
 async def test_two_visits_that_end_at_once_complete_their_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have changed their own visit before either reads the other's: only the order's lock tells them."""
+    """Both change their visit before either reads the other's; only the order's lock connects them."""
     technicians, visits = await two_visits_in_work(world)
     both = asyncio.Barrier(2)
     follow = recording.follow
@@ -58,7 +58,7 @@ async def test_two_visits_that_end_at_once_complete_their_order(
     assert (await world.read(WorkOrder, visits[0].work_order_id)).status is W.COMPLETED
 
 
-async def test_canceling_an_order_while_its_visits_move_ends_in_a_plan_that_agrees(world: World) -> None:
+async def test_canceling_an_order_while_its_visits_move_leaves_a_consistent_plan(world: World) -> None:
     for _ in range(5):
         order = await world.order()
         technicians = [await world.technician(), await world.technician()]
@@ -75,14 +75,14 @@ async def test_canceling_an_order_while_its_visits_move_ends_in_a_plan_that_agre
         assert {(await world.read(Appointment, visit.id)).status for visit in visits} == {A.CANCELED}
 
 
-async def test_orders_added_at_once_have_each_a_number_of_their_own(world: World) -> None:
+async def test_orders_created_at_once_get_different_numbers(world: World) -> None:
     orders = await asyncio.gather(*(world.order() for _ in range(12)))
     numbers = sorted(int(order.number.removeprefix("WO-")) for order in orders)
     assert numbers == list(range(1001, 1013))
 
 
-async def test_an_order_that_is_not_committed_yet_holds_up_no_other(world: World) -> None:
-    """A large import or push adds its first order long before its commit."""
+async def test_an_uncommitted_order_delays_no_other(world: World) -> None:
+    """A large import or push creates its first order long before its commit."""
     house, create = world.house, COMMANDS["createWorkOrder"]
     async with house.writing() as session:
         tx = Transaction(house.database, session, house.actor("DISPATCHER"), house.kernel.rules)
@@ -99,7 +99,7 @@ async def test_an_order_that_is_not_committed_yet_holds_up_no_other(world: World
         assert (await world.read(WorkOrder, order.id)).number == order.number
 
 
-async def test_a_visit_taken_by_two_dispatchers_at_once_has_one_technician(world: World) -> None:
+async def test_a_visit_assigned_by_two_dispatchers_at_once_has_one_lead_technician(world: World) -> None:
     visit = await world.visit(await world.technician())
     rivals = [await world.technician(), await world.technician()]
     await asyncio.gather(
@@ -119,8 +119,8 @@ def retries(logs: Sequence[Mapping[str, Any]]) -> int:
     return sum(entry["event"] == "transaction_retried" for entry in logs)
 
 
-async def test_many_reassign_to_the_same_two_technicians_without_a_deadlock(world: World) -> None:
-    """Each assignment refers to a technician whom another transaction has read."""
+async def test_many_reassignments_to_the_same_two_technicians_cause_no_deadlock(world: World) -> None:
+    """Each assignment refers to a technician that another transaction has read."""
     technicians = [await world.technician(), await world.technician()]
     visits = [await world.visit(technicians[number % 2]) for number in range(6)]
     with capture_logs() as logs:
@@ -150,7 +150,7 @@ async def test_two_orders_of_one_customer_do_not_wait_for_each_other(world: Worl
     assert len(await world.house.rows(WorkOrder)) == 2
 
 
-async def test_a_contact_is_not_deleted_while_an_order_that_names_it_is_on_its_way(world: World) -> None:
+async def test_a_contact_is_not_deleted_while_an_uncommitted_order_names_it(world: World) -> None:
     house, create = world.house, COMMANDS["createWorkOrder"]
     contact = await house.run("createContact", customerId=world.customer.id, name="Demo Porter")
     values = {"customerId": str(world.customer.id), "contactId": str(contact.id), "summary": "Demo leak"}
@@ -164,8 +164,8 @@ async def test_a_contact_is_not_deleted_while_an_order_that_names_it_is_on_its_w
     await deletion
 
 
-async def test_a_row_referred_to_first_is_locked_before_it_is_changed(world: World) -> None:
-    """What was read for a reference alone does not keep others from referring to it."""
+async def test_a_row_first_read_as_a_reference_is_locked_before_it_changes(world: World) -> None:
+    """A row read only as a reference does not block other references to it."""
     house = world.house
     async with house.writing() as session:
         tx = Transaction(house.database, session, house.actor("DISPATCHER"), house.kernel.rules)

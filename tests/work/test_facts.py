@@ -1,4 +1,4 @@
-"""What happened in the field, against what the office decided meanwhile."""
+"""Facts from the field that conflict with the office's decisions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tournee.work.states import WorkOrderStatus as W
 
 
 def a_visit(visit: Appointment) -> list[tuple[str, dict[str, Any]]]:
-    """Everything a technician reports of a visit, in order."""
+    """Return every step that a technician reports for a visit, in order."""
     names = ("acceptAppointment", "startTravel", "arriveOnSite", "startWork", "completeAppointment")
     return [(name, {"appointmentId": visit.id, "at": at(10 * n)}) for n, name in enumerate(names)]
 
 
-async def test_a_visit_on_a_canceled_appointment_counts_and_asks_a_dispatcher_once(world: World) -> None:
+async def test_a_visit_on_a_canceled_appointment_counts_and_opens_one_conflict(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     base = await world.house.seq()
@@ -67,7 +67,7 @@ async def reassigned(world: World) -> tuple[Technician, Technician, Appointment,
     return first, second, visit, base
 
 
-async def test_a_visit_by_who_lost_the_appointment_counts_and_asks_a_dispatcher(world: World) -> None:
+async def test_a_visit_by_the_former_technician_counts_and_opens_a_conflict(world: World) -> None:
     first, second, visit, base = await reassigned(world)
     await world.offline(first.actor, base, *a_visit(visit))
     found = await world.read(Appointment, visit.id)
@@ -79,8 +79,8 @@ async def test_a_visit_by_who_lost_the_appointment_counts_and_asks_a_dispatcher(
     assert {event.technician_id for event in await world.events(visit)} == {None, first.id}
 
 
-async def test_the_one_who_has_it_now_can_still_make_the_visit(world: World) -> None:
-    """The first technician left before learning of it; the second is not stopped by that."""
+async def test_the_new_technician_can_still_make_the_visit(world: World) -> None:
+    """The first technician set out before learning of it, which does not stop the second."""
     first, second, visit, base = await reassigned(world)
     await world.offline(first.actor, base, *a_visit(visit)[1:3])
     for name, minute in (
@@ -104,7 +104,7 @@ async def test_a_visit_on_an_appointment_reassigned_and_canceled_is_one_conflict
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
 
 
-async def test_a_visit_on_a_recalled_appointment_is_out_of_step(world: World) -> None:
+async def test_a_visit_on_a_recalled_appointment_counts_as_out_of_step(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     base = await world.house.seq()
@@ -115,7 +115,7 @@ async def test_a_visit_on_a_recalled_appointment_is_out_of_step(world: World) ->
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
 
 
-async def test_facts_do_not_move_a_finished_visit_but_are_kept(world: World) -> None:
+async def test_late_facts_about_a_finished_visit_are_kept_without_moving_it(world: World) -> None:
     first, second, visit, base = await reassigned(world)
     await world.house.run("startWork", second.actor, appointmentId=visit.id, at=at(0))
     await world.house.run(
@@ -129,7 +129,7 @@ async def test_facts_do_not_move_a_finished_visit_but_are_kept(world: World) -> 
     assert len(await world.conflicts()) == 1
 
 
-async def test_an_answer_to_a_plan_that_is_gone_revives_nothing(world: World) -> None:
+async def test_accepting_or_rejecting_a_canceled_visit_does_not_revive_it(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     base = await world.house.seq()
@@ -154,7 +154,7 @@ async def test_a_plan_that_still_fits_raises_no_conflict(world: World) -> None:
     assert (await world.read(Appointment, visit.id)).status is A.COMPLETED
 
 
-async def test_a_step_out_of_order_is_refused_where_nobody_changed_anything(world: World) -> None:
+async def test_a_step_out_of_order_is_refused_when_the_plan_is_unchanged(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     with pytest.raises(TransitionNotAllowed, match="EN_ROUTE"):
@@ -172,7 +172,7 @@ async def test_a_canceled_visit_is_refused_online(world: World) -> None:
         await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0))
 
 
-async def test_a_step_on_somebody_elses_visit_finds_nothing(world: World) -> None:
+async def test_a_step_on_another_technicians_visit_is_not_found(world: World) -> None:
     first, _second, visit, base = await reassigned(world)
     stranger = await world.technician()
     for actor, since in ((first.actor, None), (stranger.actor, base), (stranger.actor, None)):
@@ -185,7 +185,7 @@ async def test_a_step_on_somebody_elses_visit_finds_nothing(world: World) -> Non
     assert len(await world.events(visit)) == 1
 
 
-async def test_two_technicians_on_one_visit_do_not_get_in_each_others_way(world: World) -> None:
+async def test_two_technicians_on_one_visit_do_not_conflict(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first, second)
     base = await world.house.seq()
@@ -196,7 +196,7 @@ async def test_two_technicians_on_one_visit_do_not_get_in_each_others_way(world:
     assert await world.conflicts() == []
 
 
-async def test_after_the_conflict_was_decided_another_clash_is_another_conflict(world: World) -> None:
+async def test_a_new_clash_after_the_decision_opens_another_conflict(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     base = await world.house.seq()
@@ -210,7 +210,7 @@ async def test_after_the_conflict_was_decided_another_clash_is_another_conflict(
     assert [found.status for found in await world.conflicts()] == ["RESOLVED", "OPEN"]
 
 
-async def test_a_colleagues_step_leaves_the_conflict_of_another_as_it_is(world: World) -> None:
+async def test_a_colleagues_step_does_not_change_the_first_technicians_conflict(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first, second)
     base = await world.house.seq()
@@ -221,14 +221,14 @@ async def test_a_colleagues_step_leaves_the_conflict_of_another_as_it_is(world: 
     assert (conflict.actor_id, conflict.mine["technicianId"]) == (first.actor.id, str(first.id))
 
 
-async def test_the_office_reports_a_step_for_who_leads(world: World) -> None:
+async def test_a_step_recorded_by_the_office_counts_for_the_lead_technician(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     await world.house.run("startTravel", "DISPATCHER", appointmentId=visit.id, at=at(0))
     assert (await world.events(visit))[-1].technician_id == technician.id
 
 
-async def test_a_time_without_a_zone_and_a_place_off_the_globe_are_refused(world: World) -> None:
+async def test_a_time_without_a_zone_and_impossible_coordinates_are_refused(world: World) -> None:
     from tournee.kernel.errors import Invalid
 
     visit = await world.visit(await world.technician())

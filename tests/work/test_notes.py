@@ -11,7 +11,7 @@ from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.work.models import TimeEntry
 
 
-async def test_a_note_lies_on_one_thing_and_says_something(world: World) -> None:
+async def test_a_note_has_exactly_one_subject_and_a_text(world: World) -> None:
     visit = await world.visit()
     for payload in (
         {"text": "Demo"},
@@ -22,7 +22,7 @@ async def test_a_note_lies_on_one_thing_and_says_something(world: World) -> None
             await world.house.run("addNote", **payload)
 
 
-async def test_a_note_from_a_visit_that_went_to_another_is_kept(world: World) -> None:
+async def test_a_note_on_a_reassigned_visit_is_kept(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first)
     base = await world.house.seq()
@@ -33,7 +33,7 @@ async def test_a_note_from_a_visit_that_went_to_another_is_kept(world: World) ->
         await world.house.run("addNote", first.actor, appointmentId=visit.id, text="Demo")
 
 
-async def test_overlapping_time_is_flagged_and_a_correction_stands_in_its_place(world: World) -> None:
+async def test_overlapping_time_is_flagged_and_a_correction_replaces_its_entry(world: World) -> None:
     technician = await world.technician()
 
     async def enter(start: int, end: int, **more: object) -> TimeEntry:
@@ -58,7 +58,7 @@ async def test_time_ends_after_it_starts(world: World) -> None:
         )
 
 
-async def test_technicians_enter_their_own_time_and_the_office_anybodys(world: World) -> None:
+async def test_technicians_enter_only_their_own_time_and_the_office_anybodys(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     entry = {"kind": "TRAVEL", "startsAt": at(0), "endsAt": at(9), "technicianId": second.id}
     with pytest.raises(Forbidden):

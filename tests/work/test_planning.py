@@ -27,14 +27,14 @@ async def test_orders_are_numbered_within_their_organisation(world: World) -> No
     assert (await other.order()).number == "WO-1001"
 
 
-async def test_a_refused_order_takes_no_number(world: World) -> None:
+async def test_a_refused_order_uses_no_number(world: World) -> None:
     with pytest.raises(Invalid) as refusal:
         await world.order(summary="  ")
     assert refusal.value.field == "summary"
     assert (await world.order()).number == "WO-1001"
 
 
-async def test_orders_of_a_push_are_numbered_as_they_were_made_and_the_refused_ones_not(
+async def test_accepted_orders_of_a_push_are_numbered_in_sequence(
     world: World,
 ) -> None:
     device = TestDevice(world.house, "DISPATCHER")
@@ -74,8 +74,8 @@ async def test_a_contact_or_an_asset_of_another_customer_is_refused(world: World
     assert refusal.value.field == place
 
 
-async def test_a_place_that_was_the_customers_when_the_device_saw_it_is_accepted(world: World) -> None:
-    """An asset that changed hands afterwards is no reason to refuse what was reported about it."""
+async def test_a_place_that_was_the_customers_at_the_devices_base_is_accepted(world: World) -> None:
+    """A later change of an asset's owner does not refuse an order reported about it."""
     office = world.house.actor("DISPATCHER", device_id=uuid4())
     asset = await world.house.run("createAsset", siteId=world.site.id, name="Demo lift")
     base = await world.house.seq()
@@ -124,7 +124,7 @@ async def test_a_visit_has_both_times_or_none_and_ends_after_it_starts(world: Wo
             await world.house.run("createAppointment", workOrderId=order.id, **times)
 
 
-async def test_a_visit_copies_where_and_for_whom_from_its_order_and_follows_it(world: World) -> None:
+async def test_a_visit_copies_site_and_customer_from_its_order_and_follows_changes(world: World) -> None:
     order = await world.order()
     visit = await world.house.run("createAppointment", workOrderId=order.id)
     assert (visit.summary, visit.status, visit.site_id) == (order.summary, A.NONE, world.site.id)
@@ -134,7 +134,7 @@ async def test_a_visit_copies_where_and_for_whom_from_its_order_and_follows_it(w
 
 
 @pytest.mark.parametrize("status", [W.DRAFT, W.COMPLETED, W.CANNOT_COMPLETE, W.CLOSED, W.CANCELED])
-async def test_an_order_that_is_no_longer_or_not_yet_open_takes_no_visit(world: World, status: W) -> None:
+async def test_an_order_that_is_not_open_accepts_no_visit(world: World, status: W) -> None:
     order = await world.order()
     await world.put(order, status=status)
     with pytest.raises(TransitionNotAllowed):
@@ -148,7 +148,7 @@ async def offered(world: World, visit: Appointment) -> dict[str, list[str]]:
         return {move.to: move.blocked_by for move in moves}
 
 
-async def test_a_visit_without_a_technician_says_why_it_cannot_be_dispatched(world: World) -> None:
+async def test_a_visit_without_a_technician_names_the_blocker_of_its_dispatch(world: World) -> None:
     visit = await world.visit()
     assert (await offered(world, visit))["DISPATCHED"] == ["No technician is assigned."]
     with pytest.raises(Blocked, match="No technician"):
@@ -183,7 +183,7 @@ async def test_a_hold_does_not_hide_that_work_has_begun(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [A.COMPLETED, A.CANNOT_COMPLETE, A.CANCELED])
-async def test_a_visit_that_ended_takes_no_technician(world: World, status: A) -> None:
+async def test_a_finished_visit_accepts_no_technician(world: World, status: A) -> None:
     visit, technician = await world.visit(), await world.technician()
     await world.put(visit, status=status)
     for command in ("assignTechnician", "reassignAppointment"):
@@ -192,7 +192,7 @@ async def test_a_visit_that_ended_takes_no_technician(world: World, status: A) -
         assert refusal.value.field == "appointmentId"
 
 
-async def test_a_skill_that_is_missing_or_has_expired_by_then_blocks(world: World) -> None:
+async def test_a_skill_missing_or_expired_at_the_visit_blocks_the_dispatch(world: World) -> None:
     skill = await world.house.run("createSkill", name="Demo gas", expires=True)
     technician = await world.technician()
     order = await world.order(requiredSkillIds=[skill.id])
@@ -217,7 +217,7 @@ async def test_a_skill_that_is_missing_or_has_expired_by_then_blocks(world: Worl
         await world.house.run("dispatchAppointment", appointmentId=visit.id)
 
 
-async def test_a_manager_may_pass_over_missing_skills(world: World) -> None:
+async def test_a_manager_may_override_missing_skills(world: World) -> None:
     skill = await world.house.run("createSkill", name="Demo gas")
     technician = await world.technician()
     visit = await world.visit(order=await world.order(requiredSkillIds=[skill.id]))
@@ -232,7 +232,7 @@ async def test_a_manager_may_pass_over_missing_skills(world: World) -> None:
     assert sent.status is A.DISPATCHED
 
 
-async def test_passing_over_skills_passes_over_nothing_else(world: World) -> None:
+async def test_overriding_skills_overrides_nothing_else(world: World) -> None:
     visit = await world.visit()
     with pytest.raises(Blocked, match="No technician"):
         await world.house.run("dispatchAppointment", "MANAGER", appointmentId=visit.id, force=True)
@@ -248,7 +248,7 @@ async def test_passing_over_skills_passes_over_nothing_else(world: World) -> Non
         ("Pacific/Auckland", "9999-12-31T22:00:00Z", False),
     ],
 )
-async def test_a_skill_counts_on_the_day_it_is_where_the_visit_takes_place(
+async def test_a_skills_validity_is_judged_by_the_date_at_the_site(
     world: World, zone: str, starts: str, valid: bool
 ) -> None:
     house, technician = world.house, await world.technician()
@@ -272,7 +272,7 @@ async def test_a_skill_counts_on_the_day_it_is_where_the_visit_takes_place(
             await house.run("dispatchAppointment", appointmentId=visit.id)
 
 
-async def test_an_inactive_technician_is_not_sent(world: World) -> None:
+async def test_an_inactive_technician_cannot_be_assigned(world: World) -> None:
     technician = await world.technician()
     await world.put(await world.read_technician(technician.id), status="INACTIVE")
     visit = await world.visit()
@@ -280,7 +280,7 @@ async def test_an_inactive_technician_is_not_sent(world: World) -> None:
         await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
 
 
-async def test_taking_the_last_technician_off_recalls_the_visit(world: World) -> None:
+async def test_unassigning_the_last_technician_recalls_the_visit(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first, second)
     after = await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=first.id)
@@ -295,7 +295,7 @@ async def test_taking_the_last_technician_off_recalls_the_visit(world: World) ->
         await world.house.run("unassignTechnician", appointmentId=visit.id, technicianId=second.id)
 
 
-async def test_there_is_always_one_lead(world: World) -> None:
+async def test_a_visit_always_has_one_lead(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first, second)
 
@@ -310,13 +310,13 @@ async def test_there_is_always_one_lead(world: World) -> None:
     assert await assigned(first, lead=False) == [False, True]
 
 
-async def test_calling_a_visit_off_needs_a_reason(world: World) -> None:
+async def test_canceling_a_visit_needs_a_reason(world: World) -> None:
     visit = await world.visit()
     with pytest.raises(Invalid):
         await world.house.run("cancelAppointment", appointmentId=visit.id, reason=" ")
 
 
-async def test_a_visit_under_way_is_not_given_to_another(world: World) -> None:
+async def test_a_visit_under_way_cannot_be_reassigned(world: World) -> None:
     technician, other = await world.technician(), await world.technician()
     visit = await world.visit(technician)
     await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0))
@@ -325,7 +325,7 @@ async def test_a_visit_under_way_is_not_given_to_another(world: World) -> None:
             await world.house.run(name, appointmentId=visit.id, technicianId=who.id)
 
 
-async def test_who_rejects_a_visit_is_taken_off_it(world: World) -> None:
+async def test_a_technician_who_rejects_a_visit_is_unassigned(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     step = {"appointmentId": visit.id, "at": at(0), "reason": "Demo ill"}
@@ -350,7 +350,7 @@ async def test_only_a_manager_reopens_a_visit_and_its_order_follows(world: World
         await world.house.run("reopenAppointment", "MANAGER", appointmentId=visit.id, reason="Demo")
 
 
-async def test_a_visit_that_could_not_be_made_reopens_to_where_it_stood(world: World) -> None:
+async def test_a_visit_that_could_not_be_completed_reopens_in_its_previous_status(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     await world.house.run("startTravel", technician.actor, appointmentId=visit.id, at=at(0))
@@ -360,7 +360,9 @@ async def test_a_visit_that_could_not_be_made_reopens_to_where_it_stood(world: W
     assert after.status is A.EN_ROUTE
 
 
-async def test_once_work_has_begun_only_a_manager_cancels_and_nobody_while_one_is_there(world: World) -> None:
+async def test_after_travel_starts_only_managers_cancel_an_order_and_nobody_during_work_on_site(
+    world: World,
+) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     cancel = {"workOrderId": visit.work_order_id, "reason": "Demo"}
@@ -372,7 +374,7 @@ async def test_once_work_has_begun_only_a_manager_cancels_and_nobody_while_one_i
         await world.house.run("cancelWorkOrder", "MANAGER", **cancel)
 
 
-async def test_a_technician_writes_what_was_found_and_the_office_the_rest(world: World) -> None:
+async def test_a_technician_edits_only_the_findings_of_an_order(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     change = {"workOrderId": visit.work_order_id}
@@ -385,7 +387,7 @@ async def test_a_technician_writes_what_was_found_and_the_office_the_rest(world:
             await world.house.run(name, technician.actor, **change, reason="Demo")
 
 
-async def test_what_was_found_is_kept_though_the_visit_went_to_another(world: World) -> None:
+async def test_findings_on_a_reassigned_visit_are_kept(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first)
     base = await world.house.seq()
@@ -395,7 +397,7 @@ async def test_what_was_found_is_kept_though_the_visit_went_to_another(world: Wo
     assert (await world.read(WorkOrder, visit.work_order_id)).cause == "Demo worn seal"
 
 
-async def test_a_technician_reports_an_order_only_for_a_customer_they_know(world: World) -> None:
+async def test_a_technician_creates_orders_only_for_visible_customers(world: World) -> None:
     technician = await world.technician()
     with pytest.raises(NotFound):
         await world.order(technician.actor)
@@ -423,7 +425,7 @@ async def test_an_empty_change_and_an_empty_reason_are_refused(world: World) -> 
 
 
 async def closed_order(world: World, technician: Technician) -> Appointment:
-    """The visit of an order that was done, reviewed and closed."""
+    """Return the visit of a completed, reviewed and closed order."""
     visit = await world.visit(technician)
     await world.house.run("startWork", technician.actor, appointmentId=visit.id, at=at(0))
     await world.house.run("completeAppointment", technician.actor, appointmentId=visit.id, at=at(60))
@@ -431,7 +433,7 @@ async def closed_order(world: World, technician: Technician) -> Appointment:
     return visit
 
 
-async def test_a_closed_order_takes_no_edits_of_the_office(world: World) -> None:
+async def test_the_office_cannot_edit_a_closed_order(world: World) -> None:
     visit = await closed_order(world, await world.technician())
     edit = {"workOrderId": visit.work_order_id, "summary": "Demo other"}
     base = await world.house.seq()
@@ -443,7 +445,7 @@ async def test_a_closed_order_takes_no_edits_of_the_office(world: World) -> None
             await world.offline(world.house.actor(role, device_id=uuid4()), base, ("updateWorkOrder", edit))
 
 
-async def test_an_edit_from_before_an_order_was_closed_is_kept_and_shown(world: World) -> None:
+async def test_an_edit_from_before_an_order_was_closed_is_kept_with_a_conflict(world: World) -> None:
     technician = await world.technician()
     visit = await closed_order(world, technician)
     manager = world.house.actor("MANAGER", device_id=uuid4())
@@ -453,7 +455,7 @@ async def test_an_edit_from_before_an_order_was_closed_is_kept_and_shown(world: 
     assert operation.conflict is not None
     assert (operation.conflict.kind, operation.conflict.role) == ("RECORD_ON_CLOSED_PARENT", "DISPATCHER")
     assert (await world.read(WorkOrder, visit.work_order_id)).description == "Demo meant before"
-    # What was found on site is kept whatever the device knew, in one entry.
+    # Findings are kept whatever the device knew, in one inbox entry.
     for known, found in ((before, "cause"), (await world.house.seq(), "resolution")):
         given = {"workOrderId": visit.work_order_id, found: "Demo"}
         (operation,) = await world.offline(technician.actor, known, ("updateWorkOrder", given))

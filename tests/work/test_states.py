@@ -1,4 +1,4 @@
-"""Both state machines, move by move, through the commands that make the moves."""
+"""Both state machines, move by move, through their commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tournee.work.states import AppointmentStatus as A
 from tournee.work.states import WorkOrderStatus as W
 from tournee.work.states import roll_up
 
-# Written out once more, from the specification: a mistake in the server's table must not repeat here.
+# Written out again from the specification, so that a mistake in the server's table is not repeated.
 VISIT_MOVES = {
     A.NONE: "SCHEDULED CANCELED",
     A.SCHEDULED: "NONE DISPATCHED CANCELED",
@@ -49,19 +49,19 @@ VISIT_COMMANDS: dict[A, list[tuple[str, dict[str, Any]]]] = {
     A.CANNOT_COMPLETE: [("cannotCompleteAppointment", {**STEP, "reason": "Demo reason"})],
     A.CANCELED: [("cancelAppointment", {"reason": "Demo reason"})],
 }
-# Moving the time of a visit that waits is no change of its status.
+# From these statuses `scheduleAppointment` changes only the time.
 RESCHEDULES = {A.SCHEDULED, A.DISPATCHED, A.ACCEPTED}
 
 
 @pytest.mark.parametrize("current", list(A))
-async def test_a_visit_moves_as_the_table_says_and_in_no_other_way(world: World, current: A) -> None:
+async def test_a_visit_moves_only_as_the_table_allows(world: World, current: A) -> None:
     visit = await world.visit(await world.technician())
     for to, commands in VISIT_COMMANDS.items():
         reached = False
         for name, payload in commands:
             if name == "scheduleAppointment" and current in RESCHEDULES:
                 continue
-            # Earlier commands may have taken its time or its technician away.
+            # Earlier commands may have removed its time or its technician.
             await world.put(visit, status=current, starts_at=at(0), ends_at=at(60))
             await world.put((await world.house.rows(Assignment))[0], active=True)
             try:
@@ -79,7 +79,7 @@ async def test_a_visit_moves_as_the_table_says_and_in_no_other_way(world: World,
     ("name", "current"),
     [("recallAppointment", A.NONE), ("rejectAppointment", A.ACCEPTED), ("resumeWork", A.ON_SITE)],
 )
-async def test_a_step_needs_its_own_start_even_where_the_statuses_might_follow(
+async def test_a_step_is_refused_from_a_status_that_only_another_command_may_leave(
     world: World, name: str, current: A
 ) -> None:
     visit = await world.visit(await world.technician())
@@ -112,7 +112,7 @@ ORDER_COMMANDS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("current", list(W))
-async def test_people_move_an_order_as_the_table_says_and_in_no_other_way(world: World, current: W) -> None:
+async def test_people_move_an_order_only_as_the_table_allows(world: World, current: W) -> None:
     order = await world.order()
     for name, payload in ORDER_COMMANDS.items():
         await world.put(order, status=current)
@@ -126,7 +126,7 @@ async def test_people_move_an_order_as_the_table_says_and_in_no_other_way(world:
 
 
 @pytest.mark.parametrize("current", list(W))
-async def test_an_order_tells_the_moves_people_can_make(world: World, current: W) -> None:
+async def test_an_order_lists_the_moves_that_people_can_make(world: World, current: W) -> None:
     order = await world.order()
     await world.put(order, status=current)
     async with world.house.reading() as session:
@@ -141,7 +141,7 @@ _S, _IP, _C, _P, _X = A.SCHEDULED, A.IN_PROGRESS, A.COMPLETED, A.PARTIALLY_COMPL
 @pytest.mark.parametrize(
     ("visits", "order"),
     [
-        # Microsoft's fifteen rows; what it calls unscheduled is NEW here.
+        # Microsoft's fifteen rows; its "unscheduled" is NEW here.
         ([], W.NEW),
         ([_S], W.SCHEDULED),
         ([_IP], W.IN_PROGRESS),
@@ -157,7 +157,7 @@ _S, _IP, _C, _P, _X = A.SCHEDULED, A.IN_PROGRESS, A.COMPLETED, A.PARTIALLY_COMPL
         ([_IP, _P], W.IN_PROGRESS),
         ([_C, _P], W.COMPLETED),
         ([_X, _P], W.NEW),
-        # Ours, where Microsoft has no row.
+        # Our own rows, which Microsoft lacks.
         ([A.NONE], W.NEW),
         ([A.NONE, _S], W.SCHEDULED),
         ([A.NONE, _C], W.IN_PROGRESS),
@@ -175,12 +175,12 @@ _S, _IP, _C, _P, _X = A.SCHEDULED, A.IN_PROGRESS, A.COMPLETED, A.PARTIALLY_COMPL
         ([A.CANNOT_COMPLETE, A.NONE], W.NEW),
     ],
 )
-def test_an_order_is_what_its_visits_make_it(visits: list[A], order: W) -> None:
+def test_an_orders_status_follows_from_its_visits(visits: list[A], order: W) -> None:
     assert roll_up(visits) is order
     assert roll_up(visits[::-1]) is order
 
 
-async def test_a_visit_carries_its_order_from_new_to_completed(world: World) -> None:
+async def test_a_visit_moves_its_order_from_new_to_completed(world: World) -> None:
     technician = await world.technician()
     order = await world.order()
     seen = [order.status]
@@ -199,7 +199,7 @@ async def test_a_visit_carries_its_order_from_new_to_completed(world: World) -> 
 
 
 @pytest.mark.parametrize("kept", [W.ON_HOLD, W.CLOSED, W.CANCELED])
-async def test_visits_do_not_move_an_order_that_people_set_aside(world: World, kept: W) -> None:
+async def test_visits_do_not_move_an_order_on_hold_closed_or_canceled(world: World, kept: W) -> None:
     visit = await world.visit(await world.technician())
     order = await world.read(WorkOrder, visit.work_order_id)
     await world.put(order, status=kept)
@@ -208,7 +208,7 @@ async def test_visits_do_not_move_an_order_that_people_set_aside(world: World, k
     assert (await world.read(WorkOrder, order.id)).status is kept
 
 
-async def test_an_order_released_from_a_hold_becomes_what_its_visits_say(world: World) -> None:
+async def test_an_order_released_from_hold_takes_the_status_of_its_visits(world: World) -> None:
     visit = await world.visit(await world.technician())
     await world.house.run("holdWorkOrder", workOrderId=visit.work_order_id, reason="Demo parts missing")
     await world.house.run("startWork", appointmentId=visit.id, at=at(0))
@@ -216,7 +216,7 @@ async def test_an_order_released_from_a_hold_becomes_what_its_visits_say(world: 
     assert (released.status, released.hold_reason) == (W.IN_PROGRESS, None)
 
 
-async def test_canceling_an_order_cancels_its_open_visits_and_leaves_the_finished_ones(world: World) -> None:
+async def test_canceling_an_order_cancels_only_its_open_visits(world: World) -> None:
     order = await world.order()
     technician = await world.technician()
     done = await world.visit(technician, order=order)

@@ -39,7 +39,7 @@ def test_minutes_do_not_depend_on_the_order_of_arrival(order: list[Moment]) -> N
     assert (found.arrived_at, found.actual_start, found.actual_end) == (at(25), at(30), at(105))
 
 
-def test_any_shuffle_of_four_steps_gives_the_same() -> None:
+def test_any_order_of_four_steps_gives_the_same_times() -> None:
     steps = [VISIT[0], VISIT[2], VISIT[3], VISIT[5]]
     assert len({times(shuffled, over=True) for shuffled in itertools.permutations(steps)}) == 1
 
@@ -57,29 +57,29 @@ def test_the_minutes_of_two_technicians_add_up() -> None:
     assert (found.actual_start, found.actual_end) == (at(30), at(105))
 
 
-def test_what_the_office_did_meanwhile_takes_no_time_away() -> None:
+def test_a_later_cancellation_by_the_office_keeps_the_measured_time() -> None:
     assert times([*VISIT, moment(A.CANCELED, 40, None)], over=True) == times(VISIT, over=True)
 
 
-def test_an_end_before_the_start_is_no_end() -> None:
+def test_an_end_before_the_start_is_ignored() -> None:
     found = times([moment(A.IN_PROGRESS, 30), moment(A.COMPLETED, 10)], over=True)
     assert (found.actual_start, found.actual_end, found.work_minutes) == (at(30), None, 0)
 
 
-def test_between_a_wrong_clock_and_a_right_one_nothing_is_measured() -> None:
+def test_no_time_is_measured_between_a_wrong_and_a_right_clock() -> None:
     years = 3 * 366 * 24 * 60
     found = times([moment(A.IN_PROGRESS, -years, suspect=True), moment(A.COMPLETED, 60)], over=True)
     assert (found.work_minutes, found.actual_start) == (0, None)
 
 
-def test_a_clock_that_is_wrong_throughout_still_measures_lengths() -> None:
+def test_a_consistently_wrong_clock_still_measures_durations() -> None:
     years = 3 * 366 * 24 * 60
     steps = [moment(A.IN_PROGRESS, years, suspect=True), moment(A.COMPLETED, years + 45, suspect=True)]
     found = times(steps, over=True)
     assert (found.work_minutes, found.actual_start, found.actual_end) == (45, None, None)
 
 
-def test_a_forgotten_step_is_not_years_of_work() -> None:
+def test_a_forgotten_step_does_not_count_as_years_of_work() -> None:
     steps = [moment(A.IN_PROGRESS, 0), moment(A.COMPLETED, 300 * 24 * 60)]
     assert times(steps, over=True).work_minutes == 0
 
@@ -88,33 +88,33 @@ def test_a_forgotten_step_is_not_years_of_work() -> None:
     ("lasted", "minutes"),
     [(LONGEST, 7 * 24 * 60), (LONGEST + timedelta(seconds=1), 0)],
 )
-def test_the_longest_step_still_counts_and_nothing_beyond_it(lasted: timedelta, minutes: int) -> None:
+def test_a_step_counts_up_to_the_maximum_length_and_not_beyond(lasted: timedelta, minutes: int) -> None:
     start = moment(A.IN_PROGRESS, 0)
     end = Moment(new_id(), SOMEBODY, None, A.COMPLETED, start.at + lasted)
     assert times([start, end], over=True).work_minutes == minutes
 
 
-def test_an_end_at_the_moment_of_the_start_is_an_end() -> None:
+def test_an_end_at_the_moment_of_the_start_counts() -> None:
     found = times([moment(A.IN_PROGRESS, 30), moment(A.COMPLETED, 30)], over=True)
     assert (found.actual_start, found.actual_end) == (at(30), at(30))
 
 
-def test_an_end_without_a_start_is_an_end() -> None:
+def test_an_end_without_a_start_counts() -> None:
     found = times([moment(A.ON_SITE, 0), moment(A.CANNOT_COMPLETE, 10)], over=True)
     assert (found.arrived_at, found.actual_start, found.actual_end) == (at(0), None, at(10))
 
 
-def test_a_visit_that_goes_on_has_no_end_whatever_was_recorded() -> None:
+def test_a_visit_under_way_has_no_end_whatever_was_recorded() -> None:
     assert times(VISIT, over=False).actual_end is None
 
 
-def test_the_last_of_several_ends_counts_and_the_first_of_several_starts() -> None:
+def test_the_first_of_several_starts_and_the_last_of_several_ends_count() -> None:
     steps = [moment(A.IN_PROGRESS, 0), moment(A.COMPLETED, 10), moment(A.IN_PROGRESS, 20)]
     found = times([*steps, moment(A.COMPLETED, 30)], over=True)
     assert (found.actual_start, found.actual_end) == (at(0), at(30))
 
 
-def test_two_suspect_steps_measure_no_time_against_a_sound_one_between_them() -> None:
+def test_no_time_is_measured_between_suspect_steps_and_a_sound_one_between_them() -> None:
     steps = [moment(A.IN_PROGRESS, 0, suspect=True), moment(A.PAUSED, 10), moment(A.COMPLETED, 30)]
     found = times(steps, over=True)
     assert (found.work_minutes, found.break_minutes) == (0, 20)
@@ -133,26 +133,26 @@ SECOND = timedelta(seconds=1)
         (at(-10), [at(-10)], False),
         (at(-10), [at(-10) + SECOND], True),
         (at(-10), [at(-20), at(-5)], True),
-        # An earlier time that was itself impossible proves nothing against a later one.
+        # An impossible earlier time proves nothing about a later one.
         (at(-10), [at(0) + AHEAD + SECOND], False),
         (at(-10), [at(0) + AHEAD], True),
     ],
 )
-def test_a_clock_is_suspect_beyond_its_bounds_and_not_at_them(
+def test_a_clock_is_suspect_only_beyond_its_bounds(
     when: datetime, earlier: list[datetime], suspect: bool
 ) -> None:
     assert is_suspect(when, at(0), earlier) is suspect
 
 
-def test_a_day_is_the_one_of_its_place_and_utc_where_none_is_known() -> None:
+def test_a_visits_day_is_that_of_its_site_or_else_of_utc() -> None:
     late = datetime(2026, 6, 1, 23, 30, tzinfo=UTC)
     assert local_day(late, "Europe/Berlin") == date(2026, 6, 2)
     assert local_day(late, None) == date(2026, 6, 1)
     assert local_day(datetime.max.replace(tzinfo=UTC), "Asia/Tokyo") == date.max
 
 
-async def test_a_step_that_arrives_late_is_counted_where_it_belongs(world: World) -> None:
-    """Two devices of one technician: the tablet is online, the phone has the break in its pocket."""
+async def test_a_step_that_arrives_late_counts_at_its_own_time(world: World) -> None:
+    """One technician has two devices: the tablet is online, the phone still has the break unsent."""
     technician = await world.technician()
     visit = await world.visit(technician)
     tablet = world.house.actor("TECHNICIAN", id=technician.actor.id, device_id=uuid4())

@@ -1,4 +1,4 @@
-"""Who holds what through work: before and after, and at what cost."""
+"""The scopes that people hold through their work, before and after changes, and the cost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tournee.work.models.membership import MEMBERSHIP
 from tournee.work.states import AppointmentStatus as A
 
 
-async def test_an_assignment_opens_the_visit_its_order_its_customer_and_its_site(world: World) -> None:
+async def test_an_assignment_shows_the_visit_its_order_customer_and_site(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit()
     order_id = visit.work_order_id
@@ -36,7 +36,7 @@ async def test_an_assignment_opens_the_visit_its_order_its_customer_and_its_site
     assert not around & await world.scopes(technician.actor)
 
 
-async def test_a_reassigned_visit_changes_hands(world: World) -> None:
+async def test_a_reassigned_visit_moves_to_the_new_technicians_device(world: World) -> None:
     first, second = await world.technician(), await world.technician()
     visit = await world.visit(first)
     await world.house.run("reassignAppointment", appointmentId=visit.id, technicianId=second.id)
@@ -59,7 +59,7 @@ async def test_a_reassigned_visit_changes_hands(world: World) -> None:
         (None, A.NONE, True),
     ],
 )
-async def test_the_window_decides_but_what_is_open_stays_however_old(
+async def test_the_window_limits_visits_except_unfinished_old_ones(
     world: World, days: int | None, status: A, held: bool
 ) -> None:
     technician = await world.technician()
@@ -85,7 +85,7 @@ async def test_rescheduling_into_and_out_of_the_window_shows_and_hides_the_visit
         assert await world.sees(technician.actor, visit) is seen
 
 
-async def test_a_technician_keeps_what_they_reported_until_it_is_closed(world: World) -> None:
+async def test_a_technician_keeps_an_order_they_reported_until_it_ends(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)
     reported = await world.order(technician.actor, summary="Demo second leak")
@@ -95,12 +95,12 @@ async def test_a_technician_keeps_what_they_reported_until_it_is_closed(world: W
     assert not {reported.id, world.customer.id} & await world.scopes(technician.actor)
 
 
-async def test_the_office_holds_no_scopes_by_reporting(world: World) -> None:
+async def test_reporting_an_order_gives_the_office_no_scopes(world: World) -> None:
     await world.order("DISPATCHER")
     assert await world.scopes(world.house.actor("DISPATCHER")) == set()
 
 
-async def test_a_portal_holds_its_customers_things_and_no_internal_note(world: World) -> None:
+async def test_a_portal_account_sees_its_customers_records_except_internal_notes(world: World) -> None:
     portal = await world.house.account("CUSTOMER_PORTAL", customerId=world.customer.id)
     technician = await world.technician()
     visit = await world.visit(technician)
@@ -117,7 +117,7 @@ async def test_a_portal_holds_its_customers_things_and_no_internal_note(world: W
     assert foreign.id not in await world.scopes(portal)
 
 
-async def test_a_portal_reads_nothing_of_what_we_note_of_its_customer(
+async def test_a_portal_account_reads_no_internal_data_about_its_customer(
     world: World, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]
 ) -> None:
     house, own = world.house, {"customerId": world.customer.id}
@@ -131,7 +131,7 @@ async def test_a_portal_reads_nothing_of_what_we_note_of_its_customer(
     hidden = {"notes", "tags"}
     assert told["DISPATCHER"].keys() - told["CUSTOMER_PORTAL"].keys() == hidden
     assert told["CUSTOMER_PORTAL"]["phone"] == "1"
-    # What came meanwhile, as outcomes carry it, and by the words of the log.
+    # Later records, in outcomes and in the log.
     follower = TestDevice(house, actor=portal)
     await follower.pull()
     await house.run("updateCustomer", notes="Demo secret again", phone="2", **own)
@@ -151,7 +151,7 @@ async def test_a_portal_reads_nothing_of_what_we_note_of_its_customer(
         refused = await answer(house, document, portal)
         assert refused.codes in (["FORBIDDEN"], ["BAD_USER_INPUT"]), document
         assert not (await answer(house, document, "DISPATCHER")).codes
-    # A copy without them is right, and the repair does not bring them.
+    # A copy without them is correct, and a repair does not add them.
     headers = bearer(portal)
     page = (await client.get("/sync/pull", headers=headers)).json()
     while page["more"]:
@@ -167,7 +167,7 @@ async def test_a_portal_reads_nothing_of_what_we_note_of_its_customer(
     assert "secret" not in repaired.text
 
 
-async def test_a_portal_learns_of_a_visit_but_not_where_its_technician_was_and_when(world: World) -> None:
+async def test_a_portal_account_sees_a_visit_without_the_technicians_whereabouts(world: World) -> None:
     portal = await world.house.account("CUSTOMER_PORTAL", customerId=world.customer.id)
     technician = await world.technician()
     visit = await world.visit(technician)
@@ -204,7 +204,7 @@ async def test_a_portal_learns_of_a_visit_but_not_where_its_technician_was_and_w
         assert refused.codes == ["FORBIDDEN"]
 
 
-async def test_a_step_within_a_visit_concerns_nobodys_scopes_and_its_end_does(
+async def test_only_the_end_of_a_visit_recomputes_scopes(
     world: World,
 ) -> None:
     technician = await world.technician()
@@ -240,7 +240,7 @@ async def test_a_step_within_a_visit_concerns_nobodys_scopes_and_its_end_does(
         object.__setattr__(world.house.kernel.rules, "rules", rules)
 
 
-async def test_a_moved_window_changes_what_is_held(world: World) -> None:
+async def test_a_moved_window_changes_the_held_scopes(world: World) -> None:
     technician = await world.technician()
     start = at(0) + timedelta(days=60)
     visit = await world.visit(technician, startsAt=start, endsAt=start + timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""How far devices are: noted in memory for a moment, within bounds, and only of devices that are known."""
+"""Device positions are buffered in memory within bounds, and only for known devices."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ async def written(house: House) -> dict[UUID, int | None]:
         return {row.device_id: row.acknowledged_seq for row in rows}
 
 
-async def test_a_device_that_is_named_and_nowhere_leaves_no_row(house: House) -> None:
-    """Anybody who is signed in can name as many as there are UUIDs."""
+async def test_an_unknown_device_leaves_no_row(house: House) -> None:
+    """Any account could name any number of UUIDs."""
     person, enrolled, pushed = await house.account("MANAGER"), new_id(), TestDevice(house, "MANAGER")
     await house.run("enrolDevice", person, id=enrolled)
     await pushed.do("createCustomer", name="Demo")
@@ -35,7 +35,7 @@ async def test_a_device_that_is_named_and_nowhere_leaves_no_row(house: House) ->
     assert await written(house) == {enrolled: 3, pushed.id: 3}
 
 
-async def test_namesakes_of_two_organisations_are_noted_apart(house: House) -> None:
+async def test_namesakes_in_two_organisations_are_recorded_separately(house: House) -> None:
     other, device = await House(house.database).found(), new_id()
     noted = Acknowledged(house.database)
     for seq, of in enumerate((house, other), 1):
@@ -46,7 +46,7 @@ async def test_namesakes_of_two_organisations_are_noted_apart(house: House) -> N
     assert (await written(house), await written(other)) == ({device: 1}, {device: 2})
 
 
-async def test_what_is_noted_between_two_writes_is_bounded(
+async def test_the_buffer_between_two_writes_is_bounded(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acknowledged, "_MOST_DEVICES", 2)
@@ -58,7 +58,7 @@ async def test_what_is_noted_between_two_writes_is_bounded(
     await noted.close()
 
 
-async def test_an_account_pushes_from_so_many_devices_and_those_it_has_go_on(
+async def test_an_account_at_its_device_limit_still_pushes_from_known_devices(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tournee.sync.devices.locking.MOST_DEVICES_EVER", 2)

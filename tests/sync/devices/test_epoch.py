@@ -1,4 +1,4 @@
-"""A device says of which epoch the last answer to a push was, and is told where that is over."""
+"""A device sends the epoch of its last push's answer, and learns when that epoch is over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Push = Callable[..., Awaitable[dict[str, Any]]]
 
 @pytest_asyncio.fixture
 async def push(house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]) -> Push:
-    """A dispatcher's device hands in one more customer, and what else is given in the body."""
+    """Push one more customer from a dispatcher's device, with these fields in the body."""
     headers, device = bearer(await house.account("DISPATCHER")), str(uuid4())
     numbers = iter(range(1, 100))
 
@@ -41,9 +41,7 @@ async def push(house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor
     return handed_in
 
 
-async def test_the_epoch_of_the_last_answer_is_good_until_a_backup_is_restored(
-    house: House, push: Push
-) -> None:
+async def test_an_epoch_is_valid_until_a_backup_is_restored(house: House, push: Push) -> None:
     first = await push()
     again = await push(epoch=first["epoch"])
     assert again["outcomes"][0]["status"] == "applied"
@@ -57,33 +55,31 @@ async def test_the_epoch_of_the_last_answer_is_good_until_a_backup_is_restored(
     assert third["epoch"] == lost["epoch"]
 
 
-async def test_nothing_is_carried_out_of_what_follows_a_history_that_was_lost(
-    house: House, push: Push
-) -> None:
+async def test_a_push_that_names_a_lost_epoch_applies_nothing(house: House, push: Push) -> None:
     await push()
     before = await house.seq()
     assert (await push(epoch=str(uuid4())))["resync"] is True
     assert await house.seq() == before
 
 
-async def test_the_first_push_of_a_device_may_name_one_that_is_over(push: Push) -> None:
+async def test_a_devices_first_push_may_name_an_old_epoch(push: Push) -> None:
     assert (await push(epoch=str(uuid4())))["resync"] is True
     assert (await push())["outcomes"][0]["status"] == "applied"
 
 
 @pytest.mark.parametrize("epoch", [None, 5, "", "second", [], {}, True, "\x00"])
-async def test_what_cannot_be_read_was_not_said(push: Push, epoch: Any) -> None:
+async def test_an_unreadable_epoch_is_ignored(push: Push, epoch: Any) -> None:
     assert (await push(epoch=epoch))["outcomes"][0]["status"] == "applied"
 
 
-async def test_a_device_newer_than_the_server_is_told_as_well(push: Push) -> None:
+async def test_a_device_with_a_newer_schema_receives_the_epoch_too(push: Push) -> None:
     first = await push()
     ahead = await push(schema=99, epoch=first["epoch"])
     assert (ahead["outcomes"][0]["code"], ahead["epoch"]) == ("SCHEMA_TOO_NEW", first["epoch"])
     assert (await push(schema=99, epoch=str(uuid4())))["resync"] is True
 
 
-async def test_what_waited_in_the_backup_keeps_its_place_among_what_is_handed_in_again(
+async def test_an_operation_waiting_in_the_backup_keeps_its_place_among_resent_ones(
     house: House, push: Push
 ) -> None:
     customer = str(new_id())

@@ -1,5 +1,7 @@
-"""The database came back without its newest seconds and nobody said so: no new epoch, and the numbers of
-what is lost are given anew. Whoever has seen what is lost is told to begin anew."""
+"""The database returns without its newest seconds and without a new epoch; lost numbers are used again.
+
+A device that has seen lost history must resync.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ from tournee.sync.push.request import PushRequest
 
 @dataclass
 class Office:
-    """What is done in one history or the other: as many changes, of the same record."""
+    """Makes the same number of changes of one record in either history."""
 
     house: House
     customer: object
@@ -55,13 +57,13 @@ async def resyncs(feed: Feed, device: TestDevice, cursor: Cursor | None) -> bool
     return False
 
 
-# How many changes follow the loss of two: fewer, as many, more.
+# How many changes follow the loss of two: fewer, equally many, more.
 LATER = [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("later", LATER)
-async def test_a_cursor_of_what_is_lost_asks_for_a_new_start(house: House, tail: Tail, later: int) -> None:
-    """Whether the server remembers the log's end from before, was started since, or has no such memory."""
+async def test_a_cursor_into_lost_history_resyncs(house: House, tail: Tail, later: int) -> None:
+    """This holds whether the server cached the log's end, was restarted since, or has no cache."""
     office = await begun(house)
     remembering, forgetful = TestDevice(house, "MANAGER", tail=tail), TestDevice(house, "MANAGER")
     await remembering.pull()
@@ -79,7 +81,7 @@ async def test_a_cursor_of_what_is_lost_asks_for_a_new_start(house: House, tail:
     assert remembering.rows == await remembering.fresh()
 
 
-async def test_a_cursor_before_what_is_lost_hears_what_came_instead(house: House, tail: Tail) -> None:
+async def test_a_cursor_before_lost_history_receives_the_changes_since(house: House, tail: Tail) -> None:
     office = await begun(house)
     device, other = (TestDevice(house, "MANAGER", tail=tail) for _ in range(2))
     await device.pull()
@@ -92,9 +94,8 @@ async def test_a_cursor_before_what_is_lost_hears_what_came_instead(house: House
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-async def test_a_page_knows_of_all_that_stood_when_it_was_read(house: House, limit: int) -> None:
-    """A first pull, or one of what changed, may be in the midst of it: a row that changes meanwhile has no
-    place in its page any more, and after the loss it has."""
+async def test_a_page_read_from_lost_history_resyncs(house: House, limit: int) -> None:
+    """A pull may be under way when history is lost: it left out a row that changed and is now unchanged."""
     office = await begun(house)
     for number in range(3):
         await house.run("createCustomer", name=f"Demo Bakery {number}")
@@ -123,7 +124,7 @@ async def mark(house: House):  # type: ignore[no-untyped-def]
 
 @dataclass
 class Shop:
-    """A device that hands in customers, and names the mark of an answer."""
+    """A device that pushes customers and names the mark of an answer."""
 
     device: TestDevice
 
@@ -138,11 +139,10 @@ class Shop:
 
 @pytest.mark.parametrize("before", [[], [1], [1, 7]], ids=["its first", "a later one", "one that came late"])
 @pytest.mark.parametrize("later", LATER)
-async def test_a_push_after_an_answer_that_is_lost_carries_out_nothing(
+async def test_a_push_after_a_lost_answer_applies_nothing(
     house: House, before: list[int], later: int
 ) -> None:
-    """By the numbers alone nobody would know: any may be the first of a device, and one that was passed by
-    is waited for by nobody."""
+    """Numbers alone do not reveal it: a device may begin at any number, and a skipped one leaves no gap."""
     office = await begun(house)
     shop = Shop(TestDevice(house, "MANAGER"))
     for number in before:
@@ -167,10 +167,10 @@ async def test_a_push_after_an_answer_that_is_lost_carries_out_nothing(
     assert not (await shop.hand_in(mark=again.mark)).resync
 
 
-async def test_an_answer_that_is_lost_is_missed_also_where_a_later_history_leapt_over_its_number(
+async def test_a_lost_answer_is_noticed_even_when_later_history_skipped_its_number(
     house: House,
 ) -> None:
-    """Of a device that names no epoch. A base there stands for what the backup has, but work is missing."""
+    """The device names no epoch. Its base counts as that of the backup, but its work is missing."""
     office = await begun(house)
     shop = Shop(TestDevice(house, "MANAGER"))
     accepted = await shop.hand_in(1)
@@ -182,7 +182,7 @@ async def test_an_answer_that_is_lost_is_missed_also_where_a_later_history_leapt
     assert not (await shop.hand_in(mark=anew.mark)).resync
 
 
-async def test_the_mark_of_an_answer_is_looked_up_with_those_of_bases(house: House) -> None:
+async def test_the_answers_mark_costs_no_extra_statement(house: House) -> None:
     await begun(house)
     shop = Shop(TestDevice(house, "MANAGER"))
     told = await shop.hand_in(1)
@@ -198,7 +198,7 @@ async def test_the_mark_of_an_answer_is_looked_up_with_those_of_bases(house: Hou
     assert counted[0] == counted[1] > 0
 
 
-async def test_a_copy_of_what_is_lost_is_not_current(house: House) -> None:
+async def test_a_copy_of_lost_history_is_not_current(house: House) -> None:
     office = await begun(house)
     device = TestDevice(house, "MANAGER")
     await office.write("lost")
@@ -212,9 +212,7 @@ async def test_a_copy_of_what_is_lost_is_not_current(house: House) -> None:
         assert await copy.is_current(Cursor.at(await mark(house)))
 
 
-async def test_cursors_from_before_there_were_marks_are_accepted_and_get_one(
-    house: House, tail: Tail
-) -> None:
+async def test_cursors_without_marks_are_accepted_and_get_one(house: House, tail: Tail) -> None:
     await begun(house)
     device = TestDevice(house, "MANAGER", tail=tail)
     await device.pull()
@@ -239,8 +237,8 @@ async def test_a_subscriptions_cursor_keeps_its_mark(house: House) -> None:
     assert decode(encode(old)) == old
 
 
-async def test_who_was_let_in_in_a_history_that_is_lost_is_asked_for_again(house: House, tail: Tail) -> None:
-    """What somebody knows of a record as of a number says nothing where another change has that number."""
+async def test_access_checked_in_lost_history_is_checked_again(house: House, tail: Tail) -> None:
+    """A check at a number is void once another change has that number."""
     office = await begun(house)
     await office.write("lost", 2)
     known = (await tail.now(house.organisation_id)).head.seq

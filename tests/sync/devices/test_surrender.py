@@ -1,4 +1,4 @@
-"""A revoked device hands in its work, erases its copy and confirms; a supervisor decides on the work."""
+"""A revoked device surrenders its work, erases its copy and confirms; a supervisor decides on the work."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PASSWORD = "a long password"
 
 
 class Phone:
-    """A manager's device (it may do everything offline) that speaks HTTP."""
+    """A manager's device, which may do everything offline, over HTTP."""
 
     def __init__(self, client: httpx2.AsyncClient, house: House, actor: Actor) -> None:
         self.client, self.house, self.actor = client, house, actor
@@ -107,7 +107,7 @@ async def phone(app: Starlette, house: House, client: httpx2.AsyncClient, email:
 ORDERED = {"wipe": True, "surrender": True}
 
 
-async def test_every_call_of_a_revoked_device_says_what_it_must_do(phone: Phone) -> None:
+async def test_every_call_of_a_revoked_device_returns_the_order(phone: Phone) -> None:
     await phone.revoke(surrender=True)
     bearer = {"Authorization": f"Bearer {phone.tokens['access_token']}"}
     for answer in (
@@ -124,7 +124,7 @@ async def test_every_call_of_a_revoked_device_says_what_it_must_do(phone: Phone)
     assert {key: renewal.json()[key] for key in ORDERED} == ORDERED
 
 
-async def test_surrendered_work_is_kept_and_not_carried_out(phone: Phone) -> None:
+async def test_surrendered_work_is_stored_and_not_applied(phone: Phone) -> None:
     await phone.revoke(surrender=True)
     done = phone.device.operation("createCustomer", name="Demo Hotel")
     answer = await phone.surrender(done)
@@ -147,7 +147,7 @@ async def test_surrendered_work_is_kept_and_not_carried_out(phone: Phone) -> Non
     assert (await phone.row()).surrendered_at is not None
 
 
-async def test_work_with_characters_that_no_database_keeps_is_handed_in(phone: Phone) -> None:
+async def test_work_with_characters_that_no_database_stores_can_be_surrendered(phone: Phone) -> None:
     await phone.revoke(surrender=True)
     odd = phone.device.operation("createCustomer", name="Demo\x00Hotel")
     nameless = phone.device.operation("  ", name="Demo Inn")
@@ -161,7 +161,7 @@ async def test_work_with_characters_that_no_database_keeps_is_handed_in(phone: P
     assert await phone.count(ParkedOperation) == 3
 
 
-async def test_work_that_is_surrendered_again_is_known(phone: Phone) -> None:
+async def test_work_surrendered_again_is_a_duplicate(phone: Phone) -> None:
     before = phone.device.operation("createCustomer", name="Before")
     await phone.push(before)
     await phone.revoke(surrender=True)
@@ -179,10 +179,10 @@ async def test_work_that_is_surrendered_again_is_known(phone: Phone) -> None:
 
 
 @pytest.mark.parametrize("told", ["accepted", "surrendered"])
-async def test_a_device_that_surrenders_is_told_of_what_was_lost_without_a_new_epoch(
+async def test_a_surrendering_device_learns_of_history_lost_without_a_new_epoch(
     phone: Phone, told: str
 ) -> None:
-    """What it names may have been carried out, or been taken for a decision."""
+    """The lost work may have been applied or surrendered."""
     first, second = (phone.device.operation("createCustomer", name=name) for name in ("A", "B"))
     backup = saved(phone.house)
     if told == "surrendered":
@@ -204,7 +204,7 @@ async def test_a_device_that_surrenders_is_told_of_what_was_lost_without_a_new_e
     assert "resync" not in (await phone.surrender(second, mark=known["mark"])).json()
 
 
-async def test_where_it_was_not_allowed_nothing_is_taken(phone: Phone) -> None:
+async def test_without_permission_to_surrender_no_work_is_accepted(phone: Phone) -> None:
     await phone.revoke()
     answer = await phone.surrender(phone.device.operation("createCustomer", name="Demo"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "DEVICE_REVOKED")
@@ -222,7 +222,7 @@ async def test_the_refresh_token_of_a_revoked_device_opens_nothing_else(phone: P
     assert refusal(await phone.push(Authorization=f"Bearer {token}")) == (401, "TOKEN_INVALID")
 
 
-async def test_strangers_old_tokens_and_devices_in_good_standing_get_one_answer(phone: Phone) -> None:
+async def test_unknown_old_and_unrevoked_tokens_get_the_same_refusal(phone: Phone) -> None:
     first = phone.tokens["refresh_token"]
     second = (await phone.renew()).json()["refresh_token"]
     third = (await phone.renew(second)).json()["refresh_token"]
@@ -237,14 +237,16 @@ async def test_strangers_old_tokens_and_devices_in_good_standing_get_one_answer(
     assert (await phone.surrender(token=third)).status_code == 200
 
 
-async def test_who_lost_the_answer_of_the_last_renewal_is_still_known(phone: Phone) -> None:
+async def test_a_device_that_lost_its_last_renewal_is_still_recognised(phone: Phone) -> None:
     await phone.renew()
     await phone.revoke(surrender=True)
     assert (await phone.surrender()).status_code == 200
     assert (await phone.wiped()).status_code == 204
 
 
-async def test_who_had_signed_out_gets_a_token_for_what_is_left_to_do(phone: Phone, email: str) -> None:
+async def test_a_signed_out_device_receives_a_token_to_surrender_and_confirm(
+    phone: Phone, email: str
+) -> None:
     await phone.house.run("signOut", replace(phone.actor, device_id=phone.id))
     await phone.revoke(surrender=True)
     answer = await phone.sign_in(email)
@@ -257,14 +259,14 @@ async def test_who_had_signed_out_gets_a_token_for_what_is_left_to_do(phone: Pho
     assert (await phone.wiped(token)).status_code == 204
 
 
-async def test_one_device_cannot_hand_in_as_another(phone: Phone) -> None:
+async def test_a_device_cannot_surrender_work_as_another(phone: Phone) -> None:
     await phone.revoke(surrender=True)
     phone.id = uuid4()
     answer = await phone.surrender()
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "DEVICE_MISMATCH")
 
 
-async def test_a_wipe_is_confirmed_once_and_may_be_said_again(phone: Phone) -> None:
+async def test_confirming_a_wipe_again_changes_nothing(phone: Phone) -> None:
     await phone.revoke(surrender=True)
     assert (await phone.wiped()).status_code == 204
     at = (await phone.row()).wiped_at
@@ -276,7 +278,9 @@ async def test_a_wipe_is_confirmed_once_and_may_be_said_again(phone: Phone) -> N
     assert (refusal(late), late.json()["error"]["surrender"]) == ((403, "DEVICE_REVOKED"), False)
 
 
-async def test_a_device_is_told_to_wipe_whatever_became_of_its_account(phone: Phone, house: House) -> None:
+async def test_a_revoked_device_of_a_disabled_account_still_receives_the_order_to_wipe(
+    phone: Phone, house: House
+) -> None:
     await house.run("setPassword", accountId=phone.actor.id, password="quite another")
     assert "code" not in (await phone.renew()).json()
     await house.run("disableAccount", await house.account("MANAGER"), accountId=phone.actor.id)
@@ -287,7 +291,7 @@ async def test_a_device_is_told_to_wipe_whatever_became_of_its_account(phone: Ph
     assert (await phone.wiped()).status_code == 204
 
 
-async def test_accepted_work_takes_effect_as_its_authors(phone: Phone) -> None:
+async def test_accepted_work_is_applied_as_its_author(phone: Phone) -> None:
     id = uuid4()
     await phone.revoke(surrender=True)
     done = phone.device.operation("createCustomer", id=id, name="Demo Hotel")
@@ -308,7 +312,7 @@ async def test_accepted_work_takes_effect_as_its_authors(phone: Phone) -> None:
         await phone.house.run("acceptSurrenderedWork", conflictId=conflict.id)
 
 
-async def test_an_accepted_edit_is_merged_with_what_the_office_did_since(phone: Phone) -> None:
+async def test_an_accepted_edit_is_merged_with_later_office_changes(phone: Phone) -> None:
     customer = await phone.house.run("createCustomer", name="Demo Hotel", phone="1")
     await phone.device.pull()
     await phone.house.run("updateCustomer", customerId=customer.id, name="Grand Demo Hotel")
@@ -321,7 +325,7 @@ async def test_an_accepted_edit_is_merged_with_what_the_office_did_since(phone: 
     assert (row.name, row.phone) == ("Grand Demo Hotel", "2")
 
 
-async def test_work_is_accepted_in_the_order_in_which_it_was_done(phone: Phone) -> None:
+async def test_accepted_work_is_applied_in_its_original_order(phone: Phone) -> None:
     customer = uuid4()
     await phone.revoke(surrender=True)
     made = phone.device.operation("createCustomer", id=customer, name="Demo Hotel")
@@ -335,7 +339,7 @@ async def test_work_is_accepted_in_the_order_in_which_it_was_done(phone: Phone) 
     assert (await phone.count(Customer), await phone.count(Contact)) == (1, 1)
 
 
-async def test_what_is_refused_goes_on_waiting_and_can_be_dismissed(phone: Phone) -> None:
+async def test_surrendered_work_that_is_refused_stays_open_and_can_be_dismissed(phone: Phone) -> None:
     await phone.revoke(surrender=True)
     unit = uuid4()
     good = phone.device.operation("createCustomer", unit=unit, name="Demo Hotel")
@@ -353,7 +357,9 @@ async def test_what_is_refused_goes_on_waiting_and_can_be_dismissed(phone: Phone
     assert (await phone.count(Customer), await phone.count(ParkedOperation)) == (1, 0)
 
 
-async def test_only_who_manages_devices_decides_and_only_on_such_work(phone: Phone, house: House) -> None:
+async def test_deciding_on_surrendered_work_needs_the_permission_to_manage_devices(
+    phone: Phone, house: House
+) -> None:
     await phone.revoke(surrender=True)
     await phone.surrender(phone.device.operation("createCustomer", name="Demo Hotel"))
     (conflict,) = await phone.inbox()
@@ -375,7 +381,7 @@ async def test_only_who_manages_devices_decides_and_only_on_such_work(phone: Pho
 
 
 @pytest.mark.parametrize("surrender", [True, False])
-async def test_what_waited_for_a_predecessor_is_not_forgotten(
+async def test_work_left_waiting_by_a_revoked_device_reaches_the_inbox(
     phone: Phone, house: House, surrender: bool
 ) -> None:
     await phone.push(phone.device.operation("createCustomer", name="First"))
@@ -399,7 +405,7 @@ def graphql(client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]
     return ask
 
 
-async def test_a_manager_sees_the_work_and_what_became_of_the_device(
+async def test_a_manager_sees_the_surrendered_work_and_the_devices_status(
     phone: Phone, house: House, graphql: Any
 ) -> None:
     boss = await house.account("MANAGER")
@@ -419,7 +425,7 @@ async def test_a_manager_sees_the_work_and_what_became_of_the_device(
     assert told["wiped"]
 
 
-async def test_it_is_decided_in_the_inbox_like_any_other_conflict(phone: Phone) -> None:
+async def test_surrendered_work_is_decided_like_any_other_conflict(phone: Phone) -> None:
     await phone.revoke(surrender=True)
     made = [phone.device.operation("createCustomer", id=uuid4(), name=name) for name in ("First", "Second")]
     await phone.surrender(*made)
@@ -437,7 +443,7 @@ async def test_it_is_decided_in_the_inbox_like_any_other_conflict(phone: Phone) 
 
 
 @pytest.mark.parametrize(("resolution", "made"), [("TAKE_MINE", 1), ("KEEP_THEIRS", 0)])
-async def test_what_waits_elsewhere_for_surrendered_work_follows_the_decision(
+async def test_another_devices_dependents_of_surrendered_work_follow_the_decision(
     phone: Phone, resolution: str, made: int
 ) -> None:
     account = await phone.house.account("MANAGER")
@@ -453,7 +459,7 @@ async def test_what_waits_elsewhere_for_surrendered_work_follows_the_decision(
     assert (outcome.status, outcome.code) == (("duplicate", None) if made else ("rejected", "PARENT_REFUSED"))
 
 
-async def test_what_cannot_be_read_of_surrendered_work_is_shown_to_a_manager(phone: Phone) -> None:
+async def test_unreadable_surrendered_work_is_shown_to_a_manager(phone: Phone) -> None:
     known = phone.device.operation("createCustomer", name="Demo Hotel")
     malformed = phone.device.operation("createCustomer", name="Demo Bakery") | {"occurredAt": "today"}
     reused = known | {"input": {"name": "Demo Inn"}}

@@ -1,4 +1,4 @@
-"""What stands at sites or is carried, and what its meters show."""
+"""Assets at sites or in hand, and their meter readings."""
 
 from tests.sync.examples.example import Example, Step, at, day, of
 
@@ -19,7 +19,7 @@ EXAMPLES = {
     "updateAsset": Example(
         "TECHNICIAN", {**_ASSET, "notes": "Demo: door sticks.", "specification": {"a": "b"}}
     ),
-    # With its part and its meter, to a site the technician does not see.
+    # It moves with its part and meter to a site that the technician does not see.
     "moveAsset": Example("DISPATCHER", {**_ASSET, "siteId": of("site/5")}, reaches=True),
     "installAsset": Example("TECHNICIAN", {**_NEW, "installedOn": day(0)}, before=_found("PLANNED")),
     "commissionAsset": Example("TECHNICIAN", _NEW, before=_found("INSTALLED")),
@@ -30,7 +30,7 @@ EXAMPLES = {
         "TECHNICIAN", {**_ASSET, "id": of("meter/new"), "name": "Pressure", "unit": "bar", "kind": "GAUGE"}
     ),
     "updateMeter": Example("TECHNICIAN", {"meterId": of("meter/1"), "name": "Hours run"}),
-    # The reading that it corrects, and the one judged by it, change with it.
+    # The corrected reading and the one compared with it change too.
     "recordReading": Example(
         "TECHNICIAN",
         {

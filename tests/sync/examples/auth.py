@@ -14,7 +14,7 @@ EXAMPLES = {
     "updateAccount": Example("MANAGER", {**_TECHNICIAN, "language": "fr"}, reaches=True),
     "setPassword": Example("MANAGER", {**_TECHNICIAN, "password": "another demo"}, reaches=True),
     "changePassword": Example("TECHNICIAN", {"currentPassword": PASSWORD, "newPassword": "another demo"}),
-    # Whoever is shut out can no longer pull; if they could, everything would go from their device.
+    # A disabled account cannot pull; if it could, everything would be removed from its device.
     "disableAccount": Example("MANAGER", _TECHNICIAN, reaches=True),
     "enableAccount": Example(
         "MANAGER", _TECHNICIAN, before=[("MANAGER", "disableAccount", _TECHNICIAN)], reaches=True

@@ -1,4 +1,4 @@
-"""Customers, where they are, whom to talk to, what they expect."""
+"""Customers, their sites, contacts and interactions."""
 
 from tests.sync.examples.example import Example, at, of
 

@@ -1,4 +1,4 @@
-"""The work that a revoked device handed in."""
+"""The surrendered work of a revoked device."""
 
 from tests.support.house import House
 from tests.sync.examples.example import Example, Payload, Rows, Step, of

@@ -1,4 +1,4 @@
-"""What an example is made of, and short names for the demo organisation's rows and times."""
+"""The parts of an example, and short names for the demo organisation's rows and times."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Step = tuple[str, str, Payload]
 class Example:
     """A run of a command that succeeds on the demo organisation.
 
-    `before` brings about the state it needs, online; `late` likewise, pushed from a device that knows
-    nothing of `before`; `prepare` does what no command does. Where the id of a row is not known in
-    advance, the payload is a function of what the office then sees. `reaches`: the technician's copy
-    must change too; it always must where the technician acts. `unseen`: what it changes is no record,
-    so that no copy may change. `carries_out`: the command that it runs for somebody else.
+    `before` creates the state it needs online, `late` by a push from a device without `before`, and
+    `prepare` by what no command does. When a row's id is unknown in advance, the payload is a function
+    of the office's rows. `reaches`: the technician's copy must change too, as it always must when the
+    technician acts. `unseen`: it changes no record, so no copy may change. `carries_out`: the command
+    that it runs for another account.
     """
 
     role: str
@@ -45,7 +45,7 @@ class Example:
 
 
 def of(name: str) -> str:
-    """The id of a demo row, or of one that the example makes."""
+    """Return the id of a demo row, or of one that the example creates."""
     return str(demo_id(name))
 
 

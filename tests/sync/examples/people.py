@@ -37,7 +37,7 @@ EXAMPLES = {
     "createShift": Example(
         "DISPATCHER", {**_ONE, "startsAt": at(days=30), "endsAt": at(days=30.2)}, reaches=True
     ),
-    # From one technician to another: it leaves the first one's device.
+    # It passes from one technician to another and leaves the first one's device.
     "updateShift": Example(
         "DISPATCHER",
         {
@@ -54,12 +54,12 @@ EXAMPLES = {
         {"id": of("technician/new"), "profileId": of("technician-profile/new"), "name": "Demo Four"},
         reaches=True,
     ),
-    # The account holds no more what it held as this technician.
+    # The account loses what it held as this technician.
     "updateTechnician": Example("MANAGER", {**_ONE, "accountId": None, "phone": "1"}, reaches=True),
     "updateTechnicianProfile": Example(
         "MANAGER", {"technicianProfileId": of("technician-profile/1"), "efficiency": 1.5}, reaches=True
     ),
-    # A month ahead: the visits of these days leave the technician's device.
+    # The window moves a month ahead, so today's visits leave the technician's device.
     "moveWindow": Example("DISPATCHER", {**_ONE, "windowFrom": at(days=30)}, reaches=True),
     "updateOwnDetails": Example("TECHNICIAN", {**_ONE, "phone": "+1 555 0199"}),
     "requestAbsence": Example(

@@ -1,4 +1,4 @@
-"""Checklists and what is filled in of them."""
+"""Checklists and their answers."""
 
 from tests.sync.examples.example import Example, Step, at, of
 
@@ -45,6 +45,6 @@ EXAMPLES = {
     "updateChecklistDraft": Example(
         "AUDITOR", {**_DRAFT, "items": [{"key": "tyres", "prompt": "Are the tyres good?", "kind": "CHECK"}]}
     ),
-    # Drafts are the office's; once published everybody has it.
+    # Only the office has drafts; everybody has a published version.
     "publishChecklistVersion": Example("AUDITOR", _DRAFT, reaches=True),
 }

@@ -1,4 +1,4 @@
-"""Parts, where they lie, and what becomes of them. Technician 1 has van 1."""
+"""Parts, their places and movements. Technician 1 has van 1."""
 
 from tests.sync.examples.example import Example, Step, of
 
@@ -8,7 +8,7 @@ _FROM_VAN = {"fromLocationId": of("stock/van/1")}
 _TO_VAN = {"toLocationId": of("stock/van/1")}
 _ON_VISIT = {"appointmentId": of("appointment/1")}
 _COUNT = {**_PART, "locationId": of("stock/van/1")}
-# One more than there is: a task.
+# One more than there is, which opens a discrepancy.
 _TOO_MANY: Step = (
     "TECHNICIAN",
     "usePart",
@@ -33,7 +33,7 @@ EXAMPLES = {
         },
         reaches=True,
     ),
-    # The van goes to the other technician, and with it levels and movements.
+    # The van passes to the other technician with its levels and movements.
     "updateStockLocation": Example(
         _OFFICE,
         {"stockLocationId": of("stock/van/1"), "assetId": None, "technicianId": of("technician/2")},
@@ -43,11 +43,11 @@ EXAMPLES = {
     "transferStock": Example(
         "TECHNICIAN", {**_PART, **_TO_VAN, "fromLocationId": of("stock/warehouse"), "quantity": 2000}
     ),
-    # The level falls below zero: a task comes with it.
+    # The level falls below zero, which opens a discrepancy.
     "usePart": Example("TECHNICIAN", _TOO_MANY[2]),
     "returnPart": Example("TECHNICIAN", {**_PART, **_TO_VAN, **_ON_VISIT, "quantity": 1000}),
     "scrapPart": Example("TECHNICIAN", {**_PART, **_FROM_VAN, "quantity": 1000}),
-    # What is pushed from before an earlier count is accounted for there.
+    # A late use from before an earlier count is accounted for there.
     "countStock": Example("TECHNICIAN", {**_COUNT, "counted": 1000}, before=[_TOO_MANY]),
     "reverseStockMovement": Example(
         "TECHNICIAN", {"movementId": of("movement/many")}, before=[_TOO_MANY, _COUNTED]

@@ -1,4 +1,4 @@
-"""Work orders, visits and what is written down there."""
+"""Work orders, visits and the work recorded there."""
 
 from tests.sync.examples.example import Example, Payload, Step, at, of
 
@@ -58,7 +58,7 @@ EXAMPLES = {
     "reopenAppointment": Example(
         "MANAGER", {"appointmentId": of("appointment/7"), "reason": "Demo: ended by mistake."}, reaches=True
     ),
-    # Crew: each lets a technician's device gain or lose a visit with all that hangs on it.
+    # Crew: each adds a visit with its records to a technician's device, or removes it
     "assignTechnician": Example(
         "MANAGER",
         {"appointmentId": of("appointment/6"), "technicianId": of("technician/1"), "force": True},
@@ -84,7 +84,7 @@ EXAMPLES = {
     "cannotCompleteAppointment": Example(
         "TECHNICIAN", {**_at(-10), "reason": "Demo: wrong part."}, before=_AT_WORK
     ),
-    # Written down
+    # Recorded work
     "addNote": Example("TECHNICIAN", {**_VISIT, "id": of("note/new"), "text": "Demo: beware of the dog."}),
     "recordTimeEntry": Example(
         "TECHNICIAN",

@@ -1,4 +1,4 @@
-"""Servers whose order is broken, each in a way that others have been: their histories must not pass."""
+"""Servers with a broken order, each as in a real system; their histories must not pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tournee.engine import engines, publishing
 from tournee.kernel import transaction
 
 _HELD = "    return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())\n"
-# As from a sequence: whoever takes a number holds up nobody, and commits some time later.
+# As with a sequence: taking a number blocks nobody, and the commit comes some time later.
 _LET_GO = """    async with tx.database.writing(tx.organisation_id) as apart:
         head = int((await apart.execute(_TAKE_HEAD, taken)).scalar_one())
         await apart.commit()
@@ -15,7 +15,7 @@ _LET_GO = """    async with tx.database.writing(tx.organisation_id) as apart:
 """
 
 _HEAD_FIRST = "    last = await _take_head(tx)\n"
-# What others have written and not committed yet is not in it.
+# It lacks what others have written but not committed.
 _TOO_EARLY = """    await pipeline.arrived()
     touched = await tx.rules.touched(tx.session, tx.organisation_id, tx.entries)
     held = await tx.rules.held(tx.session, tx.organisation_id, touched) if touched else set()
@@ -28,7 +28,7 @@ _TOO_EARLY = """    await pipeline.arrived()
     last = await _take_head(tx)
 """
 
-# Locks on what is changed let few writers meet so: a test of its own makes them.
+# Row locks rarely let writers meet this way, so a separate test makes them.
 EARLY = Mutant(
     "memberships are worked out before the head row is taken",
     publishing,

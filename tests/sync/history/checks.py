@@ -1,6 +1,6 @@
-"""Whether what was observed can have happened: of the log, of the writers, and of each puller's pages.
+"""Check that the observations are possible: the log, the writers, and each puller's pages.
 
-Every check gives the promises that it found broken, each with what was seen instead.
+Every check yields the broken promises, each with what was seen instead.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Broken = tuple[str, str]
 
 @dataclass(frozen=True)
 class State:
-    """What a record was from a seq on; None while it is deleted."""
+    """A record's state from a seq on; None while it is deleted."""
 
     seq: int
     document: Document | None
 
 
 class Log:
-    """The whole log, and of each record what it was when."""
+    """The whole log, and each record's states."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = {entry.seq: entry for entry in entries}
@@ -47,7 +47,7 @@ class Log:
             states.append(State(entry.seq, None if deleted else now))
 
     def stood(self, id: str, told: Document | None, since: int) -> int | None:
-        """From when on the record was as told: the first such time that lasts beyond `since`."""
+        """Return the first seq from which the record was in this state until after `since`."""
         states = self.states.get(id, [])
         ends = [*(state.seq for state in states[1:]), self.head + 1]
         for state, end in zip(states, ends, strict=False):
@@ -84,8 +84,10 @@ def of_receipts(chronicle: Chronicle, log: Log) -> Iterator[Broken]:
 
 
 def of_copies(chronicle: Chronicle, pullers: Iterable[Puller], told: Sequence[Told]) -> Iterator[Broken]:
-    """Each copy after a completed pull is what its person may see of the log up to its checkpoint,
-    which cuts no transaction in two and leaves out nothing that was acknowledged before."""
+    """Check that each copy after a complete pull equals its person's view of the log up to its checkpoint.
+
+    The checkpoint must not split a transaction, and must include everything acknowledged before.
+    """
     inside = {seq for one in told for seq in range(min(one.changes), max(one.changes))}
     acknowledged = _Acknowledged(told)
     taken = sorted(
@@ -115,7 +117,7 @@ def _compared(chronicle: Chronicle, puller: Puller, copy: Copy) -> Iterator[Brok
 
 
 class _Acknowledged:
-    """The greatest seq that some writer had been told of by a time."""
+    """The greatest seq acknowledged to any writer by a given time."""
 
     def __init__(self, told: Iterable[Told]) -> None:
         ordered = sorted(told, key=lambda one: one.at)
@@ -136,7 +138,7 @@ def of_pages(log: Log, puller: Puller) -> Iterator[Broken]:
 
 
 def _of_chain(log: Log, chain: Sequence[Step], *, sees_all: bool) -> Iterator[Broken]:
-    """There is one moment for each page, none before that of the page before, at which the log was so."""
+    """Check that each page matches a moment of the log, never before that of the previous page."""
     moment, place, told_at = 0, (0, ""), dict[str, int]()
     for step in chain:
         yield from _of_cursor(step)
@@ -151,14 +153,14 @@ def _of_chain(log: Log, chain: Sequence[Step], *, sees_all: bool) -> Iterator[Br
 
 
 def _moment(log: Log, step: Step, since: int, *, sees_all: bool) -> int | None:
-    """The first moment from `since` on at which every row was as the page tells it."""
+    """Return the first moment from `since` on at which every row was as in the page."""
     rows = [
         (
             str(change.id),
             None if change.document is None else {KIND: change.entity, **orjson.loads(change.document)},
         )
         for change in step.page.changes
-        # When a technician ceased to see a row is for the copies to tell.
+        # The copies show when a technician ceased to see a row.
         if change.document is not None or sees_all
     ]
     while True:

@@ -1,7 +1,7 @@
-"""What a writer means to do and what it was told of it, in a file that outlives its process.
+"""A writer's intentions and the answers, in a file that outlives its process.
 
-A line is written before and after each transaction. What has a line before and none after may have
-been committed or not; a device asks again, with the same operations.
+A line is written before and after each transaction. A transaction with a line before and none after may
+or may not be committed; a device sends the same operations again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 
 @dataclass(frozen=True)
 class Told:
-    """A transaction that was acknowledged: its changes by seq, and when."""
+    """An acknowledged transaction: its changes by seq, and the time."""
 
     changes: dict[int, str]
     at: float
@@ -47,14 +47,14 @@ class Journal:
         self._write({"heard": number, "changes": stood, "at": time.monotonic()})
 
     def give_up(self, number: int) -> None:
-        """Nobody knows what became of it."""
+        """Note that a transaction's outcome stays unknown."""
         self._write({"lost": number})
 
-    # -- what it says -------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------
 
     @property
     def open(self) -> dict[str, Any] | None:
-        """What was meant last and has not been heard of."""
+        """Return the last intention without an answer."""
         return self.lines[-1] if self.lines and "means" in self.lines[-1] else None
 
     @property
@@ -69,7 +69,7 @@ class Journal:
         ]
 
     def pushed(self) -> dict[str, str]:
-        """What each operation that was handed in makes: the id of its record."""
+        """Return the id of the record that each pushed operation creates."""
         operations = [op for line in self.lines for op in line.get("push") or ()]
         return {operation["id"]: operation["input"]["id"] for operation in operations}
 

@@ -1,4 +1,4 @@
-"""Devices that page through the feed while others write, and remember everything they were told."""
+"""Devices that page through the feed while others write, and remember every page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KEY = b"one key for all servers of a house"
 
 
 class Server:
-    """What answers pulls, with connections and a memory of its own: as a process would have them."""
+    """Answers pulls with its own connections and cache, as a process would."""
 
     def __init__(self, url: str, *, remembers: bool) -> None:
         self.database = Database(url, pool_size=4)
@@ -48,7 +48,7 @@ _AT_LEAST = 3
 
 @dataclass(frozen=True)
 class Step:
-    """One page that was asked for and stored: the cursor before it, and what came."""
+    """One stored page, with the cursor before it."""
 
     before: Cursor | None
     page: Page
@@ -57,7 +57,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Copy:
-    """The whole copy of a device after a completed pull."""
+    """A device's whole copy after a complete pull."""
 
     checkpoint: int
     asked_at: float
@@ -66,25 +66,25 @@ class Copy:
 
 @dataclass
 class Puller:
-    """A device. It asks any server, is answered or not, and sometimes begins from nothing."""
+    """A device that asks any server, may get no answer, and sometimes begins a new copy."""
 
     name: str
     actor: Actor
     servers: list[Server]
     dice: random.Random
     sizes: tuple[int, ...] = (1, 2, 3, 7, 30, 500)
-    # How often it begins from nothing, of a hundred completed pulls.
+    # How many of a hundred complete pulls start a new copy.
     anew: int = 5
     rows: dict[str, Document] = field(default_factory=dict)
     cursor: str | None = None
-    # Each chain of pages goes from nothing on.
+    # Each chain of pages starts with a new copy.
     chains: list[list[Step]] = field(default_factory=lambda: [[]])
     copies: list[Copy] = field(default_factory=list)
     lost: int = 0
     resyncs: int = 0
 
     async def pull_until(self, quiet: asyncio.Event) -> None:
-        # However slow the machine is, each has something to say.
+        # Even on a slow machine each records something.
         while not quiet.is_set() or len(self.copies) < _AT_LEAST:
             await self.pull()
             if self.dice.random() * 100 < self.anew:
@@ -96,7 +96,7 @@ class Puller:
         self.chains.append([])
 
     async def pull(self) -> None:
-        """Until nothing more waits."""
+        """Pull until there are no more pages."""
         more = True
         while more:
             server = self.dice.choice(self.servers)
@@ -108,12 +108,12 @@ class Puller:
                 self.lost += 1
                 continue
             except ResyncNeeded:
-                # A server that breaks its order may notice that a change is not the one it showed.
+                # A server with a broken order may notice that a change is not the one it sent.
                 self.resyncs += 1
                 self._begin_anew()
                 continue
             if self.dice.random() < 0.05:
-                self.lost += 1  # The answer is; the same cursor is used once more.
+                self.lost += 1  # The answer is lost, so the same cursor is used again.
                 continue
             self._store(Step(before, page, asked_at))
             self.cursor = server.codec.encode(page.cursor, self.actor)

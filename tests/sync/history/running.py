@@ -1,4 +1,4 @@
-"""One history: writers in processes of their own that are killed, pullers here, and afterwards the checks."""
+"""One history: writers in processes that are killed, pullers here, and the checks afterwards."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ _TERMINATE = """
 
 @dataclass(frozen=True)
 class Size:
-    """How much is written, and how often each process is killed."""
+    """How much each writer writes, and how often it is killed."""
 
     writes: int
     kills: int = 0
-    # Seconds between two backends that are ended; none where it is zero.
+    # Seconds between terminations of a backend; 0 for none.
     terminations: float = 0
 
 
 @dataclass
 class Observed:
-    """What came of it."""
+    """The result of one history."""
 
     broken: list[Broken] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -124,7 +124,7 @@ async def _play(
 async def _keep_writing(
     plan: Plan, number: int, kills: int, counts: Counter[str], dice: random.Random
 ) -> None:
-    """A process that writes; when it was killed, the next one goes on where it was."""
+    """Keep a writer process running; after a kill, the next one continues."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([writers.__name__])
     for turn in range(kills + 1):
@@ -144,14 +144,14 @@ async def _keep_writing(
 
 
 async def _until_busy(plan: Plan, number: int, process: BaseProcess) -> None:
-    """It has begun to write, or has nothing to do."""
+    """Wait until it has begun to write or is done."""
     before = plan.written(number)
     while process.exitcode is None and plan.written(number) == before:  # noqa: ASYNC110 - another process writes
         await asyncio.sleep(0.02)
 
 
 async def _end_backends(url: str, every: float, counts: Counter[str]) -> None:
-    """Now and then the connection of somebody who is in the middle of a transaction is cut."""
+    """Terminate a connection in the middle of a transaction now and then."""
     superuser = libpq(make_url(url).set(username="postgres").render_as_string(hide_password=False))
     async with await psycopg.AsyncConnection.connect(superuser, autocommit=True) as connection:
         while every:

@@ -1,4 +1,4 @@
-"""An organisation in which many write at once and others read: who is there, and what they write about."""
+"""An organisation for many simultaneous writers and readers: its people and records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CUSTOMERS, VISITS = 4, 12
 
 @dataclass
 class Scene:
-    """Everything by id, so that it can be handed to another process."""
+    """All ids, so that another process can use them."""
 
     url: str
     organisation_id: UUID
@@ -42,7 +42,7 @@ class Scene:
 
 
 async def set_up(house: House, dice: random.Random) -> Scene:
-    """Two technicians, customers whose orders have visits, each assigned to one of the two."""
+    """Create two technicians, and customers with orders and visits, each assigned to one of the two."""
     manager = await house.account(Role.MANAGER)
     scene = Scene(house.database.url, house.organisation_id, manager.id)
     for _ in range(2):

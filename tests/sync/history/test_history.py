@@ -1,6 +1,6 @@
-"""What was observed while many wrote and many read is one history: that of the log.
+"""The observations of many simultaneous writers and readers match one history: the log.
 
-`HISTORY=300` has each writer write so many transactions instead of a few, and breaks the server in every way.
+`HISTORY=300` lets each writer write that many transactions, and breaks the server in every way.
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ SHOWN = [*BROKEN] if LONG else [*BROKEN][:1]
 
 @pytest.fixture
 def postgresql(postgres_url: str, postgres_template: str) -> Iterator[str]:
-    """A database of its own; SQLite has one writer at a time."""
+    """Return a separate database; SQLite has one writer at a time."""
     name = f"history_{uuid4().hex[:8]}"
     yield create_database(postgres_url, name, postgres_template)
     drop_database(postgres_url, name)
 
 
 @pytest.mark.slow("Writers are processes of their own, which are killed.")
-async def test_what_pullers_see_of_concurrent_writers_that_die_is_the_log(
-    postgresql: str, tmp_path: Path
-) -> None:
+async def test_pulls_during_killed_concurrent_writes_match_the_log(postgresql: str, tmp_path: Path) -> None:
     size = Size(WRITES, kills=1 + WRITES // 20, terminations=0.2)
     observed = await observe(postgresql, tmp_path, size)
     assert not observed.broken, observed.broken[:5]
@@ -44,10 +42,8 @@ async def test_what_pullers_see_of_concurrent_writers_that_die_is_the_log(
 
 @pytest.mark.prove("It takes up to five histories until the bug shows.")
 @pytest.mark.parametrize("what", SHOWN)
-async def test_a_server_whose_order_is_broken_is_found_out(
-    postgresql: str, tmp_path: Path, what: str
-) -> None:
-    """The counter-proof: it may take more than one history."""
+async def test_a_server_with_a_broken_order_is_detected(postgresql: str, tmp_path: Path, what: str) -> None:
+    """This proves that the checks can fail; it may take more than one history."""
     found: set[str] = set()
     for seed in range(5):
         (journals := tmp_path / f"{seed}").mkdir()

@@ -1,4 +1,4 @@
-"""Two who change at once what one person may see: whoever comes second knows of the first."""
+"""Two simultaneous changes of one person's visibility: the second takes the first into account."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _on_postgresql(database_url: str) -> None:
 
 
 class Scene:
-    """A technician, and visits of one customer, each of an order of its own."""
+    """A technician, and visits of one customer, each with its own order."""
 
     def __init__(self, house: House) -> None:
         self.house = house
@@ -51,7 +51,7 @@ class Scene:
         return UUID(str((await self.house.run("createAppointment", workOrderId=order.id, **hours)).id))
 
     async def taken_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each goes to somebody else, by transactions that have both written before either takes the head."""
+        """Reassign both visits in transactions that have both written before either takes the head."""
         both, take = asyncio.Barrier(2), publishing._take_head
 
         async def together(tx: Any) -> int:
@@ -74,7 +74,7 @@ class Scene:
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["as it is", EARLY.what])
-async def test_who_loses_two_visits_at_once_keeps_nothing_of_their_customer(
+async def test_losing_two_visits_at_once_removes_their_customer(
     house: House, monkeypatch: pytest.MonkeyPatch, broken: bool
 ) -> None:
     scene = await Scene(house).begin()
@@ -87,5 +87,5 @@ async def test_who_loses_two_visits_at_once_keeps_nothing_of_their_customer(
     with EARLY.applied() if broken else nullcontext():
         await scene.taken_at_once(monkeypatch)
     await device.pull()
-    # Who works out what is left before the other has committed leaves them some of it.
+    # A transaction that computes the scopes before the other commits would leave some of them.
     assert bool(gone & await scene.held() & device.rows.keys()) is broken

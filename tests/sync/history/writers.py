@@ -1,6 +1,6 @@
-"""Processes that write: several transactions at once in each, killed and started again from outside.
+"""Writer processes with several simultaneous transactions, killed and restarted from outside.
 
-Some of what they do is done online by the office, some is handed in by devices.
+Some changes are made online by the office, some are pushed by devices.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from tournee.sync.push.push import push
 from tournee.sync.push.request import PushRequest
 
 PROCESSES, WORKERS = 2, 4
-# One statement in so many takes longer, so that transactions overlap in more ways.
+# One in this many statements takes longer, so that transactions overlap in more ways.
 _SLOW = 20
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a process is told. `broken` names what is wrong with its server."""
+    """A process's instructions. `broken` names the defect of its server."""
 
     scene: Scene
     directory: Path
@@ -48,18 +48,18 @@ class Plan:
     broken: str | None = None
 
     def writers(self, process: int | None = None) -> list[str]:
-        """The names of those in one process, or in all of them."""
+        """Return the writers' names in one process or in all."""
         processes = range(PROCESSES) if process is None else [process]
         return [f"{one}.{number}" for one in processes for number in range(WORKERS)]
 
     def written(self, process: int) -> int:
-        """How much its journals hold."""
+        """Return how many transactions its journals hold."""
         files = [self.directory / name for name in self.writers(process)]
         return sum(file.stat().st_size for file in files if file.exists())
 
 
 def run(plan: Plan, process: int, turn: int) -> None:
-    """Write what is left to write."""
+    """Write the remaining transactions."""
     with ExitStack() as stack:
         if plan.broken is not None:
             stack.enter_context(BROKEN[plan.broken].applied())
@@ -80,7 +80,7 @@ async def _write_all(plan: Plan, process: int, turn: int) -> None:
 
 
 class Writer:
-    """One transaction after another."""
+    """Runs one transaction after another."""
 
     def __init__(self, plan: Plan, database: Database, name: str, turn: int) -> None:
         self.plan = plan
@@ -140,7 +140,7 @@ class Writer:
         return [(name, to | {"technicianId": self.dice.choice(self.scene.technicians)})]
 
     def _several(self) -> list[tuple[str, dict[str, Any]]]:
-        """One transaction of which nobody may see a part."""
+        """Run one transaction of which no reader may see a part."""
         customer, contact = self.dice.choice(self.scene.customers), new_id()
         self.made.append(contact)
         return [
@@ -157,7 +157,7 @@ class Writer:
     # -- from a device --------------------------------------------------------------------------------------
 
     def _operations(self, number: int) -> list[dict[str, Any]]:
-        """Each makes a record of its own, by which it is known in the log."""
+        """Return operations that each create a record, which identifies them in the log."""
         made = []
         for place in range(3):
             customer: dict[str, Any] = {"name": f"Demo {self.device} {number} {place}"}
@@ -175,7 +175,7 @@ class Writer:
         return made
 
     async def _hand_in(self, number: int, operations: list[dict[str, Any]]) -> None:
-        """Again and again until it is answered."""
+        """Push until there is an answer."""
         actor = self.scene.actor(self.scene.manager, self.device)
         while True:
             try:

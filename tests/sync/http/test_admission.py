@@ -1,4 +1,4 @@
-"""Too many at once: pushes get through behind nobody, everybody else is told when to come back."""
+"""Under overload pushes get through, and other requests get a time to retry."""
 
 import asyncio
 import errno
@@ -48,7 +48,7 @@ async def test_pushes_get_through_while_pulls_are_saturated(
     assert (await client.get("/sync/pull", headers=me)).status_code == 200
 
 
-async def test_a_push_without_a_place_in_line_is_turned_away_before_anything_is_looked_up(
+async def test_a_push_without_a_place_in_line_is_refused_before_any_query(
     app: Starlette, client: httpx2.AsyncClient, house: House, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     me = bearer(await house.account("TECHNICIAN"))
@@ -75,10 +75,8 @@ async def test_a_push_without_a_place_in_line_is_turned_away_before_anything_is_
     assert (await waiting).status_code == 200
 
 
-async def test_who_hands_in_work_of_a_revoked_device_has_to_wait_too(
-    app: Starlette, client: httpx2.AsyncClient
-) -> None:
-    """Anybody may say that they are one, and each is looked up."""
+async def test_a_surrender_waits_in_line_too(app: Starlette, client: httpx2.AsyncClient) -> None:
+    """Anybody may claim to be a revoked device, and each claim costs a query."""
     stranger = {"Authorization": "Surrender nothing"}
     told = []
     for lane in (app.state.lanes.renewals, app.state.lanes.pushes):
@@ -92,7 +90,7 @@ async def test_who_hands_in_work_of_a_revoked_device_has_to_wait_too(
     assert refusal(push) == (401, "UNAUTHENTICATED")
 
 
-async def test_who_is_nearly_up_to_date_gets_through_while_first_pulls_are_saturated(
+async def test_an_incremental_pull_gets_through_while_first_pulls_are_saturated(
     app: Starlette, client: httpx2.AsyncClient, house: House, bearer: Bearer
 ) -> None:
     me = bearer(await house.account("TECHNICIAN"))
@@ -108,8 +106,8 @@ async def test_who_is_nearly_up_to_date_gets_through_while_first_pulls_are_satur
     assert (refusal(first), next_.status_code) == ((503, "OVERLOADED"), 200)
 
 
-async def test_writers_have_connections_of_their_own(house: House) -> None:
-    """However many read, a command finds a connection."""
+async def test_commands_have_their_own_connections(house: House) -> None:
+    """A command finds a connection however many read."""
     if house.database.is_sqlite:
         pytest.skip("SQLite has one writer, which waits for nobody who reads.")
     async with AsyncExitStack() as stack:
@@ -151,7 +149,7 @@ async def test_turns_come_in_order_and_none_is_lost() -> None:
         pass
 
 
-async def test_who_stands_in_line_too_long_is_told_to_come_back() -> None:
+async def test_a_request_that_waits_in_line_too_long_gets_retry_after() -> None:
     lane = Lane(running=1, waiting=1, each=9, patience=0.0)
     async with lane.turn(None):
         with pytest.raises(Overloaded):
@@ -160,14 +158,14 @@ async def test_who_stands_in_line_too_long_is_told_to_come_back() -> None:
         pass
 
 
-async def test_they_are_not_told_to_come_back_all_at_once() -> None:
+async def test_refused_requests_get_different_retry_after_times() -> None:
     lane = Lane(running=0, waiting=0, each=9, back_after=(2, 10))
     told = {lane.overloaded().retry_after for _ in range(300)}
     assert told == set(range(2, 11))
 
 
-async def test_the_more_were_told_to_come_back_the_later_the_next_one_is() -> None:
-    """They come back about when it is their turn, not all the time and in vain."""
+async def test_retry_after_grows_with_the_number_of_refused_requests() -> None:
+    """They return about when it is their turn, not repeatedly in vain."""
     lane = Lane(running=1, waiting=1, each=9, back_after=(0, 0))
     async with lane.turn(None):
         first = asyncio.create_task(lane.acquire())
@@ -213,7 +211,7 @@ def of_postgresql(cause: type[psycopg.Error]) -> OperationalError:
         (psycopg.ProgrammingError("a bug"), "INTERNAL"),
     ],
 )
-async def test_an_outage_of_the_database_has_its_own_code(error: Exception, code: str) -> None:
+async def test_a_database_outage_has_its_own_code(error: Exception, code: str) -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 

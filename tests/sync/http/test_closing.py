@@ -1,4 +1,4 @@
-"""Over real sockets: who loses their access loses what they have open, in whichever process it is."""
+"""Losing access closes an account's open connections in every process, over real sockets."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now
 from tournee.settings import Settings
 
-# Far above what it takes, far below what a belief or a token lasts.
+# Far more than it takes, far less than the lifetime of a cache entry or a token.
 SOON = 4.0
 SUBSCRIPTION = {"query": "subscription { changes { seq } }"}
 
 
 class Doomed:
-    """A technician's device that listens in three ways."""
+    """A technician's device with three kinds of open connection."""
 
     def __init__(self, address: str, token: str) -> None:
         self.address = address
@@ -90,7 +90,7 @@ WAYS = ("socket", "stream", "events")
 async def end(
     doomed: Doomed, act: Callable[[], Coroutine[Any, Any, Any]], only: Sequence[str] = WAYS
 ) -> list[Any]:
-    """Return what each of the three hears at its end, once `act` has been done."""
+    """Run `act` and return the last message of each of the three connections."""
     heard, open_still = await listen(doomed, act, only)
     assert not open_still
     return heard
@@ -99,13 +99,13 @@ async def end(
 async def listen(
     doomed: Doomed, act: Callable[[], Coroutine[Any, Any, Any]], only: Sequence[str] = WAYS
 ) -> tuple[list[Any], list[str]]:
-    """Return what those hear that end after `act`, and which are open still."""
+    """Run `act`; return the last messages of the closed connections, and which are still open."""
     ready = {name: asyncio.Event() for name in only}
     listening = {name: asyncio.create_task(getattr(doomed, name)(event)) for name, event in ready.items()}
     async with asyncio.timeout(20):
         for event in ready.values():
             await event.wait()
-    # Long enough for each to have looked and found itself in order.
+    # Long enough for each to check its access and find it valid.
     await asyncio.sleep(0.3)
     await act()
     _, late = await asyncio.wait(listening.values(), timeout=SOON)
@@ -116,13 +116,13 @@ async def listen(
 
 
 class Site:
-    """A server somewhere, and a house whose commits it hears of."""
+    """A server, and an organisation whose commits it learns of."""
 
     def __init__(self, address: str, house: House, tokens: Tokens) -> None:
         self.address, self.house, self.tokens = address, house, tokens
 
     async def sign_in(self) -> tuple[Actor, UUID]:
-        """Sign in on a device. Revoking it also ends the session, and only "revoked" tells it to erase."""
+        """Sign in on a device. A revocation also ends the session, but only "revoked" orders a wipe."""
         actor = await self.house.account("TECHNICIAN")
         device = await self.house.run("enrolDevice", actor, id=uuid4(), name="Demo tablet")
         actor = replace(actor, device_id=device.id, session_id=uuid4())
@@ -147,7 +147,7 @@ class Site:
 
 @pytest_asyncio.fixture
 async def site(app: Starlette, house: House) -> AsyncIterator[Site]:
-    """The server in this process."""
+    """Return the server in this process."""
     inside = House(app.state.kernel.database)
     inside.organisation_id = house.organisation_id
     async with served(app) as address:
@@ -155,7 +155,7 @@ async def site(app: Starlette, house: House) -> AsyncIterator[Site]:
 
 
 async def check(site: Site) -> None:
-    """A revoked device, a disabled account and a changed role, each with what it hears."""
+    """Check a revoked device, a disabled account and a changed role, each with its last messages."""
     actor, device = await site.sign_in()
     revoked = await end(
         site.doomed(actor), lambda: site.house.run("revokeDevice", deviceId=device, surrender=True)
@@ -173,18 +173,18 @@ async def check(site: Site) -> None:
     )
 
 
-async def test_a_revoked_device_and_a_disabled_account_are_cut_off(site: Site) -> None:
+async def test_connections_close_on_revocation_disabling_or_a_changed_role(site: Site) -> None:
     await check(site)
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_none_needs_another_to_hear_of_it(site: Site, way: str) -> None:
+async def test_each_kind_of_connection_closes_on_revocation_by_itself(site: Site, way: str) -> None:
     actor, device = await site.sign_in()
     (heard,) = await end(site.doomed(actor), lambda: site.house.run("revokeDevice", deviceId=device), [way])
     assert "DEVICE_REVOKED" in (heard.values() if isinstance(heard, dict) else heard)
 
 
-async def test_a_token_that_runs_out_ends_what_was_opened_with_it(
+async def test_an_expired_token_closes_the_connections_opened_with_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actor, _ = await site.sign_in()
@@ -202,7 +202,7 @@ async def test_a_token_that_runs_out_ends_what_was_opened_with_it(
 
 
 @pytest.mark.slow("It waits for what must not happen.")
-async def test_nobody_else_is_cut_off(site: Site) -> None:
+async def test_connections_of_others_stay_open(site: Site) -> None:
     actor, _ = await site.sign_in()
     _, other = await site.sign_in()
     heard = await listen(site.doomed(actor), lambda: site.house.run("revokeDevice", deviceId=other))

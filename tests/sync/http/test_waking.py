@@ -1,4 +1,4 @@
-"""Waking those who wait: after one look at what happened, which serves them all."""
+"""Waking waiting requests after one query that serves them all."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tournee.sync.http.wake import Wake
 
 
 class Asked(Exception):
-    """The head was asked for."""
+    """The head was queried."""
 
 
 class Looking:
-    """Looks that end when the test says so."""
+    """Queries that end when the test says so."""
 
     def __init__(self) -> None:
         self.seen: list[UUID] = []
@@ -34,7 +34,7 @@ async def waiting(wake: Wake, organisation_id: UUID, count: int) -> list[asyncio
     return tasks
 
 
-async def test_one_look_serves_all_who_are_woken(house: House) -> None:
+async def test_one_query_wakes_all_waiting_requests(house: House) -> None:
     look, mine = Looking(), house.organisation_id
     wake = Wake(house.database, look=look)
     tasks = await waiting(wake, mine, 100)
@@ -48,7 +48,7 @@ async def test_one_look_serves_all_who_are_woken(house: House) -> None:
     others[0].cancel()
 
 
-async def test_what_is_heard_of_during_a_look_is_looked_for_too(house: House) -> None:
+async def test_a_change_announced_during_a_query_is_queried_too(house: House) -> None:
     look, mine = Looking(), house.organisation_id
     wake = Wake(house.database, look=look)
     tasks = await waiting(wake, mine, 2)
@@ -62,7 +62,7 @@ async def test_what_is_heard_of_during_a_look_is_looked_for_too(house: House) ->
     assert look.seen == [mine, mine]
 
 
-async def test_a_look_that_fails_wakes_them_all_the_same(house: House) -> None:
+async def test_a_failed_query_still_wakes_all_waiting_requests(house: House) -> None:
     async def fail(_organisation_id: UUID) -> None:
         raise OSError
 
@@ -73,7 +73,7 @@ async def test_a_look_that_fails_wakes_them_all_the_same(house: House) -> None:
         assert await asyncio.gather(*tasks) == [7, 7]
 
 
-async def test_what_is_remembered_is_not_asked_for_again(
+async def test_a_cached_head_is_not_queried_again(
     house: House, tail: Tail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = house.organisation_id
@@ -92,7 +92,7 @@ async def test_what_is_remembered_is_not_asked_for_again(
     assert customer.id in later.records
 
 
-async def test_what_was_heard_is_bounded_and_waits_end_without_a_trace(
+async def test_the_cached_heads_are_bounded_and_finished_waits_leave_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tournee.sync.http.wake._MOST_ORGANISATIONS", 3)

@@ -1,4 +1,4 @@
-"""A first pull: today's work ahead of the rest, progress that ends at its total, nothing missed."""
+"""A first pull sends today's work first, ends its progress at the total, and misses nothing."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +15,7 @@ from tournee.sync.pull.page import Progress
 
 
 async def visit(house: House, technician_id: UUID, days: int) -> UUID:
-    """A visit so many days from now, at a customer of its own."""
+    """Create a visit this many days from now at its own customer."""
     customer = await house.run("createCustomer", name="Demo Bakery")
     site = await house.run("createSite", customerId=customer.id, name="Oven")
     order = await house.run("createWorkOrder", customerId=customer.id, siteId=site.id, summary="Cold oven")
@@ -28,10 +28,10 @@ async def visit(house: House, technician_id: UUID, days: int) -> UUID:
     return id
 
 
-async def test_todays_visit_and_what_hangs_on_it_come_first(house: House) -> None:
+async def test_todays_visit_and_its_records_come_first(house: House) -> None:
     row, actor = await house.technician()
     device, me = TestDevice(house, actor=actor), row.id
-    # By id and by scope today's would stand in the midst of the others.
+    # In the order of ids or scopes, today's visit would be in the middle.
     for days in (3, 5, 7):
         await visit(house, me, days)
     today = await visit(house, me, 0)
@@ -48,7 +48,7 @@ async def test_todays_visit_and_what_hangs_on_it_come_first(house: House) -> Non
     assert len([row for row in device.rows.values() if row["entity"] == "Appointment"]) == 7
 
 
-async def test_progress_counts_up_to_its_total(house: House) -> None:
+async def test_progress_ends_at_its_total(house: House) -> None:
     row, actor = await house.technician()
     device, me = TestDevice(house, actor=actor), row.id
     for days in (0, 3, 5):
@@ -71,8 +71,8 @@ async def test_progress_counts_up_to_its_total(house: House) -> None:
     assert page.progress is None
 
 
-async def test_the_rest_is_whole_whatever_becomes_urgent_meanwhile(house: House) -> None:
-    """A visit that is today's when the first pages go out and another's when the rest does."""
+async def test_a_first_pull_is_complete_even_when_other_visits_become_urgent(house: House) -> None:
+    """A visit is urgent for the first pages, and rescheduled or reassigned for the rest."""
     row, actor = await house.technician()
     device, me = TestDevice(house, actor=actor), row.id
     visits = [await visit(house, me, days) for days in (0, 0, 3, 5)]
@@ -93,7 +93,7 @@ async def test_the_rest_is_whole_whatever_becomes_urgent_meanwhile(house: House)
     assert visits[1] not in device.rows
 
 
-async def test_a_row_in_several_scopes_comes_once_and_a_page_of_rows_sent_before_is_empty(
+async def test_a_row_in_several_scopes_is_sent_once(
     house: House,
 ) -> None:
     row, actor = await house.technician()
@@ -117,14 +117,14 @@ async def test_a_row_in_several_scopes_comes_once_and_a_page_of_rows_sent_before
 
 
 async def places_of(house: House, account_id: UUID) -> list[UUID]:
-    """Each record as often as there are scopes the account sees it by."""
+    """Return each record as often as the account has a scope that shows it."""
     async with house.database.reading(house.organisation_id) as session:
         held = select(Member.scope).where(Member.account_id == account_id, Member.to_seq.is_(None))
         lying = select(Edge.record_id).where(Edge.scope.in_(held), Edge.open.is_(True))
         return list(await session.scalars(lying))
 
 
-async def test_a_page_can_be_fetched_again(house: House) -> None:
+async def test_a_page_requested_again_has_the_same_rows(house: House) -> None:
     row, actor = await house.technician()
     device, me = TestDevice(house, actor=actor), row.id
     for days in (0, 3):

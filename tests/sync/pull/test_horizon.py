@@ -1,4 +1,4 @@
-"""How far back a cursor goes on, and what a new epoch does to every cursor."""
+"""How old a cursor may be, and what a new epoch does to every cursor."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from tournee.sync.pull.cursor import Cursor
 
 
 async def closed(house: House) -> tuple[int, int]:
-    """Closed edges and memberships that ended."""
+    """Return the closed edges and ended memberships."""
     async with house.database.reading(house.organisation_id) as session:
         edges = select(func.count()).where(
             Edge.organisation_id == house.organisation_id, Edge.open.is_(False)
@@ -29,7 +29,7 @@ async def closed(house: House) -> tuple[int, int]:
         return (await session.scalar(edges)) or 0, (await session.scalar(members)) or 0
 
 
-async def test_a_cursor_past_the_horizon_is_told_to_resync_and_one_within_goes_on(
+async def test_a_cursor_before_the_horizon_resyncs_and_a_newer_one_continues(
     house: House, tail: Tail
 ) -> None:
     old, within = await technicians_device(house), TestDevice(house, "MANAGER", tail=tail)
@@ -45,7 +45,7 @@ async def test_a_cursor_past_the_horizon_is_told_to_resync_and_one_within_goes_o
         await old.feed.pull(old.actor, old.cursor)
     await house.run("createSkill", name="Boilers")
     assert len((await within.feed.pull(within.actor, within.cursor)).changes) == 1
-    # What it holds in its hands is pulled anew, and all of it.
+    # The whole copy is pulled again.
     await old.pull()
     assert old.rows == await old.fresh()
 
@@ -57,7 +57,7 @@ async def test_the_floor_never_falls(house: House) -> None:
     assert await raise_floor(house.database, house.organisation_id, now() - timedelta(days=9)) == high
 
 
-async def test_what_closed_is_forgotten_only_below_the_floor_and_nobody_misses_it(house: House) -> None:
+async def test_closed_edges_and_memberships_are_purged_only_below_the_floor(house: House) -> None:
     device = await technicians_device(house)
     appointment, me = await visit(house, device)
     await device.pull()
@@ -103,7 +103,7 @@ async def test_after_a_restored_backup_every_cursor_resyncs_and_work_is_still_re
     assert manager.rows == await manager.fresh()
 
 
-async def test_a_cursor_ahead_of_the_head_is_told_to_resync(house: House, tail: Tail) -> None:
+async def test_a_cursor_ahead_of_the_head_resyncs(house: House, tail: Tail) -> None:
     await house.run("createCustomer", name="Demo Bakery")
     async with house.database.reading(house.organisation_id) as session:
         own = select(Head.epoch, Head.seq).where(Head.organisation_id == house.organisation_id)
@@ -114,8 +114,10 @@ async def test_a_cursor_ahead_of_the_head_is_told_to_resync(house: House, tail: 
             await device.feed.pull(device.actor, ahead)
 
 
-async def test_a_device_that_lost_its_cursor_after_the_first_page_ends_up_right(house: House) -> None:
-    """It comes without a cursor, so it has forgotten its copy: nobody is told what has gone from it."""
+async def test_a_device_that_lost_its_cursor_after_the_first_page_ends_with_a_correct_copy(
+    house: House,
+) -> None:
+    """It pulls without a cursor, so it must have dropped its copy: no removals are sent."""
     device = await technicians_device(house)
     appointment, me = await visit(house, device)
     await device.pull(limit=500, pages=1)

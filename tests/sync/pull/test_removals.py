@@ -1,4 +1,4 @@
-"""A client that pulls before it pushes keeps its unpushed edits, because what goes, goes in two steps."""
+"""Two-step removal keeps the unpushed edits of a client that pulls before it pushes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tournee.work.models import Appointment
 
 
 class PullFirst:
-    """Pulls, then pushes. A removed row takes its edits along, as WatermelonDB's synchronize() does."""
+    """Pulls, then pushes. A removed row loses its edits, as in WatermelonDB's synchronize()."""
 
     def __init__(
         self, client: httpx2.AsyncClient, headers: dict[str, str], actor: Actor, *, two_step: bool = True
@@ -34,7 +34,7 @@ class PullFirst:
         self.told: list[Any] = []
 
     def edit(self, row: UUID, command: str, /, **values: Any) -> None:
-        """Do something to a row, to be handed in later."""
+        """Edit a row locally; the operation is sent later."""
         self.number += 1
         operation = {
             "id": str(new_id()),
@@ -118,7 +118,7 @@ async def take_away(world: World, visit: Appointment) -> None:
 
 
 @pytest.mark.parametrize("two_step", [True, False])
-async def test_an_unpushed_edit_of_a_row_that_goes_survives_only_in_two_steps(
+async def test_an_unpushed_edit_of_a_removed_row_survives_only_two_step_removal(
     world: World, technician: Technician, make: Make, two_step: bool
 ) -> None:
     visit = await world.visit(technician)
@@ -137,7 +137,7 @@ async def test_an_unpushed_edit_of_a_row_that_goes_survives_only_in_two_steps(
     assert device.shows(visit.id) == "nothing"
 
 
-async def test_it_goes_only_after_a_push_or_once_the_device_has_nothing_left(
+async def test_an_archived_row_is_removed_after_a_push_or_with_an_empty_outbox(
     world: World, technician: Technician, make: Make
 ) -> None:
     visit = await world.visit(technician)
@@ -154,7 +154,7 @@ async def test_it_goes_only_after_a_push_or_once_the_device_has_nothing_left(
     assert device.shows(visit.id) == "nothing"
 
 
-async def test_nothing_is_told_of_a_row_that_is_out_of_sight(
+async def test_no_change_of_an_invisible_row_is_sent(
     world: World, technician: Technician, make: Make
 ) -> None:
     visit = await world.visit(technician, summary="Before")
@@ -190,9 +190,7 @@ async def test_a_lost_answer_loses_no_removal(world: World, technician: Technici
     assert device.told == []
 
 
-async def test_a_row_that_came_back_meanwhile_does_not_go(
-    world: World, technician: Technician, make: Make
-) -> None:
+async def test_a_row_visible_again_is_not_removed(world: World, technician: Technician, make: Make) -> None:
     visit = await world.visit(technician)
     device = make()
     await device.sync()
@@ -206,7 +204,7 @@ async def test_a_row_that_came_back_meanwhile_does_not_go(
     assert device.shows(visit.id) == "row"
 
 
-async def test_what_goes_while_something_waits_goes_in_its_own_two_steps(
+async def test_a_row_removed_during_another_removal_has_its_own_two_steps(
     world: World, technician: Technician, make: Make
 ) -> None:
     first, second = await world.visit(technician), await world.visit(technician)
@@ -230,7 +228,7 @@ async def test_what_goes_while_something_waits_goes_in_its_own_two_steps(
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-async def test_small_pages_come_to_the_same(
+async def test_small_pages_give_the_same_removals(
     world: World, technician: Technician, make: Make, limit: int
 ) -> None:
     visits = [await world.visit(technician) for _ in range(3)]
@@ -249,7 +247,9 @@ async def test_small_pages_come_to_the_same(
     assert device.rows.keys() == fresh.rows.keys()
 
 
-async def test_who_changes_the_mode_misses_nothing(world: World, technician: Technician, make: Make) -> None:
+async def test_a_device_that_changes_the_mode_misses_no_removal(
+    world: World, technician: Technician, make: Make
+) -> None:
     first, second = await world.visit(technician), await world.visit(technician)
     device = make(two_step=False)
     await device.sync()
@@ -263,7 +263,7 @@ async def test_who_changes_the_mode_misses_nothing(world: World, technician: Tec
     assert (device.shows(first.id), device.shows(second.id)) == ("nothing", "nothing")
 
 
-async def test_two_steps_need_a_device_and_a_cursor_of_its_own(
+async def test_two_step_removal_needs_a_device_and_its_own_cursor(
     client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]], technician: Technician, make: Make
 ) -> None:
     nameless = bearer(replace(technician.actor, device_id=None))

@@ -1,4 +1,4 @@
-"""What a device did with rows that came on a page of a pull it had not finished."""
+"""Work on rows from a page of an unfinished pull."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.house import House
 from tournee.kernel.entity import now
 
 
-async def test_a_fact_names_what_came_into_view_after_the_base_and_went_again(house: House) -> None:
+async def test_a_fact_about_a_record_seen_only_during_an_unfinished_pull_is_applied(house: House) -> None:
     actor = await house.account("TECHNICIAN")
     technician = await house.run("createTechnician", name="Demo Technician", accountId=actor.id)
     device = TestDevice(house, actor=actor)
@@ -21,13 +21,13 @@ async def test_a_fact_names_what_came_into_view_after_the_base_and_went_again(ho
     visit = await house.run("createAppointment", workOrderId=order.id, **times)
     assigned = {"appointmentId": visit.id, "technicianId": technician.id}
     await house.run("assignTechnician", **assigned)
-    # Here a page brings the visit, but no checkpoint; then the office takes it away.
+    # A page here would bring the visit without a checkpoint; then the office unassigns it.
     await house.run("unassignTechnician", **assigned)
     outcome = await device.do("addNote", appointmentId=visit.id, text="Nobody there")
     assert outcome.code is None
 
 
-async def test_only_a_page_that_leaves_nothing_out_gives_a_checkpoint(house: House) -> None:
+async def test_only_a_complete_page_has_a_checkpoint(house: House) -> None:
     device = TestDevice(house, "MANAGER")
     await house.run("createCustomer", name="Demo Hotel")
     first = await device.feed.pull(device.actor, None)

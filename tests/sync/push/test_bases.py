@@ -1,4 +1,4 @@
-"""Bases that say nothing: beyond the head, or of a history that a restored backup lacks."""
+"""Invalid bases: beyond the head, or from history that a restored backup lacks."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ async def test_a_base_beyond_the_head_hides_no_conflict(house: House, device: Te
         assert (outcome.status, outcome.conflict is None) == ("merged", False)
 
 
-async def test_a_base_at_the_head_is_believed(house: House, device: TestDevice) -> None:
+async def test_a_base_at_the_head_is_accepted(house: House, device: TestDevice) -> None:
     customer = await customer_the_office_changed(house, device)
     (outcome,) = await device.push(edit(device, customer) | {"base": await house.seq()})
     assert (outcome.status, outcome.conflict) == ("applied", None)
 
 
-async def test_a_base_beyond_the_head_says_nothing_also_when_the_log_has_got_there(
+async def test_a_base_beyond_the_head_stays_invalid_when_the_log_reaches_it(
     house: House, device: TestDevice
 ) -> None:
     customer = await customer_the_office_changed(house, device)
@@ -87,7 +87,7 @@ async def test_a_base_beyond_the_head_says_nothing_also_when_the_log_has_got_the
     assert len(await clashes(house)) == 1
 
 
-async def test_an_operation_done_again_from_the_inbox_has_no_better_base(house: House) -> None:
+async def test_a_retry_from_the_inbox_keeps_its_invalid_base(house: House) -> None:
     actor = await house.account("MANAGER")
     device, customer = TestDevice(house, actor=dataclasses.replace(actor, device_id=None)), uuid4()
     (outcome,) = await device.push(edit(device, customer) | {"base": await house.seq() + 5})
@@ -98,11 +98,11 @@ async def test_an_operation_done_again_from_the_inbox_has_no_better_base(house: 
     assert len(await clashes(house)) == 1
 
 
-async def test_work_queued_in_a_history_that_was_lost_is_accepted_and_its_clash_shown(
+async def test_work_recorded_in_lost_history_is_accepted_and_its_conflict_detected(
     house: House, device: TestDevice
 ) -> None:
     customer = await customer_the_office_changed(house, device)
-    # It saw what the office did; that, and more, is not in the backup.
+    # It saw the office's change, which the backup lacks.
     queued = edit(device, customer) | {"base": await house.seq() + 5}
     await begin_anew(house.database)
     await house.run("updateCustomer", customerId=customer, phone="office again")
@@ -114,7 +114,7 @@ async def test_work_queued_in_a_history_that_was_lost_is_accepted_and_its_clash_
     assert after.status == "applied"
 
 
-async def test_what_the_backup_has_is_still_seen_by_a_base_of_then(house: House, device: TestDevice) -> None:
+async def test_a_base_from_before_the_backup_is_still_valid(house: House, device: TestDevice) -> None:
     customer = await customer_the_office_changed(house, device)
     await device.pull()
     queued = edit(device, customer)
@@ -123,7 +123,7 @@ async def test_what_the_backup_has_is_still_seen_by_a_base_of_then(house: House,
     assert (outcome.status, outcome.conflict) == ("applied", None)
 
 
-async def test_no_number_is_given_twice_when_the_same_backup_is_restored_twice(house: House) -> None:
+async def test_restoring_one_backup_twice_reuses_no_number(house: House) -> None:
     await house.run("createSkill", name="Lifts")
     stood = await house.seq()
     await begin_anew(house.database)
@@ -137,30 +137,28 @@ async def test_no_number_is_given_twice_when_the_same_backup_is_restored_twice(h
     assert await house.seq() > given
 
 
-async def test_a_step_that_follows_one_that_was_lost_is_taken_and_shown(house: House) -> None:
+async def test_a_step_that_follows_a_lost_one_is_applied_with_a_conflict(house: House) -> None:
     device = await technicians_device(house)
     appointment, _ = await visit(house, device)
     await device.pull()
     step = {"appointmentId": appointment, "at": now()}
     await begin_anew(house.database)
     await house.run("createSkill", name="Lifts")
-    # What it saw before the backup was taken, it knows: nothing was lost on the way to this step.
+    # It knows the state at the backup, so nothing was lost before this step.
     refused = await device.do("pauseWork", **step)
     assert (refused.status, refused.code) == ("rejected", "TRANSITION_NOT_ALLOWED")
-    # It saw that work had begun; that is not in the backup.
+    # It saw that work had begun, which the backup lacks.
     device.base += 5
     taken = await device.do("pauseWork", **step)
     assert (taken.status, bool(taken.conflict)) == ("merged", True)
 
 
-async def test_numbers_decided_in_a_history_that_was_lost_are_waited_for_by_nobody(
-    house: House, device: TestDevice
-) -> None:
+async def test_numbers_decided_in_lost_history_leave_no_gap(house: House, device: TestDevice) -> None:
     await device.do("createCustomer", name="1")
     device.number += 1
     third = device.operation("createCustomer", name="3")
     assert (await device.push(third))[0].status == "parked"
-    # The second and the fourth to sixth were decided, and so are not handed in again.
+    # The second and the fourth to sixth were decided, so they are not sent again.
     device.number += 3
     await begin_anew(house.database)
     answer = await device.push_all([device.operation("createCustomer", name="7")])
@@ -169,7 +167,7 @@ async def test_numbers_decided_in_a_history_that_was_lost_are_waited_for_by_nobo
     assert (await device.push(third))[0].status == "duplicate"
 
 
-async def test_the_numbers_that_a_backup_lacks_move_no_horizon(house: House) -> None:
+async def test_numbers_skipped_after_a_restore_do_not_move_the_horizon(house: House) -> None:
     await house.run("createSkill", name="Lifts")
     await new_epochs(house.database)
     last = await house.run("createSkill", name="Doors")
@@ -179,7 +177,9 @@ async def test_the_numbers_that_a_backup_lacks_move_no_horizon(house: House) -> 
     assert await raise_floor(house.database, house.organisation_id, tomorrow) == change.seq
 
 
-async def test_a_device_that_begins_anew_ends_up_right(house: House, device: TestDevice) -> None:
+async def test_a_device_that_begins_a_new_copy_ends_with_a_correct_one(
+    house: House, device: TestDevice
+) -> None:
     await device.do("createCustomer", id=new_id(), name="Demo Bakery")
     await device.pull()
     await begin_anew(house.database)

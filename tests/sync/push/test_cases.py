@@ -1,4 +1,4 @@
-"""A case moves by its table, and by nothing else."""
+"""A case moves only by its table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tournee.sync.push.case import MOVES, Case, IllegalMove, State
 
 
 def case_in(state: State) -> Case:
-    """A case that came there by its own moves."""
+    """Return a case that reached this state by its own moves."""
     case = Case(new_id())
     if state is State.DONE:
         case.finish(Outcome(case.id, "applied"))
@@ -28,7 +28,7 @@ def case_in(state: State) -> Case:
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_a_case_moves_where_its_table_allows(state: State) -> None:
+def test_a_case_moves_only_as_its_table_allows(state: State) -> None:
     moves = {
         State.DONE: lambda case: case.finish(Outcome(case.id, "applied")),
         State.REFUSED: lambda case: case.refuse(Invalid("Demo")),
@@ -45,7 +45,7 @@ def test_a_case_moves_where_its_table_allows(state: State) -> None:
             assert case.state is state
 
 
-def test_what_was_decided_before_gets_no_second_receipt() -> None:
+def test_an_operation_decided_earlier_gets_no_second_receipt() -> None:
     case = Case(new_id())
     case.know(Outcome(case.id, "rejected", code="INVALID"))
     assert (case.state, case.is_decided_now) == (State.REFUSED, False)
@@ -59,7 +59,7 @@ def test_an_operation_that_crashes_twice_waits_for_a_manager() -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.ELSEWHERE, Reason.NO_ROOM])
-def test_what_another_keeps_is_not_stored_as_waiting(reason: Reason) -> None:
+def test_an_operation_stored_elsewhere_or_without_room_is_not_stored_as_waiting(reason: Reason) -> None:
     case = Case(new_id())
     case.wait(reason, 7)
     assert not case.begins_to_wait

@@ -1,4 +1,4 @@
-"""Somebody goes on with a copied outbox on another device: what the first has handed in is known."""
+"""A person continues with a copied outbox on another device: work that was already sent is recognised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def said(outcomes: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
     return [(outcome["status"], outcome["code"]) for outcome in outcomes]
 
 
-async def test_what_one_device_has_handed_in_is_known_on_the_next(desk: Desk) -> None:
+async def test_work_sent_by_one_device_is_a_duplicate_from_its_copy(desk: Desk) -> None:
     applied, refused = desk.operation(), desk.operation(input={"name": []})
     unread = desk.operation(occurredAt="now")
     missing, waits, fresh = desk.operation(), desk.operation(), desk.operation()
@@ -24,14 +24,14 @@ async def test_what_one_device_has_handed_in_is_known_on_the_next(desk: Desk) ->
             ("duplicate", None), ("rejected", "INVALID"), ("rejected", "INVALID"), ("parked", None)
         ]  # fmt: skip
     assert await desk.customers() == before == 1
-    # What the first device never handed in is carried out by the next, and once.
+    # Work that the first device never sent is applied from the next one, once.
     assert said(await other.push(missing, fresh)) == [("applied", None)] * 2
     assert said(await desk.push(missing)) == [("duplicate", None)]
     assert said(await other.push(waits)) == said(await desk.push(waits)) == [("duplicate", None)]
     assert await desk.customers() == 4
 
 
-async def test_with_another_content_or_of_another_person_it_is_not_the_same(
+async def test_the_same_id_with_other_content_or_author_is_refused(
     desk: Desk,
     bearer: Bearer,
 ) -> None:

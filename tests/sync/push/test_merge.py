@@ -1,4 +1,4 @@
-"""What becomes of an edit that meets somebody else's: each policy against a model of its own."""
+"""The merge of two people's edits: each policy compared with its model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SETS = st.lists(st.sampled_from("abcd"), unique=True, max_size=4)
 
 @dataclass(frozen=True)
 class Case:
-    """A field with a policy, and the values it may get."""
+    """A field with a policy, and its possible values."""
 
     policy: Merge
     entity: str
@@ -55,7 +55,7 @@ CASES = [
     Case(Merge.MIN, "Asset", "installedOn", DAYS),
 ]
 
-# What two sides make of a field that both changed, and whether somebody must decide.
+# The merged value of a field that both changed, and whether a person must decide.
 MODEL: Mapping[Merge, Callable[[Any, Any, Any], tuple[Any, bool]]] = {
     Merge.LAST_ARRIVAL: lambda base, theirs, mine: (mine, True),
     Merge.FIRST_WINS: lambda base, theirs, mine: (theirs, True),
@@ -69,7 +69,7 @@ MODEL: Mapping[Merge, Callable[[Any, Any, Any], tuple[Any, bool]]] = {
 
 
 def merged(policy: Merge, base: Any, theirs: Any, mine: Any) -> tuple[Any, bool]:
-    """Three ways: who did not change it has no say."""
+    """Merge three ways: a side without a change does not count."""
     if mine in (base, theirs):
         return theirs, False
     return (mine, False) if theirs == base else MODEL[policy](base, theirs, mine)
@@ -80,7 +80,7 @@ def same(policy: Merge, held: Any, wanted: Any) -> bool:
 
 
 class Field:
-    """One record with the field, a device that has seen it, and the office."""
+    """One record with the field, a device that has pulled it, and the office."""
 
     def __init__(self, house: House, case: Case) -> None:
         self.house, self.case = house, case
@@ -117,7 +117,7 @@ class Field:
         await self.house.run(name, **given)
 
     async def mine(self, *values: Any) -> list[Any]:
-        """Edits in one push."""
+        """Push these edits together."""
         edits = [self.edit(value) for value in values]
         return await self.device.push(*(self.device.operation(name, **given) for name, given in edits))
 
@@ -127,7 +127,7 @@ class Field:
         return orjson.loads(document)[self.case.field]
 
     async def answered(self) -> Any:
-        """The value in the record that the device gets with its outcome."""
+        """Return the value in the record that the device receives with its outcome."""
         found = await records_now(self.house.database, self.device.actor, [self.id])
         return orjson.loads(found[self.id])[self.case.field]
 
@@ -140,7 +140,7 @@ class Field:
 @pytest.mark.parametrize("case", CASES, ids=str)
 @QUICKLY
 @given(data=st.data())
-async def test_a_policy_makes_of_two_edits_what_its_model_says(
+async def test_a_policy_merges_two_edits_as_its_model_does(
     house: House, case: Case, data: st.DataObject
 ) -> None:
     base, theirs, mine = (data.draw(case.values) for _ in range(3))
@@ -150,7 +150,7 @@ async def test_a_policy_makes_of_two_edits_what_its_model_says(
     wanted, disputed = merged(case.policy, base, theirs, mine)
     held = await record.held()
     assert same(case.policy, held, wanted)
-    # Whatever it became, the device is told; and which fields are not as it sent them.
+    # The outcome gives the final value, and the fields that differ from the sent ones.
     assert await record.answered() == held
     differs = held != wire(mine)
     assert (case.field in outcome.fields) is differs
@@ -159,7 +159,7 @@ async def test_a_policy_makes_of_two_edits_what_its_model_says(
         "superseded" if prevailed else "merged" if wire(theirs) != wire(base) else "applied"
     )
     found = await record.conflicts()
-    # Of MAX and MIN the value that did not prevail is kept to be read, and nobody decides.
+    # With MAX and MIN the losing value stays readable, and nobody decides.
     set_aside = case.policy in (Merge.MAX, Merge.MIN) and prevailed and mine != base
     assert len(found) == (disputed or set_aside) == (outcome.conflict is not None)
     for conflict in found:
@@ -172,8 +172,8 @@ async def test_a_policy_makes_of_two_edits_what_its_model_says(
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one push", "one by one"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-async def test_what_a_device_did_before_is_no_conflict(house: House, case: Case, together: bool) -> None:
-    """The second edit knows the first, though its base is as old."""
+async def test_a_devices_earlier_edits_cause_no_conflict(house: House, case: Case, together: bool) -> None:
+    """The second edit follows the first although its base is the same."""
     values: list[Any] = {TEXTS: ["a", "b", "c"], DAYS: [date(2027, 1, n) for n in (1, 2, 3)]}.get(
         case.values, [["a"], ["b"], ["c"]]
     )
@@ -186,8 +186,8 @@ async def test_what_a_device_did_before_is_no_conflict(house: House, case: Case,
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one push", "one by one"])
-async def test_after_a_clash_the_device_goes_on_alone(house: House, together: bool) -> None:
-    """A clash is told once; in one push as in several."""
+async def test_later_edits_of_a_device_join_or_pass_its_first_conflict(house: House, together: bool) -> None:
+    """A conflict is reported once, in one push or in several."""
     last = await Field(house, CASES[0]).begin("base")
     await last.office("theirs")
     outcomes = await last.mine("first", "second") if together else [
@@ -207,14 +207,14 @@ async def test_after_a_clash_the_device_goes_on_alone(house: House, together: bo
     assert await review.held() == "theirs"
 
 
-async def test_fields_that_only_one_side_changed_do_not_meet(house: House) -> None:
+async def test_fields_changed_by_only_one_side_do_not_conflict(house: House) -> None:
     record = await Field(house, CASES[0]).begin("base")
     await house.run("updateCustomer", customerId=record.id, email="theirs@demo.example", tags=["theirs"])
     (outcome,) = await record.mine("mine")
     assert (outcome.status, outcome.fields, outcome.conflict) == ("merged", [], None)
 
 
-def test_every_policy_is_met_by_some_field_of_some_entity() -> None:
+def test_every_policy_is_tested_on_some_field() -> None:
     used = {one.merge for entity in ENTITIES.values() for one in fields(entity)}
     assert used == set(Merge)
     assert {case.policy for case in CASES} == set(Merge) - NOT_EDITABLE

@@ -1,4 +1,4 @@
-"""The ordering proof: many writers at once, and a puller that never misses a commit."""
+"""The proof of ordering: with many simultaneous writers, a puller never misses a commit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def write_all(house: House) -> None:
 
 
 async def missed(house: House) -> set[UUID]:
-    """Customers that a device pulling all the while does not hold at the end."""
+    """Return the customers that a continuously pulling device lacks at the end."""
     device = TestDevice(house, "MANAGER")
     await device.pull()
     writing = asyncio.create_task(write_all(house))
@@ -55,7 +55,7 @@ async def test_a_puller_misses_no_commit_of_sixteen_writers(house: House) -> Non
 
 
 async def _publish_with_a_sequence(tx: Transaction, pipeline: Pipeline) -> Mark:
-    """What many systems do: take a number, write, commit some time later."""
+    """Publish as many systems do: take a number, write, commit some time later."""
     await pipeline.arrived()
     for entry in tx.entries:
         entry.seq = (await tx.session.execute(text("SELECT nextval('unsafe_sequence')"))).scalar_one()
@@ -83,15 +83,15 @@ async def _publish_with_a_sequence(tx: Transaction, pipeline: Pipeline) -> Mark:
             for entry in tx.entries
         ],
     )
-    # So that readers take the sequence for the head.
+    # Readers must use the sequence as the head.
     await tx.session.execute(update(Head).values(seq=func.greatest(Head.seq, tx.entries[-1].seq)))
     return Mark.of(tx.entries[-1].seq, at)
 
 
-async def test_with_a_sequence_instead_of_the_head_row_commits_are_missed(
+async def test_a_sequence_instead_of_the_head_row_misses_commits(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The counter-proof: the same run must be able to fail."""
+    """This proves that the same run can fail."""
     if house.database.is_sqlite:
         pytest.skip("SQLite has one writer at a time; numbers cannot be overtaken there.")
     async with house.writing() as session:
@@ -113,12 +113,12 @@ async def _is_held_up(house: House) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_who_waits_for_a_row_that_his_own_names_holds_no_number_meanwhile(
+async def test_a_transaction_waiting_for_a_referenced_row_holds_no_number(
     house: House,
 ) -> None:
-    """A new row waits for the row that it refers to, while the owner of that row's lock wants a number.
+    """A new row waits for the row that it refers to while that lock's owner needs a number.
 
-    Commands lock more weakly than this. An operator's own statement does not.
+    Commands take weaker locks than this; an operator's own statement may not.
     """
     if house.database.is_sqlite:
         pytest.skip("SQLite has one writer at a time.")

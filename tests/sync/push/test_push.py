@@ -1,4 +1,4 @@
-"""Push: each operation takes effect exactly once, and one bad operation harms nobody else's."""
+"""Push: each operation takes effect exactly once, and a bad one does not affect the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tournee.kernel.log import Change, Head
 
 @pytest.fixture
 def device(house: House) -> TestDevice:
-    """A manager's device: it may do everything offline that there is."""
+    """Return a manager's device, which may do everything offline."""
     return TestDevice(house, "MANAGER")
 
 
@@ -107,7 +107,7 @@ async def test_a_child_may_follow_its_parent_in_the_same_batch(house: House, dev
     assert [outcome.status for outcome in outcomes] == ["applied"] * 3
 
 
-async def test_a_gap_waits_for_what_is_missing_and_then_goes_on(house: House, device: TestDevice) -> None:
+async def test_an_operation_after_a_gap_waits_for_the_missing_one(house: House, device: TestDevice) -> None:
     first = device.operation("createCustomer", name="First")
     missing = device.operation("createCustomer", name="Missing")
     third = device.operation("createCustomer", name="Third")
@@ -177,9 +177,7 @@ async def test_a_second_edit_in_the_same_batch_does_not_conflict_with_the_first(
     assert (two.conflict, two.status) == (None, "applied")
 
 
-async def test_where_the_first_wins_the_later_value_waits_in_the_inbox(
-    house: House, device: TestDevice
-) -> None:
+async def test_with_first_wins_the_later_value_waits_in_the_inbox(house: House, device: TestDevice) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     await device.pull()
     await house.run("updateCustomer", customerId=customer.id, externalKey="office")
@@ -190,7 +188,7 @@ async def test_where_the_first_wins_the_later_value_waits_in_the_inbox(
     assert device.rows[customer.id]["externalKey"] == "office"
 
 
-async def test_sets_are_united(house: House, device: TestDevice) -> None:
+async def test_edits_of_a_set_are_merged(house: House, device: TestDevice) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel", tags=["a"])
     await device.pull()
     await house.run("updateCustomer", customerId=customer.id, tags=["a", "office"])
@@ -200,9 +198,7 @@ async def test_sets_are_united(house: House, device: TestDevice) -> None:
     assert device.rows[customer.id]["tags"] == ["a", "office", "device"]
 
 
-async def test_one_device_pushing_the_same_batch_twice_at_once_applies_it_once(
-    house: House, device: TestDevice
-) -> None:
+async def test_one_batch_pushed_twice_at_once_applies_once(house: House, device: TestDevice) -> None:
     batch = [device.operation("createCustomer", name=f"Customer {n}") for n in range(10)]
     answers = await asyncio.gather(*(device.push(*batch) for _ in range(4)))
     assert await count(house, Customer) == 10
@@ -210,7 +206,7 @@ async def test_one_device_pushing_the_same_batch_twice_at_once_applies_it_once(
     assert (statuses.count("applied"), statuses.count("duplicate")) == (10, 30)
 
 
-async def test_the_log_is_dense_and_tells_who_did_what(house: House, device: TestDevice) -> None:
+async def test_the_log_has_no_gaps_and_records_who_did_what(house: House, device: TestDevice) -> None:
     await device.push(*(device.operation("createCustomer", name=f"Customer {n}") for n in range(3)))
     await device.push(
         device.operation("createCustomer", nam="typo"), device.operation("createCustomer", name="x")

@@ -1,4 +1,4 @@
-"""A fact that is told twice, by a second tap, happened once and is no conflict."""
+"""A fact recorded twice by a second tap happened once and causes no conflict."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tap(clashes: Clashes, command: str, minutes: int, **more: Any) -> dict[str, 
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one push", "in two"])
-async def test_each_step_of_a_visit_may_be_tapped_twice(clashes: Clashes, together: bool) -> None:
+async def test_a_repeated_step_of_a_visit_is_one_fact(clashes: Clashes, together: bool) -> None:
     for command, minutes in STEPS:
         first, second = tap(clashes, command, minutes), tap(clashes, command, minutes + 1)
         told = await clashes.device.push(first, second) if together else [
@@ -40,7 +40,7 @@ async def test_each_step_of_a_visit_may_be_tapped_twice(clashes: Clashes, togeth
     assert (again.status, again.code) == ("duplicate", None)
 
 
-async def test_a_second_tap_that_says_something_else_is_refused(clashes: Clashes) -> None:
+async def test_a_repeated_step_with_other_values_is_refused(clashes: Clashes) -> None:
     for command, minutes in STEPS:
         await clashes.device.push(tap(clashes, command, minutes))
     other = tap(clashes, "completeAppointment", 61, outcome="PARTIAL")
@@ -48,7 +48,7 @@ async def test_a_second_tap_that_says_something_else_is_refused(clashes: Clashes
     assert (outcome.status, outcome.code) == ("rejected", "TRANSITION_NOT_ALLOWED")
 
 
-async def test_a_step_that_the_office_took_back_is_no_repetition(clashes: Clashes) -> None:
+async def test_a_step_repeated_after_the_office_undid_it_is_not_a_repetition(clashes: Clashes) -> None:
     await clashes.device.push(tap(clashes, "startTravel", 0))
     await clashes.office("cancelAppointment", appointmentId=clashes.visit.id, reason="Demo")
     await clashes.device.pull()
@@ -56,7 +56,7 @@ async def test_a_step_that_the_office_took_back_is_no_repetition(clashes: Clashe
     assert outcome.status == "rejected"
 
 
-async def test_the_same_goes_for_assets_and_checklists(clashes: Clashes) -> None:
+async def test_repeated_steps_of_assets_and_checklists_are_one_fact(clashes: Clashes) -> None:
     run = await clashes.checklist()
     for key, value in (("on", {"checked": True}), ("pressure", {"number": 2.0})):
         await clashes.device.do("answerChecklistItem", runId=run.id, itemKey=key, at=at(0), **value)

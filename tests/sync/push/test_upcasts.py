@@ -1,4 +1,4 @@
-"""Queued operations of older apps, and of devices that were away for longer than the log remembers."""
+"""Operations of older apps, and of devices that were offline for longer than the log is kept."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def count(house: House, model: Any) -> int:
         return await session.scalar(own.where(model.organisation_id == house.organisation_id)) or 0
 
 
-async def test_an_operation_of_the_first_schema_takes_effect_today(house: House, device: TestDevice) -> None:
+async def test_an_operation_of_schema_1_is_applied(house: House, device: TestDevice) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     operation = device.operation("recordInteraction", customerId=customer.id, **TALK)
     (outcome,) = (await hand_in(device, operation, schema=1)).outcomes
@@ -51,10 +51,10 @@ async def test_an_operation_of_the_first_schema_takes_effect_today(house: House,
     assert talk.occurred_at.isoformat() == "2026-01-02T03:04:05+00:00"
 
 
-async def test_the_repetition_after_the_server_was_brought_up_to_date_is_one(
+async def test_a_repetition_after_a_server_upgrade_is_a_duplicate(
     house: House, device: TestDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The hash is of what was sent, not of what the steps make of it."""
+    """The receipt's hash is of the operation as sent, before any upcast."""
     customer = await house.run("createCustomer", name="Demo Hotel")
     operation = device.operation("recordInteraction", customerId=customer.id, **TALK)
     await hand_in(device, operation, schema=1)
@@ -64,7 +64,9 @@ async def test_the_repetition_after_the_server_was_brought_up_to_date_is_one(
     assert outcome.status == "duplicate"
 
 
-async def test_what_was_parked_in_an_old_schema_is_replayed_in_it(house: House, device: TestDevice) -> None:
+async def test_an_operation_parked_in_an_old_schema_is_replayed_in_it(
+    house: House, device: TestDevice
+) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     first = device.operation("createCustomer", name="First")
     missing = device.operation("createCustomer", name="Missing")
@@ -75,7 +77,7 @@ async def test_what_was_parked_in_an_old_schema_is_replayed_in_it(house: House, 
     assert await count(house, Interaction) == 1
 
 
-async def test_a_schema_from_the_future_is_refused_without_a_loss(house: House, device: TestDevice) -> None:
+async def test_a_newer_schema_is_refused_without_loss(house: House, device: TestDevice) -> None:
     operation = device.operation("createCustomer", name="Demo Hotel")
     answer = await hand_in(device, operation, schema=OPERATION_SCHEMA + 1)
     assert [(one.status, one.code) for one in answer.outcomes] == [("parked", "SCHEMA_TOO_NEW")]
@@ -84,7 +86,7 @@ async def test_a_schema_from_the_future_is_refused_without_a_loss(house: House, 
     assert outcome.status == "applied"
 
 
-def test_steps_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upcasts_are_applied_in_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upcasts, "OPERATION_SCHEMA", 4)
     monkeypatch.setattr(
         upcasts,
@@ -96,7 +98,7 @@ def test_steps_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     assert upcast("b", {"y": 1}, 4) == ("b", {"y": 1})
 
 
-def test_every_step_leads_to_a_command_that_is_there() -> None:
+def test_every_upcast_leads_to_an_existing_command() -> None:
     for command, schema in STEPS:
         name, _input = upcast(command, {}, schema)
         assert COMMANDS[name].offline

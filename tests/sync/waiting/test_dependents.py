@@ -1,4 +1,4 @@
-"""What follows an operation that hit a bug of ours waits for it where it would be refused without it."""
+"""Dependents of an operation that hit a server bug wait for it if they would be refused without it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def _crash(*_: Any) -> Any:
 
 
 class Visit(Clashes):
-    """A technician at work, with a required checklist to complete before the visit is; that hits a bug."""
+    """A technician at work whose required checklist hits a bug before the visit can be completed."""
 
     run: UUID
     broken = "completeChecklistRun"
@@ -57,7 +57,7 @@ class Visit(Clashes):
         return (await self.answer(*operations, patience=patience)).outcomes
 
     async def answer(self, *operations: Any, patience: Any = None) -> Answer:
-        """By a server on which one command hits a bug."""
+        """Push to a server on which one command hits a bug."""
         broken = dataclasses.replace(COMMANDS[self.broken], name="broken", function=_crash)
         commands = COMMANDS | {self.broken: broken}
         request = PushRequest(self.device.id, list(operations), patience=patience)
@@ -89,17 +89,17 @@ async def visit(house: House) -> Visit:
     return await Visit(await World(house).settle()).begin()
 
 
-async def test_a_completion_waits_for_the_checklist_that_hit_a_bug_and_goes_on_with_it(visit: Visit) -> None:
+async def test_a_completion_waits_for_its_crashed_checklist_and_then_applies(visit: Visit) -> None:
     outcomes = await visit.hand_in(visit.run_done(), visit.visit_done())
     assert [(one.status, one.code) for one in outcomes] == [("parked", "INTERNAL"), ("parked", None)]
     assert "earlier operation" in (outcomes[1].message or "")
-    # The next push finds the bug mended.
+    # The bug is fixed by the next push.
     await visit.device.push()
     assert (await visit.parked(), await visit.status()) == ([], "COMPLETED")
     assert await visit.world.conflicts() == []
 
 
-async def test_it_waits_for_what_the_office_decides_of_the_quarantine(visit: Visit) -> None:
+async def test_a_dependent_waits_for_the_decision_on_the_quarantined_operation(visit: Visit) -> None:
     first, second = visit.run_done(), visit.visit_done()
     await visit.hand_in(first)
     await visit.hand_in()
@@ -112,7 +112,7 @@ async def test_it_waits_for_what_the_office_decides_of_the_quarantine(visit: Vis
     assert (await visit.parked(), await visit.status()) == ([], "COMPLETED")
 
 
-async def test_what_waited_before_the_quarantine_is_named_in_its_entry(visit: Visit) -> None:
+async def test_a_quarantine_entry_names_its_dependents(visit: Visit) -> None:
     first, second = visit.run_done(), visit.visit_done()
     await visit.hand_in(first, second)
     await visit.hand_in()
@@ -120,7 +120,7 @@ async def test_what_waited_before_the_quarantine_is_named_in_its_entry(visit: Vi
     assert [one["id"] for one in (await visit.quarantine()).theirs["waiting"]] == [second["id"]]
 
 
-async def test_with_the_quarantine_dismissed_it_is_judged_as_ever(visit: Visit) -> None:
+async def test_a_dependent_of_a_dismissed_operation_is_decided_as_usual(visit: Visit) -> None:
     first, second = visit.run_done(), visit.visit_done()
     await visit.hand_in(first, second)
     await visit.hand_in()
@@ -133,15 +133,15 @@ async def test_with_the_quarantine_dismissed_it_is_judged_as_ever(visit: Visit) 
     assert refused.operation_ids == [second["id"]]
 
 
-async def test_nothing_else_is_held_up_and_what_is_refused_anyway_is_refused(visit: Visit) -> None:
+async def test_a_crashed_operation_delays_neither_other_work_nor_certain_refusals(visit: Visit) -> None:
     device = visit.device
     outcomes = await visit.hand_in(
         visit.run_done(),
-        # Accepted, though it is about the same visit.
+        # Accepted although it is about the same visit.
         device.operation("addNote", appointmentId=visit.visit.id, text="Demo"),
-        # About something else.
+        # It is about another record.
         device.operation("updateAsset", assetId=visit.asset.id, name=""),
-        # Wrong, whatever becomes of the checklist.
+        # Wrong in any case.
         device.operation("completeAppointment", appointmentId=visit.visit.id, at="today"),
         device.operation("cancelAppointment", appointmentId=visit.visit.id, reason="Demo"),
     )
@@ -154,7 +154,7 @@ async def test_nothing_else_is_held_up_and_what_is_refused_anyway_is_refused(vis
     ]
 
 
-async def test_what_a_refused_unit_had_changed_before_stands_in_nobodys_way(visit: Visit) -> None:
+async def test_the_rolled_back_changes_of_a_refused_unit_affect_nothing_later(visit: Visit) -> None:
     device, unit = visit.device, str(visit.device.id)
     asset, appointment = {"assetId": visit.asset.id}, {"appointmentId": visit.visit.id}
     outcomes = await visit.hand_in(
@@ -167,14 +167,14 @@ async def test_what_a_refused_unit_had_changed_before_stands_in_nobodys_way(visi
     assert [one.status for one in outcomes] == ["parked", "applied", "rejected", "rejected", "parked"]
 
 
-async def test_what_was_done_before_it_does_not_wait(visit: Visit) -> None:
+async def test_work_before_a_crashed_operation_does_not_wait(visit: Visit) -> None:
     before, after = visit.visit_done(), visit.run_done()
     await visit.hand_in(after)
     (outcome,) = await visit.hand_in(before)
     assert (outcome.status, outcome.code) == ("rejected", "BLOCKED")
 
 
-async def test_what_follows_what_follows_waits_too_in_its_order(visit: Visit) -> None:
+async def test_dependents_of_dependents_wait_too_and_apply_in_order(visit: Visit) -> None:
     other = await visit.world.visit(visit.technician, order=visit.order)
     await visit.device.pull()
     steps = [
@@ -189,7 +189,7 @@ async def test_what_follows_what_follows_waits_too_in_its_order(visit: Visit) ->
     assert await visit.world.conflicts() == []
 
 
-async def test_it_waits_for_the_checklist_of_the_same_push(visit: Visit) -> None:
+async def test_a_completion_waits_for_a_crashed_checklist_in_the_same_push(visit: Visit) -> None:
     await visit.device.push(visit.run_done())
     (run,) = await visit.world.house.rows(ChecklistRun)
     made = {"versionId": run.version_id, "appointmentId": visit.visit.id, "required": True}
@@ -201,7 +201,7 @@ async def test_it_waits_for_the_checklist_of_the_same_push(visit: Visit) -> None
     assert (await visit.parked(), await visit.status()) == ([], "COMPLETED")
 
 
-async def test_a_unit_waits_as_a_whole_for_what_broke_before_it(visit: Visit) -> None:
+async def test_a_unit_waits_as_a_whole_for_an_earlier_crashed_operation(visit: Visit) -> None:
     unit = visit.device.id
     note = visit.device.operation("addNote", appointmentId=visit.visit.id, text="Demo")
     broke, note = visit.run_done() | {"number": note["number"]}, note | {"number": note["number"] + 1}
@@ -212,7 +212,7 @@ async def test_a_unit_waits_as_a_whole_for_what_broke_before_it(visit: Visit) ->
     assert (await visit.parked(), await visit.status()) == ([], "COMPLETED")
 
 
-async def test_it_does_not_wait_for_ever(visit: Visit) -> None:
+async def test_a_dependent_does_not_wait_for_ever(visit: Visit) -> None:
     first, second = visit.run_done(), visit.visit_done()
     await visit.hand_in(first, second)
     await visit.hand_in()
@@ -226,7 +226,7 @@ async def test_it_does_not_wait_for_ever(visit: Visit) -> None:
     assert len(await visit.entries(OPERATION_REJECTED)) == 1
 
 
-async def test_a_decision_while_it_is_being_parked_is_not_missed(visit: Visit) -> None:
+async def test_a_decision_while_a_dependent_is_being_parked_is_not_missed(visit: Visit) -> None:
     await visit.hand_in(visit.run_done())
     await visit.hand_in()
     answer = await visit.answer(visit.visit_done())
@@ -237,7 +237,7 @@ async def test_a_decision_while_it_is_being_parked_is_not_missed(visit: Visit) -
     assert (await visit.parked(), await visit.status()) == ([], "COMPLETED")
 
 
-async def test_housekeeping_finds_a_decision_that_was_missed(visit: Visit) -> None:
+async def test_housekeeping_finds_a_missed_decision(visit: Visit) -> None:
     await visit.hand_in(visit.run_done(), visit.visit_done())
     await visit.hand_in()
     going_on, visit.house.kernel = visit.house.kernel, dataclasses.replace(visit.house.kernel, goes_on=None)

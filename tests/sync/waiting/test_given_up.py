@@ -1,4 +1,4 @@
-"""Children of a refused parent: they wait as long as somebody may decide otherwise, and not longer."""
+"""Children of a refused parent wait only as long as a person may still retry it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def someone(house: House) -> TestDevice:
 
 @dataclasses.dataclass
 class Family:
-    """A site that a device makes for a customer who is not there, and contacts at that site."""
+    """A site that a device creates for a missing customer, and contacts at that site."""
 
     house: House
     device: TestDevice
@@ -56,7 +56,7 @@ class Family:
         return outcome
 
     async def codes(self) -> list[str]:
-        """Of what was refused by now, as the inbox tells it, but for the parent itself."""
+        """Return the codes of the refused operations in the inbox, except the parent's."""
         found = [entry for entry in await undecided(self.house) if entry.command != "createSite"]
         return [entry.theirs["code"] for entry in found]
 
@@ -72,7 +72,7 @@ async def family(house: House) -> Family:
     return Family(house, device, customer.id, site, missing, parent)
 
 
-async def test_children_wait_while_the_refusal_of_their_parent_may_be_decided_otherwise(
+async def test_children_wait_while_their_refused_parent_may_still_be_retried(
     house: House, family: Family
 ) -> None:
     other = await someone(house)
@@ -84,9 +84,7 @@ async def test_children_wait_while_the_refusal_of_their_parent_may_be_decided_ot
     assert (len(await house.rows(Contact)), await house.rows(ParkedOperation)) == (2, [])
 
 
-async def test_a_corrected_operation_makes_the_record_that_the_children_wait_for(
-    house: House, family: Family
-) -> None:
+async def test_a_retried_parent_releases_its_children(house: House, family: Family) -> None:
     await family.refused()
     await family.device.push(family.child())
     corrected = family.device.operation(
@@ -96,7 +94,7 @@ async def test_a_corrected_operation_makes_the_record_that_the_children_wait_for
     assert len(await house.rows(Contact)) == 1
 
 
-async def test_with_its_parent_dismissed_a_child_is_refused_at_once_and_somebody_sees_it(
+async def test_a_child_of_a_dismissed_parent_is_refused_at_once_with_an_inbox_entry(
     house: House, family: Family
 ) -> None:
     other = await someone(house)
@@ -115,7 +113,7 @@ async def test_with_its_parent_dismissed_a_child_is_refused_at_once_and_somebody
     assert (told.status, told.code, told.fields) == ("rejected", "PARENT_REFUSED", ["siteId"])
 
 
-async def test_what_comes_later_for_a_dismissed_parent_does_not_wait(house: House, family: Family) -> None:
+async def test_a_later_child_of_a_dismissed_parent_does_not_wait(house: House, family: Family) -> None:
     await family.decide(await family.refused(), "DISMISS")
     contact = new_id()
     outcomes = await family.device.push(
@@ -128,7 +126,7 @@ async def test_what_comes_later_for_a_dismissed_parent_does_not_wait(house: Hous
     assert await house.rows(Interaction) == []
 
 
-async def test_children_of_children_are_refused_with_them(house: House, family: Family) -> None:
+async def test_grandchildren_of_a_dismissed_parent_are_refused_too(house: House, family: Family) -> None:
     other, contact = await someone(house), new_id()
     parent = await family.refused()
     await other.push(other.operation("recordInteraction", **talk(family, contact)))
@@ -144,7 +142,7 @@ def talk(family: Family, contact: UUID) -> dict[str, Any]:
     return {**named, "direction": "INBOUND", "subject": "Demo", "at": now()}
 
 
-async def test_a_record_made_after_all_is_given_up_no_longer(house: House, family: Family) -> None:
+async def test_a_record_created_after_all_is_no_longer_given_up(house: House, family: Family) -> None:
     parent = await family.refused()
     await family.device.push(family.child())
     await family.decide(parent, "DISMISS")
@@ -154,7 +152,7 @@ async def test_a_record_made_after_all_is_given_up_no_longer(house: House, famil
     assert outcome.status == "applied"
     await house.run("resolveConflict", conflictId=child.id, resolution="RETRY")
     assert len(await house.rows(Contact)) == 2
-    # Who may not see it is answered as if it were nowhere.
+    # An account that may not see it is answered as if it were missing.
     technician = TestDevice(house, "TECHNICIAN")
     (hidden,) = await technician.push(
         technician.operation("createAsset", customerId=family.customer, siteId=family.site, name="Lift")
@@ -172,9 +170,7 @@ async def test_a_dismissal_while_a_child_is_being_parked_is_not_missed(house: Ho
     assert await house.rows(ParkedOperation) == []
 
 
-async def test_a_parent_that_broke_and_was_dismissed_takes_its_children_along(
-    house: House, family: Family
-) -> None:
+async def test_dismissing_a_crashed_parent_refuses_its_children(house: House, family: Family) -> None:
     async def crash(*_: Any) -> Any:
         raise ZeroDivisionError
 
@@ -191,7 +187,7 @@ async def test_a_parent_that_broke_and_was_dismissed_takes_its_children_along(
     assert (refused.theirs["code"], await house.rows(ParkedOperation)) == ("PARENT_REFUSED", [])
 
 
-async def test_a_parent_too_large_to_be_shown_takes_its_children_along_when_dismissed(
+async def test_dismissing_a_parent_too_large_to_show_refuses_its_children(
     house: House, family: Family
 ) -> None:
     (parent,) = await family.device.push(
@@ -204,7 +200,7 @@ async def test_a_parent_too_large_to_be_shown_takes_its_children_along_when_dism
     assert (await family.codes(), await house.rows(ParkedOperation)) == (["PARENT_REFUSED"], [])
 
 
-async def test_a_malformed_parent_takes_its_children_along(house: House, family: Family) -> None:
+async def test_dismissing_a_malformed_parent_refuses_its_children(house: House, family: Family) -> None:
     other = await someone(house)
     await other.push(family.child(other))
     mine = family.child() | {"number": 1}
@@ -212,7 +208,7 @@ async def test_a_malformed_parent_takes_its_children_along(house: House, family:
     malformed = family.parent | {"number": 2, "occurredAt": "today"}
     answer = await family.device.push_all([malformed, family.child()])
     assert [outcome.code for outcome in answer.outcomes] == ["INVALID", "PARENT_REFUSED"]
-    # As the endpoint does it once the push is committed.
+    # The endpoint does this once the push is committed.
     await revive_for(house.kernel, COMMANDS, house.organisation_id, answer.made, family.device.id)
     await revive_missed(house.kernel, COMMANDS, family.device.actor, family.device.id, answer)
     assert (await family.codes(), await house.rows(ParkedOperation)) == (["PARENT_REFUSED"] * 3, [])
@@ -220,7 +216,7 @@ async def test_a_malformed_parent_takes_its_children_along(house: House, family:
     assert later.code == "PARENT_REFUSED"
 
 
-async def test_a_malformed_parent_that_is_corrected_in_the_same_push_has_its_children(
+async def test_a_malformed_parent_corrected_in_the_same_push_keeps_its_children(
     house: House, family: Family
 ) -> None:
     device = family.device
@@ -233,7 +229,7 @@ async def test_a_malformed_parent_that_is_corrected_in_the_same_push_has_its_chi
     assert later.status == "applied"
 
 
-async def test_a_malformed_repetition_of_what_waits_here_gives_nothing_up(
+async def test_a_malformed_repetition_of_a_waiting_operation_refuses_no_child(
     house: House, family: Family
 ) -> None:
     device = family.device
@@ -246,7 +242,7 @@ async def test_a_malformed_repetition_of_what_waits_here_gives_nothing_up(
     assert (len(await house.rows(Contact)), await house.rows(GivenUpRecord)) == (1, [])
 
 
-async def test_what_was_given_up_is_forgotten_in_the_end(house: House, family: Family) -> None:
+async def test_given_up_records_are_purged_in_the_end(house: House, family: Family) -> None:
     await family.decide(await family.refused(), "DISMISS")
     await purge_given_up(house.database, house.organisation_id, now() - timedelta(days=1))
     assert len(await house.rows(GivenUpRecord)) == 1

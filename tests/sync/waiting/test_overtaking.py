@@ -1,4 +1,4 @@
-"""What waited and goes on late takes back nothing that its device did after it."""
+"""A late operation never undoes what its own device did afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tournee.sync.push.request import PushRequest
 
 
 class Reception:
-    """A contact that a device edits, first to put it at a site that it lacks so far."""
+    """A contact that a device edits, first to put it at a site that is still missing."""
 
     def __init__(self, house: House, device: TestDevice, customer: UUID, contact: UUID) -> None:
         self.house = house
@@ -52,11 +52,11 @@ class Reception:
             return row.phone, row.email, row.site_id
 
     async def conflicts(self) -> list[Conflict]:
-        """Return those that somebody decides."""
+        """Return the conflicts that wait for a person."""
         return [one for one in await self._inbox() if one.kind is not VALUE_SET_ASIDE]
 
     async def set_aside(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-        """Return the values that a rule set aside: whose, and what stands."""
+        """Return the superseded values with their conflict and the stored values."""
         kept = [one for one in await self._inbox() if one.kind is VALUE_SET_ASIDE]
         assert all(one.status is ConflictStatus.RESOLVED and one.resolved_by_id is None for one in kept)
         return [(str(one.id), one.mine, one.theirs) for one in kept]
@@ -68,7 +68,7 @@ class Reception:
 
 
 async def broken(device: TestDevice, *names: str, operations: Sequence[Any]) -> list[Outcome]:
-    """Handed in to a server on which these commands hit a bug."""
+    """Push to a server on which these commands hit a bug."""
 
     async def crash(*_: Any) -> Any:
         raise ZeroDivisionError
@@ -81,7 +81,7 @@ async def broken(device: TestDevice, *names: str, operations: Sequence[Any]) -> 
 
 
 async def hand_in(device: TestDevice, work: list[dict[str, Any]], together: bool) -> None:
-    """What waits first; then what was done later, with what that waits for or before it."""
+    """Push the waiting operation, then the later ones, together with its parent or before it."""
     await device.push(work[0])
     for operations in [work[1:]] if together else [[one] for one in work[1:]]:
         await device.push(*operations)
@@ -98,9 +98,7 @@ async def reception(house: House) -> Reception:
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["with its parent", "before its parent"])
-async def test_a_child_that_goes_on_keeps_what_its_device_wrote_since(
-    reception: Reception, together: bool
-) -> None:
+async def test_a_released_child_keeps_its_devices_later_edits(reception: Reception, together: bool) -> None:
     first = reception.edit(siteId=reception.site, phone="first", email="first@demo.example")
     work = [first, reception.edit(phone="second"), reception.made()]
     await hand_in(reception.device, work, together)
@@ -111,7 +109,7 @@ async def test_a_child_that_goes_on_keeps_what_its_device_wrote_since(
     assert await reception.set_aside() == [(told.conflict, {"phone": "first"}, {"phone": "second"})]
 
 
-async def test_what_hit_a_bug_and_is_tried_again_comes_after_nothing_that_was_done_later(
+async def test_a_retried_crashed_operation_never_undoes_its_devices_later_work(
     reception: Reception,
 ) -> None:
     (told,) = await reception.hits_a_bug(reception.edit(phone="first", email="first@demo.example"))
@@ -120,7 +118,7 @@ async def test_what_hit_a_bug_and_is_tried_again_comes_after_nothing_that_was_do
     assert await reception.now() == ("second", "first@demo.example", None)
 
 
-async def test_what_the_office_lets_go_on_after_a_quarantine_comes_after_nothing_that_was_done_later(
+async def test_a_retried_quarantined_operation_never_undoes_its_devices_later_work(
     reception: Reception,
 ) -> None:
     await reception.hits_a_bug(reception.edit(phone="first", email="first@demo.example"))
@@ -131,15 +129,15 @@ async def test_what_the_office_lets_go_on_after_a_quarantine_comes_after_nothing
     assert await reception.now() == ("second", "first@demo.example", None)
 
 
-async def test_what_it_did_before_is_no_hindrance(reception: Reception) -> None:
+async def test_a_late_edit_overwrites_its_devices_earlier_edit(reception: Reception) -> None:
     await reception.device.push(reception.edit(phone="earlier"))
     await reception.device.push(reception.edit(siteId=reception.site, phone="first"))
     await reception.device.push(reception.made())
     assert await reception.now() == ("first", None, reception.site)
 
 
-async def test_another_device_of_the_same_person_is_another(reception: Reception) -> None:
-    """Its numbers are its own: the two have changed the same field, and somebody decides."""
+async def test_a_late_edit_conflicts_with_another_device_of_the_same_person(reception: Reception) -> None:
+    """Each device has its own numbers: both changed the same field, and a person decides."""
     other = TestDevice(reception.house, actor=reception.device.actor)
     await other.pull()
     await reception.device.push(reception.edit(siteId=reception.site, phone="first"))
@@ -151,8 +149,8 @@ async def test_another_device_of_the_same_person_is_another(reception: Reception
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["with its parent", "before its parent"])
-async def test_in_the_inbox_the_later_word_stays(reception: Reception, together: bool) -> None:
-    """The office has changed the field as well, and what the device wrote last is what it wants."""
+async def test_a_conflict_shows_the_devices_latest_value(reception: Reception, together: bool) -> None:
+    """The office changed the field too, and the device's last value is the one it wants."""
     await reception.house.run("updateContact", contactId=reception.contact, phone="office")
     work = [reception.edit(siteId=reception.site, phone="first"), reception.edit(phone="second")]
     work.append(reception.made())
@@ -163,8 +161,10 @@ async def test_in_the_inbox_the_later_word_stays(reception: Reception, together:
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["with its parent", "before its parent"])
-async def test_what_its_device_put_back_as_it_stood_stays_so(reception: Reception, together: bool) -> None:
-    """The server had seen nothing else, so the later edit changed nothing there."""
+async def test_a_late_edit_keeps_a_value_that_its_device_put_back(
+    reception: Reception, together: bool
+) -> None:
+    """The server had the old value throughout, so the later edit changed nothing there."""
     first = reception.edit(siteId=reception.site, phone="first", email="first@demo.example")
     await hand_in(reception.device, [first, reception.edit(phone="0"), reception.made()], together)
     assert await reception.now() == ("0", "first@demo.example", reception.site)
@@ -172,7 +172,7 @@ async def test_what_its_device_put_back_as_it_stood_stays_so(reception: Receptio
     assert (told.status, list(told.fields)) == ("duplicate", ["phone"])
 
 
-async def test_what_the_office_decided_since_stays_where_its_device_put_back_what_it_knew(
+async def test_putting_back_a_known_value_keeps_the_offices_change(
     reception: Reception,
 ) -> None:
     await reception.hits_a_bug(reception.edit(phone="first", email="first@demo.example"))
@@ -182,7 +182,7 @@ async def test_what_the_office_decided_since_stays_where_its_device_put_back_wha
     assert await reception.conflicts() == []
 
 
-async def test_in_the_inbox_what_its_device_said_twice_stays(reception: Reception) -> None:
+async def test_a_conflict_shows_a_value_that_the_device_repeated(reception: Reception) -> None:
     await reception.house.run("updateContact", contactId=reception.contact, phone="office")
     work = [reception.edit(phone="mine"), reception.edit(siteId=reception.site, phone="first")]
     await reception.device.push(*work, reception.edit(phone="mine"))
@@ -192,10 +192,10 @@ async def test_in_the_inbox_what_its_device_said_twice_stays(reception: Receptio
     assert await reception.now() == ("mine", None, reception.site)
 
 
-async def test_what_the_office_lets_go_on_takes_back_nothing_that_changed_nothing(
+async def test_a_retried_edit_keeps_a_value_put_back_by_another_retried_edit(
     reception: Reception,
 ) -> None:
-    """Whatever the order in which it decides."""
+    """This holds in any order of the decisions."""
     work = [reception.edit(phone="first"), reception.edit(phone="0")]
     await reception.hits_a_bug(*work)
     await reception.hits_a_bug()
@@ -205,7 +205,7 @@ async def test_what_the_office_lets_go_on_takes_back_nothing_that_changed_nothin
     assert await reception.now() == ("0", None, None)
 
 
-async def test_what_was_refused_and_then_let_go_on_counts_as_well(reception: Reception) -> None:
+async def test_a_refused_then_retried_edit_counts_as_a_later_edit(reception: Reception) -> None:
     device, missing = reception.device, uuid4()
     await device.push(reception.edit(siteId=reception.site, phone="first"))
     unit = [reception.edit(phone="0"), device.operation("createSite", customerId=missing, name="Demo Annex")]
@@ -218,7 +218,7 @@ async def test_what_was_refused_and_then_let_go_on_counts_as_well(reception: Rec
     assert await reception.now() == ("0", None, reception.site)
 
 
-async def test_after_a_backup_what_waits_in_it_comes_late_all_the_same(reception: Reception) -> None:
+async def test_an_edit_waiting_in_a_restored_backup_is_still_late(reception: Reception) -> None:
     device = reception.device
     await device.push(reception.edit(siteId=reception.site, phone="first"), reception.edit(phone="0"))
     await begin_anew(reception.house.kernel.database)
@@ -231,8 +231,8 @@ async def test_after_a_backup_what_waits_in_it_comes_late_all_the_same(reception
     assert await reception.now() == ("0", None, reception.site)
 
 
-async def test_a_store_that_was_restored_and_counts_anew_is_heard(reception: Reception) -> None:
-    """It gives its numbers again; what it does with them is no older than what it has forgotten."""
+async def test_edits_of_a_restored_store_with_reused_numbers_apply(reception: Reception) -> None:
+    """It reuses its numbers for work that is newer than the work it has forgotten."""
     base, number = reception.device.base, reception.device.number
     await reception.device.push(reception.edit(phone="second"))
     await reception.device.push(reception.edit(phone="third"))
@@ -241,7 +241,7 @@ async def test_a_store_that_was_restored_and_counts_anew_is_heard(reception: Rec
     assert (await reception.now())[0] == "newest"
 
 
-async def test_whoever_makes_a_record_anew_says_nothing_against_what_waited_for_it(
+async def test_creating_a_record_keeps_the_edits_that_waited_for_it(
     reception: Reception,
 ) -> None:
     device, house, id = reception.device, reception.house, new_id()
@@ -258,7 +258,7 @@ async def test_whoever_makes_a_record_anew_says_nothing_against_what_waited_for_
     assert (row.phone, row.email) == ("1", "e@demo.example")
 
 
-async def test_a_set_keeps_what_was_added_late_and_not_what_was_taken_out_since(reception: Reception) -> None:
+async def test_a_set_keeps_late_additions_but_no_value_removed_since(reception: Reception) -> None:
     house, device = reception.house, reception.device
     await house.run("updateCustomer", customerId=reception.customer, tags=["a", "b"])
     await device.pull()
@@ -273,7 +273,7 @@ async def test_a_set_keeps_what_was_added_late_and_not_what_was_taken_out_since(
     assert sorted(row.tags) == ["b", "late", "later"]
 
 
-async def test_an_asset_is_moved_late_as_a_whole_or_not_at_all(reception: Reception) -> None:
+async def test_a_late_move_of_an_asset_applies_whole_or_not_at_all(reception: Reception) -> None:
     house, device = reception.house, reception.device
     other = await house.run("createCustomer", name="Demo Bakery")
     first, second = [
@@ -289,7 +289,7 @@ async def test_an_asset_is_moved_late_as_a_whole_or_not_at_all(reception: Recept
     assert (row.customer_id, row.site_id) == (reception.customer, second)
 
 
-async def test_an_answer_that_comes_late_leaves_the_later_one_whole(house: House) -> None:
+async def test_a_late_answer_leaves_the_newer_one_unchanged(house: House) -> None:
     run, device, _ = await two_devices(house)
 
     def answer(key: str, at: str = AT, **values: Any) -> dict[str, Any]:
@@ -308,15 +308,15 @@ async def test_an_answer_that_comes_late_leaves_the_later_one_whole(house: House
 
 
 def falling() -> UUID:
-    """An id of version 7 that sorts before every one of today."""
+    """Return a uuid7 that sorts before every present one."""
     return UUID(int=uuid4().int % 2**76 | 0x7 << 76 | 0b10 << 62)
 
 
 @pytest.mark.parametrize("new_id_of", [uuid4, falling], ids=["of version 4", "that fall"])
-async def test_a_phone_that_was_restored_loses_no_edit_whatever_its_ids(
+async def test_a_restored_phone_loses_no_edit_whatever_its_ids(
     reception: Reception, new_id_of: Callable[[], UUID]
 ) -> None:
-    """It gives the numbers anew that it had given since its backup."""
+    """It reuses the numbers that it had used since its backup."""
     device, number = reception.device, reception.device.number
     for turn in range(12):
         (outcome,) = await device.push(reception.edit(phone=f"before {turn}") | {"id": str(uuid4())})
@@ -329,8 +329,8 @@ async def test_a_phone_that_was_restored_loses_no_edit_whatever_its_ids(
         assert (await reception.now())[0] == f"restored {turn}"
 
 
-async def test_ids_of_version_4_have_no_order(reception: Reception) -> None:
-    """What waited for its parent comes late by its number, whichever of the ids is greater."""
+async def test_uuid4_ids_are_ordered_by_number_alone(reception: Reception) -> None:
+    """A child that waited for its parent is late by its number, whichever id is greater."""
     for turn in range(4):
         site, low, high = new_id(), UUID(int=0x4 << 76 | 0b10 << 62 | turn), uuid4()
         first, second = (high, low) if turn % 2 else (low, high)
@@ -341,8 +341,8 @@ async def test_ids_of_version_4_have_no_order(reception: Reception) -> None:
         assert await reception.now() == (f"second {turn}", None, site)
 
 
-async def test_what_waited_since_before_a_phone_was_restored_is_late(reception: Reception) -> None:
-    """Its number was used again after it was handed in, which proves nothing about it."""
+async def test_an_edit_waiting_since_before_a_phone_was_restored_is_late(reception: Reception) -> None:
+    """Its number was reused after it was sent, which proves nothing about it."""
     device, number = reception.device, reception.device.number
     await device.push(reception.edit(siteId=reception.site, phone="waits"), reception.edit(phone="second"))
     device.number = number
@@ -353,10 +353,10 @@ async def test_what_waited_since_before_a_phone_was_restored_is_late(reception: 
 
 
 @pytest.mark.parametrize("new_id_of", [uuid4, falling], ids=["of version 4", "that fall"])
-async def test_a_restored_phone_is_heard_where_what_had_its_number_still_waits(
+async def test_a_restored_phones_edit_applies_while_its_number_still_waits(
     reception: Reception, new_id_of: Callable[[], UUID]
 ) -> None:
-    """There is no receipt yet that could tell."""
+    """No receipt exists yet that could show the reuse."""
     device, number = reception.device, reception.device.number
     waiting = reception.edit(siteId=reception.site, phone="first")
     await device.push(waiting, reception.edit(phone="second"))
@@ -367,10 +367,10 @@ async def test_a_restored_phone_is_heard_where_what_had_its_number_still_waits(
 
 
 @pytest.mark.parametrize("phone", ["second", "0"], ids=["changed", "left as it stood"])
-async def test_what_came_later_by_the_clock_and_earlier_by_its_number_is_in_the_inbox(
+async def test_an_edit_later_by_id_but_earlier_by_number_is_in_the_inbox(
     reception: Reception, phone: str
 ) -> None:
-    """Nothing proves that this phone was restored: what had the number could not be read."""
+    """Nothing proves that this phone was restored: the number's earlier operation was malformed."""
     device, number = reception.device, reception.device.number
     malformed = device.operation("addNote") | {"occurredAt": "no time"}
     await device.push(malformed, reception.edit(phone=phone))

@@ -1,4 +1,4 @@
-"""What waits: for its predecessor, for a record, for a bug to be mended; in the end somebody sees it."""
+"""Operations that wait for a predecessor, a record or a bug fix, and end in the inbox at the latest."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def child(device: TestDevice, customer: UUID, **more: Any) -> dict[str, Any]:
 
 
 async def someone(house: House) -> TestDevice:
-    """A device whose account exists."""
+    """Return a device whose account exists."""
     actor = await house.account("MANAGER")
     return TestDevice(house, actor=dataclasses.replace(actor, device_id=None))
 
 
-async def test_a_child_waits_for_its_parent_of_a_later_push(house: House, device: TestDevice) -> None:
+async def test_a_child_waits_for_its_parent_in_a_later_push(house: House, device: TestDevice) -> None:
     customer = new_id()
     (outcome,) = await device.push(child(device, customer))
     assert (outcome.status, outcome.message) == ("parked", "Waits for a record that it names.")
@@ -66,7 +66,9 @@ async def test_a_child_waits_for_its_parent_of_a_later_push(house: House, device
     assert await house.rows(ParkedOperation) == []
 
 
-async def test_what_waits_for_a_record_holds_up_nothing_else(house: House, device: TestDevice) -> None:
+async def test_an_operation_waiting_for_a_record_delays_nothing_else(
+    house: House, device: TestDevice
+) -> None:
     outcomes = await device.push(
         child(device, new_id()), device.operation("createCustomer", name="Demo Hotel")
     )
@@ -74,7 +76,7 @@ async def test_what_waits_for_a_record_holds_up_nothing_else(house: House, devic
 
 
 @pytest.mark.parametrize("made", [new_id, uuid4], ids=["version 7", "version 4"])
-async def test_a_child_before_its_parent_in_one_push_is_answered_with_what_became_of_it(
+async def test_a_child_before_its_parent_in_one_push_applies(
     house: House, device: TestDevice, made: Callable[[], UUID]
 ) -> None:
     customer, site = made(), made()
@@ -89,7 +91,7 @@ async def test_a_child_before_its_parent_in_one_push_is_answered_with_what_becam
     assert [one.status for one in await device.push(*family)] == ["duplicate"] * 3
 
 
-async def test_a_child_whose_parent_of_the_same_push_is_refused_waits_for_what_is_decided(
+async def test_a_child_of_a_parent_refused_in_the_same_push_waits_for_the_decision(
     house: House, device: TestDevice
 ) -> None:
     customer = uuid4()
@@ -98,7 +100,7 @@ async def test_a_child_whose_parent_of_the_same_push_is_refused_waits_for_what_i
     assert [outcome.status for outcome in outcomes] == ["parked", "rejected"]
 
 
-async def test_grandchildren_follow_in_one_go(house: House, device: TestDevice) -> None:
+async def test_grandchildren_are_released_together(house: House, device: TestDevice) -> None:
     customer, site = new_id(), new_id()
     await device.push(device.operation("createContact", customerId=customer, siteId=site, name="Demo"))
     await device.push(device.operation("createSite", id=site, customerId=customer, name="Demo House"))
@@ -106,7 +108,7 @@ async def test_grandchildren_follow_in_one_go(house: House, device: TestDevice) 
     assert len(await house.rows(Contact)) == 1
 
 
-async def test_a_child_goes_on_as_soon_as_the_office_makes_its_parent(house: House) -> None:
+async def test_a_child_applies_once_the_office_creates_its_parent(house: House) -> None:
     device, customer = await someone(house), new_id()
     await device.push(child(device, customer))
     await house.run("createCustomer", id=customer, name="Demo Hotel")
@@ -115,7 +117,7 @@ async def test_a_child_goes_on_as_soon_as_the_office_makes_its_parent(house: Hou
     assert (change.actor_id, change.device_id) == (device.actor.id, device.id)
 
 
-async def test_a_child_that_goes_on_lets_its_own_children_go_on(house: House) -> None:
+async def test_a_released_child_releases_its_own_children(house: House) -> None:
     one, other, customer, site = await someone(house), await someone(house), new_id(), new_id()
     await other.push(
         other.operation("createContact", customerId=customer, siteId=site, name="Demo Reception")
@@ -125,10 +127,10 @@ async def test_a_child_that_goes_on_lets_its_own_children_go_on(house: House) ->
     assert (len(await house.rows(Contact)), await house.rows(ParkedOperation)) == (1, [])
 
 
-async def test_a_parent_that_comes_while_its_child_is_being_parked_is_not_missed(house: House) -> None:
+async def test_a_parent_created_while_its_child_is_being_parked_is_not_missed(house: House) -> None:
     device, customer = await someone(house), new_id()
     answer = await device.push_all([child(device, customer)])
-    # Whoever makes it sees nobody waiting yet.
+    # The transaction that creates it sees no waiting operation yet.
     alone = dataclasses.replace(house.kernel, goes_on=None)
     create = COMMANDS["createCustomer"]
     await alone.perform(
@@ -138,7 +140,7 @@ async def test_a_parent_that_comes_while_its_child_is_being_parked_is_not_missed
     assert len(await house.rows(Contact)) == 1
 
 
-async def test_the_server_lets_children_go_on_at_a_mutation(
+async def test_a_mutation_releases_waiting_children(
     house: House, client: httpx2.AsyncClient, bearer: Callable[[Actor], dict[str, str]]
 ) -> None:
     device, customer = await someone(house), new_id()
@@ -153,7 +155,7 @@ async def test_the_server_lets_children_go_on_at_a_mutation(
     assert len(await house.rows(Contact)) == 1
 
 
-async def test_a_child_goes_on_when_another_device_brings_the_parent(house: House) -> None:
+async def test_a_parent_from_another_device_releases_a_child(house: House) -> None:
     mine, theirs, customer = await someone(house), await someone(house), new_id()
     await mine.push(child(mine, customer))
     answer = await theirs.push_all([theirs.operation("createCustomer", id=customer, name="Demo Hotel")])
@@ -162,11 +164,11 @@ async def test_a_child_goes_on_when_another_device_brings_the_parent(house: Hous
     (contact,) = await house.rows(Contact)
     (change,) = await house.changes(contact.id)
     assert (change.actor_id, change.device_id) == (mine.actor.id, mine.id)
-    # It said nothing itself: what is removed in two steps still waits for its next push.
+    # The device itself sent nothing, so two-step removals still wait for its next push.
     assert [(state.pushes, state.app, state.last_seen_at) for state in await states(house, mine)] == heard
 
 
-async def test_what_is_done_with_a_record_waits_for_it_too(house: House) -> None:
+async def test_a_step_of_a_missing_record_waits_for_it_too(house: House) -> None:
     one, other, run = await someone(house), await someone(house), new_id()
     _, version = await checklist(house, [{"key": "clean", "prompt": "Clean", "kind": "TEXT"}])
     place = await site(house)
@@ -177,7 +179,7 @@ async def test_what_is_done_with_a_record_waits_for_it_too(house: House) -> None
     assert [row.status for row in await house.rows(ChecklistRun)] == ["COMPLETED"]
 
 
-async def test_a_hidden_record_is_answered_like_one_that_is_nowhere(house: House) -> None:
+async def test_a_hidden_record_is_answered_like_a_missing_one(house: House) -> None:
     hidden = await house.run("createCustomer", name="Demo Hotel")
     technician = TestDevice(house, "TECHNICIAN")
     there, nowhere = new_id(), new_id()
@@ -195,7 +197,9 @@ def call(customer: UUID, **more: Any) -> dict[str, Any]:
     return {"customerId": customer, "channel": "PHONE", "direction": "INBOUND", "subject": "Demo", **more}
 
 
-async def test_what_the_device_knew_and_lost_is_refused_at_once(house: House, device: TestDevice) -> None:
+async def test_an_edit_of_a_record_that_the_device_saw_deleted_is_refused_at_once(
+    house: House, device: TestDevice
+) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
     contact = await house.run("createContact", customerId=customer.id, name="Demo")
     await house.run("deleteContact", contactId=contact.id)
@@ -215,7 +219,7 @@ async def test_a_unit_waits_as_a_whole(house: House, device: TestDevice) -> None
     assert (len(await house.rows(Customer)), len(await house.rows(Contact))) == (2, 1)
 
 
-async def test_a_child_without_a_parent_is_refused_in_the_end_and_somebody_sees_it(house: House) -> None:
+async def test_a_child_without_a_parent_is_finally_refused_with_an_inbox_entry(house: House) -> None:
     device = await someone(house)
     operation = child(device, new_id())
     await device.push(operation)
@@ -229,7 +233,7 @@ async def test_a_child_without_a_parent_is_refused_in_the_end_and_somebody_sees_
     assert ((await device.push(operation))[0].status, entry.role) == ("rejected", "DISPATCHER")
 
 
-async def test_a_gap_that_nobody_fills_is_passed_in_the_end(house: House) -> None:
+async def test_an_unfilled_gap_is_skipped_in_the_end(house: House) -> None:
     device = await someone(house)
     await device.do("createCustomer", name="First")
     device.number += 1
@@ -281,12 +285,12 @@ BROKEN = COMMANDS | {
 
 
 async def hand_in_broken(device: TestDevice, *operations: Any) -> list[Outcome]:
-    """A push to a server on which contacts hit a defect."""
+    """Push to a server on which contacts hit a defect."""
     answer = await push(device.house.kernel, BROKEN, device.actor, PushRequest(device.id, list(operations)))
     return answer.outcomes
 
 
-async def test_what_crashes_twice_is_shown_to_a_manager_and_holds_up_nothing(
+async def test_an_operation_that_crashes_twice_is_shown_to_a_manager_and_delays_nothing(
     house: House, device: TestDevice
 ) -> None:
     operation = child(device, new_id())
@@ -300,7 +304,7 @@ async def test_what_crashes_twice_is_shown_to_a_manager_and_holds_up_nothing(
     assert len(await inbox(house, OPERATION_QUARANTINED)) == 1
 
 
-async def test_housekeeping_retries_what_crashed_when_its_device_never_comes_back(house: House) -> None:
+async def test_housekeeping_retries_a_crashed_operation_whose_device_stays_away(house: House) -> None:
     device = await someone(house)
     customer = await house.run("createCustomer", name="Demo Hotel")
     lasting, passing = child(device, customer.id), child(device, customer.id)
@@ -313,9 +317,7 @@ async def test_housekeeping_retries_what_crashed_when_its_device_never_comes_bac
     assert [parked.operation_id for parked in await house.rows(ParkedOperation)] == [UUID(lasting["id"])]
 
 
-async def test_what_crashed_is_answered_the_same_when_it_is_sent_again(
-    house: House, device: TestDevice
-) -> None:
+async def test_a_crashed_operation_sent_again_gets_the_same_answer(house: House, device: TestDevice) -> None:
     unit = uuid4()
     operations = [child(device, new_id(), unit=unit) for _ in range(2)]
     first = await hand_in_broken(device, *operations)
@@ -330,7 +332,7 @@ async def test_what_crashed_is_answered_the_same_when_it_is_sent_again(
 
 
 @pytest.mark.slow("It fills the waiting room of a device.")
-async def test_what_waits_already_is_not_turned_away_when_it_crashes_again(
+async def test_a_waiting_operation_that_crashes_again_keeps_its_place(
     house: House, device: TestDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "MOST_KEPT", 2)
@@ -341,7 +343,9 @@ async def test_what_waits_already_is_not_turned_away_when_it_crashes_again(
     assert [parked.reason for parked in await house.rows(ParkedOperation)] == ["QUARANTINED"] * 2
 
 
-async def test_a_refused_unit_is_one_entry_that_names_all_of_it(house: House, device: TestDevice) -> None:
+async def test_a_refused_unit_is_one_inbox_entry_with_all_its_operations(
+    house: House, device: TestDevice
+) -> None:
     unit = uuid4()
     outcomes = await device.push(
         device.operation("createCustomer", unit=unit, name="Demo Hotel"), child(device, uuid4(), unit=unit)
@@ -352,7 +356,7 @@ async def test_a_refused_unit_is_one_entry_that_names_all_of_it(house: House, de
     assert {outcome.conflict for outcome in outcomes} == {str(entry.id)}
 
 
-async def test_parked_work_of_an_account_that_was_disabled_stays(house: House) -> None:
+async def test_parked_work_of_a_disabled_account_stays(house: House) -> None:
     device, customer = await someone(house), new_id()
     await device.push(child(device, customer))
     async with house.database.writing(house.organisation_id) as session:
@@ -367,7 +371,7 @@ async def test_parked_work_of_an_account_that_was_disabled_stays(house: House) -
 
 
 async def test_a_malformed_operation_beyond_a_gap_is_not_waited_for(house: House, device: TestDevice) -> None:
-    """The device forgets it when it is answered, and hands in what comes before and after it later."""
+    """The device drops it once answered, and sends the operations before and after it later."""
     first, second, third, bad, fifth, sixth = (
         device.operation("createCustomer", name=str(turn)) for turn in range(1, 7)
     )
@@ -382,7 +386,7 @@ async def test_a_malformed_operation_beyond_a_gap_is_not_waited_for(house: House
     assert [state.used_numbers for state in await states(house, device)] == [None]
 
 
-async def test_a_number_that_is_named_beyond_a_gap_stays_used_up(house: House, device: TestDevice) -> None:
+async def test_a_number_declared_unused_beyond_a_gap_stays_used_up(house: House, device: TestDevice) -> None:
     first, second, fourth = (device.operation("createCustomer", name=name) for name in ("1", "2", "4"))
     await device.push(first)
     await device.push(fourth | {"number": 4})
@@ -391,7 +395,7 @@ async def test_a_number_that_is_named_beyond_a_gap_stays_used_up(house: House, d
     assert (answer.next_number, len(await house.rows(Customer))) == (5, 3)
 
 
-async def test_a_unit_steps_over_nothing_that_is_still_to_come(house: House, device: TestDevice) -> None:
+async def test_a_unit_overtakes_no_missing_operation(house: House, device: TestDevice) -> None:
     unit = uuid4()
     first = device.operation("createCustomer", name="1")
     second, foreign, fourth = (
@@ -405,7 +409,7 @@ async def test_a_unit_steps_over_nothing_that_is_still_to_come(house: House, dev
     assert [row.name for row in await in_order(house)] == ["1", "2", "3", "4"]
 
 
-async def test_parked_parts_of_a_unit_step_over_nothing_either(house: House, device: TestDevice) -> None:
+async def test_parked_parts_of_a_unit_overtake_no_missing_operation(house: House, device: TestDevice) -> None:
     unit = {"unit": str(uuid4())}
     first, second = (device.operation("createCustomer", name=name) for name in ("1", "2"))
     third = device.operation("createCustomer", name="3") | unit
@@ -419,7 +423,7 @@ async def test_parked_parts_of_a_unit_step_over_nothing_either(house: House, dev
     assert [row.name for row in await in_order(house)] == ["1", "2", "3", "4", "5"]
 
 
-async def test_a_unit_around_a_number_that_is_used_up_is_one(house: House, device: TestDevice) -> None:
+async def test_a_unit_around_a_used_up_number_is_one_unit(house: House, device: TestDevice) -> None:
     unit = uuid4()
     good = device.operation("createCustomer", unit=unit, name="Demo Hotel")
     bad = device.operation("createCustomer", name="malformed") | {"occurredAt": "today"}
@@ -430,11 +434,11 @@ async def test_a_unit_around_a_number_that_is_used_up_is_one(house: House, devic
 
 
 async def in_order(house: House) -> list[Customer]:
-    """As they came to be."""
+    """Return the customers in the order of their creation."""
     seqs = {row.id: (await house.changes(row.id))[0].seq for row in await house.rows(Customer)}
     return sorted(await house.rows(Customer), key=lambda row: seqs[row.id])
 
 
-def test_a_field_names_what_its_column_refers_to_before_what_the_command_is_about() -> None:
+def test_an_input_field_refers_to_its_columns_entity_first() -> None:
     named = {name: model.__tablename__ for name, model in named_by(COMMANDS["createTechnicianSkill"])}
     assert named["skill_id"] == "skill"
