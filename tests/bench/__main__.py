@@ -1,4 +1,4 @@
-"""`make bench`: prints one line a figure, `name value unit`. ONLY=… takes those whose name begins so."""
+"""`make bench`: print one line per figure, `name value unit`. ONLY=… selects by the start of the name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.bench.push import push_rates
 from tests.bench.streams import streams
 from tests.support.ending import end_tidily
 
-# What each benchmark prints, so that ONLY can choose without running.
+# The figures of each benchmark, so that ONLY can choose without running.
 BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     ("pull_idle_growth_ratio", "pull_delta_growth_ratio"): pull_growth,
     ("import_rows_per_s",): import_rate,

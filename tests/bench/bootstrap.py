@@ -1,9 +1,9 @@
 """The first pull of 10,000 records, page by page, against RxDB Server answering from memory.
 
-Both are asked for pages of 5,000, our greatest, which suits RxDB Server best, and of 500, our default,
-by the same client on one connection that stays open; records are of one size. RxDB Server checks
-nobody's rights and keeps nothing on disk; ours authenticates a technician of 400 scopes (and a
-dispatcher, who sees all) and reads from PostgreSQL.
+The same client asks both for pages of 5,000, our maximum, which suits RxDB Server best, and of 500, our
+default, on one open connection; all records have the same size. RxDB Server checks no permissions and
+stores nothing on disk; ours authenticates a technician with 400 scopes (and a dispatcher, who sees
+everything) and reads from PostgreSQL.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from tournee.engine.database import Database
 RECORDS, PAGES, ROUNDS = 10_000, (5_000, 500), 7
 _PACKAGES = ("rxdb-server@15.22", "rxdb@15", "express@4", "cors@2")
 
-# The target of the next page out of the body of the last one, None where it was the last.
+# Returns the next page's target from a page's body, None after the last page.
 Next = Callable[[bytes, int], str | None]
 
 
 class Puller:
-    """Pulls everything on one connection and says how many rows came in a second."""
+    """Pulls everything on one connection and measures the rows per second."""
 
     def __init__(self, port: int, first: str, following: Next, headers: Mapping[str, str], page: int) -> None:
         self.port = port
@@ -82,7 +82,7 @@ _PULL = "/records/0/pull"
 
 @contextmanager
 def rxdb_server(directory: Path) -> Iterator[int | None]:
-    """The peer's port; None where it cannot be installed. Its licence keeps it out of the project."""
+    """Yield the peer's port, None if it cannot be installed; its licence keeps it out of the project."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         yield None
@@ -106,7 +106,7 @@ def rxdb_server(directory: Path) -> Iterator[int | None]:
 
 @asynccontextmanager
 async def our_server(**sizes: int) -> AsyncIterator[tuple[Served, BenchOrganisation]]:
-    """Our server on a durable PostgreSQL with one filled organisation."""
+    """Yield our server on a durable PostgreSQL with one filled organisation."""
     with postgres(durable=True) as server, tempfile.TemporaryDirectory() as directory:
         url = create_database(server, "bench")
         migrate.upgrade(url)

@@ -1,4 +1,4 @@
-"""How figures are taken: rounds of the contenders in turn, and the median of the rounds' ratios."""
+"""How figures are measured: the contenders run in turn, and the median of the rounds' ratios counts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Figure:
     unit: str
 
     def line(self) -> str:
-        # Not a number: what it is compared with could not be had.
+        # Not a number: the peer was not available.
         value = "missing" if math.isnan(self.value) else f"{self.value:.3f}"
         return f"{self.name} {value} {self.unit}"
 
 
 async def seconds_each(work: Work, times: int) -> float:
-    """Mean seconds of one call over so many calls in a row."""
+    """Return the mean seconds per call over this many calls in a row."""
     started = time.perf_counter()
     for _ in range(times):
         await work()
@@ -34,7 +34,7 @@ async def seconds_each(work: Work, times: int) -> float:
 
 
 async def compare(name: str, small: Work, large: Work, *, times: int = 20, rounds: int = 15) -> list[Figure]:
-    """`large` ÷ `small`, in interleaved rounds after one that is not counted."""
+    """Return `large` ÷ `small` in interleaved rounds, after one that is not counted."""
     pairs = []
     for turn in range(rounds + 1):
         pair = (await seconds_each(small, times), await seconds_each(large, times))

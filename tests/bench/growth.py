@@ -1,9 +1,9 @@
-"""What a pull costs in an organisation of 10,000 records and in one of 1,000,000.
+"""The cost of a pull in an organisation with 10,000 records and in one with 1,000,000.
 
-Both organisations lie in one PostgreSQL database. A technician holds 400 scopes of five records
+Both organisations are in one PostgreSQL database. A technician holds 400 scopes of five records
 each (200 visits, their orders, customers and sites) and the catalogue, as in a real organisation;
 the large one has 100 times the records and technicians. The rows are written straight into the
-feed's tables, in the shape that commands leave there.
+feed's tables, in the form that commands write.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ UPDATE head SET seq = :head + :changes + 1 WHERE organisation_id = :org;
 
 
 class Filled:
-    """An organisation of so many records, and its technician's cursors."""
+    """An organisation with this many records, and its technician's cursors."""
 
     def __init__(self, database: Database, records: int) -> None:
         self.records = records
@@ -100,7 +100,7 @@ class Filled:
         return self
 
     async def idle(self) -> None:
-        """The head moved for others' sake; nothing of it is the technician's."""
+        """Pull after changes that are not visible to the technician."""
         page = await self.feed.pull(self.technician, self._cursor(CHANGES))
         assert not page.changes
 

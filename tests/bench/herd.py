@@ -1,8 +1,8 @@
-"""10,000 devices that come back within a minute: who is served, who is told when to come back.
+"""10,000 devices that return within a minute: how many are served, how many get a time to retry.
 
-Each comes on a connection of its own, hands in a push, and then pulls: most from where they were, some
-from nothing. Who is told to come back does so, until served. Anything else than an answer or a time to
-come back is an error, and so is coming back in vain all the time.
+Each uses its own connection, pushes, and then pulls: most from their cursor, some a new copy. A device
+with a time to retry returns then, until it is served. Any other answer is an error, and so is retrying
+in vain all the time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRIES = 30
 
 @dataclass
 class Herd:
-    """What became of the requests, by kind."""
+    """The number of requests by result."""
 
     port: int
     errors: Counter[str] = field(default_factory=Counter)
@@ -58,7 +58,7 @@ class Herd:
         self.errors["never served"] += 1
 
     async def _ask(self, method: str, target: str, headers: Mapping[str, str], body: str) -> float | None:
-        """Seconds after which to come back; None if it was answered."""
+        """Send a request; return the seconds until a retry, None if it was answered."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         named = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(

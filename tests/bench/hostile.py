@@ -1,8 +1,8 @@
-"""What hostile documents cost a real server, and how long `/healthz` takes meanwhile.
+"""The cost of hostile documents on a real server, and the time of `/healthz` meanwhile.
 
-The documents are those of tests/support/hostile.py, known ones and random ones, sent by somebody who is
-signed in. A document counts with the shortest of its rounds, so that what else the machine does counts
-little. Those that are refused are told apart from those that are within the limits and answered.
+The documents are the known and random ones of tests/support/hostile.py, sent by a signed-in account. A
+document counts with its shortest round, so that other work of the machine matters little. Refused
+documents are measured apart from those within the limits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BETWEEN_LOOKS = 0.01
 def _documents() -> Iterator[Hostile]:
     yield from known()
     yield from random_requests(SEEDS)
-    # The most that a body and a message may hold, and more.
+    # The largest body and message allowed, and larger ones.
     yield Hostile("the largest body", "{me{id}}", {"v": [{}] * 340_000})
     yield Hostile("too large a body", "{me{id}}", {"v": [[]] * 2_500_000})
     yield Hostile("introspection", get_introspection_query())
@@ -86,7 +86,7 @@ async def _send(port: int, worst: _Worst, bodies: list[tuple[str, bytes]]) -> No
         watching = asyncio.create_task(_look(port, worst))
         for name, body in bodies:
             for turn in range(ROUNDS):
-                # Another document each time: those that were seen before are remembered.
+                # Another document each time, as the server caches those it has seen.
                 different = body.replace(b'{"query": "', b'{"query": "' + b" " * (turn + 1), 1)
                 started = time.perf_counter()
                 answer = await caller.post("/graphql", content=different, headers=headers)
@@ -106,7 +106,7 @@ async def _calm(served: Served, worst: _Worst) -> None:
 
 async def hostile() -> list[Figure]:
     worst = _Worst()
-    # Made beforehand: it would keep us from looking at `/healthz`.
+    # Made beforehand, as this would delay the requests to `/healthz`.
     bodies = [(one.name, json.dumps(one.body).encode()) for one in _documents()]
     with tempfile.TemporaryDirectory() as directory:
         url = f"sqlite:///{directory}/tournee.db"

@@ -1,7 +1,7 @@
-"""Requests a second of a pull that brings nothing, against an endpoint that does nothing.
+"""Requests per second of a pull without changes, compared with an endpoint that does nothing.
 
-A technician of 400 scopes is signed in and their cursor is current; the second figure's head has moved for
-others' sake since, as it has all day in a real organisation.
+A technician with 400 scopes is signed in and has a current cursor; for the second figure the head has moved
+by changes that they do not see, as it does all day in a real organisation.
 """
 
 from __future__ import annotations

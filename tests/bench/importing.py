@@ -1,4 +1,4 @@
-"""How fast a real register is imported: the committed sample of it, copied under other numbers."""
+"""The speed of importing a real register: its committed sample, copied under other numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COPIES, ROUNDS = 10, 3
 
 
 def enlarge(target: Path) -> int:
-    """The sample so many times, each copy with device and building numbers of its own."""
+    """Write the sample this many times, each copy with its own device and building numbers."""
     with SAMPLE.open(newline="", encoding="utf-8") as source:
         header, *rows = csv.reader(source)
     building = header.index("BIN")
@@ -88,7 +88,7 @@ async def _rate(name: str, databases: AbstractContextManager[Callable[[int], str
 
 
 async def import_rate() -> list[Figure]:
-    """Source lines a second, all entities and the report included."""
+    """Measure source lines per second, including all entities and the report."""
     return [
         await _rate("import_rows_per_s", _sqlite()),
         await _rate("import_rows_per_s_postgresql", _postgresql()),

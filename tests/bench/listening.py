@@ -1,7 +1,7 @@
-"""The clients of the stream benchmark, in a process of their own: python -m tests.bench.listening PORT FILE.
+"""The clients of the stream benchmark, in their own process: python -m tests.bench.listening PORT FILE.
 
-FILE holds a bearer header and a cursor a line. Prints `ready` once all are connected, and at the end
-of its input, as JSON, at which second each tick arrived, for each of them.
+FILE has a bearer header and a cursor per line. Prints `ready` once all are connected, and at the end of
+its input, as JSON, the second at which each tick arrived at each client.
 """
 
 from __future__ import annotations

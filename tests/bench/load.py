@@ -18,13 +18,13 @@ _PACKAGES = ("wrk", "libluajit-5.1-2", "libluajit-5.1-common")
 
 @dataclass(frozen=True)
 class Load:
-    """Asks the same again and again on so many connections that stay open."""
+    """Repeats one request on this many open connections."""
 
     wrk: str | None
     environment: Mapping[str, str]
 
     async def rate(self, url: str, headers: Mapping[str, str], seconds: float) -> float:
-        """Requests answered with 200 in a second; anything else is an error of the benchmark."""
+        """Return the requests per second answered with 200; any other answer fails the benchmark."""
         if self.wrk is None:
             return await _own_rate(url, headers, seconds)
         asked = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
@@ -40,7 +40,7 @@ class Load:
 
 
 def find_load(directory: Path) -> Load:
-    """wrk if there is any; the package is only unpacked into the directory, not installed."""
+    """Return wrk if available; its package is only unpacked into the directory, not installed."""
     if found := shutil.which("wrk"):
         return Load(found, {})
     if shutil.which("apt-get") and shutil.which("dpkg-deb"):

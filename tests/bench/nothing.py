@@ -1,4 +1,4 @@
-"""The endpoint that does nothing: what the framework and the server cost by themselves."""
+"""The endpoint that does nothing: the cost of the framework and the server alone."""
 
 import os
 

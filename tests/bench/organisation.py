@@ -1,6 +1,6 @@
-"""An organisation to pull from, written straight into the feed's tables in the shape commands leave there.
+"""An organisation to pull from, written straight into the feed's tables in the form that commands write.
 
-A technician holds 400 scopes of so many records each (visits, their orders, customers and sites) and
+A technician holds 400 scopes with this many records each (visits, their orders, customers and sites) and
 the catalogue, as in a real organisation; a dispatcher sees everything.
 """
 
@@ -18,7 +18,7 @@ from tournee.kernel.actor import Actor
 from tournee.settings import Settings
 from tournee.sync.pull.cursor import Cursor, CursorCodec
 
-# A record's text without its id: with it about 600 bytes.
+# A record's text without its id; about 600 bytes with it.
 NAME = "x" * 560
 
 _FOUND = """
@@ -44,7 +44,7 @@ INSERT INTO account (organisation_id, id, created_at, deleted, email, name, role
   VALUES (:org, :account, now(), false, :email, 'Demo Person', :role, 'ACTIVE')
 """
 
-# The scopes of the first technician, dealt out.
+# The first technician's scopes, in turn.
 _HELD = """
 INSERT INTO member (organisation_id, account_id, scope, from_seq)
 SELECT :org, a.id, own.scope, 0
@@ -58,7 +58,7 @@ UNION ALL SELECT :org, id, :org, 0 FROM unnest(CAST(:accounts AS uuid[])) AS id
 
 
 class BenchOrganisation:
-    """One organisation of so many records, all of them in the technician's sight."""
+    """One organisation with this many records, all visible to the technician."""
 
     def __init__(self, database: Database, directory: Path, records: int = 10_000, scopes: int = 400) -> None:
         self.database = database
@@ -85,7 +85,7 @@ class BenchOrganisation:
         return self
 
     async def add_accounts(self, actors: list[Actor], scopes: int = 0) -> None:
-        """Accounts that may sign in; technicians hold the catalogue and so many scopes, in turn."""
+        """Add accounts that may sign in; technicians hold the catalogue and this many scopes, in turn."""
         accounts: list[dict[str, object]] = [
             {"org": self.id, "account": actor.id, "role": actor.role, "email": f"{actor.id}@demo.example"}
             for actor in actors
@@ -99,7 +99,7 @@ class BenchOrganisation:
             await session.commit()
 
     async def cursors(self, actors: list[Actor]) -> list[str]:
-        """Those of devices that hold everything."""
+        """Return the cursors of devices that hold everything."""
         question = text("SELECT epoch, seq FROM head WHERE organisation_id = :org")
         async with self.database.reading(self.id) as session:
             epoch, seq = (await session.execute(question, {"org": self.id})).one()

@@ -1,6 +1,6 @@
 """PouchDB Server as a peer: installed into a temporary directory, started, stopped and removed.
 
-`POUCHDB_SERVER` may name a directory in which `npm install pouchdb-server` was run before.
+`POUCHDB_SERVER` may name a directory in which `npm install pouchdb-server` was run.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tests.support.processes import free_port
 
 
 class Missing(Exception):
-    """The peer cannot be had on this machine; says why."""
+    """The peer is not available on this machine, with the reason."""
 
 
 def _installed(directory: Path) -> Path:
-    """Where pouchdb-server lies, after installing it if need be."""
+    """Return the path of pouchdb-server, after installing it if necessary."""
     if prepared := os.environ.get("POUCHDB_SERVER"):
         directory = Path(prepared)
     elif shutil.which("npm") is None:
@@ -44,7 +44,7 @@ def _installed(directory: Path) -> Path:
 
 @contextmanager
 def pouchdb() -> Iterator[tuple[str, str]]:
-    """A running server with one empty database: its URL, and the version of node it runs on."""
+    """Yield the URL of a running server with one empty database, and its version of node."""
     with tempfile.TemporaryDirectory(prefix="pouchdb-") as name:
         directory = Path(name)
         program = _installed(directory)

@@ -1,8 +1,8 @@
 """Push of 500-operation batches: the real server over HTTP against the raw limit and PouchDB Server.
 
-A device of a dispatcher hands in what was edited on the train: 300 assets, 150 customers, and 50 new
-contacts, each edit with the seq the device last saw. A technician's device does the same with 500 of
-the assets it holds. PouchDB Server gets as many documents of the same size.
+A dispatcher's device pushes edits made on the train: 300 assets, 150 customers, and 50 new
+contacts, each edit with the device's last seq. A technician's device does the same with 500 of
+the assets it holds. PouchDB Server gets the same number of documents of the same size.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Round = Callable[[], Awaitable[float]]
 
 
 class Device:
-    """One person's device at the real endpoint. Bodies are made before the clock starts."""
+    """One person's device at the real endpoint. Bodies are built before the clock starts."""
 
     def __init__(self, client: httpx2.AsyncClient, email: str, base: int) -> None:
         self.client = client
@@ -78,7 +78,7 @@ class Device:
         }
 
     async def push(self, operations: list[dict[str, Any]]) -> float:
-        """Seconds from sending to having the whole answer."""
+        """Return the seconds from sending to the end of the answer."""
         body = orjson.dumps({"device": str(self.id), "app": "bench/1", "schema": 1, "operations": operations})
         started = time.perf_counter()
         response = await self.client.post("/sync/push", content=body, headers=self.headers)
@@ -91,7 +91,7 @@ class Device:
 
 
 class Organisation:
-    """What the devices work in: customers with a site each, assets, and a technician's visits."""
+    """The devices' organisation: customers with a site each, assets, and a technician's visits."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -103,12 +103,12 @@ class Organisation:
 
     @property
     def held(self) -> list[UUID]:
-        """The assets at the sites that the technician visits."""
+        """Return the assets at the sites that the technician visits."""
         return [id for n, id in enumerate(self.assets) if n % CUSTOMERS < VISITS]
 
     @property
     def others(self) -> list[UUID]:
-        """The assets that only the office edits, so that the two make no conflicts."""
+        """Return the assets that only the office edits, so that no conflicts arise."""
         return [id for n, id in enumerate(self.assets) if n % CUSTOMERS >= VISITS]
 
     async def fill(self) -> Organisation:
@@ -158,7 +158,7 @@ def _email(role: Role) -> str:
 
 
 def of_the_office(device: Device, own: Organisation) -> list[dict[str, Any]]:
-    """What a dispatcher edited on the train."""
+    """Return the operations that a dispatcher recorded on the train."""
     new, said = device.operation, f"seen {device.number}"
     return [
         *(
@@ -177,7 +177,7 @@ def of_the_office(device: Device, own: Organisation) -> list[dict[str, Any]]:
 
 
 def of_the_field(device: Device, own: Organisation) -> list[dict[str, Any]]:
-    """What a technician wrote down at the assets of the visits."""
+    """Return the operations that a technician recorded at the assets of the visits."""
     said = f"seen {device.number}"
     return [
         device.operation("updateAsset", assetId=id, notes=f"{said} {'x' * 300}", model=said)
@@ -201,7 +201,7 @@ async def _bulk_docs(client: httpx2.AsyncClient, url: str) -> float:
 
 @asynccontextmanager
 async def _served(server: str, directory: Path) -> AsyncIterator[tuple[Organisation, dict[Role, Device]]]:
-    """The server as `tournee run` starts it, one process, on a filled database of a durable PostgreSQL."""
+    """Yield the server as `tournee run` starts it, in one process, on a filled durable PostgreSQL."""
     url = create_database(server, "push")
     migrate.upgrade(url)
     database = Database(url)
@@ -215,7 +215,7 @@ async def _served(server: str, directory: Path) -> AsyncIterator[tuple[Organisat
 
 
 async def push_rates() -> list[Figure]:
-    """Operations a second of each, and the median of the rounds' ratios."""
+    """Measure each server's operations per second, and the median of the rounds' ratios."""
     async with AsyncExitStack() as opened:
         directory = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         server = opened.enter_context(postgres(durable=True))

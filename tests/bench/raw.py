@@ -1,7 +1,7 @@
-"""The practical limit of a push on PostgreSQL: the same work written out by hand for one table.
+"""The practical limit of a push on PostgreSQL: the same work written by hand for one table.
 
 One connection, 500 operations a transaction: read rows, check receipts, update rows, insert log and
-receipts, update records, head row last. No rights, no merge, no JSON, no HTTP.
+receipts, update records, head row last. No permissions, no merge, no JSON, no HTTP.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Servers to measure: ours as a process of its own, and one that does nothing, run alike."""
+"""Servers to measure: ours in its own process, and one that does nothing, run the same way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    """Until somebody listens there."""
+    """Wait until a server listens on the port."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and process.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -44,7 +44,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 class Served:
-    """A running server: where it listens, and its process."""
+    """A running server: its address and its process."""
 
     def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port = port
@@ -55,7 +55,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def memory_kb(self) -> int:
-        """What the process holds in memory now."""
+        """Return the process's present memory in kB."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text("utf-8").splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
@@ -78,7 +78,7 @@ def _running(arguments: tuple[str, ...], environment: Mapping[str, str], log: Pa
 
 @contextmanager
 def ours(url: str, directory: Path, **environment: str) -> Iterator[Served]:
-    """Our server with one worker on this database, its log written to a file as in production."""
+    """Yield our server with one worker on this database, logging to a file as in production."""
     own = {
         "DATABASE_URL": url, "TOURNEE_DIRECTORY": str(directory), "TOURNEE_DEMO": "0",
         "TOURNEE_HOST": "127.0.0.1", "TOURNEE_WORKERS": "1", **environment,
@@ -89,13 +89,13 @@ def ours(url: str, directory: Path, **environment: str) -> Iterator[Served]:
 
 @contextmanager
 def nothing(directory: Path) -> Iterator[Served]:
-    """A Starlette endpoint that does nothing, in a server with the same settings."""
+    """Yield a Starlette endpoint that does nothing, in a server with the same settings."""
     with _running(_NOTHING, {}, directory / "nothing.log") as served:
         yield served
 
 
 async def get(port: int, target: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-    """One GET on a connection of its own; its status and body."""
+    """Send one GET on its own connection; return the status and body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = [f"GET {target} HTTP/1.1", "Host: bench", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]

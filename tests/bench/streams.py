@@ -1,7 +1,7 @@
-"""From commit to arrival on 1,000 live streams, and what each holds of the server's memory.
+"""The time from commit to arrival on 1,000 live streams, and the server's memory per stream.
 
-A thousand technicians listen, from another process. What is committed lies in the catalogue, so each
-commit goes to all of them: the worst case. The clock starts when the commit has returned.
+A thousand technicians listen from another process. The commits are in the catalogue, so each goes to all
+of them, the worst case. The clock starts when the commit has returned.
 """
 
 from __future__ import annotations
