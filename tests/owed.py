@@ -42,7 +42,7 @@ MADE_BY = {
     "StockLevel": "receiveStock",
     "TechnicianProfile": "createTechnician",
 }
-NOT_DEMONSTRATED = {"Conflict": "a push makes one", "Device": "signing in makes one"}
+NOT_DEMONSTRATED = {"Conflict": "a push creates one", "Device": "signing in creates one"}
 
 
 def owed() -> Iterator[str]:
@@ -84,7 +84,7 @@ def migrations_owed() -> Iterator[str]:
         if entity.__tablename__ not in protected:
             yield (
                 f'{entity.__name__} has no row security: call protect("{entity.__tablename__}")'
-                " of tournee.migrations in the migration that makes its table."
+                " of tournee.migrations in the migration that creates its table."
             )
 
 
@@ -100,9 +100,9 @@ def differences(url: str) -> Iterator[str]:
         for sentence in told:
             kind, _, what = sentence.partition(" ")
             if kind == "remove_table":
-                yield f"A migration makes {what}, and no model has it."
+                yield f"A migration creates {what}, which no model has."
             elif kind != "add_index" or not any(f"_{table}_" in f"{what}_" for table in new):
-                yield f"No migration makes this: {sentence}. Write one in migrations/versions."
+                yield f"No migration creates this: {sentence}. Write one in migrations/versions."
 
 
 def _told(difference: Any) -> str:
@@ -125,7 +125,7 @@ def demo_owed() -> Iterator[str]:
         if name not in shown:
             folder = Path(place(entity)).parts[2]
             yield (
-                f"The demo has no {name}: let `operations` in server/tournee/{folder}/demo.py make one,"
+                f"The demo has no {name}: let `operations` in server/tournee/{folder}/demo.py create one,"
                 " and name the module in `_DOMAINS` of server/tournee/demo/__init__.py."
             )
 
@@ -144,13 +144,13 @@ def sight_owed(entities: Iterable[type[Entity]]) -> Iterator[str]:
     for entity in entities:
         if entity.scopes is Entity.scopes:
             yield (
-                f"{entity.__name__} does not say in which scopes it lies: write `scopes` in {place(entity)},"
-                " with `return ()` if it is the office's alone."
+                f"{entity.__name__} does not declare its scopes: write `scopes` in {place(entity)},"
+                " with `return ()` if only the office sees it."
             )
         if entity.__name__ not in sight._KNOWN | sight._OFFICE_ONLY:
             yield (
                 f"The simulator does not know who sees {entity.__name__}: add a rule to `_rules` in"
-                " tests/simulator/sight.py, or its name to `_CATALOGUE` if everybody in the field sees it, to"
+                " tests/simulator/sight.py, or its name to `_CATALOGUE` if every technician sees it, to"
                 " `_OFFICE_ONLY` if nobody does."
             )
 
@@ -192,7 +192,7 @@ def descriptions_owed(core: graphql.GraphQLSchema) -> Iterator[str]:
         members = {f"{name}.{key}": value for key, value in _members(kind).items()}
         for key, value in {name: kind, **members}.items():
             if not value.description:
-                yield f"{key} has no description: write a sentence below it in the class that it comes from."
+                yield f"{key} has no description: write a sentence below it in its class."
 
 
 def _follows(name: str, types: Iterable[str]) -> bool:

@@ -170,7 +170,7 @@ async def upgrade_and_compare(url: str) -> None:
     [
         # From the second newest and from the oldest revision: every upgrade that a database can have.
         OLDER[0],
-        *(pytest.param(one, marks=pytest.mark.prove("One more beginning.")) for one in OLDER[1:-1]),
+        *(pytest.param(one, marks=pytest.mark.prove("One more old revision.")) for one in OLDER[1:-1]),
         OLDER[-1],
     ],
 )

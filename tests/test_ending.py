@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MORE = pytest.mark.prove("Each starts a PostgreSQL and is ended in the middle.")
+MORE = pytest.mark.prove("Each starts a PostgreSQL and is interrupted.")
 POSTGRESQL = {"DATABASE": "postgresql", "PROCESSES": "1"}
 
 
@@ -32,7 +32,7 @@ def _has_database(running: set[str]) -> bool:
     return "postgres" in running and "initdb" not in running
 
 
-@pytest.mark.slow("A PostgreSQL starts.")
+@pytest.mark.slow("It starts a PostgreSQL.")
 @pytest.mark.parametrize(
     ("module", "asked", "sent"),
     [
@@ -52,7 +52,7 @@ def test_processes_started_by_a_run_end_with_it(
     module: str, asked: dict[str, str], sent: signal.Signals
 ) -> None:
     if not Path("/proc/self/environ").exists():
-        pytest.skip("Which processes are there is read from /proc.")
+        pytest.skip("The list of processes is read from /proc.")
     mark = f"ending-{uuid4()}"
     run = subprocess.Popen(
         [sys.executable, "-m", module],
@@ -65,7 +65,7 @@ def test_processes_started_by_a_run_end_with_it(
     try:
         while run.poll() is None and not _has_database(set(marked(mark))):
             time.sleep(0.1)
-        assert run.poll() is None, "it ended before it had a database"
+        assert run.poll() is None, "the run ended before it had a database"
         run.send_signal(sent)
         assert run.wait(60) != 0
         # A process that the run stops at its end may take a moment longer.
@@ -73,6 +73,6 @@ def test_processes_started_by_a_run_end_with_it(
             if not list(marked(mark)):
                 return
             time.sleep(0.1)
-        pytest.fail(f"still there: {list(marked(mark))}")
+        pytest.fail(f"still running: {list(marked(mark))}")
     finally:
         run.kill()

@@ -39,12 +39,12 @@ def test_a_column_without_a_migration_is_named(sqlite_template: Path, tmp_path: 
         connection.execute(text("ALTER TABLE customer DROP COLUMN phone"))
     engine.dispose()
     (sentence,) = owed.differences(f"sqlite:///{file}")
-    assert sentence.startswith("No migration makes this: add_column customer.phone.")
+    assert sentence.startswith("No migration creates this: add_column customer.phone.")
 
 
 def test_an_entity_without_visibility_rules_is_named_for_both() -> None:
     scopes, simulator = owed.sight_owed([CONTRACT])
-    assert scopes.startswith("Contract does not say in which scopes it lies: write `scopes` in")
+    assert scopes.startswith("Contract does not declare its scopes: write `scopes` in")
     assert "server/tournee/contracts/models.py" in scopes
     assert simulator.startswith("The simulator does not know who sees Contract: add a rule to")
 

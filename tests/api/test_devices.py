@@ -93,12 +93,12 @@ async def test_a_device_reports_its_state_with_each_pull_and_push(fleet: Fleet) 
     shown = await fleet.shown(device)
     said = {"app": "demo/2", "schema": 3, "clockSkew": -1.5, "queueLength": 2, "queueOldestAt": since}
     assert {name: shown[name] for name in said} == said
-    assert shown["acknowledgedSeq"] is None, "it has not come back with a cursor yet"
+    assert shown["acknowledgedSeq"] is None, "it has not pulled with a cursor yet"
 
     pulled = await fleet.client.get("/sync/pull", params={"cursor": page["cursor"]}, headers=headers)
     assert pulled.status_code == 200
     shown = await fleet.shown(device)
-    assert {name: shown[name] for name in said} == said, "what it did not say again is as it was"
+    assert {name: shown[name] for name in said} == said, "unreported values stay"
     assert shown["behindBy"] == 0
     for name in ("One", "Two"):
         await fleet.house.run("createCustomer", name=name)

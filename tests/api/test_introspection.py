@@ -71,7 +71,7 @@ async def test_other_requests_are_served_during_introspection(house: House) -> N
     while not asking.done():
         await asyncio.sleep(0)
         turns += 1
-    assert turns > 50, "the loop stood still"
+    assert turns > 50, "the loop was blocked"
     await asking
 
 

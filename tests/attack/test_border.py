@@ -92,7 +92,7 @@ async def ids(house: House) -> set[UUID]:
         return set(await session.scalars(select(Record.id).where(own)))
 
 
-@pytest.mark.slow("The first to ask for two houses full of rows.")
+@pytest.mark.slow("It is the first to create two full organisations.")
 async def test_both_organisations_have_rows_of_every_entity(houses: tuple[House, House]) -> None:
     for house in houses:
         assert set(await kinds(house)) == set(ENTITIES)

@@ -189,10 +189,10 @@ async def pulled(client: httpx2.AsyncClient) -> Counter[str]:
 
 
 @pytest.mark.slow("A server starts, is killed and starts again.")
-@pytest.mark.prove_on("postgresql", "Servers are started and killed again and again.")
+@pytest.mark.prove_on("postgresql", "Servers are started and killed repeatedly.")
 @pytest.mark.parametrize(
     ("pushes", "most_kills"),
-    [(60, 1), pytest.param(200, 4, marks=pytest.mark.prove("It takes four killings."))],
+    [(60, 1), pytest.param(200, 4, marks=pytest.mark.prove("It kills a server four times."))],
 )
 async def test_every_operation_takes_effect_once_when_the_server_is_killed_at_any_moment(
     server: Server, database: Database, pushes: int, most_kills: int

@@ -48,10 +48,10 @@ async def test_a_malformed_operation_is_in_the_inbox_with_every_fault(
         assert all(f"{field}: " in outcome["message"] for field in fields)
         conflicts.append(outcome["conflict"])
     (entry,) = await inbox(desk)
-    assert conflicts == [str(entry.id)] * 2, "sent again it is the same entry"
+    assert conflicts == [str(entry.id)] * 2, "a resent operation has the same entry"
     assert (entry.kind, entry.role, entry.theirs["code"]) == ("OPERATION_REJECTED", "DISPATCHER", "INVALID")
     assert entry.mine["operations"] == [sent]
-    assert entry.mine["final"] is True, "it can be done anew only"
+    assert entry.mine["final"] is True, "it can only be done again"
     # Its number is used up in any case.
     assert (await desk.push(desk.operation(number=30)))[0]["status"] in ("applied", "parked")
 

@@ -178,4 +178,4 @@ async def line(lines: AsyncIterator[str], holding: str) -> str:
     async for one in lines:
         if holding in one:
             return one
-    raise AssertionError(f"no line holds {holding}")
+    raise AssertionError(f"no line contains {holding}")

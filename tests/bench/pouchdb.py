@@ -38,7 +38,7 @@ def _installed(directory: Path) -> Path:
             raise Missing(f"npm install failed: {done.stderr.strip()[-200:]}")
     program = directory / "node_modules" / "pouchdb-server" / "bin" / "pouchdb-server"
     if not program.exists() or shutil.which("node") is None:
-        raise Missing("pouchdb-server or node is not there")
+        raise Missing("pouchdb-server or node is missing")
     return program
 
 

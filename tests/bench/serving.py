@@ -31,7 +31,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.1)
-    raise RuntimeError(f"No server came up: {process.args!r}")
+    raise RuntimeError(f"No server started: {process.args!r}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

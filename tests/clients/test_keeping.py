@@ -396,7 +396,7 @@ async def test_a_server_without_epochs_does_not_loop_the_sync(
 
     server._push = mute  # type: ignore[method-assign]
     await device.sync()
-    assert store.wonders, "whoever knows is asked the next time"
+    assert store.wonders, "the device asks again at the next push"
 
 
 async def test_operations_of_several_schemas_are_sent_in_order_each_with_its_own(

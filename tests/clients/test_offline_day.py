@@ -11,7 +11,7 @@ import pytest
 from examples.offline_day import checks, serving
 from examples.offline_day.day import play
 
-pytestmark = pytest.mark.prove_on("postgresql", "A server with the demo, on the other database.")
+pytestmark = pytest.mark.prove_on("postgresql", "It starts a server with the demo on the other database.")
 _ROOT = Path(__file__).parent.parent.parent
 
 
@@ -30,7 +30,7 @@ def demo(base_url: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.slow("Two days of a technician, each in a process of its own.")
+@pytest.mark.slow("It plays two days, each in its own process.")
 def test_the_demo_day_passes_twice(running: str) -> None:
     for _ in range(2):
         played = demo(running)

@@ -48,7 +48,7 @@ async def test_a_resync_replaces_the_copy_only_when_the_new_one_is_complete(
     assert {customer["name"] for customer in again.all("Customer")} == {"kept", "moved", "new"}
     assert len(again.pending()) == 1
     assert again.get("Customer", "kept") == {"id": "kept", "name": "kept", "phone": "1"}
-    assert server.pulls.count(None) == 2, "the new copy went on where it was interrupted"
+    assert server.pulls.count(None) == 2, "the new copy resumed where it was interrupted"
 
 
 async def test_a_resync_during_a_resync_restarts_it(

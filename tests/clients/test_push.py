@@ -170,7 +170,7 @@ async def test_an_old_outcome_does_not_bring_back_a_removed_row(
     server.write("Customer", "c", None)
     await device.pull()
     await device.push()
-    assert device.get("Customer", "c") is not None, "until it is pulled, accepted work stays visible"
+    assert device.get("Customer", "c") is not None, "accepted work stays visible until it is pulled"
     await device.pull()
     assert device.get("Customer", "c") is None
     assert device.store.server_row("Customer", "c") is None

@@ -51,7 +51,7 @@ async def test_an_operation_over_the_servers_limit_does_not_block_the_rest(
     assert device.pending() == []
     (rejection,) = device.rejections()
     assert (rejection.operation.id, rejection.outcome.code) == (done[1], "TOO_LARGE")
-    assert rejection.operation.input["text"] == NOTE * 10, "the work is still there"
+    assert rejection.operation.input["text"] == NOTE * 10, "the work is still stored"
     assert [server.row("Note", str(place)) is None for place in range(8)] == [
         place == 1 for place in range(8)
     ]

@@ -41,8 +41,10 @@ async def kill_after(importer: Importer, changes: int) -> int:
 
 
 @pytest.mark.slow("The sample is imported three times.")
-@pytest.mark.prove_on("postgresql", "An import of minutes, twice, and the same on both databases.")
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.prove("One more moment."))])
+@pytest.mark.prove_on("postgresql", "It imports for minutes, twice, with the same result on both databases.")
+@pytest.mark.parametrize(
+    "seed", [1, pytest.param(2, marks=pytest.mark.prove("One more moment to kill the import."))]
+)
 async def test_a_killed_and_restarted_import_ends_like_an_undisturbed_one(
     importer: Importer, seed: int
 ) -> None:
@@ -50,7 +52,7 @@ async def test_a_killed_and_restarted_import_ends_like_an_undisturbed_one(
     await whole.elevators()
     length = await whole.log_length()
     killed_at = await kill_after(importer, random.Random(seed).randrange(100, length - 400))
-    assert 0 < killed_at < length, "It was to be killed half-way."
+    assert 0 < killed_at < length, "The import should have been killed half-way."
     process = await start(importer)
     assert await process.wait() == 0
     assert await importer.documents() == await whole.documents()

@@ -42,8 +42,8 @@ async def restored(url: str, keys: Path, store: Store) -> AsyncIterator[tuple[De
         yield Device(SERVER, store, http), app.state.kernel.database
 
 
-@pytest.mark.slow("A server, a backup of it and a server on the backup.")
-@pytest.mark.prove_on("postgresql", "A server, a backup of it and a server on the backup.")
+@pytest.mark.slow("It starts a server, backs it up and starts one on the backup.")
+@pytest.mark.prove_on("postgresql", "It starts a server, backs it up and starts one on the backup.")
 @pytest.mark.usefixtures("tools")
 async def test_devices_continue_after_a_restore_without_losing_work(
     tournee: Terminal, elsewhere: Terminal, house: House, tmp_path: Path

@@ -37,7 +37,7 @@ async def test_a_technician_carries_out_a_whole_audit_offline(house: House, part
     audit, actor = await taking_part(house, part)
     device = await away(house, actor)
     assert device.rows[audit.id]["entity"] == "Audit"
-    assert device.rows[audit.version_id]["items"], "The checklist is there to be filled in."
+    assert device.rows[audit.version_id]["items"], "The device has the checklist."
     found, own = uuid4(), {"auditId": audit.id, "at": AT}
     outcomes = await device.push(
         device.operation("startAudit", **own),

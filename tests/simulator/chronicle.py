@@ -72,7 +72,7 @@ class Chronicle:
 
     def _take(self, row: Any) -> Entry:
         if self._dense and row.seq != self.top + 1:
-            raise Violation("the log is dense", f"{row.seq} follows {self.seq}")
+            raise Violation("the log has no gap", f"{row.seq} follows {self.seq}")
         self.seq = row.seq
         entry = Entry(
             row.seq, row.entity, str(row.id), row.command, _text(row.actor_id), _text(row.device_id),
@@ -89,7 +89,7 @@ class Chronicle:
         held = self.rows[entry.entity].pop(entry.id, None) or self.gone.get(entry.id)
         if entry.before is None:
             if held is not None:
-                raise Violation("a record is made once", f"{entry.entity} {entry.id} at {entry.seq}")
+                raise Violation("a record is created once", f"{entry.entity} {entry.id} at {entry.seq}")
             self.rows[entry.entity][entry.id] = dict(entry.after)
             return
         if held is None:

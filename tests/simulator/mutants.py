@@ -43,7 +43,7 @@ class Mutant:
     def applied(self) -> Iterator[None]:
         holder = self.holder or self.module
         source = textwrap.dedent(inspect.getsource(getattr(holder, self.name)))
-        assert self.old in source, f"{self.what}: {self.name} has changed; find the place anew"
+        assert self.old in source, f"{self.what}: {self.name} has changed; find the new place"
         flags = __future__.annotations.compiler_flag
         code = compile(source.replace(self.old, self.new), f"<{self.what}>", "exec", flags, dont_inherit=True)
         made: dict[str, Any] = {}

@@ -120,4 +120,4 @@ def processes(seeds: int) -> int:
 def complain(report: Report) -> None:
     """Print a violation, the steps before it, and the command that reproduces it."""
     print(f"\nSEED {report.seed} breaks a promise:", *report.lines[-40:], sep="\n  ", file=sys.stderr)
-    print(f"  {report.violation}\n  Again: make simulate SEED={report.seed}", file=sys.stderr)
+    print(f"  {report.violation}\n  To reproduce: make simulate SEED={report.seed}", file=sys.stderr)

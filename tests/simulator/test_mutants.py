@@ -62,7 +62,7 @@ def test_at_least_ten_mutants_have_a_seed_of_the_corpus() -> None:
 
 
 def _shown(mutant: Mutant) -> ParameterSet:
-    marks = () if mutant.what in ALWAYS else pytest.mark.prove("One more bug that a seed finds.")
+    marks = () if mutant.what in ALWAYS else pytest.mark.prove("One more mutant.")
     return pytest.param(mutant, id=mutant.what, marks=marks)
 
 

@@ -31,5 +31,5 @@ async def test_the_simulators_visibility_equals_a_pull_of_the_demo(house: House,
     device = TestDevice(house, actor=house.actor(role))
     await device.pull()
     held, seen = {str(id) for id in device.rows}, sight(rows, str(house.actor(role).id)).keys()
-    assert {names[id] for id in seen - held} == set(), "seen, and not on the device"
-    assert {names[id] for id in held - seen} == set(), "on the device, and not seen"
+    assert {names[id] for id in seen - held} == set(), "visible, but not on the device"
+    assert {names[id] for id in held - seen} == set(), "on the device, but not visible"

@@ -16,7 +16,7 @@ from tests.simulator.stage import Stage, sqlite_url
 ON_POSTGRESQL = FEW[:2]
 # Two of the corpus, one of them with a restored backup, and one at random are enough for a quick run.
 SHORT = (2, 49, 1000)
-STORY = pytest.mark.prove("One more story of the corpus.")
+STORY = pytest.mark.prove("One more seed of the corpus.")
 _STORIES: dict[int, tuple[str, list[str]]] = {}
 
 
@@ -26,11 +26,11 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
         yield opened
 
 
-@pytest.mark.slow("A story of hundreds of steps.")
+@pytest.mark.slow("A seed runs hundreds of steps.")
 @pytest.mark.parametrize("seed", [seed if seed in SHORT else pytest.param(seed, marks=STORY) for seed in FEW])
 async def test_every_promise_is_kept(stage: Stage, seed: int) -> None:
     if not stage.database.is_sqlite and seed not in ON_POSTGRESQL:
-        pytest.skip("On PostgreSQL two are enough.")
+        pytest.skip("On PostgreSQL two seeds are enough.")
     report = await simulate(stage, seed)
     assert report.violation is None, "\n".join([*report.lines[-30:], str(report.violation)])
     assert report.counts["pulls"]
@@ -46,7 +46,7 @@ async def _told(seed: int) -> tuple[str, list[str]]:
             return report.hash, report.lines
 
 
-@pytest.mark.slow("A story of hundreds of steps, twice.")
+@pytest.mark.slow("A seed runs hundreds of steps, twice.")
 async def test_the_same_seed_gives_the_same_trace() -> None:
     # Once after other seeds, if the test above ran, and once in its own database.
     one, again = _STORIES.get(49) or await _told(49), await _told(49)

@@ -137,7 +137,7 @@ class Shop:
         return await push(self.device.house.kernel, COMMANDS, self.device.actor, request)
 
 
-@pytest.mark.parametrize("before", [[], [1], [1, 7]], ids=["its first", "a later one", "one that came late"])
+@pytest.mark.parametrize("before", [[], [1], [1, 7]], ids=["its first", "a later one", "a late one"])
 @pytest.mark.parametrize("later", LATER)
 async def test_a_push_after_a_lost_answer_applies_nothing(
     house: House, before: list[int], later: int

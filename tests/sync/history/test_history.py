@@ -29,7 +29,7 @@ def postgresql(postgres_url: str, postgres_template: str) -> Iterator[str]:
     drop_database(postgres_url, name)
 
 
-@pytest.mark.slow("Writers are processes of their own, which are killed.")
+@pytest.mark.slow("Writers run in their own processes, which are killed.")
 async def test_pulls_during_killed_concurrent_writes_match_the_log(postgresql: str, tmp_path: Path) -> None:
     size = Size(WRITES, kills=1 + WRITES // 20, terminations=0.2)
     observed = await observe(postgresql, tmp_path, size)
@@ -50,4 +50,4 @@ async def test_a_server_with_a_broken_order_is_detected(postgresql: str, tmp_pat
         found = (await observe(postgresql, journals, Size(10), what, seed)).promises
         if "a completed pull is a prefix of the log" in found:
             return
-    pytest.fail(f"It passed for a server that keeps its promises, but for {found}.")
+    pytest.fail(f"A server with a broken order passed, except for {found}.")

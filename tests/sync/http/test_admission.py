@@ -109,7 +109,7 @@ async def test_an_incremental_pull_gets_through_while_first_pulls_are_saturated(
 async def test_commands_have_their_own_connections(house: House) -> None:
     """A command finds a connection however many read."""
     if house.database.is_sqlite:
-        pytest.skip("SQLite has one writer, which waits for nobody who reads.")
+        pytest.skip("SQLite has one writer, which never waits for readers.")
     async with AsyncExitStack() as stack:
         for _ in range(15):
             session = await stack.enter_async_context(house.database.reading(house.organisation_id))

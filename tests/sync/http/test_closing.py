@@ -201,7 +201,7 @@ async def test_an_expired_token_closes_the_connections_opened_with_it(
     )
 
 
-@pytest.mark.slow("It waits for what must not happen.")
+@pytest.mark.slow("It waits to see that nothing happens.")
 async def test_connections_of_others_stay_open(site: Site) -> None:
     actor, _ = await site.sign_in()
     _, other = await site.sign_in()

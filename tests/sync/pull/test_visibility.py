@@ -201,7 +201,7 @@ async def test_a_device_holds_exactly_what_its_person_may_see(house: House, tail
         await device.pull(limit=choice.choice([3, 500]))
         await compare(history, device)
     assert history.ids["reading"]
-    assert carried, "A history in which nobody ever had a visit shows nothing."
+    assert carried, "A history without visits proves nothing."
 
 
 async def test_an_office_device_pulls_every_row_of_the_organisation(house: House, tail: Tail) -> None:

@@ -93,7 +93,7 @@ async def test_a_sequence_instead_of_the_head_row_misses_commits(
 ) -> None:
     """This proves that the same run can fail."""
     if house.database.is_sqlite:
-        pytest.skip("SQLite has one writer at a time; numbers cannot be overtaken there.")
+        pytest.skip("SQLite has one writer at a time, so no number can overtake another.")
     async with house.writing() as session:
         await session.execute(text("CREATE SEQUENCE IF NOT EXISTS unsafe_sequence"))
         await session.commit()

@@ -366,7 +366,7 @@ async def test_a_restored_phones_edit_applies_while_its_number_still_waits(
     assert (await reception.now())[0] == "restored"
 
 
-@pytest.mark.parametrize("phone", ["second", "0"], ids=["changed", "left as it stood"])
+@pytest.mark.parametrize("phone", ["second", "0"], ids=["changed", "unchanged"])
 async def test_an_edit_later_by_id_but_earlier_by_number_is_in_the_inbox(
     reception: Reception, phone: str
 ) -> None:

@@ -331,7 +331,7 @@ async def test_a_crashed_operation_sent_again_gets_the_same_answer(house: House,
     assert "inbox" in (second[0].message or "")
 
 
-@pytest.mark.slow("It fills the waiting room of a device.")
+@pytest.mark.slow("It fills a device's places for waiting operations.")
 async def test_a_waiting_operation_that_crashes_again_keeps_its_place(
     house: House, device: TestDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
