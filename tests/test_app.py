@@ -53,13 +53,13 @@ async def test_healthz_does_not_check_the_database(small: Starlette) -> None:
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_not_ready_before_the_migrations(small: Starlette) -> None:
+async def test_the_server_is_not_ready_before_the_migrations(small: Starlette) -> None:
     async with caller(small) as client:
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "MIGRATIONS_PENDING")
 
 
-async def test_not_ready_without_a_database(tmp_path: Path) -> None:
+async def test_the_server_is_not_ready_without_a_database(tmp_path: Path) -> None:
     settings = Settings(database_url="postgresql://nobody@127.0.0.1:1/none", directory=tmp_path)
     async with caller(create_app(settings)) as client:
         answer = await client.get("/readyz")
@@ -67,7 +67,7 @@ async def test_not_ready_without_a_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not migrations.newest(), reason="there is no migration yet")
-async def test_ready_when_migrated(client: httpx2.AsyncClient) -> None:
+async def test_the_server_is_ready_after_the_migrations(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/readyz")).status_code == 200
 
 

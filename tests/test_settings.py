@@ -58,7 +58,7 @@ def test_an_unusable_variable_is_refused_by_name(name: str, value: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_all_wrong_variables_are_named_at_once() -> None:
+def test_every_wrong_variable_is_named_at_once() -> None:
     wrong = {"PORT": "http", "DATABASE_URL": "mysql://db", "TOURNEE_LOG_FORMAT": "xml", "TOURNEE_HOST": "::1"}
     with pytest.raises(UnusableSetting) as refused:
         read_settings(wrong)
@@ -77,7 +77,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         assert read_settings(dict.fromkeys(names, blank)) == read_settings({}) == Settings()
 
 
-def test_defaults_follow_from_other_settings() -> None:
+def test_defaults_depend_on_other_settings() -> None:
     assert read_settings({"TOURNEE_DIRECTORY": "/d"}).database_url == "sqlite:////d/tournee.db"
     assert read_settings({"DATABASE_URL": "sqlite:///x"}).workers == 1
     assert read_settings({"DATABASE_URL": "postgresql://db/x"}).workers == 2
@@ -88,7 +88,7 @@ def test_defaults_follow_from_other_settings() -> None:
 @pytest.mark.parametrize(
     "text", ["https://a.example,https://b.example", " https://a.example, https://b.example "]
 )
-def test_a_list_is_separated_by_commas_or_spaces(text: str) -> None:
+def test_a_list_setting_is_separated_by_commas_or_spaces(text: str) -> None:
     assert read_settings({"TOURNEE_WEB_ORIGINS": text}).web_origins == (
         "https://a.example",
         "https://b.example",
@@ -138,7 +138,7 @@ def test_a_number_has_a_minimum_and_a_maximum(name: str, field: str, least: floa
 
 
 @pytest.mark.parametrize(("value", "on"), [("1", True), ("Yes", True), ("off", False), ("0", False)])
-def test_the_demo_is_on_or_off(value: str, on: bool) -> None:
+def test_the_demo_setting_is_on_or_off(value: str, on: bool) -> None:
     assert read_settings({"TOURNEE_DEMO": value}).demo is on
 
 

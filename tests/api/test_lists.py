@@ -97,7 +97,7 @@ async def test_nulls_sort_last_in_both_directions(house: House) -> None:
         assert [node["phone"] for node in found["customers"]["nodes"]][-3:] == [None] * 3
 
 
-async def test_a_row_added_meanwhile_does_not_shift_the_pages(house: House) -> None:
+async def test_a_row_added_between_pages_does_not_shift_them(house: House) -> None:
     await customers(house)
     first = (await ask(house, PAGE, first=4, orderBy=[{"name": "ASC"}]))["customers"]
     await house.run("createCustomer", name="Demo 00")

@@ -31,7 +31,7 @@ async def test_missed_changes_come_first_and_live_ones_after(house: House) -> No
         assert [one["seq"] for one in [*found, last]] == list(range(found[0]["seq"], found[0]["seq"] + 4))
 
 
-async def test_it_resumes_after_any_of_its_cursors(house: House) -> None:
+async def test_a_subscription_resumes_after_any_of_its_cursors(house: House) -> None:
     await house.run("createCustomer", name="Demo")
     start = await settle(house)
     for number in range(5):

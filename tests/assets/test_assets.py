@@ -247,7 +247,7 @@ async def test_possible_duplicates_ignore_hyphens_and_include_only_visible_asset
         assert await possible_duplicates(session, actor) == []
 
 
-async def test_a_step_taken_offline_meets_a_retired_asset_as_a_conflict(house: House) -> None:
+async def test_an_offline_step_on_a_retired_asset_opens_a_conflict(house: House) -> None:
     place = await site(house)
     _, actor = await house.technician()
     await grant(house, actor, place.id)

@@ -20,7 +20,7 @@ _ACCOUNTS = {"TECHNICIAN": "account/technician", "DISPATCHER": "account/dispatch
 
 
 @pytest.mark.slow("The whole demo of assets, through its commands.")
-async def test_the_demo_data_is_accepted(house: House) -> None:
+async def test_the_demo_data_passes_its_commands(house: House) -> None:
     for name, role, label in ACCOUNTS:
         email = f"{name}-{house.organisation_id}@demo.example"
         if role is not Role.CUSTOMER_PORTAL:

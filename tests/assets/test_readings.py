@@ -80,7 +80,7 @@ async def test_flags_do_not_depend_on_the_order_of_arrival(house: House, order: 
     assert await flags(house, made[0], made[1], made[2]) == [False, False, True]
 
 
-async def test_a_gauge_may_fall(house: House) -> None:
+async def test_a_falling_gauge_is_plausible(house: House) -> None:
     meter = await meter_at(house, (await site(house)).id, kind="GAUGE", unit="bar")
     high = await house.run("recordReading", **read(meter, 1, 2.5))
     low = await house.run("recordReading", **read(meter, 2, -1.5))

@@ -125,7 +125,7 @@ async def test_half_an_emoji_in_a_text_is_replaced(desk: Desk, written: str, kep
     assert (outcome["status"], outcome["record"]["name"]) == ("applied", kept)
 
 
-async def test_half_an_emoji_elsewhere_is_refused_with_a_code(desk: Desk) -> None:
+async def test_half_an_emoji_in_graphql_is_refused_with_a_code(desk: Desk) -> None:
     made = (
         '{"query": "mutation M($n: String!) { createCustomer(input: {name: $n}) { __typename ... on Refusal'
     )

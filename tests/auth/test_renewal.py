@@ -194,7 +194,7 @@ async def test_renewals_and_a_disabling_at_once_break_nothing(
         assert (await renew(answer)).status_code == 400
 
 
-async def test_only_a_revoked_device_is_told_to_wipe(
+async def test_only_a_revoked_device_receives_the_order_to_wipe(
     house: House, technician: Actor, first: httpx2.Response, renew: Form
 ) -> None:
     """After any other refusal an enrolled device keeps its copy and its outbox."""

@@ -127,7 +127,7 @@ async def test_a_stale_token_in_the_header_is_ignored(
     assert answer.status_code == 200
 
 
-async def test_after_ten_failures_a_name_must_wait(
+async def test_a_name_must_wait_after_ten_failures(
     technician: Actor, email: str, sign_in: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def no(_password: str, hashes: list[str | None]) -> list[bool]:
@@ -206,7 +206,7 @@ async def test_a_sign_in_turned_away_is_not_a_failure(
     assert (await sign_in(email)).status_code == 200
 
 
-async def test_passwords_are_compared_a_few_at_a_time(
+async def test_only_a_few_passwords_are_hashed_at_a_time(
     technician: Actor, email: str, sign_in: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     comparing = most = 0

@@ -72,7 +72,7 @@ def _with_odd_header(app: Starlette, actor: Actor, header: dict[str, Any]) -> st
     return raw({"alg": "EdDSA", "typ": "at+jwt", **header}, {"sub": str(actor.id)}, b"signature")
 
 
-async def test_other_algorithms_are_refused(app: Starlette, actor: Actor, whoami: Form) -> None:
+async def test_tokens_with_other_algorithms_are_refused(app: Starlette, actor: Actor, whoami: Form) -> None:
     own = app.state.tokens.ring.keys()[0]
     claims = jwt.decode(forge(app, actor), options={"verify_signature": False})
     header = {"typ": "at+jwt", "kid": own.id}
@@ -98,7 +98,7 @@ async def test_other_algorithms_are_refused(app: Starlette, actor: Actor, whoami
         base64.urlsafe_b64encode(b'{"alg":"EdDSA","kid":"\\ud800"}').rstrip(b"=") + b".e30.e30",
     ],
 )  # fmt: skip
-async def test_garbage_is_refused_and_breaks_nothing(whoami: Form, garbage: bytes) -> None:
+async def test_a_garbage_token_is_refused(whoami: Form, garbage: bytes) -> None:
     answer = await whoami(garbage)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "TOKEN_INVALID")
 
@@ -115,7 +115,7 @@ async def test_a_refusal_names_the_bearer_scheme(whoami: Form) -> None:
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_a_remembered_token_still_expires(
+async def test_a_cached_token_still_expires(
     app: Starlette, actor: Actor, whoami: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = forge(app, actor)

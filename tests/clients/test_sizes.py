@@ -16,7 +16,7 @@ Open = Callable[[Store], Device]
 NOTE = "ä" * 9000
 
 
-async def test_a_batch_is_cut_by_bytes_as_well_as_by_count(
+async def test_a_batch_is_limited_by_bytes_and_by_count(
     device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pushing, "BATCH_BYTES", 200_000)

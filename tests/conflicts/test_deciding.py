@@ -252,7 +252,7 @@ async def test_a_decision_about_an_answer_answers_the_item_again(clashes: Clashe
     assert '"number":4.0' in str(row.after)
 
 
-async def test_a_moved_asset_goes_back_with_its_meters(clashes: Clashes) -> None:
+async def test_a_moved_asset_can_be_moved_back_with_its_meters(clashes: Clashes) -> None:
     elsewhere = await clashes.house.run("createSite", customerId=clashes.world.customer.id, name="Elsewhere")
     meter = await clashes.house.run("createMeter", assetId=clashes.asset.id, name="Hours", unit="h")
     mine = await clashes.house.run("createSite", customerId=clashes.world.customer.id, name="Field")

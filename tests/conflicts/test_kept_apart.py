@@ -67,7 +67,7 @@ async def test_a_decided_conflict_is_not_updated(house: House) -> None:
     assert list(kept.values()) == [{"phone": "two"}]
 
 
-async def test_a_clash_about_another_field_is_another_conflict(house: House) -> None:
+async def test_a_clash_about_another_field_opens_another_conflict(house: House) -> None:
     id, device = await customer(house), await device_of(house)
     await house.run("updateCustomer", customerId=id, phone="office", email="office@demo.example")
     await device.do("updateCustomer", customerId=id, phone="one")

@@ -160,7 +160,7 @@ async def test_a_decision_is_refused_when_the_record_changed_again(clashes: Clas
     assert (order.symptom, order.cause) == ("theirs", "theirs")
 
 
-async def test_the_refusal_carries_the_present_values_in_graphql(clashes: Clashes) -> None:
+async def test_a_refused_decision_returns_the_present_values_in_graphql(clashes: Clashes) -> None:
     conflict = await clashes.of(FIELD_CHANGED_BY_BOTH)
     await clashes.office("updateWorkOrder", workOrderId=clashes.order.id, cause="newer")
     text = """mutation($input:ResolveConflictInput!){resolveConflict(input:$input){

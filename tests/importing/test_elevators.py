@@ -205,7 +205,7 @@ async def test_zip_codes_have_five_digits_and_zero_is_not_one(register: Register
         assert (await importer.row(Site, number)).postal_code == first
 
 
-async def test_test_records_are_skipped_and_the_report_says_so(register: Register) -> None:
+async def test_test_records_of_the_register_are_skipped_and_reported(register: Register) -> None:
     importer, imported = register
     unreal = [(line, row) for line, row in sample() if not is_real(row)]
     assert {row["STREET_NAME"] for _, row in unreal} >= {"DUMMY RECORD", "RECORD", "TEST STREET"}
@@ -214,7 +214,7 @@ async def test_test_records_are_skipped_and_the_report_says_so(register: Registe
         assert await importer.row(Asset, row["DV_DEVICE_NUMBER"]) is None
 
 
-async def test_a_device_without_a_building_is_imported_without_one(register: Register) -> None:
+async def test_a_device_without_a_building_is_imported_without_a_site(register: Register) -> None:
     importer, imported = register
     homeless = [(line, row) for line, row in sample() if is_real(row) and not row["BIN"]]
     assert len(homeless) == 7

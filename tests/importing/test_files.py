@@ -443,7 +443,7 @@ async def test_a_record_deleted_here_is_not_restored(importer: Importer) -> None
     assert (await importer.row(Contact, "a@demo.example", "billing")).deleted is True
 
 
-async def test_an_asset_that_moved_is_moved(importer: Importer) -> None:
+async def test_an_asset_at_another_site_in_the_file_is_moved(importer: Importer) -> None:
     mapping = """
 system = "register"
 [[record]]

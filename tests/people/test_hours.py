@@ -38,7 +38,7 @@ async def test_a_technicians_shifts_may_touch_but_not_overlap(house: House) -> N
     await house.run("createShift", technicianId=one.id, **hours(14, 15))
 
 
-async def test_a_shift_ends_after_it_begins(house: House) -> None:
+async def test_a_shift_must_end_after_it_begins(house: House) -> None:
     one, _ = await house.technician()
     for ends in (8, 7):
         with pytest.raises(Invalid) as refusal:

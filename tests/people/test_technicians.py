@@ -189,7 +189,7 @@ async def test_a_territory_cannot_be_its_own_parent(house: House) -> None:
         assert refusal.value.field == "parentId"
 
 
-async def test_a_technician_has_one_primary_territory(house: House) -> None:
+async def test_a_technician_has_at_most_one_primary_territory(house: House) -> None:
     one, _ = await house.technician()
     north = await house.run("createTerritory", name="North")
     south = await house.run("createTerritory", name="South")

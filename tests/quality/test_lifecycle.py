@@ -82,7 +82,7 @@ async def test_an_audit_goes_from_draft_to_closed(house: House) -> None:
     assert None not in (closed.performed_at, closed.reported_at, closed.completed_at, closed.closed_at)
 
 
-async def test_a_plan_needs_a_lead_auditor_and_a_date_and_keeps_them(house: House) -> None:
+async def test_a_planned_audit_needs_a_lead_auditor_and_a_date(house: House) -> None:
     audit = await drafted(house, leadAuditorId=None)
     with pytest.raises(Blocked, match=r"no lead auditor.*no begin"):
         await act(house, "planAudit", audit)

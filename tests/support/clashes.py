@@ -1,4 +1,4 @@
-"""Conflicts of every kind, each made as in practice: the office changes something that a device lacks."""
+"""Conflicts of every kind, made as in practice: the office changes something while a device is offline."""
 
 from __future__ import annotations
 

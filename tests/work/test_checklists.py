@@ -83,7 +83,7 @@ async def ends_with_a_question(
     assert conflict.theirs["checklistRunIds"] == [str(run.id)]
 
 
-async def test_a_checklist_added_after_the_base_does_not_undo_a_visit(world: World) -> None:
+async def test_a_checklist_added_after_the_base_does_not_block_a_visit(world: World) -> None:
     technician, visit, version = await begun(world)
     before = await world.house.seq()
     run = await add_run(world, visit, version)
@@ -92,7 +92,7 @@ async def test_a_checklist_added_after_the_base_does_not_undo_a_visit(world: Wor
     await ends_with_a_question(world, technician, visit, run, before)
 
 
-async def test_a_checklist_reopened_after_the_base_does_not_undo_a_visit(world: World) -> None:
+async def test_a_checklist_reopened_after_the_base_does_not_block_a_visit(world: World) -> None:
     technician, visit, version = await begun(world)
     run = await add_run(world, visit, version)
     await world.house.run("dismissChecklistRun", technician.actor, runId=run.id, reason="Demo")

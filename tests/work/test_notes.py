@@ -50,7 +50,7 @@ async def test_overlapping_time_is_flagged_and_a_correction_replaces_its_entry(w
     assert not (await enter(20, 30)).overlaps
 
 
-async def test_time_ends_after_it_starts(world: World) -> None:
+async def test_a_time_entry_must_end_after_it_starts(world: World) -> None:
     technician = await world.technician()
     with pytest.raises(Invalid):
         await world.house.run(

@@ -102,7 +102,7 @@ async def test_a_place_that_was_the_customers_at_the_devices_base_is_accepted(wo
         {"requiredSkillIds": ["no-id"]},
     ],
 )
-async def test_bad_input_is_refused(world: World, fields: dict[str, Any]) -> None:
+async def test_an_order_with_bad_input_is_refused(world: World, fields: dict[str, Any]) -> None:
     with pytest.raises(Invalid):
         await world.order(**fields)
 
@@ -169,7 +169,7 @@ async def test_an_order_on_hold_blocks_the_dispatch_of_its_visits(world: World) 
         await world.house.run("dispatchAppointment", appointmentId=visit.id)
 
 
-async def test_a_hold_does_not_hide_that_work_has_begun(world: World) -> None:
+async def test_an_order_begun_before_its_hold_can_be_canceled_only_by_managers(world: World) -> None:
     technician = await world.technician()
     untouched, begun = await world.order(), await world.order()
     visit = await world.visit(technician, order=begun)

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS outcome (
     status TEXT NOT NULL, seq INTEGER, code TEXT, message TEXT, fields TEXT NOT NULL, conflict TEXT,
     schema INTEGER NOT NULL DEFAULT 2, mark TEXT);
 """
-# Columns that a store of version 1 or 2 lacks. Everything in it has schema 2, hence the default.
+# Columns that stores of versions 1 and 2 may lack. A version 1 store has only schema 2, hence the default.
 _LATER = {"schema": "INTEGER NOT NULL DEFAULT 2", "mark": "TEXT"}
 _WITH_LATER = ("outbox", "outcome")
 _ALL = ("meta", "row", "fresh", "gone", "outbox", "effect", "outcome")

@@ -53,7 +53,10 @@ def _now() -> datetime:
 
 
 class Device:
-    """One person's device. Reads and `do` need no network; every other call raises `Offline` without one."""
+    """One person's device. Reads and `do` need no network.
+
+    Calls that need one may raise `Offline`, `SignInRefused`, `Revoked` or `ProtocolError`.
+    """
 
     def __init__(
         self,
@@ -93,7 +96,6 @@ class Device:
         """Sign a person in on this device, once; later calls renew their tokens.
 
         `organisation` is an id, needed where the e-mail and password fit accounts in several organisations.
-        Raises `SignInRefused`, `Offline` or `Revoked`.
         """
         signing_in = partial(self._link.sign_in, username, password, organisation)
         await self._unless_revoked(signing_in, patient=False)

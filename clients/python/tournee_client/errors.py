@@ -24,7 +24,7 @@ class Offline(TourneeError):
 
 
 class SignInRefused(TourneeError):
-    """The server refused the password or the tokens: the person has to sign in (again).
+    """The sign-in was refused or is no longer valid: the person has to sign in (again).
 
     With code `ORGANISATION_NEEDED`, `organisations` lists those to choose from, each with `id` and `name`.
     """

@@ -9,7 +9,7 @@ from uuid import UUID
 
 
 class _Ticks:
-    """Milliseconds and, below them, a 12-bit counter that carries into the milliseconds when it is full."""
+    """Milliseconds and, below them, a 12-bit counter that carries into the milliseconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -146,7 +146,7 @@ class Link:
         return await (self._backoff if patient else _ONCE).run(hand_in)
 
     async def wiped(self, patient: bool) -> None:
-        """Confirm that the copy is erased. Any 4xx counts as done: a retry would not help."""
+        """Confirm that the copy is erased. A refusal counts as done, as a retry would not help."""
         form = {"refresh_token": self._store.database.get("refresh_token") or ""}
 
         async def say() -> None:
@@ -220,7 +220,7 @@ class Link:
         return response
 
     def _measure(self, sent: datetime, response: httpx2.Response) -> None:
-        """Measure the skew: the server wrote `Date` halfway, without its half second on average."""
+        """Measure the skew. `Date` was written about halfway and lacks half a second on average."""
         try:
             date = parsedate_to_datetime(response.headers.get("Date", ""))
             self.clock_skew = sent + (self._clock() - sent) / 2 - (date + timedelta(seconds=0.5))

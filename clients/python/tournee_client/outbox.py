@@ -171,7 +171,7 @@ class Outbox:
         return self._select(_ALL)
 
     def missing(self, expected: int, limit: int) -> list[int]:
-        """Return the gaps: numbers from `expected` on without an operation, below one that has one."""
+        """Return the gaps from `expected` on: numbers without an operation, below a number with one."""
         if not expected:
             return []
         kept = [

@@ -28,7 +28,7 @@ class Fault(StrEnum):
 
 
 class FlakyTransport(httpx2.AsyncBaseTransport):
-    """Gives each request to `inner` the next fault of the plan; after the plan it delivers."""
+    """Applies the plan's faults to the requests to `inner`, one each; after the plan it delivers."""
 
     def __init__(
         self,

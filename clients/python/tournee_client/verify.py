@@ -35,7 +35,7 @@ def row_sum(entity: str, record: Document) -> int:
 
 
 def canonical(value: Any) -> Any:
-    """Replace numbers that some JSON readers change by the hex text of their 64 bits."""
+    """Replace numbers that some JSON readers alter with the hex text of their 64 bits."""
     if isinstance(value, dict):
         return {key: canonical(item) for key, item in value.items()}
     if isinstance(value, list):

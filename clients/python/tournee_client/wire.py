@@ -57,7 +57,7 @@ class Progress:
 class Page:
     """A page of the feed, and the cursor after it.
 
-    `checkpoint` is the seq that the copy then includes; `mark` identifies the history that it belongs to.
+    `checkpoint` is the seq up to which the copy is then complete; `mark` identifies its history.
     """
 
     changes: tuple[Change, ...]
@@ -92,7 +92,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The server's answer about one operation; `status` and `code` are in schema/sync.md."""
+    """The server's answer about one operation; schema/sync.md explains its fields."""
 
     id: str
     status: str

@@ -130,7 +130,7 @@ async def test_one_account_cannot_take_all_turns() -> None:
         pass
 
 
-async def test_turns_come_in_order_and_none_is_lost() -> None:
+async def test_turns_are_given_in_order_and_none_is_lost() -> None:
     lane, done = Lane(running=1, waiting=3, each=9), []
 
     async def work(number: int) -> None:

@@ -41,13 +41,13 @@ async def test_an_operation_pushed_twice_takes_effect_once(house: House, device:
     assert await count(house, Customer) == 1
 
 
-async def test_an_operation_twice_in_one_batch_takes_effect_once(house: House, device: TestDevice) -> None:
+async def test_an_operation_repeated_in_one_batch_takes_effect_once(house: House, device: TestDevice) -> None:
     operation = device.operation("createCustomer", name="Demo Hotel")
     await device.push(operation, operation)
     assert await count(house, Customer) == 1
 
 
-async def test_an_id_reused_with_another_content_is_refused(house: House, device: TestDevice) -> None:
+async def test_an_id_reused_with_other_content_is_refused(house: House, device: TestDevice) -> None:
     operation = device.operation("createCustomer", name="Demo Hotel")
     await device.push(operation)
     (outcome,) = await device.push(operation | {"input": {"name": "Another"}})

@@ -262,7 +262,7 @@ async def test_a_number_that_cannot_be_read_leaves_no_gap(house: House, device: 
     assert len(await house.rows(Customer)) == 3
 
 
-async def test_a_device_cannot_park_without_bounds(
+async def test_a_device_can_park_only_a_bounded_number_of_operations(
     house: House, device: TestDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "MOST_KEPT", 2)
