@@ -84,7 +84,7 @@ async def test_the_body_limit_holds_when_an_endpoint_swallows_errors(small: Star
     async def swallow(request: Request) -> Response:
         try:
             await request.body()
-        except Exception:  # noqa: BLE001 - that is the point
+        except Exception:  # noqa: BLE001 - this is what the test is about
             return PlainTextResponse("fine")
         return PlainTextResponse("fine")
 

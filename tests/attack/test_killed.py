@@ -161,7 +161,7 @@ async def kill_now_and_then(
     server: Server, seen: Field, chance: random.Random, kills: int, pushes: int
 ) -> None:
     for moment in sorted(chance.sample(range(10, pushes - 10), kills)):
-        while seen.acknowledged < moment:  # noqa: ASYNC110 - the moment is somewhere between two answers
+        while seen.acknowledged < moment:  # noqa: ASYNC110 - the moment is between two answers
             await asyncio.sleep(0.001)
         await asyncio.sleep(chance.random() * 0.03)
         await server.kill()

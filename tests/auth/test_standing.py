@@ -105,7 +105,7 @@ async def test_a_change_by_another_process_takes_effect(
             await house.run("createCustomer", name="Demo")
         assert (await whoami(token)).status_code == 200
         await house.run("disableAccount", accountId=technician.id)
-        while (await whoami(token)).status_code == 200:  # noqa: ASYNC110 - it is told by the database
+        while (await whoami(token)).status_code == 200:  # noqa: ASYNC110 - the database notifies it
             await asyncio.sleep(0.01)
 
 

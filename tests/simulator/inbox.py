@@ -70,12 +70,12 @@ def check_decided(deeds: Deeds) -> Counter[str]:
     counts: Counter[str] = Counter()
     for deed in deeds.all.values():
         code = deed.outcome["code"] if deed.outcome is not None else None
-        counts["given up with their parents"] += code == "PARENT_REFUSED"
+        counts["children refused"] += code == "PARENT_REFUSED"
         resolution = deeds.settled.get(deed.id)
         wrote = deeds.company.chronicle.of_operation[deed.id]
         if resolution == "RETRY":
             counts["retried"] += 1
-            counts["children of what was retried"] += len(_children(deeds, deed))
+            counts["children of retried operations"] += len(_children(deeds, deed))
             silent = deed.input.get("id") is not None and not wrote
             require(not silent, "a retried operation takes effect", deed)
         elif resolution in _GIVEN_UP:

@@ -22,7 +22,7 @@ class _AtOnce:
         future, function = task
         try:
             result = function()
-        except BaseException as error:  # noqa: BLE001 - handed on, as the thread would
+        except BaseException as error:  # noqa: BLE001 - passed on, as the thread would
             if future is not None:
                 future.set_exception(error)
         else:

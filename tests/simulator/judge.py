@@ -73,7 +73,7 @@ class Judge:
             gone = {mark: last for mark in given if mark is not None and int(mark.split(".")[0]) > last}
             company.chronicle.lost_marks = gone | company.chronicle.lost_marks
             self._cursors.lose(company, last)
-        self.counts["fallen back"] += 1
+        self.counts["replica takeovers"] += 1
         return lost
 
     def lost_history(self, leaps: dict[str, Counter[int]]) -> int:
@@ -81,7 +81,7 @@ class Judge:
         lost = self._lose(leaps)
         for company in self.companies:
             self._cursors.lose_marks(company, company.chronicle.top)
-        self.counts["backups without the newest"] += 1
+        self.counts["incomplete backups restored"] += 1
         self.restored()
         return lost
 
@@ -98,7 +98,7 @@ class Judge:
                 device.revoked = company.chronicle.rows["Device"][device.id]["status"] != "ENROLLED"
             deeds = self.deeds[company.mark]
             lost += forget_history(deeds, {*receipts_of(deeds)}, {*still_parked(deeds)})
-        self.counts["lost with them"] += lost
+        self.counts["deeds lost"] += lost
         return lost
 
     def did(self, company: Company, deeds: list[Deed]) -> None:
@@ -203,7 +203,7 @@ class Judge:
         )
         if is_over:
             require(not outcomes, "nothing is applied after lost history", outcomes)
-            self.counts["told of a lost history"] += 1
+            self.counts["lost history detected"] += 1
             return
         sent = [operation.get("id") for operation in request.body["operations"]]
         require(
@@ -286,7 +286,7 @@ class Judge:
                     f"{name}: {tables.get(name)} is {folded.get(name)}",
                 )
             check_ledger(chronicle.rows)
-            self.counts["taken back"] += check_reversals(chronicle.rows["StockMovement"])
+            self.counts["movements reversed"] += check_reversals(chronicle.rows["StockMovement"])
             close(self.deeds[company.mark])
             self.counts += check_decided(self.deeds[company.mark])
             self._check_actors(company)

@@ -54,7 +54,7 @@ class Regrets:
             await self.simulation.push(company, device)
         self.simulation.clock.advance(timedelta(seconds=self.dice.randint(1, 9)))
         self._write(company, device, command, row["id"], name, row[name])
-        self.simulation.judge.counts["put back"] += 1
+        self.simulation.judge.counts["edits undone"] += 1
         if self.dice.random() < 0.5:
             await self.simulation.push(company, device)
 

@@ -66,7 +66,7 @@ class Reversals:
         if not known:
             return []
         again = self.dice.choice(known)
-        self.simulation.judge.counts["told twice"] += 1
+        self.simulation.judge.counts["movements sent twice"] += 1
         return [Draft(again.command, again.input, again.target)]
 
     async def _by_the_office(self, company: Company) -> None:

@@ -85,7 +85,7 @@ def _play_all(kind: str, seeds: Sequence[int], found: multiprocessing.Queue[Repo
     end_tidily()
     try:
         asyncio.run(main())
-    except BaseException:  # noqa: BLE001 - the parent process tells it
+    except BaseException:  # noqa: BLE001 - the parent process reports it
         found.put(traceback.format_exc())
     found.put(None)
 

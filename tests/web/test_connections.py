@@ -66,7 +66,7 @@ async def serving(app: App, patience: Patience = SHORT) -> AsyncIterator[uvicorn
     config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", http=Short)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
-    while not server.started:  # noqa: ASYNC110 - it has no event for it
+    while not server.started:  # noqa: ASYNC110 - the server has no event for it
         await asyncio.sleep(0.01)
     try:
         yield server

@@ -30,7 +30,7 @@ _TOO_EARLY = """    await pipeline.arrived()
 
 # Row locks rarely let writers meet this way, so a separate test makes them.
 EARLY = Mutant(
-    "memberships are worked out before the head row is taken",
+    "memberships are computed before the head row is locked",
     publishing,
     "publish",
     _HEAD_FIRST,
@@ -40,7 +40,7 @@ EARLY = Mutant(
 
 _MUTANTS = (
     Mutant(
-        "numbers are given before the commit and not held",
+        "numbers are assigned before the commit without a lock",
         publishing,
         "_take_head",
         _HELD,
@@ -49,6 +49,6 @@ _MUTANTS = (
     Mutant(
         "a page is read from more than one snapshot", engines, "_begin", "REPEATABLE READ", "READ COMMITTED"
     ),
-    *(mutant for mutant in MUTANTS if mutant.what == "nobody remembers whose scopes changed"),
+    next(mutant for mutant in MUTANTS if mutant.what == "changed memberships are not cached"),
 )
 BROKEN = {mutant.what: mutant for mutant in _MUTANTS}

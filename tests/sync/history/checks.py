@@ -59,12 +59,12 @@ class Log:
 def of_the_log(log: Log, head: int, journals: Sequence[Journal]) -> Iterator[Broken]:
     if sorted(log.entries) != list(range(1, head + 1)):
         missing = [seq for seq in range(1, head + 1) if seq not in log.entries]
-        yield "the log is dense", f"of {head} changes there are {len(log.entries)}, not {missing[:20]}"
+        yield "the log has no gap", f"of {head} changes there are {len(log.entries)}, not {missing[:20]}"
     for told in (one for journal in journals for one in journal.told()):
         for seq, id in told.changes.items():
             entry = log.entries.get(seq)
             if entry is None or entry.id != id:
-                yield "what was acknowledged stands in the log", f"{seq} {id}: {entry}"
+                yield "every acknowledged change is in the log", f"{seq} {id}: {entry}"
     made = defaultdict[str, list[str]](list)
     for entry in log.entries.values():
         made[entry.operation or ""].append(entry.id)
@@ -95,10 +95,10 @@ def of_copies(chronicle: Chronicle, pullers: Iterable[Puller], told: Sequence[To
     )
     for copy, puller in taken:
         if copy.checkpoint in inside:
-            yield "nobody sees half of a transaction", f"{puller.name} at {copy.checkpoint}"
+            yield "no pull shows half of a transaction", f"{puller.name} at {copy.checkpoint}"
         if copy.checkpoint < (least := acknowledged.by(copy.asked_at)):
             yield (
-                "what was acknowledged is there for who asks then",
+                "an acknowledged change is in every later pull",
                 f"{puller.name}: {copy.checkpoint} < {least}",
             )
         chronicle.read(copy.checkpoint)
@@ -113,7 +113,7 @@ def _compared(chronicle: Chronicle, puller: Puller, copy: Copy) -> Iterator[Brok
     extra = sorted(f"{copy.rows[id][KIND]} {id}" for id in copy.rows.keys() - seen.keys())
     other = sorted(id for id in copy.rows.keys() & seen.keys() if copy.rows[id] != seen[id])
     what = f"{puller.name} at {copy.checkpoint} misses {missed[:5]}, has {extra[:5]}, has wrong {other[:5]}"
-    yield "a completed pull is a prefix of the log", what
+    yield "a complete pull is a prefix of the log", what
 
 
 class _Acknowledged:
@@ -144,7 +144,7 @@ def _of_chain(log: Log, chain: Sequence[Step], *, sees_all: bool) -> Iterator[Br
         yield from _of_cursor(step)
         later = _moment(log, step, max(moment, step.page.cursor.seq), sees_all=sees_all)
         if later is None:
-            yield "a page is of one moment", f"{step} after {moment}"
+            yield "a page shows one moment", f"{step} after {moment}"
         moment = later or moment
         for change in step.page.changes if step.before is not None and not step.before.snapshot else ():
             yield from _of_place(log, change, place, told_at, sees_all=sees_all)
@@ -182,7 +182,7 @@ def _of_cursor(step: Step) -> Iterator[Broken]:
         if not pinned:
             yield "a snapshot stays pinned", f"{before} to {after}"
     elif (before.seq, before.id) > (after.seq, after.id):
-        yield "the cursor never goes back", f"{before} to {after}"
+        yield "the cursor never moves back", f"{before} to {after}"
 
 
 def _of_place(
@@ -192,6 +192,6 @@ def _of_place(
     if (change.seq, id) <= place:
         yield "changes come in order", f"{change} after {place}"
     if change.seq <= told_at.get(id, 0):
-        yield "no change is told twice", f"{change} after {told_at[id]}"
+        yield "no change is sent twice", f"{change} after {told_at[id]}"
     if sees_all and log.entries[change.seq].id != id:
-        yield "a change is told at its own seq", f"{change}: {log.entries[change.seq]}"
+        yield "a change is sent at its own seq", f"{change}: {log.entries[change.seq]}"

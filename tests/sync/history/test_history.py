@@ -48,6 +48,6 @@ async def test_a_server_with_a_broken_order_is_detected(postgresql: str, tmp_pat
     for seed in range(5):
         (journals := tmp_path / f"{seed}").mkdir()
         found = (await observe(postgresql, journals, Size(10), what, seed)).promises
-        if "a completed pull is a prefix of the log" in found:
+        if "a complete pull is a prefix of the log" in found:
             return
     pytest.fail(f"A server with a broken order passed, except for {found}.")

@@ -109,7 +109,7 @@ async def _order(tx: Transaction, customer: UUID) -> None:
 
 async def _is_held_up(house: House) -> None:
     async with house.reading() as session:
-        while not await session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):  # noqa: ASYNC110 - the database tells nobody
+        while not await session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):  # noqa: ASYNC110 - the database sends no event
             await asyncio.sleep(0.01)
 
 
