@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.support.field import sees
 from tests.support.world import World, at
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import NotFound
+from tournee.kernel.visibility import Concerned
 from tournee.sync.pull.checksums import row_sum
 from tournee.sync.pull.feed import records_now
 from tournee.work.models import Appointment, AppointmentEvent, Assignment
@@ -69,8 +71,10 @@ async def test_the_window_limits_visits_except_unfinished_old_ones(
     visit = await world.visit()
     await world.house.run("assignTechnician", appointmentId=visit.id, technicianId=technician.id)
     await world.put(visit, status=status, **times)
+    (assignment,) = await world.house.rows(Assignment)
+    await world.put(assignment, until=(await world.read(Appointment, visit.id)).until)
     async with world.house.reading() as session:
-        found = await MEMBERSHIP.held(session, world.house.organisation_id, {technician.actor.id})
+        found = await MEMBERSHIP.held(session, Concerned(whole={technician.actor.id}))
     assert ((technician.actor.id, visit.id) in found) is held
 
 
@@ -212,16 +216,16 @@ async def test_only_the_end_of_a_visit_recomputes_scopes(
     asked: list[set[Any]] = []
     touched = MEMBERSHIP.touched
 
-    async def spy(session: Any, organisation_id: Any, entries: Any) -> set[Any]:
-        found = await touched(session, organisation_id, entries)
-        asked.append(found)
+    async def spy(session: Any, entries: Any) -> Concerned:
+        found = await touched(session, entries)
+        asked.append(found.accounts)
         return found
 
     rules = world.house.kernel.rules.rules
     object.__setattr__(
         world.house.kernel.rules,
         "rules",
-        tuple(type(rule)(spy, rule.held) if rule is MEMBERSHIP else rule for rule in rules),
+        tuple(replace(rule, touched=spy) if rule is MEMBERSHIP else rule for rule in rules),
     )
     try:
         for name in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine
 from tournee.kernel.times import TimeSource
-from tournee.kernel.visibility import MembershipRule
+from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
 
 if TYPE_CHECKING:
     from tournee.kernel.log import Entry
@@ -195,27 +195,28 @@ class RefreshToken(OrganisationRow):
     )
 
 
-async def _touched(_session: AsyncSession, _organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
-    return {
+async def _touched(_session: AsyncSession, entries: Sequence[Entry]) -> Concerned:
+    changed = {
         entry.row.id
         for entry in entries
         if isinstance(entry.row, Account)
         and (entry.before is None or entry.after.keys() & {"status", "role"})
     }
+    return Concerned(whole=changed)
 
 
-async def _held(
-    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
-) -> set[tuple[UUID, UUID]]:
+async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
     """Return the scopes of active accounts outside the office: the account and the shared catalogue."""
-    found = await session.scalars(
-        select(Account.id).where(
-            Account.id.in_(accounts),
+    if not concerned.whole:
+        return set()
+    rows = await session.execute(
+        select(Account.id, Account.organisation_id).where(
+            Account.id.in_(concerned.whole),
             Account.status == AccountStatus.ACTIVE,
             Account.role.not_in(OFFICE),
         )
     )
-    return {(id, scope) for id in found for scope in (id, organisation_id)}
+    return {(id, scope) for id, organisation_id in rows for scope in (id, organisation_id)}
 
 
 MEMBERSHIP = MembershipRule(_touched, _held)

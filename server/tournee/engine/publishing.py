@@ -78,6 +78,7 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
     tx.documents = {one.row: one.document for one in rows}
     await pipeline.arrived()
     await tx.statements.check_references()
+    await tx.rules.settle(tx, tx.entries)
     # We hold the rows' locks, so their clocks cannot change.
     await tx.clocks.load([one.id for one in rows if one.id not in tx.notes.new])
     last = await _take_head(tx)
@@ -151,21 +152,23 @@ async def _write_edges(tx: Transaction, rows: Sequence[_Written], pipeline: Pipe
 
 
 async def _write_members(tx: Transaction, seq: int) -> None:
-    """Recompute which scopes the accounts touched by this transaction hold.
+    """Work out the memberships that this transaction may have changed, and write the difference.
 
     It reads after the head row is locked: every earlier writer has committed, so what it reads is final.
+    All other writers wait meanwhile, so nothing that it reads may grow with the organisation's history.
     """
-    accounts = await tx.rules.touched(tx.session, tx.organisation_id, tx.entries)
-    if not accounts:
+    concerned = await tx.rules.touched(tx.session, tx.entries)
+    if not concerned:
         return
-    wanted = await tx.rules.held(tx.session, tx.organisation_id, accounts)
+    wanted = await tx.rules.held(tx.session, concerned)
     rows = await tx.session.execute(
         select(Member.account_id, Member.scope, Member.from_seq).where(
-            Member.account_id.in_(accounts),
-            Member.to_seq.is_(None),
+            Member.to_seq.is_(None), concerned.among(Member.account_id, Member.scope)
         )
     )
-    held = {(account, scope): from_seq for account, scope, from_seq in rows}
+    held = {
+        (account, scope): from_seq for account, scope, from_seq in rows if concerned.covers(account, scope)
+    }
     granted = [
         {"account_id": account, "scope": scope, "from_seq": seq}
         for account, scope in sorted(wanted - held.keys())

@@ -114,6 +114,10 @@ class Member(OrganisationRow):
         Index("ix_member_scope", "organisation_id", "scope", "to_seq"),
         Index("ix_member_from", "organisation_id", "from_seq"),
         Index("ix_member_to", "organisation_id", "to_seq", **only_where(text("to_seq IS NOT NULL"))),
+        # What an account holds now, among what it held in years.
+        Index(
+            "ix_member_held", "organisation_id", "account_id", "scope", **only_where(text("to_seq IS NULL"))
+        ),
     )
 
 

@@ -7,7 +7,7 @@ its assignments). Office roles see their whole organisation.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,19 +21,71 @@ from tournee.kernel.log import Change, Edge, Member, Record
 if TYPE_CHECKING:
     from tournee.kernel.entity import Entity
     from tournee.kernel.log import Entry
+    from tournee.kernel.transaction import Transaction
 
-# Functions that return the accounts that a transaction's changes concern, and the (account, scope) pairs that
-# these accounts then hold.
-Touched = Callable[[AsyncSession, UUID, "Sequence[Entry]"], Awaitable[set[UUID]]]
-Held = Callable[[AsyncSession, UUID, Collection[UUID]], Awaitable[set[tuple[UUID, UUID]]]]
+Pairs = set[tuple[UUID, UUID]]
+
+
+@dataclass
+class Concerned:
+    """The memberships that a transaction's changes may have altered: all of the accounts in `whole`, and of
+    the others those in the scopes named for them.
+    """
+
+    whole: set[UUID] = field(default_factory=set)
+    scopes: dict[UUID, set[UUID]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.scopes)
+
+    def add(self, account: UUID | None, scopes: Iterable[UUID | None]) -> None:
+        """Name scopes of an account; None is nobody, or no scope."""
+        if account is not None:
+            self.scopes.setdefault(account, set()).update(scope for scope in scopes if scope is not None)
+
+    def take(self, other: Concerned) -> None:
+        """Add what another one names."""
+        self.whole |= other.whole
+        for account, scopes in other.scopes.items():
+            self.add(account, scopes)
+
+    def covers(self, account: UUID, scope: UUID) -> bool:
+        """Return whether this membership may have changed."""
+        return account in self.whole or scope in self.scopes.get(account, ())
+
+    @property
+    def accounts(self) -> set[UUID]:
+        return self.whole | self.scopes.keys()
+
+    def among(self, account: Any, *scopes: Any) -> ColumnElement[bool]:
+        """Return the condition for rows that concern these memberships: `account` is the column of the
+        account, and `scopes` are those of the scopes that the row gives it.
+        """
+        if not self.scopes:
+            own: ColumnElement[bool] = account.in_(self.whole)
+            return own
+        named = set().union(*self.scopes.values())
+        gives = or_(*(scope.in_(named) for scope in scopes))
+        return and_(account.in_(self.accounts), or_(account.in_(self.whole), gives) if self.whole else gives)
+
+
+# `touched` returns what a transaction's changes concern, `held` the (account, scope) pairs of that which are
+# held, perhaps with others. `settle` writes what `held` reads.
+Touched = Callable[[AsyncSession, "Sequence[Entry]"], Awaitable[Concerned]]
+Held = Callable[[AsyncSession, Concerned], Awaitable[Pairs]]
+Settle = Callable[["Transaction", "Sequence[Entry]"], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class MembershipRule:
-    """One domain's rule of which account holds which scope."""
+    """One domain's rule of which account holds which scope.
+
+    An account's own scope and that of the organisation change only with the account as a whole.
+    """
 
     touched: Touched
     held: Held
+    settle: Settle | None = None
 
 
 @dataclass(frozen=True)
@@ -42,21 +94,25 @@ class MembershipRules:
 
     rules: tuple[MembershipRule, ...] = ()
 
-    async def touched(
-        self, session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]
-    ) -> set[UUID]:
-        found: set[UUID] = set()
+    async def settle(self, tx: Transaction, entries: Sequence[Entry]) -> None:
+        """Write what the rules read beside what the commands wrote; before the changes have numbers."""
         for rule in self.rules:
-            found |= await rule.touched(session, organisation_id, entries)
+            if rule.settle is not None:
+                await rule.settle(tx, entries)
+
+    async def touched(self, session: AsyncSession, entries: Sequence[Entry]) -> Concerned:
+        """Return the memberships that these changes may have altered."""
+        found = Concerned()
+        for rule in self.rules:
+            found.take(await rule.touched(session, entries))
         return found
 
-    async def held(
-        self, session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
-    ) -> set[tuple[UUID, UUID]]:
-        found: set[tuple[UUID, UUID]] = set()
+    async def held(self, session: AsyncSession, concerned: Concerned) -> Pairs:
+        """Return which of the memberships concerned are held."""
+        found: Pairs = set()
         for rule in self.rules:
-            found |= await rule.held(session, organisation_id, accounts)
-        return found
+            found |= await rule.held(session, concerned)
+        return {pair for pair in found if concerned.covers(*pair)}
 
 
 def lies_in(member: Any = Member, edge: Any = Edge) -> ColumnElement[bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import ClassVar
@@ -20,7 +20,7 @@ from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.log import Entry
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
-from tournee.kernel.visibility import MembershipRule
+from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
 from tournee.people.permissions import PEOPLE_READ
 
 WINDOW_BEHIND = timedelta(days=14)
@@ -324,30 +324,30 @@ class Absence(Timed, Entity):
         return self.machine.transitions(self.status)
 
 
-async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
+async def _touched(_session: AsyncSession, entries: Sequence[Entry]) -> Concerned:
     """Return the accounts that were or are a technician's in these changes."""
-    changed = [
+    changed = {
         state.get("accountId") or entry.row.account_id
         for entry in entries
         if isinstance(entry.row, Technician)
         and not {"accountId", "status", "deleted"}.isdisjoint(entry.after)
         for state in (entry.before or {}, entry.after)
-    ]
-    return {account for account in changed if account is not None}
+    }
+    return Concerned(whole={account for account in changed if account is not None})
 
 
-async def _held(
-    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
-) -> set[tuple[UUID, UUID]]:
+async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
     """Return the scopes of active technicians: their own records and the organisation's catalogue."""
+    if not concerned.whole:
+        return set()
     rows = await session.execute(
-        select(Technician.account_id, Technician.id).where(
-            Technician.account_id.in_(accounts),
+        select(Technician.account_id, Technician.id, Technician.organisation_id).where(
+            Technician.account_id.in_(concerned.whole),
             Technician.status == TechnicianStatus.ACTIVE,
             Technician.deleted.is_(False),
         )
     )
-    return {(account, scope) for account, own in rows if account for scope in (own, organisation_id)}
+    return {(account, scope) for account, *scopes in rows if account for scope in scopes}
 
 
 MEMBERSHIP = MembershipRule(_touched, _held)

@@ -32,7 +32,13 @@ async def put_on(tx: Transaction, appointment: Appointment, technician_id: UUID,
             assignment.lead = lead
             return assignment
     return await tx.add(
-        Assignment(appointment_id=appointment.id, technician_id=technician_id, lead=lead, active=True)
+        Assignment(
+            appointment_id=appointment.id,
+            technician_id=technician_id,
+            lead=lead,
+            active=True,
+            until=appointment.until,
+        )
     )
 
 

@@ -21,6 +21,7 @@ from tournee.work.crews import against_sending, circumstances_of, crews_of
 from tournee.work.models import Appointment, AppointmentEvent, WorkOrder
 from tournee.work.states import (
     APPOINTMENT,
+    ENDED,
     FINISHED,
     UNDER_WAY,
     WORK_ORDER,
@@ -62,7 +63,7 @@ async def _against_completion(read: Reader, visits: Sequence[Appointment]) -> li
 
 def against_reopening(status: WorkOrderStatus) -> list[str]:
     """Return why the end of a visit cannot be taken back: its order, of this status, does not go on."""
-    over = status in (WorkOrderStatus.CLOSED, WorkOrderStatus.CANCELED)
+    over = status in ENDED
     return [f"Its work order is {status}."] if over else []
 
 

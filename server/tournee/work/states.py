@@ -117,6 +117,8 @@ WORK_ORDER = Machine(
 
 # An order in one of these statuses keeps it, whatever its appointments do.
 SET_BY_HAND = frozenset({_W.DRAFT, _W.ON_HOLD, _W.CLOSED, _W.CANCELED})
+# Nothing more comes of these orders.
+ENDED = (_W.CLOSED, _W.CANCELED)
 
 
 def refuse(machine: Machine[StateT], current: StateT, to: StateT) -> NoReturn:

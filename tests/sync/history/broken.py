@@ -17,8 +17,8 @@ _LET_GO = """    async with tx.database.writing(tx.organisation_id) as apart:
 _HEAD_FIRST = "    last = await _take_head(tx)\n"
 # It lacks what others have written but not committed.
 _TOO_EARLY = """    await pipeline.arrived()
-    touched = await tx.rules.touched(tx.session, tx.organisation_id, tx.entries)
-    held = await tx.rules.held(tx.session, tx.organisation_id, touched) if touched else set()
+    touched = await tx.rules.touched(tx.session, tx.entries)
+    held = await tx.rules.held(tx.session, touched) if touched else set()
     class Early:
         async def touched(self, *_):
             return touched

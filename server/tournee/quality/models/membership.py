@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from uuid import UUID
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.log import Entry
-from tournee.kernel.visibility import MembershipRule
+from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
 from tournee.quality.models.audits import Audit, AuditMember
 
 
-async def _touched(_session: AsyncSession, _organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
-    found: set[UUID | None] = set()
+async def _touched(_session: AsyncSession, entries: Sequence[Entry]) -> Concerned:
+    found = Concerned()
     for entry in entries:
-        if isinstance(entry.row, AuditMember):
-            found.add(entry.row.account_id)
-        if isinstance(entry.row, Audit):
-            for values in (entry.before or {}, entry.after):
-                found |= {values.get("leadAuditorId"), values.get("auditeeResponsibleId")}
-    return {account for account in found if account is not None}
+        row = entry.row
+        if isinstance(row, AuditMember):
+            found.add(row.account_id, [row.audit_id])
+        if isinstance(row, Audit):
+            for account in (row.lead_auditor_id, row.auditee_responsible_id):
+                found.add(account, [row.id])
+            for name in ("leadAuditorId", "auditeeResponsibleId"):
+                found.add((entry.before or {}).get(name), [row.id])
+    return found
 
 
-async def _held(
-    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
-) -> set[tuple[UUID, UUID]]:
+async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
     """Return the audits that each account leads, takes part in or is responsible for."""
-    found: set[tuple[UUID, UUID]] = set()
+    found: Pairs = set()
     for model, account, audit in (
         (Audit, Audit.lead_auditor_id, Audit.id),
         (Audit, Audit.auditee_responsible_id, Audit.id),
         (AuditMember, AuditMember.account_id, AuditMember.audit_id),
     ):
         rows = await session.execute(
-            select(account, audit).where(model.deleted.is_(False), account.in_(accounts))
+            select(account, audit).where(model.deleted.is_(False), concerned.among(account, audit))
         )
         found |= {(held_by, scope) for held_by, scope in rows if held_by is not None}
     return found

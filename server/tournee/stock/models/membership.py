@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import and_, select, union
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.assets.models import Asset
 from tournee.kernel.log import Entry
-from tournee.kernel.visibility import MembershipRule
+from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
 from tournee.people.models import Technician, TechnicianStatus
 from tournee.stock.models.parts import LocationKind, StockLocation
 
@@ -21,7 +21,7 @@ def _values(entry: Entry, *names: str) -> set[UUID]:
     return {state[name] for state in states for name in names if state.get(name)}
 
 
-async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
+async def _touched(session: AsyncSession, entries: Sequence[Entry]) -> Concerned:
     """Return the accounts whose van or vehicle it was or is. The rule of people covers accounts that
     change.
     """
@@ -40,15 +40,16 @@ async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequen
         )
         questions.append(select(Technician.account_id).join(Asset, held).where(Asset.id.in_(vehicles)))
     if not technicians and not vehicles:
+        return Concerned()
+    accounts = await session.scalars(union(*questions))
+    return Concerned(whole={account for account in accounts if account is not None})
+
+
+async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
+    if not concerned.whole:
         return set()
-    return {account for account in await session.scalars(union(*questions)) if account is not None}
-
-
-async def _held(
-    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
-) -> set[tuple[UUID, UUID]]:
     active = and_(
-        Technician.account_id.in_(accounts),
+        Technician.account_id.in_(concerned.whole),
         Technician.status == TechnicianStatus.ACTIVE,
         Technician.deleted.is_(False),
         StockLocation.kind == LocationKind.VAN,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.times import AHEAD, BEHIND, TimeSource
 from tournee.work.permissions import WORK_INTERNAL, WORK_READ
-from tournee.work.states import APPOINTMENT, PLANNED, AppointmentStatus, refuse
+from tournee.work.states import APPOINTMENT, OVER, PLANNED, AppointmentStatus, refuse
 
 
 class LockMode(StrEnum):
@@ -46,6 +46,10 @@ class AcceptedAs(StrEnum):
     """The plan allowed this step."""
     FACT = "FACT"
     """The plan had changed, but the step had happened and was recorded."""
+
+
+# What `until` holds while a visit is not over.
+NOT_OVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Appointment(Entity):
@@ -125,6 +129,13 @@ class Appointment(Entity):
         APPOINTMENT.require(self.status, to)
         self.status = to
 
+    @property
+    def until(self) -> datetime:
+        """Return until when the visit counts for a device's window: its end, once it is over."""
+        if self.status not in OVER:
+            return NOT_OVER
+        return self.ends_at or self.actual_end or self.created_at
+
     def schedule(self, starts_at: datetime, ends_at: datetime) -> None:
         """Set its time; if it already had one, it keeps its status until somebody has left."""
         if self.status not in PLANNED:
@@ -155,7 +166,11 @@ class Assignment(Entity):
     __tablename__ = "assignment"
     reads = WORK_READ
     decider = Role.DISPATCHER
-    __table_args__ = (UniqueConstraint("organisation_id", "appointment_id", "technician_id"),)
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "appointment_id", "technician_id"),
+        # What a technician holds now, among the visits of years.
+        Index("ix_assignment_until", "organisation_id", "technician_id", "until"),
+    )
 
     appointment_id: Mapped[UUID] = reference("appointment", merge=Merge.SERVER_ONLY)
     """The visit to go to."""
@@ -165,6 +180,10 @@ class Assignment(Entity):
     """Whether this technician is in charge of the visit."""
     active: Mapped[bool] = column(merge=Merge.STATE_MACHINE, default=True)
     """False once the technician was taken off."""
+    until: Mapped[datetime] = column(
+        private=True, time_source=TimeSource.DERIVED, merge=Merge.SERVER_ONLY, default=NOT_OVER
+    )
+    """As `Appointment.until` of the visit."""
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.appointment_id,)

@@ -4,111 +4,118 @@ customer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select, union, union_all
+from sqlalchemy import ColumnElement, Select, and_, not_, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.roles import Role
 from tournee.customers.models import Site
-from tournee.kernel.log import Entry, Member
-from tournee.kernel.visibility import MembershipRule
+from tournee.kernel.log import Entry
+from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus
 from tournee.work.models.appointment import Appointment, Assignment
 from tournee.work.models.notes import staff_scope
 from tournee.work.models.order import WorkOrder
-from tournee.work.states import OVER, WorkOrderStatus
+from tournee.work.states import ENDED, OVER
 
-_DONE_WITH = (WorkOrderStatus.CLOSED, WorkOrderStatus.CANCELED)
+if TYPE_CHECKING:
+    from tournee.kernel.transaction import Transaction
+
 _OVER = frozenset(status.value for status in OVER)
-_ENDED = frozenset(status.value for status in _DONE_WITH)
+_ENDED = frozenset(status.value for status in ENDED)
 
 
 @dataclass
-class _Concerned:
-    """What a transaction changed: the records whose people must be recomputed."""
+class _Changes:
+    """What a transaction changed: the records whose people must be worked out."""
 
-    accounts: set[UUID] = field(default_factory=set)
-    reporters: set[UUID] = field(default_factory=set)
+    concerned: Concerned = field(default_factory=Concerned)
     technicians: set[UUID] = field(default_factory=set)
-    appointments: set[UUID] = field(default_factory=set)
-    scopes: set[UUID] = field(default_factory=set)
-    customers: set[UUID] = field(default_factory=set)
+    assignments: set[UUID] = field(default_factory=set)
+    # Visits, with the sites that they had before.
+    visits: dict[UUID, set[UUID]] = field(default_factory=dict)
+    # Who reported an order, with the scopes that the order gives.
+    reports: dict[UUID, set[UUID]] = field(default_factory=dict)
+    # Customers, with the records that their portals hold.
+    customers: dict[UUID, set[UUID]] = field(default_factory=dict)
 
     def note(self, entry: Entry) -> None:
         row = entry.row
         if isinstance(row, Assignment):
-            self.technicians.add(row.technician_id)
+            self.assignments.add(row.id)
         elif isinstance(row, Appointment):
-            self._note_appointment(entry, row)
+            self._note_visit(entry, row)
         elif isinstance(row, WorkOrder):
             self._note_order(entry, row)
+        elif isinstance(row, Site):
+            if _changed(entry, "customerId", "deleted"):
+                self._show(row.id, *_values(entry, "customerId", row.customer_id))
         else:
             self._note_holder(entry)
+
+    def _note_visit(self, entry: Entry, row: Appointment) -> None:
+        if _changed(entry, "deleted"):
+            self._show(row.id, row.customer_id)
+        moved = _changed(entry, "startsAt", "endsAt", "siteId", "deleted") or _crosses(entry, _OVER)
+        if entry.before is not None and moved:
+            self.visits.setdefault(row.id, set()).update(_values(entry, "siteId", None))
+
+    def _note_order(self, entry: Entry, row: WorkOrder) -> None:
+        if _changed(entry, "deleted"):
+            self._show(row.id, row.customer_id)
+        if _changed(entry, "siteId", "deleted") or _crosses(entry, _ENDED):
+            given = _of_report(row.id, row.customer_id, *_values(entry, "siteId", row.site_id))
+            self.reports.setdefault(row.reported_by_id, set()).update(given)
 
     def _note_holder(self, entry: Entry) -> None:
         row = entry.row
         if isinstance(row, Technician):
             if _changed(entry, "accountId", "status", "deleted"):
-                self.accounts |= _values(entry, "accountId", row.account_id)
+                self.concerned.whole |= _values(entry, "accountId", row.account_id)
         elif isinstance(row, TechnicianProfile):
             if _changed(entry, "windowFrom", "windowTo", "deleted"):
                 self.technicians.add(row.technician_id)
-        elif isinstance(row, Site):
-            if _changed(entry, "customerId", "deleted"):
-                self.customers |= _values(entry, "customerId", row.customer_id)
         elif isinstance(row, Account) and _changed(entry, "customerId", "role", "status", "deleted"):
-            self.accounts.add(row.id)
+            self.concerned.whole.add(row.id)
 
-    def _note_appointment(self, entry: Entry, row: Appointment) -> None:
-        if entry.before is None:
-            self.customers.add(row.customer_id)
-        elif _changed(entry, "startsAt", "endsAt", "siteId", "deleted") or _crosses(entry, _OVER):
-            self.appointments.add(row.id)
-            self.scopes.add(row.id)
+    def _show(self, record: UUID, *customers: UUID) -> None:
+        for customer in customers:
+            self.customers.setdefault(customer, set()).add(record)
 
-    def _note_order(self, entry: Entry, row: WorkOrder) -> None:
-        if entry.before is None:
-            self.customers.add(row.customer_id)
-            self.reporters.add(row.reported_by_id)
-        elif _changed(entry, "siteId", "deleted") or _crosses(entry, _ENDED):
-            self.reporters.add(row.reported_by_id)
-            self.scopes.add(row.id)
+    async def resolve(self, session: AsyncSession) -> Concerned:
+        """Find the accounts behind what was noted."""
+        if self.technicians:
+            owners = select(Technician.account_id).where(Technician.id.in_(self.technicians))
+            self.concerned.whole |= {id for id in await session.scalars(owners) if id is not None}
+        if self.assignments or self.visits:
+            for account, *visit in await session.execute(self._crews()):
+                self.concerned.add(account, scopes_of_visit(*visit) | self.visits.get(visit[0], set()))
+        if self.reports:
+            reporters = select(Technician.account_id).where(Technician.account_id.in_(self.reports))
+            for account in self.reports.keys() & set(await session.scalars(reporters)):
+                self.concerned.add(account, self.reports[account])
+        if self.customers:
+            portals = select(Account.customer_id, Account.id).where(Account.customer_id.in_(self.customers))
+            for customer, account in await session.execute(portals):
+                self.concerned.add(account, self.customers[customer] if customer else ())
+        return self.concerned
 
-    def questions(self) -> list[Select[*tuple[Any, ...]]]:
-        """The accounts behind what was noted, one question for each kind of thing."""
-        asked: list[tuple[set[UUID], Any]] = [
-            (
-                self.reporters,
-                select(Technician.account_id).where(Technician.account_id.in_(self.reporters)),
-            ),
-            (
-                self.technicians,
-                select(Technician.account_id).where(Technician.id.in_(self.technicians)),
-            ),
-            (
-                self.appointments,
-                select(Technician.account_id)
-                .join(Assignment, _assigned())
-                .where(Assignment.appointment_id.in_(self.appointments)),
-            ),
-            (
-                self.scopes,
-                select(Member.account_id).where(
-                    Member.scope.in_(self.scopes),
-                    Member.to_seq.is_(None),
-                ),
-            ),
-            (
-                self.customers,
-                select(Account.id).where(Account.customer_id.in_(self.customers)),
-            ),
-        ]
-        return [question for things, question in asked if things]
+    def _crews(self) -> Select[*tuple[Any, ...]]:
+        """Select who is or was assigned to the visits noted."""
+        same = Technician.organisation_id == Assignment.organisation_id
+        changed = or_(Assignment.id.in_(self.assignments), Assignment.appointment_id.in_(self.visits.keys()))
+        return (
+            select(Technician.account_id, *_GIVEN)
+            .select_from(Assignment)
+            .join(Technician, and_(same, Technician.id == Assignment.technician_id))
+            .join(Appointment, _to_visit(Assignment))
+            .where(changed)
+        )
 
 
 def _changed(entry: Entry, *names: str) -> bool:
@@ -127,28 +134,33 @@ def _values(entry: Entry, name: str, now: UUID | None) -> set[UUID]:
     return {id for id in (now, before) if id is not None}
 
 
-def _assigned() -> Any:
+async def _touched(session: AsyncSession, entries: Sequence[Entry]) -> Concerned:
+    changes = _Changes()
+    for entry in entries:
+        changes.note(entry)
+    return await changes.resolve(session)
+
+
+async def _settle(tx: Transaction, entries: Sequence[Entry]) -> None:
+    """Copy to its assignments until when a visit counts, where it ended or opened again."""
+    visits = {entry.row: None for entry in entries if isinstance(entry.row, Appointment) and _ends(entry)}
+    until = [{"appointment_id": visit.id, "until": visit.until} for visit in visits]
+    await tx.statements.update_many(Assignment.__table__, ("appointment_id",), until)
+
+
+def _ends(entry: Entry) -> bool:
+    changed = entry.before is not None and _changed(entry, "endsAt", "actualEnd")
+    return changed or _crosses(entry, _OVER)
+
+
+def _to_visit(assignment: Any) -> ColumnElement[bool]:
     return and_(
-        Assignment.organisation_id == Technician.organisation_id,
-        Assignment.technician_id == Technician.id,
-        Assignment.active.is_(True),
-        Assignment.deleted.is_(False),
+        Appointment.organisation_id == assignment.organisation_id, Appointment.id == assignment.appointment_id
     )
 
 
-async def _touched(session: AsyncSession, organisation_id: UUID, entries: Sequence[Entry]) -> set[UUID]:
-    concerned = _Concerned()
-    for entry in entries:
-        concerned.note(entry)
-    questions = concerned.questions()
-    if questions:
-        found = await session.scalars(union(*questions))
-        concerned.accounts.update(account for account in found if account is not None)
-    return concerned.accounts
-
-
-def _assigned_visits(*columns: Any) -> Select[*tuple[Any, ...]]:
-    """Return the visits that active technicians are assigned to, in any window."""
+def _assigned(*columns: Any) -> Select[*tuple[Any, ...]]:
+    """Select from the assignments of active technicians, of visits of any age."""
     return (
         select(*columns)
         .select_from(Technician)
@@ -159,39 +171,54 @@ def _assigned_visits(*columns: Any) -> Select[*tuple[Any, ...]]:
                 TechnicianProfile.technician_id == Technician.id,
             ),
         )
-        .join(Assignment, _assigned())
         .join(
-            Appointment,
+            Assignment,
             and_(
-                Appointment.organisation_id == Assignment.organisation_id,
-                Appointment.id == Assignment.appointment_id,
+                Assignment.organisation_id == Technician.organisation_id,
+                Assignment.technician_id == Technician.id,
+                Assignment.active.is_(True),
+                Assignment.deleted.is_(False),
             ),
         )
-        .where(
-            Technician.status == TechnicianStatus.ACTIVE,
-            Technician.deleted.is_(False),
-            Appointment.deleted.is_(False),
-        )
+        .where(Technician.status == TechnicianStatus.ACTIVE, Technician.deleted.is_(False))
     )
 
 
-def _in_window() -> ColumnElement[bool]:
-    """Return the condition for visits in the window; an unfinished one counts however old it is."""
-    still_open = Appointment.status.not_in(OVER)
-    ended_at = func.coalesce(Appointment.ends_at, Appointment.actual_end, Appointment.created_at)
-    return and_(
-        or_(Appointment.starts_at.is_(None), Appointment.starts_at < TechnicianProfile.window_to),
-        or_(still_open, ended_at >= TechnicianProfile.window_from),
-    )
+def _begins_before(window_to: Any) -> ColumnElement[bool]:
+    return or_(Appointment.starts_at.is_(None), Appointment.starts_at < window_to)
 
 
 _GIVEN = (Appointment.id, Appointment.work_order_id, Appointment.customer_id, Appointment.site_id)
 
 
-def _visits(accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
-    """Return the visits in the windows of these technicians."""
-    found = _assigned_visits(Technician.account_id, *_GIVEN)
-    return found.where(Technician.account_id.in_(accounts), _in_window())
+def _visits(concerned: Concerned) -> Select[*tuple[Any, ...]]:
+    """Select the visits in the windows of these technicians; an unfinished one counts however old it is.
+
+    An assignment knows until when its visit counts, so that what is read first is what a technician holds
+    now, and not the visits of years, whatever the database believes of their number.
+    """
+    own = (
+        _assigned(
+            Technician.account_id,
+            TechnicianProfile.window_to,
+            Assignment.organisation_id,
+            Assignment.appointment_id,
+        )
+        .where(
+            Technician.account_id.in_(concerned.accounts), Assignment.until >= TechnicianProfile.window_from
+        )
+        .cte("assigned")
+        .prefix_with("MATERIALIZED")
+    )
+    return (
+        select(own.c.account_id, *_GIVEN)
+        .join(own, _to_visit(own.c))
+        .where(
+            Appointment.deleted.is_(False),
+            _begins_before(own.c.window_to),
+            concerned.among(own.c.account_id, *_GIVEN),
+        )
+    )
 
 
 def visits_outside(account_id: UUID) -> Select[*tuple[Any, ...]]:
@@ -199,8 +226,14 @@ def visits_outside(account_id: UUID) -> Select[*tuple[Any, ...]]:
     times, and the window.
     """
     window = (Appointment.starts_at, TechnicianProfile.window_from, TechnicianProfile.window_to)
-    found = _assigned_visits(*_GIVEN, *window)
-    return found.where(Technician.account_id == account_id, not_(_in_window()))
+    inside = and_(
+        _begins_before(TechnicianProfile.window_to), Assignment.until >= TechnicianProfile.window_from
+    )
+    return (
+        _assigned(*_GIVEN, *window)
+        .join(Appointment, _to_visit(Assignment))
+        .where(Technician.account_id == account_id, Appointment.deleted.is_(False), not_(inside))
+    )
 
 
 def scopes_of_visit(appointment: UUID, order: UUID, customer: UUID, site: UUID | None) -> set[UUID]:
@@ -209,10 +242,16 @@ def scopes_of_visit(appointment: UUID, order: UUID, customer: UUID, site: UUID |
     return {scope for scope in scopes if scope is not None}
 
 
-def _reports(accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
-    """Return what these technicians reported and is still open."""
+def _of_report(order: UUID, *places: UUID | None) -> set[UUID]:
+    """Return the scopes that an order gives the technician who reported it."""
+    return {scope for scope in (order, staff_scope(order), *places) if scope is not None}
+
+
+def _reports(concerned: Concerned) -> Select[*tuple[Any, ...]]:
+    """Select what these technicians reported and is still open."""
+    given = (WorkOrder.id, WorkOrder.customer_id, WorkOrder.site_id)
     return (
-        select(WorkOrder.reported_by_id, WorkOrder.id, WorkOrder.customer_id, WorkOrder.site_id)
+        select(WorkOrder.reported_by_id, *given)
         .join(
             Technician,
             and_(
@@ -223,21 +262,18 @@ def _reports(accounts: Collection[UUID]) -> Select[*tuple[Any, ...]]:
             ),
         )
         .where(
-            WorkOrder.reported_by_id.in_(accounts),
-            WorkOrder.status.not_in(_DONE_WITH),
+            concerned.among(WorkOrder.reported_by_id, *given),
+            WorkOrder.is_open(),
             WorkOrder.deleted.is_(False),
         )
     )
 
 
-def _portal(accounts: Collection[UUID]) -> list[Select[*tuple[Any, ...]]]:
-    """Return the customer of these portal accounts, with its sites, orders and appointments."""
-    open_portal = and_(
-        Account.id.in_(accounts),
-        Account.role == Role.CUSTOMER_PORTAL,
-        Account.status == AccountStatus.ACTIVE,
-    )
-    questions = [select(Account.id, Account.customer_id).where(open_portal)]
+def _portal(concerned: Concerned) -> list[Select[*tuple[Any, ...]]]:
+    """Select the customer of these portal accounts, with its sites, orders and appointments."""
+    open_portal = and_(Account.role == Role.CUSTOMER_PORTAL, Account.status == AccountStatus.ACTIVE)
+    customer = concerned.among(Account.id, Account.customer_id)
+    questions = [select(Account.id, Account.customer_id).where(open_portal, customer)]
     models: tuple[Any, ...] = (Site, WorkOrder, Appointment)
     for model in models:
         own = and_(
@@ -245,21 +281,20 @@ def _portal(accounts: Collection[UUID]) -> list[Select[*tuple[Any, ...]]]:
             model.customer_id == Account.customer_id,
             model.deleted.is_(False),
         )
-        questions.append(select(Account.id, model.id).join(model, own).where(open_portal))
+        asked = select(Account.id, model.id).join(model, own)
+        questions.append(asked.where(open_portal, concerned.among(Account.id, model.id)))
     return questions
 
 
-async def _held(
-    session: AsyncSession, organisation_id: UUID, accounts: Collection[UUID]
-) -> set[tuple[UUID, UUID]]:
+async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
     found: set[tuple[UUID, UUID | None]] = set()
-    for account, *visit in await session.execute(_visits(accounts)):
+    for account, *visit in await session.execute(_visits(concerned)):
         found.update((account, scope) for scope in scopes_of_visit(*visit))
-    for account, order, *places in await session.execute(_reports(accounts)):
-        found.update((account, id) for id in (order, staff_scope(order), *places))
-    for account, scope in await session.execute(union_all(*_portal(accounts))):
+    for account, *report in await session.execute(_reports(concerned)):
+        found.update((account, scope) for scope in _of_report(*report))
+    for account, scope in await session.execute(union_all(*_portal(concerned))):
         found.add((account, scope))
     return {(account, scope) for account, scope in found if scope is not None}
 
 
-MEMBERSHIP = MembershipRule(_touched, _held)
+MEMBERSHIP = MembershipRule(_touched, _held, _settle)
