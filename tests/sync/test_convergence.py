@@ -17,6 +17,7 @@ from tests.sync.copying import Copier
 from tests.sync.examples import EXAMPLES
 from tests.sync.examples.example import TODAY, Example, Payload
 from tournee import demo
+from tournee.auth.models import Account
 from tournee.auth.organisations import actor_of
 from tournee.auth.roles import Role
 from tournee.catalogue import COMMANDS, MEMBERSHIPS
@@ -24,7 +25,9 @@ from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.demo import demo_id
-from tournee.kernel.log import Change
+from tournee.kernel.log import Change, Member
+from tournee.kernel.visibility import Concerned
+from tournee.work.models import Appointment, Assignment
 
 _OFFLINE = [name for name, command in COMMANDS.items() if command.offline]
 
@@ -75,6 +78,7 @@ class Round:
             )
             logged = {self.name, self.example.carries_out} - {None}
             assert set(await session.scalars(commands)) == (set() if self.example.unseen else logged)
+        await self._check_memberships()
         for device in self.devices:
             await device.pull()
             assert device.rows == await device.fresh()
@@ -82,6 +86,17 @@ class Round:
         if self.example.reaches or self.own is self.technician:
             seen = self.changed(self.technician)
             assert seen != self.example.unseen, "The example does not reach the technician."
+
+    async def _check_memberships(self) -> None:
+        """What was kept up to date scope by scope is what follows from the records as a whole."""
+        async with self.house.reading() as session:
+            everybody = Concerned(whole=set(await session.scalars(select(Account.id))))
+            held = select(Member.account_id, Member.scope).where(Member.to_seq.is_(None))
+            kept = {(account, scope) for account, scope in await session.execute(held)}
+            assert kept == await MEMBERSHIPS.held(session, everybody)
+            visits = {visit.id: visit.until for visit in await session.scalars(select(Appointment))}
+            for assignment in await session.scalars(select(Assignment)):
+                assert assignment.until == visits[assignment.appointment_id]
 
     def changed(self, device: TestDevice) -> bool:
         return device.rows != self.earlier[id(device)]
