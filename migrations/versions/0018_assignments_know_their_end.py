@@ -10,7 +10,6 @@ depends_on = None
 
 _OPEN = sa.text("status NOT IN ('CLOSED', 'CANCELED')")
 _HELD = sa.text("to_seq IS NULL")
-_ENDED = sa.text("to_seq IS NOT NULL")
 _END = """
 UPDATE assignment SET until = COALESCE(appointment.ends_at, appointment.actual_end, appointment.created_at)
   FROM appointment
@@ -40,17 +39,9 @@ def upgrade() -> None:
         postgresql_where=_HELD,
         sqlite_where=_HELD,
     )
-    op.create_index(
-        "ix_member_ended",
-        "member",
-        ["organisation_id", "account_id", "to_seq"],
-        postgresql_where=_ENDED,
-        sqlite_where=_ENDED,
-    )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_member_ended", "member")
     op.drop_index("ix_member_held", "member")
     op.drop_index("ix_work_order_reported", "work_order")
     op.drop_index("ix_assignment_until", "assignment")
