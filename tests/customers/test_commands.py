@@ -44,7 +44,7 @@ async def test_a_customer_cannot_lie_below_its_own_branch(house: House) -> None:
 
 async def test_a_site_needs_both_coordinates_and_a_real_time_zone(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel")
-    with pytest.raises(Invalid, match="go together"):
+    with pytest.raises(Invalid, match="both latitude and longitude"):
         await house.run("createSite", customerId=customer.id, name="Harbour", latitude=1.5)
     with pytest.raises(Invalid, match="time zone"):
         await house.run("createSite", customerId=customer.id, name="Harbour", timeZone="Mars/Crater")

@@ -85,21 +85,21 @@ def after_change(epoch: UUID, change: Change) -> Cursor:
 
 
 def _removed(root: Any) -> bool:
-    """Whether the record went away by this change: deleted, or out of your sight."""
+    """Whether this change removed the record: it was deleted, or you may no longer see it."""
     if isinstance(root, Seen) and root.command is None:
         return root.document is None
     return bool((_parsed(root.after) or {}).get("deleted"))
 
 
 def _clock_suspect(root: Any) -> bool | None:
-    """Whether `occurredAt` cannot be right, compared with `recordedAt`; null where these are."""
+    """Whether `occurredAt` cannot be right, compared with `recordedAt`; null if these are."""
     if root.occurred_at is None:
         return None
     return is_implausible(root.occurred_at, root.recorded_at)
 
 
 async def _record(root: Any, info: Info) -> Any:
-    """The record as it stands now, as devices get it; null when it is gone."""
+    """The record as it is now, in the form that devices get; null if it was removed."""
     if isinstance(root, Seen):
         return _read(root.document, root, info)
     found = await info.context.load.related(
@@ -181,5 +181,5 @@ def change_fields(nodes: Nodes) -> Iterable[StrawberryField]:
         source=Listing(Change),
         resolver=listing(Change),
         arguments=list_arguments(Change),
-        description="The log of all changes; empty for who does not see the whole organisation.",
+        description="The log of all changes; empty for accounts that do not see the whole organisation.",
     )

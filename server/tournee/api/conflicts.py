@@ -21,12 +21,12 @@ from tournee.kernel.values import present
 
 
 async def record(root: Conflict, info: Info) -> Entity | None:
-    """The record that the clash is about, as it stands now."""
+    """The record that the conflict is about, as it is now."""
     return await info.context.load.node(root.record_id)
 
 
 async def follow_up(root: Conflict, info: Info) -> Entity | None:
-    """What was made to follow up."""
+    """The record that was made to follow up."""
     return await info.context.load.node(root.follow_up_id)
 
 
@@ -45,14 +45,14 @@ async def _even_deleted(root: Conflict, info: Info) -> Entity | None:
 
 
 async def resolutions(root: Conflict, info: Info) -> list[AvailableResolution]:
-    """The decisions that are legal, each with what stands against it now."""
+    """The legal decisions, each with what prevents it now."""
     return available_resolutions(Situation(info.context.actor, root, await _even_deleted(root, info)))
 
 
 async def stands_now(root: Conflict, info: Info) -> Any:
     """The disputed fields as they stand now; null for those who do not see the whole organisation.
 
-    Where they differ from `standing`, the record has changed since the clash.
+    Where they differ from `standing`, the record has changed since the conflict was found.
     """
     row = await _even_deleted(root, info)
     return None if row is None else present(row, root.standing)

@@ -41,7 +41,7 @@ def _of_page(name: str, attribute: str, annotation: Any, description: str) -> St
 
 
 def _page_info() -> type[Any]:
-    kind = object_type("PageInfo", "Whether there is more, and from where.")
+    kind = object_type("PageInfo", "Whether there are more pages, and the cursors for them.")
     add_fields(
         kind,
         _of_page("hasNextPage", "has_next_page", bool, "Whether rows follow after this page."),
@@ -66,7 +66,7 @@ async def _total_count(root: Page) -> int:
 
 def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
     """Make `CustomerConnection` and `CustomerEdge`."""
-    edge = object_type(f"{name}Edge", "A row and where it stands in the list.")
+    edge = object_type(f"{name}Edge", "A row and its place in the list.")
     add_fields(
         edge,
         make_field("cursor", str, permission, description="The row's place in the list."),
@@ -94,7 +94,7 @@ def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
             int,
             permission,
             resolver=_total_count,
-            description="How many rows the filter leaves in all; counted only when asked for.",
+            description="The total number of rows that match the filter; counted only if selected.",
         ),
     )
     return connection
@@ -102,7 +102,7 @@ def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
 
 _CONNECTION = (
     f"A page of a list: {DEFAULT_ROWS} rows, or as many as `first` or `last` says, up to {MOST_ROWS};"
-    " in the order of their ids unless told."
+    " in the order of their ids by default."
 )
 
 
@@ -116,7 +116,7 @@ def list_arguments(model: Any) -> list[StrawberryArgument]:
         argument(
             "orderBy",
             optional(list[order_type(model)]),  # type: ignore[misc]
-            "What to sort by: the first decides, each further one among equals.",
+            "The order: by the first entry, then by the next where rows are equal.",
         ),
     ]
 

@@ -73,26 +73,26 @@ def _told(place: int, description: str) -> Callable[..., Awaitable[Any]]:
 
 _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("lastSeenAt", datetime, "When it last pushed or pulled; before that, when it was enrolled."),
-    ("app", optional(str), "The app and its version, as the device says with each exchange."),
-    ("schema", optional(int), "The version of the operations it speaks."),
+    ("app", optional(str), "The app and its version, as the device reports with each push and pull."),
+    ("schema", optional(int), "The schema version of the operations that it sends."),
     ("acknowledgedSeq", optional(Long), "It holds everything up to this change."),
-    ("behindBy", optional(Long), "How many changes of the organisation came after that."),
-    ("pending", int, "Operations it has handed in that wait on the server."),
-    ("queueLength", optional(Long), "Operations it had not handed in yet, when it last said."),
+    ("behindBy", optional(Long), "How many changes the organisation has had since."),
+    ("pending", int, "The number of its operations that wait on the server."),
+    ("queueLength", optional(Long), "The number of operations in its outbox when it last reported."),
     ("queueOldestAt", optional(datetime), "When the oldest of them was done, by its clock."),
     ("clockSkew", optional(float), "By how many seconds its clock is ahead of the server's, as it measured."),
 )
 
 
 def account_transitions(root: Account, info: Info) -> list[Transition]:
-    """What may become of it now, by whoever asks."""
+    """The statuses that may follow now, and what blocks each of them for you."""
     guards = {AccountStatus.DISABLED: against_disabling(info.context.actor, root.id)}
     following = ACCOUNT_MOVES.transitions(root.status, guards)
     return for_actor(info.context.actor, root.status, following, _OF_ACCOUNTS)
 
 
 def device_transitions(root: Device, info: Info) -> list[Transition]:
-    """What may become of it now, by whoever asks."""
+    """The statuses that may follow now, and what blocks each of them for you."""
     guards = {DeviceStatus.WIPED: against_wiping(info.context.actor, root)}
     following = DEVICE_MOVES.transitions(root.status, guards)
     return for_actor(info.context.actor, root.status, following, _OF_DEVICES)

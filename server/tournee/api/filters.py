@@ -28,20 +28,20 @@ MOST_VALUES = 1000
 MOST_CHARACTERS = 1000
 
 _MEANINGS: dict[str, str | None] = {
-    "eq": "The value is this; null means that there is none.",
-    "ne": "The value is not this; null means that there is one.",
+    "eq": "The value equals this; null matches rows without a value.",
+    "ne": "The value differs from this; null matches rows with a value.",
     "in": "The value is one of these.",
     "notIn": "The value is none of these; rows without a value count.",
     "isNull": "True for rows without a value, false for rows with one.",
     "lt": "The value is less, or earlier.",
-    "lte": "The value is this, or less, or earlier.",
+    "lte": "The value is this, less or earlier.",
     "gt": "The value is greater, or later.",
-    "gte": "The value is this, or greater, or later.",
-    "contains": "This text occurs in the value, in capitals or not.",
-    "startsWith": "The value starts with this text, in capitals or not.",
-    "and": "All of these hold.",
-    "or": "At least one of these holds.",
-    "not": "This does not hold.",
+    "gte": "The value is this, greater or later.",
+    "contains": "This text occurs in the value, whatever its case.",
+    "startsWith": "The value starts with this text, whatever its case.",
+    "and": "All of these must hold.",
+    "or": "At least one of these must hold.",
+    "not": "This must not hold.",
 }
 _EQUALITY: tuple[str, ...] = ("eq", "ne", "in", "notIn", "isNull")
 _RANGE = ("lt", "lte", "gt", "gte")
@@ -81,8 +81,8 @@ def _comparator(kind: Any) -> Any:
         name, value, operators = _COMPARATORS[kind]
     shapes = {"in": list[value], "notIn": list[value], "isNull": bool}  # type: ignore[valid-type]
     annotations = {operator: optional(shapes.get(operator, value)) for operator in operators}
-    case = " `contains` and `startsWith` do not mind case." if kind is str else ""
-    text = f"Conditions on one value; all that are given hold.{case}"
+    case = " `contains` and `startsWith` ignore case." if kind is str else ""
+    text = f"Conditions on one value; all given ones must hold.{case}"
     return input_type(name, annotations, text, descriptions=_MEANINGS)
 
 
@@ -98,7 +98,7 @@ def filter_type(model: Any) -> Any:
     return input_type(
         f"{model.__name__}Filter",
         annotations,
-        "Conditions on a row; all that are given hold.",
+        "Conditions on a row; all given ones must hold.",
         recursive=True,
         descriptions=_described(model),
     )
@@ -189,7 +189,7 @@ def _condition(kind: Any, column: Any, operator: str, value: Any, *, budget: _Bu
     budget.spend_values(len(value) if isinstance(value, list) else 0)
     for one in value if isinstance(value, list) else (value,):
         if isinstance(one, str) and "\x00" in one:
-            raise Rejected("A NUL character is in no text.")
+            raise Rejected("A text cannot hold a NUL character.")
     if operator in _TEXT and len(value) > MOST_CHARACTERS:
         raise LimitExceeded(f"What a text contains or starts with has at most {MOST_CHARACTERS} characters.")
     if kind is UUID:

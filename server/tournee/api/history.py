@@ -41,16 +41,16 @@ class FieldChange:
     """The field's name."""
     policy: Annotated[Merge | None, "How the field merges; null for the mark `deleted`."]
     before: Any | None
-    """Its value until then; null for a new record, too."""
+    """Its value before; null for a new record, too."""
     after: Any | None
-    """Its value from then on."""
+    """Its value after."""
 
 
 _ONE_FIELD = strawberry.argument(description="Only the change of this field; null for all.")
 
 
 def _field_changes(root: Any, field: Annotated[str | None, _ONE_FIELD] = None) -> list[FieldChange]:
-    """Field by field, or of one field only."""
+    """The changes, field by field; with `field`, only of that field."""
     if root.after is None:
         return []
     before, after = orjson.loads(root.before or "{}"), orjson.loads(root.after)
@@ -73,9 +73,9 @@ async def _device(root: Any, info: Info) -> Any:
 
 
 async def _actor_name(root: Any, info: Info) -> str | None:
-    """The name of who made it, also for those who may not look into accounts.
+    """The name of the account that made it, even for people who may not read accounts.
 
-    Where no account did, it is `Operator` (the command line on the server), `Import` or `Server`.
+    Without an account it is `Operator` (the command line on the server), `Import` or `Server`.
     """
     name = await _name(info, Account, root.actor_id)
     return name or name_without_account(info.context.actor.organisation_id, root.actor_id)
@@ -98,7 +98,7 @@ async def _name(info: Info, model: type[Account | Device], id: UUID | None) -> s
 
 
 async def _outcome(root: Any, info: Info) -> str | None:
-    """What the device was told of its operation: `applied`, `merged`, `superseded`; null online."""
+    """The outcome that the device received: `applied`, `merged`, `superseded`; null online."""
     if root.operation_id is None:
         return None
     found = await info.context.load.related(
@@ -115,7 +115,7 @@ async def _merged(root: Any, info: Info) -> bool:
 
 
 async def _conflict(root: Any, info: Info) -> Conflict | None:
-    """The conflict that it is a part of: as the device's side, as the other, or as its decision."""
+    """The conflict that it belongs to: as the device's side, the other side, or the decision."""
     found = await info.context.load.related(
         "conflicts about a record",
         root.id,
@@ -177,7 +177,7 @@ def history_fields(nodes: Nodes) -> Iterable[StrawberryField]:
             argument("field", optional(str), "Only the changes of this field; `deleted` is one too."),
             *page_arguments(),
         ],
-        description="What became of a record, deleted or not, newest first; null if it is not to be seen.",
+        description="The history of a record, deleted or not, newest first; null if you may not see it.",
     )
 
 

@@ -55,7 +55,7 @@ class Asked(NamedTuple):
         if self.values <= (standard(schema) if self.alone else MOST_BESIDE):
             return []
         beside = "" if self.alone else " beside other fields"
-        return [too_much(f"This asks too much of the schema's description{beside}.")]
+        return [too_much(f"This asks for too much of the schema's description{beside}.")]
 
 
 OFF = coded("This server does not describe its schema; it is published with the server.", "INTROSPECTION_OFF")

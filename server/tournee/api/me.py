@@ -21,7 +21,9 @@ from tournee.kernel.entity import Organisation
 def me_field() -> StrawberryField:
     """`me`."""
     own = ACCOUNT_SELF
-    organisation = object_type("Organisation", "A tenant: nothing points across the border of two.")
+    organisation = object_type(
+        "Organisation", "An organisation. Its records never refer to those of another organisation."
+    )
     add_fields(
         organisation,
         make_field("id", strawberry.ID, own, description="The same in every record of the organisation."),
@@ -45,7 +47,7 @@ def me_field() -> StrawberryField:
     return make_field("me", kind, own, resolver=_me, description="Who asks.")
 
 
-_SEES_ALL = "Whether it sees the whole organisation, or what lies in its own scopes."
+_SEES_ALL = "Whether it sees the whole organisation, or only the records in its own scopes."
 
 
 def _me(info: Info) -> Any:

@@ -50,7 +50,7 @@ def _refusal_type() -> type[Any]:
         make_field("message", str, own, description="What is wrong and what to do, in English."),
         make_field("field", optional(str), own, description="The input field at fault, if it is one."),
         make_field(
-            "details", optional(JSON), own, description="What a program may want to know beside the code."
+            "details", optional(JSON), own, description="Details for programs, in addition to the code."
         ),
     )
     return kind

@@ -75,7 +75,7 @@ class Extras:
 
 def _node_interface() -> type[Any]:
     kind = strawberry.interface(
-        type("Node", (), {}), name="Node", description="A record: whatever has an id of its own."
+        type("Node", (), {}), name="Node", description="A record: anything that has an id."
     )
     add_fields(kind, make_field("id", strawberry.ID, ACCOUNT_SELF, description=sentences(Entity)["id"]))
     return kind
@@ -185,7 +185,7 @@ class Nodes:
             source=ToMany(child, column),
             resolver=_children(child, column),
             arguments=list_arguments(child),
-            description=f"Those whose `{camel(column)}` is this record, as far as you may see them.",
+            description=f"The records whose `{camel(column)}` is this one, and that you may see.",
         )
 
     def _annotation(self, kind: Any) -> Any:

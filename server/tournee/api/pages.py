@@ -37,7 +37,7 @@ class Arguments:
             raise Rejected("Give either `first` or `last`.")
         limit = first if first is not None else last
         if limit is not None and limit < 0:
-            raise Rejected("`first` and `last` are not negative.")
+            raise Rejected("`first` and `last` must not be negative.")
         if limit is not None and limit > MOST_ROWS:
             raise LimitExceeded(f"A page holds at most {MOST_ROWS} rows.")
         return cls(

@@ -22,7 +22,7 @@ from tournee.people.models import (
 
 
 async def profile(root: Technician, info: Info) -> TechnicianProfile | None:
-    """What planning knows of the technician; null for colleagues."""
+    """The technician's planning details; null for colleagues."""
     seen = readable(TechnicianProfile, info.context.actor)
     found = await info.context.load.related(
         "profile",

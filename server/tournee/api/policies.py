@@ -14,10 +14,10 @@ enumeration(Merge)
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="merge",
-    description="What becomes of an offline edit of this field where somebody else changed it meanwhile.",
+    description="What happens to an offline edit of this field if somebody else changed it meanwhile.",
 )
 class MergePolicy:
-    """What becomes of an offline edit of this field where somebody else changed it meanwhile."""
+    """What happens to an offline edit of this field if somebody else changed it meanwhile."""
 
     policy: Merge
 

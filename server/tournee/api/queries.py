@@ -26,7 +26,7 @@ def query_fields(nodes: Nodes) -> Iterable[StrawberryField]:
         ACCOUNT_SELF,
         resolver=_node,
         arguments=[argument("id", strawberry.ID, "The record's id.")],
-        description="The record of this id, whatever it is; null if you may not see it.",
+        description="The record with this id, of any type; null if there is none that you may see.",
     )
     for entity in nodes.entities:
         yield make_field(
@@ -36,7 +36,7 @@ def query_fields(nodes: Nodes) -> Iterable[StrawberryField]:
             source=Single(entity),
             resolver=_single(entity),
             arguments=[argument("id", strawberry.ID, "The record's id.")],
-            description="The record of this id; null if there is none that you may see.",
+            description="The record with this id; null if there is none that you may see.",
         )
         yield make_field(
             plural(entity.__name__),
@@ -45,7 +45,7 @@ def query_fields(nodes: Nodes) -> Iterable[StrawberryField]:
             source=Listing(entity),
             resolver=listing(entity),
             arguments=list_arguments(entity),
-            description="Every such record that you may see, one page at a time.",
+            description="The records of this type that you may see, one page at a time.",
         )
 
 

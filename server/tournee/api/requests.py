@@ -60,24 +60,24 @@ async def read(request: Request) -> Asked:
 def asked(given: Any) -> Asked:
     """Read the operation from a decoded request; raises BadRequest if a part has the wrong type."""
     if isinstance(given, list):
-        raise BadRequest(400, "BAD_REQUEST", "Send one operation at a time; batches are not taken.")
+        raise BadRequest(400, "BAD_REQUEST", "Send one operation at a time; batches are not accepted.")
     if not isinstance(given, dict):
-        raise BadRequest(400, "BAD_REQUEST", "The body is a JSON object.")
+        raise BadRequest(400, "BAD_REQUEST", "The body must be a JSON object.")
     query = given.get("query")
     if not isinstance(query, str) or not query:
-        raise BadRequest(400, "BAD_REQUEST", "`query` is the text of a GraphQL document.")
+        raise BadRequest(400, "BAD_REQUEST", "`query` must be the text of a GraphQL document.")
     if len(query) > MOST_CHARACTERS:
         raise BadRequest(413, "LIMIT_EXCEEDED", TOO_LONG)
     for name, kind in (("variables", dict), ("extensions", dict), ("operationName", str)):
         if not isinstance(given.get(name), (kind, type(None))):
             what = "an object" if kind is dict else "text"
-            raise BadRequest(400, "BAD_REQUEST", f"`{name}` is {what}, if it is given.")
+            raise BadRequest(400, "BAD_REQUEST", f"`{name}` must be {what}, if it is given.")
     return Asked(query, given.get("variables"), given.get("operationName") or None)
 
 
 def _json(text: bytes) -> Any:
     if len(text) > MOST_BYTES:
-        message = f"A request has at most {MOST_BYTES} bytes; hand in much work through /sync/push."
+        message = f"A request has at most {MOST_BYTES} bytes; send large amounts of work through /sync/push."
         raise BadRequest(413, "LIMIT_EXCEEDED", message)
     try:
         return orjson.loads(text)

@@ -47,7 +47,7 @@ def _parse_long(value: Any) -> int:
 SCALARS: dict[object, Any] = {
     datetime: strawberry.scalar(
         name="DateTime",
-        description="A moment: RFC 3339 with an offset; answers are in UTC and end in `Z`.",
+        description="A time in RFC 3339 with an offset; answers are in UTC and end in `Z`.",
         serialize=wire_time,
         parse_value=_parse_time,
     ),

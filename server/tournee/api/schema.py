@@ -98,7 +98,7 @@ def build(
     declare_changes(nodes)
     nodes.complete((*extras, clock_fields(nodes.entities)))
     complete_changes(nodes)
-    query = object_type("Query", "What can be asked.")
+    query = object_type("Query", "The queries.")
     add_fields(
         query,
         me_field(),
@@ -108,9 +108,11 @@ def build(
         *change_fields(nodes),
         *history_fields(nodes),
     )
-    mutation = object_type("Mutation", "What can be done. A device does the same offline, by the same names.")
+    mutation = object_type(
+        "Mutation", "The commands. A device queues the same commands offline, under the same names."
+    )
     add_fields(mutation, *mutation_fields(nodes, commands))
-    subscription = object_type("Subscription", "What can be followed.")
+    subscription = object_type("Subscription", "The subscriptions.")
     add_fields(subscription, *subscription_fields(nodes))
     return Schema(
         query=query,

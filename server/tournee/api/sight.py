@@ -24,12 +24,16 @@ def sight_field() -> StrawberryField:
         resolver=_sight,
         arguments=[
             argument("id", strawberry.ID, "The record."),
-            argument("deviceId", optional(strawberry.ID), "The device to look at; null for no device."),
-            argument("accountId", optional(strawberry.ID), "Whose sight; the device's, or else one's own."),
+            argument("deviceId", optional(strawberry.ID), "The device to ask about; null for none."),
+            argument(
+                "accountId",
+                optional(strawberry.ID),
+                "The account to ask about; by default the device's, or your own.",
+            ),
         ],
         description=(
-            "Whether a record is on a device, and why or why not. About others for who holds sight:read;"
-            " about oneself for everybody, who then learns nothing of what they may not see."
+            "Whether a record is on a device, and why or why not. Everybody may ask about themselves, and"
+            " learns nothing about records that they may not see; asking about others needs sight:read."
         ),
     )
 

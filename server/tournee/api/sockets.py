@@ -87,7 +87,7 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def handle_message(self, message: Any) -> None:
         if not _well_formed(message):
-            await self.handle_invalid_message("This is no message of graphql-transport-ws")
+            await self.handle_invalid_message("This is not a message of graphql-transport-ws")
             return
         await super().handle_message(message)
 

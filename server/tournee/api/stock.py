@@ -39,7 +39,7 @@ from tournee.work.models import Appointment, WorkOrder
 
 @dataclass(frozen=True)
 class PartUse:
-    """How much of a part work took: what was used less what came back or was taken back."""
+    """The quantity of a part that work consumed: what was used, less what was returned or reversed."""
 
     part_id: UUID
     """The part that was used."""
@@ -102,7 +102,7 @@ async def used_on_order(root: WorkOrder, info: Info) -> list[PartUse]:
 
 
 async def holder(root: StockLocation, info: Info) -> Technician | None:
-    """Who has the van: the technician named, or whoever holds the vehicle."""
+    """Who has the van: the technician named, or the vehicle's holder."""
     vehicle = await info.context.load.one(Asset, root.asset_id)
     return await info.context.load.one(
         Technician, root.technician_id if vehicle is None else vehicle.holder_technician_id

@@ -40,8 +40,8 @@ def subscription_fields(nodes: Nodes) -> Iterable[StrawberryField]:
             argument("entities", optional(list[str]), "Only changes of these types; null for all."),
         ],
         description=(
-            "Changes as they are committed; with `since` first what came after that change's cursor. The"
-            " office gets every change; everybody else what becomes of the records they see."
+            "Changes as they are committed; with `since`, first those after that cursor. The office gets"
+            " every change; everybody else gets the changes of records that they see."
         ),
         is_subscription=True,
     )

@@ -22,7 +22,7 @@ def _transition_type() -> type[Any]:
     add_fields(
         kind,
         make_field("to", str, own, description="The status."),
-        make_field("allowed", bool, own, description="Whether nothing stands against it."),
+        make_field("allowed", bool, own, description="Whether nothing prevents it."),
         make_field(
             "blockedBy",
             list[str],
@@ -61,7 +61,7 @@ def by_guard(ways: Ways, guard: Guard) -> Callable[..., Awaitable[list[Transitio
     """The resolver where a guard of the domain reads what stands against each status."""
 
     async def available_transitions(root: Any, info: Info) -> list[Transition]:
-        """What may become of it now, by whoever asks."""
+        """The statuses that may follow now, and what blocks each of them for you."""
         following = await info.context.load.guarded(guard, root)
         return for_actor(info.context.actor, root.status, following, ways)
 
@@ -72,7 +72,7 @@ def by_row(ways: Ways) -> Callable[..., list[Transition]]:
     """The resolver where the row itself knows what may follow."""
 
     def available_transitions(root: Any, info: Info) -> list[Transition]:
-        """What may become of it now, by whoever asks."""
+        """The statuses that may follow now, and what blocks each of them for you."""
         return for_actor(info.context.actor, root.status, root.transitions(), ways)
 
     return available_transitions

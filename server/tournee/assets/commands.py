@@ -45,7 +45,7 @@ async def _field_may_add(tx: Transaction, asset: Asset) -> None:
     the office adds the organisation's own.
     """
     if not tx.actor.sees_all and (asset.ownership is Ownership.COMPANY or asset.site_id is None):
-        raise Forbidden("In the field, add only what stands at a site and is the customer's.", "siteId")
+        raise Forbidden("In the field, you can add only customers' assets at a site.", "siteId")
 
 
 def _with_first_status(plain: Command[Any, Asset]) -> Command[Any, Asset]:
@@ -66,7 +66,7 @@ create_asset = obeying(
             ASSETS_WRITE,
             offline=True,
             fact=True,
-            description="Enter an asset, known before or just found; of a site follows whose it is.",
+            description="Add an asset, known before or just found; the site, if named, decides its customer.",
         )
     ),
     _derive_customer,
@@ -159,7 +159,7 @@ class InstallAsset:
     asset_id: UUID
     """The asset that is put in place."""
     installed_on: date | Unset = UNSET
-    """The day; left out, what is written already stays."""
+    """The day; if left out, the present one stays."""
 
 
 @command(ASSETS_WRITE, offline=True, fact=True)
@@ -247,7 +247,7 @@ async def record_reading(tx: Transaction, actor: Actor, do: RecordReading) -> Re
     await tx.find_optional(BY_TABLE["appointment"], do.appointment_id, "appointmentId")
     wrong = await tx.find_optional(Reading, do.corrects_id, "correctsId")
     if wrong is not None and wrong.meter_id != meter.id:
-        raise Invalid("That reading is of another meter.", "correctsId")
+        raise Invalid("That reading belongs to another meter.", "correctsId")
     given = {name: value for name, value in vars(do).items() if value is not UNSET}
     reading = Reading(**given, asset_id=meter.asset_id, unit=meter.unit, taken_by_id=actor.id)
     await put_where_read(tx, reading, meter)

@@ -39,20 +39,20 @@ class AssetKind(StrEnum):
     TOOL = "TOOL"
     """Carried to work and brought back."""
     COMPONENT = "COMPONENT"
-    """A part of another asset, followed on its own."""
+    """A part of another asset, tracked on its own."""
 
 
 class AssetStatus(StrEnum):
     """The stage of its life."""
 
     PLANNED = "PLANNED"
-    """Ordered or agreed on, and not there yet."""
+    """Ordered or agreed on, but not there yet."""
     INSTALLED = "INSTALLED"
-    """In place, and not in use yet."""
+    """In place, but not in use yet."""
     ACTIVE = "ACTIVE"
     """In use."""
     OUT_OF_SERVICE = "OUT_OF_SERVICE"
-    """Broken or switched off, and expected to come back."""
+    """Broken or switched off, but expected to come back."""
     RETIRED = "RETIRED"
     """Gone for good. No step leads back."""
 
@@ -113,16 +113,18 @@ class Asset(Entity):
     """What people call it, such as its place or number."""
     ownership: Mapped[Ownership] = column(default=Ownership.CUSTOMER)
     """Decides whether a customer or a technician may be named."""
-    customer_id: Mapped[UUID | None] = reference("customer", description="Whose it is, unless ours.")
+    customer_id: Mapped[UUID | None] = reference(
+        "customer", description="The customer that owns it; null if the organisation does."
+    )
     site_id: Mapped[UUID | None] = reference("site", description="Where it is installed or stands.")
     holder_technician_id: Mapped[UUID | None] = reference(
-        "technician", description="Who has a thing of the company, if it is at no site."
+        "technician", description="The technician who has an asset of the organisation that is at no site."
     )
     parent_id: Mapped[UUID | None] = reference("asset", description="What it is a part of.")
     kind: Mapped[AssetKind] = column(default=AssetKind.EQUIPMENT)
-    """The broad sort, for lists and rules."""
+    """The broad category, for lists and rules."""
     category: Mapped[str | None] = column(120)
-    """The organisation's own, finer sort, such as `elevator`; null if it uses none."""
+    """The organisation's own, finer category, such as `elevator`; null if it uses none."""
     status: Mapped[AssetStatus] = column(merge=Merge.STATE_MACHINE, default=AssetStatus.ACTIVE)
     """Where the asset stands in its life. Commands such as `retireAsset` change it."""
     serial_number: Mapped[str | None] = column(120)
@@ -137,11 +139,12 @@ class Asset(Entity):
     )
     criticality: Mapped[Criticality] = column(merge=Merge.REVIEW, default=Criticality.MEDIUM)
     """What a failure means for the customer; helps to set priorities."""
-    installed_on: Mapped[date | None] = column(merge=Merge.MIN, description="The earliest day that is known.")
+    installed_on: Mapped[date | None] = column(merge=Merge.MIN, description="The earliest known day.")
     warranty_starts_on: Mapped[date | None] = column()
     """The first day of the warranty; null means the day of installation."""
     warranty_ends_on: Mapped[date | None] = column(
-        merge=Merge.MAX, description="The last day of the warranty; an extension is not lost."
+        merge=Merge.MAX,
+        description="The last day of the warranty; of two concurrent edits, the later day stays.",
     )
     notes: Mapped[str | None] = column()
     """What the next technician should know; null if nothing."""
@@ -154,11 +157,11 @@ class Asset(Entity):
 
     def check(self) -> None:
         if self.ownership is Ownership.COMPANY and self.customer_id is not None:
-            raise Invalid("A thing of the company has no customer.", "customerId")
+            raise Invalid("An asset of the organisation has no customer.", "customerId")
         if self.ownership is Ownership.CUSTOMER and self.customer_id is None:
-            raise Invalid("Say at which site it is, or whose it is.", "siteId")
+            raise Invalid("Name a site or a customer.", "siteId")
         if self.ownership is Ownership.CUSTOMER and self.holder_technician_id is not None:
-            raise Invalid("Only things of the company are held by a technician.", "holderTechnicianId")
+            raise Invalid("A technician can hold only assets of the organisation.", "holderTechnicianId")
         if self.site_id is not None and self.holder_technician_id is not None:
             raise Invalid("It is at a site or with a technician, not both.", "holderTechnicianId")
         self._check_warranty()
@@ -172,7 +175,7 @@ class Asset(Entity):
     def _check_specification(self) -> None:
         entries = self.specification.items()
         if len(entries) > 500:
-            raise Invalid("A specification has at most 500 entries.", "specification")
+            raise Invalid("A specification may have at most 500 entries.", "specification")
         for key, value in entries:
             if not isinstance(value, str) or len(key) > 200 or len(value) > 4000 or "\x00" in key + value:
                 raise Invalid("A specification maps short keys to texts.", "specification")
@@ -244,7 +247,7 @@ class Reading(Located, Entity):
     """In the unit beside it."""
     unit: Mapped[str] = column(20, merge=Merge.SERVER_ONLY, description="The meter's unit at that time.")
     taken_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.LEDGER)
-    """When somebody looked, by the clock of their device."""
+    """When it was read, by the device's clock."""
     taken_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that recorded it.")
     appointment_id: Mapped[UUID | None] = reference(
         "appointment", merge=Merge.LEDGER, description="The visit it was taken on."
@@ -254,11 +257,13 @@ class Reading(Located, Entity):
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
     """What was noticed while reading; null if nothing."""
     corrects_id: Mapped[UUID | None] = reference(
-        "reading", merge=Merge.LEDGER, description="The reading that this one stands instead of."
+        "reading", merge=Merge.LEDGER, description="The reading that this one replaces."
     )
     is_corrected: Mapped[bool] = column(
-        merge=Merge.SERVER_ONLY, default=False, description="Another reading stands instead of it."
+        merge=Merge.SERVER_ONLY, default=False, description="Whether another reading replaces it."
     )
     implausible: Mapped[bool] = column(
-        merge=Merge.SERVER_ONLY, default=False, description="The counter had shown more at an earlier time."
+        merge=Merge.SERVER_ONLY,
+        default=False,
+        description="Whether the counter had shown more at an earlier time.",
     )

@@ -95,9 +95,9 @@ class Account(Entity):
     def check(self) -> None:
         name, _, host = self.email.partition("@")
         if not name or not host or "@" in host or any(sign.isspace() for sign in self.email):
-            raise Invalid("This is no email address.", "email")
+            raise Invalid("This is not an e-mail address.", "email")
         if (self.role is Role.CUSTOMER_PORTAL) != (self.customer_id is not None):
-            raise Invalid("A portal account, and no other, belongs to a customer.", "customerId")
+            raise Invalid("A portal account needs a customer; other accounts cannot have one.", "customerId")
 
     def disable(self) -> None:
         ACCOUNT_MOVES.require(self.status, AccountStatus.DISABLED)

@@ -18,11 +18,11 @@ from tournee.kernel.transaction import Transaction
 
 def against_disabling(actor: Actor, account_id: UUID) -> list[str]:
     own = account_id == actor.id
-    return ["Nobody disables their own account; ask another manager."] if own else []
+    return ["You cannot disable your own account; ask another manager."] if own else []
 
 
 def against_wiping(actor: Actor, device: Device) -> list[str]:
-    return [] if device.account_id == actor.id else ["Only the device itself can know it."]
+    return [] if device.account_id == actor.id else ["Only the device itself can confirm this."]
 
 
 async def require_accounts(tx: Transaction, named: Mapping[str, UUID | None]) -> None:

@@ -65,7 +65,7 @@ class OrganisationNeeded(GrantRefused):
     error = "invalid_request"
 
 
-_WRONG = "The email or the password is wrong."
+_WRONG = "The e-mail or the password is wrong."
 _WHICH = "Several organisations have this account: send `organisation` with the id of one of them."
 _UNUSABLE = "This refresh token cannot be used; sign in again."
 

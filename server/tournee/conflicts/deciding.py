@@ -48,7 +48,7 @@ class FollowUp:
     """What to do next, and when and by whom, if that is known."""
 
     summary: Annotated[str | None, Limits(length=200)] = None
-    """One line about what is left; null for `Follow-up:` and what the order or record is called."""
+    """One line about what is left; null for `Follow-up:` and the name of the order or record."""
     starts_at: datetime | None = None
     """Null to plan it later."""
     ends_at: datetime | None = None
@@ -70,7 +70,7 @@ class ResolveConflict:
     resolution: Resolution = Resolution.ACKNOWLEDGED
     """The decision; `availableResolutions` of the conflict says which are allowed."""
     note: Annotated[str | None, Limits(length=2000)] = None
-    """Why; stays with the conflict. Null for nothing."""
+    """The reason, which is kept with the conflict; null for none."""
     fields: list[FieldChoice] = field(default_factory=list)
     """For `MERGE_FIELDS`: what becomes of each field."""
     technician_id: UUID | None = None
@@ -132,11 +132,11 @@ def against_deciding(conflict: Conflict) -> list[str]:
 def against_deciding_by(actor: Actor, conflict: Conflict) -> list[str]:
     """Return why this actor cannot decide it: another role does, or a manager."""
     decides = actor.role in (conflict.role, Role.MANAGER) and actor.may(CONFLICTS_WRITE)
-    return [] if decides else [f"This is for the role {conflict.role} to decide."]
+    return [] if decides else [f"Only the role {conflict.role} may decide this."]
 
 
 def against_record(situation: Situation) -> list[str]:
     """Return why the decision is not possible: it needs a record."""
     if situation.row is None:
-        return ["The record is not there, or not for you to see."]
+        return ["The record does not exist, or you may not see it."]
     return ["The record was deleted."] if situation.row.deleted else []

@@ -74,7 +74,7 @@ def against_editing(situation: Situation) -> list[str]:
     if found := against_record(situation):
         return found
     kind = type(_row(situation))
-    return [] if registered(kind).update or kind in _ANSWERS else ["No command of ours sets these fields."]
+    return [] if registered(kind).update or kind in _ANSWERS else ["No command sets these fields."]
 
 
 def _row(situation: Situation) -> Entity:
@@ -95,7 +95,7 @@ async def merge_fields(tx: Transaction, situation: Situation, do: ResolveConflic
     conflict = situation.conflict
     named = [choice.name for choice in do.fields]
     if sorted(named) != sorted(conflict.mine):
-        raise Invalid(f"Choose for each of: {', '.join(sorted(conflict.mine))}.", "fields")
+        raise Invalid(f"Choose a value for each of: {', '.join(sorted(conflict.mine))}.", "fields")
     sides = {Take.MINE: conflict.mine, Take.THEIRS: conflict.theirs}
     values = {
         choice.name: choice.value if choice.take is Take.OTHER else sides[choice.take].get(choice.name)
@@ -122,7 +122,7 @@ def against_step(situation: Situation) -> list[str]:
     """Return why the step of `mine` is not possible: the record can no longer take it."""
     asset = situation.row
     if (found := against_record(situation)) or not isinstance(asset, Asset):
-        return found or ["No command of ours takes this step."]
+        return found or ["No command takes this step."]
     to = situation.conflict.mine["status"]
     if asset.status == to or asset.machine.can(asset.status, AssetStatus(to)):
         return []
@@ -152,11 +152,7 @@ def against_deletion(resolution: Resolution) -> Against:
         if row is None:
             return against_record(situation)
         known = registered(type(row)).delete is not None
-        return (
-            []
-            if known or row.deleted is _deletes(situation, resolution)
-            else ["No command of ours does that."]
-        )
+        return [] if known or row.deleted is _deletes(situation, resolution) else ["No command does that."]
 
     return against
 

@@ -71,5 +71,5 @@ async def _customer_of(tx: Transaction, row: Entity, site_id: UUID | None) -> UU
         return row.id
     site = row if isinstance(row, Site) else await tx.find_optional(Site, site_id)
     if site is None:
-        raise Blocked("There is no customer that an order could be for.", "resolution")
+        raise Blocked("There is no customer for an order.", "resolution")
     return site.customer_id

@@ -27,9 +27,9 @@ from tournee.sync.waiting.parking import operations
 def against_retrying(situation: Situation) -> list[str]:
     """Return why it cannot be retried: it was too large to keep, or could not be read."""
     if situation.conflict.mine.get("final"):
-        return ["It cannot be carried out as it was sent; it can be done anew only."]
+        return ["It cannot be carried out as it was sent; somebody must do it again."]
     kept = all("input" in operation for operation in situation.conflict.mine["operations"])
-    return [] if kept else ["It was too large to be kept; it can be done anew only."]
+    return [] if kept else ["It was too large to keep; somebody must do it again."]
 
 
 async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
@@ -40,7 +40,7 @@ async def retry(tx: Transaction, situation: Situation, _do: ResolveConflict) -> 
     queue = await _queue(tx, conflict)
     owners = await tx.all(select(Account).where(Account.id == conflict.actor_id))
     if not owners or not queue:
-        raise Blocked("There is nothing left to be done.", "resolution")
+        raise Blocked("There is nothing left to carry out.", "resolution")
     decider, device = tx.actor, _device(conflict)
     async with tx.acting(actor_of(tx.organisation_id, owners[0].id, owners[0].role, conflict.device_id)):
         decided = [(one, await carry_out_late(tx, one, device.id, decider)) for one in queue]

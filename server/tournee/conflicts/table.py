@@ -87,9 +87,9 @@ class AvailableResolution:
 
     resolution: Resolution
     """A decision that `resolveConflict` accepts."""
-    allowed: Annotated[bool, "Whether nothing stands against it."]
-    blocked_by: Annotated[list[str], "What stands against it, in sentences."]
-    needs: Annotated[list[str], "The fields of the input that it cannot do without."]
+    allowed: Annotated[bool, "Whether nothing prevents it."]
+    blocked_by: Annotated[list[str], "What prevents it, in sentences."]
+    needs: Annotated[list[str], "The input fields that it requires."]
 
 
 def available_resolutions(situation: Situation) -> list[AvailableResolution]:

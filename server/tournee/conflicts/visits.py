@@ -62,7 +62,11 @@ async def keep_the_crew(_tx: Transaction, _situation: Situation, _do: ResolveCon
 def against_giving_it_back(situation: Situation) -> list[str]:
     if found := against_record(situation):
         return found
-    return [] if situation.conflict.mine.get("technicianId") else ["No technician of ours made this visit."]
+    return (
+        []
+        if situation.conflict.mine.get("technicianId")
+        else ["No technician of this organisation made this visit."]
+    )
 
 
 async def give_it_back(tx: Transaction, situation: Situation, _do: ResolveConflict) -> None:
@@ -91,7 +95,7 @@ def against_reopening(situation: Situation) -> list[str]:
     if isinstance(row, ChecklistRun):
         return row.against_reopening()
     if not isinstance(row, Appointment):
-        return ["What has ended here stays ended; follow it up."]
+        return ["This cannot be reopened; follow it up instead."]
     reasons = [] if row.status in FINISHED else [f"The visit is {row.status}, not finished."]
     return reasons + against_reopening_by(situation.actor)
 

@@ -83,7 +83,7 @@ class ExpectationKind(StrEnum):
     LANGUAGE = "LANGUAGE"
     """The language to speak or write."""
     DOCUMENTATION = "DOCUMENTATION"
-    """Papers or photos that each visit has to leave."""
+    """Papers or photos that each visit must produce."""
     OTHER = "OTHER"
     """Anything else; the description says what."""
 
@@ -96,9 +96,9 @@ class Customer(Entity):
     decider = Role.DISPATCHER
 
     name: Mapped[str] = column(200)
-    """What people search for and what stands on reports."""
+    """What people search for and what reports show."""
     kind: Mapped[CustomerKind] = column(default=CustomerKind.ORGANISATION)
-    """Whether this is a body or a private person."""
+    """Whether this is an organisation or a private person."""
     status: Mapped[CustomerStatus] = column(default=CustomerStatus.ACTIVE)
     """Whether new work is taken on."""
     external_key: Mapped[str | None] = column(
@@ -109,8 +109,10 @@ class Customer(Entity):
     phone: Mapped[str | None] = column(40)
     """The general number; null if there is none."""
     language: Mapped[str | None] = column(20, description="BCP 47 tag, such as `fr` or `de-CH`.")
-    parent_id: Mapped[UUID | None] = reference("customer", description="The account above this one.")
-    billing_customer_id: Mapped[UUID | None] = reference("customer", description="Who pays, if another.")
+    parent_id: Mapped[UUID | None] = reference("customer", description="The customer above this one.")
+    billing_customer_id: Mapped[UUID | None] = reference(
+        "customer", description="The customer that pays, if it is another one."
+    )
     tags: Mapped[list[str]] = column(merge=Merge.SET_UNION, default=list, permission=WORK_INTERNAL)
     """The organisation's own words for grouping customers. Not shown to the customer."""
     notes: Mapped[str | None] = column(permission=WORK_INTERNAL)
@@ -175,7 +177,7 @@ class Site(Entity):
     city: Mapped[str | None] = column(120)
     """Town or village; null if unknown."""
     region: Mapped[str | None] = column(120)
-    """State, canton or province; null where addresses have none."""
+    """State, canton or province; null if addresses there have none."""
     country: Mapped[str | None] = column(2, description="ISO 3166-1 alpha-2.")
     latitude: Mapped[float | None] = column(minimum=-90, maximum=90, description="Degrees, WGS 84.")
     longitude: Mapped[float | None] = column(minimum=-180, maximum=180, description="Degrees, WGS 84.")
@@ -191,7 +193,7 @@ class Site(Entity):
         if self.time_zone not in _TIME_ZONES:
             raise Invalid("There is no such time zone; use an IANA name.", "timeZone")
         if (self.latitude is None) != (self.longitude is None):
-            raise Invalid("Latitude and longitude go together.", "longitude")
+            raise Invalid("Give both latitude and longitude, or neither.", "longitude")
 
 
 class Interaction(Entity):
@@ -216,7 +218,7 @@ class Interaction(Entity):
     body: Mapped[str | None] = column(merge=Merge.APPEND_ONLY)
     """What was said; null if the subject says it all."""
     occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.APPEND_ONLY)
-    """When it took place, by the clock of whoever wrote it down."""
+    """When it took place, by the clock of the person who recorded it."""
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that wrote it.")
 
     def scopes(self) -> Iterable[UUID | None]:
@@ -234,7 +236,7 @@ class Expectation(Entity):
     customer_id: Mapped[UUID] = reference("customer")
     """The customer who expects it."""
     site_id: Mapped[UUID | None] = reference("site")
-    """Where it holds; null if at every site of the customer."""
+    """The site where it applies; null for every site of the customer."""
     technician_id: Mapped[UUID | None] = reference("technician")
     """The technician preferred or excluded; null for other kinds."""
     kind: Mapped[ExpectationKind] = column()

@@ -118,7 +118,7 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
         for _ in range(most):
             if _began(connection, statement):
                 return
-        raise psycopg.OperationalError("every connection is lost as soon as it is made")
+        raise psycopg.OperationalError("every new connection is lost at once")
 
     return engine
 

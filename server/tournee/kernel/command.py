@@ -176,7 +176,7 @@ class Kernel:
                     await tx.commit()
             except IntegrityError as error:
                 if not is_transient(error):
-                    raise Conflict("This clashes with a record that exists already.") from error
+                    raise Conflict("This clashes with an existing record.") from error
             except DBAPIError as error:
                 _require_known(tx, error)
                 if not passes(error) or attempt == _ATTEMPTS:

@@ -111,11 +111,11 @@ Base.registry.update_type_annotation_map({ConflictKind: DeclaredName(ConflictKin
 
 
 class Conflict(Entity):
-    """A clash between work done on a device and a change made meanwhile.
+    """A conflict between work done on a device and a change made meanwhile.
 
     `base`, `mine` and `theirs` map field names to values: at the time the device last saw the
     record, as the device left it, and as the other side left it. `standing` is what stood when the
-    clash was found, `decided` what stood after the decision.
+    conflict was found, `decided` what stood after the decision.
     """
 
     __tablename__ = "conflict"
@@ -124,7 +124,7 @@ class Conflict(Entity):
     decider = None
 
     kind: Mapped[ConflictKind] = column(merge=Merge.SERVER_ONLY)
-    """What clashed, and so how it may be decided."""
+    """What kind of conflict it is, and so how it may be decided."""
     status: Mapped[ConflictStatus] = column(merge=Merge.STATE_MACHINE, default=ConflictStatus.OPEN)
     """Whether somebody still has to decide."""
     role: Mapped[str] = column(40, merge=Merge.SERVER_ONLY, description="The role that decides.")
@@ -135,14 +135,16 @@ class Conflict(Entity):
     """The command from the device that met the other change."""
     operation_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
     """The device's operation; null if a command online caused it."""
-    actor_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who did `mine`.")
+    actor_id: Mapped[UUID] = column(
+        merge=Merge.SERVER_ONLY, description="The account that made the device's change."
+    )
     device_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
-    """The device whose work clashed; null if it was done online."""
+    """The device whose work caused the conflict; null if it was done online."""
     operation_ids: Mapped[list[str]] = column(
-        merge=Merge.SERVER_ONLY, default=list, description="All operations that had a part in it."
+        merge=Merge.SERVER_ONLY, default=list, description="All operations that took part in it."
     )
     their_actor_id: Mapped[UUID | None] = column(
-        merge=Merge.SERVER_ONLY, description="Who did `theirs`, where one account did."
+        merge=Merge.SERVER_ONLY, description="The account that made the other change, if it was a single one."
     )
     occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
     """When the device's side was done, by its clock."""
@@ -153,7 +155,7 @@ class Conflict(Entity):
     theirs: Mapped[dict[str, Any]] = column(merge=Merge.SERVER_ONLY)
     """Field names and values as the other side left them."""
     standing: Mapped[dict[str, Any]] = column(merge=Merge.SERVER_ONLY, default=dict)
-    """Field names and values that stood when the clash was found."""
+    """Field names and values that stood when the conflict was found."""
     resolution: Mapped[Resolution | None] = column(merge=Merge.SERVER_ONLY)
     """What was decided; null while it is open."""
     note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
@@ -168,7 +170,8 @@ class Conflict(Entity):
         merge=Merge.SERVER_ONLY, description="The record made to follow up; null if there is none."
     )
     resolution_operation_id: Mapped[UUID | None] = column(
-        merge=Merge.SERVER_ONLY, description="The log names it with every change the decision made."
+        merge=Merge.SERVER_ONLY,
+        description="The operation id that the log has with every change of the decision.",
     )
 
     def scopes(self) -> Iterable[UUID | None]:

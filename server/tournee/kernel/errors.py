@@ -50,7 +50,7 @@ class Invalid(Refused):
 
 
 class Conflict(Refused):
-    """This clashes with something that exists already."""
+    """This clashes with something that already exists."""
 
     code = "CONFLICT"
 

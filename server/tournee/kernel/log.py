@@ -44,7 +44,7 @@ class Change(OrganisationRow):
     id: Mapped[UUID] = mapped_column(Uuid)
     """The id of the record."""
     command: Mapped[str] = mapped_column(String(80))
-    """The command that made it; null in a subscription where it would tell what you may not see."""
+    """The command that made it; null in a subscription if it would reveal what you may not see."""
     actor_id: Mapped[UUID | None] = mapped_column(Uuid)
     """The account that made it; null if the server did."""
     device_id: Mapped[UUID | None] = mapped_column(Uuid)

@@ -34,7 +34,7 @@ class Overloaded(Outage):
     """Too many at once for the lanes or the pool."""
 
     code = "OVERLOADED"
-    message = "Too many ask at once; come back later."
+    message = "Too many clients ask at once; come back later."
 
 
 class TooManyAtOnce(Overloaded):
@@ -55,14 +55,14 @@ class StorageFull(Outage):
     """The database's disk is full."""
 
     code = "STORAGE_FULL"
-    message = "The server has no space left; nothing of this was kept. Come back later."
+    message = "The server has no space left; nothing was stored. Come back later."
 
 
 class StorageReadOnly(Outage):
     """The database can be read but not written."""
 
     code = "STORAGE_READ_ONLY"
-    message = "The server can read but not write; nothing of this was kept. Come back later."
+    message = "The server can read but not write; nothing was stored. Come back later."
 
 
 class OutcomeUnknown(Outage):
@@ -70,8 +70,8 @@ class OutcomeUnknown(Outage):
 
     code = "OUTCOME_UNKNOWN"
     message = (
-        "The database went away while this was being saved: it may have been kept or not."
-        " Look whether it was before you send it again."
+        "The database went away while this was being stored: it may be stored or not."
+        " Check before you send it again."
     )
 
 

@@ -240,7 +240,7 @@ def edits(
         await merge(tx, row, changes)
         return row
 
-    text = description or f"Change fields of {_one(model)}; what is not named stays."
+    text = description or f"Change fields of {_one(model)}; fields that are not named stay."
     name = Plain.UPDATE.name_for(model)
     kind = _edit_input(_class_name(name), model, without, None)
     return _command(name, Plain.UPDATE, model, permission, kind, edit, text, offline=offline)

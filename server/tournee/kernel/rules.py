@@ -53,6 +53,6 @@ async def not_its_own_ancestor(tx: Transaction, row: Entity) -> None:
     while child is not None and child.parent_id is not None:
         passed.add(child.id)
         if child.parent_id in passed:
-            raise Invalid("A record cannot lie below itself.", "parentId")
+            raise Invalid("A record cannot be below itself.", "parentId")
         found = await tx.all(select(model).where(model.id == child.parent_id))
         child = found[0] if found else None

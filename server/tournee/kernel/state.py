@@ -41,7 +41,7 @@ class Machine(Generic[StateT]):
         """Raise TransitionNotAllowed if `to` cannot follow, Blocked if something must be done first."""
         following = self.next(current)
         if to not in following:
-            options = ", ".join(following) or "nothing, it is final"
+            options = ", ".join(following) or "nothing (it is final)"
             raise TransitionNotAllowed(f"{current} cannot become {to}; it can become: {options}.", field)
         if reasons := list(blocked_by):
             raise Blocked(" ".join(reasons), field)

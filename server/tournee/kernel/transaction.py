@@ -171,7 +171,7 @@ class Transaction(Finding):
         mine: dict[str, Any],
         theirs: dict[str, Any],
     ) -> Conflict:
-        """1. Put a clash into the inbox, for the role that decides such conflicts; the operation's outcome
+        """1. Put a conflict into the inbox, for the role that decides such conflicts; the operation's outcome
         names it. (The numbers are those of schema/sync.md, "Conflicts".)"""
         operation = self.current
         raised = Conflict(

@@ -38,7 +38,7 @@ def check_texts(row: Entity, changed: Mapping[str, Any]) -> None:
     """Raise Invalid where a text that is needed says nothing from now on; `changed` is by wire name."""
     for field in _needed_texts(type(row)):
         if field.wire in changed and not (changed[field.wire] or "").strip():
-            raise Invalid("This says nothing.", field.wire)
+            raise Invalid("This must not be blank.", field.wire)
 
 
 # The types of most values, which need no conversion: looking up the type is all they cost.

@@ -135,11 +135,11 @@ async def create_technician(tx: Transaction, actor: Actor, do: NewProfile) -> Te
 @dataclass(frozen=True)
 class MoveWindow:
     technician_id: UUID
-    """Whose devices carry other days."""
+    """The technician whose devices get another window."""
     window_from: datetime
-    """The first moment to carry."""
+    """The first moment of the window."""
     window_to: datetime | Unset = UNSET
-    """The first moment no longer to carry; the window keeps its length if this is left out."""
+    """The first moment after the window; if left out, the window keeps its length."""
 
 
 @command(PEOPLE_WRITE)
@@ -157,7 +157,7 @@ async def _acts_for(tx: Transaction, actor: Actor, technician_id: UUID) -> Techn
     """Return the technician: the actor's own, unless the actor plans for others."""
     technician = await tx.find(Technician, technician_id, "technicianId")
     if technician.account_id != actor.id and not actor.may(PEOPLE_WRITE):
-        raise Forbidden("This is for the technician or the office to do.", "technicianId")
+        raise Forbidden("Only the technician or the office may do this.", "technicianId")
     return technician
 
 

@@ -44,7 +44,7 @@ class TechnicianStatus(StrEnum):
     ACTIVE = "ACTIVE"
     """Can be planned and sent."""
     INACTIVE = "INACTIVE"
-    """Has left or pauses: nothing new is planned, and their devices lose what they held."""
+    """Has left or pauses: nothing new is planned, and their devices remove their records."""
 
 
 class MembershipKind(StrEnum):
@@ -220,7 +220,7 @@ class TechnicianProfile(OfTechnician, Entity):
 
     def check(self) -> None:
         if (self.home_latitude is None) != (self.home_longitude is None):
-            raise Invalid("Latitude and longitude go together.", "homeLongitude")
+            raise Invalid("Give both latitude and longitude, or neither.", "homeLongitude")
 
     def move_window(self, starts: datetime, ends: datetime | None = None) -> None:
         """Carry other days on the devices; without an end, the window keeps its length."""

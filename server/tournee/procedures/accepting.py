@@ -26,10 +26,10 @@ def accept(item: ChecklistItemInput, given: Given) -> dict[str, Any]:
         _check_not_applicable(item, given, named)
         return {own: _EMPTY.get(own), "not_applicable": True, "reason": given.reason}
     if given.reason is not None:
-        raise Invalid("A reason goes with an item that does not apply.", "reason")
+        raise Invalid("Give a reason only if the item does not apply.", "reason")
     for name in named:
         if name != own:
-            raise Invalid(f"{item.key} is answered by `{own}`.", name)
+            raise Invalid(f"Answer {item.key} with `{own}`.", name)
     if not named:
         raise Invalid(f"{item.key} needs a value.", own)
     _check_value(item, given)
@@ -44,7 +44,7 @@ def _check_not_applicable(item: ChecklistItemInput, given: Given, named: list[st
     if not item.allows_not_applicable:
         raise Invalid(f"{item.key} always applies.", "notApplicable")
     if named:
-        raise Invalid("What does not apply has no value.", named[0])
+        raise Invalid("An item that does not apply has no value.", named[0])
     if not (given.reason or "").strip():
         raise Invalid("Say why it does not apply.", "reason")
 
@@ -53,9 +53,9 @@ def _check_value(item: ChecklistItemInput, given: Given) -> None:
     if item.kind is ItemKind.TEXT and not (given.text or "").strip():
         raise Invalid(f"{item.key} needs a text.", "text")
     if item.kind is ItemKind.SIGNATURE and len(given.files) != 1:
-        raise Invalid("A signature is one file.", "files")
+        raise Invalid("A signature needs exactly one file.", "files")
     if item.kind is ItemKind.CHOICE:
         if not set(given.choices) <= set(item.choices):
-            raise Invalid(f"{item.key} offers: {', '.join(item.choices)}.", "choices")
+            raise Invalid(f"{item.key} offers these choices: {', '.join(item.choices)}.", "choices")
         if len(given.choices) > (len(set(given.choices)) if item.multiple else 1):
-            raise Invalid("Name each choice once, and one only where one is asked for.", "choices")
+            raise Invalid("Name each choice once, and only one unless the item allows several.", "choices")

@@ -42,7 +42,7 @@ class Answer(Entity):
     """Whether the item did not apply here. The other values are then empty."""
     reason: Mapped[str | None] = column(1000, description="Why the item does not apply.")
     result: Mapped[ItemResult] = column(merge=Merge.SERVER_ONLY, default=ItemResult.NA)
-    """What the server makes of the answer."""
+    """How the server judges the answer."""
     answered_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
     """When it was given, by the device's clock."""
     answered_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that answered.")

@@ -168,7 +168,7 @@ class ChecklistRun(Entity):
     decider = Role.DISPATCHER
 
     template_id: Mapped[UUID] = reference("checklist_template", merge=Merge.SERVER_ONLY)
-    """The checklist that is worked through."""
+    """The checklist that is filled in."""
     version_id: Mapped[UUID] = reference("checklist_version", merge=Merge.SERVER_ONLY)
     """The version that was current when the run was added. Later versions don't change it."""
     appointment_id: Mapped[UUID | None] = reference("appointment", merge=Merge.SERVER_ONLY)
@@ -176,13 +176,15 @@ class ChecklistRun(Entity):
     work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.SERVER_ONLY)
     """The order it belongs to; null if to none."""
     site_id: Mapped[UUID | None] = reference("site", merge=Merge.SERVER_ONLY)
-    """Where it is worked through; null if nowhere in particular."""
+    """The site where it is filled in; null for none in particular."""
     asset_id: Mapped[UUID | None] = reference("asset", merge=Merge.SERVER_ONLY)
     """The asset that is checked; null if none is."""
     technician_id: Mapped[UUID | None] = reference(
-        "technician", merge=Merge.SERVER_ONLY, description="Who holds the asset, where it is our own."
+        "technician", merge=Merge.SERVER_ONLY, description="Who holds the asset, if it is our own."
     )
-    required: Mapped[bool] = column(default=False, description="The visit cannot be completed without it.")
+    required: Mapped[bool] = column(
+        default=False, description="Whether the visit cannot be completed without it."
+    )
     status: Mapped[RunStatus] = column(merge=Merge.STATE_MACHINE, default=RunStatus.NEW)
     """How far the work has come."""
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added it.")

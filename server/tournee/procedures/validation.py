@@ -25,7 +25,7 @@ def check_definition(items: Sequence[ChecklistItemInput]) -> None:
     for number, item in enumerate(items):
         path = f"items.{number}"
         if not _KEY.fullmatch(item.key):
-            raise Invalid("A key is made of letters, digits, `_`, `.` and `-`.", f"{path}.key")
+            raise Invalid("A key may hold only letters, digits, `_`, `.` and `-`.", f"{path}.key")
         if item.key in earlier:
             raise Invalid(f"The key {item.key} is used twice.", f"{path}.key")
         if not item.prompt.strip():
@@ -42,7 +42,7 @@ def check_definition(items: Sequence[ChecklistItemInput]) -> None:
 def _check_limits(item: ChecklistItemInput, path: str) -> None:
     for name in ("unit", "minimum", "maximum"):
         if item.kind is not ItemKind.NUMBER and getattr(item, name) is not None:
-            raise Invalid(f"Only a number has a {name}.", f"{path}.{name}")
+            raise Invalid(f"Only a number can have a {name}.", f"{path}.{name}")
     if item.minimum is not None and item.maximum is not None and item.minimum > item.maximum:
         raise Invalid("The minimum is greater than the maximum.", f"{path}.maximum")
 
@@ -55,19 +55,19 @@ def _check_choices(item: ChecklistItemInput, path: str) -> None:
             ("multiple", "multiple"),
         ):
             if getattr(item, name):
-                raise Invalid("Only a choice has choices.", f"{path}.{wire}")
+                raise Invalid("Only an item of kind CHOICE can have choices.", f"{path}.{wire}")
         return
     if not item.choices or len(set(item.choices)) < len(item.choices):
-        raise Invalid("A choice needs choices, each of them once.", f"{path}.choices")
+        raise Invalid("An item of kind CHOICE needs choices, each only once.", f"{path}.choices")
     if any(not choice.strip() for choice in item.choices):
-        raise Invalid("A choice needs a name.", f"{path}.choices")
+        raise Invalid("A choice must not be blank.", f"{path}.choices")
     if item.choice_points:
         _check_choice_points(item, f"{path}.choicePoints")
 
 
 def _check_choice_points(item: ChecklistItemInput, path: str) -> None:
     if item.multiple:
-        raise Invalid("Points are for items with one choice.", path)
+        raise Invalid("Only an item with a single choice can have points.", path)
     if len(item.choice_points) != len(item.choices):
         raise Invalid("Give points for every choice or for none.", path)
     if max(item.choice_points) == 0:
@@ -79,7 +79,7 @@ def _check_condition(
 ) -> None:
     tested = earlier.get(condition.item_key)
     if tested is None:
-        raise Invalid("A condition tests an item further up.", f"{path}.itemKey")
+        raise Invalid("A condition must test an earlier item.", f"{path}.itemKey")
     if tested.kind in (ItemKind.PHOTO, ItemKind.SIGNATURE):
         raise Invalid("Photos and signatures cannot be tested.", f"{path}.itemKey")
     tests = [condition.equals, condition.not_equals, condition.in_ or None]
@@ -93,8 +93,8 @@ def _check_comparand(tested: ChecklistItemInput, text: str, path: str) -> None:
     try:
         value = comparable(tested.kind, text)
     except (ValueError, KeyError):
-        raise Invalid(f"`{text}` is no answer to {tested.key}.", path) from None
+        raise Invalid(f"`{text}` is not an answer to {tested.key}.", path) from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise Invalid(f"`{text}` is no answer to {tested.key}.", path)
+        raise Invalid(f"`{text}` is not an answer to {tested.key}.", path)
     if tested.kind is ItemKind.CHOICE and value not in tested.choices:
-        raise Invalid(f"`{text}` is no answer to {tested.key}.", path)
+        raise Invalid(f"`{text}` is not an answer to {tested.key}.", path)

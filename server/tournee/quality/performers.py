@@ -34,7 +34,10 @@ async def against_performing(read: Reader, actor: Actor, audits: Sequence[Audit]
     others = {audit.id for audit in audits if audit.lead_auditor_id != actor.id}
     if others:
         others -= await _audited_by(read, actor, others)
-    return [["This audit is led and answered by others."] if audit.id in others else [] for audit in audits]
+    return [
+        ["Only the audit's lead auditor and auditors may do this."] if audit.id in others else []
+        for audit in audits
+    ]
 
 
 async def _audited_by(read: Reader, actor: Actor, audit_ids: Collection[UUID]) -> set[UUID]:

@@ -17,7 +17,7 @@ class AuditResult(StrEnum):
     PASS = "PASS"  # noqa: S105 - no password
     """The score reached the percentage to pass, and no critical item failed."""
     FAIL = "FAIL"
-    """It did not."""
+    """The score did not reach it, or a critical item failed."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ class StandardStatus(StrEnum):
     """Whether a standard's revision is in force."""
 
     ACTIVE = "ACTIVE"
-    """New audits can be held against it."""
+    """New audits can check against it."""
     WITHDRAWN = "WITHDRAWN"
     """No new audits; those that exist keep it."""
 
@@ -88,7 +88,7 @@ class FindingStatus(StrEnum):
     OPEN = "OPEN"
     """Nothing is done about it yet."""
     CORRECTED = "CORRECTED"
-    """Somebody says it is put right."""
+    """Somebody reported that it is corrected."""
     VERIFIED = "VERIFIED"
     """Somebody else checked that it is."""
     CLOSED = "CLOSED"

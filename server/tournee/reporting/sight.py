@@ -55,11 +55,14 @@ class SightReason:
     """The reason, for programs."""
     message: str
     """The reason in a sentence, for people."""
-    required_scope: Annotated[str | None, "Of ROLE_LACKS_SCOPE."] = None
-    seq: Annotated[Seq | None, "Since when it is so; of DEVICE_BEHIND, what the device must pull past."] = (
-        None
-    )
-    acknowledged_seq: Annotated[Seq | None, "What the device has pulled; null for nothing yet."] = None
+    required_scope: Annotated[str | None, "Of ROLE_LACKS_SCOPE: the permission that the role lacks."] = None
+    seq: Annotated[
+        Seq | None,
+        "The change that made it so; of DEVICE_BEHIND, the change that the device must still pull.",
+    ] = None
+    acknowledged_seq: Annotated[
+        Seq | None, "The newest change that the device has pulled; null for none yet."
+    ] = None
     appointment_id: Annotated[UUID | None, "Of OUT_OF_WINDOW: the visit that would show the record."] = None
     starts_at: datetime | None = None
     """Of OUT_OF_WINDOW: when the visit starts; null otherwise."""
@@ -75,11 +78,11 @@ class RecordScope:
 
     scope: UUID
     """The scope's id."""
-    entity: Annotated[str | None, "The type of the record that the scope hangs on, if it is one."]
+    entity: Annotated[str | None, "The type of the record that is the scope, if it is a record."]
     held: bool
     """Whether the account holds it now."""
-    since_seq: Annotated[Seq | None, "Since when the account holds it."]
-    lost_seq: Annotated[Seq | None, "When the account lost it, if it had it once and no more."]
+    since_seq: Annotated[Seq | None, "The change with which the account got it."]
+    lost_seq: Annotated[Seq | None, "The change with which the account lost it; null unless it did."]
     lost_at: datetime | None
     """When the account lost it; null unless it did."""
 
@@ -101,7 +104,7 @@ class DeviceSight:
         bool | None, "Whether the device has pulled its present form; null without a device."
     ]
     reasons: list[SightReason]
-    """Why the record is or is not there; all that hold."""
+    """All reasons why the record is or is not there."""
     scopes: Annotated[list[RecordScope], "The scopes it lies in; empty for office roles, which see all."]
 
 
@@ -168,7 +171,7 @@ async def _viewer(
     device = None if device_id is None else await _device(session, device_id)
     whose = account_id or (device[0] if device else None) or (asker.id if device_id is None else None)
     if whose != asker.id and not asker.may(SIGHT_READ):
-        raise Forbidden("Of others' devices only the office is told.")
+        raise Forbidden("Only the office may ask about other people's devices.")
     if whose is None:
         raise NotFound("There is no such Device.", "deviceId")
     if device and device[0] != whose:
@@ -244,7 +247,7 @@ def _against(viewer: _Viewer, found: _Found) -> list[SightReason]:
     if found.deleted:
         reasons.append(SightReason(SightCode.DELETED, "It was deleted.", seq=Seq(found.seq)))
     if needed not in permissions_of(viewer.account.role):
-        said = f"The role {viewer.account.role} does not read such records."
+        said = f"The role {viewer.account.role} may not read such records."
         reasons.append(SightReason(SightCode.ROLE_LACKS_SCOPE, said, required_scope=needed))
     return reasons
 
@@ -256,15 +259,15 @@ async def _without_scope(session: AsyncSession, viewer: _Viewer, found: _Found) 
         if scopes & scopes_of_visit(*visit):
             return SightReason(
                 SightCode.OUT_OF_WINDOW,
-                "The visit that would show it lies outside of the days that the device carries.",
+                "The visit that would show it is outside the days that the device carries.",
                 appointment_id=visit[0],
                 starts_at=starts_at,
                 window_from=window_from,
                 window_to=window_to,
             )
     lost = max((scope.lost_seq for scope in found.scopes if scope.lost_seq is not None), default=None)
-    said = "The account holds none of the scopes it lies in" if scopes else "It is the office's alone"
-    said += "." if lost is None else ", and held one until it was taken away."
+    said = "The account holds none of the scopes it lies in" if scopes else "Only the office may see it"
+    said += "." if lost is None else " any more."
     return SightReason(SightCode.NO_SCOPE, said, seq=lost)
 
 
@@ -277,7 +280,7 @@ def _visible(found: _Found) -> SightReason:
 def _about_the_device(viewer: _Viewer, found: _Found, *, visible: bool) -> list[SightReason]:
     reasons = []
     if viewer.account.status is not AccountStatus.ACTIVE:
-        reasons.append(SightReason(SightCode.ACCOUNT_DISABLED, "The account may not come in."))
+        reasons.append(SightReason(SightCode.ACCOUNT_DISABLED, "The account may not sign in."))
     if viewer.revoked:
         reasons.append(
             SightReason(SightCode.DEVICE_REVOKED, "The device was revoked and must erase its copy.")
@@ -287,7 +290,7 @@ def _about_the_device(viewer: _Viewer, found: _Found, *, visible: bool) -> list[
         reasons.append(
             SightReason(
                 SightCode.DEVICE_BEHIND,
-                "The device has not told yet that it pulled this.",
+                "The device has not confirmed yet that it pulled this.",
                 seq=Seq(position),
                 acknowledged_seq=None if viewer.acknowledged is None else Seq(viewer.acknowledged),
             )

@@ -62,7 +62,7 @@ async def lock_places(tx: Transaction, **ids: UUID | None) -> dict[str, StockLoc
 def require_charge(actor: Actor, *places: StockLocation) -> None:
     """Raise Forbidden unless the actor is in charge: in the field, of the actor's own van only."""
     if not actor.may(STOCK_MANAGE) and any(place.kind is LocationKind.WAREHOUSE for place in places):
-        raise Forbidden("At a warehouse this is done by the office.")
+        raise Forbidden("Only the office may do this at a warehouse.")
 
 
 async def known(tx: Transaction, row: RowT) -> RowT | None:

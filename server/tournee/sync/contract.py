@@ -33,7 +33,7 @@ HORIZON_DAYS = 90
 
 
 class WireType(StrEnum):
-    """How a value stands in JSON."""
+    """How a value is written in JSON."""
 
     STRING = "STRING"
     """Text."""
@@ -68,8 +68,8 @@ class SyncField:
     is_list: Annotated[bool, "Whether it holds a list of such values."]
     nullable: bool
     """Whether the value may be null."""
-    merge: Annotated[Merge, "What becomes of a plain edit where somebody else changed the field meanwhile."]
-    editable: Annotated[bool, "Whether a plain edit may name it; others change by commands of their own."]
+    merge: Annotated[Merge, "What happens to a plain edit if somebody else changed the field meanwhile."]
+    editable: Annotated[bool, "Whether a plain edit may name it; other fields have commands of their own."]
     values: Annotated[list[str], "Of an ENUM: the values known now; more may come."]
     max_length: Annotated[int | None, "Of a STRING: in characters."]
     minimum: float | None
@@ -105,7 +105,7 @@ class SyncInputField:
     is_list: Annotated[bool, "Whether it is a list of such values."]
     required: bool
     """Whether the key must be there."""
-    nullable: Annotated[bool, "Whether it may be null, which is something else than absent."]
+    nullable: Annotated[bool, "Whether it may be null, which differs from being absent."]
     values: Annotated[list[str], "Of an ENUM: the values that are accepted."]
     max_length: Annotated[int | None, "Of a STRING: in characters."]
     minimum: float | None
@@ -117,7 +117,7 @@ class SyncInputField:
 
 @dataclass(frozen=True)
 class SyncObject:
-    """An object that stands inside of inputs."""
+    """An object inside inputs."""
 
     name: str
     """What input fields of type OBJECT refer to."""
@@ -127,14 +127,17 @@ class SyncObject:
 
 @dataclass(frozen=True)
 class SyncCommand:
-    """Something that can be done, online by the mutation and offline by the operation of this name."""
+    """A command: the mutation of this name online, and the operation of this name offline."""
 
     name: str
     """The operation's name in a push, and the mutation's in GraphQL."""
     scope: Annotated[str, "The permission that it needs."]
     offline: Annotated[bool, "Whether a device may queue it."]
-    fact: Annotated[bool, "It tells what happened in the field: a changed plan does not refuse it."]
-    unit: Annotated[bool, "Whether it may stand in a unit, of which all take effect or none."]
+    fact: Annotated[
+        bool,
+        "Whether it records what happened in the field, and so is not refused because of a changed plan.",
+    ]
+    unit: Annotated[bool, "Whether it may be part of a unit, which takes effect as a whole or not at all."]
     record: Annotated[str, "The type of the record that the answer holds."]
     description: str | None
     """What the command does."""

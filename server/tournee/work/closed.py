@@ -27,7 +27,7 @@ async def is_closed(tx: Transaction, order: WorkOrder) -> bool:
         return False
     if tx.actor.may(WORK_PLAN) and "status" not in await tx.changed_since_base(order):
         raise TransitionNotAllowed(
-            "This work order is closed; only a follow-up order goes on from there.", "workOrderId"
+            "This work order is closed; only a follow-up order can continue it.", "workOrderId"
         )
     return True
 

@@ -68,7 +68,7 @@ def against_reopening(status: WorkOrderStatus) -> list[str]:
 
 
 def against_reopening_by(actor: Actor) -> list[str]:
-    return [] if actor.role == Role.MANAGER else ["Only a manager reopens a visit."]
+    return [] if actor.role == Role.MANAGER else ["Only a manager may reopen a visit."]
 
 
 async def _reopening(read: Reader, actor: Actor, visits: Sequence[Appointment]) -> list[list[Transition]]:
@@ -165,7 +165,7 @@ def against_canceling_by(
     else:
         begun = order.status is WorkOrderStatus.IN_PROGRESS
     managers = begun and actor.role != Role.MANAGER
-    return ["Work has begun; only a manager cancels this order."] if managers else []
+    return ["Work has begun; only a manager may cancel this order."] if managers else []
 
 
 async def order_transitions(

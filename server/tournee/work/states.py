@@ -123,7 +123,7 @@ ENDED = (_W.CLOSED, _W.CANCELED)
 
 def refuse(machine: Machine[StateT], current: StateT, to: StateT) -> NoReturn:
     """Refuse a step that starts from the wrong status, even if the statuses themselves could follow."""
-    options = ", ".join(machine.next(current)) or "nothing, it is final"
+    options = ", ".join(machine.next(current)) or "nothing (it is final)"
     raise TransitionNotAllowed(
         f"{current} cannot become {to} by this step; it can become: {options}.", "status"
     )

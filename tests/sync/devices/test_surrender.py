@@ -482,7 +482,7 @@ async def test_unreadable_surrendered_work_is_shown_to_a_manager(phone: Phone) -
     assert shown[0].mine["operations"] == [malformed]
     assert shown[1].mine["operations"] == [reused]
     decide = {"conflictId": shown[0].id, "resolution": "RETRY"}
-    with pytest.raises(Blocked, match="done anew"):
+    with pytest.raises(Blocked, match="do it again"):
         await phone.house.run("resolveConflict", **decide)
     for one in shown:
         await phone.house.run("resolveConflict", conflictId=one.id, resolution="DISMISS")

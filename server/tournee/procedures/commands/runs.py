@@ -79,7 +79,7 @@ async def _version(tx: Transaction, do: AddChecklistRun) -> ChecklistVersion:
         template = await glance(tx, ChecklistTemplate, do.template_id, "templateId")
     version = await glance(tx, ChecklistVersion, _version_id(do, template), "versionId")
     if template is not None and version.template_id != template.id:
-        raise Invalid("This version is of another checklist.", "versionId")
+        raise Invalid("This version belongs to another checklist.", "versionId")
     if version.status is not VersionStatus.PUBLISHED:
         raise Blocked("This version is a draft.", "versionId")
     if tx.current.base is None:
@@ -117,7 +117,7 @@ async def start_checklist_run(tx: Transaction, actor: Actor, do: StartChecklistR
 @dataclass(frozen=True, kw_only=True)
 class AnswerChecklistItem(Given):
     run_id: UUID
-    """The run that is answered."""
+    """The run whose item is answered."""
     item_key: Annotated[str, Limits(length=60)]
     at: datetime
     """When, by the device's clock."""

@@ -76,7 +76,7 @@ class DraftChecklistVersion:
     template_id: UUID
     """The checklist that gets a new version."""
     items: list[ChecklistItemInput] | Unset = UNSET
-    """What it asks; left out, the items of the latest version are copied."""
+    """What it asks; if left out, the items of the latest version are copied."""
     id: UUID | Unset = UNSET
 
 

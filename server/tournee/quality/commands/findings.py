@@ -49,13 +49,17 @@ def _while_open(plain: Command[Any, AuditFinding]) -> Command[Any, AuditFinding]
         audit, finding = await _find(tx, do.audit_finding_id, "auditFindingId")
         given = {name for name, value in vars(do).items() if value is not UNSET}
         for name in sorted(given & _REPORTED.keys() if audit.status in ENDED else ()):
-            raise TransitionNotAllowed("The audit is completed; its findings stand.", _REPORTED[name])
+            raise TransitionNotAllowed(
+                "The audit is completed; its findings cannot be changed.", _REPORTED[name]
+            )
         if finding.status is FindingStatus.CLOSED and given - _REPORTED.keys() - {"audit_finding_id"}:
             raise TransitionNotAllowed("This finding is closed.", "auditFindingId")
         promised = finding.grade in GRAVE and audit.status in ENDED
         for name in ("correction", "due_on") if promised else ():
             if name in given and not str(getattr(do, name) or "").strip():
-                raise Blocked("A major or critical finding keeps its correction and due date.", camel(name))
+                raise Blocked(
+                    "A major or critical finding must keep its correction and due date.", camel(name)
+                )
         await plain(tx, actor, do)
         finding.follow_grade()
         await _check(tx, audit, finding)
@@ -67,7 +71,7 @@ def _while_open(plain: Command[Any, AuditFinding]) -> Command[Any, AuditFinding]
 async def _check(tx: Transaction, audit: Audit, finding: AuditFinding) -> None:
     clause = await tx.find_optional(StandardClause, finding.clause_id, "clauseId")
     if clause is not None and audit.standard_id not in (None, clause.standard_id):
-        raise Invalid("This clause is of another standard than the audit.", "clauseId")
+        raise Invalid("This clause belongs to another standard than the audit's.", "clauseId")
     if not finding.description.strip():
         raise Invalid("Describe what was found.", "description")
 
@@ -78,11 +82,11 @@ update_audit_finding = _while_open(edits(AuditFinding, QUALITY_WRITE, offline=Tr
 @dataclass(frozen=True)
 class CorrectAuditFinding:
     finding_id: UUID
-    """The finding that is put right."""
+    """The finding that was corrected."""
     at: datetime
     """When, by the device's clock."""
     correction: str | Unset = UNSET
-    """What was done; left out, what is written already stays."""
+    """What was done; if left out, the present text stays."""
 
 
 @command(QUALITY_WRITE, offline=True)
@@ -114,7 +118,7 @@ async def verify_audit_finding(tx: Transaction, actor: Actor, do: VerifyAuditFin
 @dataclass(frozen=True)
 class ReopenAuditFinding:
     finding_id: UUID
-    """The finding that is not put right after all."""
+    """The finding whose correction does not work."""
 
 
 @command(QUALITY_WRITE, offline=True)

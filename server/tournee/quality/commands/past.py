@@ -24,14 +24,14 @@ from tournee.quality.states import AuditKind, AuditStatus, FindingGrade, Finding
 
 @dataclass(frozen=True)
 class PastFindingInput:
-    """A finding of an audit of the past."""
+    """A finding of a past audit."""
 
     grade: FindingGrade
     """How serious it was."""
     description: str
     """What was found."""
     code: Annotated[str | None, Limits(length=60)] = None
-    """The rule's number at the source; null if it has none."""
+    """The number of the rule in the source; null if it has none."""
     clause_id: UUID | None = None
     """The clause that was not met; null if it is not one of ours."""
     correction: str | None = None
@@ -63,7 +63,7 @@ class RecordPastAudit:
 async def record_past_audit(tx: Transaction, actor: Actor, do: RecordPastAudit) -> Audit:
     """Record an audit of the past with its findings; it is closed unless one of them is still open."""
     if not do.external_key.strip():
-        raise Invalid("An external key is needed to know the audit again.", "externalKey")
+        raise Invalid("A past audit needs an external key.", "externalKey")
     asset = await tx.find_optional(Asset, do.asset_id, "assetId")
     await tx.find_optional(Site, do.site_id, "siteId")
     await tx.find_optional(QualityStandard, do.standard_id, "standardId")

@@ -91,7 +91,7 @@ async def start_audit(tx: Transaction, actor: Actor, do: StartAudit) -> Audit:
 @dataclass(frozen=True, kw_only=True)
 class AnswerAuditItem(Given):
     audit_id: UUID
-    """The audit that is answered."""
+    """The audit whose item is answered."""
     item_key: Annotated[str, Limits(length=60)]
     at: datetime
     """When, by the device's clock."""
@@ -152,7 +152,7 @@ async def _clause(tx: Transaction, audit: Audit, do: NewAuditFinding) -> UUID | 
         item = item_of(await audit_items(tx.session, audit), do.item_key)
     clause = await tx.find_optional(StandardClause, do.clause_id, "clauseId")
     if clause is not None and audit.standard_id not in (None, clause.standard_id):
-        raise Invalid("This clause is of another standard than the audit.", "clauseId")
+        raise Invalid("This clause belongs to another standard than the audit's.", "clauseId")
     return do.clause_id or (item.clause_id if item is not None else None)
 
 
@@ -163,7 +163,7 @@ class ReportAudit:
     at: datetime
     """When, by the device's clock."""
     conclusion: str | Unset = UNSET
-    """What the auditors make of it; left out, what is written already stays."""
+    """The auditors' overall conclusion; if left out, the present text stays."""
 
 
 @command(AUDITS_PERFORM, offline=True)

@@ -58,7 +58,7 @@ async def _team_is_impartial(tx: Transaction, audit: Audit) -> None:
         )
     )
     if any(member.part is AuditPart.AUDITOR for member in members):
-        raise Invalid("Nobody audits what they answer for themselves.", "auditeeResponsibleId")
+        raise Invalid("Nobody may audit work that they are responsible for.", "auditeeResponsibleId")
 
 
 async def _stays_planned(tx: Transaction, audit: Audit) -> None:
@@ -100,7 +100,7 @@ class PlanAudit:
     planned_from: datetime | Unset = UNSET
     planned_to: datetime | Unset | None = UNSET
     lead_auditor_id: UUID | Unset = UNSET
-    """The account that leads it; left out, the one it has stays."""
+    """The account that leads it; if left out, the present one stays."""
 
 
 @command(QUALITY_WRITE, offline=True)
@@ -130,7 +130,7 @@ class SetAuditTeam:
     audit_id: UUID
     """The audit whose team is named."""
     members: list[TeamMemberInput]
-    """The whole team beside the lead auditor; whoever is not named is off it."""
+    """The whole team beside the lead auditor; everybody else leaves the team."""
 
 
 @command(QUALITY_WRITE)

@@ -41,7 +41,7 @@ async def _below_a_clause_of_its_standard(tx: Transaction, clause: StandardClaus
         return
     parents = await tx.all(select(StandardClause).where(StandardClause.id == clause.parent_id))
     if any(parent.standard_id != clause.standard_id for parent in parents):
-        raise Invalid("The clause above is of another standard.", "parentId")
+        raise Invalid("The parent clause belongs to another standard.", "parentId")
 
 
 _CLAUSE_RULES = (_below_a_clause_of_its_standard, not_its_own_ancestor)

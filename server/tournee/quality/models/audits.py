@@ -51,8 +51,10 @@ class Audit(Entity):
     external_key: Mapped[str | None] = column(200, merge=Merge.FIRST_WINS)
     """The record's key in the system it was imported from; null if it was made here."""
     standard_id: Mapped[UUID | None] = reference("quality_standard")
-    """What the audit is held against; null if against no standard of ours."""
-    version_id: Mapped[UUID | None] = reference("checklist_version", description="The checklist, pinned.")
+    """The standard that the audit checks against; null if it is not one of ours."""
+    version_id: Mapped[UUID | None] = reference(
+        "checklist_version", description="The version of the checklist, which stays the same."
+    )
     customer_id: Mapped[UUID | None] = reference("customer")
     """The customer concerned; null if none is."""
     site_id: Mapped[UUID | None] = reference("site")
@@ -62,12 +64,14 @@ class Audit(Entity):
     work_order_id: Mapped[UUID | None] = reference("work_order")
     """The order whose work is looked at; null if none is."""
     technician_id: Mapped[UUID | None] = reference("technician", description="Whose work is audited.")
-    lead_auditor_id: Mapped[UUID | None] = column(description="An account.")
-    auditee_responsible_id: Mapped[UUID | None] = column(description="The account that answers for it.")
+    lead_auditor_id: Mapped[UUID | None] = column(description="The account that leads it.")
+    auditee_responsible_id: Mapped[UUID | None] = column(
+        description="The account responsible for what is audited."
+    )
     scope: Mapped[str | None] = column(description="What is looked at, and what is not.")
-    criteria: Mapped[str | None] = column(description="What it is held against.")
+    criteria: Mapped[str | None] = column(description="What it checks against.")
     conclusion: Mapped[str | None] = column()
-    """What the auditors make of it as a whole; null until the report."""
+    """The auditors' overall conclusion; null until the report."""
     planned_from: Mapped[datetime | None] = column(time_source=TimeSource.PLAN)
     """When it is to begin; null while it has no date."""
     planned_to: Mapped[datetime | None] = column(time_source=TimeSource.PLAN)
@@ -88,11 +92,11 @@ class Audit(Entity):
     closed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
     """When its last finding was dealt with and it was closed; null until then."""
     score: Mapped[float | None] = column(merge=Merge.SERVER_ONLY)
-    """Points reached, weighted; null until it is reported or where nothing was judged."""
+    """Points reached, weighted; null until the report, or if nothing was judged."""
     max_score: Mapped[float | None] = column(merge=Merge.SERVER_ONLY)
-    """Points that could have been reached; null as for the score."""
+    """The most points that could have been reached; null if the score is."""
     score_percent: Mapped[float | None] = column(
-        merge=Merge.SERVER_ONLY, description="Null where there was nothing to judge."
+        merge=Merge.SERVER_ONLY, description="Null if there was nothing to judge."
     )
     capped_by_critical: Mapped[bool] = column(
         merge=Merge.SERVER_ONLY, default=False, description="A critical item failed, and so did the audit."
@@ -108,7 +112,7 @@ class Audit(Entity):
 
     def check(self) -> None:
         if self.lead_auditor_id is not None and self.lead_auditor_id == self.auditee_responsible_id:
-            raise Invalid("Nobody audits what they answer for themselves.", "auditeeResponsibleId")
+            raise Invalid("Nobody may audit work that they are responsible for.", "auditeeResponsibleId")
         if (
             self.planned_from is not None
             and self.planned_to is not None
@@ -128,7 +132,7 @@ class Audit(Entity):
             raise TransitionNotAllowed(f"This audit is {self.status}.", "auditId")
         settled = [name for name in _SETTLED if name in names]
         if self.is_working and settled:
-            raise TransitionNotAllowed("This was settled when the audit began.", _SETTLED[settled[0]])
+            raise TransitionNotAllowed("This cannot be changed after the audit began.", _SETTLED[settled[0]])
 
     def against_planning(self) -> list[str]:
         lacking = {"lead auditor": self.lead_auditor_id, "begin": self.planned_from}
@@ -194,7 +198,7 @@ class AuditAnswer(Answer):
     technician_id: Mapped[UUID | None] = reference("technician", merge=Merge.SERVER_ONLY)
     """The technician whose work is audited; null if nobody's in particular."""
     points: Mapped[float | None] = column(
-        merge=Merge.SERVER_ONLY, description="From 0 to 1, before weighting; null where it is not judged."
+        merge=Merge.SERVER_ONLY, description="From 0 to 1, before weighting; null if it is not judged."
     )
 
     def scopes(self) -> Iterable[UUID | None]:
@@ -218,7 +222,9 @@ class AuditFinding(Entity):
     """The clause that is not met; null if it is not one of ours."""
     item_key: Mapped[str | None] = column(60, merge=Merge.APPEND_ONLY)
     """The checklist item that showed it; null if none did."""
-    code: Mapped[str | None] = column(60, description="The rule's number, where it is none of our clauses.")
+    code: Mapped[str | None] = column(
+        60, description="The number of the rule, if it is not one of our clauses."
+    )
     grade: Mapped[FindingGrade] = column()
     """How serious it is, and so what has to follow."""
     description: Mapped[str] = column()
@@ -231,7 +237,7 @@ class AuditFinding(Entity):
     found_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
     """When it was found, by the device's clock; null for imported findings without a time."""
     corrected_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
-    """When it was said to be put right; null until then."""
+    """When somebody reported it as corrected; null until then."""
     verified_by_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
     """The account that checked the correction; null until then."""
     closed_at: Mapped[datetime | None] = column(time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY)
@@ -249,9 +255,9 @@ class AuditFinding(Entity):
         correct = [] if self.has_correction else ["Say what was done about it."]
         close: list[str] = []
         if self.grade in GRAVE and self.status is not FindingStatus.VERIFIED:
-            close = ["A major or critical finding is closed after it was verified."]
+            close = ["A major or critical finding must be verified before it is closed."]
         elif self.grade is FindingGrade.MINOR and self.status is FindingStatus.OPEN:
-            close = ["A minor finding is closed after it was corrected."]
+            close = ["A minor finding must be corrected before it is closed."]
         return {FindingStatus.CORRECTED: correct, FindingStatus.CLOSED: close}
 
     def follow_grade(self) -> None:

@@ -20,7 +20,7 @@ from tournee.quality.states import (
 
 
 class QualityStandard(Entity):
-    """A revision of a standard, internal or public, that audits are held against."""
+    """A revision of a standard, internal or public, that audits check against."""
 
     __tablename__ = "quality_standard"
     __table_args__ = (UniqueConstraint("organisation_id", "code", "revision"),)

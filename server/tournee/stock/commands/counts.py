@@ -93,6 +93,6 @@ async def _explains(tx: Transaction, task: StockDiscrepancy, do: ResolveStockDis
     count = await tx.find_optional(StockCount, do.count_id, "countId")
     movement = await tx.find_optional(StockMovement, do.movement_id, "movementId")
     if count is not None and (count.part_id, count.location_id) != (task.part_id, task.location_id):
-        raise Invalid("That count is of something else.", "countId")
+        raise Invalid("That count is of another part or place.", "countId")
     if movement is not None and not movement.concerns(task.part_id, task.location_id):
-        raise Invalid("That movement is of something else.", "movementId")
+        raise Invalid("That movement is of another part or place.", "movementId")

@@ -54,7 +54,7 @@ async def _work(
     if visit is None:
         await tx.find_optional(BY_TABLE["work_order"], order_id, "workOrderId")
     elif order_id not in (None, visit.work_order_id):
-        raise Invalid("This visit is of another order.", "workOrderId")
+        raise Invalid("This visit belongs to another order.", "workOrderId")
     return {"work_order_id": order_id if visit is None else visit.work_order_id}
 
 
@@ -170,9 +170,9 @@ async def reverse_stock_movement(tx: Transaction, actor: Actor, do: ReverseStock
     # The actor's own movement, even if the actor can no longer see it.
     wrong = found[0] if found else await tx.find(StockMovement, do.movement_id, "movementId")
     if wrong.account_id != actor.id and not actor.may(STOCK_MANAGE):
-        raise Forbidden("In the field one takes back one's own entries only.")
+        raise Forbidden("In the field, you can reverse only your own movements.")
     if wrong.count_id is not None or wrong.reverses_id is not None:
-        raise Invalid("An adjustment is corrected by a count, a reversal by a new movement.", "movementId")
+        raise Invalid("Correct an adjustment with a count, and a reversal with a new movement.", "movementId")
     places = {wrong.from_location_id, wrong.to_location_id} - {None}
     await tx.all(select(StockLocation).where(StockLocation.id.in_(places)).order_by(StockLocation.id))
     await _reversed_by_nothing_else(tx, wrong, do.id)

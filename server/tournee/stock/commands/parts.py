@@ -14,7 +14,7 @@ from tournee.stock.permissions import STOCK_MANAGE
 async def _lies_in_our_vehicle(tx: Transaction, location: StockLocation) -> None:
     vehicle = await tx.find_optional(Asset, location.asset_id, "assetId")
     if vehicle is not None and (vehicle.kind, vehicle.ownership) != (AssetKind.VEHICLE, Ownership.COMPANY):
-        raise Invalid("Stock goes along in a vehicle of the company.", "assetId")
+        raise Invalid("Stock can be bound only to a vehicle of the organisation.", "assetId")
 
 
 create_part = creates(Part, STOCK_MANAGE)
@@ -22,7 +22,7 @@ update_part = edits(
     Part,
     STOCK_MANAGE,
     without=["unit", "serialised"],
-    description="Change a part; its unit stays, since all that was ever counted of it is in that unit.",
+    description="Change a part; its unit cannot change, because all its quantities are in that unit.",
 )
 create_stock_location = obeying(creates(StockLocation, STOCK_MANAGE), _lies_in_our_vehicle)
 update_stock_location = obeying(

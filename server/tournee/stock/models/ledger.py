@@ -22,7 +22,7 @@ _MOST_EVER = 2**53 - 1
 
 
 class MovementReason(StrEnum):
-    """Why parts moved."""
+    """The kind of movement."""
 
     RECEIPT = "RECEIPT"
     """Delivered from outside."""
@@ -97,7 +97,7 @@ class StockMovement(Dated, Entity):
 
     def check(self) -> None:
         if self.from_location_id == self.to_location_id:
-            raise Invalid("Parts move from one place to another.", "toLocationId")
+            raise Invalid("Parts must move from one place to another.", "toLocationId")
 
     def change_at(self, location_id: UUID) -> int:
         """Return what it adds to the level there."""
@@ -135,7 +135,7 @@ class StockCount(Dated, Entity):
         type_=BigInteger,
         minimum=-_MOST_EVER,
         maximum=_MOST_EVER,
-        description="Counted less expected; what its adjustments come to.",
+        description="Counted less expected: the sum of its adjustments.",
     )
     unit: Mapped[Unit] = column(merge=Merge.SERVER_ONLY, description="The part's.")
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
@@ -169,9 +169,9 @@ class StockLevel(Entity):
         maximum=_MOST_EVER,
         description=f"{QUANTITY} Below zero means that something was not recorded, or not yet.",
     )
-    unit: Mapped[Unit] = column(merge=Merge.SERVER_ONLY, description="The part's.")
+    unit: Mapped[Unit] = column(merge=Merge.SERVER_ONLY, description="The part's unit.")
     counted_at: Mapped[datetime | None] = column(
-        time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY, description="Last."
+        time_source=TimeSource.DEVICE, merge=Merge.SERVER_ONLY, description="When it was last counted."
     )
     discrepancy_id: Mapped[UUID | None] = reference(
         "stock_discrepancy", merge=Merge.SERVER_ONLY, description="The open task about this level."

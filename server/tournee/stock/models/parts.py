@@ -61,12 +61,12 @@ class Part(Entity):
     """What people search for."""
     unit: Mapped[Unit] = column(default=Unit.PIECE)
     """What quantities are counted in. It can't be changed later."""
-    serialised: Mapped[bool] = column(default=False, description="Each piece has a number of its own.")
+    serialised: Mapped[bool] = column(default=False, description="Whether each piece has a serial number.")
     minimum: Mapped[int | None] = column(
-        minimum=0, maximum=MOST, description=f"A place that holds less is to be filled up. {QUANTITY}"
+        minimum=0, maximum=MOST, description=f"A place that holds less should be refilled. {QUANTITY}"
     )
     discontinued: Mapped[bool] = column(
-        default=False, description="Not bought any more; what is left is used up."
+        default=False, description="Whether it is no longer bought, and only the rest is used up."
     )
     description: Mapped[str | None] = column(4000)
     """Anything that helps to tell it from others; null if nothing."""
@@ -81,14 +81,14 @@ class Part(Entity):
         if not self.number.strip():
             raise Invalid("A part needs a number.", "number")
         if self.serialised and self.unit is not Unit.PIECE:
-            raise Invalid("Only what comes in pieces can be serialised.", "serialised")
+            raise Invalid("Only a part counted in pieces can have serial numbers.", "serialised")
 
     def check_quantity(self, quantity: int, serial_number: str | None = None) -> None:
         """Raise Invalid for half a piece, and for a serial number of anything but one."""
         if self.unit in (Unit.PIECE, Unit.PACK) and quantity % ONE:
             raise Invalid("This part comes in whole pieces; one piece is 1000 thousandths.", "quantity")
         if serial_number is not None and quantity != ONE:
-            raise Invalid("A serial number is that of one piece.", "serialNumber")
+            raise Invalid("A serial number needs a quantity of one piece.", "serialNumber")
 
 
 class StockLocation(Entity):
@@ -105,7 +105,7 @@ class StockLocation(Entity):
     """Whether it stays or travels with a technician."""
     asset_id: Mapped[UUID | None] = reference("asset", description="The vehicle; its holder holds the stock.")
     technician_id: Mapped[UUID | None] = reference(
-        "technician", description="Who holds the stock, where it is bound to no vehicle."
+        "technician", description="The technician who holds the stock, if no vehicle does."
     )
 
     def scopes(self) -> Iterable[UUID | None]:
@@ -115,6 +115,6 @@ class StockLocation(Entity):
     def check(self) -> None:
         holders = [self.asset_id, self.technician_id]
         if self.kind is LocationKind.WAREHOUSE and any(holders):
-            raise Invalid("A warehouse is held by nobody.", "kind")
+            raise Invalid("A warehouse cannot have a holder.", "kind")
         if self.kind is LocationKind.VAN and sum(id is not None for id in holders) != 1:
-            raise Invalid("A van's stock belongs to a vehicle or to a technician.", "assetId")
+            raise Invalid("A van needs a vehicle or a technician, not both.", "assetId")

@@ -30,22 +30,24 @@ from tournee.sync.waiting.overtaking import overtaking
 
 @dataclass(frozen=True)
 class AcceptSurrenderedWork:
-    """Which conflict, and what to say to it."""
+    """The conflict, and a note about the decision."""
 
     conflict_id: UUID
     """The conflict of kind `WORK_SURRENDERED` that holds the work."""
     note: Annotated[str | None, Limits(length=2000)] = None
-    """Why; stays with the conflict. Null for nothing."""
+    """The reason, which is kept with the conflict; null for none."""
 
 
 @command(DEVICES_WRITE)
 async def accept_surrendered_work(tx: Transaction, actor: Actor, do: AcceptSurrenderedWork) -> Conflict:
-    """Let work of a revoked device take effect, as its account's and at its place; refused, it waits on."""
+    """Apply work of a revoked device, as its account and in its order; refused operations keep waiting."""
     conflict, device, queue = await _undecided(tx, do.conflict_id)
     mine = _named(conflict, queue)
     before = [operation.number for operation in queue if operation.number < mine[0].number]
     if before:
-        raise Blocked(f"Decide first what was done before: number {before[0]} of this device.", "conflictId")
+        raise Blocked(
+            f"Decide first about the earlier operation, number {before[0]} of this device.", "conflictId"
+        )
     (owner,) = await tx.all(select(Account).where(Account.id == device.account_id))
     async with tx.acting(actor_of(tx.organisation_id, owner.id, owner.role, device.id)):
         decided = [(operation, await carry_out_late(tx, operation, device.id, actor)) for operation in mine]
@@ -56,17 +58,17 @@ async def accept_surrendered_work(tx: Transaction, actor: Actor, do: AcceptSurre
 
 @dataclass(frozen=True)
 class DismissSurrenderedWork:
-    """Which conflict, and what to say to it."""
+    """The conflict, and a note about the decision."""
 
     conflict_id: UUID
     """The conflict of kind `WORK_SURRENDERED` that holds the work."""
     note: Annotated[str | None, Limits(length=2000)] = None
-    """Why; stays with the conflict. Null for nothing."""
+    """The reason, which is kept with the conflict; null for none."""
 
 
 @command(DEVICES_WRITE)
 async def dismiss_surrendered_work(tx: Transaction, actor: Actor, do: DismissSurrenderedWork) -> Conflict:
-    """Leave work of a revoked device without effect; the conflict keeps what it was."""
+    """Dismiss work of a revoked device; the conflict keeps its content."""
     conflict, device, queue = await _undecided(tx, do.conflict_id)
     decided = [(one, Outcome(str(one.id), "rejected", code="DISMISSED")) for one in _named(conflict, queue)]
     await settle(tx, device, decided)
@@ -79,7 +81,7 @@ async def _undecided(tx: Transaction, id: UUID) -> tuple[Conflict, Device, list[
     """Return the conflict, its device, locked so that decisions take turns, and what still waits."""
     conflict = await tx.find(Conflict, id, "conflictId")
     if conflict.kind is not WORK_SURRENDERED:
-        raise Invalid("This is no work of a revoked device.", "conflictId")
+        raise Invalid("This conflict does not hold work of a revoked device.", "conflictId")
     (device,) = await tx.all(select(Device).where(Device.id == conflict.device_id))
     if conflict.status is not ConflictStatus.OPEN:
         raise TransitionNotAllowed("This was decided already.", "conflictId")

@@ -52,9 +52,9 @@ class Checking:
         """5. Answer with the rows of one part of the copy; the device removes whatever else it has there."""
         entity, bucket = query.get("entity", ""), query.get("bucket")
         if entity not in self.feed.readable(actor):
-            raise Invalid("entity: is none that you can read.", "entity")
+            raise Invalid("entity: must be a type that you can read.", "entity")
         if bucket is not None and bucket not in tuple(BUCKETS):
-            raise Invalid("bucket: is one hexadecimal digit.", "bucket")
+            raise Invalid("bucket: must be one hexadecimal digit.", "bucket")
         after = _id(query, "after") or MIN_ID
         limit = min(limit_of(query, DEFAULT_LIMIT), GREATEST_LIMIT)
         async with self._copy(actor, query) as (copy, cursor):

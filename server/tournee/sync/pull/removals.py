@@ -50,7 +50,7 @@ class Removals:
     ) -> tuple[Page, str]:
         """Return a page and its cursor. `empty`: the device reports that its outbox is empty."""
         if device_id is None:
-            raise Invalid("removals: two steps need a device to wait for.", "device")
+            raise Invalid("removals: removing in two steps needs a device.", "device")
         place = self._decode(text, actor)
         if place.waits and (empty or await self._pushes(actor, device_id) > place.pushes):
             page, after = await self._removed(actor, place, limit)

@@ -49,9 +49,9 @@ CRASHES_ALLOWED = 2
 _WAITS_FOR = {
     Reason.PARENT: "a record that it names",
     Reason.CRASHED: "the server",
-    Reason.QUARANTINED: "the office, in whose conflict inbox it is",
+    Reason.QUARANTINED: "a decision of the office: it is in the conflict inbox",
     Reason.FOLLOWS: "an earlier operation, which hit an error on our side",
-    Reason.ELSEWHERE: "another device of yours, which handed it in",
+    Reason.ELSEWHERE: "another device of yours, which sent it first",
     Reason.NO_ROOM: "room on the server",
 }
 _CODES = {

@@ -138,7 +138,7 @@ def _refusal(error: Exception) -> Refused | None:
     if isinstance(error, IntegrityError):
         if is_transient(error):
             raise error
-        return Conflict("This clashes with a record that exists already.")
+        return Conflict("This clashes with an existing record.")
     return None
 
 

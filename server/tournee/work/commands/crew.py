@@ -109,7 +109,7 @@ async def _require_fit(
 ) -> None:
     technician = await tx.find_reference(Technician, technician_id, "technicianId")
     if force and actor.role != Role.MANAGER:
-        raise Forbidden("Only a manager passes over missing skills.")
+        raise Forbidden("Only a manager may override missing skills.")
     sent = CrewMember(technician.id, technician.account_id, technician.name, technician.status, lead=False)
     circumstances = await circumstances_of(tx.session, [appointment])
     (against,) = await against_sending(tx.session, [(sent, circumstances[appointment.id])])

@@ -64,7 +64,7 @@ async def record_time_entry(tx: Transaction, actor: Actor, do: RecordTimeEntry) 
     await tx.find_optional(WorkOrder, do.work_order_id, "workOrderId")
     corrected = await tx.find_optional(TimeEntry, do.corrects_id, "correctsId")
     if corrected is not None and corrected.technician_id != technician_id:
-        raise Invalid("That entry is of another technician.", "correctsId")
+        raise Invalid("That entry belongs to another technician.", "correctsId")
     values = {name: value for name, value in vars(do).items() if value is not UNSET}
     values["technician_id"] = technician_id
     overlaps = await _overlaps(tx, technician_id, do)
@@ -79,7 +79,7 @@ async def _whose_time(tx: Transaction, actor: Actor, named: UUID | None) -> UUID
     if named is None:
         raise Invalid("Say whose time this is.", "technicianId")
     if not actor.may(WORK_PLAN):
-        raise Forbidden("Time is recorded by whoever spent it, or by the office.")
+        raise Forbidden("Only the technician who spent the time, or the office, may record it.")
     return (await tx.find_reference(Technician, named, "technicianId")).id
 
 

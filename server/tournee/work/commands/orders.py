@@ -61,8 +61,8 @@ class WorkOrderChanges:
 
 @editing(WorkOrder, WORK_WRITE, offline=True, fact=True, without=["customer_id", "parent_id"])
 async def update_work_order(tx: Transaction, actor: Actor, do: WorkOrderChanges) -> WorkOrder:
-    """Change fields of a work order until it is closed; in the field those that record what was found and
-    done.
+    """Change fields of a work order until it is closed; in the field, only those that record what was found
+    and done.
     """
     changes = given(do, "work_order_id")
     if not changes:
@@ -72,7 +72,7 @@ async def update_work_order(tx: Transaction, actor: Actor, do: WorkOrderChanges)
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
     office = changes.keys() & _OFFICE
     if office and not actor.may(WORK_PLAN) and not _may_still_edit(order, actor):
-        raise Forbidden(f"Only the office changes {camel(min(office))}.")
+        raise Forbidden(f"Only the office may change {camel(min(office))}.")
     closed = await is_closed(tx, order)
     await _check_places(tx, order.customer_id, changes)
     await merge(tx, order, changes)
@@ -96,7 +96,7 @@ async def _check_places(tx: Transaction, customer_id: UUID, values: dict[str, An
     asset = await tx.find_optional(Asset, values.get("asset_id"), "assetId")
     for found, field in ((site, "siteId"), (contact, "contactId"), (asset, "assetId")):
         if found is not None and not await _is_of(tx, found, customer_id):
-            raise Invalid("This is of another customer.", field)
+            raise Invalid("This belongs to another customer.", field)
     if "required_skill_ids" in values:
         values["required_skill_ids"] = await _skills(tx, values["required_skill_ids"])
 

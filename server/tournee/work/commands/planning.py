@@ -118,7 +118,7 @@ async def dispatch_appointment(tx: Transaction, actor: Actor, do: DispatchAppoin
     missing skills.
     """
     if do.force and actor.role != Role.MANAGER:
-        raise Forbidden("Only a manager passes over missing skills.")
+        raise Forbidden("Only a manager may override missing skills.")
     appointment = await tx.find(Appointment, do.appointment_id, "appointmentId")
     before = appointment.status
     # Lock the order, so that nobody puts it on hold meanwhile.

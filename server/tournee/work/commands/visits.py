@@ -35,7 +35,7 @@ class VisitStep:
     """A step of a visit: when it happened, and where, if the device knows."""
 
     appointment_id: UUID
-    """The visit that moves on."""
+    """The visit whose status changes."""
     at: datetime
     """When it happened, by the device's clock."""
     latitude: Latitude = None

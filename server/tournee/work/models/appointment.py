@@ -155,9 +155,9 @@ class Appointment(Entity):
 
 def _check_span(start: datetime | None, end: datetime | None, field: str, what: str) -> None:
     if (start is None) != (end is None):
-        raise Invalid(f"{what} has both a start and an end, or neither.", field)
+        raise Invalid(f"{what} needs both a start and an end, or neither.", field)
     if start is not None and end is not None and end <= start:
-        raise Invalid(f"{what} ends after it starts.", field)
+        raise Invalid(f"{what} must end after it starts.", field)
 
 
 class Assignment(Entity):
@@ -197,9 +197,9 @@ class AppointmentEvent(Entity):
     decider = Role.DISPATCHER
 
     appointment_id: Mapped[UUID] = reference("appointment", merge=Merge.APPEND_ONLY)
-    """The visit that moved on."""
+    """The visit whose status changed."""
     from_status: Mapped[AppointmentStatus] = column(
-        merge=Merge.APPEND_ONLY, description="What the appointment was when the server received it."
+        merge=Merge.APPEND_ONLY, description="The visit's status when the server received the step."
     )
     to_status: Mapped[AppointmentStatus] = column(merge=Merge.APPEND_ONLY)
     """The status that the step led to."""
@@ -211,7 +211,9 @@ class AppointmentEvent(Entity):
     """Degrees, WGS 84, where the device was; null if it reported no place."""
     account_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who reported it.")
     technician_id: Mapped[UUID | None] = reference(
-        "technician", merge=Merge.SERVER_ONLY, description="Whose step it was; null for the office's."
+        "technician",
+        merge=Merge.SERVER_ONLY,
+        description="The technician whose step it was; null for the office's steps.",
     )
     device_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
     """The device that reported it; null if it was done online."""

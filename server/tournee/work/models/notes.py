@@ -52,7 +52,7 @@ class Note(Entity):
     text: Mapped[str] = column(merge=Merge.APPEND_ONLY)
     """What was written. Plain text."""
     internal: Mapped[bool] = column(
-        merge=Merge.APPEND_ONLY, default=False, description="Not for the customer's eyes."
+        merge=Merge.APPEND_ONLY, default=False, description="Whether it is hidden from the customer."
     )
     author_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that wrote it.")
     occurred_at: Mapped[datetime] = column(time_source=TimeSource.DEVICE, merge=Merge.APPEND_ONLY)
@@ -64,7 +64,7 @@ class Note(Entity):
 
     def check(self) -> None:
         if (self.work_order_id is None) == (self.appointment_id is None):
-            raise Invalid("A note lies on a work order or on an appointment.", "appointmentId")
+            raise Invalid("A note needs a work order or an appointment.", "appointmentId")
         if not self.text.strip():
             raise Invalid("A note needs a text.", "text")
 
@@ -84,7 +84,7 @@ class TimeEntry(Entity):
     work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.LEDGER)
     """The order it was spent on; null if on none."""
     corrects_id: Mapped[UUID | None] = reference(
-        "time_entry", merge=Merge.LEDGER, description="The entry that this one stands for instead."
+        "time_entry", merge=Merge.LEDGER, description="The entry that this one replaces."
     )
     kind: Mapped[TimeKind] = column(merge=Merge.LEDGER)
     """How the time counts."""
@@ -95,7 +95,9 @@ class TimeEntry(Entity):
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
     """What was done; null if nothing is written."""
     overlaps: Mapped[bool] = column(
-        merge=Merge.SERVER_ONLY, default=False, description="It overlapped another of the technician's own."
+        merge=Merge.SERVER_ONLY,
+        default=False,
+        description="Whether it overlapped another entry of the same technician.",
     )
     account_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who recorded it.")
 
@@ -104,6 +106,6 @@ class TimeEntry(Entity):
 
     def check(self) -> None:
         if self.ends_at <= self.starts_at:
-            raise Invalid("Time ends after it starts.", "endsAt")
+            raise Invalid("The end must be after the start.", "endsAt")
         if self.corrects_id == self.id:
             raise Invalid("An entry cannot correct itself.", "correctsId")

@@ -55,7 +55,7 @@ class Priority(StrEnum):
     HIGH = "HIGH"
     """Before others."""
     URGENT = "URGENT"
-    """Now. The technician's devices hear of it at once."""
+    """Now. The technician's devices are notified at once."""
 
 
 class WorkOrderCounter(OrganisationRow):
@@ -90,7 +90,7 @@ class WorkOrder(Entity):
     asset_id: Mapped[UUID | None] = reference("asset", edited_by=EditedBy.FIELD)
     """What is worked on; null if nothing in particular."""
     contact_id: Mapped[UUID | None] = reference("contact", edited_by=EditedBy.FIELD)
-    """Whom to ask at the customer; null if nobody in particular."""
+    """The person to ask at the customer; null if nobody in particular."""
     parent_id: Mapped[UUID | None] = reference(
         "work_order", description="The order that this one follows up.", edited_by=EditedBy.OFFICE
     )
@@ -105,7 +105,7 @@ class WorkOrder(Entity):
     status: Mapped[WorkOrderStatus] = column(merge=Merge.STATE_MACHINE, default=WorkOrderStatus.NEW)
     """Where the order stands. It follows from its visits unless a command decides it."""
     substatus: Mapped[str | None] = column(
-        80, description="The organisation's own word beside the status.", edited_by=EditedBy.FIELD
+        80, description="The organisation's own label, in addition to the status.", edited_by=EditedBy.FIELD
     )
     required_skill_ids: Mapped[list[str]] = column(
         merge=Merge.SET_UNION,
@@ -114,12 +114,12 @@ class WorkOrder(Entity):
         edited_by=EditedBy.OFFICE,
     )
     due_at: Mapped[datetime | None] = column(time_source=TimeSource.PLAN, edited_by=EditedBy.OFFICE)
-    """By when the work must be done; null if there is no deadline."""
+    """When the work must be done; null if there is no deadline."""
     reported_by_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="The account that added it.")
     symptom: Mapped[str | None] = column(2000, edited_by=EditedBy.FIELD)
     """What the customer noticed; null if unknown."""
     cause: Mapped[str | None] = column(2000, edited_by=EditedBy.FIELD)
-    """What was found to be the reason; null until it is known."""
+    """The cause that was found; null until it is known."""
     resolution: Mapped[str | None] = column(2000, edited_by=EditedBy.FIELD)
     """What was done about it; null until then."""
     hold_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
@@ -127,7 +127,7 @@ class WorkOrder(Entity):
     cancel_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
     """Why it was called off; null unless it was."""
     reopen_reason: Mapped[str | None] = column(2000, merge=Merge.STATE_MACHINE)
-    """Why it was opened again last; null if it never was."""
+    """Why it was last reopened; null if it never was."""
     external_key: Mapped[str | None] = column(
         200,
         merge=Merge.FIRST_WINS,
