@@ -47,6 +47,8 @@ _DERIVED: tuple[Callable[[UUID], UUID], ...] = (
 # Scopes are ids of other rows, so these tables own none.
 _OWN_NO_IDS = ("edge", "member")
 _DAY_MS = 86_400_000
+# Days of the work and its plans are this near.
+_NEAR = timedelta(days=365)
 
 # By table and primary key, the row as COPY writes it.
 Rows = dict[str, dict[str, str]]
@@ -114,11 +116,17 @@ class Template:
         if kind == "hash":
             return f"%(hash)s{text}"
         if kind == "day":
-            name = f"day{text}"
-            self._days[name] = date.fromisoformat(text)
-            return f"%({name})s"
+            return self._hole_of_day(date.fromisoformat(text))
         is_after = kind == "seq" and int(text) > self.seqs
         return "%(until)s" if is_after else f"%({kind}{int(text)})s"
+
+    def _hole_of_day(self, day: date) -> str:
+        if abs(day - self._today) > _NEAR:
+            # No day of work: it stands for always or never.
+            return str(day)
+        name = f"day{day}"
+        self._days[name] = day
+        return f"%({name})s"
 
     def _name_of(self, id: str) -> str:
         name = self._others.get(id) or self._own.get(id)

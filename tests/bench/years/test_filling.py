@@ -21,9 +21,9 @@ from tournee.engine.notes import scopes_of
 from tournee.kernel.entity import now
 from tournee.kernel.log import Change, Edge, Member, Record, dump
 from tournee.kernel.values import document
-from tournee.work.models import WorkOrder
+from tournee.work.models import Appointment, Assignment, WorkOrder
 
-SIZES = Sizes(days=30, customers=16, finished=24, technicians=3, planned=4)
+SIZES = Sizes(days=30, customers=24, finished=24, technicians=3, planned=15)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -95,6 +95,12 @@ async def test_each_order_has_a_number_of_its_own(filled: Filled) -> None:
     assert sorted(int(order.number.removeprefix("WO-")) for order in orders) == [
         1001 + n for n in range(len(orders))
     ]
+
+
+async def test_assignments_end_with_their_visits(filled: Filled) -> None:
+    visits = {visit.id: visit for visit in await filled.house.rows(Appointment)}
+    for assignment in await filled.house.rows(Assignment):
+        assert assignment.until == visits[assignment.appointment_id].until
 
 
 async def test_the_log_runs_forward(filled: Filled) -> None:
