@@ -86,7 +86,7 @@ def test_one_command_serves_the_demo_stops_cleanly_and_keeps_the_data(
             lines = stream.iter_lines()
             assert next(lines) == ": connected"
             written = [path for path in (tmp_path / "var").rglob("*") if path.is_file()]
-            assert {path.name for path in written} >= {"tournee.db", "tournee.db-wal", "keys.json"}
+            assert {path.name for path in written} >= {"tournee.db", "tournee.db-wal"}
             assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
             with under_load(url, headers) as callers:
                 started = time.monotonic()

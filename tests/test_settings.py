@@ -42,6 +42,8 @@ from tournee.settings import Settings, UnusableSetting, read_settings
         ("TOURNEE_HORIZON_DAYS", "90 days"),
         ("TOURNEE_METRICS_TOKEN", "secret"),
         ("TOURNEE_METRICS_TOKEN", "secret with a space"),
+        ("TOURNEE_SECRET_KEY", "secret"),
+        ("TOURNEE_SECRET_KEY", "0123456789abcdef0123456789abcdef secret"),
         ("TOURNEE_OPERATIONS_DAYS", "1e3"),
         ("TOURNEE_PARKED_DAYS", "30.5"),
         ("DATABASE_URL", "mysql://demo:secret@db/demo"),

@@ -22,6 +22,7 @@ from tournee.api.app import graphql_app
 from tournee.auth.authenticate import Authenticator
 from tournee.auth.endpoints import PATHS as AUTH_PATHS
 from tournee.auth.endpoints import Endpoints
+from tournee.auth.keys.ring import KeyRing
 from tournee.auth.middleware import AuthenticationMiddleware
 from tournee.auth.sessions import Sessions
 from tournee.auth.tokens import Tokens
@@ -86,7 +87,7 @@ class Parts:
         self.settings = settings
         self.database = database = Database(settings.database_url)
         self.kernel = Kernel(database, MEMBERSHIPS, reviving(COMMANDS))
-        self.tokens = Tokens(settings)
+        self.tokens = Tokens(settings, KeyRing(database, settings))
         self.authenticator = Authenticator(database, self.tokens)
         self.heads = Heads(database)
         tail = Tail(database, self.heads)
@@ -99,6 +100,7 @@ class Parts:
     @asynccontextmanager
     async def running(self, _app: Starlette) -> AsyncIterator[None]:
         """Run the background tasks from the start of the server to its end."""
+        await self.tokens.ring.start()
         await self.wake.start()
         house = asyncio.create_task(keep_house(self.kernel, self.settings, self.wake.closing))
         try:
@@ -109,6 +111,7 @@ class Parts:
             await house
             await self.acknowledged.close()
             await self.heads.close()
+            await self.tokens.ring.stop()
             await self.database.close()
 
 
@@ -168,7 +171,7 @@ def _routes(parts: Parts) -> list[BaseRoute]:
 
 def _sync(parts: Parts) -> SyncEndpoints:
     door, feed, lanes = parts.door, parts.feed, parts.lanes
-    cursors = CursorCodec(parts.tokens.ring.secret("cursor"))
+    cursors = CursorCodec(parts.tokens.ring.cursor_keys)
     pulls = PullEndpoint(door, feed, cursors, parts.acknowledged)
     streams = Stream(door, feed, cursors, parts.wake, lanes.streams, parts.settings.heartbeat_seconds)
     checking = Checking(door, feed, cursors)

@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
+from tournee.auth.keys.store import purge_keys
 from tournee.engine.engines import ACROSS
 from tournee.engine.horizon import forget, raise_floor
 from tournee.kernel.command import COMMANDS_BY_NAME, Kernel
@@ -67,6 +68,7 @@ async def _round(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> 
             return
         with _logged(organisation=str(organisation_id)):
             await _keep(kernel, settings, organisation_id)
+    await purge_keys(kernel.database)
     await kernel.database.keep_counted()
 
 

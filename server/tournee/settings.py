@@ -63,6 +63,12 @@ def _token(token: str) -> str:
     return token
 
 
+def _secret_key(secret: str) -> str:
+    if not re.fullmatch(r"[!-~]{32,}", secret):
+        raise _should_be("at least 32 ASCII characters without a space")
+    return secret
+
+
 def _network(network: str) -> str:
     try:
         return str(ip_network(network))
@@ -94,6 +100,9 @@ _MOST = 2**31 - 1
 _Positive = Annotated[int, Field(ge=1, le=_MOST)]
 _Days = Annotated[int, Field(ge=0, le=_MOST)]
 _Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_split)]
+_Secrets = Annotated[
+    tuple[Annotated[str, AfterValidator(_secret_key)], ...], NoDecode, BeforeValidator(_split)
+]
 _Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_split)]
 _Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
@@ -113,7 +122,7 @@ class Settings(BaseSettings):
     )
 
     directory: Path = Field(
-        Path("var"), description="Folder for the files that the server writes: database, keys, metrics."
+        Path("var"), description="Folder for the files that the server writes: database, metrics."
     )
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         default_factory=lambda others: f"sqlite:///{others['directory']}/tournee.db",
@@ -122,6 +131,15 @@ class Settings(BaseSettings):
         description=(
             "`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`. "
             "By default a SQLite file in `TOURNEE_DIRECTORY`."
+        ),
+    )
+    secret_key: _Secrets = Field(
+        (),
+        repr=False,
+        description=(
+            "Encrypts the server's keys in the database: at least 32 random characters, such as those of "
+            "`openssl rand -base64 32`. To change it, write the old one after the new one until every server "
+            "has been restarted."
         ),
     )
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` listens on all.")

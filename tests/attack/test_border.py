@@ -127,7 +127,7 @@ async def first_event(
     """Return the changes in the stream's first event."""
     feed = Feed(house.database, tuple(ENTITIES.values()), tail)
     door = Door(house.database, tail, None)
-    cursors, wake = CursorCodec(b"k" * 32), Wake(house.database)
+    cursors, wake = CursorCodec(lambda: (b"k" * 32,)), Wake(house.database)
     events = Stream(door, feed, cursors, wake, feed.lanes.streams).events(actor, cursor)
     try:
         async for event in events:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -17,7 +15,6 @@ from starlette.applications import Starlette
 from tests.support.house import House
 from tests.support.signing_in import Form
 from tests.support.tokens import forge, raw
-from tournee.auth.keys import KeyRing
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now
 
@@ -137,22 +134,3 @@ async def test_the_published_keys_verify_a_token(
     assert all(
         "d" not in published for published in (await client.get("/.well-known/jwks.json")).json()["keys"]
     )
-
-
-async def test_after_a_key_rotation_old_tokens_stay_valid(
-    app: Starlette, actor: Actor, whoami: Form, tmp_path: Path
-) -> None:
-    old = app.state.tokens.issue(actor)
-    KeyRing(tmp_path).rotate()
-    new = app.state.tokens.issue(actor)
-    assert jwt.get_unverified_header(old)["kid"] != jwt.get_unverified_header(new)["kid"]
-    assert [(await whoami(token)).status_code for token in (old, new)] == [200, 200]
-
-
-def test_processes_that_start_together_agree_on_one_private_key(tmp_path: Path) -> None:
-    rings = [KeyRing(tmp_path / "new") for _ in range(16)]
-    with ThreadPoolExecutor(16) as pool:
-        ids = {keys[0].id for keys in pool.map(KeyRing.keys, rings)}
-    assert len(ids) == 1
-    assert [file.name for file in (tmp_path / "new").iterdir()] == ["keys.json"]
-    assert rings[0].file.stat().st_mode & 0o777 == 0o600

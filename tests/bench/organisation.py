@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
+from tournee.auth.keys.ring import KeyRing
 from tournee.auth.roles import OFFICE, Role, permissions_of
 from tournee.auth.tokens import Tokens
 from tournee.engine.database import Database
@@ -65,7 +66,8 @@ class BenchOrganisation:
         self.records = records
         self.scopes = scopes
         self.id = uuid4()
-        self.tokens = Tokens(Settings(directory=directory, access_token_seconds=86_400))
+        settings = Settings(directory=directory, access_token_seconds=86_400)
+        self.tokens = Tokens(settings, KeyRing(database, settings))
         self.technician = self.actor(Role.TECHNICIAN)
         self.dispatcher = self.actor(Role.DISPATCHER)
 
@@ -76,6 +78,7 @@ class BenchOrganisation:
         return {"Authorization": f"Bearer {self.tokens.issue(actor)}"}
 
     async def fill(self) -> BenchOrganisation:
+        await self.tokens.ring.ready()
         values = {
             "org": self.id, "records": self.records, "scopes": self.scopes, "name": NAME,
             "account": self.technician.id, "catalogue": self.records // 5,
@@ -103,7 +106,7 @@ class BenchOrganisation:
         question = text("SELECT epoch, seq FROM head WHERE organisation_id = :org")
         async with self.database.reading(self.id) as session:
             epoch, seq = (await session.execute(question, {"org": self.id})).one()
-        codec = CursorCodec(self.tokens.ring.secret("cursor"))
+        codec = CursorCodec(self.tokens.ring.cursor_keys)
         return [codec.encode(Cursor(epoch, seq), actor) for actor in actors]
 
     async def _run(self, statements: str, values: dict[str, object]) -> None:

@@ -66,8 +66,10 @@ async def test_a_query_without_a_condition_finds_only_the_own_organisations_rows
         async with house.reading() as session:
             for table in TABLES:
                 own = "id" if table.name == "organisation" else "organisation_id"
-                seen = set(await found(session, f"SELECT {own} FROM {table.name}"))
-                assert seen <= {house.organisation_id}, table.name
+                shown = own if own in table.c else "*"
+                seen = set(await found(session, f"SELECT {shown} FROM {table.name}"))
+                # A table without organisations shows an organisation nothing.
+                assert seen <= ({house.organisation_id} if own in table.c else set()), table.name
             assert await found(session, "SELECT id FROM organisation") == [house.organisation_id]
 
 

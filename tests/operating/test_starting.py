@@ -63,7 +63,7 @@ def test_the_umask_is_restored_after_the_command(terminal: Terminal, tmp_path: P
 
 
 def test_only_commands_that_create_a_database_create_a_folder(terminal: Terminal, tmp_path: Path) -> None:
-    assert terminal.refused("rotate-keys").startswith("TOURNEE_DIRECTORY: there are no keys at var/keys.json")
+    assert terminal.refused("keys", "rotate").startswith("DATABASE_URL: there is no database at var/")
     assert terminal.refused("organisation", "list").startswith("DATABASE_URL: there is no database at var/")
     assert list(tmp_path.iterdir()) == []
 

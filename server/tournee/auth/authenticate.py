@@ -39,6 +39,8 @@ class Authenticator:
         self.tokens = tokens
         self.believed_seconds = believed_seconds
         self._verified: dict[str, Verified] = {}
+        # The state of the keys by which those tokens were verified.
+        self._verified_by = tokens.ring.changes
         self._known: dict[_Key, Standing] = {}
         self._changed_at: dict[UUID, float] = {}
         self._standings = Standings(database)
@@ -49,7 +51,7 @@ class Authenticator:
 
     async def verify(self, token: str) -> Verified:
         """Return the actor, and when the token expires."""
-        verified = self._verify(token)
+        verified = await self._verify(token)
         actor = verified.actor
         standing = self._known.get(_key(actor))
         if standing is None or not self._is_believed(standing, actor):
@@ -87,10 +89,14 @@ class Authenticator:
         changed_at = self._changed_at.get(actor.organisation_id, oldest)
         return standing.refusal is None and standing.asked_at > max(oldest, changed_at)
 
-    def _verify(self, token: str) -> Verified:
+    async def _verify(self, token: str) -> Verified:
+        if self._verified_by != self.tokens.ring.changes:
+            self._verified_by = self.tokens.ring.changes
+            self._verified.clear()
         verified = self._verified.get(token)
         if verified is None or verified.expires_at <= now().timestamp():
             self._verified.pop(token, None)
+            await self.tokens.learn_key(token)
             verified = self.tokens.verify(token)
             _remember(self._verified, token, verified, _MOST)
         return verified

@@ -122,7 +122,9 @@ class Endpoints:
 
     async def keys(self, request: Request) -> Response:
         """Answer with the public keys, as a JSON Web Key Set."""
-        return Json(self.sessions.tokens.ring.published(), headers={"Cache-Control": "max-age=300"})
+        ring = self.sessions.tokens.ring
+        await ring.ready()
+        return Json(ring.published(), headers={"Cache-Control": "max-age=300"})
 
 
 def _who(actor: Actor) -> dict[str, str | None]:

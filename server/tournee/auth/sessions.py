@@ -93,6 +93,7 @@ class Sessions:
         self, email: str, password: str, device: EnrolDevice | None, organisation_id: UUID | None = None
     ) -> Grant:
         """Sign in by password; the named device is enrolled. Raises GrantRefused."""
+        await self.tokens.ring.ready()
         found = await match(self.kernel.database, self.tokens, email, password, organisation_id)
         if not found.accounts:
             raise GrantRefused(_WRONG)
@@ -164,6 +165,7 @@ class Sessions:
 
     async def refresh(self, token: str) -> Grant:
         """Renew by a refresh token, which is used up. Raises GrantRefused."""
+        await self.tokens.ring.ready()
         try:
             actor, refresh = await self._renew(token)
         except GrantRefused as refusal:

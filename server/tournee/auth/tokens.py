@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import jwt
 
-from tournee.auth.keys import KeyRing
+from tournee.auth.keys.ring import KeyRing
 from tournee.auth.organisations import actor_of
 from tournee.auth.roles import Role
 from tournee.kernel.actor import Actor
@@ -21,6 +21,10 @@ TYPE = "at+jwt"
 ALGORITHM = "EdDSA"
 _LONGEST = 4096
 _REQUIRED = ["exp", "iat", "aud", "iss", "sub"]
+
+
+# PyJWT does not wrap all parsing errors of hostile input.
+_MALFORMED = (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
 
 
 class TokenRefused(Exception):
@@ -44,9 +48,9 @@ class Verified:
 class Tokens:
     """Issues access tokens and verifies them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ring: KeyRing) -> None:
         self.settings = settings
-        self.ring = KeyRing(settings.directory)
+        self.ring = ring
 
     def admits(self, organisation_id: UUID) -> bool:
         """Return whether accounts of the organisation may sign in: those of the demo only at a demo."""
@@ -71,22 +75,27 @@ class Tokens:
             claims["sid"] = str(actor.session_id)
         return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.id, "typ": TYPE})
 
+    async def learn_key(self, token: str) -> None:
+        """Look for the key that the token names, if another server may have made it lately."""
+        await self.ring.ready()
+        try:
+            key_id = _key_id(token)
+        except _MALFORMED:
+            return
+        await self.ring.learn(key_id)
+
     def verify(self, token: str) -> Verified:
         """Return the token's actor; raises TokenRefused if the token is not ours or has expired."""
         try:
             return self._verify(token)
         except jwt.ExpiredSignatureError:
             raise TokenRefused("TOKEN_EXPIRED", "This access token has expired; renew it.") from None
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            # PyJWT does not wrap all parsing errors of hostile input.
+        except _MALFORMED:
             raise TokenRefused("TOKEN_INVALID", "This is not an access token of this server.") from None
 
     def _verify(self, token: str) -> Verified:
-        if len(token) > _LONGEST or not token.isascii():
-            raise ValueError("no token")
-        header = jwt.get_unverified_header(token)
-        key = self.ring.named(header["kid"])
-        if key is None or header.get("typ") != TYPE:
+        key = self.ring.named(_key_id(token))
+        if key is None:
             raise ValueError("not an access token of ours")
         claims = jwt.decode(
             token,
@@ -107,6 +116,16 @@ class Tokens:
             raise ValueError("of the demo")
         # Converting to a date refuses numbers that are not times.
         return Verified(actor, datetime.fromtimestamp(claims["exp"], UTC).timestamp())
+
+
+def _key_id(token: str) -> str:
+    """Return the name of the key that the token says it is signed by; raises if it is no access token."""
+    if len(token) > _LONGEST or not token.isascii():
+        raise ValueError("no token")
+    header = jwt.get_unverified_header(token)
+    if header.get("typ") != TYPE:
+        raise ValueError("not an access token")
+    return str(header["kid"])
 
 
 def _optional(id: str | None) -> UUID | None:

@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee import migrations
+from tournee.auth.keys.models import KEY_TABLE, OPEN_KEYS
 from tournee.backups import archive, script, tools
 from tournee.backups.archive import Archive, BackupFailed, Kind, Manifest
 from tournee.backups.script import Copy
@@ -73,6 +74,8 @@ def save(url: str, part: Path) -> Manifest:
             f"--schema={_pattern(manifest.namespace)}",
             "--no-password",
         ]
+        if KEY_TABLE not in manifest.tables:
+            command.append(f"--exclude-table-data={_pattern(manifest.namespace)}.{_pattern(KEY_TABLE)}")
         with (
             tools.output_of(command, _environment(connection)) as dump,
             archive.writing(part, manifest) as member,
@@ -108,6 +111,8 @@ def _manifest(connection: psycopg.Connection[Any], pg_dump: int) -> Manifest:
         )
     revision = _one(connection, "SELECT version_num FROM alembic_version")
     counting = sql.SQL("SELECT count(*) FROM {}")
+    if KEY_TABLE in names and _one(connection, OPEN_KEYS) is not None:
+        names.remove(KEY_TABLE)
     tables = {name: int(_one(connection, counting.format(sql.Identifier(name)))) for name in names}
     namespace = _one(connection, "SELECT current_schema()")
     return Manifest(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy.engine import URL
 
 from tournee import migrations
+from tournee.auth.keys.models import KEY_TABLE, OPEN_KEYS
 from tournee.backups import archive, files
 from tournee.backups.archive import Archive, BackupFailed, Kind, Manifest
 from tournee.engine.database import Database
@@ -36,11 +37,27 @@ def _copy(file: Path, copy: Path) -> Manifest:
     """Copy the database as it is at one moment, and count its rows at the same moment."""
     with _opened(file) as source, _opened(copy) as target:
         source.execute("BEGIN")
-        manifest = Manifest(kind=Kind.SQLITE, revision=_revision(source, file), tables=_count(source))
+        tables, revision = _count(source), _revision(source, file)
         source.backup(target)
+        if _has_open_keys(target, tables):
+            _delete_keys(target)
+            tables[KEY_TABLE] = 0
         # Leave one file, without a write-ahead log beside it.
         target.execute("PRAGMA journal_mode=DELETE")
-    return manifest
+    return Manifest(kind=Kind.SQLITE, revision=revision, tables=tables)
+
+
+def _has_open_keys(database: sqlite3.Connection, tables: Mapping[str, int]) -> bool:
+    """Return whether the database holds keys of the server that are not encrypted."""
+    if KEY_TABLE not in tables:
+        return False
+    return bool(database.execute(f"SELECT EXISTS ({OPEN_KEYS})").fetchone()[0])
+
+
+def _delete_keys(database: sqlite3.Connection) -> None:
+    """Delete the server's keys, and overwrite them in the file."""
+    database.execute("PRAGMA secure_delete=ON")
+    database.execute(f"DELETE FROM {KEY_TABLE}")  # noqa: S608
 
 
 def check(saved: Archive) -> None:

@@ -17,6 +17,7 @@ import uvicorn
 
 from tournee.cli import shared
 from tournee.kernel.demo import ORGANISATIONS
+from tournee.logs import configure_logs
 from tournee.settings import Settings, is_loopback
 from tournee.web.connections import Connection
 from tournee.web.listening import BACKLOG, KEEP_ALIVE, bind, serve
@@ -34,13 +35,20 @@ def run() -> None:
     settings = shared.settings()
     shared.prepare(settings)
     # Take the port before anything is written: another server may be running here.
-    bound = _bind(settings)
-    shared.migrate(settings.database_url)
-    settings = _completed(settings)
-    _seed(settings)
-    _count_across_processes(settings)
-    print(_welcome(settings, bound.getsockname()[1]), flush=True)
-    config = uvicorn.Config(
+    with _bind(settings) as bound:
+        shared.migrate(settings.database_url)
+        settings = _completed(settings)
+        configure_logs(settings.log_format)
+        _open_keys(settings)
+        _seed(settings)
+        _count_across_processes(settings)
+        print(_welcome(settings, bound.getsockname()[1]), flush=True)
+        with suppress(KeyboardInterrupt):
+            serve(_config(settings), bound)
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
         "tournee.app:create",
         factory=True,
         host=settings.host,
@@ -61,8 +69,6 @@ def run() -> None:
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
     )
-    with suppress(KeyboardInterrupt):
-        serve(config, bound)
 
 
 def _bind(settings: Settings) -> socket.socket:
@@ -77,6 +83,25 @@ def _bind(settings: Settings) -> socket.socket:
         if problem.errno == errno.EACCES:
             shared.fail(f"PORT: {settings.port} is not open to this user: choose one from 1024 up.", 2)
         shared.fail(f"TOURNEE_HOST: {settings.host} does not belong to this machine: {problem.strerror}.", 2)
+
+
+def _open_keys(settings: Settings) -> None:
+    """Make the server's keys if there are none; exit with one line if they cannot be decrypted."""
+    from tournee.auth.keys.store import KeyStore  # noqa: PLC0415 - commands that need none start sooner
+    from tournee.auth.keys.vault import UnusableSecret  # noqa: PLC0415
+    from tournee.engine.database import Database  # noqa: PLC0415
+
+    async def read() -> None:
+        database = Database(settings.database_url)
+        try:
+            await KeyStore(database, settings).read()
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(read())
+    except UnusableSecret as problem:
+        shared.fail(str(problem), 2)
 
 
 def _completed(settings: Settings) -> Settings:

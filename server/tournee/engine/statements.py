@@ -144,6 +144,13 @@ class Statements:
         if not self.in_process:
             await self._session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
 
+    async def lock(self, number: int) -> None:
+        """Wait until no other transaction holds this lock, and hold it to the end of this one; SQLite has
+        one writer anyway.
+        """
+        if not self.in_process:
+            await self._session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
     async def notify(self, channel: str, message: str) -> None:
         """Let other processes know, once this commits; with SQLite there are none."""
         if not self.in_process:

@@ -67,11 +67,22 @@ def protect(table: str, column: str = "organisation_id") -> None:
 
     For migrations that create a table. It also applies to the table's owner. On SQLite it does nothing.
     """
+    _protect(table, f"{column} = {_SERVED}")
+
+
+def protect_across(table: str) -> None:
+    """Let PostgreSQL show and accept the rows of a table without organisations only for a transaction that
+    works across them all.
+    """
+    _protect(table, "FALSE")
+
+
+def _protect(table: str, condition: str) -> None:
     if op.get_context().dialect.name != "postgresql":
         return
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    op.execute(f"CREATE POLICY organisation ON {table} USING ({column} = {_SERVED} OR {_ACROSS})")
+    op.execute(f"CREATE POLICY organisation ON {table} USING ({condition} OR {_ACROSS})")
 
 
 def unprotect(table: str) -> None:

@@ -25,6 +25,7 @@ from tests.bench.years.filling import Filled
 from tests.bench.years.measuring import filled
 from tests.bench.years.sizes import Sizes, quiet, years_asked
 from tests.support.postgres import create_database, postgres
+from tournee.auth.keys.ring import KeyRing
 from tournee.auth.tokens import Tokens
 from tournee.settings import Settings
 
@@ -98,7 +99,9 @@ class Clients:
 
 async def _rates_of(organisation: Filled) -> Rates:
     with tempfile.TemporaryDirectory() as directory:
-        tokens = Tokens(Settings(directory=Path(directory), access_token_seconds=86_400))
+        settings = Settings(directory=Path(directory), access_token_seconds=86_400)
+        tokens = Tokens(settings, KeyRing(organisation.database, settings))
+        await tokens.ring.ready()
         headers = {"Authorization": f"Bearer {tokens.issue(organisation.dispatcher)}"}
         with ours(organisation.database.url, Path(directory), **_KEPT) as served:
             async with httpx2.AsyncClient(base_url=served.url, headers=headers, timeout=60) as client:

@@ -218,7 +218,7 @@ async def test_cursors_without_marks_are_accepted_and_get_one(house: House, tail
     await device.pull()
     assert device.cursor is not None
     assert device.cursor.mark is not None
-    codec = CursorCodec(b"k" * 32)
+    codec = CursorCodec(lambda: (b"k" * 32,))
     old = codec.decode(codec.encode(replace(device.cursor, mark=None), device.actor), device.actor)
     assert old == replace(device.cursor, mark=None)
     for feed in (device.feed, TestDevice(house, "MANAGER").feed):

@@ -36,7 +36,7 @@ class Server:
         self.heads = Heads(self.database)
         tail = Tail(self.database, self.heads) if remembers else None
         self.feed = Feed(self.database, tuple(ENTITIES.values()), tail, urgent_scopes)
-        self.codec = CursorCodec(_KEY)
+        self.codec = CursorCodec(lambda: (_KEY,))
 
     async def close(self) -> None:
         await self.heads.close()

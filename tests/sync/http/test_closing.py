@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.support.house import House
 from tests.support.serving import served
+from tournee.auth.keys.ring import KeyRing
 from tournee.auth.models import RefreshToken
 from tournee.auth.tokens import Tokens
 from tournee.kernel.actor import Actor
@@ -239,7 +240,8 @@ async def test_a_commit_of_one_process_closes_the_connections_of_another(
 ) -> None:
     if house.database.is_sqlite:
         pytest.skip("SQLite serves one process")
-    tokens = Tokens(Settings(database_url=database_url, directory=tmp_path))
-    tokens.ring.keys()
+    settings = Settings(database_url=database_url, directory=tmp_path)
+    tokens = Tokens(settings, KeyRing(house.database, settings))
+    await tokens.ring.ready()
     async with another_process(database_url, tmp_path) as address:
         await check(Site(address, house, tokens))

@@ -56,7 +56,7 @@ async def test_progress_ends_at_its_total(house: House) -> None:
     told: list[Progress] = []
     sent = 0
     cursor = None
-    codec = CursorCodec(b"k" * 32)
+    codec = CursorCodec(lambda: (b"k" * 32,))
     while cursor is None or cursor.snapshot:
         page = await device.feed.pull(device.actor, cursor, 4)
         sent += len(page.changes)

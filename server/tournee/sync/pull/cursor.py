@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -73,15 +74,12 @@ def _sight(sees_all: bool, permissions: frozenset[Permission]) -> str:
 
 
 class CursorCodec:
-    """Turns cursors into opaque text and back, with a key of the server."""
+    """Turns cursors into opaque text and back, with the server's keys, of which the first signs."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
+        self._keys = keys
         # Cursors read before, by text: an idle device sends the same one again and again.
         self._known: dict[str, tuple[UUID, UUID, str, Cursor]] = {}
-
-    def _sign(self, body: bytes) -> bytes:
-        return hashlib.blake2b(body, digest_size=16, key=self._key).digest()
 
     def encode(self, cursor: Cursor, actor: Actor) -> str:
         owner = actor.organisation_id.hex, actor.id.hex, sight(actor)
@@ -91,7 +89,7 @@ class CursorCodec:
         if cursor.mark is not None:
             parts += cursor.mark
         body = orjson.dumps(parts)
-        return base64.urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
+        return base64.urlsafe_b64encode(_sign(body, self._keys()[0]) + body).decode().rstrip("=")
 
     def decode(self, text: str, actor: Actor) -> Cursor:
         """Read a cursor; raises ResyncNeeded for anything but this actor's own."""
@@ -112,10 +110,14 @@ class CursorCodec:
         except (ValueError, binascii.Error):
             raise ResyncNeeded from None
         signature, body = raw[:16], raw[16:]
-        if not hmac.compare_digest(signature, self._sign(body)):
+        if not any(hmac.compare_digest(signature, _sign(body, key)) for key in self._keys()):
             raise ResyncNeeded
         organisation, account, seen, epoch, seq, id, phase, *more = orjson.loads(body)
         scope, done, total = more[:3] if len(more) > len(Mark._fields) else (MIN_ID.hex, 0, 0)
         mark = Mark(*more[-2:]) if len(more) in (2, 5) else None
         place = Cursor(UUID(hex=epoch), seq, UUID(hex=id), Phase(phase), UUID(hex=scope), done, total, mark)
         return UUID(hex=organisation), UUID(hex=account), seen, place
+
+
+def _sign(body: bytes, key: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16, key=key).digest()
