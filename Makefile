@@ -1,17 +1,17 @@
-# Everything starts here: `make run` on a machine with Python 3.11 or later and make, nothing else.
+# Everything starts here: `make run` needs only Python 3.11 or later and make.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-# Every process starts a second sooner where compiled modules are kept; some machines turn that off.
+# Keep compiled modules, even on machines that turn that off: every process then starts a second sooner.
 export PYTHONDONTWRITEBYTECODE :=
 
 VENV := .venv
 BIN := $(VENV)/bin
 UV ?= uv
 
-# A name on the PATH is no proof: version managers leave stubs behind that only print an error.
+# Run each candidate: version managers leave stubs on the PATH that only print an error.
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
   $(shell $(name) -c 'import sys, venv, ensurepip; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
@@ -24,7 +24,7 @@ run: $(VENV)/.run ## Migrate, add the demo organisation and serve (PORT, DATABAS
 	@$(BIN)/tournee run
 
 .PHONY: demo
-demo: $(VENV)/.dev ## Play a technician's offline day against the server at TOURNEE_URL or PORT, or one of its own
+demo: $(VENV)/.dev ## Play a technician's offline day against the server at TOURNEE_URL or PORT, or start a server for it
 	@PYTHONPATH=clients/python $(BIN)/python -m examples.offline_day
 
 .PHONY: migrate
@@ -40,7 +40,7 @@ prove: $(VENV)/.dev ## Run what `make test` leaves out: long histories, more see
 	@$(BIN)/pytest --numprocesses auto -m prove $(ARGS)
 
 .PHONY: check
-check: $(VENV)/.dev ## Check format, lint, types, imports, and what a domain owes; names everything at once
+check: $(VENV)/.dev ## Check format, lint, types, imports, and what a domain still lacks; report everything at once
 	@failed=; for check in "ruff format --check" "ruff check" "mypy" "lint-imports" "python -m tests.owed"; do \
 	  $(BIN)/$$check || failed=1; done; test -z "$$failed"
 
@@ -49,7 +49,7 @@ bench: $(VENV)/.dev ## Run the benchmarks, and print a line for each figure (ONL
 	@$(BIN)/python -m tests.bench $(ONLY)
 
 .PHONY: simulate
-simulate: $(VENV)/.dev ## Prove the sync on a lying network (SEEDS=200 or 100-199, SEED=17 tells one, DATABASE=postgresql)
+simulate: $(VENV)/.dev ## Simulate devices on a bad network (SEEDS=200 or 100-199, SEED=17 prints one, DATABASE=postgresql)
 	@SEEDS="$(SEEDS)" SEED="$(SEED)" DATABASE="$(DATABASE)" $(BIN)/python -m tests.simulator
 
 .PHONY: mutate
@@ -67,7 +67,7 @@ schema: $(VENV)/.run ## Print schema/schema.graphql and the settings in docs/ope
 	@$(BIN)/tournee settings --write
 
 .PHONY: lock
-lock: ## Pin the dependencies anew (needs uv; LOCK=--upgrade takes newer versions)
+lock: ## Pin the dependencies again (needs uv; LOCK=--upgrade takes newer versions)
 	@$(COMPILE) --group build --output-file requirements.txt
 	@$(COMPILE) --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
@@ -78,7 +78,7 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later with venv was not found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-# The project goes in last and without dependencies or build isolation: all it needs is pinned above it.
+# Install the project last, without dependencies or build isolation, because the requirements pin all it needs.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 $(VENV)/.run: requirements.txt pyproject.toml | $(BIN)/python

@@ -20,6 +20,7 @@ from sqlalchemy import (
 import tournee.catalogue  # noqa: F401  # brings in every domain, so that the metadata is complete
 from tournee.kernel.entity import Base
 from tournee.migrations import LOCK
+from tournee.migrations.steps import ONLINE
 from tournee.settings import read_settings
 
 
@@ -63,22 +64,50 @@ def render_item(kind: str, item: object, _context: object) -> str | Literal[Fals
     return False
 
 
-def migrate(connection: Connection) -> None:
-    """Bring this connection's database to the requested revision, all or nothing."""
-    is_sqlite = connection.dialect.name == "sqlite"
+def migrate(connection: Connection, *, commits: bool) -> None:
+    """Bring this connection's database to the requested revision.
+
+    Where it `commits`, each revision has a transaction of its own, which it may end and begin anew; else it
+    is all or nothing.
+    """
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        render_as_batch=is_sqlite,
+        render_as_batch=connection.dialect.name == "sqlite",
         render_item=render_item,
         transactional_ddl=True,
+        transaction_per_migration=commits,
+        **{ONLINE: commits},
     )
     with context.begin_transaction():
-        if not is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            # A migration changes the rows of every organisation.
-            connection.execute(text("SET LOCAL tournee.organisation = '*'"))
         context.run_migrations()
+
+
+def migrate_within(connection: Connection) -> None:
+    """Bring this connection's database to the requested revision, within its transaction."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        connection.execute(text("SET LOCAL tournee.organisation = '*'"))
+    migrate(connection, commits=False)
+
+
+def migrate_apart(engine: Engine) -> None:
+    """Bring a database to the requested revision, while its servers go on."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            migrate(connection, commits=False)
+        return
+    with engine.connect() as connection:
+        # The connection keeps these until it is closed, as transactions end in between. The migration changes
+        # the rows of every organisation; and while it waits for a lock, all who come after it wait too.
+        for statement in (
+            f"SELECT pg_advisory_lock({LOCK})",
+            "SET tournee.organisation = '*'",
+            "SET lock_timeout = '3s'",
+        ):
+            connection.execute(text(statement))
+        connection.commit()
+        migrate(connection, commits=True)
 
 
 def print_sql() -> None:
@@ -91,7 +120,6 @@ def print_sql() -> None:
 if context.is_offline_mode():
     print_sql()
 elif given := context.config.attributes.get("connection"):
-    migrate(given)
+    migrate_within(given)
 else:
-    with sync_engine(sync_url()).connect() as connection:
-        migrate(connection)
+    migrate_apart(sync_engine(sync_url()))

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
+from tests.support import migrate
 from tests.support.refusals import refusal
 from tournee import migrations
 from tournee.app import create_app
@@ -57,6 +59,18 @@ async def test_the_server_is_not_ready_before_the_migrations(small: Starlette) -
     async with caller(small) as client:
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "MIGRATIONS_PENDING")
+
+
+@pytest.mark.parametrize(("revision", "status"), [("0017", 503), ("9999", 200)])
+async def test_a_server_is_ready_for_a_newer_schema_and_not_for_an_older_one(
+    tmp_path: Path, revision: str, status: int
+) -> None:
+    url = f"sqlite:///{tmp_path}/upgraded.db"
+    migrate.upgrade(url)
+    with migrate.connected(url) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :now"), {"now": revision})
+    async with caller(create_app(Settings(database_url=url, directory=tmp_path))) as client:
+        assert (await client.get("/readyz")).status_code == status
 
 
 async def test_the_server_is_not_ready_without_a_database(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tournee.sync.devices.surrender import rescue_stranded
 from tournee.sync.push.receipts import purge_receipts
 from tournee.sync.waiting.given_up import purge_given_up
 from tournee.sync.waiting.reviving import revive_waiting
+from tournee.work.jobs import settle_assignments
 
 EVERY_SECONDS = 3600.0
 
@@ -73,6 +74,7 @@ async def _round(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> 
 
 
 async def _keep(kernel: Kernel, settings: Settings, organisation_id: UUID) -> None:
+    await settle_assignments(kernel, organisation_id)
     await move_windows(kernel, organisation_id)
     await rescue_stranded(kernel, organisation_id)
     await raise_floor(kernel.database, organisation_id, now() - timedelta(days=settings.horizon_days))

@@ -99,6 +99,9 @@ class Edge(OrganisationRow):
     )
 
 
+_HELD, _ENDED = text("to_seq IS NULL"), text("to_seq IS NOT NULL")
+
+
 class Member(OrganisationRow):
     """An account holds a scope from one seq to another; `to_seq` is null while it does. Rows are never
     overwritten.
@@ -113,11 +116,10 @@ class Member(OrganisationRow):
     __table_args__ = (
         Index("ix_member_scope", "organisation_id", "scope", "to_seq"),
         Index("ix_member_from", "organisation_id", "from_seq"),
-        Index("ix_member_to", "organisation_id", "to_seq", **only_where(text("to_seq IS NOT NULL"))),
-        # What an account holds now, among what it held in years.
-        Index(
-            "ix_member_held", "organisation_id", "account_id", "scope", **only_where(text("to_seq IS NULL"))
-        ),
+        Index("ix_member_to", "organisation_id", "to_seq", **only_where(_ENDED)),
+        # What an account holds now and lost lately, among what it held in years.
+        Index("ix_member_held", "organisation_id", "account_id", "scope", **only_where(_HELD)),
+        Index("ix_member_ended", "organisation_id", "account_id", "to_seq", **only_where(_ENDED)),
     )
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 
 from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from tournee.shipped import folder
 
 # Servers that start together take this lock, so that only one migrates. Any constant does.
 LOCK = 0x70757265
+
+# Each waits three seconds for a lock (migrations/env.py).
+_ATTEMPTS = 15
 
 
 def configuration(url: str) -> Config:
@@ -26,8 +32,18 @@ def configuration(url: str) -> Config:
 
 
 def migrate(url: str) -> None:
-    """Bring the database to the newest schema."""
-    command.upgrade(configuration(url), "head")
+    """Bring the database to the newest schema. Where another transaction keeps a lock, try again for a
+    minute; what was done before that stays.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            command.upgrade(configuration(url), "head")
+        except OperationalError as error:
+            if attempt == _ATTEMPTS - 1 or not isinstance(error.orig, LockNotAvailable):
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def migrate_on(connection: Connection) -> None:
@@ -37,10 +53,16 @@ def migrate_on(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+@cache
+def known() -> frozenset[str]:
+    """Return all revisions of this version."""
+    script = ScriptDirectory.from_config(configuration(""))
+    return frozenset(script.revision for script in script.walk_revisions())
+
+
 def is_known(revision: str) -> bool:
     """Return whether this version can migrate a database that is at this revision."""
-    script = ScriptDirectory.from_config(configuration(""))
-    return any(known.revision == revision for known in script.walk_revisions())
+    return revision in known()
 
 
 @cache
@@ -51,9 +73,18 @@ def newest() -> frozenset[str]:
 
 def is_current(connection: Connection) -> bool:
     """Return whether the database is at the newest revision."""
-    return (
-        bool(newest()) and frozenset(MigrationContext.configure(connection).get_current_heads()) == newest()
-    )
+    return bool(newest()) and _revisions(connection) == newest()
+
+
+def can_be_served(connection: Connection) -> bool:
+    """Return whether the database is at the newest revision, or at one of a newer version: that is so while
+    servers are upgraded one after the other.
+    """
+    return is_current(connection) or bool(_revisions(connection) - known())
+
+
+def _revisions(connection: Connection) -> frozenset[str]:
+    return frozenset(MigrationContext.configure(connection).get_current_heads())
 
 
 # A transaction names its organisation when it begins (engine/engines.py). The SELECT makes PostgreSQL read

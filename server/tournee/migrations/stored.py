@@ -13,6 +13,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from alembic import op
 
+from tournee.migrations.steps import step
+
 Row = Mapping[Any, Any]
 Document = dict[str, Any]
 
@@ -98,6 +100,8 @@ def rewrite(
         changed = [_Rewritten(row, document, change(document, row)) for row, document in documents]
         wanted = [one for one in changed if one.document != one.was or tell_all]
         _write(wanted, organisation_id, entity, renamed)
+        # Nobody waits for the head longer than for one batch.
+        step()
 
 
 def _batches(entity: str, columns: sa.TableClause | None) -> Iterator[tuple[UUID, list[Row]]]:

@@ -16,8 +16,8 @@ from tournee.people.commands import MoveWindow, move_window
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus, window_starts
 from tournee.people.permissions import PEOPLE_READ, PEOPLE_WRITE
 
-# Technicians in one transaction; few, because their appointments are recomputed under the head lock.
-CHUNK = 50
+# Technicians in one transaction; few, because everybody else's writes wait while their visits are worked out.
+CHUNK = 2
 
 
 async def move_windows(kernel: Kernel, organisation_id: UUID) -> int:

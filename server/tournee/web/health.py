@@ -13,7 +13,7 @@ from tournee.answers import Json, coded
 from tournee.engine.database import Database
 from tournee.engine.storage import why_not_stored
 from tournee.kernel.outages import DatabaseAway, outage_of
-from tournee.migrations import is_current
+from tournee.migrations import can_be_served
 from tournee.web.overload import come_back
 
 
@@ -25,17 +25,17 @@ def health_routes(database: Database) -> list[Route]:
         return Json({"status": "alive"})
 
     async def readyz(_request: Request) -> Response:
-        """Answer whether the database responds, is at our newest migration, and has space again after it
+        """Answer whether the database responds, has our newest migration, and has space again after it
         was full.
         """
         try:
             async with database.connecting() as connection:
-                current = await connection.run_sync(is_current)
+                migrated = await connection.run_sync(can_be_served)
         except (SQLAlchemyError, psycopg.Error, OSError) as error:
             structlog.get_logger().warning("not_ready", error=repr(error)[:300])
             return come_back(outage_of(error) or DatabaseAway())
-        if not current:
-            return coded(503, "MIGRATIONS_PENDING", "The database is not at the newest migration.")
+        if not migrated:
+            return coded(503, "MIGRATIONS_PENDING", "The database waits for this version's migrations.")
         if (outage := await why_not_stored(database)) is not None:
             structlog.get_logger().warning("not_ready", code=outage.code)
             return come_back(outage)

@@ -62,7 +62,15 @@ def _branches(actor: Actor, cursor: Cursor) -> Any:
     return union_all(
         branch(Edge.seq, held, Edge.seq > Member.from_seq),
         branch(Member.from_seq, held, Edge.open.is_(True), Edge.seq <= Member.from_seq),
-        branch(Edge.seq, lost, Edge.open.is_(False), Edge.seq > Member.from_seq, Edge.seq <= Member.to_seq),
+        branch(
+            Edge.seq,
+            lost,
+            # Follows from the others, and leaves out what ended in the years before.
+            Member.to_seq >= cursor.seq,
+            Edge.open.is_(False),
+            Edge.seq > Member.from_seq,
+            Edge.seq <= Member.to_seq,
+        ),
         branch(Member.to_seq, lost, or_(Edge.open.is_(True), Edge.seq > Member.to_seq)),
     ).subquery("moved")
 
