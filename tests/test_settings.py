@@ -42,6 +42,8 @@ from tournee.settings import Settings, UnusableSetting, read_settings
         ("TOURNEE_HORIZON_DAYS", "90 days"),
         ("TOURNEE_METRICS_TOKEN", "secret"),
         ("TOURNEE_METRICS_TOKEN", "secret with a space"),
+        ("TOURNEE_LISTEN_URL", "sqlite:///secret.db"),
+        ("TOURNEE_LISTEN_URL", "mysql://demo:secret@db/demo"),
         ("TOURNEE_SECRET_KEY", "secret"),
         ("TOURNEE_SECRET_KEY", "0123456789abcdef0123456789abcdef secret"),
         ("TOURNEE_OPERATIONS_DAYS", "1e3"),
@@ -73,10 +75,17 @@ def test_every_wrong_variable_is_named_at_once() -> None:
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    names = [str(field.validation_alias) for field in Settings.model_fields.values()]
+    names = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    names.remove("TOURNEE_LISTEN_URL")
     assert "TOURNEE_WEB_ORIGINS" in names
     for blank in ("", " "):
         assert read_settings(dict.fromkeys(names, blank)) == read_settings({}) == Settings()
+
+
+def test_an_empty_listen_url_means_none() -> None:
+    url = "postgresql://u@db/x"
+    assert read_settings({"DATABASE_URL": url}).listen_url == url
+    assert read_settings({"DATABASE_URL": url, "TOURNEE_LISTEN_URL": " "}).listen_url == ""
 
 
 def test_defaults_depend_on_other_settings() -> None:

@@ -91,7 +91,8 @@ class Parts:
         self.authenticator = Authenticator(database, self.tokens)
         self.heads = Heads(database)
         tail = Tail(database, self.heads)
-        self.wake = Wake(database, self.heads, tail.now, self.authenticator.ask_anew)
+        listen_url = settings.listen_url
+        self.wake = Wake(database, self.heads, tail.now, self.authenticator.ask_anew, listen_url)
         self.acknowledged = Acknowledged(database)
         self.lanes = Lanes()
         self.door = Door(database, tail, self.authenticator)

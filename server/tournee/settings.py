@@ -37,6 +37,12 @@ def _database_url(url: str) -> str:
     return url
 
 
+def _listen_url(url: str) -> str:
+    if url and not url.startswith("postgresql"):
+        raise _should_be("postgresql://USER@HOST/NAME, or empty")
+    return _database_url(url) if url else url
+
+
 def _workers(workers: int, others: ValidationInfo) -> int:
     if workers > 1 and str(others.data.get("database_url")).startswith("sqlite"):
         raise _should_be("1: SQLite serves one process, PostgreSQL several")
@@ -108,7 +114,8 @@ _Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDeco
 
 
 class Settings(BaseSettings):
-    """How this server runs. Lists are separated by commas or spaces; an empty variable counts as unset.
+    """How this server runs. Lists are separated by commas or spaces; an empty variable counts as unset,
+    except TOURNEE_LISTEN_URL.
 
     A field is read from TOURNEE_ plus its name in capitals. `repr=False` marks a secret: never printed.
     """
@@ -131,6 +138,17 @@ class Settings(BaseSettings):
         description=(
             "`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`. "
             "By default a SQLite file in `TOURNEE_DIRECTORY`."
+        ),
+    )
+    listen_url: Annotated[str, AfterValidator(_listen_url)] = Field(
+        default_factory=lambda others: (
+            "" if others["database_url"].startswith("sqlite") else others["database_url"]
+        ),
+        repr=False,
+        description=(
+            "`postgresql://…` of PostgreSQL itself, if `DATABASE_URL` leads to a pooler: servers wait there "
+            "for each other's notices. By default `DATABASE_URL`. If it is set but empty, the server looks "
+            "for changes every second instead."
         ),
     )
     secret_key: _Secrets = Field(
@@ -261,7 +279,11 @@ class _Environment(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str]:
         stripped = {name: value.strip() for name, value in self._variables.items()}
-        return {name: value for name, value in stripped.items() if value}
+        return {name: value for name, value in stripped.items() if value or name in _MAY_BE_EMPTY}
+
+
+# Variables for which empty is not the same as unset.
+_MAY_BE_EMPTY = frozenset({"TOURNEE_LISTEN_URL"})
 
 
 def _line(problem: ErrorDetails) -> str:

@@ -113,6 +113,12 @@ event.listen(WriteSession, "do_orm_execute", keep_within)
 event.listen(ReadSession, "do_orm_execute", keep_within)
 
 
+def plain(url: str) -> str:
+    """Return the URL without a driver's name."""
+    parsed = make_url(url)
+    return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=False)
+
+
 class Database:
     """The engine, and the two ways in: `reading()` and `writing()`."""
 
@@ -211,8 +217,7 @@ class Database:
     @property
     def plain_url(self) -> str:
         """The URL without a driver's name, as database tools take it."""
-        parsed = make_url(self.url)
-        return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=False)
+        return plain(self.url)
 
     def announce(self, organisation_id: UUID, seq: int, admits: bool = False) -> None:
         """Call the listeners. `admits`: the commit changed who is admitted; if it changed nothing else,

@@ -6,6 +6,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.house import House
 from tournee.engine.tail import Tail
@@ -104,3 +105,49 @@ async def test_the_cached_heads_are_bounded_and_finished_waits_leave_nothing(
     assert await wake.wait(house.organisation_id, 0, 5.0) == 7
     assert await wake.wait(uuid4(), 0, 0.0) is None
     assert not wake._waiting
+
+
+async def seq_after(house: House, wake: Wake) -> int | None:
+    """Wait for a change that another process makes; nothing in this process announces it."""
+    house.database.listeners.clear()
+    seq = (await wake._heads.now(house.organisation_id)).seq
+    waiting = asyncio.create_task(wake.wait(house.organisation_id, seq, 4.0))
+    await house.run("createCustomer", name="Demo Bakery")
+    return await waiting
+
+
+@pytest.mark.parametrize("listens", [True, False])
+async def test_a_server_hears_of_changes_or_looks_for_them(
+    house: House, tail: Tail, listens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if house.database.is_sqlite:
+        pytest.skip("SQLite serves one process")
+    # Only the means that is meant can bring the change in time.
+    monkeypatch.setattr("tournee.sync.http.wake.LOOK_AGAIN_SECONDS", 0.2)
+    if listens:
+        monkeypatch.setattr("tournee.sync.http.wake.LOOK_AGAIN_SECONDS", 60.0)
+    asked: list[UUID] = []
+    url = house.database.url if listens else ""
+    wake = Wake(house.database, tail.heads, ask_anew=asked.append, listen_url=url)
+    with capture_logs() as logs:
+        await wake.start()
+    try:
+        await asyncio.sleep(0.5)
+        assert await seq_after(house, wake) is not None
+        told = [entry["every_seconds"] for entry in logs if entry["event"] == "wake_polls"]
+        assert told == ([] if listens else [1.0])
+        assert bool(asked) is not listens
+    finally:
+        house.database.listeners.append(wake.heard)
+        await wake.stop()
+
+
+async def test_only_the_listen_url_is_listened_at(house: House) -> None:
+    if house.database.is_sqlite:
+        pytest.skip("SQLite serves one process")
+    wake = Wake(house.database, listen_url="postgresql://nobody@127.0.0.1:1/none")
+    with capture_logs() as logs:
+        await wake.start()
+        await asyncio.sleep(0.5)
+        await wake.stop()
+    assert [entry["event"] for entry in logs] == ["wake_listener_lost"]

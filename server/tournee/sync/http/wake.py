@@ -1,4 +1,4 @@
-"""Waking subscribers: within the process on SQLite, by LISTEN and NOTIFY on PostgreSQL.
+"""Waking subscribers: within the process on SQLite, by LISTEN and NOTIFY on PostgreSQL, or by looking.
 
 A notice is only a hint: the heads of organisations with subscribers are also read from time to time, so a
 lost notice costs time, never a change.
@@ -14,12 +14,14 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from tournee.engine.database import Database
+from tournee.engine.database import Database, plain
 from tournee.engine.heads import Heads
 from tournee.engine.publishing import ADMISSIONS, CHANGES
 
 _RECONNECT_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
+# Where no notices arrive, a change is noticed only by looking.
+POLL_SECONDS = 1.0
 # Beyond this, the oldest are forgotten, and their subscribers learn of changes at the next look.
 _MOST_ORGANISATIONS = 10_000
 
@@ -28,7 +30,8 @@ class Wake:
     """Knows the newest seq heard of for each organisation, and wakes those who wait for a newer one.
 
     With `look`, one look at what happened comes first, so that a thousand subscribers find it in memory.
-    `ask_anew` is called with each organisation in which accounts or devices changed.
+    `ask_anew` is called with each organisation in which accounts or devices changed. Notices come from
+    `listen_url`, by default the database; if it is empty, the heads are read every second instead.
     """
 
     def __init__(
@@ -37,8 +40,10 @@ class Wake:
         heads: Heads | None = None,
         look: Callable[[UUID], Awaitable[object]] | None = None,
         ask_anew: Callable[[UUID], None] | None = None,
+        listen_url: str | None = None,
     ) -> None:
         self._database = database
+        self._listen_url = database.plain_url if listen_url is None else listen_url and plain(listen_url)
         self._heads = heads or Heads(database)
         self._look = look
         self._ask_anew = ask_anew
@@ -121,8 +126,16 @@ class Wake:
 
     async def start(self) -> None:
         self._database.listeners.append(self.heard)
-        self._tasks.append(asyncio.create_task(self._look_again()))
-        if self._database.has_channels:
+        polls = self._database.has_channels and not self._listen_url
+        self._tasks.append(
+            asyncio.create_task(self._look_again(POLL_SECONDS if polls else LOOK_AGAIN_SECONDS))
+        )
+        if polls:
+            structlog.get_logger().info(
+                "wake_polls", every_seconds=POLL_SECONDS, because="TOURNEE_LISTEN_URL"
+            )
+            self._tasks.append(asyncio.create_task(self._suspect()))
+        elif self._database.has_channels:
             self._tasks.append(asyncio.create_task(self._listen()))
 
     def close(self) -> None:
@@ -140,10 +153,20 @@ class Wake:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _look_again(self) -> None:
+    async def _suspect(self) -> None:
+        """Ask anew for everybody who waits, because ended sessions do not show in a head."""
         while True:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
-            awaited = [id for id, waiting in self._waiting.items() if waiting]
+            for organisation_id in self._awaited():
+                self.heard_of_admissions(organisation_id)
+
+    def _awaited(self) -> list[UUID]:
+        return [id for id, waiting in self._waiting.items() if waiting]
+
+    async def _look_again(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            awaited = self._awaited()
             looked = await asyncio.gather(*map(self._heads.now, awaited), return_exceptions=True)
             for organisation_id, head in zip(awaited, looked, strict=True):
                 if isinstance(head, BaseException):
@@ -163,8 +186,7 @@ class Wake:
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
-        url = self._database.plain_url
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        async with await psycopg.AsyncConnection.connect(self._listen_url, autocommit=True) as connection:
             await connection.execute(f"LISTEN {CHANGES}; LISTEN {ADMISSIONS}")
             async for notice in connection.notifies():
                 organisation, _, seq = notice.payload.partition(":")
