@@ -476,3 +476,13 @@ async def test_a_retry_after_up_to_the_cap_is_waited_for_and_a_longer_one_raises
     with pytest.raises(Offline):
         await backoff.run(call)
     assert waits == [60.0]
+
+
+async def test_a_store_knows_which_numbers_were_accepted(device: Device, store: Store) -> None:
+    await device.do("createCustomer", {"id": "c"})
+    await device.sync()
+    always = ("2000", "3000")
+    assert store.outbox.knows_more(0, *always)
+    assert store.outbox.knows_more(1, *always)
+    assert not store.outbox.knows_more(2, *always)
+    assert not store.outbox.knows_more(0, "2000", "2001")
