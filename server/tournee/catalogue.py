@@ -17,6 +17,7 @@ import tournee.conflicts.commands
 import tournee.customers.commands
 import tournee.customers.models
 import tournee.kernel.conflict
+import tournee.kernel.lease
 import tournee.people.commands
 import tournee.people.models
 import tournee.procedures.commands

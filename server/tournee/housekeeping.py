@@ -1,7 +1,8 @@
 """Housekeeping: what a running server does by itself. It moves the windows of technicians' devices, deletes
 expired data, and keeps the database's statistics current.
 
-Every process does it; each step does nothing if another process has just done it.
+One process of all servers does it at a time. If it dies in the middle of a round, another continues where it
+was.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sqlalchemy import select
 from tournee.auth.keys.store import purge_keys
 from tournee.engine.engines import ACROSS
 from tournee.engine.horizon import forget, raise_floor
+from tournee.engine.leases import LeaseLost, Rounds
 from tournee.kernel.command import COMMANDS_BY_NAME, Kernel
 from tournee.kernel.entity import Organisation, now
 from tournee.people.jobs import move_windows
@@ -29,17 +31,19 @@ from tournee.sync.waiting.reviving import revive_waiting
 from tournee.work.jobs import settle_assignments
 
 EVERY_SECONDS = 3600.0
+# How often each process looks whether a round is due.
+LOOK_SECONDS = 60.0
 
 
 async def keep_house(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> None:
-    """Do a round at the start and then every hour, until the server closes."""
-    warned = False
+    """Do a round every hour, unless another process does it, until the server closes."""
+    rounds, warned = Rounds(kernel.database, "housekeeping", EVERY_SECONDS), False
     while not closing.is_set():
         with _logged():
             warned = warned or await _warn_of_power(kernel)
-            await _round(kernel, settings, closing)
+            await _take_turn(rounds, kernel, settings, closing)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(closing.wait(), EVERY_SECONDS)
+            await asyncio.wait_for(closing.wait(), LOOK_SECONDS)
 
 
 @contextlib.contextmanager
@@ -60,17 +64,32 @@ async def _warn_of_power(kernel: Kernel) -> bool:
     return True
 
 
-async def _round(kernel: Kernel, settings: Settings, closing: asyncio.Event) -> None:
-    """Do a round, one organisation after another; stop between two of them if the server is closing."""
+async def _take_turn(rounds: Rounds, kernel: Kernel, settings: Settings, closing: asyncio.Event) -> None:
+    """Do a round if one is due and no other process is at it."""
+    async with rounds.taken() as ours:
+        if ours:
+            with contextlib.suppress(LeaseLost):
+                await _round(rounds, kernel, settings, closing)
+
+
+async def _round(rounds: Rounds, kernel: Kernel, settings: Settings, closing: asyncio.Event) -> None:
+    """Do what is left of a round, one organisation after another; stop between two of them if the server is
+    closing.
+    """
+    left = select(Organisation.id).order_by(Organisation.id)
+    if rounds.position is not None:
+        left = left.where(Organisation.id > rounds.position)
     async with kernel.database.reading(ACROSS) as session:
-        organisations = list(await session.scalars(select(Organisation.id)))
+        organisations = list(await session.scalars(left))
     for organisation_id in organisations:
         if closing.is_set():
             return
         with _logged(organisation=str(organisation_id)):
             await _keep(kernel, settings, organisation_id)
+        await rounds.done(organisation_id)
     await purge_keys(kernel.database)
     await kernel.database.keep_counted()
+    await rounds.finish()
 
 
 async def _keep(kernel: Kernel, settings: Settings, organisation_id: UUID) -> None:
