@@ -35,7 +35,8 @@ def sync_url() -> URL:
 def sync_engine(url: URL) -> Engine:
     """Return an engine whose transactions include DDL."""
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, poolclass=NullPool)
+        # Behind a pooler, the session may already have prepared statements of the driver's names.
+        return create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None})
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 60})

@@ -185,7 +185,7 @@ async def app(
     import tournee.app
     from tournee.settings import Settings
 
-    monkeypatch.setattr(tournee.app, "Database", lambda _url: served_database)
+    monkeypatch.setattr(tournee.app, "Database", lambda _url, **_: served_database)
     served = tournee.app.create_app(Settings(database_url=served_database.url, directory=tmp_path))
     async with served.router.lifespan_context(served):
         yield served

@@ -85,7 +85,7 @@ class Parts:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.database = database = Database(settings.database_url)
+        self.database = database = Database(settings.database_url, prepares=settings.prepared_statements)
         self.kernel = Kernel(database, MEMBERSHIPS, reviving(COMMANDS))
         self.tokens = Tokens(settings, KeyRing(database, settings))
         self.authenticator = Authenticator(database, self.tokens)

@@ -160,6 +160,13 @@ class Settings(BaseSettings):
             "has been restarted."
         ),
     )
+    prepared_statements: bool = Field(
+        True,
+        description=(
+            "`0` if `DATABASE_URL` leads to a pooler that shares connections between transactions and does "
+            "not know prepared statements, such as PgBouncer before 1.21."
+        ),
+    )
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` listens on all.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         8000, validation_alias="PORT", description="Port to listen on."

@@ -43,7 +43,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
 @pytest.fixture
 def proxied(served_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Starlette:
     """A server behind a proxy at 10.0.0.7."""
-    monkeypatch.setattr(tournee.app, "Database", lambda _url: served_database)
+    monkeypatch.setattr(tournee.app, "Database", lambda _url, **_: served_database)
     settings = Settings(database_url=served_database.url, directory=tmp_path, trusted_proxies=("10.0.0.0/8",))
     return tournee.app.create_app(settings)
 

@@ -23,7 +23,7 @@ from tournee.backups import archive, script, tools
 from tournee.backups.archive import Archive, BackupFailed, Kind, Manifest
 from tournee.backups.script import Copy
 from tournee.engine.database import Database
-from tournee.engine.engines import ACROSS, session_options
+from tournee.engine.engines import ACROSS, session_options, set_locally
 from tournee.kernel.entity import Base, Organisation
 from tournee.sync.devices.restored import begin_anew_in
 
@@ -58,6 +58,9 @@ SELECT count(*) FROM pg_stat_activity
 """
 
 
+_POOLED = "DATABASE_URL: backups need a connection to PostgreSQL itself, and this one leads to a pooler."
+
+
 def save(url: str, part: Path) -> Manifest:
     """Write a backup of the database into `part`: counted and dumped from the same snapshot."""
     with _snapshot(url) as (connection, snapshot):
@@ -85,9 +88,25 @@ def save(url: str, part: Path) -> Manifest:
 
 
 @contextmanager
+def _direct(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Yield a session that serves all organisations; raise if there is a pooler in between.
+
+    A pooler would hand the settings that pg_dump makes on to the server. If it ignores our options instead of
+    refusing them, every row would be missing from the backup.
+    """
+    try:
+        with psycopg.connect(_plain(url), options=session_options(ACROSS), autocommit=True) as connection:
+            if _one(connection, "SELECT current_setting('tournee.organisation', true)") != ACROSS.value:
+                raise BackupFailed(_POOLED)
+            yield connection
+    except psycopg.OperationalError as error:
+        raise BackupFailed(_POOLED) if "startup parameter" in str(error) else error from None
+
+
+@contextmanager
 def _snapshot(url: str) -> Iterator[tuple[psycopg.Connection[Any], str]]:
     """Yield a connection whose snapshot shows all organisations as they are now, and the snapshot's name."""
-    with psycopg.connect(_plain(url), options=session_options(ACROSS), autocommit=True) as connection:
+    with _direct(url) as connection:
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
             connection.execute(f"SET {setting} = 0".encode())
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -216,8 +235,7 @@ async def _holds_data(session: AsyncSession, there: list[str]) -> bool:
 
 
 async def _run(session: AsyncSession, saved: Archive) -> None:
-    """Run the SQL that pg_restore prints, and reset the search path that it sets for the session."""
-    path = await session.scalar(text("SHOW search_path"))
+    """Run the SQL that pg_restore prints, and undo what it sets for the session, such as the search path."""
     raw = await (await session.connection()).get_raw_connection()
     driver: Any = raw.driver_connection
     with _script(saved) as sql_script:
@@ -226,7 +244,7 @@ async def _run(session: AsyncSession, saved: Archive) -> None:
                 await _copy(driver, part)
             elif part.strip():
                 await driver.execute(part, prepare=False)
-    await session.execute(text("SELECT set_config('search_path', :path, false)"), {"path": path})
+    await driver.execute(f"RESET ALL; {set_locally(ACROSS)}", prepare=False)
 
 
 async def _copy(driver: psycopg.AsyncConnection[Any], part: Copy) -> None:

@@ -24,8 +24,10 @@ def restored() -> None:
     from tournee.engine.database import Database  # noqa: PLC0415
     from tournee.sync.devices.restored import begin_anew  # noqa: PLC0415
 
+    settings = shared.settings()
+
     async def begin() -> int:
-        database = Database(shared.settings().database_url)
+        database = Database(settings.database_url, prepares=settings.prepared_statements)
         try:
             return await begin_anew(database)
         finally:

@@ -41,4 +41,4 @@ def import_(
     options = Options(
         file, chosen, organisation, create_organisation, account, report, dry_run, limit, strict
     )
-    raise typer.Exit(import_file(settings.database_url, options))
+    raise typer.Exit(import_file(settings.database_url, options, prepares=settings.prepared_statements))

@@ -145,7 +145,7 @@ async def _organisations(settings: Settings) -> frozenset[UUID]:
     from tournee.engine.engines import ACROSS  # noqa: PLC0415
     from tournee.kernel.entity import Organisation  # noqa: PLC0415 - commands that need none start sooner
 
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, prepares=settings.prepared_statements)
     try:
         async with database.reading(ACROSS) as session:
             return frozenset(await session.scalars(select(Organisation.id)))
@@ -162,7 +162,7 @@ def _seed(settings: Settings) -> None:
     from tournee.kernel.command import Kernel  # noqa: PLC0415
 
     async def add() -> None:
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, prepares=settings.prepared_statements)
         try:
             today = datetime.now(UTC).date()
             await seed(Kernel(database, MEMBERSHIPS), today, large=settings.demo_size == "large")

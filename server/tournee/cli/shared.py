@@ -86,11 +86,11 @@ def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:
     from tournee.catalogue import COMMANDS, MEMBERSHIPS  # noqa: PLC0415 - brings in every domain
     from tournee.sync.waiting.reviving import reviving  # noqa: PLC0415
 
-    url = settings().database_url
-    require_file(url)
+    read = settings()
+    require_file(read.database_url)
 
     async def do() -> ResultT:
-        database = Database(url)
+        database = Database(read.database_url, prepares=read.prepared_statements)
         try:
             async with database.connecting() as connection:
                 current = await connection.run_sync(migrations.is_current)

@@ -122,12 +122,18 @@ def plain(url: str) -> str:
 class Database:
     """The engine, and the two ways in: `reading()` and `writing()`."""
 
-    def __init__(self, url: str, pool_size: int = 10, cache_megabytes: int = 2) -> None:
+    def __init__(
+        self, url: str, pool_size: int = 10, cache_megabytes: int = 2, *, prepares: bool = True
+    ) -> None:
         self.url = url
+        # Whether PostgreSQL's sessions keep the statements that the driver prepares on them.
+        self.prepares = prepares
         self.is_sqlite = url.startswith("sqlite")
         # Two pools, so that writers never wait for readers.
-        self.engine = open_sqlite(url, cache_megabytes) if self.is_sqlite else open_postgresql(url, pool_size)
-        self._writes = self.engine if self.is_sqlite else open_postgresql(url, pool_size)
+        if self.is_sqlite:
+            self.engine = self._writes = open_sqlite(url, cache_megabytes)
+        else:
+            self.engine, self._writes = (open_postgresql(url, pool_size, prepares=prepares) for _ in range(2))
         for engine in {self.engine, self._writes}:
             watch(engine)
         # Called after every commit made through this object, with the organisation, its new seq, and

@@ -34,7 +34,17 @@ POOL_SECONDS = 10.0
 # Our statements are short and many: compiling one or handing it to helper processes costs more
 # than running it, and the estimate that triggers either grows with the tables. The greatest page of a
 # first pull is sorted in memory, not in a file.
-_SESSION = "-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=16MB -c timezone=UTC"
+_SETTINGS: Final = {
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    "work_mem": "16MB",
+    "timezone": "UTC",
+}
+# They are set in each transaction, because a pooler may run the next one on another session.
+_LOCALLY = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in _SETTINGS.items())
+
+# Executions of a statement before the driver lets PostgreSQL prepare it: the driver's own default.
+_PREPARES_AFTER = 5
 
 # The timeout comes first, because changing the journal's mode waits for a lock.
 _PRAGMAS = ("busy_timeout=30000", "foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL")
@@ -89,10 +99,17 @@ def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
     return engine
 
 
-def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
+def driver_options(*, prepares: bool) -> dict[str, Any]:
+    """Return how the driver uses a connection to PostgreSQL. Without `prepares`, no statement outlives its
+    transaction, because a pooler may run the next one on a session that has not prepared it.
+    """
+    return {"autocommit": True, "prepare_threshold": _PREPARES_AFTER if prepares else None}
+
+
+def open_postgresql(url: str, pool_size: int, *, prepares: bool) -> AsyncEngine:
     """Open PostgreSQL with a BEGIN of our own, which names the organisation without another round trip.
 
-    The policies on the tables compare with it (migrations/row_security.py). It ends with the transaction, so
+    The policies on the tables compare with it (migrations/__init__.py). It ends with the transaction, so
     a pooled connection has none and shows no row at all.
     """
     overflow = pool_size // 2
@@ -102,7 +119,7 @@ def open_postgresql(url: str, pool_size: int) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=POOL_SECONDS,
-        connect_args={"options": _SESSION, "autocommit": True},
+        connect_args=driver_options(prepares=prepares),
         **_DISCREET,
         **_JSON,
     )
@@ -139,10 +156,16 @@ def _began(connection: Connection, statement: str) -> bool:
 
 
 def session_options(organisation_id: UUID | Across) -> str:
-    """Return the options of a connection outside the pool that serves one organisation, or all, for its
-    whole life.
+    """Return the options of a connection that serves one organisation, or all, for its whole life. It must
+    lead to PostgreSQL itself: poolers refuse such options, or ignore them.
     """
-    return f"{_SESSION} -c tournee.organisation={_whose(organisation_id)}"
+    settings = {**_SETTINGS, "tournee.organisation": _whose(organisation_id)}
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def set_locally(organisation_id: UUID | Across | None) -> str:
+    """Return the statements that make a transaction serve one organisation, all of them, or none."""
+    return f"SET LOCAL tournee.organisation = '{_whose(organisation_id)}'; {_LOCALLY}"
 
 
 def _whose(organisation_id: UUID | Across | None) -> str:
@@ -150,6 +173,5 @@ def _whose(organisation_id: UUID | Across | None) -> str:
 
 
 def _begin(options: Mapping[str, Any]) -> str:
-    organisation = _whose(options.get(ORGANISATION))
     kind = "READ COMMITTED, READ WRITE" if options.get("tournee_writes") else "REPEATABLE READ, READ ONLY"
-    return f"BEGIN ISOLATION LEVEL {kind}; SET LOCAL tournee.organisation = '{organisation}'"
+    return f"BEGIN ISOLATION LEVEL {kind}; {set_locally(options.get(ORGANISATION))}"

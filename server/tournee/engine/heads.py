@@ -11,14 +11,20 @@ from uuid import UUID
 import psycopg
 
 from tournee.engine.database import Database
-from tournee.engine.engines import ACROSS, session_options
+from tournee.engine.engines import ACROSS, driver_options
 from tournee.kernel.head import HEADS, HeadNow
 from tournee.kernel.log import Head
 
+# Across organisations, for this statement alone: a transaction around it would take two more round trips.
+# The policies read the setting where they are first needed, so on the inner side, once it is set.
 _QUESTION = """
-SELECT head.organisation_id, epoch, head.seq, floor, recorded_at
-  FROM head LEFT JOIN change ON change.organisation_id = head.organisation_id AND change.seq = head.seq
- WHERE head.organisation_id = ANY(%s)
+SELECT own.*
+  FROM (SELECT set_config('tournee.organisation', '*', true) AS organisation OFFSET 0) AS served
+ CROSS JOIN LATERAL (
+    SELECT head.organisation_id, epoch, head.seq, floor, recorded_at
+      FROM head LEFT JOIN change ON change.organisation_id = head.organisation_id AND change.seq = head.seq
+     WHERE head.organisation_id = ANY(%s) AND served.organisation = '*'
+    OFFSET 0) AS own
 """
 
 
@@ -79,7 +85,7 @@ class Heads:
     async def _connected(self) -> psycopg.AsyncCursor[tuple[UUID, UUID, int, int, datetime | None]]:
         if self._cursor is None or self._cursor.connection.closed:
             connection = await psycopg.AsyncConnection.connect(
-                self._database.plain_url, autocommit=True, options=session_options(ACROSS)
+                self._database.plain_url, **driver_options(prepares=self._database.prepares)
             )
             self._cursor = connection.cursor()
         return self._cursor

@@ -63,13 +63,18 @@ class Options:
     batch: int = _BATCH
 
 
-def import_file(database_url: str, options: Options, out: TextIO | None = None) -> int:
+def import_file(
+    database_url: str, options: Options, out: TextIO | None = None, *, prepares: bool = True
+) -> int:
     """Import a file. Return 0 if all of it is in the database, 1 if some of it is not (with `strict`, if the
     report has any remark), and 2 if the file, the mapping or the account cannot be used.
     """
     try:
         clear_report(options)
-        tally = asyncio.run(_import(database_url, options, out or sys.stdout))
+        # The ids of imported records are scattered over the indexes; SQLite's usual cache holds too few
+        # pages.
+        database = Database(database_url, cache_megabytes=64, prepares=prepares)
+        tally = asyncio.run(_import(database, options, out or sys.stdout))
     except (UnusableMapping, UnusableFile, UnusableAccount, UnusableReport) as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
@@ -107,7 +112,7 @@ def _shortfall(tally: Tally, *, strict: bool) -> str | None:
     return None
 
 
-async def _import(database_url: str, options: Options, out: TextIO) -> Tally:
+async def _import(database: Database, options: Options, out: TextIO) -> Tally:
     mapping = load_mapping(options.mapping)
     for name in mapping.unread_columns():
         problem = f"{options.mapping}: no record uses [columns.{name}]; is the name right?"
@@ -118,8 +123,6 @@ async def _import(database_url: str, options: Options, out: TextIO) -> Tally:
     _planner(mapping, options, UUID(int=0))
     with open_lines(options.file, mapping):
         pass
-    # The ids of imported records are scattered over the indexes; SQLite's usual cache holds too few pages.
-    database = Database(database_url, cache_megabytes=64)
     try:
         actor = await find_actor(database, options)
         tally = await run_import(Kernel(database, MEMBERSHIPS), actor, mapping, options)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from tests.pooled.pgbouncer import behind, find, pgbouncer
+from tests.support.postgres import create_database, drop_database, libpq
+from tests.support.processes import running
+
+_numbers = itertools.count(1)
+
+# As a database may be set by its owner, and as the server must not find it in a transaction.
+UNSUITABLE = {"jit": "on", "timezone": "Asia/Kolkata", "work_mem": "4MB"}
+
+
+@dataclass
+class Served:
+    """A server in two processes behind PgBouncer."""
+
+    url: str
+    log: Path
+    database_url: str
+    port: int
+
+
+@pytest.fixture(scope="session")
+def pooler(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Return the port of a PgBouncer in front of the run's PostgreSQL."""
+    program = find()
+    if program is None:
+        pytest.skip("PgBouncer is not installed (Debian's package is `pgbouncer`)")
+    with pgbouncer(program, request.getfixturevalue("postgres_url")) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def empty_url(postgres_url: str, pooler: int) -> Iterator[str]:
+    """Return the URL of an empty database behind the pooler."""
+    name = f"pooled_{next(_numbers)}"
+    url = create_database(postgres_url, name)
+    with psycopg.connect(libpq(url), autocommit=True) as connection:
+        for setting, value in UNSUITABLE.items():
+            connection.execute(
+                SQL("ALTER DATABASE {} SET {} = {}").format(Identifier(name), Identifier(setting), value)
+            )
+    yield behind(pooler, url)
+    drop_database(postgres_url, name)
+
+
+@pytest.fixture(scope="module")
+def server(empty_url: str, pooler: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Return a server that has migrated the database and added the demo, all through the pooler."""
+    directory = tmp_path_factory.mktemp("server")
+    settings = {"TOURNEE_PREPARED_STATEMENTS": "0", "TOURNEE_WORKERS": "2", "TOURNEE_DEMO": "1"}
+    with running(directory, empty_url, **settings) as (_, url, _process):
+        yield Served(url, directory / "log", empty_url, pooler)
