@@ -1,5 +1,8 @@
 """Runs the migrations, on a given connection or on one of its own."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -98,17 +101,36 @@ def migrate_apart(engine: Engine) -> None:
         with engine.connect() as connection:
             migrate(connection, commits=False)
         return
-    with engine.connect() as connection:
-        # The connection keeps these until it is closed, as transactions end in between. The migration changes
-        # the rows of every organisation; and while it waits for a lock, all who come after it wait too.
-        for statement in (
-            f"SELECT pg_advisory_lock({LOCK})",
-            "SET tournee.organisation = '*'",
-            "SET lock_timeout = '3s'",
-        ):
-            connection.execute(text(statement))
-        connection.commit()
+    event.listen(engine, "begin", begin_for_all)
+    with alone(engine), engine.connect() as connection:
         migrate(connection, commits=True)
+
+
+def begin_for_all(connection: Connection) -> None:
+    """Set up a transaction that changes the rows of every organisation. While it waits for a lock, all who
+    come after it wait too, so it does not wait for long.
+
+    Behind a pooler, each transaction may run on another session.
+    """
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("SET LOCAL tournee.organisation = '*'")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '3s'")
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[None]:
+    """Wait until nobody else migrates, and keep them waiting inside the block.
+
+    The lock is that of a transaction, on a connection of its own, because those of the migration end in
+    between. Who waits for it asks again and again: behind a pooler, a waiting transaction would keep one of
+    the few sessions that the migration needs.
+    """
+    with engine.connect() as connection:
+        while not connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({LOCK})")):
+            connection.rollback()
+            time.sleep(0.5)
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        yield
 
 
 def print_sql() -> None:

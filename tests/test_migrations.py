@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import (
     Connection,
@@ -24,9 +26,10 @@ from sqlalchemy import table as sql_table
 
 from tests.support import migrate
 from tests.support.migrate import connected
-from tests.support.postgres import create_database, drop_database
+from tests.support.postgres import create_database, drop_database, libpq
 from tournee.kernel.entity import Base, UTCDateTime
 from tournee.kernel.log import Head, Record
+from tournee.migrations import LOCK
 
 
 def _round_trip(url: str, sync_url: str) -> list[str]:
@@ -51,6 +54,21 @@ def test_postgresql_migrations_upgrade_match_the_models_and_downgrade(postgres_u
     url = create_database(postgres_url, "migrations")
     assert _round_trip(url, url.replace("postgresql://", "postgresql+psycopg://")) == []
     drop_database(postgres_url, "migrations")
+
+
+def test_a_migration_waits_while_another_one_goes_on(postgres_url: str) -> None:
+    url = create_database(postgres_url, "waiting")
+    with ThreadPoolExecutor() as threads, psycopg.connect(libpq(url)) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        migrated = threads.submit(migrate.upgrade, url)
+        with pytest.raises(TimeoutError):
+            migrated.result(2)
+        assert other.execute("SELECT to_regclass('organisation')").fetchone() == (None,)
+        other.rollback()
+        migrated.result(60)
+    with psycopg.connect(libpq(url)) as after:
+        assert after.execute("SELECT to_regclass('organisation')").fetchone() == ("organisation",)
+    drop_database(postgres_url, "waiting")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
+from sqlalchemy import make_url
 
 from tests.pooled.pgbouncer import behind, find, pgbouncer
 from tests.support.postgres import create_database, drop_database, libpq
@@ -54,9 +55,16 @@ def empty_url(postgres_url: str, pooler: int) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def server(empty_url: str, pooler: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(
+    postgres_url: str, empty_url: str, pooler: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     """Return a server that has migrated the database and added the demo, all through the pooler."""
     directory = tmp_path_factory.mktemp("server")
     settings = {"TOURNEE_PREPARED_STATEMENTS": "0", "TOURNEE_WORKERS": "2", "TOURNEE_DEMO": "1"}
+    settings["TOURNEE_LISTEN_URL"] = (
+        make_url(postgres_url)
+        .set(database=make_url(empty_url).database)
+        .render_as_string(hide_password=False)
+    )
     with running(directory, empty_url, **settings) as (_, url, _process):
         yield Served(url, directory / "log", empty_url, pooler)

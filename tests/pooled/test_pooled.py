@@ -160,7 +160,6 @@ async def test_checksums_answer(people: list[Person]) -> None:
     assert all(one["entities"] == sums[0]["entities"] for one in sums)
 
 
-@pytest.mark.slow("A lost notice is made up for by a look every five seconds.")
 async def test_a_stream_delivers_what_another_process_changed(people: list[Person], server: Served) -> None:
     """One of two processes pushes, so some of these streams are at the other."""
     await asyncio.gather(*(person.pull() for person in people))
@@ -238,6 +237,7 @@ TRACES = {
     "settings": "SELECT name FROM pg_settings WHERE source = 'session'",
     "an organisation": "SELECT 1 WHERE current_setting('tournee.organisation', true) <> ''",
     "prepared statements": "SELECT statement FROM pg_prepared_statements WHERE name <> ''",
+    "channels": "SELECT pg_listening_channels()",
     "cursors": "SELECT name FROM pg_cursors WHERE is_holdable",
     "locks": "SELECT classid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
     "tables": "SELECT relname FROM pg_class WHERE relpersistence = 't' AND relkind = 'r'",

@@ -92,7 +92,7 @@ def _open_keys(settings: Settings) -> None:
     from tournee.engine.database import Database  # noqa: PLC0415
 
     async def read() -> None:
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, prepares=settings.prepared_statements)
         try:
             await KeyStore(database, settings).read()
         finally:
