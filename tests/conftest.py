@@ -6,6 +6,7 @@ README.md lists them. A fixture imports what only it needs, so that a small test
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -100,7 +101,9 @@ def postgres_template(postgres_url: str) -> str:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a migrated database file to copy."""
+    """Return a migrated database file to copy; TOURNEE_TEST_TEMPLATE names one that was made before."""
+    if made := os.environ.get("TOURNEE_TEST_TEMPLATE"):
+        return Path(made)
     from tests.support import migrate
 
     file = tmp_path_factory.mktemp("template") / "migrated.db"

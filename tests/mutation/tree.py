@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.mutation.breakages import Breakage
 from tests.mutation.nearest import nearest
+from tests.support import migrate
 
 # Some breakages never end; the slowest folder takes a minute or two on a busy machine.
 MOST_SECONDS = 300
@@ -27,6 +28,8 @@ class Tree:
     """A copy, and the sets of tests known to pass in it without a breakage."""
 
     folder: Path
+    # Migrated once for all runs: each starts two seconds sooner.
+    template: Path
     sound: set[frozenset[str]] = field(default_factory=set)
 
     @classmethod
@@ -37,7 +40,8 @@ class Tree:
             if name and Path(name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(name, folder / name)
-        return cls(folder)
+        migrate.upgrade(f"sqlite:///{folder / 'migrated.db'}")
+        return cls(folder, folder / "migrated.db")
 
     def notices(self, breakage: Breakage) -> bool:
         """Return whether a test fails or never ends because of this breakage."""
@@ -65,7 +69,7 @@ class Tree:
         running = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-qx", "--sqlite", "-m", "not prove", *tests],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": sources},
+            env={**os.environ, "PYTHONPATH": sources, "TOURNEE_TEST_TEMPLATE": str(self.template)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
