@@ -26,7 +26,6 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.demo import demo_id
 from tournee.kernel.log import Change, Member
-from tournee.kernel.visibility import Concerned
 from tournee.work.models import Appointment, Assignment
 
 _OFFLINE = [name for name, command in COMMANDS.items() if command.offline]
@@ -90,10 +89,10 @@ class Round:
     async def _check_memberships(self) -> None:
         """What was kept up to date scope by scope is what follows from the records as a whole."""
         async with self.house.reading() as session:
-            everybody = Concerned(whole=set(await session.scalars(select(Account.id))))
+            everybody = await session.scalars(select(Account.id))
             held = select(Member.account_id, Member.scope).where(Member.to_seq.is_(None))
             kept = {(account, scope) for account, scope in await session.execute(held)}
-            assert kept == await MEMBERSHIPS.held(session, everybody)
+            assert kept == await MEMBERSHIPS.held_by(session, everybody)
             visits = {visit.id: visit.until for visit in await session.scalars(select(Appointment))}
             for assignment in await session.scalars(select(Assignment)):
                 assert assignment.until == visits[assignment.appointment_id]

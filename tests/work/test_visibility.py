@@ -218,7 +218,7 @@ async def test_only_the_end_of_a_visit_recomputes_scopes(
 
     async def spy(session: Any, entries: Any) -> Concerned:
         found = await touched(session, entries)
-        asked.append(found.accounts)
+        asked.append(found.whole | found.scopes.keys())
         return found
 
     rules = world.house.kernel.rules.rules

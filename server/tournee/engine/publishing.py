@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from tournee.kernel.entity import Entity, now
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
 from tournee.kernel.values import document
+from tournee.kernel.visibility import Concerned, Extent, among
 
 if TYPE_CHECKING:
     from tournee.kernel.transaction import Transaction
@@ -157,15 +159,12 @@ async def _write_members(tx: Transaction, seq: int) -> None:
     It reads after the head row is locked: every earlier writer has committed, so what it reads is final.
     All other writers wait meanwhile, so nothing that it reads may grow with the organisation's history.
     """
-    concerned = await tx.rules.touched(tx.session, tx.entries)
+    touched = await tx.rules.touched(tx.session, tx.entries)
+    concerned = Concerned.together(touched)
     if not concerned:
         return
-    wanted = await tx.rules.held(tx.session, concerned)
-    rows = await tx.session.execute(
-        select(Member.account_id, Member.scope, Member.from_seq).where(
-            Member.to_seq.is_(None), concerned.among(Member.account_id, Member.scope)
-        )
-    )
+    wanted = await tx.rules.held(tx.session, touched)
+    rows = await tx.session.execute(_members(concerned.extent), concerned.parameters())
     held = {
         (account, scope): from_seq for account, scope, from_seq in rows if concerned.covers(account, scope)
     }
@@ -180,3 +179,9 @@ async def _write_members(tx: Transaction, seq: int) -> None:
         if (account, scope) not in wanted
     ]
     await tx.statements.update_many(Member.__table__, ("account_id", "scope", "from_seq"), lost)
+
+
+@cache
+def _members(extent: Extent) -> Any:
+    concerned = among(extent, Member.account_id, Member.scope)
+    return select(Member.account_id, Member.scope, Member.from_seq).where(Member.to_seq.is_(None), concerned)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, literal, or_, select
+from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, exists, false, literal, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tournee.kernel.transaction import Transaction
 
 Pairs = set[tuple[UUID, UUID]]
+# Whether accounts are concerned as a whole, and whether scopes are named for others.
+Extent = tuple[bool, bool]
 
 
 @dataclass
@@ -43,30 +45,47 @@ class Concerned:
         if account is not None:
             self.scopes.setdefault(account, set()).update(scope for scope in scopes if scope is not None)
 
-    def take(self, other: Concerned) -> None:
-        """Add what another one names."""
-        self.whole |= other.whole
-        for account, scopes in other.scopes.items():
-            self.add(account, scopes)
+    @classmethod
+    def together(cls, parts: Iterable[Concerned]) -> Concerned:
+        """Return what any of these names."""
+        found = cls()
+        for one in parts:
+            found.whole |= one.whole
+            for account, scopes in one.scopes.items():
+                found.add(account, scopes)
+        return found
 
     def covers(self, account: UUID, scope: UUID) -> bool:
         """Return whether this membership may have changed."""
         return account in self.whole or scope in self.scopes.get(account, ())
 
     @property
-    def accounts(self) -> set[UUID]:
-        return self.whole | self.scopes.keys()
+    def extent(self) -> Extent:
+        return bool(self.whole), bool(self.scopes)
 
-    def among(self, account: Any, *scopes: Any) -> ColumnElement[bool]:
-        """Return the condition for rows that concern these memberships: `account` is the column of the
-        account, and `scopes` are those of the scopes that the row gives it.
-        """
-        if not self.scopes:
-            own: ColumnElement[bool] = account.in_(self.whole)
-            return own
+    def parameters(self) -> dict[str, list[UUID]]:
+        """Return the values for the conditions that `among` made."""
         named = set().union(*self.scopes.values())
-        gives = or_(*(scope.in_(named) for scope in scopes))
-        return and_(account.in_(self.accounts), or_(account.in_(self.whole), gives) if self.whole else gives)
+        return {"whole": list(self.whole), "accounts": list(self.scopes), "scopes": list(named)}
+
+
+_WHOLE, _ACCOUNTS, _SCOPES = (
+    bindparam(name, expanding=True, type_=Uuid()) for name in ("whole", "accounts", "scopes")
+)
+
+
+def among(extent: Extent, account: Any, *scopes: Any) -> ColumnElement[bool]:
+    """Return the condition for rows that concern memberships of this extent, whose `parameters` it takes.
+
+    `account` is the column of the account, and `scopes` are those of the scopes that the row gives it.
+    Statements with it are built once, since building one takes longer than carrying it out.
+    """
+    whole, some = extent
+    gives = or_(*(scope.in_(_SCOPES) for scope in scopes)) if scopes else true()
+    named = and_(account.in_(_ACCOUNTS), gives)
+    if not some:
+        named = false()
+    return or_(account.in_(_WHOLE), named) if whole else named
 
 
 # `touched` returns what a transaction's changes concern, `held` the (account, scope) pairs of that which are
@@ -80,7 +99,8 @@ Settle = Callable[["Transaction", "Sequence[Entry]"], Awaitable[None]]
 class MembershipRule:
     """One domain's rule of which account holds which scope.
 
-    An account's own scope and that of the organisation change only with the account as a whole.
+    A scope that a rule names for an account is the rule's own: no other rule gives it. What several rules
+    give, as the catalogue, changes only with the account as a whole.
     """
 
     touched: Touched
@@ -100,19 +120,23 @@ class MembershipRules:
             if rule.settle is not None:
                 await rule.settle(tx, entries)
 
-    async def touched(self, session: AsyncSession, entries: Sequence[Entry]) -> Concerned:
-        """Return the memberships that these changes may have altered."""
-        found = Concerned()
-        for rule in self.rules:
-            found.take(await rule.touched(session, entries))
-        return found
+    async def touched(self, session: AsyncSession, entries: Sequence[Entry]) -> list[Concerned]:
+        """Return the memberships that these changes may have altered, for each rule."""
+        found = [await rule.touched(session, entries) for rule in self.rules]
+        whole = set().union(*(one.whole for one in found))
+        return [Concerned(whole, one.scopes) for one in found]
 
-    async def held(self, session: AsyncSession, concerned: Concerned) -> Pairs:
+    async def held(self, session: AsyncSession, concerned: Sequence[Concerned]) -> Pairs:
         """Return which of the memberships concerned are held."""
         found: Pairs = set()
-        for rule in self.rules:
-            found |= await rule.held(session, concerned)
-        return {pair for pair in found if concerned.covers(*pair)}
+        for rule, one in zip(self.rules, concerned, strict=True):
+            if one:
+                found |= {pair for pair in await rule.held(session, one) if one.covers(*pair)}
+        return found
+
+    async def held_by(self, session: AsyncSession, accounts: Iterable[UUID]) -> Pairs:
+        """Return every scope that these accounts hold."""
+        return await self.held(session, [Concerned(whole=set(accounts))] * len(self.rules))
 
 
 def lies_in(member: Any = Member, edge: Any = Edge) -> ColumnElement[bool]:

@@ -37,7 +37,6 @@ from tournee.engine.database import Database
 from tournee.engine.engines import outside_transactions
 from tournee.kernel.actor import Actor
 from tournee.kernel.log import Member
-from tournee.kernel.visibility import Concerned
 from tournee.people.models import WINDOW_BEHIND
 
 # The fill writes past rules, policies and references.
@@ -229,7 +228,7 @@ class Filled:
         """Compare what these technicians hold with what the rules say."""
         accounts = {technician.actor.id for technician in technicians}
         async with self.house.reading() as session:
-            wanted = await self.house.kernel.rules.held(session, Concerned(accounts))
+            wanted = await self.house.kernel.rules.held_by(session, accounts)
             own = (Member.account_id.in_(accounts), Member.to_seq.is_(None))
             rows = await session.execute(select(Member.account_id, Member.scope).where(*own))
             held = sorted((account, scope) for account, scope in rows)

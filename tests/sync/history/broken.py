@@ -18,7 +18,7 @@ _HEAD_FIRST = "    last = await _take_head(tx)\n"
 # It lacks what others have written but not committed.
 _TOO_EARLY = """    await pipeline.arrived()
     touched = await tx.rules.touched(tx.session, tx.entries)
-    held = await tx.rules.held(tx.session, touched) if touched else set()
+    held = await tx.rules.held(tx.session, touched)
     class Early:
         async def touched(self, *_):
             return touched

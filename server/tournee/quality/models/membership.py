@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.log import Entry
-from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
+from tournee.kernel.visibility import Concerned, MembershipRule, Pairs, among
 from tournee.quality.models.audits import Audit, AuditMember
 
 
@@ -35,7 +35,8 @@ async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
         (AuditMember, AuditMember.account_id, AuditMember.audit_id),
     ):
         rows = await session.execute(
-            select(account, audit).where(model.deleted.is_(False), concerned.among(account, audit))
+            select(account, audit).where(model.deleted.is_(False), among(concerned.extent, account, audit)),
+            concerned.parameters(),
         )
         found |= {(held_by, scope) for held_by, scope in rows if held_by is not None}
     return found

@@ -6,17 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, not_, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, Uuid, and_, cast, not_, null, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.roles import Role
 from tournee.customers.models import Site
 from tournee.kernel.log import Entry
-from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
+from tournee.kernel.visibility import Concerned, Extent, MembershipRule, Pairs, among
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus
 from tournee.work.models.appointment import Appointment, Assignment
 from tournee.work.models.notes import staff_scope
@@ -191,7 +192,7 @@ def _begins_before(window_to: Any) -> ColumnElement[bool]:
 _GIVEN = (Appointment.id, Appointment.work_order_id, Appointment.customer_id, Appointment.site_id)
 
 
-def _visits(concerned: Concerned) -> Select[*tuple[Any, ...]]:
+def _visits(extent: Extent) -> Select[*tuple[Any, ...]]:
     """Select the visits in the windows of these technicians; an unfinished one counts however old it is.
 
     An assignment knows until when its visit counts, so that what is read first is what a technician holds
@@ -204,9 +205,7 @@ def _visits(concerned: Concerned) -> Select[*tuple[Any, ...]]:
             Assignment.organisation_id,
             Assignment.appointment_id,
         )
-        .where(
-            Technician.account_id.in_(concerned.accounts), Assignment.until >= TechnicianProfile.window_from
-        )
+        .where(among(extent, Technician.account_id), Assignment.until >= TechnicianProfile.window_from)
         .cte("assigned")
         .prefix_with("MATERIALIZED")
     )
@@ -216,7 +215,7 @@ def _visits(concerned: Concerned) -> Select[*tuple[Any, ...]]:
         .where(
             Appointment.deleted.is_(False),
             _begins_before(own.c.window_to),
-            concerned.among(own.c.account_id, *_GIVEN),
+            among(extent, own.c.account_id, *_GIVEN),
         )
     )
 
@@ -247,11 +246,11 @@ def _of_report(order: UUID, *places: UUID | None) -> set[UUID]:
     return {scope for scope in (order, staff_scope(order), *places) if scope is not None}
 
 
-def _reports(concerned: Concerned) -> Select[*tuple[Any, ...]]:
+def _reports(extent: Extent) -> Select[*tuple[Any, ...]]:
     """Select what these technicians reported and is still open."""
     given = (WorkOrder.id, WorkOrder.customer_id, WorkOrder.site_id)
     return (
-        select(WorkOrder.reported_by_id, *given)
+        select(WorkOrder.reported_by_id, _NONE, *given)
         .join(
             Technician,
             and_(
@@ -262,18 +261,18 @@ def _reports(concerned: Concerned) -> Select[*tuple[Any, ...]]:
             ),
         )
         .where(
-            concerned.among(WorkOrder.reported_by_id, *given),
+            among(extent, WorkOrder.reported_by_id, *given),
             WorkOrder.is_open(),
             WorkOrder.deleted.is_(False),
         )
     )
 
 
-def _portal(concerned: Concerned) -> list[Select[*tuple[Any, ...]]]:
+def _portal(extent: Extent) -> list[Select[*tuple[Any, ...]]]:
     """Select the customer of these portal accounts, with its sites, orders and appointments."""
     open_portal = and_(Account.role == Role.CUSTOMER_PORTAL, Account.status == AccountStatus.ACTIVE)
-    customer = concerned.among(Account.id, Account.customer_id)
-    questions = [select(Account.id, Account.customer_id).where(open_portal, customer)]
+    customer = among(extent, Account.id, Account.customer_id)
+    questions = [_given_alone(Account.customer_id).where(open_portal, customer)]
     models: tuple[Any, ...] = (Site, WorkOrder, Appointment)
     for model in models:
         own = and_(
@@ -281,20 +280,35 @@ def _portal(concerned: Concerned) -> list[Select[*tuple[Any, ...]]]:
             model.customer_id == Account.customer_id,
             model.deleted.is_(False),
         )
-        asked = select(Account.id, model.id).join(model, own)
-        questions.append(asked.where(open_portal, concerned.among(Account.id, model.id)))
+        asked = _given_alone(model.id).join(model, own)
+        questions.append(asked.where(open_portal, among(extent, Account.id, model.id)))
     return questions
 
 
+def _given_alone(scope: Any) -> Select[*tuple[Any, ...]]:
+    return select(Account.id, _NONE, _NONE, scope, _NONE).select_from(Account)
+
+
+_NONE = cast(null(), Uuid)
+
+
+@cache
+def _holdings(extent: Extent) -> Any:
+    """Select what is held as (account, visit, order, customer or other record, site): visits have all of
+    them, reports no visit, portals one record.
+    """
+    return union_all(_visits(extent), _reports(extent), *_portal(extent))
+
+
 async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
-    found: set[tuple[UUID, UUID | None]] = set()
-    for account, *visit in await session.execute(_visits(concerned)):
-        found.update((account, scope) for scope in scopes_of_visit(*visit))
-    for account, *report in await session.execute(_reports(concerned)):
-        found.update((account, scope) for scope in _of_report(*report))
-    for account, scope in await session.execute(union_all(*_portal(concerned))):
-        found.add((account, scope))
-    return {(account, scope) for account, scope in found if scope is not None}
+    found: Pairs = set()
+    for account, visit, order, record, site in await session.execute(
+        _holdings(concerned.extent), concerned.parameters()
+    ):
+        given = {visit, order, record, site}
+        given |= {staff_scope(id) for id in (visit, order) if id is not None}
+        found |= {(account, scope) for scope in given if scope is not None}
+    return found
 
 
 MEMBERSHIP = MembershipRule(_touched, _held, _settle)
