@@ -5,6 +5,7 @@ Needs no PostgreSQL: it records the row security that the migrations request on 
 
 from __future__ import annotations
 
+import importlib
 import io
 import re
 import sys
@@ -102,7 +103,15 @@ def differences(url: str) -> Iterator[str]:
             if kind == "remove_table":
                 yield f"A migration creates {what}, which no model has."
             elif kind != "add_index" or not any(f"_{table}_" in f"{what}_" for table in new):
-                yield f"No migration creates this: {sentence}. Write one in migrations/versions."
+                rest = _and_documents(kind)
+                yield f"No migration does this: {sentence}. Write one in migrations/versions{rest}."
+
+
+def _and_documents(kind: str) -> str:
+    """Return what a changed column of an entity needs besides."""
+    if not kind.endswith("_column"):
+        return ""
+    return ", which for a public field calls `change_fields`"
 
 
 def _told(difference: Any) -> str:
@@ -164,11 +173,21 @@ def catalogue_owed() -> Iterator[str]:
             continue
         if folder.name not in listed:
             yield f"{folder.name} is in no catalogue: add a Domain to server/tournee/catalogue.py."
+            yield from declarations_owed(folder.name)
         if folder.name not in layers:
             yield (
                 f'{folder.name} is in no layer: name it in pyproject.toml, under "{contracts[0]["name"]}",'
                 " above what it imports."
             )
+
+
+def declarations_owed(domain: str) -> Iterator[str]:
+    """Import a domain, and yield what its classes do not declare."""
+    try:
+        importlib.import_module(f"tournee.{domain}.models")
+        importlib.import_module(f"tournee.{domain}.commands")
+    except TypeError as undeclared:
+        yield str(undeclared)
 
 
 def permissions_owed(names: Iterable[str]) -> Iterator[str]:
@@ -215,6 +234,8 @@ def _members(kind: Any) -> dict[str, Any]:
 def main() -> int:
     sentences = list(owed())
     sys.stdout.writelines(f"{sentence}\n" for sentence in sentences)
+    if any("is in no catalogue" in sentence for sentence in sentences):
+        sys.stdout.write("Everything else follows from the catalogue: run this again when that is done.\n")
     return 1 if sentences else 0
 
 

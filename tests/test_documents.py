@@ -150,7 +150,10 @@ async def require_what_the_code_makes(url: str) -> None:
                 rows = {
                     row.id: json.loads(dump(document(row))) for row in await session.scalars(sa.select(model))
                 }
-                assert documents == rows, name
+                assert documents == rows, (
+                    f"{name}: stored documents are not what its rows say. A migration that changes a public"
+                    " field calls `change_fields` of tournee.migrations.documents."
+                )
     finally:
         await database.close()
 

@@ -14,9 +14,7 @@ from sqlalchemy import create_engine, text
 from tests import owed
 from tournee.kernel.entity import Entity
 
-CONTRACT: Any = SimpleNamespace(
-    __name__="Contract", __module__="tournee.contracts.models", scopes=Entity.scopes
-)
+UNHEARD: Any = SimpleNamespace(__name__="Unheard", __module__="tournee.unheard.models", scopes=Entity.scopes)
 
 
 @pytest.mark.slow("It runs every migration and builds the schema.")
@@ -26,10 +24,10 @@ def test_no_domain_lacks_anything() -> None:
 
 def test_a_table_without_row_security_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        owed, "ENTITIES", {"Contract": SimpleNamespace(__name__="Contract", __tablename__="contract")}
+        owed, "ENTITIES", {"Unheard": SimpleNamespace(__name__="Unheard", __tablename__="unheard")}
     )
     (sentence,) = owed.migrations_owed()
-    assert sentence.startswith('Contract has no row security: call protect("contract")')
+    assert sentence.startswith('Unheard has no row security: call protect("unheard")')
 
 
 def test_a_column_without_a_migration_is_named(sqlite_template: Path, tmp_path: Path) -> None:
@@ -39,19 +37,19 @@ def test_a_column_without_a_migration_is_named(sqlite_template: Path, tmp_path: 
         connection.execute(text("ALTER TABLE customer DROP COLUMN phone"))
     engine.dispose()
     (sentence,) = owed.differences(f"sqlite:///{file}")
-    assert sentence.startswith("No migration creates this: add_column customer.phone.")
+    assert sentence.startswith("No migration does this: add_column customer.phone.")
 
 
 def test_an_entity_without_visibility_rules_is_named_for_both() -> None:
-    scopes, simulator = owed.sight_owed([CONTRACT])
-    assert scopes.startswith("Contract does not declare its scopes: write `scopes` in")
-    assert "server/tournee/contracts/models.py" in scopes
-    assert simulator.startswith("The simulator does not know who sees Contract: add a rule to")
+    scopes, simulator = owed.sight_owed([UNHEARD])
+    assert scopes.startswith("Unheard does not declare its scopes: write `scopes` in")
+    assert "server/tournee/unheard/models.py" in scopes
+    assert simulator.startswith("The simulator does not know who sees Unheard: add a rule to")
 
 
 def test_a_command_without_an_example_is_named() -> None:
-    (sentence,) = owed.examples_owed(["signContract", "addNote"], ["addNote"])
-    assert sentence.startswith("signContract has no example")
+    (sentence,) = owed.examples_owed(["signUnheard", "addNote"], ["addNote"])
+    assert sentence.startswith("signUnheard has no example")
 
 
 def test_a_permission_missing_from_the_table_is_named() -> None:
@@ -62,18 +60,18 @@ def test_a_permission_missing_from_the_table_is_named() -> None:
 def test_everything_without_a_description_is_named() -> None:
     core = build_schema(
         """
-        type Query { contract(id: ID!): Contract }
-        "Signed." type Contract { number: String }
+        type Query { unheard(id: ID!): Unheard }
+        "Signed." type Unheard { number: String }
         "How it ended." enum End { EXPIRED }
-        "What signing takes." input SignContractInput { at: String }
+        "What signing takes." input SignUnheardInput { at: String }
         """
     )
     named = {sentence.partition(" ")[0] for sentence in owed.descriptions_owed(core)}
     assert named == {
         "Query",
-        "Query.contract",
-        "Query.contract(id:)",
-        "Contract.number",
+        "Query.unheard",
+        "Query.unheard(id:)",
+        "Unheard.number",
         "End.EXPIRED",
-        "SignContractInput.at",
+        "SignUnheardInput.at",
     }

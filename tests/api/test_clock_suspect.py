@@ -306,7 +306,6 @@ async def test_flags_cost_the_same_statements_for_many_rows_as_for_one(house: Ho
 async def test_a_technician_sees_the_flag_and_the_history_shows_it(house: House) -> None:
     stage = await Stage(house).set_up()
     technician = TestDevice(house, actor=stage.technician.actor)
-    technician.id = stage.technician.actor.device_id or technician.id
     visit = await stage.world.visit(stage.technician)
     wrong = (now() + AHEAD + HOUR).isoformat()
     note = technician.operation("addNote", appointmentId=visit.id, text="Gas leak")

@@ -9,8 +9,8 @@ import pytest
 
 from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.customers.models import Contact
-from tournee.kernel.fields import Merge, fields
-from tournee.kernel.plain import edited_by_office
+from tournee.kernel.fields import EditedBy, Merge, fields
+from tournee.kernel.plain import edited_by
 from tournee.kernel.registry import registered
 from tournee.work.models import Appointment, WorkOrder
 
@@ -63,13 +63,13 @@ def test_the_input_of_a_create_command_has_every_plain_field(name: str) -> None:
 
 
 def test_only_the_office_edits_fields_reserved_for_it() -> None:
-    reserved = edited_by_office(WorkOrder)
+    reserved = edited_by(WorkOrder, EditedBy.OFFICE)
     assert {"summary", "due_at", "priority"} <= reserved
     assert not reserved & {"symptom", "cause", "resolution", "substatus"}
 
 
 def test_a_plain_field_without_an_editor_is_refused(silent_column: None) -> None:
-    with pytest.raises(TypeError, match=r"WorkOrder\.summary who changes it"):
-        edited_by_office(WorkOrder)
+    with pytest.raises(TypeError, match="fields of WorkOrder, with `edited_by`: summary"):
+        edited_by(WorkOrder, EditedBy.OFFICE)
     with pytest.raises(TypeError, match="Appointment"):
-        edited_by_office(Appointment)
+        edited_by(Appointment, EditedBy.OFFICE)

@@ -35,9 +35,9 @@ class TestDevice:
         actor: Actor | None = None,
         tail: Tail | None = None,
     ) -> None:
-        self.id = new_id()
         self.house = house
         self.actor = actor or house.actor(role)
+        self.id = self.actor.device_id or new_id()
         self.feed = Feed(house.database, tuple(ENTITIES.values()), tail, urgent_scopes)
         self.rows: dict[UUID, dict[str, Any]] = {}
         self.cursor: Cursor | None = None

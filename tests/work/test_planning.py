@@ -13,6 +13,7 @@ from tests.support.device import TestDevice
 from tests.support.world import Technician, World, at
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, TransitionNotAllowed
+from tournee.work.commands import orders
 from tournee.work.guards import visit_transitions
 from tournee.work.models import Appointment, Assignment, WorkOrder
 from tournee.work.states import AppointmentStatus as A
@@ -414,6 +415,21 @@ async def test_the_reporter_edits_an_order_until_it_is_planned(world: World) -> 
     for technician in (reporter, other):
         with pytest.raises(Forbidden, match="priority"):
             await world.house.run("updateWorkOrder", technician.actor, **change)
+
+
+async def test_only_the_office_sets_a_field_of_its_own_even_in_a_new_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "_OFFICE_ALONE", frozenset({"due_at"}))
+    reporter = await world.technician()
+    await world.visit(reporter)
+    with pytest.raises(Forbidden, match="dueAt"):
+        await world.order(reporter.actor, dueAt=at(0))
+    order = await world.order(reporter.actor)
+    due = {"workOrderId": order.id, "dueAt": at(0)}
+    with pytest.raises(Forbidden, match="dueAt"):
+        await world.house.run("updateWorkOrder", reporter.actor, **due)
+    assert (await world.house.run("updateWorkOrder", "DISPATCHER", **due)).due_at == at(0)
 
 
 async def test_an_empty_change_and_an_empty_reason_are_refused(world: World) -> None:

@@ -66,7 +66,9 @@ class Size(NamedTuple):
     uses: Mapping[str, int] = {}
 
     def around(self, inner: Size, depth: int, nesting: int) -> Size:
-        """Return this size with `inner` added at that depth."""
+        """Return the size of something that contains `inner` below so many fields and brackets: the greater
+        depth and nesting, and the sum of everything else.
+        """
         return Size(
             max(self.depth, depth + inner.depth),
             max(self.nesting, nesting + inner.nesting),

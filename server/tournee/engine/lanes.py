@@ -152,8 +152,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Lanes:
-    """Those of one process. Those that read take fewer than the pool for reading has connections; pushes
-    have the pool for writing, which mutations and jobs share."""
+    """The lanes of one process. Lanes that read let fewer in than the pool for reading has connections;
+    pushes use the pool for writing, which mutations and jobs share.
+    """
 
     pushes: Lane = field(default_factory=lambda: Lane(8, 400, 4, patience=20.0, back_after=(5, 30)))
     pulls: Lane = field(default_factory=lambda: Lane(4, 200, 4, back_after=(5, 20)))

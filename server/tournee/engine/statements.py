@@ -114,7 +114,9 @@ class Statements:
     def update_many(
         self, table: Any, key: tuple[str, ...], rows: Rows, same: Mapping[str, Any] = _NOTHING
     ) -> Coroutine[Any, Any, None]:
-        """Update rows found by the columns of `key` and by those of `same`; each names the same columns."""
+        """Update the rows that have the values of one of `rows` in the columns of `key`, and those of
+        `same`. All of `rows` name the same columns.
+        """
         if not rows:
             return _nothing()
         names, same = tuple(rows[0]), {"organisation_id": self.organisation_id, **same}

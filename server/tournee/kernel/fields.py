@@ -51,8 +51,12 @@ class Merge(enum.StrEnum):
 class EditedBy(enum.Enum):
     """Who may change a field by a plain edit that the office and the field share."""
 
+    OFFICE_ALONE = "OFFICE_ALONE"
+    """The office. The field can't set it in a new record either."""
     OFFICE = "OFFICE"
+    """The office. In the field, a person sets it in a record that they create, until the office plans it."""
     FIELD = "FIELD"
+    """The office and the field."""
 
 
 # Fields under these policies are never set by a plain edit, only by commands of their own.

@@ -92,12 +92,14 @@ def given(do: Any, *but: str) -> dict[str, Any]:
     return {name: value for name, value in vars(do).items() if value is not UNSET and name not in but}
 
 
-def edited_by_office(model: type[Entity]) -> frozenset[str]:
-    """Return the plain fields that the office alone changes; every one of them has to say who does."""
+def edited_by(model: type[Entity], editor: EditedBy) -> frozenset[str]:
+    """Return the plain fields that these people change; each must declare who does."""
     plain = _plain_fields(model, ())
     if unsaid := [field.name for field in plain if field.edited_by is None]:
-        raise TypeError(f"Say of {model.__name__}.{unsaid[0]} who changes it: `edited_by`.")
-    return frozenset(field.name for field in plain if field.edited_by is EditedBy.OFFICE)
+        raise TypeError(
+            f"Declare who changes these fields of {model.__name__}, with `edited_by`: {', '.join(unsaid)}."
+        )
+    return frozenset(field.name for field in plain if field.edited_by is editor)
 
 
 def creating(

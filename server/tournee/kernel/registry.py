@@ -79,10 +79,16 @@ def registered(model: type[Entity]) -> Registered:
 
 def register_entity(model: type[Entity]) -> None:
     """Register a class that has just been defined."""
-    if not hasattr(model, "decider"):
-        raise TypeError(f"Name the role that decides conflicts about {model.__name__}: `decider`.")
-    if not hasattr(model, "reads"):
-        raise TypeError(f"Name the permission that readers of {model.__name__} need: `reads`.")
+    undeclared = [
+        f"`{name}`, {what}"
+        for name, what in (
+            ("decider", "the role that decides conflicts about it (None if none can arise)"),
+            ("reads", "the permission that its readers need"),
+        )
+        if not hasattr(model, name)
+    ]
+    if undeclared:
+        raise TypeError(f"{model.__name__} in {model.__module__} must declare {' and '.join(undeclared)}.")
     BY_NAME[model.__name__] = BY_TABLE[model.__tablename__] = model
     _REGISTERED[model] = Registered(model)
 

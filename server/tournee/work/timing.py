@@ -61,8 +61,8 @@ def is_suspect(at: datetime, received_at: datetime, earlier: Iterable[datetime])
 
 
 def times(moments: Iterable[Moment], *, over: bool) -> Times:
-    """Derive the times of a visit. Each technician's own steps follow each other; the minutes of several
-    technicians add up.
+    """Derive the times of a visit: a step lasts until the same technician's next one, and the minutes of all
+    technicians add up. A visit that is not `over` has no end.
 
     Between a step with a suspect clock and one without, no time is counted.
     """

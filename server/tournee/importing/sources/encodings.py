@@ -19,7 +19,9 @@ _SAY = 'say which in the mapping, such as encoding = "{}" under [source]'
 
 
 def encoding_of(path: Path, head: bytes, named: str | None) -> str:
-    """Return the encoding; raises UnusableFile if the mapping names none and it is not UTF-8."""
+    """Return the encoding that the mapping names, else that of the byte-order mark, else UTF-8; raises
+    UnusableFile if the text does not look like UTF-8.
+    """
     if named is not None:
         same = codecs.lookup(named).name
         return "utf-8-sig" if same == "utf-8" else named

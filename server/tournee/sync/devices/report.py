@@ -53,7 +53,9 @@ class Report:
         return Report.read(body)
 
     def said(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the columns to write; what is not reported this time stays as it was."""
+        """Return the columns to write. What is not reported this time stays as it was; a reported queue
+        replaces both its length and its oldest time.
+        """
         told = {field.name: getattr(self, field.name) for field in fields(self)}
         kept = {name: before.get(name) if value is None else value for name, value in told.items()}
         if self.queue_length is not None:

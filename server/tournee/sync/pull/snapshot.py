@@ -44,7 +44,7 @@ class Snapshot:
         self.urgent = urgent
 
     async def page(self, cursor: Cursor, head: HeadNow, limit: int) -> Page:
-        """Return the rows after the cursor, and the cursor to continue with; after the last row it is one of
+        """Return the rows after the cursor, and the next cursor. After the last row, that cursor continues in
         the feed.
 
         Rows come as they stand now, not as they stood at the pinned seq.

@@ -3,12 +3,12 @@
 A push runs in one transaction. When something in it is refused, it starts over with a savepoint around that
 unit, so that the refused unit leaves nothing and the rest stands.
 
-1. Read     `incoming.py`, `Incoming.read`         each operation by itself
+1. Read     `incoming.py`, `Incoming.read`         each operation by itself; here, `_leave_for_later`
 2. Lock     `devices/locking.py`, `lock_device`    two pushes of one device take turns
 3. Receipt  `batch.py`, `Batch.load`               what was decided before and what waits: a case for each
 4. Order    here, `_in_order`                      an operation waits until all before it have arrived
 5. Unit     `deciding.py`, `decide`                all or nothing
-6. Command  `deciding.py`, `carry_out`             exactly as online
+6. Command  `deciding.py`, `_run`, `carry_out`     exactly as online
 7. Replay   `waiting/replaying.py`, `replay`       what waited continues
 8. Commit   here, `_commit`                        effects, log, receipts and what waits, in one transaction
 """

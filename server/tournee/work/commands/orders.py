@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,11 +15,11 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.entity import now
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
-from tournee.kernel.fields import camel
+from tournee.kernel.fields import EditedBy, camel
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge
 from tournee.kernel.numbers import UNNUMBERED
-from tournee.kernel.plain import creating, edited_by_office, editing, given
+from tournee.kernel.plain import creating, edited_by, editing, given
 from tournee.kernel.transaction import Transaction
 from tournee.people.models import Skill
 from tournee.work.closed import is_closed, tell_dispatcher
@@ -31,7 +32,7 @@ from tournee.work.states import APPOINTMENT, WORK_ORDER, AppointmentStatus, Work
 Reason = Annotated[str, Limits(length=2000)]
 
 # Technicians on the order record what was found and done; the office edits the rest.
-_OFFICE = edited_by_office(WorkOrder)
+_OFFICE, _OFFICE_ALONE = (edited_by(WorkOrder, by) for by in (EditedBy.OFFICE, EditedBy.OFFICE_ALONE))
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class NewWorkOrder:
 async def create_work_order(tx: Transaction, actor: Actor, do: NewWorkOrder) -> WorkOrder:
     """Add a work order. The person who reports it sees it until it is closed."""
     values = given(do, "draft")
+    _leave_to_office(actor, values.keys() & _OFFICE_ALONE)
     await tx.find_reference(Customer, values["customer_id"], "customerId")
     await tx.find_optional(WorkOrder, values.get("parent_id"), "parentId")
     await _check_places(tx, values["customer_id"], values)
@@ -70,9 +72,8 @@ async def update_work_order(tx: Transaction, actor: Actor, do: WorkOrderChanges)
     places = {"site_id", "asset_id"} & changes.keys()
     appointments = await _appointments_of(tx, do.work_order_id) if places else []
     order = await tx.find(WorkOrder, do.work_order_id, "workOrderId")
-    office = changes.keys() & _OFFICE
-    if office and not actor.may(WORK_PLAN) and not _may_still_edit(order, actor):
-        raise Forbidden(f"Only the office may change {camel(min(office))}.")
+    reserved = _OFFICE_ALONE if _may_still_edit(order, actor) else _OFFICE_ALONE | _OFFICE
+    _leave_to_office(actor, changes.keys() & reserved)
     closed = await is_closed(tx, order)
     await _check_places(tx, order.customer_id, changes)
     await merge(tx, order, changes)
@@ -82,6 +83,12 @@ async def update_work_order(tx: Transaction, actor: Actor, do: WorkOrderChanges)
         appointment.site_id = order.site_id
         appointment.asset_id = order.asset_id
     return order
+
+
+def _leave_to_office(actor: Actor, names: Collection[str]) -> None:
+    """Raise Forbidden if somebody in the field names such a field."""
+    if names and not actor.may(WORK_PLAN):
+        raise Forbidden(f"Only the office may change {camel(min(names))}.")
 
 
 def _may_still_edit(order: WorkOrder, actor: Actor) -> bool:
