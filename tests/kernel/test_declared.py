@@ -45,7 +45,7 @@ def test_only_a_declared_name_is_found_by_its_text() -> None:
 
 def test_an_entity_without_a_deciding_role_is_refused() -> None:
     try:
-        with pytest.raises(TypeError, match="Undecided .* must declare `decider`.* and `reads`"):
+        with pytest.raises(TypeError, match=r"Undecided .* must declare `decider`.* and `reads`"):
 
             class Undecided(Entity):
                 __tablename__ = "undecided"
