@@ -10,8 +10,10 @@ from uuid import UUID
 import orjson
 import psycopg
 from sqlalchemy import Connection, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from tournee.kernel.folding import SQLITE_FOLD, fold
 
@@ -45,6 +47,10 @@ _LOCALLY = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in _SETTING
 
 # Executions of a statement before the driver lets PostgreSQL prepare it: the driver's own default.
 _PREPARES_AFTER = 5
+
+# The class of SQLSTATE for violated constraints, and where a connection keeps a warning of it.
+_VIOLATION: Final = "23"
+_VIOLATED: Final = "tournee_violated"
 
 # The timeout comes first, because changing the journal's mode waits for a lock.
 _PRAGMAS = ("busy_timeout=30000", "foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL")
@@ -124,12 +130,16 @@ def open_postgresql(url: str, pool_size: int, *, prepares: bool) -> AsyncEngine:
         **_JSON,
     )
 
+    event.listen(engine.sync_engine, "connect", _remember_violations)
+    event.listen(engine.sync_engine, "handle_error", _recognise_violation, retval=True)
+
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
         if options.get("tournee_outside"):
             return
         statement = _begin(options)
+        connection.info.pop(_VIOLATED, None)
         # After a restart of PostgreSQL, all pooled connections may be lost. Nothing was done on them yet, so
         # begin the transaction on the next one, and at last on a new one.
         for _ in range(most):
@@ -138,6 +148,29 @@ def open_postgresql(url: str, pool_size: int, *, prepares: bool) -> AsyncEngine:
         raise psycopg.OperationalError("every new connection is lost at once")
 
     return engine
+
+
+def _remember_violations(connection: Any, record: ConnectionPoolEntry) -> None:
+    """Keep the last warning that a constraint was violated.
+
+    Citus checks deferred constraints at COMMIT on the node that has the rows. What failed there comes as such
+    a warning, and the error after it names no constraint.
+    """
+
+    def notice(told: psycopg.errors.Diagnostic) -> None:
+        if str(told.sqlstate).startswith(_VIOLATION):
+            record.info[_VIOLATED] = told.message_primary
+
+    connection.driver_connection.add_notice_handler(notice)
+
+
+def _recognise_violation(context: ExceptionContext) -> IntegrityError | None:
+    """Return the error that PostgreSQL itself would have raised, None if this one is something else."""
+    error, connection = context.original_exception, context.connection
+    if not isinstance(error, psycopg.InternalError) or connection is None or connection.invalidated:
+        return None
+    violated = connection.info.get(_VIOLATED)
+    return None if violated is None else IntegrityError(str(violated), None, error, hide_parameters=True)
 
 
 def _began(connection: Connection, statement: str) -> bool:
