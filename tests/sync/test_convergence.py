@@ -6,6 +6,7 @@ Every command of the catalogue must have an example that shows it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import select
 
 from tests.support.device import TestDevice
 from tests.support.house import House, wire
+from tests.support.naming import watching
 from tests.sync.copying import Copier
 from tests.sync.examples import EXAMPLES
 from tests.sync.examples.example import TODAY, Example, Payload
@@ -123,11 +125,12 @@ def demo_organisation(database_url: str) -> Copier:
 
 
 @pytest.fixture
-def organisation(database: Database, demo_organisation: Copier) -> House:
-    """Return this test's own copy of the demo organisation."""
+def organisation(database: Database, demo_organisation: Copier) -> Iterator[House]:
+    """Return this test's own copy of the demo organisation; its statements must name it."""
     house = House(database)
     house.organisation_id = demo_organisation.copy()
-    return house
+    with watching(database):
+        yield house
 
 
 def test_every_command_has_an_example_and_vice_versa() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Delete, case, delete, select, tuple_, update
+from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.database import Database
@@ -43,27 +43,17 @@ async def forget(database: Database, organisation_id: UUID, oldest: datetime) ->
         head = await session.scalar(select(Head.floor))
         until = min(head or 0, await seq_before(session, oldest))
     removed = 0
-    for statement in (_closed_edges(until), _ended_members(until)):
+    closed = (Edge.open.is_(False), Edge.seq < until)
+    for model, ended in ((Edge, closed), (Member, (Member.to_seq < until,))):
         gone = CHUNK
         while gone == CHUNK:
             async with database.writing(organisation_id) as session:
+                statement = session.statements.delete_some(model, CHUNK, *ended)
                 result = await session.execute(statement, execution_options={"synchronize_session": False})
                 gone = int(getattr(result, "rowcount", 0))
                 await session.commit()
             removed += gone
     return removed
-
-
-def _closed_edges(until: int) -> Delete:
-    key = (Edge.organisation_id, Edge.scope, Edge.record_id)
-    closed = select(*key).where(Edge.open.is_(False), Edge.seq < until)
-    return delete(Edge).where(tuple_(*key).in_(closed.limit(CHUNK)))
-
-
-def _ended_members(until: int) -> Delete:
-    key = (Member.organisation_id, Member.account_id, Member.scope, Member.from_seq)
-    ended = select(*key).where(Member.to_seq < until)
-    return delete(Member).where(tuple_(*key).in_(ended.limit(CHUNK)))
 
 
 async def seq_before(session: AsyncSession, when: datetime) -> int:

@@ -10,15 +10,18 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Delete,
     FromClause,
     Result,
     Select,
     any_,
     bindparam,
+    delete,
     literal,
     select,
     text,
     true,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -28,6 +31,7 @@ from tournee.engine import bulk
 from tournee.engine.bulk import Rows
 from tournee.engine.codec import Ids
 from tournee.engine.engines import ORGANISATION
+from tournee.kernel.entity import OrganisationRow
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -133,6 +137,18 @@ class Statements:
                 for row in rows
             ],
         )
+
+    def delete_some(self, model: type[OrganisationRow], most: int, *where: ColumnElement[bool]) -> Delete:
+        """Return a DELETE of at most so many of these rows.
+
+        PostgreSQL joins the rows to be deleted: Citus refuses a row of columns that is IN a sub-select.
+        """
+        key = [getattr(model, column.key) for column in model.__table__.primary_key]
+        chosen = select(*key).where(*where).limit(most)
+        if self.in_process:
+            return delete(model).where(tuple_(*key).in_(chosen))
+        rows = chosen.subquery()
+        return delete(model).where(*(column == rows.c[column.key] for column in key))
 
     async def _sent(self, statement: Any, parameters: Any) -> None:
         # Bypass the session, which would first flush what the commands changed.

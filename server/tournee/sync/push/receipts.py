@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import update
 
 from tournee.engine.database import Database
 from tournee.engine.pipelining import Pipeline
@@ -61,12 +61,11 @@ async def complete_receipts(tx: Transaction, decided: Iterable[tuple[PushedOpera
 
 async def purge_receipts(database: Database, organisation_id: UUID, before: datetime) -> int:
     """Delete receipts of operations that are too old to be accepted again; return how many."""
-    key = (Receipt.organisation_id, Receipt.operation_id)
-    old = select(*key).where(Receipt.received_at < before).limit(_CHUNK)
     gone = 0
     while True:
         async with database.writing(organisation_id) as session:
-            done = await session.execute(delete(Receipt).where(tuple_(*key).in_(old)))
+            old = session.statements.delete_some(Receipt, _CHUNK, Receipt.received_at < before)
+            done = await session.execute(old)
             await session.commit()
         count = int(getattr(done, "rowcount", 0))
         gone += count
