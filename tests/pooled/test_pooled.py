@@ -211,12 +211,20 @@ async def test_a_transaction_has_its_settings_whatever_the_database_says(server:
 
 
 @pytest.mark.slow("A program starts and imports every domain.")
-def test_backups_refuse_a_pooler(server: Served, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ignored", ["", "options"])
+def test_backups_refuse_a_pooler(server: Served, tmp_path: Path, ignored: str) -> None:
+    """With its options ignored, a backup would find no row and succeed."""
     program = [sys.executable, "-c", "from tournee.cli import main; main()", "backup", "backup.zip"]
     environment = {**os.environ, "DATABASE_URL": server.database_url}
-    done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    with console(server.port) as pooler:
+        pooler.execute(f"SET ignore_startup_parameters = '{ignored}'")
+        done = subprocess.run(
+            program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        pooler.execute("SET ignore_startup_parameters = ''")
     assert done.stderr.startswith("DATABASE_URL: backups need a connection to PostgreSQL itself")
     assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_servers_many_connections_share_two_sessions(server: Served) -> None:
