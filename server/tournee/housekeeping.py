@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
+from tournee.auth.failures import purge_failures
 from tournee.auth.keys.store import purge_keys
 from tournee.engine.engines import ACROSS
 from tournee.engine.horizon import forget, raise_floor
@@ -88,6 +89,7 @@ async def _round(rounds: Rounds, kernel: Kernel, settings: Settings, closing: as
             await _keep(kernel, settings, organisation_id)
         await rounds.done(organisation_id)
     await purge_keys(kernel.database)
+    await purge_failures(kernel.database)
     await kernel.database.keep_counted()
     await rounds.finish()
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tournee.auth import attempts
-from tournee.auth.attempts import BY_ADDRESS, BY_NAME, WINDOW, Attempts, SignIns
+from tournee.auth.attempts import BY_ADDRESS, BY_NAME, Attempts, SignIns
+from tournee.auth.failures import WINDOW, Failures
+
+NOWHERE: Any = Failures(None)  # type: ignore[arg-type]
 
 
 class Clock:
@@ -69,7 +74,7 @@ def test_the_number_of_keys_is_bounded_and_the_oldest_is_dropped(
 
 
 def test_a_name_is_limited_per_address_and_an_address_for_every_name(clock: Clock) -> None:
-    counted = SignIns()
+    counted = SignIns(NOWHERE)
     for _ in range(BY_NAME):
         assert counted.wait("a", "192.0.2.1") == 0
         counted.begin("a", "192.0.2.1")
@@ -83,14 +88,14 @@ def test_a_name_is_limited_per_address_and_an_address_for_every_name(clock: Cloc
 
 
 def test_a_successful_sign_in_counts_nowhere(clock: Clock) -> None:
-    counted = SignIns()
+    counted = SignIns(NOWHERE)
     for _ in range(BY_ADDRESS + 1):
-        counted.begin("a", "192.0.2.1")()
+        counted.begin("a", "192.0.2.1").succeeded()
     assert counted.wait("a", "192.0.2.1") == 0
 
 
 def test_the_addresses_of_one_ipv6_network_are_one_client(clock: Clock) -> None:
-    counted = SignIns()
+    counted = SignIns(NOWHERE)
     for number in range(BY_NAME):
         counted.begin("a", f"2001:db8:1:2:{number}::1")
     assert counted.wait("a", "2001:db8:1:2:ffff::1") > 0

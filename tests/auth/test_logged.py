@@ -66,6 +66,7 @@ async def test_sign_ins_and_refusals_are_logged_with_the_address(
     proxied: Starlette, house: House, technician: Actor, email: str, lines: Lines
 ) -> None:
     form = {"grant_type": "password", "username": email, "password": PASSWORD, "device": str(uuid4())}
+    await proxied.state.tokens.ring.ready()
     manager = proxied.state.tokens.issue(await house.account("MANAGER"))
     lines.clear()
     async with calling(proxied, "192.0.2.1") as client:

@@ -126,11 +126,15 @@ async def test_a_cached_token_still_expires(
 async def test_the_published_keys_verify_a_token(
     client: httpx2.AsyncClient, app: Starlette, actor: Actor
 ) -> None:
-    keys = jwt.PyJWKSet.from_dict((await client.get("/.well-known/jwks.json")).json())
+    answer = await client.get("/.well-known/jwks.json", headers={"Authorization": "Bearer stale"})
+    assert answer.status_code == 200
+    assert answer.headers.get_list("X-Content-Type-Options") == ["nosniff"]
+    assert answer.headers.get_list("Content-Security-Policy") == [
+        "default-src 'none'; frame-ancestors 'none'"
+    ]
+    keys = jwt.PyJWKSet.from_dict(answer.json())
     token = app.state.tokens.issue(actor)
     key = keys[jwt.get_unverified_header(token)["kid"]]
     claims = jwt.decode(token, key, algorithms=["EdDSA"], audience="tournee", issuer="tournee")
     assert claims["sub"] == str(actor.id)
-    assert all(
-        "d" not in published for published in (await client.get("/.well-known/jwks.json")).json()["keys"]
-    )
+    assert all("d" not in published for published in answer.json()["keys"])

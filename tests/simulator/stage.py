@@ -52,6 +52,12 @@ class Stage:
         """Start new processes without any cached state."""
         await self._stop()
         self.apps = self._start()
+        await self.read_keys()
+
+    async def read_keys(self) -> None:
+        """Read the keys, as a server does at its start."""
+        for app in self.apps:
+            await app.state.tokens.ring.ready()
 
     @property
     def database(self) -> Database:
@@ -140,6 +146,7 @@ async def staged(url: str) -> AsyncIterator[Stage]:
     directory = Path(tempfile.mkdtemp(prefix="tournee-keys-"))
     stage = Stage(url, directory)
     try:
+        await stage.read_keys()
         yield stage
     finally:
         await stage.close()

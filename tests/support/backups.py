@@ -28,6 +28,7 @@ class SavedRows:
                     dict(row) for row in connection.execute(select(table).where(self._own(table))).mappings()
                 ]
                 for table in Base.metadata.sorted_tables
+                if table.name == "organisation" or "organisation_id" in table.c
             }
 
     def _own(self, table: Table) -> Any:

@@ -34,7 +34,6 @@ def calling(app: Starlette, host: str = "localhost", client: str = "127.0.0.1") 
         ("GET", "/assets/none.js", 404),
         ("GET", "/healthz", 200),
         ("GET", "/metrics", 200),
-        ("GET", "/.well-known/jwks.json", 200),
         ("GET", "/nothing", 404),
         ("GET", "/auth/token", 405),
         ("POST", "/auth/token", 400),
@@ -131,7 +130,7 @@ async def test_graphql_serves_the_editor_to_browsers_only(tmp_path: Path) -> Non
             assert answer.headers["Content-Type"].startswith("text/html") is (status == 200)
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/.well-known/jwks.json"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics"])
 async def test_a_stale_token_is_ignored_where_none_is_needed(tmp_path: Path, path: str) -> None:
     async with calling(server(tmp_path)) as client:
         assert (await client.get(path, headers={"Authorization": "Bearer stale"})).status_code == 200

@@ -24,7 +24,7 @@ def server(tmp_path: Path, **changed: Any) -> Starlette:
 async def status(
     app: Starlette,
     *hosts: str,
-    path: str = "/.well-known/jwks.json",
+    path: str = "/",
     kind: str = "http",
     client: str = "127.0.0.1",
     **headers: str,

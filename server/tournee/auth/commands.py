@@ -9,13 +9,13 @@ from uuid import UUID
 import structlog
 from sqlalchemy import ColumnElement, false, func, not_, or_, select, update
 
-from tournee.auth.attempts import BY_NAME, Attempts, TooManyAttempts
+from tournee.auth.attempts import Guesses
 from tournee.auth.matching import salt_for
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.passwords import LONGEST, is_password, new_password
 from tournee.auth.permissions import ACCOUNT_SELF, ACCOUNTS_WRITE, DEVICES_WRITE
 from tournee.auth.rules import against_disabling
-from tournee.kernel.actor import AccountKey, Actor
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import command
 from tournee.kernel.entity import now
 from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, Refused
@@ -25,8 +25,7 @@ from tournee.kernel.registry import BY_TABLE, Plain
 from tournee.kernel.rules import is_held_by_another, obeying
 from tournee.kernel.transaction import Transaction
 
-# Guesses of the present password, by organisation and account: a stolen token must not help to guess it.
-GUESSES: Attempts[AccountKey] = Attempts(BY_NAME)
+GUESSES = Guesses()
 
 # Devices of one account; the second limit also counts revoked and wiped ones, whose records stay.
 MOST_DEVICES = 50
@@ -95,14 +94,13 @@ class ChangePassword:
 @command(ACCOUNT_SELF, logged=True)
 async def change_password(tx: Transaction, actor: Actor, do: ChangePassword) -> Account:
     """Change your own password; every other session ends and must sign in again."""
-    if wait := GUESSES.wait(actor.key):
-        raise TooManyAttempts(wait)
-    began = GUESSES.begin(actor.key)
+    guess = await GUESSES.begin(tx.database, actor.key)
     account = await _own_account(tx)
     if not await is_password(do.current_password, account.password_hash):
+        await guess.failed()
         structlog.get_logger().info("password_not_changed", account=str(actor.id))
         raise Invalid("This is not your present password.", "currentPassword")
-    GUESSES.succeeded(actor.key, began)
+    guess.succeeded()
     await _set_password(tx, account, do.new_password, "newPassword")
     await _end_sessions(tx, RefreshToken.account_id == account.id, not_(_here(actor)))
     return account

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tournee.answers import Json
-from tournee.auth.attempts import SignIns
+from tournee.auth.attempts import Attempt, SignIns
 from tournee.auth.commands import EnrolDevice
+from tournee.auth.failures import Failures
 from tournee.auth.passwords import LONGEST
 from tournee.auth.sessions import Grant, GrantRefused, Sessions
 from tournee.engine.lanes import Lanes
@@ -46,7 +47,7 @@ class Endpoints:
     def __init__(self, sessions: Sessions, lanes: Lanes) -> None:
         self.sessions = sessions
         self.lanes = lanes
-        self.attempts = SignIns()
+        self.attempts = SignIns(Failures(sessions.kernel.database))
 
     def routes(self) -> list[Route]:
         return [
@@ -83,15 +84,15 @@ class Endpoints:
             # Earlier attempts in the queue may have failed meanwhile.
             if wait := self.attempts.wait(name, address):
                 return _slow_down(wait)
-            succeeded = self.attempts.begin(name, address)
+            attempt = self.attempts.begin(name, address)
+            if wait := await attempt.wait():
+                return _slow_down(wait)
             try:
                 grant = await self.sessions.sign_in(name, password, device, organisation_id)
             except GrantRefused as refusal:
-                if refusal.proved:
-                    succeeded()
+                await _count(attempt, proved=refusal.proved)
                 raise
-        if grant.proved:
-            succeeded()
+            await _count(attempt, proved=grant.proved)
         structlog.get_logger().info("signed_in", **_who(grant.actor))
         return self._granted(grant)
 
@@ -125,6 +126,13 @@ class Endpoints:
         ring = self.sessions.tokens.ring
         await ring.ready()
         return Json(ring.published(), headers={"Cache-Control": "max-age=300"})
+
+
+async def _count(attempt: Attempt, *, proved: bool) -> None:
+    if proved:
+        attempt.succeeded()
+    else:
+        await attempt.failed()
 
 
 def _who(actor: Actor) -> dict[str, str | None]:

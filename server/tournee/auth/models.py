@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from tournee.auth.permissions import ACCOUNTS_READ, DEVICES_READ
 from tournee.auth.roles import OFFICE, Role
-from tournee.kernel.entity import Entity, OrganisationRow, UTCDateTime
+from tournee.kernel.entity import Base, Entity, OrganisationRow, UTCDateTime
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine
@@ -192,6 +192,23 @@ class RefreshToken(OrganisationRow):
     __table_args__ = (
         Index("ix_refresh_token_family", "family_id", "used_at"),
         Index("ix_refresh_token_account", "organisation_id", "account_id"),
+    )
+
+
+class FailedAttempt(Base):
+    """A wrong password, counted for all servers for a few minutes. It belongs to no organisation, because a
+    sign-in is counted before it is known whose it is.
+    """
+
+    __tablename__ = "failed_attempt"
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    # A hash, so that the table holds no e-mail and no address.
+    key: Mapped[str] = mapped_column(String(32))
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    __table_args__ = (
+        Index("ix_failed_attempt_key", "key", "at"),
+        Index("ix_failed_attempt_at", "at"),
     )
 
 

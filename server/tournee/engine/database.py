@@ -161,12 +161,18 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def writing(self, organisation_id: UUID | Across) -> AsyncIterator[OrganisationSession]:
-        """Open a session for commands. The caller commits; otherwise everything is rolled back."""
+    async def writing(
+        self, organisation_id: UUID | Across, *, beside: bool = False
+    ) -> AsyncIterator[OrganisationSession]:
+        """Open a session for commands. The caller commits; otherwise everything is rolled back.
+
+        `beside`: the caller may have such a session already. Its connection is then one of the readers', so
+        that writers never wait for each other in vain. Not with SQLite, which has one writer.
+        """
         if self._turn is not None:
             await self._turn.acquire()
         try:
-            engine = serving(self._writes, organisation_id, writes=True)
+            engine = serving(self.engine if beside else self._writes, organisation_id, writes=True)
             async with OrganisationSession(
                 engine,
                 expire_on_commit=False,

@@ -1,5 +1,4 @@
-from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +6,13 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import delete
 
+from tests.auth.keys.servers import Clock, Stores
 from tournee.auth.keys import ring, store
 from tournee.auth.keys.models import ServerKey
 from tournee.auth.keys.store import KeyStore
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
-from tournee.kernel.entity import now
 from tournee.settings import Settings
-
-Stores = Callable[..., KeyStore]
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -42,19 +39,6 @@ def stores(database: Database, settings: Settings) -> Stores:
         return KeyStore(database, settings.model_copy(update=changed))
 
     return make
-
-
-class Clock:
-    """The time as keys see it, which the test moves."""
-
-    def __init__(self) -> None:
-        self.passed = timedelta()
-
-    def __call__(self) -> Any:
-        return now() + self.passed
-
-    def move(self, **by: float) -> None:
-        self.passed += timedelta(**by)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from starlette.applications import Starlette
 
-from tests.auth.keys.conftest import Clock, Stores
+from tests.auth.keys.servers import Clock, Stores
 from tests.support.house import House
 from tests.support.signing_in import Form
 from tests.support.tokens import forge

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.auth.keys.conftest import Clock, Stores
+from tests.auth.keys.servers import Clock, Stores
 from tests.support.house import House
 from tournee.auth.keys.models import Purpose, ServerKey
 from tournee.auth.keys.store import PUBLISHED_BEFORE, KeyStore, purge_keys
