@@ -26,8 +26,8 @@ NAMELESS = {
     r"SELECT account\..* WHERE account\.email = ": "A sign-in knows an e-mail alone.",
     r"SELECT refresh_token\..* WHERE refresh_token\.hash = ": "A renewal knows a token alone.",
     r"SELECT head\..* IN \(": "Those who ask at the same time ask once for all their organisations.",
-    r"(SELECT|INSERT|UPDATE|DELETE) .*\b(failed_attempt|lease|server_key)\b": "The table belongs to all servers.",
-    r"SELECT organisation\.id FROM organisation( WHERE organisation\.id > \S+)? ORDER BY ": "Housekeeping goes through all organisations.",
+    r".*\b(failed_attempt|lease|server_key)\b": "The table belongs to all servers.",
+    r"SELECT organisation\.id FROM organisation( WHERE organisation\.id > \S+)? ORDER ": "All in turn.",
 }
 
 # What Citus refuses although it names an organisation, and why.
