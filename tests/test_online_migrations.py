@@ -18,7 +18,7 @@ from tests.support.postgres import ROOT, create_database, drop_database
 from tournee import migrations
 
 ORGANISATION, ENDED = uuid4(), datetime(2024, 5, 1, 12, tzinfo=UTC)
-ROWS = 2_500
+ROWS = 1_300
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ CREATE TRIGGER hinder BEFORE UPDATE ON assignment FOR EACH ROW EXECUTE FUNCTION 
 ALTER TABLE assignment ENABLE ALWAYS TRIGGER hinder;
 """
 SLOWLY = "PERFORM pg_sleep(0.001);"
-INTERRUPTED = "IF nextval('updated') = 1500 THEN RAISE EXCEPTION 'interrupted'; END IF;"
+INTERRUPTED = "IF nextval('updated') = 1200 THEN RAISE EXCEPTION 'interrupted'; END IF;"
 
 
 def until(engine: Engine) -> set[datetime]:

@@ -98,7 +98,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "env" / "bin"
 
 
-@pytest.mark.slow("It creates an environment and starts a server in it.")
+@pytest.mark.prove("It creates an environment and starts a server in it.")
 def test_installed_wheels_serve_a_query_and_accept_a_push(installed: Path, tmp_path: Path) -> None:
     elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with running(tmp_path, program=[str(installed / "tournee"), "run"]) as (_, url, _):

@@ -196,6 +196,7 @@ async def suspect(house: House, entity: str, id: UUID, _as: Any = "MANAGER") -> 
 
 
 @pytest.mark.slow("Every time of every command.")
+@pytest.mark.prove_on("postgresql", "The same times on the other database.")
 async def test_every_implausible_device_time_is_stored_and_flagged(house: House) -> None:
     stage = await Stage(house).set_up()
     ahead, behind = now() + AHEAD + HOUR, now() - BEHIND - HOUR

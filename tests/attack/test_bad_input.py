@@ -535,7 +535,7 @@ def an_operation(draw: st.DrawFn) -> dict[str, Any]:
 
 @pytest.mark.slow("Hypothesis makes hundreds of pushes.")
 @settings(
-    max_examples=60,
+    max_examples=40,
     derandomize=True,
     deadline=None,
     database=None,

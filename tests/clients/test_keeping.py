@@ -486,3 +486,14 @@ async def test_a_store_knows_which_numbers_were_accepted(device: Device, store: 
     assert store.outbox.knows_more(1, *always)
     assert not store.outbox.knows_more(2, *always)
     assert not store.outbox.knows_more(0, "2000", "2001")
+
+
+@pytest.mark.parametrize("status", [204, 302])
+async def test_an_answer_from_something_in_between_counts_as_offline(
+    device: Device, server: FakeServer, status: int
+) -> None:
+    done = await device.do("createCustomer", {"id": "c"})
+    server.answers = [httpx2.Response(status, headers={"Location": "http://portal.example"})]
+    with pytest.raises(Offline):
+        await device.push()
+    assert [operation.id for operation in device.pending()] == [done]

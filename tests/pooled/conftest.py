@@ -2,32 +2,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 
-from tests.pooled.pgbouncer import behind, find, pgbouncer
+from tests.pooled.pgbouncer import UNSUITABLE, Served, behind, find, pgbouncer
 from tests.support.postgres import create_database, drop_database, libpq
 from tests.support.processes import running
 
 _numbers = itertools.count(1)
-
-# As a database may be set by its owner, and as the server must not find it in a transaction.
-UNSUITABLE = {"jit": "on", "timezone": "Asia/Kolkata", "work_mem": "4MB"}
-
-
-@dataclass
-class Served:
-    """A server in two processes behind PgBouncer."""
-
-    url: str
-    log: Path
-    database_url: str
-    port: int
 
 
 @pytest.fixture(scope="session")

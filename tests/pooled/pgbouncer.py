@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,20 @@ from sqlalchemy import URL, make_url
 
 from tests.support.postgres import libpq
 from tests.support.processes import free_port
+
+# As a database may be set by its owner, and as the server must not find it in a transaction.
+UNSUITABLE = {"jit": "on", "timezone": "Asia/Kolkata", "work_mem": "4MB"}
+
+
+@dataclass
+class Served:
+    """A server in two processes behind PgBouncer."""
+
+    url: str
+    log: Path
+    database_url: str
+    port: int
+
 
 SESSIONS = 2
 

@@ -22,8 +22,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from tests.pooled.conftest import UNSUITABLE, Served
-from tests.pooled.pgbouncer import SESSIONS, console, sessions
+from tests.pooled.pgbouncer import SESSIONS, UNSUITABLE, Served, console, sessions
 from tournee import demo
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS

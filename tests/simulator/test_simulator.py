@@ -49,6 +49,6 @@ async def _told(seed: int) -> tuple[str, list[str]]:
 @pytest.mark.slow("A seed runs hundreds of steps, twice.")
 async def test_the_same_seed_gives_the_same_trace() -> None:
     # Once after other seeds, if the test above ran, and once in its own database.
-    one, again = _STORIES.get(49) or await _told(49), await _told(49)
+    one, again = _STORIES.get(2) or await _told(2), await _told(2)
     assert one[1] == again[1]
     assert one[0] == again[0]

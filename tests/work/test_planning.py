@@ -129,6 +129,7 @@ async def test_a_visit_copies_site_and_customer_from_its_order_and_follows_chang
     order = await world.order()
     visit = await world.house.run("createAppointment", workOrderId=order.id)
     assert (visit.summary, visit.status, visit.site_id) == (order.summary, A.NONE, world.site.id)
+    assert (visit.travel_minutes, visit.work_minutes, visit.break_minutes) == (0, 0, 0)
     annex = await world.house.run("createSite", customerId=world.customer.id, name="Demo Annex")
     await world.house.run("updateWorkOrder", workOrderId=order.id, siteId=annex.id)
     assert (await world.read(Appointment, visit.id)).site_id == annex.id
