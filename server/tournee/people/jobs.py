@@ -16,9 +16,6 @@ from tournee.people.commands import MoveWindow, move_window
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus, window_starts
 from tournee.people.permissions import PEOPLE_READ, PEOPLE_WRITE
 
-# Technicians in one transaction; few, because everybody else's writes wait while their visits are worked out.
-CHUNK = 2
-
 
 async def move_windows(kernel: Kernel, organisation_id: UUID) -> int:
     """Move windows that begin too far back to today; return how many.
@@ -35,9 +32,9 @@ async def move_windows(kernel: Kernel, organisation_id: UUID) -> int:
     )
     starts = window_starts(now())
     behind = await _behind(kernel, organisation_id, starts)
-    for first in range(0, len(behind), CHUNK):
-        chunk = [MoveWindow(id, starts) for id in behind[first : first + CHUNK]]
-        await kernel.transact(actor, partial(_move, chunk))
+    for id in behind:
+        # One in a transaction: everybody else's writes wait while the technician's visits are worked out.
+        await kernel.transact(actor, partial(_move, MoveWindow(id, starts)))
     return len(behind)
 
 
@@ -62,6 +59,5 @@ async def _behind(kernel: Kernel, organisation_id: UUID, starts: datetime) -> li
         return list(found)
 
 
-async def _move(moves: list[MoveWindow], tx: Transaction) -> TechnicianProfile:
-    moved = [await move_window.run(tx, move, Operation(move_window.name, now())) for move in moves]
-    return moved[-1]
+async def _move(move: MoveWindow, tx: Transaction) -> TechnicianProfile:
+    return await move_window.run(tx, move, Operation(move_window.name, now()))

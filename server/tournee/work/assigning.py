@@ -18,10 +18,17 @@ async def assignments_of(tx: Transaction, appointment: Appointment) -> Sequence[
     )
 
 
-async def put_on(tx: Transaction, appointment: Appointment, technician_id: UUID, *, lead: bool) -> Assignment:
-    """Assign a technician, again if need be. There is one lead: the first to come, until another leads."""
+async def put_on(
+    tx: Transaction, appointment: Appointment, technician_id: UUID, *, lead: bool, alone: bool = False
+) -> Assignment:
+    """Assign a technician, again if need be; `alone`, in place of all others. There is one lead: the first to
+    come, until another leads.
+    """
     assignments = await assignments_of(tx, appointment)
     colleagues = [a for a in assignments if a.active and a.technician_id != technician_id]
+    if alone:
+        for colleague in colleagues:
+            colleague.active = colleague.lead = False
     lead = lead or not any(colleague.lead for colleague in colleagues)
     if lead:
         for colleague in colleagues:

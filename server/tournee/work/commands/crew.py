@@ -94,10 +94,7 @@ async def reassign_appointment(tx: Transaction, actor: Actor, do: ReassignAppoin
     if against := against_reassigning(appointment):
         raise TransitionNotAllowed(" ".join(against), "appointmentId")
     await _require_fit(tx, actor, appointment, do.technician_id, force=do.force)
-    await put_on(tx, appointment, do.technician_id, lead=True)
-    for assignment in await assignments_of(tx, appointment):
-        if assignment.technician_id != do.technician_id:
-            assignment.active = assignment.lead = False
+    await put_on(tx, appointment, do.technician_id, lead=True, alone=True)
     if before in _HANDED_OVER:
         appointment.status = AppointmentStatus.DISPATCHED
     await record_office_step(tx, appointment, before)
