@@ -32,7 +32,7 @@ SECRET = "x" * 32
 
 @dataclass
 class Server:
-    """A server in a process of its own, with the token of whoever signed in last."""
+    """A server in its own process, with the token of its last sign-in."""
 
     url: str
     process: subprocess.Popen[str]

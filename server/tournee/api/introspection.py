@@ -38,7 +38,7 @@ from graphql import (
 from tournee.api.errors import coded
 from tournee.api.limits import fragments_of, too_much
 
-# The most introspection allowed beside other fields; more needs a request of its own.
+# The most introspection that a request may combine with other fields; a larger one must stand alone.
 MOST_BESIDE = 1_000
 _MARGIN = 1.5
 _KEPT = 2

@@ -30,7 +30,7 @@ ORGANISATION: Final = "tournee_organisation"
 # For work before the organisation is known, such as a sign-in, or for all organisations.
 ACROSS: Final = Across.ORGANISATIONS
 
-# After this wait for a connection, a request is told to come back later.
+# The longest that a request waits for a connection; then it is refused with a `Retry-After`.
 POOL_SECONDS = 10.0
 
 # Our statements are short and many: compiling one or handing it to helper processes costs more

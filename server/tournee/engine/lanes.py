@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from tournee.kernel.actor import AccountKey
 from tournee.kernel.outages import Overloaded, TooManyAtOnce
 
-# No one is told to wait longer, however long the queue is.
+# The greatest `Retry-After`, however long the queue is.
 _LONGEST_SECONDS = 300.0
 
 # The weight of the latest turn in the average pace.

@@ -45,7 +45,7 @@ _PORTION = 500
 
 
 class Filled:
-    """The organisation. `fill` makes it, in an empty database or beside others."""
+    """One organisation. `fill` creates it, in an empty database or in one that has others."""
 
     def __init__(self, database: Database, sizes: Sizes) -> None:
         self.database = database

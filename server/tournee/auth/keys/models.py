@@ -38,6 +38,6 @@ class ServerKey(Base):
 
 KEY_TABLE: Final = ServerKey.__tablename__
 
-# Finds keys that are not encrypted, on any connection. A backup leaves all keys out if there are any, because
-# whoever has such a key can sign tokens.
+# Finds keys that are not encrypted, on any connection. If there are any, a backup leaves all keys out:
+# anybody who reads such a key can sign tokens.
 OPEN_KEYS: Final = f"SELECT id FROM {KEY_TABLE} WHERE sealed_by IS NULL LIMIT 1"  # noqa: S608

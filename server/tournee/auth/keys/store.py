@@ -116,7 +116,7 @@ class KeyStore:
         """Add a key that signs from soon on; the others verify until what they signed has run out."""
         async with self._database.writing(ACROSS) as session:
             await session.statements.lock(_LOCK)
-            # Whoever cannot read the keys must not add one that others cannot read.
+            # A server that cannot decrypt the keys must not add one that the others cannot decrypt.
             self._opened(await _rows(session))
             new = StoredKey.new(purpose, now() + PUBLISHED_BEFORE)
             await session.execute(
