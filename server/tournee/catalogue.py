@@ -34,8 +34,8 @@ from tournee.auth.roles import require_decisions
 from tournee.conflicts.table import require_ways
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
+from tournee.kernel.membership import MembershipRule, MembershipRules
 from tournee.kernel.registry import register_command
-from tournee.kernel.visibility import MembershipRule, MembershipRules
 from tournee.sync.contract import SyncContract, contract_of
 from tournee.work.today import urgent_scopes
 

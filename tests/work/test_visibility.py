@@ -16,7 +16,7 @@ from tests.support.field import sees
 from tests.support.world import World, at
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import NotFound
-from tournee.kernel.visibility import Concerned
+from tournee.kernel.membership import Concerned
 from tournee.sync.pull.checksums import row_sum
 from tournee.sync.pull.feed import records_now
 from tournee.work.models import Appointment, AppointmentEvent, Assignment

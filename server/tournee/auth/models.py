@@ -17,9 +17,9 @@ from tournee.auth.roles import OFFICE, Role
 from tournee.kernel.entity import Base, Entity, OrganisationRow, UTCDateTime
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.membership import Concerned, MembershipRule, Pairs
 from tournee.kernel.state import Machine
 from tournee.kernel.times import TimeSource
-from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
 
 if TYPE_CHECKING:
     from tournee.kernel.log import Entry

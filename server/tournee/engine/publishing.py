@@ -16,8 +16,8 @@ from tournee.engine.pipelining import Pipeline
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
+from tournee.kernel.membership import Concerned, Extent, among
 from tournee.kernel.values import document
-from tournee.kernel.visibility import Concerned, Extent, among
 
 if TYPE_CHECKING:
     from tournee.kernel.transaction import Transaction

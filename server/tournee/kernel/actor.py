@@ -37,6 +37,11 @@ class Actor:
     device_id: UUID | None = None
     session_id: UUID | None = None
 
+    @classmethod
+    def server(cls, organisation_id: UUID, *permissions: Permission) -> Actor:
+        """Return the server itself, for its jobs; the log names the organisation as the actor."""
+        return cls(organisation_id, organisation_id, "SYSTEM", frozenset(permissions), sees_all=True)
+
     @property
     def key(self) -> AccountKey:
         """The key for what memory keeps about this account. It includes the organisation: clients make ids,

@@ -29,10 +29,10 @@ from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Conflict
 from tournee.kernel.fields import camel
 from tournee.kernel.inputs import parse
+from tournee.kernel.membership import MembershipRules
 from tournee.kernel.outages import DatabaseAway, OutcomeUnknown, outage_of
 from tournee.kernel.registry import Plain
 from tournee.kernel.transaction import Operation, Transaction
-from tournee.kernel.visibility import MembershipRules
 
 EntityT = TypeVar("EntityT", bound=Entity)
 InputT = TypeVar("InputT")

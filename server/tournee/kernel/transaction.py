@@ -32,9 +32,10 @@ from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.finding import Finding
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Entry
+from tournee.kernel.membership import MembershipRules
 from tournee.kernel.operation import Operation
 from tournee.kernel.values import apply_defaults, present
-from tournee.kernel.visibility import MembershipRules, visible, was_visible
+from tournee.kernel.visibility import visible, was_visible
 
 __all__ = ["Operation", "Transaction"]
 

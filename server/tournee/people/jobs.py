@@ -21,15 +21,9 @@ async def move_windows(kernel: Kernel, organisation_id: UUID) -> int:
     """Move windows that begin too far back to today; return how many.
 
     Each keeps its length. Windows consist of whole days, so each technician's profile changes once a day,
-    however often this runs. The log names the organisation as the actor.
+    however often this runs.
     """
-    actor = Actor(
-        organisation_id,
-        organisation_id,
-        "SYSTEM",
-        frozenset({PEOPLE_READ, PEOPLE_WRITE}),
-        sees_all=True,
-    )
+    actor = Actor.server(organisation_id, PEOPLE_READ, PEOPLE_WRITE)
     starts = window_starts(now())
     behind = await _behind(kernel, organisation_id, starts)
     for id in behind:

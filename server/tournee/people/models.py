@@ -18,9 +18,9 @@ from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.log import Entry
+from tournee.kernel.membership import Concerned, MembershipRule, Pairs
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
-from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
 from tournee.people.permissions import PEOPLE_READ
 
 WINDOW_BEHIND = timedelta(days=14)

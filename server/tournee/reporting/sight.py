@@ -21,7 +21,7 @@ from tournee.kernel.registry import BY_NAME
 from tournee.kernel.visibility import holds, lies_in
 from tournee.reporting.permissions import SIGHT_READ
 from tournee.sync.models import DeviceState
-from tournee.work.models.membership import scopes_of_visit, visits_outside
+from tournee.work.models.holdings import scopes_given, visits_outside
 
 
 class SightCode(StrEnum):
@@ -256,7 +256,7 @@ async def _without_scope(session: AsyncSession, viewer: _Viewer, found: _Found) 
     scopes = {scope.scope for scope in found.scopes}
     visits = visits_outside(viewer.account.id)
     for *visit, starts_at, window_from, window_to in await session.execute(visits):
-        if scopes & scopes_of_visit(*visit):
+        if scopes & scopes_given(*visit):
             return SightReason(
                 SightCode.OUT_OF_WINDOW,
                 "The visit that would show it is outside the days that the device carries.",

@@ -12,6 +12,7 @@ from tournee.kernel.transaction import Transaction
 from tournee.people.models import Technician
 from tournee.work.models import Appointment, Assignment
 from tournee.work.models.appointment import NOT_OVER
+from tournee.work.models.holdings import to_visit
 from tournee.work.permissions import WORK_READ, WORK_WRITE
 from tournee.work.states import OVER, AppointmentStatus
 
@@ -25,9 +26,7 @@ async def settle_assignments(kernel: Kernel, organisation_id: UUID) -> int:
     A server of an older version writes such rows while the servers are being upgraded. Moving the windows
     then corrects who holds what.
     """
-    actor = Actor(
-        organisation_id, organisation_id, "SYSTEM", frozenset({WORK_READ, WORK_WRITE}), sees_all=True
-    )
+    actor = Actor.server(organisation_id, WORK_READ, WORK_WRITE)
     settled = found = await kernel.transact(actor, _settle)
     while found == CHUNK:
         found = await kernel.transact(actor, _settle)
@@ -54,7 +53,7 @@ def _never_ended() -> Select[UUID]:
         select(Appointment.id)
         .select_from(Technician)
         .join(Assignment, and_(technician, Assignment.until == NOT_OVER))
-        .join(Appointment, _SAME)
+        .join(Appointment, to_visit(Assignment))
         .where(Appointment.status.in_(OVER), Appointment.deleted.is_(False))
     )
 
@@ -63,11 +62,6 @@ def _opened_again() -> Select[UUID]:
     unfinished = [status for status in AppointmentStatus if status not in OVER]
     return (
         select(Appointment.id)
-        .join(Assignment, and_(_SAME, Assignment.until < NOT_OVER))
+        .join(Assignment, and_(to_visit(Assignment), Assignment.until < NOT_OVER))
         .where(Appointment.status.in_(unfinished), Appointment.deleted.is_(False))
     )
-
-
-_SAME = and_(
-    Appointment.organisation_id == Assignment.organisation_id, Appointment.id == Assignment.appointment_id
-)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.log import Entry
-from tournee.kernel.visibility import Concerned, MembershipRule, Pairs, among
+from tournee.kernel.membership import Concerned, MembershipRule, Pairs, among
 from tournee.quality.models.audits import Audit, AuditMember
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.assets.models import Asset
 from tournee.kernel.log import Entry
-from tournee.kernel.visibility import Concerned, MembershipRule, Pairs
+from tournee.kernel.membership import Concerned, MembershipRule, Pairs
 from tournee.people.models import Technician, TechnicianStatus
 from tournee.stock.models.parts import LocationKind, StockLocation
 

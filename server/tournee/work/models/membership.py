@@ -6,21 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, and_, cast, not_, null, or_, select, union_all
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.auth.models import Account, AccountStatus
-from tournee.auth.roles import Role
+from tournee.auth.models import Account
 from tournee.customers.models import Site
 from tournee.kernel.log import Entry
-from tournee.kernel.visibility import Concerned, Extent, MembershipRule, Pairs, among
-from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus
+from tournee.kernel.membership import Concerned, MembershipRule, Pairs
+from tournee.people.models import Technician, TechnicianProfile
 from tournee.work.models.appointment import Appointment, Assignment
-from tournee.work.models.notes import staff_scope
+from tournee.work.models.holdings import GIVEN, holdings, scopes_given, to_visit
 from tournee.work.models.order import WorkOrder
 from tournee.work.states import ENDED, OVER
 
@@ -70,7 +68,7 @@ class _Changes:
         if _changed(entry, "deleted"):
             self._show(row.id, row.customer_id)
         if _changed(entry, "siteId", "deleted") or _crosses(entry, _ENDED):
-            given = _of_report(row.id, row.customer_id, *_values(entry, "siteId", row.site_id))
+            given = scopes_given(None, row.id, row.customer_id, *_values(entry, "siteId", row.site_id))
             self.reports.setdefault(row.reported_by_id, set()).update(given)
 
     def _note_holder(self, entry: Entry) -> None:
@@ -95,7 +93,7 @@ class _Changes:
             self.concerned.whole |= {id for id in await session.scalars(owners) if id is not None}
         if self.assignments or self.visits:
             for account, *visit in await session.execute(self._crews()):
-                self.concerned.add(account, scopes_of_visit(*visit) | self.visits.get(visit[0], set()))
+                self.concerned.add(account, scopes_given(*visit) | self.visits.get(visit[0], set()))
         if self.reports:
             reporters = select(Technician.account_id).where(Technician.account_id.in_(self.reports))
             for account in self.reports.keys() & set(await session.scalars(reporters)):
@@ -111,10 +109,10 @@ class _Changes:
         same = Technician.organisation_id == Assignment.organisation_id
         changed = or_(Assignment.id.in_(self.assignments), Assignment.appointment_id.in_(self.visits.keys()))
         return (
-            select(Technician.account_id, *_GIVEN)
+            select(Technician.account_id, *GIVEN)
             .select_from(Assignment)
             .join(Technician, and_(same, Technician.id == Assignment.technician_id))
-            .join(Appointment, _to_visit(Assignment))
+            .join(Appointment, to_visit(Assignment))
             .where(changed)
         )
 
@@ -154,160 +152,11 @@ def _ends(entry: Entry) -> bool:
     return changed or _crosses(entry, _OVER)
 
 
-def _to_visit(assignment: Any) -> ColumnElement[bool]:
-    return and_(
-        Appointment.organisation_id == assignment.organisation_id, Appointment.id == assignment.appointment_id
-    )
-
-
-def _assigned(*columns: Any) -> Select[*tuple[Any, ...]]:
-    """Select from the assignments of active technicians, of visits of any age."""
-    return (
-        select(*columns)
-        .select_from(Technician)
-        .join(
-            TechnicianProfile,
-            and_(
-                TechnicianProfile.organisation_id == Technician.organisation_id,
-                TechnicianProfile.technician_id == Technician.id,
-            ),
-        )
-        .join(
-            Assignment,
-            and_(
-                Assignment.organisation_id == Technician.organisation_id,
-                Assignment.technician_id == Technician.id,
-                Assignment.active.is_(True),
-                Assignment.deleted.is_(False),
-            ),
-        )
-        .where(Technician.status == TechnicianStatus.ACTIVE, Technician.deleted.is_(False))
-    )
-
-
-def _begins_before(window_to: Any) -> ColumnElement[bool]:
-    return or_(Appointment.starts_at.is_(None), Appointment.starts_at < window_to)
-
-
-_GIVEN = (Appointment.id, Appointment.work_order_id, Appointment.customer_id, Appointment.site_id)
-
-
-def _visits(extent: Extent) -> Select[*tuple[Any, ...]]:
-    """Select the visits in the windows of these technicians; an unfinished one counts however old it is.
-
-    An assignment knows until when its visit counts, so that what is read first is what a technician holds
-    now, and not the visits of years, whatever the database believes of their number.
-    """
-    own = (
-        _assigned(
-            Technician.account_id,
-            TechnicianProfile.window_to,
-            Assignment.organisation_id,
-            Assignment.appointment_id,
-        )
-        .where(among(extent, Technician.account_id), Assignment.until >= TechnicianProfile.window_from)
-        .cte("assigned")
-        .prefix_with("MATERIALIZED")
-    )
-    return (
-        select(own.c.account_id, *_GIVEN)
-        .join(own, _to_visit(own.c))
-        .where(
-            Appointment.deleted.is_(False),
-            _begins_before(own.c.window_to),
-            among(extent, own.c.account_id, *_GIVEN),
-        )
-    )
-
-
-def visits_outside(account_id: UUID) -> Select[*tuple[Any, ...]]:
-    """Return a technician's visits that the device's window leaves out: the scopes they would give, their
-    times, and the window.
-    """
-    window = (Appointment.starts_at, TechnicianProfile.window_from, TechnicianProfile.window_to)
-    inside = and_(
-        _begins_before(TechnicianProfile.window_to), Assignment.until >= TechnicianProfile.window_from
-    )
-    return (
-        _assigned(*_GIVEN, *window)
-        .join(Appointment, _to_visit(Assignment))
-        .where(Technician.account_id == account_id, Appointment.deleted.is_(False), not_(inside))
-    )
-
-
-def scopes_of_visit(appointment: UUID, order: UUID, customer: UUID, site: UUID | None) -> set[UUID]:
-    """Return the scopes that a visit gives."""
-    scopes = (appointment, order, customer, site, staff_scope(appointment), staff_scope(order))
-    return {scope for scope in scopes if scope is not None}
-
-
-def _of_report(order: UUID, *places: UUID | None) -> set[UUID]:
-    """Return the scopes that an order gives the technician who reported it."""
-    return {scope for scope in (order, staff_scope(order), *places) if scope is not None}
-
-
-def _reports(extent: Extent) -> Select[*tuple[Any, ...]]:
-    """Select what these technicians reported and is still open."""
-    given = (WorkOrder.id, WorkOrder.customer_id, WorkOrder.site_id)
-    return (
-        select(WorkOrder.reported_by_id, _NONE, *given)
-        .join(
-            Technician,
-            and_(
-                Technician.organisation_id == WorkOrder.organisation_id,
-                Technician.account_id == WorkOrder.reported_by_id,
-                Technician.status == TechnicianStatus.ACTIVE,
-                Technician.deleted.is_(False),
-            ),
-        )
-        .where(
-            among(extent, WorkOrder.reported_by_id, *given),
-            WorkOrder.is_open(),
-            WorkOrder.deleted.is_(False),
-        )
-    )
-
-
-def _portal(extent: Extent) -> list[Select[*tuple[Any, ...]]]:
-    """Select the customer of these portal accounts, with its sites, orders and appointments."""
-    open_portal = and_(Account.role == Role.CUSTOMER_PORTAL, Account.status == AccountStatus.ACTIVE)
-    customer = among(extent, Account.id, Account.customer_id)
-    questions = [_given_alone(Account.customer_id).where(open_portal, customer)]
-    models: tuple[Any, ...] = (Site, WorkOrder, Appointment)
-    for model in models:
-        own = and_(
-            model.organisation_id == Account.organisation_id,
-            model.customer_id == Account.customer_id,
-            model.deleted.is_(False),
-        )
-        asked = _given_alone(model.id).join(model, own)
-        questions.append(asked.where(open_portal, among(extent, Account.id, model.id)))
-    return questions
-
-
-def _given_alone(scope: Any) -> Select[*tuple[Any, ...]]:
-    return select(Account.id, _NONE, _NONE, scope, _NONE).select_from(Account)
-
-
-_NONE = cast(null(), Uuid)
-
-
-@cache
-def _holdings(extent: Extent) -> Any:
-    """Select what is held as (account, visit, order, customer or other record, site): visits have all of
-    them, reports no visit, portals one record.
-    """
-    return union_all(_visits(extent), _reports(extent), *_portal(extent))
-
-
 async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
     found: Pairs = set()
-    for account, visit, order, record, site in await session.execute(
-        _holdings(concerned.extent), concerned.parameters()
-    ):
-        given = {visit, order, record, site}
-        given |= {staff_scope(id) for id in (visit, order) if id is not None}
-        found |= {(account, scope) for scope in given if scope is not None}
+    rows = await session.execute(holdings(concerned.extent), concerned.parameters())
+    for account, *given in rows:
+        found |= {(account, scope) for scope in scopes_given(*given)}
     return found
 
 
