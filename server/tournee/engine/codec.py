@@ -55,7 +55,7 @@ class Array(UserDefinedType[Any]):
 
 
 class Ids(Array):
-    """Ids, from a list of them."""
+    """Ids, from a list of them; for SQLite as JSON, written as it stores them."""
 
     cache_ok = True
 
@@ -63,6 +63,8 @@ class Ids(Array):
         super().__init__("UUID")
 
     def bind_processor(self, dialect: Dialect) -> Callable[[list[UUID] | None], str]:
+        if dialect.name == "sqlite":
+            return lambda ids: orjson.dumps([id.hex for id in ids or []]).decode()
         return lambda ids: _plain(ids or [])
 
 

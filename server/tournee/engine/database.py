@@ -29,6 +29,7 @@ from tournee.engine.engines import (
     outside_transactions,
     serving,
 )
+from tournee.engine.prepared import execute_prepared
 from tournee.engine.statements import OrganisationSession
 from tournee.kernel.entity import Entity
 from tournee.kernel.outages import StorageFull, StorageReadOnly, outage_of
@@ -109,8 +110,9 @@ class WriteSession(Session):
 
 event.listen(WriteSession, "before_flush", _refuse_unlogged_flush)
 event.listen(WriteSession, "do_orm_execute", _refuse_unlogged_statement)
-event.listen(WriteSession, "do_orm_execute", keep_within)
-event.listen(ReadSession, "do_orm_execute", keep_within)
+for _kind in (WriteSession, ReadSession):
+    event.listen(_kind, "do_orm_execute", execute_prepared)
+    event.listen(_kind, "do_orm_execute", keep_within)
 
 
 def plain(url: str) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, select, update
 from tournee.engine.clocks import Clock
 from tournee.engine.notes import scopes_of
 from tournee.engine.pipelining import Pipeline
+from tournee.engine.prepared import prepared
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
@@ -184,4 +185,5 @@ async def _write_members(tx: Transaction, seq: int) -> None:
 @cache
 def _members(extent: Extent) -> Any:
     concerned = among(extent, Member.account_id, Member.scope)
-    return select(Member.account_id, Member.scope, Member.from_seq).where(Member.to_seq.is_(None), concerned)
+    held = select(Member.account_id, Member.scope, Member.from_seq)
+    return prepared(held.where(Member.to_seq.is_(None), concerned))

@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, and_, bindparam, false, or_, true
+from sqlalchemy import ColumnElement, and_, false, or_, true
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from tournee.engine.prepared import one_of, prepared
 
 if TYPE_CHECKING:
     from tournee.kernel.log import Entry
     from tournee.kernel.transaction import Transaction
+
+__all__ = ["Concerned", "Extent", "MembershipRule", "MembershipRules", "Pairs", "among", "one_of", "prepared"]
 
 Pairs = set[tuple[UUID, UUID]]
 # Whether accounts are concerned as a whole, and whether scopes are named for others.
@@ -63,21 +67,16 @@ class Concerned:
         return {"whole": list(self.whole), "accounts": list(self.scopes), "scopes": list(named)}
 
 
-_WHOLE, _ACCOUNTS, _SCOPES = (
-    bindparam(name, expanding=True, type_=Uuid()) for name in ("whole", "accounts", "scopes")
-)
-
-
 def among(extent: Extent, account: Any, *scopes: Any) -> ColumnElement[bool]:
     """Return the condition for rows that concern memberships of this extent, whose `parameters` it takes.
 
     `account` is the column of the account, and `scopes` are those of the scopes that the row gives it.
-    Statements with it are built once, since building one takes longer than carrying it out.
+    A statement with it is `prepared` once, since building it takes longer than executing it.
     """
     whole, some = extent
-    gives = or_(*(scope.in_(_SCOPES) for scope in scopes)) if scopes else true()
-    named = and_(account.in_(_ACCOUNTS), gives) if some else false()
-    return or_(account.in_(_WHOLE), named) if whole else named
+    gives = or_(*(one_of(scope, "scopes") for scope in scopes)) if scopes else true()
+    named = and_(one_of(account, "accounts"), gives) if some else false()
+    return or_(one_of(account, "whole"), named) if whole else named
 
 
 # `touched` returns what a transaction's changes concern, `held` the (account, scope) pairs of that which are

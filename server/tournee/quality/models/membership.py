@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.log import Entry
-from tournee.kernel.membership import Concerned, MembershipRule, Pairs, among
+from tournee.kernel.membership import Concerned, Extent, MembershipRule, Pairs, among, prepared
 from tournee.quality.models.audits import Audit, AuditMember
 
 
@@ -26,20 +28,24 @@ async def _touched(_session: AsyncSession, entries: Sequence[Entry]) -> Concerne
     return found
 
 
+@cache
+def _holdings(extent: Extent) -> Any:
+    """Select who leads, takes part in or is responsible for which audit."""
+    own = [
+        select(account, audit).where(model.deleted.is_(False), among(extent, account, audit))
+        for model, account, audit in (
+            (Audit, Audit.lead_auditor_id, Audit.id),
+            (Audit, Audit.auditee_responsible_id, Audit.id),
+            (AuditMember, AuditMember.account_id, AuditMember.audit_id),
+        )
+    ]
+    return prepared(union_all(*own))
+
+
 async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
     """Return the audits that each account leads, takes part in or is responsible for."""
-    found: Pairs = set()
-    for model, account, audit in (
-        (Audit, Audit.lead_auditor_id, Audit.id),
-        (Audit, Audit.auditee_responsible_id, Audit.id),
-        (AuditMember, AuditMember.account_id, AuditMember.audit_id),
-    ):
-        rows = await session.execute(
-            select(account, audit).where(model.deleted.is_(False), among(concerned.extent, account, audit)),
-            concerned.parameters(),
-        )
-        found |= {(held_by, scope) for held_by, scope in rows if held_by is not None}
-    return found
+    rows = await session.execute(_holdings(concerned.extent), concerned.parameters())
+    return {(account, audit) for account, audit in rows if account is not None}
 
 
 MEMBERSHIP = MembershipRule(_touched, _held)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, Uuid, and_, cast, not_, null, or_,
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.roles import Role
 from tournee.customers.models import Site
-from tournee.kernel.membership import Extent, among
+from tournee.kernel.membership import Extent, among, prepared
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus
 from tournee.work.models.appointment import Appointment, Assignment
 from tournee.work.models.notes import staff_scope
@@ -158,4 +158,4 @@ def holdings(extent: Extent) -> Any:
     """Select what is held as (account, visit, order, customer or other record, site): visits have all of
     them, reports no visit, portals one record.
     """
-    return union_all(_visits(extent), _reports(extent), *_portal(extent))
+    return prepared(union_all(_visits(extent), _reports(extent), *_portal(extent)))

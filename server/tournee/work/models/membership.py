@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.auth.models import Account
 from tournee.customers.models import Site
 from tournee.kernel.log import Entry
-from tournee.kernel.membership import Concerned, MembershipRule, Pairs
+from tournee.kernel.membership import Concerned, MembershipRule, Pairs, one_of, prepared
 from tournee.people.models import Technician, TechnicianProfile
 from tournee.work.models.appointment import Appointment, Assignment
 from tournee.work.models.holdings import GIVEN, holdings, scopes_given, to_visit
@@ -92,7 +93,8 @@ class _Changes:
             owners = select(Technician.account_id).where(Technician.id.in_(self.technicians))
             self.concerned.whole |= {id for id in await session.scalars(owners) if id is not None}
         if self.assignments or self.visits:
-            for account, *visit in await session.execute(self._crews()):
+            noted = {"assignments": list(self.assignments), "visits": list(self.visits)}
+            for account, *visit in await session.execute(_crews(), noted):
                 self.concerned.add(account, scopes_given(*visit) | self.visits.get(visit[0], set()))
         if self.reports:
             reporters = select(Technician.account_id).where(Technician.account_id.in_(self.reports))
@@ -104,17 +106,19 @@ class _Changes:
                 self.concerned.add(account, self.customers[customer] if customer else ())
         return self.concerned
 
-    def _crews(self) -> Select[*tuple[Any, ...]]:
-        """Select who is or was assigned to the visits noted."""
-        same = Technician.organisation_id == Assignment.organisation_id
-        changed = or_(Assignment.id.in_(self.assignments), Assignment.appointment_id.in_(self.visits.keys()))
-        return (
-            select(Technician.account_id, *GIVEN)
-            .select_from(Assignment)
-            .join(Technician, and_(same, Technician.id == Assignment.technician_id))
-            .join(Appointment, to_visit(Assignment))
-            .where(changed)
-        )
+
+@cache
+def _crews() -> Select[*tuple[Any, ...]]:
+    """Select who is or was assigned in these `assignments` or to these `visits`."""
+    same = Technician.organisation_id == Assignment.organisation_id
+    noted = or_(one_of(Assignment.id, "assignments"), one_of(Assignment.appointment_id, "visits"))
+    return prepared(
+        select(Technician.account_id, *GIVEN)
+        .select_from(Assignment)
+        .join(Technician, and_(same, Technician.id == Assignment.technician_id))
+        .join(Appointment, to_visit(Assignment))
+        .where(noted)
+    )
 
 
 def _changed(entry: Entry, *names: str) -> bool:
