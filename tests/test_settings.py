@@ -44,6 +44,8 @@ from tournee.settings import Settings, UnusableSetting, read_settings
         ("TOURNEE_METRICS_TOKEN", "secret with a space"),
         ("TOURNEE_LISTEN_URL", "sqlite:///secret.db"),
         ("TOURNEE_LISTEN_URL", "mysql://demo:secret@db/demo"),
+        ("TOURNEE_READ_URL", "postgresql://demo:secret@db/demo"),
+        ("TOURNEE_READ_URL", "sqlite:///secret.db"),
         ("TOURNEE_SECRET_KEY", "secret"),
         ("TOURNEE_SECRET_KEY", "0123456789abcdef0123456789abcdef secret"),
         ("TOURNEE_OPERATIONS_DAYS", "1e3"),
@@ -86,6 +88,15 @@ def test_an_empty_listen_url_means_none() -> None:
     url = "postgresql://u@db/x"
     assert read_settings({"DATABASE_URL": url}).listen_url == url
     assert read_settings({"DATABASE_URL": url, "TOURNEE_LISTEN_URL": " "}).listen_url == ""
+
+
+def test_a_replica_needs_notices() -> None:
+    urls = {"DATABASE_URL": "postgresql://db/x", "TOURNEE_READ_URL": "postgresql://copy/x"}
+    assert read_settings(urls).read_url == "postgresql://copy/x"
+    with pytest.raises(UnusableSetting, match=r"^TOURNEE_READ_URL: .* TOURNEE_LISTEN_URL"):
+        read_settings({**urls, "TOURNEE_LISTEN_URL": ""})
+    with pytest.raises(UnusableSetting, match=r"^TOURNEE_READ_URL: "):
+        read_settings({**urls, "TOURNEE_READ_URL": "mysql://copy/x"})
 
 
 def test_defaults_depend_on_other_settings() -> None:

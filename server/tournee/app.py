@@ -30,6 +30,7 @@ from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS, sync_contract, ur
 from tournee.engine.database import Database
 from tournee.engine.heads import Heads
 from tournee.engine.lanes import Lanes
+from tournee.engine.replica import Replica
 from tournee.engine.tail import Tail
 from tournee.housekeeping import keep_house
 from tournee.kernel.command import Kernel
@@ -86,17 +87,24 @@ class Parts:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = database = Database(settings.database_url, prepares=settings.prepared_statements)
-        self.kernel = Kernel(database, MEMBERSHIPS, reviving(COMMANDS))
         self.tokens = Tokens(settings, KeyRing(database, settings))
         self.authenticator = Authenticator(database, self.tokens)
         self.heads = Heads(database)
         tail = Tail(database, self.heads)
         listen_url = settings.listen_url
         self.wake = Wake(database, self.heads, tail.now, self.authenticator.ask_anew, listen_url)
+        self.replica = self._replica(settings)
+        self.kernel = Kernel(database, MEMBERSHIPS, reviving(COMMANDS), self.replica)
         self.acknowledged = Acknowledged(database)
         self.lanes = Lanes()
         self.door = Door(database, tail, self.authenticator)
         self.feed = Feed(database, tuple(ENTITIES.values()), tail, urgent_scopes, self.lanes)
+
+    def _replica(self, settings: Settings) -> Replica | None:
+        if not settings.read_url:
+            return None
+        replica = Database(settings.read_url, prepares=settings.prepared_statements)
+        return Replica(self.database, replica, self.heads, self.wake)
 
     @asynccontextmanager
     async def running(self, _app: Starlette) -> AsyncIterator[None]:
@@ -113,6 +121,8 @@ class Parts:
             await self.acknowledged.close()
             await self.heads.close()
             await self.tokens.ring.stop()
+            if self.replica is not None:
+                await self.replica.close()
             await self.database.close()
 
 

@@ -43,6 +43,14 @@ def _listen_url(url: str) -> str:
     return _database_url(url) if url else url
 
 
+def _read_url(url: str, others: ValidationInfo) -> str:
+    if url and not others.data.get("listen_url"):
+        raise _should_be("unset: without TOURNEE_LISTEN_URL the server does not know what a replica lacks")
+    if url and not url.startswith("postgresql"):
+        raise _should_be("postgresql://USER@HOST/NAME")
+    return _database_url(url) if url else url
+
+
 def _workers(workers: int, others: ValidationInfo) -> int:
     if workers > 1 and str(others.data.get("database_url")).startswith("sqlite"):
         raise _should_be("1: SQLite serves one process, PostgreSQL several")
@@ -149,6 +157,14 @@ class Settings(BaseSettings):
             "`postgresql://…` of PostgreSQL itself, if `DATABASE_URL` leads to a pooler: servers wait there "
             "for each other's notices. By default `DATABASE_URL`. If it is set but empty, the server looks "
             "for changes every second instead."
+        ),
+    )
+    read_url: Annotated[str, AfterValidator(_read_url)] = Field(
+        "",
+        repr=False,
+        description=(
+            "`postgresql://…` of a read replica of the database. Queries are read there while it shows every "
+            "commit that this server knows of; everything else stays on the primary."
         ),
     )
     secret_key: _Secrets = Field(

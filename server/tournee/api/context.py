@@ -40,7 +40,7 @@ class Context:
     suggestions: bool = True
 
     def __post_init__(self) -> None:
-        self.load = Load(self.kernel, self.actor)
+        self.load = Load(self.actor, self.kernel.reading_lists)
 
     def copy(self) -> Context:
         return dataclasses.replace(self)
@@ -53,7 +53,7 @@ class Context:
     async def renew(self) -> None:
         """See what was committed meanwhile: after a mutation, and before each event of a subscription."""
         await self.load.close()
-        self.load = Load(self.kernel, self.actor)
+        self.load = Load(self.actor, self.kernel.reading)
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, false, func, select
@@ -21,7 +21,6 @@ from tournee.api.errors import LimitExceeded, Rejected
 from tournee.api.filters import where
 from tournee.api.pages import Arguments, Page
 from tournee.kernel.actor import Actor
-from tournee.kernel.command import Kernel
 from tournee.kernel.entity import Entity
 from tournee.kernel.log import Change, Head, Record
 from tournee.kernel.reader import Guard
@@ -31,6 +30,7 @@ from tournee.kernel.visibility import visible
 from tournee.kernel.withheld import withheld
 
 EntityT = TypeVar("EntityT", bound=Entity)
+OpenSession: TypeAlias = AbstractAsyncContextManager[AsyncSession]
 
 # A larger result is an export; a pull is the way to get that.
 MOST_ROWS = 50_000
@@ -50,11 +50,13 @@ def readable(model: type[Any], actor: Actor) -> ColumnElement[bool]:
 
 
 class Load:
-    """The loaders of one operation; close it when the operation is over."""
+    """The loaders of one operation, on the session that is opened for it; close it when the operation is
+    over.
+    """
 
-    def __init__(self, kernel: Kernel, actor: Actor) -> None:
-        self._kernel = kernel
+    def __init__(self, actor: Actor, open_session: Callable[[Actor], OpenSession]) -> None:
         self._actor = actor
+        self._open_session = open_session
         self._stack = AsyncExitStack()
         self._session: AsyncSession | None = None
         self._turn = asyncio.Lock()
@@ -224,7 +226,7 @@ class Load:
     async def _execute(self, statement: Select[Any], limit: int) -> list[Any]:
         async with self._turn:
             if self._session is None:
-                self._session = await self._stack.enter_async_context(self._kernel.reading(self._actor))
+                self._session = await self._stack.enter_async_context(self._open_session(self._actor))
             result = await self._session.execute(statement.limit(min(limit, self._left + 1)))
             rows = list(result.all())
         self._left -= len(rows)

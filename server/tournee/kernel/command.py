@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.database import Database
+from tournee.engine.replica import Replica
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Conflict
@@ -140,10 +141,15 @@ class Kernel:
     rules: MembershipRules
     # Called after the commit with the records that operations may have been waiting for.
     goes_on: GoesOn | None = None
+    replica: Replica | None = None
 
     def reading(self, actor: Actor) -> AbstractAsyncContextManager[AsyncSession]:
         """Return a read-only session on one snapshot of the actor's organisation."""
         return self.database.reading(actor.organisation_id)
+
+    def reading_lists(self, actor: Actor) -> AbstractAsyncContextManager[AsyncSession]:
+        """Return such a session for a query, on a read replica where that shows as much."""
+        return (self.replica or self.database).reading(actor.organisation_id)
 
     async def perform(
         self,

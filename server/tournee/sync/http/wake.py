@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -22,6 +23,12 @@ _RECONNECT_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
 # Where no notices arrive, a change is noticed only by looking.
 POLL_SECONDS = 1.0
+# A connection that was lost without a word is noticed after half a minute.
+_KEPT_ALIVE: Final[dict[str, Any]] = {
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 # Beyond this, the oldest are forgotten, and their subscribers learn of changes at the next look.
 _MOST_ORGANISATIONS = 10_000
 
@@ -51,6 +58,9 @@ class Wake:
         self._newest: dict[UUID, int] = {}
         self._waiting: dict[UUID, set[asyncio.Future[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        # Counts the connections on which notices arrived; 0 while none does.
+        self.connection = 0
+        self._connections = 0
         self.closing = asyncio.Event()
 
     def heard(self, organisation_id: UUID, seq: int, admits: bool = False) -> None:
@@ -64,6 +74,10 @@ class Wake:
             elif organisation_id not in self._looking:
                 looking = self._look_and_ring(organisation_id, self._look)
                 self._looking[organisation_id] = asyncio.get_running_loop().create_task(looking)
+
+    def newest(self, organisation_id: UUID) -> int:
+        """Return the newest seq heard of, 0 if none was."""
+        return self._newest.get(organisation_id, 0)
 
     def _note(self, organisation_id: UUID, seq: int) -> None:
         self._newest.pop(organisation_id, None)
@@ -97,7 +111,7 @@ class Wake:
         """Return the newest seq heard of, once it is newer than `seq`; None after so many seconds, at
         shutdown, or once `gone` is done.
         """
-        if self._newest.get(organisation_id, 0) > seq:
+        if self.newest(organisation_id) > seq:
             return self._newest[organisation_id]
         if self.closing.is_set() or (gone is not None and gone.done()):
             return None
@@ -186,14 +200,23 @@ class Wake:
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
-        async with await psycopg.AsyncConnection.connect(self._listen_url, autocommit=True) as connection:
+        listening = psycopg.AsyncConnection.connect(self._listen_url, autocommit=True, **_KEPT_ALIVE)
+        async with await listening as connection:
             await connection.execute(f"LISTEN {CHANGES}; LISTEN {ADMISSIONS}")
-            async for notice in connection.notifies():
-                organisation, _, seq = notice.payload.partition(":")
-                if notice.channel == ADMISSIONS:
-                    self.heard_of_admissions(UUID(organisation))
-                else:
-                    self.heard(UUID(organisation), int(seq))
+            self._connections += 1
+            self.connection = self._connections
+            try:
+                async for notice in connection.notifies():
+                    self._notice(notice)
+            finally:
+                self.connection = 0
+
+    def _notice(self, notice: psycopg.Notify) -> None:
+        organisation, _, seq = notice.payload.partition(":")
+        if notice.channel == ADMISSIONS:
+            self.heard_of_admissions(UUID(organisation))
+        else:
+            self.heard(UUID(organisation), int(seq))
 
 
 def _let_go(waiter: asyncio.Future[None]) -> None:
