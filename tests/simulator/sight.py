@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.simulator.device import KIND
@@ -25,7 +25,7 @@ _ENDED = {"CLOSED", "CANCELED"}
 _CATALOGUE = {
     "Territory", "Skill", "Technician", "ChecklistTemplate", "QualityStandard", "StandardClause", "Part",
 }  # fmt: skip
-_OF_TECHNICIAN = {"TechnicianProfile", "TerritoryMembership", "TechnicianSkill", "Shift", "Absence"}
+_OF_TECHNICIAN = {"TechnicianProfile", "TerritoryMembership", "TechnicianSkill"}
 _OFFICE_ONLY: set[str] = set()
 
 
@@ -72,10 +72,13 @@ def _own(account: str) -> dict[str, Rule]:
 
 def _audited(rows: Rows, account: str) -> dict[str, Rule]:
     """Return the rules for audits that the account leads, takes part in or is responsible for."""
-    audits = {row["auditId"] for row in rows["AuditMember"].values() if row["accountId"] == account} | {
+    windows = _windows(rows, account)
+    team = {row["auditId"] for row in rows["AuditMember"].values() if row["accountId"] == account}
+    audits = {
         id
         for id, row in rows["Audit"].items()
-        if account in (row["leadAuditorId"], row["auditeeResponsibleId"])
+        if (id in team or account in (row["leadAuditorId"], row["auditeeResponsibleId"]))
+        and _audit_counts(row, windows)
     }
     rules: dict[str, Rule] = dict.fromkeys(
         ("AuditMember", "AuditAnswer", "AuditFinding"), lambda row: row["auditId"] in audits
@@ -122,8 +125,36 @@ def time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def _windows(rows: Rows, account: str) -> list[Document]:
+    own = {id for id, row in rows["Technician"].items() if row["accountId"] == account}
+    return [row for row in rows["TechnicianProfile"].values() if row["technicianId"] in own]
+
+
+def _audit_counts(audit: Document, windows: list[Document]) -> bool:
+    """Return whether an audit is open, or ended in the window; somebody without a window keeps all."""
+    ended = audit["closedAt"] or audit["plannedTo"] or audit["plannedFrom"] or audit["createdAt"]
+    is_over = audit["status"] in ("CLOSED", "CANCELED")
+    return not is_over or all(time(ended) >= time(window["windowFrom"]) for window in windows)
+
+
+def _number(moment: datetime, weeks: int) -> int:
+    """Return in which period a moment lies; they are so many weeks long and begin on Mondays."""
+    return (moment.astimezone(UTC).toordinal() - 1) // 7 // weeks
+
+
+def _in_periods(windows: list[Document], *times: str, weeks: int = 1, ahead: int = 0) -> bool:
+    """Return whether a record with these dates touches the periods of a window."""
+    first, last = (_number(moment, weeks) for moment in (min(map(time, times)), max(map(time, times))))
+    if last - first >= 5:
+        return True
+    spans = [(_number(time(w["windowFrom"]), weeks), _number(time(w["windowTo"]), weeks)) for w in windows]
+    return any(begin <= last and first <= end + ahead for begin, end in spans)
+
+
 def _rules(rows: Rows, technician: Document, account: str) -> dict[str, Rule]:
     own = technician["id"]
+    windows = _windows(rows, account)
+    current = {id for id, row in rows["Audit"].items() if _audit_counts(row, windows)}
     visits = visits_of(rows, technician)
     visit_ids = {visit["id"] for visit in visits}
     with_visit = {visit["workOrderId"] for visit in visits}
@@ -155,14 +186,35 @@ def _rules(rows: Rows, technician: Document, account: str) -> dict[str, Rule]:
         "Note": noted,
         "Assignment": lambda row: row["appointmentId"] in visit_ids,
         "AppointmentEvent": lambda row: row["appointmentId"] in visit_ids,
-        "TimeEntry": lambda row: row["technicianId"] == own or row["appointmentId"] in visit_ids,
+        "TimeEntry": lambda row: (
+            row["appointmentId"] in visit_ids
+            or (
+                row["technicianId"] == own
+                and (
+                    _in_periods(windows, row["startsAt"], row["endsAt"])
+                    or _in_periods(windows, row["createdAt"])
+                )
+            )
+        ),
+        "Shift": lambda row: (
+            row["technicianId"] == own and _in_periods(windows, row["startsAt"], row["endsAt"])
+        ),
+        "Absence": lambda row: (
+            row["technicianId"] == own
+            and (
+                row["status"] == "REQUESTED"
+                or _in_periods(windows, row["startsAt"], row["endsAt"], weeks=52, ahead=1)
+            )
+        ),
         "ChecklistRun": lambda row: _hangs_on(row) in held,
         "ChecklistAnswer": lambda row: _hangs_on(row) in held,
-        "Audit": lambda row: row["siteId"] in sites or row["technicianId"] == own,
-        "AuditAnswer": lambda row: row["siteId"] in sites or row["technicianId"] == own,
-        "AuditFinding": lambda row: row["siteId"] in sites or row["technicianId"] == own,
+        "Audit": lambda row: row["siteId"] in sites or (row["technicianId"] == own and row["id"] in current),
     }
-    rules |= _stocked(_vans(rows, own), visit_ids | order_ids)
+    rules |= dict.fromkeys(
+        ("AuditAnswer", "AuditFinding"),
+        lambda row: row["siteId"] in sites or (row["technicianId"] == own and row["auditId"] in current),
+    )
+    rules |= _stocked(_vans(rows, own), visit_ids | order_ids, windows)
     located = _located(own, sites, customers)
     rules |= dict.fromkeys(("Asset", "Meter", "Reading"), located)
     rules |= dict.fromkeys(_OF_TECHNICIAN, lambda row: row["technicianId"] == own)
@@ -179,17 +231,27 @@ def _vans(rows: Rows, own: str) -> set[str]:
     }
 
 
-def _stocked(vans: set[str], work: set[str]) -> dict[str, Rule]:
+def _stocked(vans: set[str], work: set[str], windows: list[Document]) -> dict[str, Rule]:
     """Return the rules for the stock of the vans and the movements on visible work."""
+
+    def dated(row: Document) -> bool:
+        return any(_in_periods(windows, row[name]) for name in ("occurredAt", "createdAt"))
 
     def moved(row: Document) -> bool:
         places = {row["fromLocationId"], row["toLocationId"]}
-        return bool(places & vans) or (row["appointmentId"] or row["workOrderId"]) in work
+        return (bool(places & vans) and dated(row)) or (row["appointmentId"] or row["workOrderId"]) in work
 
-    rules: dict[str, Rule] = {"StockLocation": lambda row: row["id"] in vans, "StockMovement": moved}
-    return rules | dict.fromkeys(
-        ("StockCount", "StockLevel", "StockDiscrepancy"), lambda row: row["locationId"] in vans
-    )
+    def lacking(row: Document) -> bool:
+        ended = row["resolvedAt"]
+        return row["locationId"] in vans and (ended is None or _in_periods(windows, ended))
+
+    return {
+        "StockLocation": lambda row: row["id"] in vans,
+        "StockMovement": moved,
+        "StockCount": lambda row: row["locationId"] in vans and dated(row),
+        "StockLevel": lambda row: row["locationId"] in vans,
+        "StockDiscrepancy": lacking,
+    }
 
 
 def _located(own: str, sites: Iterable[str], customers: Iterable[str]) -> Rule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 import uuid_utils.compat
@@ -30,6 +30,9 @@ from tournee.kernel.fields import Merge, column, constrain_references
 from tournee.kernel.numbers import Numbers
 from tournee.kernel.registry import register_entity
 from tournee.kernel.times import TimeSource
+
+if TYPE_CHECKING:
+    from tournee.kernel.periods import Span
 
 
 def now() -> datetime:
@@ -144,6 +147,10 @@ class Entity(OrganisationRow):
 
     def scopes(self) -> Iterable[UUID | None]:
         """Return the scopes that this row lies in, from its own columns; None is skipped."""
+        return ()
+
+    def spans(self) -> Iterable[Span]:
+        """Return the dates by which this row counts for a person's window, from its own columns."""
         return ()
 
     def check(self) -> None:

@@ -142,7 +142,7 @@ def _write(
         return
     live = [one for one in wanted if not one.row["deleted"]]
     # Lock the head before any record, as every writer does.
-    last = _take_head(organisation_id, len(live))
+    last = take_head(organisation_id, len(live))
     seqs = {one.row["id"]: seq for seq, one in enumerate(live, last - len(live) + 1)}
     records = [
         {
@@ -162,7 +162,7 @@ def _write(
     write_many(sa.insert(change_table), [{**same, "seq": seqs[one.row["id"]], **one.entry()} for one in live])
 
 
-def _take_head(organisation_id: UUID, changes: int) -> int:
+def take_head(organisation_id: UUID, changes: int) -> int:
     own = sa.update(_head).where(_head.c.organisation_id == organisation_id)
     return int(
         connection().execute(own.values(seq=_head.c.seq + changes).returning(_head.c.seq)).scalar_one()

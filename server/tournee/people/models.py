@@ -9,7 +9,7 @@ from typing import ClassVar
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from sqlalchemy import Index, select
+from sqlalchemy import ColumnElement, Index, and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
@@ -19,6 +19,7 @@ from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.log import Entry
 from tournee.kernel.membership import Concerned, MembershipRule, Pairs
+from tournee.kernel.periods import WEEK, YEAR, Span, in_periods
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
 from tournee.people.permissions import PEOPLE_READ
@@ -196,7 +197,8 @@ class Timed(OfTechnician):
 class TechnicianProfile(OfTechnician, Entity):
     """Details of a technician for planning, hidden from colleagues: where they live, how fast they work.
 
-    Their devices carry the appointments between `windowFrom` and `windowTo`, which move every day.
+    Their devices carry the appointments between `windowFrom` and `windowTo`, which move every day, and the
+    shifts, time and parts of the weeks around them.
     """
 
     __tablename__ = "technician_profile"
@@ -280,6 +282,12 @@ class Shift(Timed, Entity):
     kind: Mapped[ShiftKind] = column(default=ShiftKind.REGULAR)
     """How these hours count for pay and planning."""
 
+    def spans(self) -> Iterable[Span]:
+        return (Span(self.technician_id, self.starts_at, self.ends_at),)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return in_periods(self)
+
 
 class Absence(Timed, Entity):
     """Time in which a technician is away: requested, then decided by somebody else."""
@@ -309,6 +317,15 @@ class Absence(Timed, Entity):
     decision_note: Mapped[str | None] = column(2000, merge=Merge.SERVER_ONLY)
     """What the person who decided wrote; null if nothing."""
 
+    def spans(self) -> Iterable[Span]:
+        """A request counts until it is decided; people plan their holidays long ahead."""
+        if self.status is AbsenceStatus.REQUESTED:
+            return ()
+        return (Span(self.technician_id, self.starts_at, self.ends_at, YEAR),)
+
+    def scopes(self) -> Iterable[UUID | None]:
+        return in_periods(self) or (self.technician_id,)
+
     def decide(self, to: AbsenceStatus, by: UUID, note: str | None) -> None:
         """Approve or reject."""
         self.machine.require(self.status, to)
@@ -324,6 +341,17 @@ class Absence(Timed, Entity):
         return self.machine.transitions(self.status)
 
 
+WINDOW = (TechnicianProfile.window_from, TechnicianProfile.window_to)
+
+
+def to_profile() -> ColumnElement[bool]:
+    """The join of a technician with their profile, which has the window."""
+    return and_(
+        TechnicianProfile.organisation_id == Technician.organisation_id,
+        TechnicianProfile.technician_id == Technician.id,
+    )
+
+
 async def _touched(_session: AsyncSession, entries: Sequence[Entry]) -> Concerned:
     """Return the accounts that were or are a technician's in these changes."""
     changed = {
@@ -337,17 +365,30 @@ async def _touched(_session: AsyncSession, entries: Sequence[Entry]) -> Concerne
 
 
 async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
-    """Return the scopes of active technicians: their own records and the organisation's catalogue."""
+    """Return the scopes of active technicians: their own records, those of the periods in their windows, and
+    the organisation's catalogue.
+    """
     if not concerned.whole:
         return set()
     rows = await session.execute(
-        select(Technician.account_id, Technician.id, Technician.organisation_id).where(
+        select(Technician.account_id, Technician.organisation_id, Technician.id, *WINDOW)
+        .outerjoin(TechnicianProfile, to_profile())
+        .where(
             Technician.account_id.in_(concerned.whole),
             Technician.status == TechnicianStatus.ACTIVE,
             Technician.deleted.is_(False),
         )
     )
-    return {(account, scope) for account, *scopes in rows if account for scope in scopes}
+    return {
+        (account, scope)
+        for account, organisation, own, begins, ends in rows
+        if account
+        for scope in (
+            *(organisation, own),
+            *WEEK.carried(own, begins, ends),
+            *YEAR.carried(own, begins, ends, ahead=1),
+        )
+    }
 
 
 MEMBERSHIP = MembershipRule(_touched, _held)

@@ -19,6 +19,8 @@ from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.kernel.log import Change, Edge, Member, Record, Seq
 from tournee.kernel.registry import BY_NAME
 from tournee.kernel.visibility import holds, lies_in
+from tournee.people.models import WINDOW, Technician, to_profile
+from tournee.quality.models import Audit, takes_part
 from tournee.reporting.permissions import SIGHT_READ
 from tournee.sync.models import DeviceState
 from tournee.work.models.holdings import scopes_given, visits_outside
@@ -38,7 +40,7 @@ class SightCode(StrEnum):
     NO_SCOPE = "NO_SCOPE"
     """Nothing ties the record to this account, such as a visit."""
     OUT_OF_WINDOW = "OUT_OF_WINDOW"
-    """The visit that ties them lies outside the days that devices carry."""
+    """The visit that ties them, or the record itself, lies outside the days that devices carry."""
     ACCOUNT_DISABLED = "ACCOUNT_DISABLED"
     """The account may not sign in."""
     DEVICE_REVOKED = "DEVICE_REVOKED"
@@ -63,9 +65,12 @@ class SightReason:
     acknowledged_seq: Annotated[
         Seq | None, "The newest change that the device has pulled; null for none yet."
     ] = None
-    appointment_id: Annotated[UUID | None, "Of OUT_OF_WINDOW: the visit that would show the record."] = None
+    appointment_id: Annotated[
+        UUID | None,
+        "Of OUT_OF_WINDOW: the visit that would show the record; null if its own dates are outside.",
+    ] = None
     starts_at: datetime | None = None
-    """Of OUT_OF_WINDOW: when the visit starts; null otherwise."""
+    """Of OUT_OF_WINDOW: when the visit or the record starts; null if it has no date, and otherwise."""
     window_from: datetime | None = None
     """Of OUT_OF_WINDOW: the first moment that the device carries; null otherwise."""
     window_to: datetime | None = None
@@ -145,7 +150,7 @@ async def sight(
     await _place(session, viewer, record_id, found)
     against = _against(viewer, found)
     if not against and found.position is None:
-        against = [await _without_scope(session, viewer, found)]
+        against = [await _without_scope(session, viewer, record_id, found)]
     visible = not against
     if not visible and not office:
         return _unknown(record_id, viewer)
@@ -252,7 +257,9 @@ def _against(viewer: _Viewer, found: _Found) -> list[SightReason]:
     return reasons
 
 
-async def _without_scope(session: AsyncSession, viewer: _Viewer, found: _Found) -> SightReason:
+async def _without_scope(
+    session: AsyncSession, viewer: _Viewer, record_id: UUID, found: _Found
+) -> SightReason:
     scopes = {scope.scope for scope in found.scopes}
     visits = visits_outside(viewer.account.id)
     for *visit, starts_at, window_from, window_to in await session.execute(visits):
@@ -265,10 +272,40 @@ async def _without_scope(session: AsyncSession, viewer: _Viewer, found: _Found) 
                 window_from=window_from,
                 window_to=window_to,
             )
+    if outside := await _out_of_window(session, viewer, record_id, found.entity):
+        return outside
     lost = max((scope.lost_seq for scope in found.scopes if scope.lost_seq is not None), default=None)
     said = "The account holds none of the scopes it lies in" if scopes else "Only the office may see it"
     said += "." if lost is None else " any more."
     return SightReason(SightCode.NO_SCOPE, said, seq=lost)
+
+
+async def _out_of_window(
+    session: AsyncSession, viewer: _Viewer, record_id: UUID, entity: str
+) -> SightReason | None:
+    """Return the reason if the record is the account's own, with dates that the device does not carry."""
+    model = BY_NAME[entity]
+    row = (await session.scalars(select(model).where(model.id == record_id))).one()
+    window = await session.execute(
+        select(*WINDOW).join(Technician, to_profile()).where(Technician.account_id == viewer.account.id)
+    )
+    between = window.one_or_none()
+    spans = list(row.spans())
+    owners = [span.owner for span in spans if span.owner is not None]
+    own = select(Member.scope).where(Member.scope.in_(owners), holds(viewer.account.id)).limit(1)
+    is_own = await session.scalar(own) is not None
+    audit_id = row.id if isinstance(row, Audit) else getattr(row, "audit_id", None)
+    if not is_own and audit_id is not None:
+        is_own = await takes_part(session, viewer.account.id, audit_id)
+    if between is None or not is_own:
+        return None
+    return SightReason(
+        SightCode.OUT_OF_WINDOW,
+        "Its dates lie outside the days that the device carries.",
+        starts_at=min((span.first for span in spans), default=None),
+        window_from=between[0],
+        window_to=between[1],
+    )
 
 
 def _visible(found: _Found) -> SightReason:

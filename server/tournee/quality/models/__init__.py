@@ -1,7 +1,7 @@
 """Standards, clauses, audits with their teams, answers and findings."""
 
 from tournee.quality.models.audits import Audit, AuditAnswer, AuditFinding, AuditMember
-from tournee.quality.models.membership import MEMBERSHIP
+from tournee.quality.models.membership import MEMBERSHIP, takes_part
 from tournee.quality.models.standards import QualityStandard, StandardClause
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "AuditMember",
     "QualityStandard",
     "StandardClause",
+    "takes_part",
 ]

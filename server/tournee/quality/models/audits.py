@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped
@@ -30,6 +30,17 @@ from tournee.quality.states import (
     FindingGrade,
     FindingStatus,
 )
+
+_AUDITED = UUID("b2b7d0f5-6d0c-5c0b-9d5b-8a1f2c7e4d33")
+
+
+def audited_scope(audit_id: UUID) -> UUID:
+    """Return the scope of an audit for the technician whose work it is about; the team is not in it."""
+    return uuid5(_AUDITED, audit_id.hex)
+
+
+def _about(technician_id: UUID | None, audit_id: UUID) -> UUID | None:
+    return None if technician_id is None else audited_scope(audit_id)
 
 
 class Audit(Entity):
@@ -108,7 +119,7 @@ class Audit(Entity):
     )
 
     def scopes(self) -> Iterable[UUID | None]:
-        return (self.id, self.site_id, self.technician_id)
+        return (self.id, self.site_id, _about(self.technician_id, self.id))
 
     def check(self) -> None:
         if self.lead_auditor_id is not None and self.lead_auditor_id == self.auditee_responsible_id:
@@ -202,7 +213,7 @@ class AuditAnswer(Answer):
     )
 
     def scopes(self) -> Iterable[UUID | None]:
-        return (self.audit_id, self.site_id, self.technician_id)
+        return (self.audit_id, self.site_id, _about(self.technician_id, self.audit_id))
 
 
 class AuditFinding(Entity):
@@ -244,7 +255,7 @@ class AuditFinding(Entity):
     """When nothing was left to do; null until then."""
 
     def scopes(self) -> Iterable[UUID | None]:
-        return (self.audit_id, self.site_id, self.technician_id)
+        return (self.audit_id, self.site_id, _about(self.technician_id, self.audit_id))
 
     @property
     def has_correction(self) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped
 from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.periods import Span, in_periods
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
 from tournee.stock.models.parts import QUANTITY
@@ -78,8 +79,11 @@ class StockDiscrepancy(Entity):
     resolved_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
     """Null while it is open."""
 
+    def spans(self) -> Iterable[Span]:
+        return () if self.resolved_at is None else (Span.at(self.location_id, self.resolved_at),)
+
     def scopes(self) -> Iterable[UUID | None]:
-        return (self.location_id,)
+        return in_periods(self) or (self.location_id,)
 
     def obstacles(self) -> list[str]:
         """Return why it cannot be settled yet."""

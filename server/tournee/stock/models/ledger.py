@@ -14,6 +14,7 @@ from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.periods import Span, in_periods
 from tournee.kernel.times import TimeSource
 from tournee.stock.models.parts import MOST, QUANTITY, Unit
 from tournee.stock.permissions import STOCK_READ
@@ -92,8 +93,11 @@ class StockMovement(Dated, Entity):
         "stock_count", merge=Merge.SERVER_ONLY, description="The count that this one adjusts the level to."
     )
 
+    def spans(self) -> Iterable[Span]:
+        return (*_dated_at(self, self.from_location_id), *_dated_at(self, self.to_location_id))
+
     def scopes(self) -> Iterable[UUID | None]:
-        return (self.from_location_id, self.to_location_id, self.appointment_id or self.work_order_id)
+        return (*in_periods(self), self.appointment_id or self.work_order_id)
 
     def check(self) -> None:
         if self.from_location_id == self.to_location_id:
@@ -141,13 +145,21 @@ class StockCount(Dated, Entity):
     note: Mapped[str | None] = column(2000, merge=Merge.LEDGER)
     """What the person who counted wrote; null if nothing."""
 
+    def spans(self) -> Iterable[Span]:
+        return _dated_at(self, self.location_id)
+
     def scopes(self) -> Iterable[UUID | None]:
-        return (self.location_id,)
+        return in_periods(self)
 
     def expect(self, change: int) -> None:
         """Take one more movement from before the count into account."""
         self.expected += change
         self.difference = self.counted - self.expected
+
+
+def _dated_at(row: StockMovement | StockCount, location_id: UUID | None) -> tuple[Span, Span]:
+    """Return when it counts for this place: when it happened, and when it was received."""
+    return Span.at(location_id, row.occurred_at), Span.at(location_id, row.created_at)
 
 
 class StockLevel(Entity):

@@ -1,4 +1,4 @@
-"""Who holds which van: the technician named, or the holder of the vehicle."""
+"""Who holds which van, and the weeks of its movements: the technician named, or the holder of the vehicle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tournee.assets.models import Asset
 from tournee.kernel.log import Entry
 from tournee.kernel.membership import Concerned, MembershipRule, Pairs
-from tournee.people.models import Technician, TechnicianStatus
+from tournee.kernel.periods import WEEK
+from tournee.people.models import WINDOW, Technician, TechnicianProfile, TechnicianStatus, to_profile
 from tournee.stock.models.parts import LocationKind, StockLocation
 
 
@@ -56,21 +57,25 @@ async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
         StockLocation.deleted.is_(False),
     )
     same = StockLocation.organisation_id == Technician.organisation_id
+    columns = (Technician.account_id, StockLocation.id, *WINDOW)
     vehicle = and_(
         Asset.organisation_id == Technician.organisation_id,
         Asset.holder_technician_id == Technician.id,
         Asset.deleted.is_(False),
     )
-    by_name = select(Technician.account_id, StockLocation.id).join(
-        StockLocation, and_(same, StockLocation.technician_id == Technician.id)
-    )
+    by_name = select(*columns).join(StockLocation, and_(same, StockLocation.technician_id == Technician.id))
     by_vehicle = (
-        select(Technician.account_id, StockLocation.id)
+        select(*columns)
         .join(Asset, vehicle)
         .join(StockLocation, and_(same, StockLocation.asset_id == Asset.id))
     )
-    rows = await session.execute(union(by_name.where(active), by_vehicle.where(active)))
-    return {(account, location) for account, location in rows if account is not None}
+    ways = [way.outerjoin(TechnicianProfile, to_profile()).where(active) for way in (by_name, by_vehicle)]
+    return {
+        (account, scope)
+        for account, location, begins, ends in await session.execute(union(*ways))
+        if account is not None
+        for scope in (location, *WEEK.carried(location, begins, ends))
+    }
 
 
 MEMBERSHIP = MembershipRule(_touched, _held)

@@ -14,6 +14,7 @@ from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.periods import Span, in_periods
 from tournee.kernel.times import TimeSource
 from tournee.work.permissions import WORK_INTERNAL, WORK_READ
 
@@ -101,8 +102,15 @@ class TimeEntry(Entity):
     )
     account_id: Mapped[UUID] = column(merge=Merge.SERVER_ONLY, description="Who recorded it.")
 
+    def spans(self) -> Iterable[Span]:
+        """Also when it was received: a correction stays as long as what it corrects, and what a wrong clock
+        dates does not vanish.
+        """
+        own = self.technician_id
+        return (Span(own, self.starts_at, self.ends_at), Span.at(own, self.created_at))
+
     def scopes(self) -> Iterable[UUID | None]:
-        return (self.technician_id, self.appointment_id)
+        return (*in_periods(self), self.appointment_id)
 
     def check(self) -> None:
         if self.ends_at <= self.starts_at:
