@@ -69,7 +69,8 @@ schema: $(VENV)/.run ## Print schema/schema.graphql and the settings in docs/ope
 .PHONY: lock
 lock: ## Pin the dependencies again (needs uv; LOCK=--upgrade takes newer versions)
 	@$(COMPILE) --group build --output-file requirements.txt
-	@$(COMPILE) --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	@$(COMPILE) --extra archive --constraint requirements.txt --output-file requirements-archive.txt
+	@$(COMPILE) --extra archive --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile pyproject.toml --quiet --universal \
   --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate $(LOCK)

@@ -16,6 +16,7 @@ import tournee.auth.models
 import tournee.conflicts.commands
 import tournee.customers.commands
 import tournee.customers.models
+import tournee.kernel.archived
 import tournee.kernel.conflict
 import tournee.kernel.lease
 import tournee.people.commands

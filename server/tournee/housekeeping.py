@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from tournee.auth.failures import purge_failures
 from tournee.auth.keys.store import purge_keys
+from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.engine.horizon import forget, raise_floor
 from tournee.engine.leases import LeaseLost, Rounds
@@ -98,11 +99,22 @@ async def _keep(kernel: Kernel, settings: Settings, organisation_id: UUID) -> No
     await settle_assignments(kernel, organisation_id)
     await move_windows(kernel, organisation_id)
     await rescue_stranded(kernel, organisation_id)
-    await raise_floor(kernel.database, organisation_id, now() - timedelta(days=settings.horizon_days))
-    # A fact that arrives late may name a record that its device saw back then.
-    accepted_since = now() - timedelta(days=settings.operations_days)
-    await forget(kernel.database, organisation_id, accepted_since)
-    await purge_receipts(kernel.database, organisation_id, accepted_since)
-    await purge_given_up(kernel.database, organisation_id, accepted_since)
-    patience = now() - timedelta(days=settings.parked_days)
+    horizon, accepted_since, patience = (
+        now() - timedelta(days=days)
+        for days in (settings.horizon_days, settings.operations_days, settings.parked_days)
+    )
+    await forget_old(kernel.database, organisation_id, horizon, accepted_since)
     await revive_waiting(kernel, COMMANDS_BY_NAME, organisation_id, patience)
+
+
+async def forget_old(
+    database: Database, organisation_id: UUID, horizon: datetime, accepted_since: datetime
+) -> None:
+    """Delete what no cursor since the horizon and no operation that is still accepted can need.
+
+    A fact that arrives late may name a record that its device saw when the operation was made.
+    """
+    await raise_floor(database, organisation_id, horizon)
+    await forget(database, organisation_id, accepted_since)
+    await purge_receipts(database, organisation_id, accepted_since)
+    await purge_given_up(database, organisation_id, accepted_since)

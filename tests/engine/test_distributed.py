@@ -67,8 +67,7 @@ async def test_requests_name_their_organisation(
 async def test_what_expired_is_deleted_in_portions(
     house: House, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tournee.engine.horizon.CHUNK", 2)
-    monkeypatch.setattr("tournee.sync.push.receipts._CHUNK", 2)
+    monkeypatch.setattr("tournee.engine.purging.CHUNK", 2)
     own = {"organisation_id": house.organisation_id}
     async with house.writing() as session:
         for n in range(5):

@@ -181,5 +181,6 @@ def change_fields(nodes: Nodes) -> Iterable[StrawberryField]:
         source=Listing(Change),
         resolver=listing(Change),
         arguments=list_arguments(Change),
-        description="The log of all changes; empty for accounts that do not see the whole organisation.",
+        description="The log of all changes, without those that were archived; empty for accounts that do not"
+        " see the whole organisation.",
     )

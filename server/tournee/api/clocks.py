@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from tournee.api.context import Info
 from tournee.api.nodes import ComputedField, Extras
+from tournee.api.scalars import optional
 from tournee.kernel.command import COMMANDS_BY_NAME
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Field, device_times, fields
@@ -47,27 +48,31 @@ def clock_fields(entities: Iterable[type[Entity]]) -> Extras:
 def _field(entity: type[Entity]) -> ComputedField:
     names = [one.wire for one in device_times(entity)]
 
-    async def resolve(root: Any, info: Info) -> bool:
+    async def resolve(root: Any, info: Info) -> bool | None:
         return await _is_suspect(root, info)
 
     resolve.__doc__ = (
         f"Whether {' or '.join(f'`{name}`' for name in names)} cannot be right: when the server received it,"
         f" it was more than {AHEAD.days} day ahead or more than {BEHIND.days} days ago."
-        " The time is stored as it was sent."
+        " The time is stored as it was sent. Null if the log's entry about it was archived."
     )
-    return ComputedField(entity, resolve, bool, name="clockSuspect")
+    return ComputedField(entity, resolve, optional(bool), name="clockSuspect")
 
 
-async def _is_suspect(row: Any, info: Info) -> bool:
+async def _is_suspect(row: Any, info: Info) -> bool | None:
     kind: Any = type(row)
     times = [(one, getattr(row, one.name)) for one in device_times(kind)]
     given = [(one, time) for one, time in times if time is not None]
     received = await asyncio.gather(*(_received(info, row, one) for one, _ in given))
-    return any(one.doubts(time) for one, (_, time) in zip(received, given, strict=True))
+    known = [(one, time) for one, (_, time) in zip(received, given, strict=True) if one is not None]
+    doubted = any(one.doubts(time) for one, time in known)
+    return None if not doubted and len(known) < len(given) else doubted
 
 
-async def _received(info: Info, row: Entity, field: Field) -> _Received:
-    """Ask for all rows of a list in two statements: their clocks, and the changes that these name."""
+async def _received(info: Info, row: Entity, field: Field) -> _Received | None:
+    """Ask for all rows of a list in two statements: their clocks, and the changes that these name. None if
+    the change was archived.
+    """
     load = info.context.load
     [text] = await load.related(
         "clock of a record",
@@ -76,9 +81,9 @@ async def _received(info: Info, row: Entity, field: Field) -> _Received:
     )
     clock = orjson.loads(text)
     seq, *_ = clock.get(field.wire, clock["*"])
-    [found] = await load.related(
+    found = await load.related(
         "reception of a change",
         seq,
         lambda seqs: select(Change.seq, Change.recorded_at, Change.command).where(Change.seq.in_(seqs)),
     )
-    return _Received(*found)
+    return _Received(*found[0]) if found else None

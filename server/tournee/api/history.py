@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,9 +25,10 @@ from tournee.api.scalars import describe, optional, parse_id
 from tournee.api.values import value_type
 from tournee.auth.models import Account, Device
 from tournee.auth.organisations import name_without_account
+from tournee.kernel.archived import ArchivedChanges
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.fields import Merge, fields
-from tournee.kernel.log import Change, Record
+from tournee.kernel.log import Change, Record, Seq
 from tournee.kernel.registry import BY_NAME
 from tournee.sync.models import Receipt
 from tournee.sync.permissions import HISTORY_READ
@@ -44,6 +47,26 @@ class FieldChange:
     """Its value before; null for a new record, too."""
     after: Any | None
     """Its value after."""
+
+
+@dataclass(frozen=True)
+class ChangesArchive:
+    """A file with old entries of the log, which are in the database no more. The operator of the server has
+    it.
+    """
+
+    file: str
+    """The file's name, without a folder."""
+    first_seq: Seq
+    """The number of its first entry."""
+    last_seq: Seq
+    """The number of its last entry."""
+    recorded_from: datetime
+    """When the server received the first."""
+    recorded_until: datetime
+    """When the server received the last."""
+    archived_at: datetime
+    """When the entries were archived."""
 
 
 _ONE_FIELD = strawberry.argument(description="Only the change of this field; null for all.")
@@ -140,6 +163,22 @@ def _has_part(change: Any, conflict: Conflict) -> bool:
     return any(name in after and after[name] == value for name, value in conflict.theirs.items())
 
 
+async def _archives(root: Page, info: Info) -> list[ChangesArchive]:
+    """The files that hold earlier entries of the log, newest first. In the history of one record, those that
+    may hold entries about it: the record is older than their last entry. Empty unless you see the whole
+    organisation.
+    """
+    if not info.context.actor.sees_all:
+        return []
+    columns = [getattr(ArchivedChanges, one.name) for one in fields_of(ChangesArchive)]
+    rows = await info.context.load.values(
+        select(*columns)
+        .where(ArchivedChanges.archived_at.is_not(None), ArchivedChanges.last_seq >= root.created)
+        .order_by(ArchivedChanges.last_seq.desc())
+    )
+    return [ChangesArchive(*row) for row in rows]
+
+
 def complete_changes(nodes: Nodes) -> None:
     """Add what the log shows of a change beside its columns, once the types involved exist."""
     permission = HISTORY_READ
@@ -158,6 +197,11 @@ def complete_changes(nodes: Nodes) -> None:
     ):
         if model in nodes.types:
             made.append((name, optional(nodes.types[model]), resolver, model.reads))
+    archives: Any = list[value_type(ChangesArchive, permission)]  # type: ignore[misc]
+    add_fields(
+        nodes.connections[Change],
+        make_field("archives", archives, permission, resolver=_archives, description=describe(_archives)),
+    )
     for name, annotation, resolver, needed in made:
         add_fields(
             nodes.types[Change],
@@ -177,14 +221,16 @@ def history_fields(nodes: Nodes) -> Iterable[StrawberryField]:
             argument("field", optional(str), "Only the changes of this field; `deleted` is one too."),
             *page_arguments(),
         ],
-        description="The history of a record, deleted or not, newest first; null if you may not see it.",
+        description="The history of a record, deleted or not, newest first; null if you may not see it."
+        " `archives` names the files that may hold earlier entries.",
     )
 
 
 async def _history(info: Info, id: str, field: str | None = None, **page: Any) -> Page | None:
-    entity = await _entity(info, parse_id(id))
-    if entity is None:
+    record = await _record(info, parse_id(id))
+    if record is None:
         return None
+    entity, created = record
     condition = Change.id == parse_id(id)
     if field is not None:
         if field not in {"deleted", *(one.wire for one in fields(BY_NAME[entity]))}:
@@ -192,17 +238,22 @@ async def _history(info: Info, id: str, field: str | None = None, **page: Any) -
         # The column is a JSON list of names; searching with the quotes finds only whole names.
         condition &= Change.fields.contains(f'"{field}"', autoescape=True)
     arguments = Arguments.of(Change, {**page, "orderBy": [{"seq": OrderDirection.DESC}]})
-    return await info.context.load.page(Change, arguments, condition)
+    return replace(await info.context.load.page(Change, arguments, condition), created=created)
 
 
-async def _entity(info: Info, id: UUID | None) -> str | None:
-    """Return the type of the record, if the actor may see it, or could before it was deleted."""
+async def _record(info: Info, id: UUID | None) -> tuple[str, int] | None:
+    """Return the type of the record and the number of its creation, if the actor may see it, or could before
+    it was deleted.
+    """
     actor = info.context.actor
     if id is None or not actor.sees_all:
         return None
     found = await info.context.load.related(
-        "type of a record",
+        "type and clock of a record",
         id,
-        lambda ids: select(Record.id, Record.entity).where(Record.id.in_(ids)),
+        lambda ids: select(Record.id, Record.entity, Record.clock).where(Record.id.in_(ids)),
     )
-    return found[0] if found and actor.may(BY_NAME[found[0]].reads) else None
+    if not found or not actor.may(BY_NAME[found[0][0]].reads):
+        return None
+    entity, clock = found[0]
+    return entity, orjson.loads(clock)["*"][0]

@@ -99,6 +99,8 @@ class Page:
     has_previous: bool
     order: Order
     count: Callable[[], Awaitable[int]]
+    # In the history of a record: the number of its creation.
+    created: int = 0
 
     @classmethod
     def of(cls, rows: Sequence[Any], arguments: Arguments, count: Callable[[], Awaitable[int]]) -> Page:

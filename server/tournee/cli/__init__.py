@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from tournee.cli import backups, database, importing, keys, people, schema, serving, settings
+from tournee.cli import archiving, backups, database, importing, keys, people, schema, serving, settings
 
 
 def keep_private(context: typer.Context) -> None:
@@ -29,6 +29,7 @@ main.command()(settings.settings)
 main.command()(backups.backup)
 main.command()(backups.restore)
 main.command()(database.restored)
+main.command()(archiving.archive)
 main.command(name="import")(importing.import_)
 main.add_typer(keys.keys, name="keys")
 main.add_typer(people.organisation, name="organisation")

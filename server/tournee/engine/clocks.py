@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.ahead import chunks
 from tournee.engine.statements import Statements
+from tournee.kernel.archived import archived_until
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import fields
 from tournee.kernel.log import Change, Record
@@ -76,7 +77,10 @@ class Clocks:
 
 
 async def value_at(session: AsyncSession, row: Entity, name: str, base: int, since: Any) -> Any:
-    """Return the value that a field had at a seq, from the log; `since` if it has not changed after it."""
+    """Return the value that a field had at a seq, from the log; `since` if it has not changed after it.
+
+    If changes after the seq were archived, it is the oldest value that is known.
+    """
     changes = await session.execute(
         select(Change.before).where(Change.id == row.id, Change.seq > base).order_by(Change.seq)
     )
@@ -86,6 +90,8 @@ async def value_at(session: AsyncSession, row: Entity, name: str, base: int, sin
         values = orjson.loads(before)
         if name in values:
             return values[name]
+    if since is None and base < await archived_until(session):
+        return present(row, [name])[name]
     return since
 
 

@@ -1,7 +1,7 @@
 """The horizon: how far back the feed goes, and what happens to it after a restored backup.
 
-The log itself is the audit trail and stays; so do the tombstones of deleted records. Only closed edges and
-ended memberships are removed, which nothing but pulls and late facts need.
+The log itself is the audit trail: only `tournee archive` removes its entries. Closed edges and ended
+memberships are removed here. Nothing but pulls and late facts need them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.database import Database
+from tournee.engine.purging import purge
 from tournee.kernel.entity import now
 from tournee.kernel.head import head_seq
 from tournee.kernel.log import Change, Edge, Head, Member
 
-# Rows deleted in one transaction, so that nobody waits long for their locks.
-CHUNK = 5_000
 # Numbers: more than any history that a backup may lack.
 LOST = 1_000_000_000
 
@@ -42,18 +41,8 @@ async def forget(database: Database, organisation_id: UUID, oldest: datetime) ->
     async with database.reading(organisation_id) as session:
         head = await session.scalar(select(Head.floor))
         until = min(head or 0, await seq_before(session, oldest))
-    removed = 0
-    closed = (Edge.open.is_(False), Edge.seq < until)
-    for model, ended in ((Edge, closed), (Member, (Member.to_seq < until,))):
-        gone = CHUNK
-        while gone == CHUNK:
-            async with database.writing(organisation_id) as session:
-                statement = session.statements.delete_some(model, CHUNK, *ended)
-                result = await session.execute(statement, execution_options={"synchronize_session": False})
-                gone = int(getattr(result, "rowcount", 0))
-                await session.commit()
-            removed += gone
-    return removed
+    closed = await purge(database, organisation_id, Edge, Edge.open.is_(False), Edge.seq < until)
+    return closed + await purge(database, organisation_id, Member, Member.to_seq < until)
 
 
 async def seq_before(session: AsyncSession, when: datetime) -> int:

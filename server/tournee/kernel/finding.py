@@ -22,6 +22,7 @@ from tournee.engine.notes import NOTES, Notes
 from tournee.engine.pipelining import Pipeline
 from tournee.engine.statements import OrganisationSession, Statements
 from tournee.kernel.actor import Actor
+from tournee.kernel.archived import archived_until
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import NotFound
 from tournee.kernel.operation import Operation
@@ -194,6 +195,12 @@ class Finding:
         own = (entry.before or {} for entry in self.notes.entries if entry.row is row)
         here = next((wire_value(before[name]) for before in own if name in before), None)
         return await value_at(self.session, row, name, self.current.base or 0, here)
+
+    async def reaches_base(self) -> bool:
+        """Return whether the log still has every change after the device's base. If not, `value_at_base` may
+        return a value that the device never saw.
+        """
+        return (self.current.base or 0) >= await archived_until(self.session)
 
     async def value_known(self, row: Entity, name: str) -> Any:
         """Return the value of a field as the device knows it: as it was at its base, or as the device

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.kernel.archived import archived_with
 from tournee.kernel.log import Change, Head
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -88,10 +89,12 @@ async def head_seq(session: AsyncSession) -> int:
 
 async def was_lost(session: AsyncSession, seq: int | None) -> bool:
     """Return whether this number belongs to a history that a restored backup lacks: no number near it exists
-    now.
+    now, in the log or in its archive.
     """
     given = select(Change.seq).where(Change.seq >= (seq or 0))
     after = await session.scalar(given.order_by(Change.seq).limit(1))
     if after is None:
         after = await head_seq(session)
-    return seq is not None and bool(after > seq + 1)
+    if seq is None or after <= seq + 1:
+        return False
+    return not await archived_with(session, (seq, seq + 1))

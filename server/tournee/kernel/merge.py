@@ -109,17 +109,23 @@ async def _sides(tx: Transaction, row: Entity, mine: dict[str, Any]) -> _Sides:
 async def _fold(tx: Transaction, row: Entity, field: Field, mine: Any) -> Any:
     """Combine both values; in a set this keeps what was added, since what was removed later is out."""
     held = getattr(row, field.name)
-    base = await tx.value_at_base(row, field.wire)
+    base = await _combined_base(tx, row, field)
     if field.merge is Merge.SET_UNION:
         base = [item for item in base or [] if item in mine]
     return _QUIET[field.merge](base, held, mine)
 
 
+async def _combined_base(tx: Transaction, row: Entity, field: Field) -> Any:
+    """Return the value at the device's base; None if it was archived, so that nothing counts as removed."""
+    base = await tx.value_at_base(row, field.wire)
+    return base if await tx.reaches_base() else None
+
+
 async def _settle(tx: Transaction, row: Entity, name: str, mine: Any) -> bool:
     """Apply the field's policy; return whether both sides can have their way."""
     field = field_named(type(row), name)
-    base, held = await tx.value_at_base(row, field.wire), getattr(row, name)
-    if wire_value(mine) == base:
+    base, held = await _combined_base(tx, row, field), getattr(row, name)
+    if wire_value(mine) == base and (base is not None or await tx.reaches_base()):
         # The device sent the value it saw: only the others changed it.
         result = held
     elif field.merge in _QUIET:

@@ -53,7 +53,9 @@ class Filled:
         self.house = House(database)
         self.planned: list[Planned] = []
         self.customers: list[UUID] = []
-        self.bytes_per_visit = 0.0
+        # Of each table: what a finished visit added, and what there was before the first one.
+        self.bytes_of_visits: dict[str, float] = {}
+        self.bytes_before_visits: dict[str, int] = {}
         # Rows that there must be, by table.
         self.expected: Counter[str] = Counter()
         self._places: list[dict[str, str]] = []
@@ -88,11 +90,12 @@ class Filled:
             templates = await make_templates(self.database, connection)
             await self._begin(connection)
             self._write(connection, templates.customer, self._copies_of_customers(templates))
-            before = _size(connection)
+            before = self.bytes_before_visits = sizes_of_tables(connection)
             over = [n for n in range(self.sizes.finished) if not self.sizes.is_carried(n)]
             self._write(connection, templates.past, self._copies_of_work(templates.past, over))
-            added = _size(connection) - before
-            self.bytes_per_visit = added / max(1, len(over) * sum(VISITS))
+            visits = max(1, len(over) * sum(VISITS))
+            after = sizes_of_tables(connection)
+            self.bytes_of_visits = {table: (size - before[table]) / visits for table, size in after.items()}
             carried = range(len(over), self.sizes.finished)
             self._write(connection, templates.finished, self._copies_of_work(templates.finished, carried))
             self._write(connection, templates.planned, self._copies_of_plans(templates))
@@ -244,10 +247,10 @@ class Filled:
         return dict(connection.execute(counted).fetchall())  # type: ignore[arg-type]
 
 
-def _size(connection: psycopg.Connection) -> int:
-    """Return the bytes of all tables of organisations, with their indexes."""
+def sizes_of_tables(connection: psycopg.Connection) -> dict[str, int]:
+    """Return the bytes of each table of organisations, with its indexes."""
     names = [table.name for table in tables()]
-    size = connection.execute(
-        "SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest(%s::text[]) AS name", (names,)
+    sizes = connection.execute(
+        "SELECT name, pg_total_relation_size(name::regclass) FROM unnest(%s::text[]) AS name", (names,)
     )
-    return int(size.fetchone()[0])  # type: ignore[index]
+    return dict(sizes.fetchall())  # type: ignore[arg-type]

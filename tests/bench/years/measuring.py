@@ -71,7 +71,6 @@ def _sizes(organisation: Filled) -> list[Figure]:
     return [
         Figure("years_database_gb", database[0] / 1e9, "GB"),
         *(Figure(f"years_{name}_mb", size / 1e6, "MB") for name, size in tables),
-        Figure("bytes_per_visit", organisation.bytes_per_visit, "bytes"),
     ]
 
 

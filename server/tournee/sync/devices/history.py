@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tournee.kernel.archived import archived_with
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change
 from tournee.sync.push.request import PushRequest
@@ -26,8 +27,9 @@ class History:
 
 async def history_of(session: AsyncSession, request: PushRequest, epoch: UUID, head: int) -> History:
     """Compare what the device knows with the log, which stands at `head` in this `epoch`."""
-    named = {mark.seq for mark in (request.mark, *request.marks.values()) if mark is not None}
-    there = await _changes_at(session, named)
+    marks = [mark for mark in (request.mark, *request.marks.values()) if mark is not None]
+    there = await _changes_at(session, {mark.seq for mark in marks})
+    there |= await _archived_among(session, [mark for mark in marks if mark.seq not in there])
     is_over = request.epoch not in (None, epoch) or is_lost(request.mark, there, head)
     return History(is_over, frozenset(lost_bases(request.marks, there, head)))
 
@@ -38,6 +40,17 @@ async def _changes_at(session: AsyncSession, named: Collection[int]) -> dict[int
         return {}
     rows = await session.execute(select(Change.seq, Change.recorded_at).where(Change.seq.in_(named)))
     return {seq: Mark.of(seq, recorded_at) for seq, recorded_at in rows}
+
+
+async def _archived_among(session: AsyncSession, marks: Collection[Mark]) -> dict[int, Mark]:
+    """Return those of these marks whose changes are in the archive, judging by when they were recorded."""
+    ranges = await archived_with(session, {mark.seq for mark in marks})
+    return {
+        mark.seq: mark
+        for mark in marks
+        if (found := ranges.get(mark.seq)) is not None
+        and Mark.of(mark.seq, found.recorded_from) <= mark <= Mark.of(mark.seq, found.recorded_until)
+    }
 
 
 def lost_bases(marks: Mapping[int, Mark], there: Mapping[int, Mark], head: int) -> set[int]:

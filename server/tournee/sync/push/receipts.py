@@ -10,13 +10,12 @@ from sqlalchemy import update
 
 from tournee.engine.database import Database
 from tournee.engine.pipelining import Pipeline
+from tournee.engine.purging import purge
 from tournee.kernel.entity import now
 from tournee.kernel.log import Entry, dump
 from tournee.kernel.transaction import Transaction
 from tournee.sync.messages import Outcome, PushedOperation
 from tournee.sync.models import Receipt
-
-_CHUNK = 5_000
 
 
 async def write_receipts(
@@ -61,13 +60,4 @@ async def complete_receipts(tx: Transaction, decided: Iterable[tuple[PushedOpera
 
 async def purge_receipts(database: Database, organisation_id: UUID, before: datetime) -> int:
     """Delete receipts of operations that are too old to be accepted again; return how many."""
-    gone = 0
-    while True:
-        async with database.writing(organisation_id) as session:
-            old = session.statements.delete_some(Receipt, _CHUNK, Receipt.received_at < before)
-            done = await session.execute(old)
-            await session.commit()
-        count = int(getattr(done, "rowcount", 0))
-        gone += count
-        if count < _CHUNK:
-            return gone
+    return await purge(database, organisation_id, Receipt, Receipt.received_at < before)

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, select
 
 from tournee.engine.database import Database
+from tournee.engine.purging import purge
 from tournee.engine.statements import OrganisationSession, Statements
 from tournee.kernel.entity import now
 from tournee.kernel.log import Record
@@ -55,6 +56,4 @@ async def given_up_among(session: OrganisationSession, ids: Collection[UUID]) ->
 
 async def purge_given_up(database: Database, organisation_id: UUID, before: datetime) -> None:
     """Delete entries so old that no operation naming them is accepted any more."""
-    async with database.writing(organisation_id) as session:
-        await session.execute(delete(GivenUpRecord).where(GivenUpRecord.given_up_at < before))
-        await session.commit()
+    await purge(database, organisation_id, GivenUpRecord, GivenUpRecord.given_up_at < before)
