@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from tests.bench.bootstrap import bootstrap
 from tests.bench.figures import Figure
 from tests.bench.growth import pull_growth
+from tests.bench.head import head
 from tests.bench.herd import herd
 from tests.bench.hostile import hostile
 from tests.bench.idle import idle
@@ -31,6 +32,7 @@ BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     ("hostile_document_worst_ms", "hostile_healthz_worst_ms", "hostile_answered_worst_ms"): hostile,
     ("herd_10000_other", "herd_10000_told_to_wait"): herd,
     ("push_vs_raw_ratio", "push_vs_pouchdb_ratio", "push_operations_per_s"): push_rates,
+    ("head_held_ms", "head_one_organisation_per_s", "head_eight_organisations_per_s"): head,
     ("years_fill_s",): years,
     # Also with ONLY=years.
     ("bytes_per_visit", "years_bytes_change"): bytes_per_visit,
