@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from prometheus_client import Histogram
 from sqlalchemy import bindparam, select, update
 
 from tournee.engine.clocks import Clock
@@ -111,9 +112,17 @@ _TAKE_HEAD = (
 )
 
 
+_waited = Histogram(
+    "tournee_head_wait_seconds",
+    "Seconds for which a commit waited for its organisation's head.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+
 async def _take_head(tx: Transaction) -> int:
     taken = {"of_organisation": tx.organisation_id, "changes": len(tx.entries)}
-    return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())
+    with _waited.time():
+        return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())
 
 
 def _rows(entries: Iterable[Entry]) -> list[_Written]:
