@@ -27,6 +27,7 @@ from sqlalchemy import table as sql_table
 from tests.support import migrate
 from tests.support.migrate import connected
 from tests.support.postgres import create_database, drop_database, libpq
+from tournee.auth.models import RefreshToken, SignInEmail
 from tournee.kernel.entity import Base, UTCDateTime
 from tournee.kernel.log import Head, Record
 from tournee.migrations import LOCK
@@ -150,3 +151,40 @@ def test_a_window_migrates_to_the_profile_and_back_with_its_values(empty_url: st
     with connected(empty_url) as connection:
         assert _windows(connection, "technician", "Technician") == ([WINDOW] * 2, [ON_THE_WIRE] * 2)
         assert "window_from" not in Table("technician_profile", MetaData(), autoload_with=connection).c
+
+
+BEFORE_EMAILS, EMAILS = "0023", "0024"
+
+
+def _add_account(connection: Connection, organisation: UUID, email: str) -> None:
+    """Add an account with a refresh token, to the tables as they were before."""
+    own, at = {"organisation_id": organisation}, datetime(2026, 11, 9, tzinfo=UTC)
+    account = {"id": uuid4(), "created_at": at, "deleted": False, "email": email, "name": "Demo"}
+    _insert(connection, "account", own | account | {"role": "TECHNICIAN", "status": "ACTIVE"})
+    token = {"hash": f"hash of {email}"[:64], "family_id": uuid4(), "account_id": account["id"]}
+    _insert(connection, "refresh_token", own | token | {"issued_at": at, "expires_at": at})
+
+
+def _state(url: str) -> tuple[list[Any], list[Any], list[str]]:
+    """Return refresh tokens, e-mails, and the key of refresh tokens."""
+    with connected(url) as connection:
+        tokens = connection.execute(select(RefreshToken.hash).order_by(RefreshToken.hash)).scalars()
+        there = inspect(connection).has_table("sign_in_email")
+        emails = connection.execute(select(SignInEmail.email).order_by(SignInEmail.email)) if there else ()
+        key = inspect(connection).get_pk_constraint("refresh_token")["constrained_columns"]
+        return list(tokens), [email for (email,) in emails], sorted(key)
+
+
+@pytest.mark.slow("Every migration up to these.")
+def test_refresh_tokens_and_emails_stay_when_their_keys_change(empty_url: str) -> None:
+    emails = [f"{n}@demo.example" for n in range(3)]
+    tokens = [f"hash of {email}" for email in emails]
+    migrate.upgrade(empty_url, BEFORE_EMAILS)
+    with connected(empty_url) as connection:
+        for email in emails:
+            _add_account(connection, uuid4(), email)
+    for _ in range(2):
+        migrate.upgrade(empty_url, EMAILS)
+        assert _state(empty_url) == (tokens, emails, ["hash", "organisation_id"])
+        migrate.downgrade(empty_url, BEFORE_EMAILS)
+        assert _state(empty_url) == (tokens, [], ["hash"])

@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
+from tournee.auth.emails import complete_emails
 from tournee.auth.failures import purge_failures
 from tournee.auth.keys.store import purge_keys
 from tournee.engine.database import Database
@@ -96,6 +97,7 @@ async def _round(rounds: Rounds, kernel: Kernel, settings: Settings, closing: as
 
 
 async def _keep(kernel: Kernel, settings: Settings, organisation_id: UUID) -> None:
+    await complete_emails(kernel.database, organisation_id)
     await settle_assignments(kernel, organisation_id)
     await move_windows(kernel, organisation_id)
     await rescue_stranded(kernel, organisation_id)

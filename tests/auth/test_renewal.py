@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,10 +13,14 @@ from sqlalchemy import update
 from starlette.applications import Starlette
 
 from tests.support.house import House
+from tests.support.naming import watching
 from tests.support.signing_in import PASSWORD, Form
 from tournee.auth import sessions
 from tournee.auth.models import RefreshToken
+from tournee.auth.refresh_tokens import hashed, new_token, organisation_of
 from tournee.auth.standings import Standings
+from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now
 
@@ -63,6 +68,74 @@ async def test_using_a_replaced_successor_ends_the_family(first: httpx2.Response
     again = await renew(first)
     assert (await renew(lost)).status_code == 400
     assert (await renew(again)).status_code == 400
+
+
+async def test_a_token_names_its_organisation(house: House, first: httpx2.Response) -> None:
+    assert organisation_of(first.json()["refresh_token"]) == house.organisation_id
+
+
+async def test_a_token_that_names_another_organisation_is_unknown(
+    database: Database, house: House, first: httpx2.Response, token: Form
+) -> None:
+    other = await House(database).found()
+    _, _, secret = first.json()["refresh_token"].partition(".")
+    for id in (other.organisation_id, uuid4()):
+        named = new_token(id).partition(".")[0]
+        forged = await token(grant_type="refresh_token", refresh_token=f"{named}.{secret}")
+        unknown = await token(grant_type="refresh_token", refresh_token="made up")
+        assert (forged.status_code, forged.content) == (400, unknown.content)
+
+
+@pytest.fixture
+async def aged(house: House, technician: Actor, first: httpx2.Response) -> str:
+    """Return a token as older servers made it, in place of the first."""
+    return await age(house, technician)
+
+
+async def age(house: House, technician: Actor) -> str:
+    """Replace the account's one token by one as older servers made it, without the organisation."""
+    old = secrets.token_urlsafe(32)
+    assert organisation_of(old) is ACROSS
+    async with house.writing() as session:
+        own = RefreshToken.account_id == technician.id
+        await session.execute(update(RefreshToken).where(own).values(hash=hashed(old)))
+        await session.commit()
+    return old
+
+
+async def test_an_older_token_is_renewed_and_then_names_its_organisation(
+    house: House, aged: str, token: Form, renew: Form, served_database: Database
+) -> None:
+    with watching(served_database):
+        second = await token(grant_type="refresh_token", refresh_token=aged)
+    assert organisation_of(second.json()["refresh_token"]) == house.organisation_id
+    # The answer was lost: the same token comes again.
+    again = await token(grant_type="refresh_token", refresh_token=aged)
+    assert (await renew(again)).status_code == 200
+    assert (await token(grant_type="refresh_token", refresh_token=aged)).status_code == 400
+    assert (await renew(again)).status_code == 400
+
+
+async def test_an_older_token_still_identifies_a_revoked_device(
+    house: House, device: UUID, aged: str, token: Form, client: httpx2.AsyncClient
+) -> None:
+    await house.run("revokeDevice", deviceId=device)
+    answer = await token(grant_type="refresh_token", refresh_token=aged)
+    assert answer.json()["code"] == "DEVICE_REVOKED"
+    assert (await client.post("/auth/wiped", data={"refresh_token": aged})).status_code == 204
+
+
+@pytest.mark.parametrize("old", [True, False])
+async def test_of_tokens_used_at_once_one_line_goes_on(
+    house: House, technician: Actor, first: httpx2.Response, old: bool, token: Form, renew: Form
+) -> None:
+    """Each renewal replaces the successor of the one before; the last successor works, the others end all."""
+    used = await age(house, technician) if old else first.json()["refresh_token"]
+    answers = await asyncio.gather(*(token(grant_type="refresh_token", refresh_token=used) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {200}
+    unused = await house.rows(RefreshToken, used_at=None, revoked_at=None)
+    (last,) = [one for one in answers if hashed(one.json()["refresh_token"]) in {row.hash for row in unused}]
+    assert (await renew(last)).status_code == 200
 
 
 async def test_ending_one_family_leaves_the_others(

@@ -7,13 +7,25 @@ Citus itself is not needed: the rules are held on plain PostgreSQL, and what Cit
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx2
 import psycopg
 import pytest
-from sqlalchemy import insert, make_url
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    Table,
+    Uuid,
+    insert,
+    inspect,
+    make_url,
+)
 from sqlalchemy.exc import InternalError
 
 from tests.support import migrate
@@ -26,12 +38,62 @@ from tournee.customers.models import Customer
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS, Across
 from tournee.engine.horizon import forget, raise_floor
-from tournee.kernel.entity import Base, new_id, now
+from tournee.kernel.entity import Base, Placement, new_id, now
 from tournee.kernel.errors import Conflict
 from tournee.kernel.log import Edge, Member
 from tournee.sync.push.receipts import purge_receipts
 
 PASSWORD = "long enough for a test"
+
+# Tables whose rows are not with their organisation, and why.
+SHARED = {
+    "sign_in_email": "A sign-in knows an e-mail and no organisation. Every node has a copy.",
+    "server_key": "A token is checked before it is known whose it is. It is never joined.",
+    "failed_attempt": "A wrong password is counted before it is known whose it is. It is never joined.",
+    "lease": "It lets one process work for all organisations. It is never joined.",
+}
+
+
+def test_every_key_and_every_unique_constraint_has_the_organisation() -> None:
+    models = {mapper.class_.__tablename__: mapper.class_ for mapper in Base.registry.mappers}
+    shared = {name for name, model in models.items() if model.placement is not Placement.ORGANISATION}
+    assert shared == SHARED.keys()
+    assert models.keys() == Base.metadata.tables.keys()
+    found = set(wrong_keys(Base.metadata.tables.values()))
+    assert not found
+
+
+def test_a_key_without_the_organisation_is_found() -> None:
+    """Each line of `wrong_keys` finds something."""
+    own = "organisation_id"
+    tables = MetaData()
+    Table("parent", tables, Column(own, Uuid, primary_key=True), Column("id", Uuid, unique=True))
+    Table("by_id", tables, Column("id", Uuid, primary_key=True), Column(own, Uuid))
+    key = Column(own, Uuid, primary_key=True), Column("id", Uuid, primary_key=True)
+    Table("refers", tables, *(one._copy() for one in key), Column("parent", ForeignKey("parent.id")))
+    Table("indexed", tables, *(one._copy() for one in key), Index("ux", "id", unique=True))
+    assert set(wrong_keys(tables.tables.values())) == {"parent", "by_id", "refers", "indexed"}
+
+
+def wrong_keys(tables: Iterable[Table]) -> Iterator[str]:
+    """Yield the tables with a primary key, unique constraint, unique index or foreign key that does not have
+    the organisation.
+    """
+    for table in tables:
+        own = "id" if table.name == "organisation" else "organisation_id"
+        keys: list[Any] = [one for one in table.constraints if not isinstance(one, CheckConstraint)]
+        keys += [one for one in table.indexes if one.unique]
+        if table.name not in SHARED and not all(own in key.columns for key in keys):
+            yield table.name
+
+
+def test_the_migrated_keys_are_those_of_the_models(database: Database) -> None:
+    """Alembic compares no primary keys."""
+    with migrate.connected(database.url) as connection:
+        seen = inspect(connection)
+        for table in Base.metadata.tables.values():
+            key = {column.name for column in table.primary_key}
+            assert set(seen.get_pk_constraint(table.name)["constrained_columns"]) == key, table.name
 
 
 async def test_requests_name_their_organisation(

@@ -12,7 +12,7 @@ from tests.simulator.device import Deed, Device
 from tests.simulator.network import Network, Request
 from tests.simulator.violations import require
 from tournee.auth.models import RefreshToken
-from tournee.auth.revoked import hashed
+from tournee.auth.refresh_tokens import hashed
 from tournee.kernel.entity import now
 
 if TYPE_CHECKING:

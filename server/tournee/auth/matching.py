@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from tournee.auth.emails import organisations_with
 from tournee.auth.models import Account, AccountStatus
 from tournee.auth.passwords import salt_of, which_fit
 from tournee.auth.tokens import Tokens
@@ -37,15 +38,16 @@ async def match(
 
     This takes equally long for no account, one and several.
     """
+    email = email.strip().lower()
     active = select(Account, Organisation.name).where(
-        Account.email == email.strip().lower(),
+        Account.email == email,
         Account.status == AccountStatus.ACTIVE,
         Organisation.id == Account.organisation_id,
     )
-    if organisation_id is not None:
-        active = active.where(Account.organisation_id == organisation_id)
     async with database.reading(ACROSS) as session:
-        rows = await session.execute(active.order_by(Account.created_at, Account.id).limit(_MOST_ACCOUNTS))
+        given = await organisations_with(session, email) if organisation_id is None else [organisation_id]
+        there = active.where(session.statements.among(Account.organisation_id, given))
+        rows = await session.execute(there.order_by(Account.created_at, Account.id).limit(_MOST_ACCOUNTS))
         asked = [(account, name) for account, name in rows if tokens.admits(account.organisation_id)]
     fits = await which_fit(password, [account.password_hash for account, _ in asked])
     found = tuple(one for one, fit in zip(asked, fits, strict=True) if fit)
@@ -54,9 +56,10 @@ async def match(
 
 async def salt_for(database: Database, email: str) -> bytes | None:
     """Return the salt of the passwords of this e-mail, in any organisation; None before the first."""
-    known = select(Account.password_hash).where(
-        Account.email == email.strip().lower(), Account.password_hash.is_not(None)
-    )
+    email = email.strip().lower()
+    known = select(Account.password_hash).where(Account.email == email, Account.password_hash.is_not(None))
     async with database.reading(ACROSS) as session:
-        password_hash = await session.scalar(known.order_by(Account.created_at, Account.id).limit(1))
+        given = await organisations_with(session, email)
+        there = known.where(session.statements.among(Account.organisation_id, given))
+        password_hash = await session.scalar(there.order_by(Account.created_at, Account.id).limit(1))
     return None if password_hash is None else salt_of(password_hash)

@@ -6,7 +6,6 @@ sign-in still identifies the device. Any other token, or none, gets the answer t
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,9 +15,9 @@ from sqlalchemy.orm import aliased
 
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
 from tournee.auth.organisations import actor_of
+from tournee.auth.refresh_tokens import hashed, organisation_of
 from tournee.auth.tokens import Tokens
 from tournee.engine.database import Database
-from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now
 
@@ -39,13 +38,6 @@ class KnownDevice:
         return self.status is not DeviceStatus.ENROLLED
 
 
-def hashed(token: str) -> str:
-    """Return the hash of a token. Tokens are random and long, so one round of SHA-256 makes a stolen
-    table useless.
-    """
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def orders(surrender: bool) -> dict[str, Any]:
     """2. Return the device's orders, which are sent with DEVICE_REVOKED."""
     return {"wipe": True, "surrender": surrender}
@@ -58,7 +50,7 @@ async def recognise(database: Database, tokens: Tokens, token: str) -> KnownDevi
     It does not matter that the token has ended, because revoking ends it.
     """
     successor = aliased(RefreshToken)
-    async with database.reading(ACROSS) as session:
+    async with database.reading(organisation_of(token)) as session:
         row = (
             await session.execute(
                 select(RefreshToken, Account, Device, successor.used_at)
@@ -77,7 +69,13 @@ async def recognise(database: Database, tokens: Tokens, token: str) -> KnownDevi
                         Account.id == RefreshToken.account_id,
                     ),
                 )
-                .outerjoin(successor, successor.hash == RefreshToken.successor)
+                .outerjoin(
+                    successor,
+                    and_(
+                        successor.organisation_id == RefreshToken.organisation_id,
+                        successor.hash == RefreshToken.successor,
+                    ),
+                )
                 .where(RefreshToken.hash == hashed(token))
             )
         ).one_or_none()

@@ -12,7 +12,6 @@ as soon as either party uses the replaced successor, the family ends all the sam
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -25,9 +24,9 @@ from tournee.auth.commands import ConfirmWipe, DevicesLimit, EnrolDevice, confir
 from tournee.auth.matching import match
 from tournee.auth.models import Account, AccountStatus, Device, DeviceStatus, RefreshToken
 from tournee.auth.organisations import actor_of
-from tournee.auth.revoked import hashed, orders, recognise
+from tournee.auth.refresh_tokens import hashed, new_token, organisation_of
+from tournee.auth.revoked import orders, recognise
 from tournee.auth.tokens import Tokens
-from tournee.engine.engines import ACROSS
 from tournee.engine.publishing import ADMISSIONS
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
@@ -195,7 +194,7 @@ class Sessions:
 
     async def _whose(self, token: str) -> RefreshToken:
         """Return the token's row, which names its organisation. Raises GrantRefused."""
-        async with self.kernel.database.reading(ACROSS) as session:
+        async with self.kernel.database.reading(organisation_of(token)) as session:
             row = await session.scalar(select(RefreshToken).where(RefreshToken.hash == hashed(token)))
         if row is None or not self.tokens.admits(row.organisation_id):
             raise GrantRefused(_UNUSABLE)
@@ -237,7 +236,7 @@ class Sessions:
 
     async def _add(self, session: AsyncSession, actor: Actor) -> str:
         """Store a new refresh token of the actor's session."""
-        token = secrets.token_urlsafe(32)
+        token = new_token(actor.organisation_id)
         at = now()
         await session.execute(
             insert(RefreshToken).values(

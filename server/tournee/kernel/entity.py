@@ -77,9 +77,18 @@ class DeclaredName(TypeDecorator[Declared]):
         return None if value is None else self.kind.named(value)
 
 
+class Placement(enum.Enum):
+    """Where the rows of a table are, in a database that is distributed by organisation."""
+
+    ORGANISATION = "with their organisation"
+    EVERYWHERE = "on every node"
+    COORDINATOR = "on the coordinator"
+
+
 class Base(DeclarativeBase):
     """The base of every table."""
 
+    placement: ClassVar[Placement] = Placement.ORGANISATION
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -8,13 +8,14 @@ from uuid import UUID
 from sqlalchemy import String, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tournee.kernel.entity import Base, UTCDateTime
+from tournee.kernel.entity import Base, Placement, UTCDateTime
 
 
 class Lease(Base):
     """Who does a round of some work, and how far the round has come."""
 
     __tablename__ = "lease"
+    placement = Placement.COORDINATOR
     work: Mapped[str] = mapped_column(String(40), primary_key=True)
     holder: Mapped[UUID] = mapped_column(Uuid)
     # After this, the holder is taken for dead.

@@ -39,6 +39,36 @@ def create_index(name: str, table: str, columns: Sequence[str], where: str | Non
         op.create_index(name, table, columns, postgresql_concurrently=True, **partial)
 
 
+def drop_index(name: str, table: str) -> None:
+    """Drop an index, while others use the table."""
+    if not is_online():
+        op.drop_index(name, table)
+        return
+    with op.get_context().autocommit_block():
+        op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
+
+
+def change_key(table: str, columns: Sequence[str]) -> None:
+    """Give a table another primary key, of columns that are never null. Takes its lock for a moment."""
+    key, new = f"pk_{table}", f"pk_{table}_new"
+    if op.get_context().dialect.name == "sqlite":
+        with op.batch_alter_table(table, recreate="always") as changed:
+            changed.drop_constraint(key, type_="primary")
+            changed.create_primary_key(key, list(columns))
+        return
+    if not is_online():
+        op.drop_constraint(key, table, type_="primary")
+        op.create_primary_key(key, table, list(columns))
+    elif _key(table) != list(columns):
+        with op.get_context().autocommit_block():
+            op.drop_index(new, table, if_exists=True, postgresql_concurrently=True)
+            op.create_index(new, table, columns, unique=True, postgresql_concurrently=True)
+        op.execute(
+            f"ALTER TABLE {table} DROP CONSTRAINT {key}, ADD CONSTRAINT {key} PRIMARY KEY USING INDEX {new}"
+        )
+        step()
+
+
 def update(change: sa.Update) -> None:
     """Carry out an UPDATE one portion of rows at a time; its table has `organisation_id` and `id`."""
     key = change.table.c
@@ -57,3 +87,7 @@ def _columns(table: str) -> set[str]:
     if op.get_context().as_sql:
         return set()
     return {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
+
+
+def _key(table: str) -> list[str]:
+    return list(sa.inspect(op.get_bind()).get_pk_constraint(table)["constrained_columns"])

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tournee.kernel.entity import Base, UTCDateTime
+from tournee.kernel.entity import Base, Placement, UTCDateTime
 
 
 class Purpose(StrEnum):
@@ -25,6 +25,7 @@ class ServerKey(Base):
     """
 
     __tablename__ = "server_key"
+    placement = Placement.COORDINATOR
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     purpose: Mapped[str] = mapped_column(String(16))
     secret: Mapped[bytes] = mapped_column(LargeBinary)

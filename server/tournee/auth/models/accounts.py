@@ -1,28 +1,22 @@
-"""Accounts, their devices, and the refresh tokens they hold."""
+"""Accounts and their devices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Index, String, UniqueConstraint, Uuid, select
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapped, mapped_column, validates
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import Mapped, validates
 
 from tournee.auth.permissions import ACCOUNTS_READ, DEVICES_READ
-from tournee.auth.roles import OFFICE, Role
-from tournee.kernel.entity import Base, Entity, OrganisationRow, UTCDateTime
+from tournee.auth.roles import Role
+from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
-from tournee.kernel.membership import Concerned, MembershipRule, Pairs
 from tournee.kernel.state import Machine
 from tournee.kernel.times import TimeSource
-
-if TYPE_CHECKING:
-    from tournee.kernel.log import Entry
 
 
 class AccountStatus(StrEnum):
@@ -63,7 +57,7 @@ class Account(Entity):
     """Somebody who signs in. The e-mail is unique within the organisation."""
 
     __tablename__ = "account"
-    __table_args__ = (UniqueConstraint("organisation_id", "email"), Index("ix_account_email", "email"))
+    __table_args__ = (UniqueConstraint("organisation_id", "email"),)
     reads = ACCOUNTS_READ
     admits = True
     decider = Role.MANAGER
@@ -168,72 +162,3 @@ class Device(Entity):
             DEVICE_MOVES.require(self.status, DeviceStatus.WIPED)
             self.status = DeviceStatus.WIPED
             self.wiped_at = at
-
-
-class RefreshToken(OrganisationRow):
-    """A refresh token by its hash. Not an entity: nobody's record, and it changes at every use.
-
-    It is changed by statements, because its key lacks the organisation, and the unit of work would write by
-    the key alone. The tokens of one sign-in are a family; each use replaces the token by its successor.
-    """
-
-    __tablename__ = "refresh_token"
-    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    family_id: Mapped[UUID] = mapped_column(Uuid)
-    organisation_id: Mapped[UUID] = mapped_column(Uuid)
-    account_id: Mapped[UUID] = mapped_column(Uuid)
-    device_id: Mapped[UUID | None] = mapped_column(Uuid)
-    issued_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
-    used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    successor: Mapped[str | None] = mapped_column(String(64))
-
-    __table_args__ = (
-        Index("ix_refresh_token_family", "family_id", "used_at"),
-        Index("ix_refresh_token_account", "organisation_id", "account_id"),
-    )
-
-
-class FailedAttempt(Base):
-    """A wrong password, counted for all servers for a few minutes. It belongs to no organisation, because a
-    sign-in is counted before it is known whose it is.
-    """
-
-    __tablename__ = "failed_attempt"
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    # A hash, so that the table holds no e-mail and no address.
-    key: Mapped[str] = mapped_column(String(32))
-    at: Mapped[datetime] = mapped_column(UTCDateTime)
-
-    __table_args__ = (
-        Index("ix_failed_attempt_key", "key", "at"),
-        Index("ix_failed_attempt_at", "at"),
-    )
-
-
-async def _touched(_session: AsyncSession, entries: Sequence[Entry]) -> Concerned:
-    changed = {
-        entry.row.id
-        for entry in entries
-        if isinstance(entry.row, Account)
-        and (entry.before is None or entry.after.keys() & {"status", "role"})
-    }
-    return Concerned(whole=changed)
-
-
-async def _held(session: AsyncSession, concerned: Concerned) -> Pairs:
-    """Return the scopes of active accounts outside the office: the account and the shared catalogue."""
-    if not concerned.whole:
-        return set()
-    rows = await session.execute(
-        select(Account.id, Account.organisation_id).where(
-            Account.id.in_(concerned.whole),
-            Account.status == AccountStatus.ACTIVE,
-            Account.role.not_in(OFFICE),
-        )
-    )
-    return {(id, scope) for id, organisation_id in rows for scope in (id, organisation_id)}
-
-
-MEMBERSHIP = MembershipRule(_touched, _held)
