@@ -24,11 +24,11 @@ from sqlalchemy import (
     Uuid,
     insert,
     inspect,
-    make_url,
 )
 from sqlalchemy.exc import InternalError
 
 from tests.support import migrate
+from tests.support.citus import add_extension
 from tests.support.desk import Desk
 from tests.support.device import TestDevice
 from tests.support.house import House
@@ -41,6 +41,7 @@ from tournee.engine.horizon import forget, raise_floor
 from tournee.kernel.entity import Base, Placement, new_id, now
 from tournee.kernel.errors import Conflict
 from tournee.kernel.log import Edge, Member
+from tournee.operating.distribution import distribute, require_setting
 from tournee.sync.push.receipts import purge_receipts
 
 PASSWORD = "long enough for a test"
@@ -193,13 +194,7 @@ POLICIES = "SELECT tablename, qual FROM pg_policies WHERE schemaname = 'public'"
 def distributed(postgres_url: str) -> Iterator[str]:
     """Return a migrated database that has Citus, as far as migrations look."""
     url = create_database(postgres_url, "distributed")
-    superuser = make_url(url).set(username="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(libpq(superuser), autocommit=True) as connection:
-        connection.execute("SET allow_system_table_mods = on")
-        connection.execute(
-            "INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)"
-            " SELECT 99999, 'citus', extowner, extnamespace, false, '13' FROM pg_extension LIMIT 1"
-        )
+    add_extension(url)
     migrate.upgrade(url)
     yield url
     drop_database(postgres_url, "distributed")
@@ -236,17 +231,13 @@ async def test_without_citus_a_policy_reads_the_setting_once_for_each_statement(
 
 @pytest.fixture
 def citus_url() -> str:
-    """Return the URL of a database with Citus, migrated, and with its tables distributed."""
+    """Return the URL of a database with Citus, migrated and distributed."""
     url = os.environ.get("TOURNEE_TEST_CITUS_URL")
     if not url:
         pytest.skip("TOURNEE_TEST_CITUS_URL names no database with Citus")
     migrate.upgrade(url)
-    with psycopg.connect(libpq(url), autocommit=True) as connection:
-        done = {name for (name,) in connection.execute("SELECT logicalrelid::text FROM pg_dist_partition")}
-        for table in Base.metadata.sorted_tables:
-            column = "id" if table.name == "organisation" else "organisation_id"
-            if table.name not in done and column in table.c:
-                connection.execute("SELECT create_distributed_table(%s, %s)", (table.name, column))
+    distribute(url)
+    require_setting(url)
     return url
 
 

@@ -19,6 +19,7 @@ from tournee.engine.engines import ORGANISATION, Across
 NAMELESS = {
     r"(RELEASE |ROLLBACK TO )?SAVEPOINT ": "It concerns the transaction.",
     r"(PRAGMA |BEGIN)": "It concerns the transaction.",
+    r"SELECT EXISTS \(SELECT FROM pg_extension ": "It asks what the database can do, once.",
     r"ANALYZE$": "It counts all rows.",
     r"SET CONSTRAINTS ALL IMMEDIATE$": "It concerns the transaction.",
     r"SELECT pg_notify\(": "It names no table.",

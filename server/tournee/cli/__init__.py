@@ -24,6 +24,7 @@ main = typer.Typer(
 
 main.command()(serving.run)
 main.command()(database.migrate)
+main.command()(database.distribute)
 main.command()(schema.schema)
 main.command()(settings.settings)
 main.command()(backups.backup)

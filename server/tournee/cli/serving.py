@@ -37,6 +37,7 @@ def run() -> None:
     # Take the port before anything is written: another server may be running here.
     with _bind(settings) as bound:
         shared.migrate(settings.database_url)
+        _require_setting(settings)
         settings = _completed(settings)
         configure_logs(settings.log_format)
         _open_keys(settings)
@@ -83,6 +84,18 @@ def _bind(settings: Settings) -> socket.socket:
         if problem.errno == errno.EACCES:
             shared.fail(f"PORT: {settings.port} is not open to this user: choose one from 1024 up.", 2)
         shared.fail(f"TOURNEE_HOST: {settings.host} does not belong to this machine: {problem.strerror}.", 2)
+
+
+def _require_setting(settings: Settings) -> None:
+    """Exit with one line if Citus would not tell its nodes whose rows a transaction may see."""
+    from tournee.operating import distribution  # noqa: PLC0415 - commands that need none start sooner
+
+    if settings.is_sqlite:
+        return
+    try:
+        distribution.require_setting(settings.database_url)
+    except distribution.NotDistributed as problem:
+        shared.fail(str(problem), 2)
 
 
 def _open_keys(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+import psycopg
 import typer
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -74,8 +75,22 @@ def migrate(database_url: str) -> None:
     """Bring the database to the newest schema, or exit with one line that says why it cannot be opened."""
     try:
         migrations.migrate(database_url)
-    except (OperationalError, OSError) as problem:
+        if not database_url.startswith("sqlite"):
+            _distribute(database_url)
+    except (OperationalError, psycopg.OperationalError, OSError) as problem:
         _fail_to_open(problem)
+
+
+def _distribute(database_url: str) -> None:
+    """Distribute new tables where Citus distributes the others."""
+    from tournee.operating import distribution  # noqa: PLC0415 - brings in every domain
+
+    try:
+        new = distribution.distribute_new(database_url).steps
+    except distribution.NotDistributed as problem:
+        fail(str(problem), 2)
+    if new:
+        print(f"Distributed {', '.join(step.table for step in new)}.", file=sys.stderr)
 
 
 def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:

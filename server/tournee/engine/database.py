@@ -33,6 +33,7 @@ from tournee.engine.prepared import execute_prepared
 from tournee.engine.statements import OrganisationSession
 from tournee.kernel.entity import Entity
 from tournee.kernel.outages import StorageFull, StorageReadOnly, outage_of
+from tournee.migrations import HAS_CITUS
 
 
 class UnloggedWrite(RuntimeError):
@@ -143,6 +144,7 @@ class Database:
         self.listeners: list[Callable[[UUID, int, bool], None]] = []
         # SQLite has one writer. Waiting for this lock is fair; SQLite's own busy handler is not.
         self._turn = asyncio.Lock() if self.is_sqlite else None
+        self._has_citus: bool | None = None
         # True after a write failed on a full or read-only disk, until a trial write succeeds.
         self.cannot_store = False
 
@@ -189,6 +191,13 @@ class Database:
         finally:
             if self._turn is not None:
                 self._turn.release()
+
+    async def has_citus(self) -> bool:
+        """Return whether PostgreSQL may send statements on to other nodes. It is asked once."""
+        if self._has_citus is None and not self.is_sqlite:
+            async with self.connecting() as connection:
+                self._has_citus = bool(await connection.scalar(text(HAS_CITUS)))
+        return bool(self._has_citus)
 
     @property
     def has_channels(self) -> bool:

@@ -62,7 +62,8 @@ class Heads:
                 _tell(waiting, found, None)
 
     async def _read(self, organisations: Collection[UUID]) -> dict[UUID, HeadNow]:
-        if not self._database.is_sqlite:
+        # Citus sends settings to its nodes as it reads SET LOCAL, so the question has a transaction there.
+        if not self._database.is_sqlite and not await self._database.has_citus():
             return await self._read_postgresql(list(organisations))
         wanted = HEADS.add_columns(Head.organisation_id).where(Head.organisation_id.in_(organisations))
         async with self._database.reading(ACROSS) as session:

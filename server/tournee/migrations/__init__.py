@@ -90,16 +90,20 @@ def _revisions(connection: Connection) -> frozenset[str]:
 # A transaction names its organisation when it begins (engine/engines.py).
 _SERVED = "NULLIF(NULLIF(current_setting('tournee.organisation', true), ''), '*')::uuid"
 _ACROSS = "current_setting('tournee.organisation', true) = '*'"
-_CITUS = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+
+# Whether a PostgreSQL has Citus, which can distribute its tables.
+HAS_CITUS = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 
 
-def _read(expression: str) -> str:
-    """Return how a policy reads the setting. In a SELECT, PostgreSQL reads it once for each statement instead
-    of once for each row, which makes long scans twice as fast; but Citus refuses policies with a SELECT.
+def policy(column: str | None, *, citus: bool) -> str:
+    """Return the condition of a policy for a table whose organisation is in this column, or that has none.
+
+    In a SELECT, PostgreSQL reads the setting once for each statement instead of once for each row, which
+    makes long scans twice as fast; but Citus refuses policies with a SELECT.
     """
-    context = op.get_context()
-    is_distributed = not context.as_sql and op.get_bind().scalar(text(_CITUS))
-    return expression if is_distributed else f"(SELECT {expression})"
+    served, across = (one if citus else f"(SELECT {one})" for one in (_SERVED, _ACROSS))
+    own = "FALSE" if column is None else f"{column} = {served}"
+    return f"{own} OR {across}"
 
 
 def protect(table: str, column: str = "organisation_id") -> None:
@@ -122,8 +126,8 @@ def _protect(table: str, column: str | None) -> None:
         return
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    condition = "FALSE" if column is None else f"{column} = {_read(_SERVED)}"
-    op.execute(f"CREATE POLICY organisation ON {table} USING ({condition} OR {_read(_ACROSS)})")
+    citus = not op.get_context().as_sql and bool(op.get_bind().scalar(text(HAS_CITUS)))
+    op.execute(f"CREATE POLICY organisation ON {table} USING ({policy(column, citus=citus)})")
 
 
 def unprotect(table: str) -> None:
