@@ -6,22 +6,26 @@ from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
+import psycopg
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import make_url, select, update
 
 from tests.support.aging import age, archive_log, filed, logged
 from tests.support.ask import answer, ask
 from tests.support.device import TestDevice, technicians_device, visit
 from tests.support.house import House
-from tournee.archiving import moving, parquet, planning
+from tests.support.postgres import libpq
+from tournee.archiving import moving, parquet, planning, shortening
 from tournee.archiving.parquet import ArchiveFailed
 from tournee.catalogue import COMMANDS
+from tournee.customers.models import Customer
 from tournee.kernel.archived import ArchivedChanges
 from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH, Conflict
 from tournee.kernel.entity import now
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.head import Mark, was_lost
-from tournee.kernel.log import Change, Head
+from tournee.kernel.log import Change, Head, Record
 from tournee.sync.push.push import push
 from tournee.sync.push.request import PushRequest
 
@@ -37,6 +41,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every loop go round more than once."""
     monkeypatch.setattr(moving, "PORTION", 3)
     monkeypatch.setattr(planning, "MOST", 7)
+    monkeypatch.setattr(shortening, "PORTION", 2)
     monkeypatch.setattr("tournee.engine.purging.CHUNK", 2)
 
 
@@ -190,6 +195,66 @@ async def test_a_set_whose_base_is_archived_loses_nothing(house: House, tmp_path
     await device.do("updateCustomer", customerId=customer.id, tags=["a", "d"])
     (row,) = [row for row in (await device.fresh()).values() if row["entity"] == "Customer"]
     assert row["tags"] == ["a", "b", "c", "d"]
+
+
+async def clock(house: House, id: Any) -> Any:
+    async with house.reading() as session:
+        return orjson.loads(await session.scalar(select(Record.clock).where(Record.id == id)) or "")
+
+
+async def test_the_clock_of_a_record_whose_changes_are_archived_is_short_and_still_right(
+    house: House, tmp_path: Path
+) -> None:
+    old, newer = TestDevice(house, "MANAGER"), TestDevice(house, "DISPATCHER")
+    customer = await house.run("createCustomer", name="Demo Hotel", phone="first", tags=["a"])
+    untouched = await house.run("createCustomer", name="Demo Bakery")
+    await old.pull()
+    await house.run("updateCustomer", "DISPATCHER", customerId=customer.id, phone="second")
+    await house.run("updateCustomer", "DISPATCHER", customerId=customer.id, tags=["a", "b"])
+    created, *_, last = await house.changes(customer.id)
+    await house.run("createSkill", name="Lifts")
+    await age(house, 500)
+    await house.run("createSkill", name="Doors")
+    await archive_log(house, tmp_path)
+    assert await clock(house, customer.id) == {
+        "*": [created.seq, None, None],
+        "?": [last.seq, None, None],
+    }
+    assert list(await clock(house, untouched.id)) == ["*"]
+    await newer.pull()
+    outcome = await newer.do("updateCustomer", customerId=customer.id, phone="third")
+    assert outcome.status == "applied"
+    outcome = await old.do("updateCustomer", customerId=untouched.id, phone="mine")
+    assert outcome.status == "applied"
+    outcome = await old.do("updateCustomer", customerId=customer.id, tags=["a", "c"])
+    assert outcome.status == "merged"
+    (row,) = await house.rows(Customer, Customer.id == customer.id)
+    assert row.tags == ["a", "b", "c"]
+    # The device never saw what stands, so its edit is no edit of that.
+    outcome = await old.do("updateCustomer", customerId=customer.id, phone="first", name="Demo Inn")
+    assert outcome.status == "merged"
+    (conflict,) = await house.rows(Conflict)
+    assert (conflict.mine["phone"], conflict.theirs["phone"]) == ("first", "third")
+
+
+async def test_a_record_that_changes_meanwhile_keeps_its_new_clock(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if house.database.is_sqlite:
+        pytest.skip("SQLite has one writer.")
+    customer = await house.run("createCustomer", name="Demo Hotel")
+    url = make_url(house.database.url).set(username="postgres").render_as_string(hide_password=False)
+    new = '{"*":[7,null,null]}'
+
+    def shortened(clock: Any) -> Any:
+        with psycopg.connect(libpq(url)) as other:
+            other.execute("UPDATE record SET seq = seq + 9, clock = %s WHERE id = %s", (new, customer.id))
+        return clock
+
+    monkeypatch.setattr(shortening, "shortened", shortened)
+    seq = await house.seq()
+    await shortening.shorten_clocks(house.database, house.organisation_id, seq, seq)
+    assert await clock(house, customer.id) == orjson.loads(new)
 
 
 # -- what GraphQL says -------------------------------------------------------------------------------

@@ -112,7 +112,8 @@ async def _record(root: Any, info: Info) -> Any:
 
 def _fields(root: Any, info: Info) -> Any:
     """The names of the fields that changed."""
-    return _read(root.fields, root, info)
+    names = _parsed(root.fields if root.before is not None else root.after)
+    return without(info.context.actor, root.entity, names and list(names))
 
 
 def _before(root: Any, info: Info) -> Any:

@@ -19,7 +19,7 @@ from tournee.api.scalars import optional
 from tournee.kernel.command import COMMANDS_BY_NAME
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Field, device_times, fields
-from tournee.kernel.log import Change, Record
+from tournee.kernel.log import CREATED, SHORTENED, Change, Record
 from tournee.kernel.times import AHEAD, BEHIND, is_implausible
 
 
@@ -80,7 +80,9 @@ async def _received(info: Info, row: Entity, field: Field) -> _Received | None:
         lambda ids: select(Record.id, Record.clock).where(Record.id.in_(ids)),
     )
     clock = orjson.loads(text)
-    seq, *_ = clock.get(field.wire, clock["*"])
+    if SHORTENED in clock and field.wire not in clock:
+        return None
+    seq, *_ = clock.get(field.wire, clock[CREATED])
     found = await load.related(
         "reception of a change",
         seq,

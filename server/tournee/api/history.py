@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 import strawberry
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from strawberry.types.field import StrawberryField
 
 from tournee.api.connections import add_fields, page_arguments
@@ -236,7 +236,8 @@ async def _history(info: Info, id: str, field: str | None = None, **page: Any) -
         if field not in {"deleted", *(one.wire for one in fields(BY_NAME[entity]))}:
             raise Rejected(f"{entity} has no field of this name.")
         # The column is a JSON list of names; searching with the quotes finds only whole names.
-        condition &= Change.fields.contains(f'"{field}"', autoescape=True)
+        changed = Change.fields.contains(f'"{field}"', autoescape=True)
+        condition &= changed if field == "deleted" else or_(changed, Change.before.is_(None))
     arguments = Arguments.of(Change, {**page, "orderBy": [{"seq": OrderDirection.DESC}]})
     return replace(await info.context.load.page(Change, arguments, condition), created=created)
 

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from tournee.archiving import parquet
 from tournee.archiving.parquet import ArchiveFailed, Content
 from tournee.archiving.planning import Part, plan
+from tournee.archiving.shortening import shorten_clocks
 from tournee.backups.files import appear, aside
 from tournee.engine.database import Database
 from tournee.engine.purging import purge
@@ -91,7 +92,9 @@ async def _note(database: Database, organisation_id: UUID, part: Part, content: 
 
 
 async def _remove(database: Database, organisation_id: UUID) -> int:
-    """Remove the entries that complete files hold; return how many there still were."""
+    """Remove the entries that complete files hold, after shortening the clocks of records that only they
+    name; return how many there still were.
+    """
     async with database.reading(organisation_id) as session:
         oldest = await session.scalar(select(Change.seq).order_by(Change.seq).limit(1)) or 0
         complete = select(ArchivedChanges.first_seq, ArchivedChanges.last_seq).where(
@@ -100,5 +103,6 @@ async def _remove(database: Database, organisation_id: UUID) -> int:
         ranges = (await session.execute(complete)).all()
     removed = 0
     for first, last in ranges:
+        await shorten_clocks(database, organisation_id, first, last)
         removed += await purge(database, organisation_id, Change, Change.seq >= first, Change.seq <= last)
     return removed

@@ -15,11 +15,12 @@ from tournee.engine.statements import Statements
 from tournee.kernel.archived import archived_until
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import fields
-from tournee.kernel.log import Change, Record
+from tournee.kernel.log import CREATED, SHORTENED, Change, Record
 from tournee.kernel.values import present
 
 # By field: seq, device and actor of its last change.
 Clock = dict[str, list[Any]]
+_SEVERAL = frozenset((CREATED, SHORTENED))
 # By record: its seq, and its clock as stored text.
 Known = dict[UUID, tuple[int, str]]
 
@@ -70,10 +71,20 @@ class Clocks:
             return set()
         clock, device = orjson.loads(text), str(device_id)
         theirs = {name for name, (seq, by, _actor) in clock.items() if seq > base and by != device}
-        if "*" in theirs:
-            # Somebody else created the row meanwhile: fields unchanged since are theirs too.
+        if theirs & _SEVERAL:
+            # Somebody else created the row meanwhile, or changed fields that are not named any more.
             theirs |= {field.wire for field in fields(type(row))} - clock.keys()
-        return theirs - {"*"}
+        return theirs - _SEVERAL
+
+
+def shortened(clock: Clock) -> Clock:
+    """Return the clock of a record whose changes have all been archived: when it was created, and when it
+    changed last. No base is so old that more could be asked, except of a device whose edits then wait for a
+    decision.
+    """
+    last = max((seq for name, (seq, *_) in clock.items() if name != CREATED), default=None)
+    created: Clock = {CREATED: [clock[CREATED][0], None, None]}
+    return created if last is None else created | {SHORTENED: [last, None, None]}
 
 
 async def value_at(session: AsyncSession, row: Entity, name: str, base: int, since: Any) -> Any:

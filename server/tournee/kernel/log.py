@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, NewType
 from uuid import UUID
 
@@ -13,7 +12,6 @@ from sqlalchemy import BigInteger, Boolean, Index, String, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.kernel.entity import Entity, OrganisationRow, UTCDateTime
-from tournee.kernel.values import wire_names
 
 # A number of the log, as a type of its own, so that it is not confused with other numbers.
 Seq = NewType("Seq", int)
@@ -51,6 +49,7 @@ class Change(OrganisationRow):
     """The device it was made on; null if it was made online."""
     operation_id: Mapped[UUID | None] = mapped_column(Uuid)
     """The device's operation; null if it was made online."""
+    # A JSON list of names, for searching; empty for a new record, which has all the fields of `after`.
     fields: Mapped[str] = mapped_column(Text)
     before: Mapped[str | None] = mapped_column(Text)
     after: Mapped[str | None] = mapped_column(Text)
@@ -62,11 +61,16 @@ class Change(OrganisationRow):
     __table_args__ = (Index("ix_change_record", "organisation_id", "id", "seq"),)
 
 
+# In a clock: the creation, and the last change of a record whose changes were all archived.
+CREATED, SHORTENED = "*", "?"
+
+
 class Record(OrganisationRow):
     """The present wire form of a row, with the clock of its fields.
 
     The clock maps a field to [seq, device, actor] of its last change, and `*` to those of the
-    creation, which stand for every field not named.
+    creation, which stand for every field not named. Once the log's entries are archived, `?` has the seq of
+    the last change, of whatever field, and nobody's device or account is named.
     """
 
     __tablename__ = "record"
@@ -149,7 +153,7 @@ class Entry:
             "actor_id": self.actor_id,
             "device_id": self.device_id,
             "operation_id": self.operation_id,
-            "fields": dump(list(self.after)) if self.before is not None else _all_fields(type(self.row)),
+            "fields": "[]" if self.before is None else dump(list(self.after)),
             "before": None if self.before is None else dump(self.before),
             "after": self.after_text or dump(self.after),
             "occurred_at": self.occurred_at,
@@ -157,11 +161,6 @@ class Entry:
 
     def stamp(self) -> list[Any]:
         return [self.seq, self.device_id, self.actor_id]
-
-
-@cache
-def _all_fields(model: type[Entity]) -> str:
-    return dump(wire_names(model))
 
 
 def dump(value: Any) -> str:

@@ -214,8 +214,10 @@ class Transaction(Finding):
         base, device = self.current.base or 0, str(self.current.device_id)
         clock = self.clocks.find(row.id) or {}
         stamps = [clock.get(name) or clock.get("*") for name in theirs]
-        others = [stamp for stamp in stamps if stamp and stamp[0] > base and stamp[1] != device]
-        return UUID(max(others)[2]) if others else None
+        others = [
+            (stamp[0], stamp[2]) for stamp in stamps if stamp and stamp[0] > base and stamp[1] != device
+        ]
+        return UUID(max(known)[1]) if (known := [one for one in others if one[1]]) else None
 
     # -- the log ---------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ class _Rewritten:
     def clock(self, renamed: Mapping[str, str]) -> str:
         """Return who changed which field when; an added field counts as set when the record was created."""
         clock = {renamed.get(name, name): by for name, by in json.loads(self.row["clock"]).items()}
-        return dumped({name: by for name, by in clock.items() if name == "*" or name in self.document})
+        return dumped({name: by for name, by in clock.items() if name in ("*", "?") or name in self.document})
 
     def entry(self) -> Row:
         """Return the record's entry in the log."""

@@ -6,15 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tournee.kernel.archived import archived_with
+from tournee.kernel.archived import Range, archived_with
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change
 from tournee.sync.push.request import PushRequest
+
+# Clocks of several servers differ by less.
+_SKEW = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,14 @@ async def _changes_at(session: AsyncSession, named: Collection[int]) -> dict[int
 async def _archived_among(session: AsyncSession, marks: Collection[Mark]) -> dict[int, Mark]:
     """Return those of these marks whose changes are in the archive, judging by when they were recorded."""
     ranges = await archived_with(session, {mark.seq for mark in marks})
-    return {
-        mark.seq: mark
-        for mark in marks
-        if (found := ranges.get(mark.seq)) is not None
-        and Mark.of(mark.seq, found.recorded_from) <= mark <= Mark.of(mark.seq, found.recorded_until)
-    }
+    return {mark.seq: mark for mark in marks if _is_of(mark, ranges.get(mark.seq))}
+
+
+def _is_of(mark: Mark, archived: Range | None) -> bool:
+    if archived is None:
+        return False
+    since, until = archived.recorded_from - _SKEW, archived.recorded_until + _SKEW
+    return Mark.of(mark.seq, since) <= mark <= Mark.of(mark.seq, until)
 
 
 def lost_bases(marks: Mapping[int, Mark], there: Mapping[int, Mark], head: int) -> set[int]:
