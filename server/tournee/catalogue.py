@@ -18,6 +18,7 @@ import tournee.customers.commands
 import tournee.customers.models
 import tournee.kernel.archived
 import tournee.kernel.conflict
+import tournee.kernel.dormant
 import tournee.kernel.lease
 import tournee.people.commands
 import tournee.people.models

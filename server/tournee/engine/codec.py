@@ -25,6 +25,7 @@ from sqlalchemy import (
     Enum,
     Float,
     Integer,
+    LargeBinary,
     String,
     Table,
     Uuid,
@@ -36,7 +37,10 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 from tournee.kernel.entity import DeclaredName, UTCDateTime
 
 # The types whose values arrive unchanged (tests/engine/test_codec.py).
-PLAIN = (BigInteger, Boolean, Date, Enum, Float, Integer, JSON, String, Uuid, DeclaredName, UTCDateTime)
+PLAIN = (
+    *(BigInteger, Boolean, Date, Enum, Float, Integer, JSON, LargeBinary, String, Uuid),
+    *(DeclaredName, UTCDateTime),
+)
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -88,6 +92,12 @@ def _floats(values: Sequence[float | None]) -> str:
     return f"{{{','.join(['NULL' if value is None else repr(value) for value in values])}}}"
 
 
+def _binaries(values: Sequence[bytes | None]) -> str:
+    """An array of bytes in hexadecimal digits; an array's notation escapes the backslash before them."""
+    texts = ["NULL" if one is None else rf'"\\x{one.hex()}"' for one in values]
+    return f"{{{','.join(texts)}}}"
+
+
 def _times(values: Sequence[datetime | None]) -> str:
     """An array of times: in UTC, since the offsets of old times have seconds, which JSON's times lack."""
     return _plain([time if time is None or time.tzinfo is UTC else time.astimezone(UTC) for time in values])
@@ -118,6 +128,13 @@ IDS = Codec(Ids(), _plain)
 TEXTS = Codec(TEXT(), _texts, _SPLIT)
 
 
+_JOINS: dict[type[Any], Callable[[Any], str]] = {
+    UTCDateTime: _times,
+    Float: _floats,
+    LargeBinary: _binaries,
+}
+
+
 @cache
 def codec_of(table: Table, name: str) -> Codec:
     """Return how values of this column travel. A length is for the column to check: a cast would cut."""
@@ -127,7 +144,7 @@ def codec_of(table: Table, name: str) -> Codec:
         return TEXTS
     if isinstance(kind, JSON):
         return Codec(TEXT(), _jsons, f"{_SPLIT}::{type_name(table, name)}[]")
-    join = _times if isinstance(kind, UTCDateTime) else _floats if isinstance(kind, Float) else _plain
+    join = next((join for one, join in _JOINS.items() if isinstance(kind, one)), _plain)
     return Codec(Array(type_name(table, name)), join)
 
 

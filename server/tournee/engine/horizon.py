@@ -13,10 +13,11 @@ from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.database import Database
+from tournee.engine.dormancy import forget_members
 from tournee.engine.purging import purge
 from tournee.kernel.entity import now
 from tournee.kernel.head import head_seq
-from tournee.kernel.log import Change, Edge, Head, Member
+from tournee.kernel.log import Change, Edge, Head
 
 # Numbers: more than any history that a backup may lack.
 LOST = 1_000_000_000
@@ -35,6 +36,7 @@ async def raise_floor(database: Database, organisation_id: UUID, oldest: datetim
 
 async def forget(database: Database, organisation_id: UUID, oldest: datetime) -> int:
     """Delete edges closed and memberships ended before `oldest` and below the floor; return how many rows.
+    Scopes that nobody holds any more become dormant.
 
     The floor's own seq is kept: a cursor may stand in the middle of it.
     """
@@ -42,7 +44,7 @@ async def forget(database: Database, organisation_id: UUID, oldest: datetime) ->
         head = await session.scalar(select(Head.floor))
         until = min(head or 0, await seq_before(session, oldest))
     closed = await purge(database, organisation_id, Edge, Edge.open.is_(False), Edge.seq < until)
-    return closed + await purge(database, organisation_id, Member, Member.to_seq < until)
+    return closed + await forget_members(database, organisation_id, until)
 
 
 async def seq_before(session: AsyncSession, when: datetime) -> int:

@@ -12,6 +12,7 @@ from prometheus_client import Histogram
 from sqlalchemy import bindparam, select, update
 
 from tournee.engine.clocks import Clock
+from tournee.engine.dormancy import wake
 from tournee.engine.notes import scopes_of
 from tournee.engine.pipelining import Pipeline
 from tournee.engine.prepared import prepared
@@ -178,10 +179,9 @@ async def _write_members(tx: Transaction, seq: int) -> None:
     held = {
         (account, scope): from_seq for account, scope, from_seq in rows if concerned.covers(account, scope)
     }
-    granted = [
-        {"account_id": account, "scope": scope, "from_seq": seq}
-        for account, scope in sorted(wanted - held.keys())
-    ]
+    new = sorted(wanted - held.keys())
+    await wake(tx.session, {scope for _, scope in new} - tx.notes.new)
+    granted = [{"account_id": account, "scope": scope, "from_seq": seq} for account, scope in new]
     await tx.statements.insert_many(Member.__table__, granted)
     lost = [
         {"account_id": account, "scope": scope, "from_seq": since, "to_seq": seq}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
@@ -242,7 +243,20 @@ async def _place(session: AsyncSession, viewer: _Viewer, record_id: UUID, found:
         else:
             latest[scope] = RecordScope(scope, entity, True, Seq(from_seq), None, None)
             found.position = max(found.position or 0, seq, from_seq)
+    for scope in await _dormant(session, record_id, found, latest):
+        kind = await session.scalar(select(Record.entity).where(Record.id == scope))
+        latest[scope] = RecordScope(scope, kind, False, None, None, None)
     found.scopes = list(latest.values())
+
+
+async def _dormant(
+    session: AsyncSession, record_id: UUID, found: _Found, known: Collection[UUID]
+) -> list[UUID]:
+    """Return the scopes of the record that have no edges, because nobody has held them for long."""
+    model: Any = BY_NAME[found.entity]
+    row = await session.scalar(select(model).where(model.id == record_id, model.deleted.is_(False)))
+    scopes = [] if row is None else row.scopes()
+    return sorted({scope for scope in scopes if scope is not None} - set(known))
 
 
 def _against(viewer: _Viewer, found: _Found) -> list[SightReason]:
