@@ -256,13 +256,6 @@ class Store:
         ).fetchone()
         return None if found is None else json.loads(found[0])
 
-    def seq(self, entity: str, id: str) -> int | None:
-        """Return the seq that a row came with, None when there is no such row."""
-        found = self.database.execute(
-            "SELECT seq FROM row WHERE entity = ? AND id = ?", (entity, id)
-        ).fetchone()
-        return None if found is None else int(found[0])
-
     def move(self, base_url: str) -> None:
         """Record that this store's server has moved to this address."""
         self.database.put("server", base_url.rstrip("/"))
