@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import repeat
 
 import pytest
 
@@ -110,6 +111,15 @@ async def test_a_sync_retries_a_busy_server(device: Device, network: FlakyTransp
     network.plan = iter([Fault.BUSY, Fault.DROP, Fault.DROP])
     await device.sync()
     assert waits == [1.0 + 0.5, 1.0, 2.0]
+
+
+async def test_an_offline_device_verifies_nothing_and_does_not_retry(
+    device: Device, network: FlakyTransport, waits: list[float]
+):
+    network.plan = repeat(Fault.DROP)
+    with pytest.raises(Offline):
+        await device.verify()
+    assert waits == []
 
 
 async def test_a_sync_gives_up_after_its_last_attempt(

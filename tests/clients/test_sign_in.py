@@ -85,6 +85,18 @@ def _is_on_disk(folder: Path, text: bytes) -> bool:
     return any(text in file.read_bytes() for file in folder.iterdir())
 
 
+async def test_a_revoked_device_erases_its_copy_when_its_refresh_token_is_refused(
+    device: Device, server: FakeServer, store: Store
+):
+    """Otherwise the order to surrender its work would keep the copy on it for ever."""
+    await device.do("createCustomer", {"id": "c"})
+    server.answers = [httpx2.Response(403, json={"code": "DEVICE_REVOKED", "surrender": True})]
+    # This server answers 401 to a surrender.
+    with pytest.raises(Revoked):
+        await device.push()
+    assert (device.pending(), store.leaving) == ([], None)
+
+
 async def test_a_captive_portals_answer_counts_as_offline(device: Device, network: FlakyTransport):
     class Hotel(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

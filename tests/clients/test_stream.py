@@ -3,7 +3,8 @@ from contextlib import aclosing
 import pytest
 
 from tests.clients.fake import FakeServer
-from tournee_client import Device, Revoked, Store
+from tournee_client import Device, Offline, Revoked, Store
+from tournee_client.testing import Fault, FlakyTransport
 
 
 async def test_changes_are_stored_before_they_are_yielded(device: Device, server: FakeServer, store: Store):
@@ -39,10 +40,34 @@ async def test_a_resync_on_the_stream_fetches_a_new_copy(device: Device, server:
     server.write("Customer", "old", None)
     server.write("Customer", "new", {})
     server.announce(store.cursor)
+    server.pulls.clear()
     async with aclosing(device.stream()) as stream:
         changes = await anext(stream)
     assert {(change.id, change.removed) for change in changes} == {("old", True), ("new", False)}
     assert [customer["id"] for customer in device.all("Customer")] == ["new"]
+    assert server.pulls == [None], "the event has said that the old cursor is invalid"
+
+
+async def test_a_resync_on_the_stream_continues_a_copy_that_is_being_fetched(
+    device: Device, server: FakeServer, store: Store, network: FlakyTransport
+):
+    server.write("Customer", "1", {})
+    await device.sync()
+    async with aclosing(device.stream()) as stream:
+        server.write("Customer", "2", {})
+        server.announce(store.cursor)
+        await anext(stream)
+        old, server.page = store.cursor, 2
+        server.restart_feed()
+        server.write("Customer", "3", {})
+        network.plan = iter([Fault.DELIVER, Fault.DELIVER, Fault.DROP])
+        with pytest.raises(Offline):
+            await device.pull()
+        assert store.renewing
+        server.announce(old)
+        server.pulls.clear()
+        assert [change.id for change in await anext(stream)] == ["3"]
+    assert server.pulls == ["2:2:3"]
 
 
 async def test_a_device_without_a_copy_pulls_before_it_listens(device: Device, server: FakeServer):

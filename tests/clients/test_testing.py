@@ -55,3 +55,15 @@ async def test_the_same_seed_gives_the_same_faults():
 
     assert await faults(1) == await faults(1)
     assert set(await faults(1)) == {Fault.DROP, Fault.LOSE, Fault.DELIVER}
+
+
+async def test_a_cut_answer_ends_after_half_of_its_body():
+    inner = httpx2.MockTransport(lambda _: httpx2.Response(200, content=b"0123456789"))
+    async with (
+        httpx2.AsyncClient(transport=FlakyTransport(inner, [Fault.CUT])) as http,
+        http.stream("GET", "http://server.example/") as response,
+    ):
+        parts = response.aiter_bytes()
+        assert await anext(parts) == b"01234"
+        with pytest.raises(httpx2.ReadError):
+            await anext(parts)
