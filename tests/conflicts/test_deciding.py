@@ -266,3 +266,16 @@ async def test_a_moved_asset_can_be_moved_back_with_its_meters(clashes: Clashes)
     await clashes.resolve(conflict, "KEEP_THEIRS")
     found = (await clashes.read(clashes.asset)).site_id, (await clashes.read(meter)).site_id
     assert found == (elsewhere.id, elsewhere.id)
+
+
+async def test_an_asset_taken_off_its_site_stays_with_its_customer(clashes: Clashes) -> None:
+    customer, asset = clashes.world.customer.id, clashes.asset
+    mine = await clashes.house.run("createSite", customerId=customer, name="Field")
+    await clashes.world.visit(clashes.technician, order=await clashes.world.order(siteId=mine.id))
+    await clashes.device.pull()
+    await clashes.office("moveAsset", assetId=asset.id, customerId=customer)
+    await clashes.device.do("moveAsset", assetId=asset.id, siteId=mine.id)
+    (conflict,) = await clashes.world.conflicts()
+    await clashes.resolve(conflict, "KEEP_THEIRS")
+    moved = await clashes.read(asset)
+    assert (moved.site_id, moved.customer_id) == (None, customer)

@@ -120,10 +120,10 @@ def _step(asset: Asset, to: str) -> Command[Any, Any] | None:
 
 def against_step(situation: Situation) -> list[str]:
     """Return why the step of `mine` is not possible: the record can no longer take it."""
-    asset = situation.row
-    if (found := against_record(situation)) or not isinstance(asset, Asset):
-        return found or ["No command takes this step."]
-    to = situation.conflict.mine["status"]
+    if found := against_record(situation):
+        return found
+    asset, to = _row(situation), situation.conflict.mine["status"]
+    assert isinstance(asset, Asset)
     if asset.status == to or asset.machine.can(asset.status, AssetStatus(to)):
         return []
     return [f"It is {asset.status} and cannot become {to} any more."]
