@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 _LIMITS = [
-    f"tests/api/test_{name}.py" for name in ("limits", "costs", "hostile", "introspection", "admission")
+    f"tests/api/test_{name}.py"
+    for name in ("limits", "costs", "hostile", "introspection", "admission", "http")
 ]
 
 # Files and folders whose tests are elsewhere, or in further places; the longest matching name counts.
@@ -14,6 +15,9 @@ NEAREST: dict[str, list[str]] = {
     "server/tournee/api/limits.py": _LIMITS,
     # Other entities refer to accounts, by rules in these files.
     "server/tournee/auth": ["tests/auth", "tests/people/test_technicians.py", "tests/quality/test_audits.py"],
+    # What a revoked device receives and sends is tested with the sync.
+    "server/tournee/auth/middleware.py": ["tests/auth", "tests/sync/devices/test_surrender.py"],
+    "server/tournee/auth/revoked.py": ["tests/auth", "tests/sync/devices/test_surrender.py"],
     "server/tournee/customers": [
         "tests/customers",
         "tests/importing/test_files.py",
