@@ -59,6 +59,13 @@ async def test_a_malformed_request_is_refused_with_a_code(client: httpx2.AsyncCl
     assert found.json()["errors"][0]["extensions"]["code"] in ("BAD_REQUEST", "MALFORMED")
 
 
+async def test_a_request_has_at_most_a_megabyte(client: httpx2.AsyncClient) -> None:
+    json = {"content-type": "application/json"}
+    for spaces, status in ((1_000_000, 200), (1_100_000, 413)):
+        body = b'{"query":"{me{role}}"' + b" " * spaces + b"}"
+        assert (await client.post("/graphql", content=body, headers=json)).status_code == status
+
+
 @pytest.mark.parametrize("filler", ["#", '"""', " "])
 async def test_a_document_over_the_size_limit_is_refused_unread(
     client: httpx2.AsyncClient, filler: str

@@ -15,6 +15,7 @@ from tests.support.ask import answer, ask
 from tests.support.house import House
 from tests.support.serving import door
 from tournee.api import introspection
+from tournee.api.limits import MOST_DEPTH
 from tournee.api.schema import schema
 
 FULL = get_introspection_query(
@@ -42,6 +43,14 @@ def client(house: House, **settings: bool) -> httpx2.AsyncClient:
 async def test_introspection_queries_of_tools_are_answered_in_full(house: House, query: str) -> None:
     described = (await ask(house, query))["__schema"]
     assert {one["name"] for one in described["types"]} == set(schema()._schema.type_map)
+
+
+async def test_introspection_may_be_deeper_than_other_fields(house: House) -> None:
+    depth = MOST_DEPTH + 3
+    types = "ofType{" * depth + "name" + "}" * depth
+    assert await ask(house, f'{{__type(name:"Query"){{{types}}}}}') == {"__type": {"ofType": None}}
+    described = f"{{__schema{{queryType{{...T}}}}}} fragment T on __Type{{{types}}}"
+    assert await ask(house, described) == {"__schema": {"queryType": {"ofType": None}}}
 
 
 async def test_an_introspection_answer_is_cached(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

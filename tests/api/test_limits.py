@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from graphql import parse
 
 from tests.support.ask import answer, ask
 from tests.support.house import House
-from tournee.api import documents, load
+from tournee.api import documents, limits, load
 from tournee.api.schema import schema
 
 
@@ -23,6 +24,15 @@ async def test_a_chain_of_fragments_is_counted_without_following_every_path(hous
     found = await answer(house, chain(30, body))
     assert set(found.codes) == {"LIMIT_EXCEEDED"}
     assert (await answer(house, chain(5, body))).codes == (["LIMIT_EXCEEDED"] if ":" in body else [])
+
+
+def test_a_variable_counts_once_for_each_use_in_the_operation_and_its_fragments() -> None:
+    text = "query Q{a:f(ids:$ids) b:f(ids:$ids) ...F} fragment F on Query{c:f(ids:$ids)}"
+    size = limits.sizes(parse(text))["Q"]
+    # Three times the list itself and its members.
+    fits = (limits.MOST_VALUES - size.values) // 3 - 1
+    assert limits.exceeded_by({"ids": [1] * fits}, size) == []
+    assert limits.exceeded_by({"ids": [1] * (fits + 1)}, size) != []
 
 
 async def test_an_operation_reads_at_most_the_allowed_rows(

@@ -97,6 +97,11 @@ def test_a_condition_must_have_exactly_one_test(test: dict[str, Any]) -> None:
     assert refusal.value.field == "items.1.condition"
 
 
+@pytest.mark.parametrize("test", [{"equals": "x"}, {"notEquals": "x"}, {"in": ["x", "y"]}])
+def test_a_condition_may_use_any_one_test(test: dict[str, Any]) -> None:
+    check_definition(items(CHOICE, when("c", **test)))
+
+
 @pytest.mark.parametrize("bad", [{"kind": "GUESS"}, {"weight": -1}, {"weight": 1.5}, {"colour": "red"}])
 def test_an_unreadable_item_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(Invalid, match=r"items\.0"):
@@ -193,7 +198,8 @@ def test_a_valid_answer_sets_its_column_and_clears_the_others() -> None:
     assert accept(items(excused)[0], Given(checked=False))["checked"] is False
     given = accept(items(excused)[0], Given(not_applicable=True, reason="gone"))
     assert given == {"checked": None, "not_applicable": True, "reason": "gone"}
-    assert accept(items({"key": "p", "kind": "PHOTO"})[0], Given(files=[FILE]))["files"] == [str(FILE)]
+    for kind in ("PHOTO", "SIGNATURE"):
+        assert accept(items({"key": "p", "kind": kind})[0], Given(files=[FILE]))["files"] == [str(FILE)]
     assert accept(items(NUMBER)[0], Given(number=0.0))["number"] == 0.0
 
 

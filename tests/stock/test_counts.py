@@ -61,6 +61,21 @@ async def test_a_use_after_a_count_that_arrives_before_it_still_counts(shop: Sho
     await shop.agree()
 
 
+async def test_a_late_count_ignores_later_movements_between_other_places(shop: Shop) -> None:
+    van, other = await shop.van(filled=10), await shop.van(filled=10)
+    await shop.fill(shop.warehouse, 10)
+    await shop.put_back(hours=2)
+    keeper = TestDevice(shop.house, "DISPATCHER")
+    counted = at(keeper, ago(60), "countStock", **shop.counted(van, 9))
+    for source, target in ((shop.warehouse, other.id), (other.id, shop.warehouse)):
+        moved = {"fromLocationId": source, "toLocationId": target, "quantity": 3 * ONE}
+        await shop.house.run("transferStock", partId=shop.part, **moved)
+    await keeper.push(counted)
+    [count] = await shop.counts()
+    assert (count.expected, count.difference, await shop.level(van.id)) == (10 * ONE, -ONE, 9)
+    await shop.agree()
+
+
 async def test_a_count_that_arrives_after_a_later_one_keeps_the_later_level(shop: Shop) -> None:
     van = await shop.van(filled=10)
     await shop.put_back(hours=3)

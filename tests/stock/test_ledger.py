@@ -103,6 +103,14 @@ async def test_a_technician_reverses_only_their_own_movements(shop: Shop) -> Non
         await shop.house.run("reverseStockMovement", van.actor, movementId=received.id)
 
 
+async def test_a_technician_reverses_their_own_movement_in_a_van_they_handed_over(shop: Shop) -> None:
+    van, other = await shop.van(filled=5), await shop.van()
+    wrong = await shop.house.run("usePart", van.actor, **shop.used(van, 2))
+    await shop.house.run("updateStockLocation", stockLocationId=van.id, technicianId=other.technician_id)
+    await shop.house.run("reverseStockMovement", van.actor, movementId=wrong.id)
+    assert await shop.level(van.id) == 5
+
+
 async def test_a_technician_manages_only_the_stock_of_their_own_van(shop: Shop) -> None:
     own, other = await shop.van(filled=3), await shop.van(filled=3)
     part = {"partId": shop.part}

@@ -196,6 +196,16 @@ async def test_two_technicians_on_one_visit_do_not_conflict(world: World) -> Non
     assert await world.conflicts() == []
 
 
+async def test_a_technician_on_the_way_to_a_colleague_cannot_accept_the_visit_again(world: World) -> None:
+    first, second = await world.technician(), await world.technician()
+    visit = await world.visit(first, second)
+    accept, travel, arrive, *_ = a_visit(visit)
+    for technician, steps in ((first, (accept, travel, arrive)), (second, (accept, travel))):
+        await world.offline(technician.actor, await world.house.seq(), *steps)
+    with pytest.raises(TransitionNotAllowed):
+        await world.offline(second.actor, await world.house.seq(), accept)
+
+
 async def test_a_new_clash_after_the_decision_opens_another_conflict(world: World) -> None:
     technician = await world.technician()
     visit = await world.visit(technician)

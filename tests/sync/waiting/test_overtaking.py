@@ -273,6 +273,18 @@ async def test_a_set_keeps_late_additions_but_no_value_removed_since(reception: 
     assert sorted(row.tags) == ["b", "late", "later"]
 
 
+async def test_a_late_set_that_is_combined_with_a_later_one_is_merged(reception: Reception) -> None:
+    device, above = reception.device, new_id()
+
+    def tagged(tag: str, **more: Any) -> dict[str, Any]:
+        return device.operation("updateCustomer", customerId=reception.customer, tags=[tag], **more)
+
+    waits, later = tagged("late", parentId=above), tagged("later")
+    made = device.operation("createCustomer", id=above, name="Demo Group")
+    outcomes = await device.push(waits, later, made)
+    assert [one.status for one in outcomes] == ["merged", "applied", "applied"]
+
+
 async def test_a_late_move_of_an_asset_applies_whole_or_not_at_all(reception: Reception) -> None:
     house, device = reception.house, reception.device
     other = await house.run("createCustomer", name="Demo Bakery")
