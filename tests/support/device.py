@@ -16,6 +16,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import ResyncNeeded
 from tournee.sync.messages import Outcome
+from tournee.sync.pull.choice import Choice
 from tournee.sync.pull.cursor import Cursor
 from tournee.sync.pull.feed import Feed
 from tournee.sync.push.push import Answer, push
@@ -34,11 +35,13 @@ class TestDevice:
         *,
         actor: Actor | None = None,
         tail: Tail | None = None,
+        choice: Choice | None = None,
     ) -> None:
         self.house = house
         self.actor = actor or house.actor(role)
         self.id = self.actor.device_id or new_id()
         self.feed = Feed(house.database, tuple(ENTITIES.values()), tail, urgent_scopes)
+        self.choice = choice
         self.rows: dict[UUID, dict[str, Any]] = {}
         self.cursor: Cursor | None = None
         self.number = 0
@@ -70,7 +73,7 @@ class TestDevice:
         """Pull until there are no more pages, or this many; a resync starts a new copy."""
         for _ in range(pages):
             try:
-                page = await self.feed.pull(self.actor, self.cursor, limit)
+                page = await self.feed.pull(self.actor, self.cursor, limit, choice=self.choice)
             except ResyncNeeded:
                 self.rows.clear()
                 self.cursor = None
@@ -87,7 +90,7 @@ class TestDevice:
 
     async def fresh(self) -> dict[UUID, dict[str, Any]]:
         """Return the rows that a new copy would hold now."""
-        other = TestDevice(self.house, actor=self.actor)
+        other = TestDevice(self.house, actor=self.actor, choice=self.choice)
         await other.pull()
         return other.rows
 

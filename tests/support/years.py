@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
 from tests.support.house import House
+from tournee.engine import publishing
 from tournee.kernel import transaction
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now
+from tournee.work.models import membership
 
 
 @contextmanager
 def received(at: datetime) -> Iterator[None]:
-    """Let the server believe that it receives new records at this time."""
-    with patch.object(transaction, "now", lambda: at):
+    """Let the server believe that it receives and records changes at this time."""
+    with ExitStack() as patches:
+        for module in (transaction, publishing, membership):
+            patches.enter_context(patch.object(module, "now", lambda: at))
         yield
 
 
@@ -29,9 +33,13 @@ class Past:
         self.house = house
 
     async def begin(self) -> Past:
+        row, actor = await self.house.technician()
+        return await self.of(row.id, actor)
+
+    async def of(self, technician_id: UUID, actor: Actor) -> Past:
+        """Give this technician a van, and somebody who audits their work."""
         run = self.house.run
-        row, self.actor = await self.house.technician()
-        self.technician_id: UUID = row.id
+        self.technician_id, self.actor = technician_id, actor
         self.van = (
             await run("createStockLocation", name="Demo van", kind="VAN", technicianId=self.technician_id)
         ).id

@@ -1,5 +1,6 @@
 """The reference offline device of Tournée."""
 
+from tournee_client.choice import Choice
 from tournee_client.device import Device, Synced
 from tournee_client.effects import Effect
 from tournee_client.errors import Offline, ProtocolError, Revoked, SignInRefused, TooLarge, TourneeError
@@ -12,6 +13,7 @@ from tournee_client.wire import Change, Outcome, Page, Progress
 __all__ = [
     "Backoff",
     "Change",
+    "Choice",
     "Device",
     "Effect",
     "Offline",

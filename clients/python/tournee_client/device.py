@@ -13,6 +13,7 @@ from uuid import UUID
 
 import httpx2
 
+from tournee_client.choice import Choice
 from tournee_client.effects import Effect, derive
 from tournee_client.errors import Revoked
 from tournee_client.farewell import Farewell
@@ -55,7 +56,8 @@ def _now() -> datetime:
 class Device:
     """One person's device. Reads and `do` need no network.
 
-    Calls that need one may raise `Offline`, `SignInRefused`, `Revoked` or `ProtocolError`.
+    Calls that need one may raise `Offline`, `SignInRefused`, `Revoked` or `ProtocolError`. An account that
+    sees the whole organisation may make a `choice` of what the device carries.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Device:
         backoff: Backoff | None = None,
         app: str = "tournee-python/0.1",
         on_progress: Callable[[Progress], object] = lambda _: None,
+        choice: Choice | None = None,
     ) -> None:
         self.store = store
         self._clock = clock
@@ -78,7 +81,7 @@ class Device:
         link = Link(base_url, store, self._http, name=name, clock=clock, backoff=patience)
         report = Report(app, store, link)
         self._link, self._push = link, Push(link, store, report, clock)
-        self._feed = Feed(link, store, patience, report, on_progress)
+        self._feed = Feed(link, store, patience, report, on_progress, choice)
         self._farewell = Farewell(link, store, self._push)
 
     async def __aenter__(self) -> Self:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from tournee_client.choice import Choice
 from tournee_client.errors import Offline, ProtocolError
 from tournee_client.link import Link
 from tournee_client.report import Report
@@ -26,12 +27,14 @@ class Feed:
         backoff: Backoff,
         report: Report,
         progress: Callable[[Progress], object],
+        choice: Choice | None = None,
     ) -> None:
         self._link = link
         self._store = store
         self._backoff = backoff
         self._report = report
         self._progress = progress
+        self._choice = choice
         # A page is valid only on top of the cursor it was requested with.
         self._turn = asyncio.Lock()
 
@@ -39,6 +42,7 @@ class Feed:
         """Store pages until there are no more; return the changes."""
         async with self._turn:
             settled = self._store.outbox.settled()
+            self._choose()
             if self._store.doubtful:
                 self._store.renew()
             changes: list[Change] = []
@@ -51,6 +55,15 @@ class Feed:
                 more = page.more
             return changes
 
+    def _choose(self) -> None:
+        """Begin a new copy if the present one was fetched for another choice."""
+        wanted = None if self._choice is None else self._choice.text()
+        if self._store.choice == wanted:
+            return
+        if self._store.cursor is not None or self._store.renewing:
+            self._store.renew()
+        self._store.choose(wanted)
+
     async def _next_page(self, patient: bool) -> tuple[Page, str | None]:
         """Return the next page, and the push mark it was requested with."""
         for _ in range(_RESYNCS):
@@ -58,6 +71,8 @@ class Feed:
             if cursor is None:
                 self._store.wonder()
             query = self._report.query() | ({} if cursor is None else {"cursor": cursor})
+            if self._choice is not None:
+                query |= self._choice.query()
             mark = self._store.pushed_mark
             if mark is not None:
                 query["mark"] = mark
@@ -87,6 +102,7 @@ class Feed:
             attempt += 1
 
     async def _listen(self) -> AsyncGenerator[list[Change]]:
+        self._choose()
         if self._store.cursor is None or self._store.renewing:
             yield await self.pull(patient=False)
         async with aclosing(self._link.events("/sync/stream", self._store.cursor)) as pages:

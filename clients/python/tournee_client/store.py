@@ -72,6 +72,19 @@ class Store:
         return self.database.get("fresh_cursor") if self.renewing else self.cursor
 
     @property
+    def choice(self) -> str | None:
+        """The choice for which the copy is fetched; None for everything that the person may see."""
+        return self.database.get("choice")
+
+    def _carries(self, entity: str) -> bool:
+        named = json.loads(self.choice or "{}").get("entities")
+        return named is None or entity in named.split(",")
+
+    def choose(self, choice: str | None) -> None:
+        """Remember the choice; the copy that is fetched from now on is for it."""
+        self.database.put("choice", choice)
+
+    @property
     def pushed_mark(self) -> str | None:
         """The mark of the last push's answer, until the copy includes what that push changed."""
         return self.database.get("pushed_mark")
@@ -230,6 +243,9 @@ class Store:
         if not record or is_between or seq <= self.database.number("seen"):
             return
         entity, id, removed = record.pop("entity"), record["id"], record.pop("removed", False)
+        if not self._carries(entity):
+            # No pull would keep it up to date.
+            return
         self._write("row", [Change(seq, entity, id, None if removed else record)])
         self.outbox.arrived(outcome.id, entity, id)
 

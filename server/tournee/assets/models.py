@@ -237,6 +237,7 @@ class Reading(Located, Entity):
     __tablename__ = "reading"
     __table_args__ = (Index("ix_reading_time", "organisation_id", "meter_id", "taken_at"),)
     reads = ASSETS_READ
+    is_fact = True
     decider = Role.DISPATCHER
 
     meter_id: Mapped[UUID] = reference("meter", merge=Merge.LEDGER)

@@ -201,6 +201,7 @@ class Interaction(Entity):
 
     __tablename__ = "interaction"
     reads = CUSTOMERS_READ
+    is_fact = True
     decider = Role.DISPATCHER
 
     customer_id: Mapped[UUID] = reference("customer", merge=Merge.APPEND_ONLY)

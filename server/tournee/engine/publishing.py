@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -56,7 +57,7 @@ class _Written:
         else:
             self.document = dump(document(self.row))
 
-    def values(self, clock: Clock) -> dict[str, Any]:
+    def values(self, clock: Clock, recorded_at: datetime) -> dict[str, Any]:
         """Return the record's new row; `clock` is updated in place."""
         for entry in self.entries:
             clock.update(dict.fromkeys(["*"] if entry.before is None else entry.after, entry.stamp()))
@@ -66,6 +67,7 @@ class _Written:
             "deleted": self.row.deleted,
             "clock": dump(clock),
             "document": self.document,
+            "until": max(self.row.ends(), recorded_at),
         }
 
 
@@ -98,7 +100,7 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
     same = {"recorded_at": recorded_at}
     await pipeline.send(tx.statements.insert_many(_CHANGE, changes, same))
     for start in range(0, len(rows), _PORTION):
-        await _write_records(tx, rows[start : start + _PORTION], pipeline)
+        await _write_records(tx, rows[start : start + _PORTION], recorded_at, pipeline)
     await pipeline.send(_write_members(tx, last))
     await pipeline.send(tx.statements.notify(CHANGES, f"{tx.organisation_id}:{last}"))
     return Mark.of(last, recorded_at)
@@ -137,11 +139,17 @@ def _rows(entries: Iterable[Entry]) -> list[_Written]:
     return list(found.values())
 
 
-async def _write_records(tx: Transaction, rows: Sequence[_Written], pipeline: Pipeline) -> None:
+async def _write_records(
+    tx: Transaction, rows: Sequence[_Written], recorded_at: datetime, pipeline: Pipeline
+) -> None:
     clocks = [(one, tx.clocks.find(one.id)) for one in rows]
-    changed = [one.values(clock) for one, clock in clocks if clock is not None]
+    changed = [one.values(clock, recorded_at) for one, clock in clocks if clock is not None]
     await pipeline.send(tx.statements.update_many(_RECORD, ("id",), changed))
-    added = [{"entity": type(one.row).__name__, **one.values({})} for one, clock in clocks if clock is None]
+    added = [
+        {"entity": type(one.row).__name__, **one.values({}, recorded_at)}
+        for one, clock in clocks
+        if clock is None
+    ]
     await pipeline.send(tx.statements.insert_many(_RECORD, added))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.database import Database
 from tournee.engine.heads import Heads
+from tournee.kernel.entity import ALWAYS
 from tournee.kernel.head import HeadNow, Mark, is_there, read_head
 from tournee.kernel.log import Change, Edge, Member, Record
 from tournee.kernel.visibility import lies_in
@@ -40,6 +42,7 @@ class Moved:
     entity: str
     id: UUID
     document: str | None
+    until: datetime = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +239,9 @@ async def _read(session: AsyncSession, after: int, head: HeadNow) -> Recent | No
     if head.seq == after:
         return found
     in_range = Record.seq > after
-    columns = select(Record.id, Record.entity, Record.seq, Record.deleted, Record.document)
-    for id, entity, seq, deleted, document in await session.execute(columns.where(in_range)):
-        found.records[id] = Moved(seq, entity, id, None if deleted else document)
+    columns = select(Record.id, Record.entity, Record.seq, Record.deleted, Record.document, Record.until)
+    for id, entity, seq, deleted, document, until in await session.execute(columns.where(in_range)):
+        found.records[id] = Moved(seq, entity, id, None if deleted else document, until)
     found.marks = await _marks(session, after, head)
     # An edge moves only with its record, and every open edge of a record moves with it.
     moves = await session.execute(

@@ -178,6 +178,9 @@ class Conflict(Entity):
         """Both people who caused it see the decision."""
         return {self.actor_id, self.their_actor_id}
 
+    def is_over(self) -> bool:
+        return self.status is ConflictStatus.RESOLVED
+
     def involve(self, operation_id: UUID | None) -> None:
         """Add an operation to those that caused it."""
         known = set(self.operation_ids or ())

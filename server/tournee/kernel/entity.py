@@ -45,6 +45,10 @@ def new_id() -> UUID:
     return uuid_utils.compat.uuid7()
 
 
+# Until when a record counts that is open, or that has no dates.
+ALWAYS = datetime(9999, 12, 31, tzinfo=UTC)
+
+
 class UTCDateTime(TypeDecorator[datetime]):
     """Aware times in UTC on both databases; SQLite would return them naive."""
 
@@ -135,6 +139,8 @@ class Entity(OrganisationRow):
     decider: ClassVar[str | None]
     # A change of such a row can admit somebody or shut them out.
     admits: ClassVar[bool] = False
+    # It says what happened once, so it is over from the beginning.
+    is_fact: ClassVar[bool] = False
     # Numbers that are given at the commit.
     numbers: ClassVar[Numbers | None] = None
 
@@ -161,6 +167,16 @@ class Entity(OrganisationRow):
     def spans(self) -> Iterable[Span]:
         """Return the dates by which this row counts for a person's window, from its own columns."""
         return ()
+
+    def is_over(self) -> bool:
+        """Return whether nothing is left to do about this row."""
+        return self.is_fact
+
+    def ends(self) -> datetime:
+        """Return when its own dates end, if it is over; ALWAYS while it is open. A device of the office may
+        carry only what ended, or changed, after a day.
+        """
+        return self.created_at if self.is_over() else ALWAYS
 
     def check(self) -> None:
         """Raise Invalid if fields contradict each other; called before every write."""

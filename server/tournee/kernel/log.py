@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import BigInteger, Boolean, Index, String, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tournee.kernel.entity import Entity, OrganisationRow, UTCDateTime
+from tournee.kernel.entity import ALWAYS, Entity, OrganisationRow, UTCDateTime
 
 # A number of the log, as a type of its own, so that it is not confused with other numbers.
 Seq = NewType("Seq", int)
@@ -80,8 +80,14 @@ class Record(OrganisationRow):
     deleted: Mapped[bool] = mapped_column(Boolean, default=False)
     clock: Mapped[str] = mapped_column(Text)
     document: Mapped[str] = mapped_column(Text)
+    # Its last change, or the end of its own dates where that is later; ALWAYS while it is open.
+    until: Mapped[datetime] = mapped_column(UTCDateTime, default=ALWAYS)
 
-    __table_args__ = (Index("ix_record_feed", "organisation_id", "seq"),)
+    __table_args__ = (
+        Index("ix_record_feed", "organisation_id", "seq"),
+        # What a device of the office carries that chose types and a window.
+        Index("ix_record_until", "organisation_id", "entity", "until", "id"),
+    )
 
 
 class Edge(OrganisationRow):

@@ -37,7 +37,7 @@ from tournee.kernel.operation import Operation
 from tournee.kernel.values import apply_defaults, present
 from tournee.kernel.visibility import visible, was_visible
 
-__all__ = ["Operation", "Transaction"]
+__all__ = ["Operation", "Pipeline", "Transaction"]
 
 EntityT = TypeVar("EntityT", bound=Entity)
 AnswerT = TypeVar("AnswerT")

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 
 from tournee.auth.roles import Role
-from tournee.kernel.entity import Entity, now
+from tournee.kernel.entity import ALWAYS, Entity, now
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.log import Entry
@@ -189,6 +189,9 @@ class Timed(OfTechnician):
     ends_at: Mapped[datetime] = column(time_source=TimeSource.PLAN)
     """The first moment that no longer counts; always after the start."""
 
+    def ends(self) -> datetime:
+        return self.ends_at
+
     def check(self) -> None:
         if self.ends_at <= self.starts_at:
             raise Invalid("The end must be after the beginning.", "endsAt")
@@ -325,6 +328,9 @@ class Absence(Timed, Entity):
 
     def scopes(self) -> Iterable[UUID | None]:
         return in_periods(self) or (self.technician_id,)
+
+    def ends(self) -> datetime:
+        return ALWAYS if self.status is AbsenceStatus.REQUESTED else self.ends_at
 
     def decide(self, to: AbsenceStatus, by: UUID, note: str | None) -> None:
         """Approve or reject."""

@@ -202,6 +202,9 @@ class ChecklistRun(Entity):
     def scopes(self) -> Iterable[UUID | None]:
         return (_hangs_on(self),)
 
+    def is_over(self) -> bool:
+        return not self.is_open
+
     @property
     def is_open(self) -> bool:
         return self.status in (RunStatus.NEW, RunStatus.IN_PROGRESS)
@@ -244,6 +247,7 @@ class ChecklistAnswer(Answer):
 
     __tablename__ = "checklist_answer"
     reads = PROCEDURES_READ
+    is_fact = True
     decider = Role.DISPATCHER
 
     run_id: Mapped[UUID] = reference("checklist_run", merge=Merge.APPEND_ONLY)

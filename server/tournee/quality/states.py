@@ -122,6 +122,7 @@ GRAVE = frozenset({FindingGrade.MAJOR, FindingGrade.CRITICAL})
 WORKING = frozenset({AuditStatus.IN_PROGRESS, AuditStatus.REPORTING})
 # From these statuses on, it has a score.
 RATED = frozenset({AuditStatus.REPORTING, AuditStatus.COMPLETED, AuditStatus.CLOSED})
+OVER = frozenset({AuditStatus.CLOSED, AuditStatus.CANCELED})
 ENDED = frozenset({AuditStatus.COMPLETED, AuditStatus.CLOSED, AuditStatus.CANCELED})
 
 

@@ -17,6 +17,7 @@ from unittest.mock import patch
 from tests.bench.figures import Figure
 from tests.bench.years.bystander import Bystander
 from tests.bench.years.filling import Filled
+from tests.bench.years.own import own_rows
 from tests.bench.years.sizes import Planned, Sizes, quiet, years_asked
 from tests.support import migrate
 from tests.support.ask import ask
@@ -25,7 +26,9 @@ from tests.support.house import House
 from tests.support.postgres import ROOT, create_database, postgres
 from tournee.engine.database import Database
 from tournee.people import jobs
+from tournee.sync.pull.choice import Choice
 from tournee.sync.pull.feed import DEFAULT_LIMIT
+from tournee.sync.pull.page import Page
 
 ROUNDS, REASSIGNED, LARGEST = 5, 300, 8
 # Whatever takes longer than this is reported as missing.
@@ -50,6 +53,8 @@ async def years() -> list[Figure]:
             figures = [Figure("years_fill_s", time.perf_counter() - started, "s")]
             figures += _sizes(organisation)
             figures += await _Reading(organisation).figures("")
+            figures += await own_rows(organisation, organisation.technicians[7])
+            figures += await _office(organisation)
             figures += await _pull_after_reassignments(organisation)
             figures += await _windows(organisation)
             with organisation.superuser() as connection:
@@ -126,6 +131,27 @@ class _Reading:
             Figure(f"years_first_pull{state}_rows", len(device.rows), "rows"),
             Figure(f"years_board{state}_ms", await _seconds(board) * 1000, "ms"),
         ]
+
+
+async def _office(organisation: Filled) -> list[Figure]:
+    """Begin the first pull of an office device: of everything, and of what an app may choose."""
+    house, dispatcher = organisation.house, organisation.dispatcher
+    day = (datetime.now(UTC) - timedelta(days=organisation.sizes.days // 6)).date()
+    work = ("Appointment", "Assignment", "Contact", "Customer", "Site", "Technician", "WorkOrder")
+    figures = []
+    for name, choice in (("", None), ("_since", Choice(None, day)), ("_choice", Choice(work, day))):
+        device = TestDevice(house, actor=dispatcher, choice=choice)
+        page = await device.feed.pull(dispatcher, None, choice=choice)
+        assert page.progress is not None
+
+        async def pull_page(device: TestDevice = device, page: Page = page) -> None:
+            await device.feed.pull(dispatcher, page.cursor)
+
+        figures += [
+            Figure(f"years_office{name}_rows", page.progress.total, "rows"),
+            Figure(f"years_office{name}_page_ms", await _seconds(pull_page, 20) * 1000, "ms"),
+        ]
+    return figures
 
 
 async def _pull_after_reassignments(organisation: Filled) -> list[Figure]:

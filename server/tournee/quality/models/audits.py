@@ -23,6 +23,7 @@ from tournee.quality.states import (
     ENDED,
     FINDING,
     GRAVE,
+    OVER,
     WORKING,
     AuditKind,
     AuditPart,
@@ -121,6 +122,9 @@ class Audit(Entity):
     def scopes(self) -> Iterable[UUID | None]:
         return (self.id, self.site_id, _about(self.technician_id, self.id))
 
+    def is_over(self) -> bool:
+        return self.status in OVER
+
     def check(self) -> None:
         if self.lead_auditor_id is not None and self.lead_auditor_id == self.auditee_responsible_id:
             raise Invalid("Nobody may audit work that they are responsible for.", "auditeeResponsibleId")
@@ -200,6 +204,7 @@ class AuditAnswer(Answer):
 
     __tablename__ = "audit_answer"
     reads = QUALITY_READ
+    is_fact = True
     decider = Role.AUDITOR
 
     audit_id: Mapped[UUID] = reference("audit", merge=Merge.APPEND_ONLY)
@@ -256,6 +261,9 @@ class AuditFinding(Entity):
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.audit_id, self.site_id, _about(self.technician_id, self.audit_id))
+
+    def is_over(self) -> bool:
+        return self.status is FindingStatus.CLOSED
 
     @property
     def has_correction(self) -> bool:

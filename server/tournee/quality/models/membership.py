@@ -16,9 +16,7 @@ from tournee.kernel.log import Entry
 from tournee.kernel.membership import Concerned, Extent, MembershipRule, Pairs, among, prepared
 from tournee.people.models import Technician, TechnicianProfile, TechnicianStatus, to_profile
 from tournee.quality.models.audits import Audit, AuditMember, audited_scope
-from tournee.quality.states import AuditStatus
-
-OVER = (AuditStatus.CLOSED, AuditStatus.CANCELED)
+from tournee.quality.states import OVER
 
 
 async def _touched(session: AsyncSession, entries: Sequence[Entry]) -> Concerned:

@@ -85,6 +85,9 @@ class StockDiscrepancy(Entity):
     def scopes(self) -> Iterable[UUID | None]:
         return in_periods(self) or (self.location_id,)
 
+    def is_over(self) -> bool:
+        return self.status is DiscrepancyStatus.RESOLVED
+
     def obstacles(self) -> list[str]:
         """Return why it cannot be settled yet."""
         if self.level < 0:

@@ -66,6 +66,7 @@ class StockMovement(Dated, Entity):
         Index("ix_stock_movement_in", "organisation_id", "part_id", "to_location_id", "quantity"),
     )
     reads = STOCK_READ
+    is_fact = True
     decider = Role.DISPATCHER
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.LEDGER)
@@ -120,6 +121,7 @@ class StockCount(Dated, Entity):
     __tablename__ = "stock_count"
     __table_args__ = (Index("ix_stock_count_place", "organisation_id", "location_id", "part_id"),)
     reads = STOCK_READ
+    is_fact = True
     decider = Role.DISPATCHER
 
     part_id: Mapped[UUID] = reference("part", merge=Merge.LEDGER)

@@ -78,7 +78,8 @@ class Checking:
             self.feed.lanes.snapshots.turn(actor.key),
             self.feed.database.reading(actor.organisation_id) as session,
         ):
-            yield Copy(session, actor, self.feed.readable(actor), scope), cursor
+            choice = None if cursor is None else cursor.choice
+            yield Copy(session, actor, self.feed.carried(actor, choice), scope, choice), cursor
 
 
 def _id(query: Query, name: str) -> UUID | None:

@@ -15,6 +15,7 @@ from tournee.kernel.head import Mark
 from tournee.sync.devices.acknowledged import Acknowledged
 from tournee.sync.devices.report import Report
 from tournee.sync.http.door import Door, Query, Read, device_of, limit_of, send_json
+from tournee.sync.pull.choice import read_choice
 from tournee.sync.pull.cursor import Cursor, CursorCodec
 from tournee.sync.pull.feed import DEFAULT_LIMIT, Feed
 from tournee.sync.pull.page import Page
@@ -48,6 +49,7 @@ class PullEndpoint:
         device_id = device_of(query, actor)
         recent = await self.door.enter(actor, device_id)
         report = Report.of_query(query)
+        choice = read_choice(query, actor, self.feed.readable(actor))
         try:
             # A plain pull resumes from the earlier of the two positions.
             cursor = self.cursors.decode(earlier(text), actor) if text else None
@@ -55,9 +57,9 @@ class PullEndpoint:
                 await self.feed.require(actor, Mark.read(query.get("mark")), recent)
             if query.get("removals") == MODE:
                 empty = report.queue_length == 0
-                page, given = await self.removals.pull(actor, device_id, text, limit, empty=empty)
+                page, given = await self.removals.pull(actor, device_id, text, limit, choice, empty=empty)
             else:
-                page = await self.feed.pull(actor, cursor, limit, recent)
+                page = await self.feed.pull(actor, cursor, limit, recent, choice)
                 # If nothing moved, the same cursor goes back.
                 given = text if text and page.cursor is cursor else self.cursors.encode(page.cursor, actor)
         except ResyncNeeded:

@@ -24,6 +24,7 @@ from tournee.kernel.head import is_there, read_head
 from tournee.kernel.log import Edge, Record
 from tournee.kernel.visibility import sees
 from tournee.kernel.withheld import without
+from tournee.sync.pull.choice import Choice
 from tournee.sync.pull.cursor import MAX_ID, MIN_ID, Cursor
 from tournee.sync.pull.moved import moved_rows
 from tournee.sync.pull.page import PulledChange, Rows, write
@@ -80,12 +81,18 @@ class Copy:
     """What an actor's device should hold, on one database snapshot; of one scope only, if one is given."""
 
     def __init__(
-        self, session: OrganisationSession, actor: Actor, entities: list[str], scope: UUID | None = None
+        self,
+        session: OrganisationSession,
+        actor: Actor,
+        entities: list[str],
+        scope: UUID | None = None,
+        choice: Choice | None = None,
     ) -> None:
         self.session = session
         self.actor = actor
         self.entities = entities
         self.scope = scope
+        self.choice = choice
 
     async def is_current(self, cursor: Cursor) -> bool:
         """3. Return whether nothing moved for the actor after this cursor; otherwise the device pulls
@@ -98,7 +105,8 @@ class Copy:
             return False
         if (cursor.seq, cursor.id) == (head.seq, MAX_ID):
             return True
-        return await write(self.session, moved_rows(self.actor, self.entities, cursor, 1), 1) is None
+        moved = moved_rows(self.actor, self.entities, cursor, 1, self.choice)
+        return await write(self.session, moved, 1) is None
 
     async def sums(self) -> dict[str, Sums]:
         found: dict[str, Sums] = {}
@@ -135,6 +143,8 @@ class Copy:
         )
         if bucket is not None:
             rows = rows.where(cast(Record.id, Text).like(f"%{bucket}"))
+        if self.choice is not None:
+            rows = rows.where(self.choice.carries())
         if self.scope is None and self.actor.sees_all:
             return rows
         scopes = None if self.scope is None else [self.scope]

@@ -7,10 +7,11 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -18,6 +19,7 @@ import orjson
 from tournee.kernel.actor import Actor, Permission
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.head import HeadNow, Mark
+from tournee.sync.pull.choice import Choice
 
 # Sorts after every id: "all of this seq".
 MAX_ID = UUID(int=2**128 - 1)
@@ -34,6 +36,13 @@ class Phase(IntEnum):
     URGENT = 2
 
 
+class Place(NamedTuple):
+    """Where the walk through a choice is: at a row of this type that counts until then."""
+
+    entity: str
+    until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """In the feed: past `(seq, id)`. In a snapshot, which is pinned at `seq`: past the row `id` of `scope`,
@@ -41,6 +50,7 @@ class Cursor:
 
     `mark` is the newest change that any page up to here may show. If the log has another change in its place,
     the copy holds something that never happened. Cursors from before there were marks have none.
+    A device that chose what to carry keeps its `choice` in the cursor: the copy is complete for that alone.
     """
 
     epoch: UUID
@@ -51,6 +61,9 @@ class Cursor:
     done: int = 0
     total: int = 0
     mark: Mark | None = None
+    choice: Choice | None = None
+    # In the snapshot of a choice.
+    place: Place | None = None
 
     @staticmethod
     def at(head: HeadNow) -> Cursor:
@@ -88,6 +101,10 @@ class CursorCodec:
             parts += [cursor.scope.hex, cursor.done, cursor.total]
         if cursor.mark is not None:
             parts += cursor.mark
+        if cursor.choice is not None:
+            place = cursor.place
+            at = None if place is None else [place.entity, place.until.isoformat()]
+            parts.append([*cursor.choice.written(), at])
         body = orjson.dumps(parts)
         return base64.urlsafe_b64encode(_sign(body, self._keys()[0]) + body).decode().rstrip("=")
 
@@ -113,10 +130,15 @@ class CursorCodec:
         if not any(hmac.compare_digest(signature, _sign(body, key)) for key in self._keys()):
             raise ResyncNeeded
         organisation, account, seen, epoch, seq, id, phase, *more = orjson.loads(body)
+        chosen = more.pop() if more and isinstance(more[-1], list) else None
         scope, done, total = more[:3] if len(more) > len(Mark._fields) else (MIN_ID.hex, 0, 0)
         mark = Mark(*more[-2:]) if len(more) in (2, 5) else None
-        place = Cursor(UUID(hex=epoch), seq, UUID(hex=id), Phase(phase), UUID(hex=scope), done, total, mark)
-        return UUID(hex=organisation), UUID(hex=account), seen, place
+        cursor = Cursor(UUID(hex=epoch), seq, UUID(hex=id), Phase(phase), UUID(hex=scope), done, total, mark)
+        if chosen is not None:
+            *choice, at = chosen
+            place = None if at is None else Place(at[0], datetime.fromisoformat(at[1]))
+            cursor = replace(cursor, choice=Choice.of(choice), place=place)
+        return UUID(hex=organisation), UUID(hex=account), seen, cursor
 
 
 def _sign(body: bytes, key: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The feed: what changed for a person since a cursor. The numbers are those of schema/sync.md, "Pull".
 
 1. Cursor    `cursor.py`    where the device is; it may be too old to go on from
-2. Snapshot  `snapshot.py`  the live rows of a first pull
+2. Snapshot  `snapshot.py`  the live rows of a first pull; of a choice, `chosen.py`
 3. Feed      `moved.py`     what moved for this person after the cursor
 4. Page      `page.py`      the changes as the text that goes out
 """
@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import select
@@ -24,6 +25,8 @@ from tournee.kernel.log import Record
 from tournee.kernel.visibility import sees
 from tournee.kernel.withheld import shown, withheld
 from tournee.sync.messages import as_record
+from tournee.sync.pull.choice import Choice
+from tournee.sync.pull.chosen import Chosen
 from tournee.sync.pull.cursor import MAX_ID, MIN_ID, Cursor, Phase
 from tournee.sync.pull.moved import marked, moved_rows, recent_page
 from tournee.sync.pull.page import Page, write
@@ -58,6 +61,11 @@ class Feed:
             self._readable[actor.permissions] = known
         return known
 
+    def carried(self, actor: Actor, choice: Choice | None) -> list[str]:
+        """Return the types of records that the actor's device carries."""
+        readable = self.readable(actor)
+        return readable if choice is None else choice.among(readable)
+
     async def require(self, actor: Actor, mark: Mark | None, recent: Recent) -> None:
         """Raise ResyncNeeded if the log lacks a change that the device has received."""
         known = recent.has(mark)
@@ -68,35 +76,47 @@ class Feed:
             raise ResyncNeeded
 
     async def pull(
-        self, actor: Actor, cursor: Cursor | None, limit: int = DEFAULT_LIMIT, recent: Recent | None = None
+        self,
+        actor: Actor,
+        cursor: Cursor | None,
+        limit: int = DEFAULT_LIMIT,
+        recent: Recent | None = None,
+        choice: Choice | None = None,
     ) -> Page:
         """Return a page of what changed since the cursor, as the actor may read it.
 
         It comes from the tail, else from one snapshot of the database. `recent` is what the caller has just
-        asked the tail for. Raises ResyncNeeded past the horizon or in another epoch, Overloaded if too many
-        read at once.
+        asked the tail for. A new copy begins with `choice`; later the cursor has it. Raises ResyncNeeded past
+        the horizon, in another epoch or for another choice, Overloaded if too many read at once.
         """
+        if cursor is not None and choice is not None and cursor.choice != choice:
+            raise ResyncNeeded
+        choice = choice if cursor is None else cursor.choice
         limit = max(1, min(limit, GREATEST_LIMIT))
         page = await self._remembered(actor, cursor, limit, recent)
         if page is None:
             first = cursor is None or cursor.snapshot
             async with (self.lanes.snapshots if first else self.lanes.pulls).turn(actor.key):
-                page = await self._read(actor, cursor, limit)
+                page = await self._read(actor, cursor, limit, choice)
+        if choice is not None and page.cursor is not cursor:
+            page = replace(page, cursor=replace(page.cursor, choice=choice))
         return page.shown_to(actor) if withheld(actor) else page
 
-    async def _read(self, actor: Actor, cursor: Cursor | None, limit: int) -> Page:
+    async def _read(self, actor: Actor, cursor: Cursor | None, limit: int, choice: Choice | None) -> Page:
         """Read a page from the database."""
         async with self.database.reading(actor.organisation_id) as session:
             head = await read_head(session)
             cursor = cursor or Cursor(head.epoch, head.seq, MIN_ID, Phase.URGENT)
             known = await is_there(session, cursor.mark, head)
             _require_continuable(cursor, head, is_there=known)  # 1. Cursor.
-            entities = self.readable(actor)
+            entities = self.carried(actor, choice)
+            if cursor.snapshot and choice is not None:
+                return await Chosen(session, entities, choice).page(cursor, head, limit)
             if cursor.snapshot:  # 2. Snapshot.
                 return await Snapshot(session, actor, entities, self.urgent).page(cursor, head, limit)
             if cursor.seq == head.seq and cursor.id == MAX_ID:
                 return Page("", marked(cursor, head), more=False)
-            moved = moved_rows(actor, entities, cursor, limit + 1)  # 3. Feed.
+            moved = moved_rows(actor, entities, cursor, limit + 1, choice)  # 3. Feed.
             written = await write(session, moved, limit)  # 4. Page.
             if written and written.more:
                 return Page(written.text, Cursor(head.epoch, *written.place(), mark=head.mark), more=True)
@@ -111,7 +131,8 @@ class Feed:
         recent = recent or await self.tail.now(actor.organisation_id)
         known = recent.has(cursor.mark)
         _require_continuable(cursor, recent.head, is_there=known is not False)
-        return recent_page(recent, actor, self.readable(actor), cursor, limit) if known else None
+        entities = self.carried(actor, cursor.choice)
+        return recent_page(recent, actor, entities, cursor, limit) if known else None
 
 
 def _require_continuable(cursor: Cursor, head: HeadNow, *, is_there: bool) -> None:

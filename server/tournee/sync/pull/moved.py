@@ -11,32 +11,41 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, func, or_, select, union_all
+from sqlalchemy import ColumnElement, and_, case, func, not_, or_, select, union_all
 
 from tournee.engine.tail import Recent
 from tournee.kernel.actor import Actor
 from tournee.kernel.head import HeadNow
 from tournee.kernel.log import Edge, Member, Record
 from tournee.kernel.visibility import lies_in, sees
+from tournee.sync.pull.choice import Choice
 from tournee.sync.pull.cursor import MAX_ID, Cursor
 from tournee.sync.pull.page import Page, PulledChange, Rows, text_of
 
 _NOTHING = "nothing"
 
 
-def moved_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
+def moved_rows(
+    actor: Actor, entities: list[str], cursor: Cursor, most: int, choice: Choice | None = None
+) -> Rows:
     """Select the first changes past the cursor as (seq, entity, id, document), in order."""
-    rows = _office_rows if actor.sees_all else _scoped_rows
-    return rows(actor, entities, cursor, most)
+    if actor.sees_all:
+        return _office_rows(entities, cursor, most, choice)
+    return _scoped_rows(actor, entities, cursor, most)
 
 
-def _office_rows(actor: Actor, entities: list[str], cursor: Cursor, most: int) -> Rows:
-    """Select records by their last change; a deleted one is a removal."""
-    document = case((Record.deleted.is_(True), None), else_=Record.document).label("document")
+def _office_rows(entities: list[str], cursor: Cursor, most: int, choice: Choice | None) -> Rows:
+    """Select records by their last change; a deleted one, or one outside the choice, is a removal."""
+    # Assignments have the number of their visit that opened again.
+    past = or_(Record.seq > cursor.seq, Record.id > cursor.id)
+    left: ColumnElement[bool] = Record.deleted.is_(True)
+    if choice is not None:
+        left = or_(left, not_(choice.carries()))
+    document = case((left, None), else_=Record.document).label("document")
     return (
         select(Record.seq, Record.entity, Record.id, document)
-        .where(Record.seq > cursor.seq, Record.entity.in_(entities))
-        .order_by(Record.seq)
+        .where(Record.seq >= cursor.seq, past, Record.entity.in_(entities))
+        .order_by(Record.seq, Record.id)
         .limit(most)
     )
 
@@ -109,7 +118,7 @@ def recent_page(
     if known < recent.since:
         return None
     # Office roles share their pages.
-    key = (cursor.seq, cursor.id, tuple(entities), limit)
+    key = (cursor.seq, cursor.id, tuple(entities), cursor.choice, limit)
     page: Page | None = recent.made.get(key)
     if page is None:
         page = _page(recent, _all_moved(recent, entities, cursor), limit)
@@ -142,13 +151,17 @@ def _nothing(recent: Recent) -> Page:
 
 
 def _all_moved(recent: Recent, entities: Collection[str], cursor: Cursor) -> list[PulledChange]:
+    begins = None if cursor.choice is None else cursor.choice.begins
     found = []
+    past = (cursor.seq, cursor.id)
     for one in reversed(recent.records.values()):
-        if one.seq <= cursor.seq:
+        if one.seq < cursor.seq:
             break
-        if one.entity in entities:
-            found.append(PulledChange(one.seq, one.entity, one.id, one.document))
-    return found[::-1]
+        if (one.seq, one.id) > past and one.entity in entities:
+            document = one.document if begins is None or one.until >= begins else None
+            found.append(PulledChange(one.seq, one.entity, one.id, document))
+    found.sort(key=lambda change: (change.seq, change.id))
+    return found
 
 
 def _own_moved(

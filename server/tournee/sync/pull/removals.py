@@ -17,6 +17,7 @@ from tournee.engine.database import Database
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import Invalid, ResyncNeeded
 from tournee.sync.models import DeviceState
+from tournee.sync.pull.choice import Choice
 from tournee.sync.pull.cursor import Cursor, CursorCodec
 from tournee.sync.pull.feed import Feed
 from tournee.sync.pull.page import Page, PulledChange, text_of
@@ -46,7 +47,14 @@ class Removals:
     cursors: CursorCodec
 
     async def pull(
-        self, actor: Actor, device_id: UUID | None, text: str | None, limit: int, *, empty: bool
+        self,
+        actor: Actor,
+        device_id: UUID | None,
+        text: str | None,
+        limit: int,
+        choice: Choice | None = None,
+        *,
+        empty: bool,
     ) -> tuple[Page, str]:
         """Return a page and its cursor. `empty`: the device reports that its outbox is empty."""
         if device_id is None:
@@ -55,14 +63,16 @@ class Removals:
         if place.waits and (empty or await self._pushes(actor, device_id) > place.pushes):
             page, after = await self._removed(actor, place, limit)
         else:
-            page, after = await self._told(actor, place, limit)
+            page, after = await self._told(actor, place, limit, choice)
             # Counted after the page was read: a push under way meanwhile did not know the page.
             after = replace(after, pushes=await self._pushes(actor, device_id))
         return page, self._encode(after, actor)
 
-    async def _told(self, actor: Actor, place: _Place, limit: int) -> tuple[Page, _Place]:
+    async def _told(
+        self, actor: Actor, place: _Place, limit: int, choice: Choice | None
+    ) -> tuple[Page, _Place]:
         """1. Send what is to be removed as an ordinary change: an archived row."""
-        page = await self.feed.pull(actor, place.told, limit)
+        page = await self.feed.pull(actor, place.told, limit, choice=choice)
         changes = page.changes
         archives = any(change.document is None for change in changes)
         if archives:

@@ -136,6 +136,9 @@ class Appointment(Entity):
             return NOT_OVER
         return self.ends_at or self.actual_end or self.created_at
 
+    def ends(self) -> datetime:
+        return self.until
+
     def schedule(self, starts_at: datetime, ends_at: datetime) -> None:
         """Set its time; if it already had one, it keeps its status until somebody has left."""
         if self.status not in PLANNED:
@@ -188,12 +191,16 @@ class Assignment(Entity):
     def scopes(self) -> Iterable[UUID | None]:
         return (self.appointment_id,)
 
+    def ends(self) -> datetime:
+        return self.until if self.active else self.created_at
+
 
 class AppointmentEvent(Entity):
     """A step of a visit and its time; it never changes."""
 
     __tablename__ = "appointment_event"
     reads = WORK_INTERNAL
+    is_fact = True
     decider = Role.DISPATCHER
 
     appointment_id: Mapped[UUID] = reference("appointment", merge=Merge.APPEND_ONLY)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.auth.models import Account
 from tournee.customers.models import Site
-from tournee.kernel.log import Entry
+from tournee.kernel.entity import ALWAYS, now
+from tournee.kernel.log import Edge, Entry, Record
 from tournee.kernel.membership import Concerned, MembershipRule, Pairs, one_of, prepared
 from tournee.people.models import Technician, TechnicianProfile
 from tournee.work.models.appointment import Appointment, Assignment
@@ -24,7 +25,7 @@ from tournee.work.models.order import WorkOrder
 from tournee.work.states import ENDED, OVER
 
 if TYPE_CHECKING:
-    from tournee.kernel.transaction import Transaction
+    from tournee.kernel.transaction import Pipeline, Transaction
 
 _OVER = frozenset(status.value for status in OVER)
 _ENDED = frozenset(status.value for status in ENDED)
@@ -149,6 +150,37 @@ async def _settle(tx: Transaction, entries: Sequence[Entry]) -> None:
     visits = {entry.row: None for entry in entries if isinstance(entry.row, Appointment) and _ends(entry)}
     until = [{"appointment_id": visit.id, "until": visit.until} for visit in visits]
     await tx.statements.update_many(Assignment.__table__, ("appointment_id",), until)
+    if until:
+        active = select(Assignment.id, Assignment.appointment_id).where(
+            Assignment.appointment_id.in_([visit.id for visit in visits]), Assignment.active.is_(True)
+        )
+        assigned = [(id, visit) for id, visit in await tx.session.execute(active)]
+        tx.last_writes.append(partial(_count_on, tx, assigned))
+
+
+async def _count_on(
+    tx: Transaction, assigned: Sequence[tuple[UUID, UUID]], entries: Sequence[Entry], pipeline: Pipeline
+) -> None:
+    """Let the records of assignments count as long as their visit.
+
+    A visit that ended counts on from now, so every window still has the assignment. One that opened again may
+    be missing where a window begins later, so its assignments move with it in the feed.
+    """
+    visits = {entry.row.id: entry for entry in entries if isinstance(entry.row, Appointment)}
+    ended: list[dict[str, Any]] = []
+    opened: list[dict[str, Any]] = []
+    for id, visit in assigned:
+        entry = visits[visit]
+        until = entry.row.ends()
+        if until == ALWAYS:
+            opened.append({"id": id, "until": until, "seq": entry.seq})
+        else:
+            ended.append({"id": id, "until": max(until, now())})
+    own, record, edge = tx.statements, Record.__table__, Edge.__table__
+    await pipeline.send(own.update_many(record, ("id",), ended))
+    await pipeline.send(own.update_many(record, ("id",), opened))
+    moved = [{"record_id": one["id"], "seq": one["seq"]} for one in opened]
+    await pipeline.send(own.update_many(edge, ("record_id",), moved, {"open": True}))
 
 
 def _ends(entry: Entry) -> bool:

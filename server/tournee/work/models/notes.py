@@ -44,6 +44,7 @@ class Note(Entity):
 
     __tablename__ = "note"
     reads = WORK_READ
+    is_fact = True
     decider = Role.DISPATCHER
 
     work_order_id: Mapped[UUID | None] = reference("work_order", merge=Merge.APPEND_ONLY)
@@ -75,6 +76,7 @@ class TimeEntry(Entity):
 
     __tablename__ = "time_entry"
     reads = WORK_INTERNAL
+    is_fact = True
     decider = Role.DISPATCHER
     __table_args__ = (Index("ix_time_entry_span", "organisation_id", "technician_id", "starts_at"),)
 

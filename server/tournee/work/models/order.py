@@ -144,6 +144,9 @@ class WorkOrder(Entity):
     def scopes(self) -> Iterable[UUID | None]:
         return (self.id,)
 
+    def is_over(self) -> bool:
+        return self.status in ENDED
+
     def check(self) -> None:
         if not self.summary.strip():
             raise Invalid("A work order needs a summary.", "summary")
