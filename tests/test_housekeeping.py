@@ -39,7 +39,7 @@ class Rounds:
         self.begun = asyncio.Event()
         self.hung = asyncio.Event()
         self.hangs_at: int | None = None
-        monkeypatch.setattr(housekeeping, "_keep", self._keep)
+        monkeypatch.setattr(housekeeping, "keep_organisation", self._keep)
         monkeypatch.setattr(housekeeping, "LOOK_SECONDS", 0.02)
 
     async def _keep(self, _kernel: Kernel, _settings: Settings, organisation_id: UUID) -> None:

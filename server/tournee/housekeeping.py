@@ -88,7 +88,7 @@ async def _round(rounds: Rounds, kernel: Kernel, settings: Settings, closing: as
         if closing.is_set():
             return
         with _logged(organisation=str(organisation_id)):
-            await _keep(kernel, settings, organisation_id)
+            await keep_organisation(kernel, settings, organisation_id)
         await rounds.done(organisation_id)
     await purge_keys(kernel.database)
     await purge_failures(kernel.database)
@@ -96,7 +96,8 @@ async def _round(rounds: Rounds, kernel: Kernel, settings: Settings, closing: as
     await rounds.finish()
 
 
-async def _keep(kernel: Kernel, settings: Settings, organisation_id: UUID) -> None:
+async def keep_organisation(kernel: Kernel, settings: Settings, organisation_id: UUID) -> None:
+    """Do one organisation's part of a round."""
     await complete_emails(kernel.database, organisation_id)
     await settle_assignments(kernel, organisation_id)
     await move_windows(kernel, organisation_id)

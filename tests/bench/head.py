@@ -2,7 +2,8 @@
 
 Writers of one organisation take turns at its head. So the time for which a commit holds it, from the
 statement that locks it to the end of the commit, limits one organisation, however many servers it has. Eight
-clients then edit customers over HTTP, of one organisation and of eight: what one worker can do.
+clients then edit customers over HTTP, of one organisation and of eight: what one worker can do. Housekeeping
+visits one organisation after the other, so its time for each limits how many there can be.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tournee.auth.keys.ring import KeyRing
 from tournee.auth.tokens import Tokens
 from tournee.engine import publishing
 from tournee.engine.database import Database
+from tournee.housekeeping import keep_organisation
 from tournee.kernel.actor import Actor
 from tournee.settings import Settings
 
@@ -66,6 +68,7 @@ async def head() -> list[Figure]:
         desks = [await _Desk(database).open() for _ in range(CLIENTS)]
         held = await _held(desks[0].edit)
         settings = Settings(directory=Path(directory), access_token_seconds=86_400)
+        house = statistics.median([await _keeping(desk, settings) for desk in desks * ROUNDS])
         tokens = Tokens(settings, KeyRing(database, settings))
         await tokens.ring.ready()
         with ours(url, Path(directory)) as served:
@@ -77,6 +80,7 @@ async def head() -> list[Figure]:
         Figure("head_held_ms", held * 1000, "ms"),
         Figure("head_one_organisation_per_s", one, "commits/s"),
         Figure("head_eight_organisations_per_s", many, "commits/s"),
+        Figure("head_housekeeping_ms", house * 1000, "ms/organisation"),
     ]
 
 
@@ -97,6 +101,13 @@ async def _held(commit: Callable[[], Awaitable[None]]) -> float:
             await commit()
             times.append(time.perf_counter() - locked)
     return statistics.median(times)
+
+
+async def _keeping(desk: _Desk, settings: Settings) -> float:
+    """Return the seconds of a round of housekeeping in which there is little to do."""
+    started = time.perf_counter()
+    await keep_organisation(desk.house.kernel, settings, desk.house.organisation_id)
+    return time.perf_counter() - started
 
 
 async def _rates(client: httpx2.AsyncClient, tokens: Tokens, desks: list[_Desk]) -> tuple[float, float]:
