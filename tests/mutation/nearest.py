@@ -13,6 +13,8 @@ _LIMITS = [
 NEAREST: dict[str, list[str]] = {
     "clients/python": ["tests/clients"],
     "server/tournee/api/limits.py": _LIMITS,
+    # Late moves are among late operations.
+    "server/tournee/assets/commands.py": ["tests/assets", "tests/sync/waiting/test_overtaking.py"],
     # Other entities refer to accounts, by rules in these files.
     "server/tournee/auth": ["tests/auth", "tests/people/test_technicians.py", "tests/quality/test_audits.py"],
     # What a revoked device receives and sends is tested with the sync.
