@@ -301,6 +301,24 @@ async def test_a_late_move_of_an_asset_applies_whole_or_not_at_all(reception: Re
     assert (row.customer_id, row.site_id) == (reception.customer, second)
 
 
+async def test_a_late_move_of_a_part_changes_nothing_once_its_whole_has_moved(reception: Reception) -> None:
+    """The whole took the part to another site of the same customer, so only the part's site changed."""
+    house, device = reception.house, reception.device
+    other = await house.run("createCustomer", name="Demo Bakery")
+    first, second, far = [
+        (await house.run("createSite", customerId=owner, name="Demo")).id
+        for owner in (reception.customer, reception.customer, other.id)
+    ]
+    lift = await house.run("createAsset", name="Demo Lift", siteId=first)
+    door = await house.run("createAsset", name="Demo Door", siteId=first, parentId=lift.id)
+    await device.pull()
+    await reception.hits_a_bug(device.operation("moveAsset", assetId=door.id, siteId=far))
+    await device.push(device.operation("moveAsset", assetId=lift.id, siteId=second))
+    async with house.reading() as session:
+        row = await session.get_one(Asset, (house.organisation_id, door.id))
+    assert (row.customer_id, row.site_id) == (reception.customer, second)
+
+
 async def test_a_late_answer_leaves_the_newer_one_unchanged(house: House) -> None:
     run, device, _ = await two_devices(house)
 
