@@ -1,12 +1,14 @@
 """The horizon: how far back the feed goes, and what happens to it after a restored backup.
 
 The log itself is the audit trail: only `tournee archive` removes its entries. Closed edges and ended
-memberships are removed here. Nothing but pulls and late facts need them.
+memberships are removed here, and the documents of deleted records. Nothing but pulls and late facts need
+them.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import case, select, update
@@ -14,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.database import Database
 from tournee.engine.dormancy import forget_members
-from tournee.engine.purging import purge
+from tournee.engine.purging import CHUNK, purge
 from tournee.kernel.entity import now
 from tournee.kernel.head import head_seq
-from tournee.kernel.log import Change, Edge, Head
+from tournee.kernel.log import TOMBSTONES, Change, Edge, Head, Record
 
 # Numbers: more than any history that a backup may lack.
 LOST = 1_000_000_000
@@ -36,15 +38,31 @@ async def raise_floor(database: Database, organisation_id: UUID, oldest: datetim
 
 async def forget(database: Database, organisation_id: UUID, oldest: datetime) -> int:
     """Delete edges closed and memberships ended before `oldest` and below the floor; return how many rows.
-    Scopes that nobody holds any more become dormant.
+    Scopes that nobody holds any more become dormant, and deleted records lose their documents.
 
     The floor's own seq is kept: a cursor may stand in the middle of it.
     """
     async with database.reading(organisation_id) as session:
         head = await session.scalar(select(Head.floor))
         until = min(head or 0, await seq_before(session, oldest))
+    await _empty_tombstones(database, organisation_id, until)
     closed = await purge(database, organisation_id, Edge, Edge.open.is_(False), Edge.seq < until)
     return closed + await forget_members(database, organisation_id, until)
+
+
+async def _empty_tombstones(database: Database, organisation_id: UUID, until: int) -> None:
+    """Remove the documents of records that were deleted before this number. The rows stay: they say that the
+    ids are taken, and when the records were deleted.
+    """
+    found: list[dict[str, Any]] | None = None
+    while found is None or len(found) == CHUNK:
+        async with database.writing(organisation_id) as session:
+            deleted = select(Record.id, Record.seq).where(TOMBSTONES, Record.seq < until)
+            rows = await session.execute(deleted.limit(CHUNK))
+            # Found again by its seq: a fact may be restoring the record.
+            found = [{"id": id, "seq": seq, "document": "{}"} for id, seq in rows]
+            await session.statements.update_many(Record.__table__, ("id", "seq"), found)
+            await session.commit()
 
 
 async def seq_before(session: AsyncSession, when: datetime) -> int:

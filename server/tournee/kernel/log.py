@@ -61,6 +61,9 @@ class Change(OrganisationRow):
     __table_args__ = (Index("ix_change_record", "organisation_id", "id", "seq"),)
 
 
+# Deleted records that still have a document.
+TOMBSTONES = text("deleted AND document <> '{}'")
+
 # In a clock: the creation, and the last change of a record whose changes were all archived.
 CREATED, SHORTENED = "*", "?"
 
@@ -70,7 +73,8 @@ class Record(OrganisationRow):
 
     The clock maps a field to [seq, device, actor] of its last change, and `*` to those of the
     creation, which stand for every field not named. Once the log's entries are archived, `?` has the seq of
-    the last change, of whatever field, and nobody's device or account is named.
+    the last change, of whatever field, and nobody's device or account is named. The document of a record
+    that was deleted before the horizon is `{}`.
     """
 
     __tablename__ = "record"
@@ -87,6 +91,7 @@ class Record(OrganisationRow):
         Index("ix_record_feed", "organisation_id", "seq"),
         # What a device of the office carries that chose types and a window.
         Index("ix_record_until", "organisation_id", "entity", "until", "id"),
+        Index("ix_record_tombstone", "organisation_id", "seq", **only_where(TOMBSTONES)),
     )
 
 

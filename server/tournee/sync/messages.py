@@ -153,14 +153,18 @@ class Outcome:
     meaning: str | None = None
 
     def stored(self) -> str:
-        apart = ("unmoved", "meaning")
+        """Return what its receipt has no column for, as JSON."""
+        apart = ("id", "status", "seq", "unmoved", "meaning")
         kept = {name: value for name, value in vars(self).items() if value and name not in apart}
         return orjson.dumps(kept).decode()
 
     @staticmethod
-    def repeated(stored: str) -> Outcome:
-        """Return the outcome of an operation that was decided before: a refusal stays a refusal."""
-        values: dict[str, Any] = orjson.loads(stored)
+    def repeated(stored: str, id: UUID, status: str, seq: int | None) -> Outcome:
+        """Return the outcome of an operation that was decided before: a refusal stays a refusal.
+
+        Receipts of earlier versions name id, status and seq once more.
+        """
+        values: dict[str, Any] = {"status": status, "seq": seq, **orjson.loads(stored), "id": str(id)}
         if values.get("record_id"):
             values["record_id"] = UUID(values["record_id"])
         if values["status"] != "rejected":

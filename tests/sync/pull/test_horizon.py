@@ -1,6 +1,7 @@
 """How old a cursor may be, and what a new epoch does to every cursor."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
@@ -11,9 +12,10 @@ from tests.support.house import House
 from tournee.api.changes import decode, encode
 from tournee.engine.horizon import forget, raise_floor
 from tournee.engine.tail import Tail
+from tournee.kernel.conflict import RECORD_DELETED_MEANWHILE, Conflict
 from tournee.kernel.entity import new_id, now
-from tournee.kernel.errors import ResyncNeeded
-from tournee.kernel.log import Edge, Head, Member
+from tournee.kernel.errors import Invalid, ResyncNeeded
+from tournee.kernel.log import Edge, Head, Member, Record
 from tournee.sync.pull.cursor import Cursor
 
 
@@ -81,6 +83,38 @@ async def test_closed_edges_and_memberships_are_purged_only_below_the_floor(hous
     assert await closed(house) == (0, 0)
     await device.pull()
     assert device.rows == await device.fresh()
+
+
+async def document(house: House, id: UUID) -> str | None:
+    async with house.reading() as session:
+        return await session.scalar(select(Record.document).where(Record.id == id))
+
+
+async def test_a_deleted_record_loses_its_document_only_below_the_floor(house: House) -> None:
+    device, old = TestDevice(house, "MANAGER"), TestDevice(house, "MANAGER")
+    kept = await house.run("createCustomer", name="Demo Bakery")
+    of = {"customerId": kept.id}
+    deleted = await house.run("createContact", name="Demo Porter", phone="first", **of)
+    await old.pull()
+    await house.run("deleteContact", contactId=deleted.id)
+    later = now() + timedelta(hours=1)
+    await forget(house.database, house.organisation_id, later)
+    assert "Demo Porter" in (await document(house, deleted.id) or "")
+    await house.run("createSkill", name="Lifts")
+    await raise_floor(house.database, house.organisation_id, later)
+    await forget(house.database, house.organisation_id, later)
+    assert await document(house, deleted.id) == "{}"
+    assert "Demo Bakery" in (await document(house, kept.id) or "")
+    await device.pull()
+    assert device.rows == await device.fresh()
+    assert deleted.id not in device.rows
+    # Its id stays taken, and a late edit still finds that it was deleted.
+    with pytest.raises(Invalid):
+        await house.run("createContact", id=deleted.id, name="Demo Cook", **of)
+    outcome = await old.do("updateContact", contactId=deleted.id, phone="mine")
+    assert outcome.status in ("merged", "superseded")
+    (conflict,) = await house.rows(Conflict)
+    assert (conflict.kind, conflict.mine) == (RECORD_DELETED_MEANWHILE, {"phone": "mine"})
 
 
 async def test_after_a_restored_backup_every_cursor_resyncs_and_work_is_still_recognised(

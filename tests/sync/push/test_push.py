@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import orjson
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from tests.support.device import TestDevice
 from tests.support.house import House
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.log import Change, Head
+from tournee.sync.models import Receipt
 
 
 @pytest.fixture
@@ -39,6 +41,26 @@ async def test_an_operation_pushed_twice_takes_effect_once(house: House, device:
     assert (first.status, second.status) == ("applied", "duplicate")
     assert (first.seq, first.record_id) == (second.seq, second.record_id)
     assert await count(house, Customer) == 1
+
+
+async def test_receipts_of_earlier_versions_are_recognised(house: House, device: TestDevice) -> None:
+    operation = device.operation("createCustomer", name="Demo Hotel")
+    (first,) = await device.push(operation)
+    async with house.writing() as session:
+        own = Receipt.operation_id == UUID(operation["id"])
+        stored = orjson.loads(await session.scalar(select(Receipt.outcome).where(own)) or "")
+        assert stored.keys() == {"entity", "record_id"}
+        # They named these a second time.
+        whole = stored | {"id": operation["id"], "status": "applied", "seq": first.seq}
+        await session.execute(update(Receipt).where(own).values(outcome=orjson.dumps(whole).decode()))
+        await session.commit()
+    (second,) = await device.push(operation)
+    assert (second.id, second.status, second.seq, second.record_id) == (
+        operation["id"],
+        "duplicate",
+        first.seq,
+        first.record_id,
+    )
 
 
 async def test_an_operation_repeated_in_one_batch_takes_effect_once(house: House, device: TestDevice) -> None:

@@ -69,7 +69,10 @@ class Batch:
             .where(or_(of_device, tx.statements.among(ParkedOperation.operation_id, ids)))
             .order_by(ParkedOperation.number)
         )
-        kept = (Receipt.operation_id, Receipt.account_id, Receipt.payload_hash, Receipt.outcome)
+        kept = (
+            *(Receipt.operation_id, Receipt.account_id, Receipt.payload_hash),
+            *(Receipt.outcome, Receipt.status, Receipt.seq),
+        )
         async with Pipeline() as pipeline:
             parked = await pipeline.send(tx.session.scalars(waiting))
             self._read_inputs(self.incoming.operations)
@@ -93,7 +96,7 @@ class Batch:
         assert case.sent is not None
         is_own = receipt.account_id == self.tx.actor.id
         case.reused = reuse_of(case.sent, receipt.payload_hash, is_own=is_own)
-        case.know(Outcome.repeated(receipt.outcome))
+        case.know(Outcome.repeated(receipt.outcome, receipt.operation_id, receipt.status, receipt.seq))
 
     async def _resume(self, rows: Sequence[ParkedOperation]) -> None:
         """Resume the cases that earlier pushes left waiting."""
