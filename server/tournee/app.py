@@ -182,7 +182,7 @@ def _routes(parts: Parts) -> list[BaseRoute]:
 
 def _sync(parts: Parts) -> SyncEndpoints:
     door, feed, lanes = parts.door, parts.feed, parts.lanes
-    cursors = CursorCodec(parts.tokens.ring.cursor_keys)
+    cursors = CursorCodec(parts.tokens.ring.cursor_keys, parts.tokens.ring.learn_any)
     pulls = PullEndpoint(door, feed, cursors, parts.acknowledged)
     streams = Stream(door, feed, cursors, parts.wake, lanes.streams, parts.settings.heartbeat_seconds)
     checking = Checking(door, feed, cursors)

@@ -21,6 +21,7 @@ from tournee.auth.failures import purge_failures
 from tournee.auth.keys.store import purge_keys
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
+from tournee.engine.freezing import is_frozen
 from tournee.engine.horizon import forget, raise_floor
 from tournee.engine.leases import LeaseLost, Rounds
 from tournee.kernel.command import COMMANDS_BY_NAME, Kernel
@@ -97,7 +98,9 @@ async def _round(rounds: Rounds, kernel: Kernel, settings: Settings, closing: as
 
 
 async def keep_organisation(kernel: Kernel, settings: Settings, organisation_id: UUID) -> None:
-    """Do one organisation's part of a round."""
+    """Do one organisation's part of a round, unless it is frozen."""
+    if await is_frozen(kernel.database, organisation_id):
+        return
     await complete_emails(kernel.database, organisation_id)
     await settle_assignments(kernel, organisation_id)
     await move_windows(kernel, organisation_id)

@@ -27,6 +27,7 @@ from tournee.auth.organisations import actor_of
 from tournee.auth.refresh_tokens import hashed, new_token, organisation_of
 from tournee.auth.revoked import orders, recognise
 from tournee.auth.tokens import Tokens
+from tournee.engine.freezing import require_open
 from tournee.engine.publishing import ADMISSIONS
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
@@ -235,7 +236,11 @@ class Sessions:
         return actor_of(account.organisation_id, account.id, account.role, token.device_id, token.family_id)
 
     async def _add(self, session: AsyncSession, actor: Actor) -> str:
-        """Store a new refresh token of the actor's session."""
+        """Store a new refresh token of the actor's session.
+
+        A frozen organisation gives none, because the server that it moves to would not know it.
+        """
+        await require_open(session)
         token = new_token(actor.organisation_id)
         at = now()
         await session.execute(

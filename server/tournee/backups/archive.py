@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Literal
+from uuid import UUID
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -36,18 +37,33 @@ class Kind(StrEnum):
 
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
+    # One organisation alone, for either kind.
+    ORGANISATION = "organisation"
 
     def __str__(self) -> str:
-        return "SQLite" if self is Kind.SQLITE else "PostgreSQL"
+        return {Kind.SQLITE: "SQLite", Kind.POSTGRESQL: "PostgreSQL"}.get(self, "one organisation")
 
     @property
     def member(self) -> str:
-        return "tournee.db" if self is Kind.SQLITE else "tournee.dump"
+        return {Kind.SQLITE: "tournee.db", Kind.POSTGRESQL: "tournee.dump"}.get(self, "organisation.jsonl")
 
     @property
     def compression(self) -> int:
         """Return the compression of the database member; pg_dump compresses its own output."""
-        return ZIP_DEFLATED if self is Kind.SQLITE else ZIP_STORED
+        return ZIP_STORED if self is Kind.POSTGRESQL else ZIP_DEFLATED
+
+
+class OneOrganisation(BaseModel):
+    """The organisation in a file that has no other, and the number of its log at which it was saved."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    name: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})"
 
 
 class Manifest(BaseModel):
@@ -64,6 +80,7 @@ class Manifest(BaseModel):
     pg_dump: int = 0
     saved_at: AwareDatetime = Field(default_factory=now)
     tables: dict[str, int]
+    organisation: OneOrganisation | None = None
 
     @property
     def organisations(self) -> int:

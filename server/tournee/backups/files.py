@@ -14,6 +14,12 @@ from tournee.backups.archive import BackupFailed
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 
 
+def require_new(target: Path) -> None:
+    """Raise BackupFailed if there is such a file."""
+    if os.path.lexists(target):
+        raise BackupFailed(f"{target} already exists: name a new file.")
+
+
 @contextmanager
 def aside(target: Path) -> Iterator[Path]:
     """Yield a new file beside the target that only its owner can read, and remove it at the end."""

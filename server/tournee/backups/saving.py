@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +23,7 @@ class Restored:
 
 def save(url: str, target: Path) -> Manifest:
     """Write a backup of the database to a new file, which appears only after it was read and checked."""
-    if os.path.lexists(target):
-        raise BackupFailed(f"{target} already exists: name a new file.")
+    files.require_new(target)
     with files.aside(target) as part:
         on_sqlite = _kind(url) is Kind.SQLITE
         manifest = sqlite.save(_file(url), part) if on_sqlite else postgresql.save(url, part)
@@ -42,6 +40,8 @@ def restore(url: str, file: Path, replaces: bool = False) -> Restored:
     """Restore the backup, migrate it to the newest schema, and begin a new epoch."""
     saved = archive.read(file)
     manifest = saved.manifest
+    if manifest.organisation is not None:
+        raise BackupFailed(f"{file} has one organisation: use `tournee import-organisation`.")
     if manifest.kind is not _kind(url):
         raise BackupFailed(f"{file} is a backup of {manifest.kind}, but DATABASE_URL names {_kind(url)}.")
     if not migrations.is_known(manifest.revision):

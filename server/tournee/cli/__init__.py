@@ -6,7 +6,18 @@ import os
 
 import typer
 
-from tournee.cli import archiving, backups, database, importing, keys, people, schema, serving, settings
+from tournee.cli import (
+    archiving,
+    backups,
+    database,
+    importing,
+    keys,
+    moving,
+    people,
+    schema,
+    serving,
+    settings,
+)
 
 
 def keep_private(context: typer.Context) -> None:
@@ -30,6 +41,8 @@ main.command()(settings.settings)
 main.command()(backups.backup)
 main.command()(backups.restore)
 main.command()(database.restored)
+main.command()(moving.export_organisation)
+main.command()(moving.import_organisation)
 main.command()(archiving.archive)
 main.command(name="import")(importing.import_)
 main.add_typer(keys.keys, name="keys")

@@ -25,7 +25,7 @@ def backup(file: Annotated[Path, typer.Argument(help="A new file; only its owner
 
     url = shared.settings().database_url
     shared.require_file(url)
-    with _one_line(file):
+    with one_line(file):
         manifest = save(url, file)
     print(f"Saved {manifest} to {file} ({file.stat().st_size:,} bytes), and read them back.")
 
@@ -46,7 +46,7 @@ def restore(
     settings = shared.settings()
     if settings.is_embedded:
         shared.prepare(settings)
-    with _one_line(file):
+    with one_line(file):
         restored = restore(settings.database_url, file, replace)
     manifest = restored.manifest
     print(f"Restored {manifest}, as of {manifest.saved_at:%Y-%m-%d %H:%M} UTC.")
@@ -54,7 +54,8 @@ def restore(
 
 
 @contextmanager
-def _one_line(file: Path) -> Iterator[None]:
+def one_line(file: Path) -> Iterator[None]:
+    """Exit with one line if what is done inside fails."""
     from tournee.backups.archive import BackupFailed  # noqa: PLC0415
 
     try:

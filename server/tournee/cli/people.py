@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -11,10 +12,12 @@ import typer
 from tournee.auth.organisations import Named, every_organisation
 from tournee.auth.roles import Role
 from tournee.cli import shared
+from tournee.engine import freezing
+from tournee.engine.database import Database
 from tournee.operating import accounts
 from tournee.operating.accounts import NewAccount
 
-organisation = typer.Typer(no_args_is_help=True, help="Add and list organisations.")
+organisation = typer.Typer(no_args_is_help=True, help="Add, list and freeze organisations.")
 account = typer.Typer(
     no_args_is_help=True, help="Add, list, disable and enable accounts, and reset passwords."
 )
@@ -26,6 +29,7 @@ _PasswordStdin = Annotated[
 _Organisation = Annotated[
     str | None, typer.Option(help="Name or id of the organisation; needed if several have such an account.")
 ]
+_Named = Annotated[str, typer.Argument(help="Name or id of the organisation.")]
 _Email = Annotated[str, typer.Argument(help="The e-mail that the account signs in with.")]
 
 
@@ -49,6 +53,31 @@ def list_organisations() -> None:
     """Print one line for each organisation: id, time of creation, name."""
     for one in shared.perform(lambda kernel: every_organisation(kernel.database)):
         print(f"{one.id}  {one.created_at:%Y-%m-%d}  {one.name}")
+
+
+@organisation.command()
+def freeze(organisation: _Named) -> None:
+    """Let nothing of an organisation change, while it moves to another database.
+
+    Pushes, mutations and sign-ins get 503 ORGANISATION_FROZEN. Devices keep their outbox and try again later.
+    """
+    _change(organisation, freezing.freeze, "is frozen", "was frozen already")
+
+
+@organisation.command()
+def thaw(organisation: _Named) -> None:
+    """Let an organisation change again. Never do this after it was imported elsewhere."""
+    _change(organisation, freezing.thaw, "may change again", "was not frozen")
+
+
+def _change(
+    wanted: str, change: Callable[[Database, UUID], Awaitable[bool]], done: str, already: str
+) -> None:
+    async def find_and_change(kernel: shared.Kernel) -> str:
+        chosen = await accounts.find_organisation(kernel.database, wanted)
+        return f"{chosen} {done if await change(kernel.database, chosen.id) else already}."
+
+    print(shared.perform(find_and_change))
 
 
 @account.command(name="add")

@@ -19,6 +19,7 @@ from tournee import migrations
 from tournee.engine.database import Database
 from tournee.kernel.command import Kernel
 from tournee.kernel.errors import Refused
+from tournee.kernel.outages import Outage
 from tournee.settings import Settings, UnusableSetting, read_settings
 
 __all__ = ["Kernel", "fail", "migrate", "perform", "prepare", "require_file", "settings"]
@@ -119,6 +120,8 @@ def perform(work: Callable[[Kernel], Awaitable[ResultT]]) -> ResultT:
         return asyncio.run(do())
     except Refused as refusal:
         fail(f"{refusal.field}: {refusal.message}" if refusal.field else refusal.message)
+    except Outage as outage:
+        fail(outage.message)
     except (DBAPIError, OSError) as problem:
         _fail_to_open(problem)
 

@@ -21,6 +21,7 @@ from tournee.kernel.entity import Entity, now
 from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Edge, Entry, Head, Member, Record, dump
 from tournee.kernel.membership import Concerned, Extent, among
+from tournee.kernel.outages import OrganisationFrozen
 from tournee.kernel.values import document
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
 # Built once: building it from expressions takes as long as running it.
 _TAKE_HEAD = (
     update(_HEAD)
-    .where(_HEAD.c.organisation_id == bindparam("of_organisation"))
+    .where(_HEAD.c.organisation_id == bindparam("of_organisation"), _HEAD.c.frozen_at.is_(None))
     .values(seq=_HEAD.c.seq + bindparam("changes"))
     .returning(_HEAD.c.seq)
 )
@@ -125,7 +126,10 @@ _waited = Histogram(
 async def _take_head(tx: Transaction) -> int:
     taken = {"of_organisation": tx.organisation_id, "changes": len(tx.entries)}
     with _waited.time():
-        return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())
+        seq = (await tx.session.execute(_TAKE_HEAD, taken)).scalar_one_or_none()
+    if seq is None:
+        raise OrganisationFrozen
+    return int(seq)
 
 
 def _rows(entries: Iterable[Entry]) -> list[_Written]:

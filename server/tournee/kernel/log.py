@@ -29,6 +29,8 @@ class Head(OrganisationRow):
     epoch: Mapped[UUID] = mapped_column(Uuid)
     seq: Mapped[int] = mapped_column(BigInteger, default=0)
     floor: Mapped[int] = mapped_column(BigInteger, default=0)
+    # Since when nothing of the organisation may change, because it moves to another database.
+    frozen_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
 
 class Change(OrganisationRow):

@@ -23,10 +23,11 @@ class Outage(Exception):
 
     code: ClassVar[str]
     message: ClassVar[str]
+    pause: ClassVar[tuple[int, int]] = (2, 10)
 
     def __init__(self, retry_after: int | None = None) -> None:
         # Different for each client, so that they do not all come back at once.
-        self.retry_after = random.randint(2, 10) if retry_after is None else retry_after  # noqa: S311
+        self.retry_after = random.randint(*self.pause) if retry_after is None else retry_after  # noqa: S311
         super().__init__(f"{self.message} ({self.retry_after} s)")
 
 
@@ -63,6 +64,14 @@ class StorageReadOnly(Outage):
 
     code = "STORAGE_READ_ONLY"
     message = "The server can read but not write; nothing was stored. Come back later."
+
+
+class OrganisationFrozen(Outage):
+    """The organisation is being moved to another server."""
+
+    code = "ORGANISATION_FROZEN"
+    message = "This organisation is being moved to another server; nothing was stored. Come back later."
+    pause = (20, 40)
 
 
 class OutcomeUnknown(Outage):

@@ -15,6 +15,7 @@ from sqlalchemy import inspect, or_
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.engine.database import Database, require_command
+from tournee.engine.freezing import require_open
 from tournee.engine.numbering import give_numbers, to_be_numbered
 from tournee.engine.pipelining import Pipeline
 from tournee.engine.publishing import ADMISSIONS, publish
@@ -302,6 +303,7 @@ class Transaction(Finding):
                 await pipeline.arrived()
             last = await publish(self, pipeline) if self.entries else None
             if last is None:
+                await require_open(self.session)
                 await self.write_last(pipeline)
             answered = answer()
         admits = self.admits or any(entry.row.admits for entry in self.entries)

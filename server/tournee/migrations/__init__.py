@@ -73,17 +73,18 @@ def newest() -> frozenset[str]:
 
 def is_current(connection: Connection) -> bool:
     """Return whether the database is at the newest revision."""
-    return bool(newest()) and _revisions(connection) == newest()
+    return bool(newest()) and revisions(connection) == newest()
 
 
 def can_be_served(connection: Connection) -> bool:
     """Return whether the database is at the newest revision, or at one of a newer version: that is so while
     servers are upgraded one after the other.
     """
-    return is_current(connection) or bool(_revisions(connection) - known())
+    return is_current(connection) or bool(revisions(connection) - known())
 
 
-def _revisions(connection: Connection) -> frozenset[str]:
+def revisions(connection: Connection) -> frozenset[str]:
+    """Return the revisions that the database is at: one, or none without tables."""
     return frozenset(MigrationContext.configure(connection).get_current_heads())
 
 

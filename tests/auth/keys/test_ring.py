@@ -22,6 +22,7 @@ from tournee.auth.keys.ring import KeyRing
 from tournee.auth.keys.store import PUBLISHED_BEFORE, KeyStore
 from tournee.auth.tokens import Tokens
 from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
 from tournee.kernel.errors import ResyncNeeded
 from tournee.kernel.head import HeadNow
@@ -130,6 +131,35 @@ async def test_cursors_of_an_earlier_key_are_still_read(
     assert codec.encode(cursor, actor) != text
     assert codec.decode(text, actor) == cursor
     clock.move(days=2)
+    with pytest.raises(ResyncNeeded):
+        CursorCodec(ring.cursor_keys).decode(text, actor)
+
+
+async def test_cursors_that_moved_here_are_read_and_none_is_signed_by_their_key(
+    ring: KeyRing, house: House, stores: Stores, database: Database, clock: Clock, reads: list[KeyStore]
+) -> None:
+    actor = await house.account("DISPATCHER")
+    cursor = Cursor.at(HeadNow(house.organisation_id, 7, 0))
+    own = ring.cursor_keys()[0]
+    foreign = b"f" * 32
+    text = CursorCodec(lambda: (foreign,)).encode(cursor, actor)
+    codec = CursorCodec(ring.cursor_keys, ring.learn_any)
+    for _ in range(2):
+        async with database.writing(ACROSS) as session:
+            await stores(horizon_days=1).accept_cursors(session, [foreign])
+            await session.commit()
+    clock.move(days=0.5)
+    ring._looked_at = -ring_module.LEARN_SECONDS
+    reads.clear()
+    assert await codec.open(text, actor) == cursor
+    assert ring.cursor_keys()[0] == own
+    assert ring.cursor_keys().count(foreign) == 1
+    # A cursor of nobody's key is looked up once, and then not for a while.
+    for _ in range(3):
+        with pytest.raises(ResyncNeeded):
+            await codec.open(CursorCodec(lambda: (b"n" * 32,)).encode(cursor, actor), actor)
+    assert len(reads) == 1
+    clock.move(days=1)
     with pytest.raises(ResyncNeeded):
         CursorCodec(ring.cursor_keys).decode(text, actor)
 

@@ -115,7 +115,12 @@ class KeyRing:
     async def learn(self, id: str) -> None:
         """Look for a key of this name if it is unknown: another process may have added it."""
         await self.ready()
-        if self.named(id) is None and monotonic() - self._looked_at >= LEARN_SECONDS:
+        if self.named(id) is None:
+            await self.learn_any()
+
+    async def learn_any(self) -> None:
+        """Look for keys that another process may have added, but not too often."""
+        if monotonic() - self._looked_at >= LEARN_SECONDS:
             await self.look()
 
     async def look(self) -> None:

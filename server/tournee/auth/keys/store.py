@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -20,6 +21,7 @@ from tournee.auth.keys.models import Purpose, ServerKey
 from tournee.auth.keys.vault import Vault
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
+from tournee.engine.statements import OrganisationSession
 from tournee.kernel.entity import now
 from tournee.migrations import LOCK
 from tournee.settings import Settings
@@ -30,6 +32,9 @@ PUBLISHED_BEFORE = timedelta(minutes=10)
 
 # How much the clocks of servers may differ.
 _MARGIN = timedelta(minutes=5)
+
+# The time from which a key signs that never signs here: every key of ours is newer.
+_BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Who changes keys takes this lock, so that servers that start together agree on one set.
 _LOCK: Final = LOCK + 1
@@ -138,6 +143,22 @@ class KeyStore:
             await self._add(session, made)
             await session.commit()
         return made
+
+    async def accept_cursors(self, session: OrganisationSession, given: Iterable[bytes]) -> None:
+        """Let cursors that these keys have signed elsewhere be valid here, as long as any may come. The keys
+        sign nothing here. The caller commits.
+        """
+        await session.statements.lock(_LOCK)
+        # A server that cannot decrypt the keys must not add one that the others cannot decrypt.
+        self._opened(await _rows(session))
+        ends_at = now() + self._lasts[Purpose.CURSORS] + _MARGIN
+        for secret in given:
+            # The same key comes with every organisation of a database.
+            id = f"moved-{hashlib.sha256(secret).hexdigest()[:20]}"
+            key = StoredKey(id, Purpose.CURSORS, secret, _BEFORE_ALL, ends_at)
+            same = delete(ServerKey).where(ServerKey.id == id)
+            await session.execute(same.execution_options(synchronize_session=False))
+            await self._add(session, [key])
 
     def _stale(self, rows: Iterable[ServerKey]) -> list[ServerKey]:
         """Return the rows that the first of our secret keys does not encrypt, though there is one."""

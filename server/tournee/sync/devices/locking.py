@@ -20,6 +20,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.entity import now
 from tournee.kernel.errors import Refused
 from tournee.kernel.log import Head
+from tournee.kernel.outages import OrganisationFrozen
 from tournee.sync.models import DeviceState
 
 # The most used numbers that are kept beyond the next one; further gaps close only when their turn comes.
@@ -124,7 +125,10 @@ async def lock_device(session: OrganisationSession, actor: Actor, device_id: UUI
         new = session.statements.insert(DeviceState.__table__).on_conflict_do_nothing()
         await session.execute(new, {**first, "last_number": 0, "last_seen_at": now(), "pushes": 0})
         row = (await session.execute(_LOCKED, of)).one()
-    account_id, next_number, last_number, used, seq, epoch, owner, status, surrender, *account = row
+    account_id, next_number, last_number, used, seq, epoch, frozen_at, *row = row
+    if frozen_at is not None:
+        raise OrganisationFrozen
+    owner, status, surrender, *account = row
     _require(actor, device_id, owner, status, surrender)
     require_account(actor, *account)
     if account_id != actor.id:
@@ -147,7 +151,7 @@ _LOCKED = (
     select(
         *(DeviceState.account_id, DeviceState.next_number),
         *(DeviceState.last_number, DeviceState.used_numbers),
-        *(Head.seq, Head.epoch),
+        *(Head.seq, Head.epoch, Head.frozen_at),
         *(Device.account_id, Device.status, Device.surrender),
         *(Account.status, Account.role),
     )

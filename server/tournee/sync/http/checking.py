@@ -71,7 +71,7 @@ class Checking:
         await self.door.enter(actor, device_of(query, actor))
         scope = _id(query, "scope")
         try:
-            cursor = self.cursors.decode(query.get("cursor", ""), actor)
+            cursor = await self.cursors.open(query.get("cursor", ""), actor)
         except ResyncNeeded:
             cursor = None
         async with (

@@ -52,7 +52,7 @@ class PullEndpoint:
         choice = read_choice(query, actor, self.feed.readable(actor))
         try:
             # A plain pull resumes from the earlier of the two positions.
-            cursor = self.cursors.decode(earlier(text), actor) if text else None
+            cursor = await self.cursors.open(earlier(text), actor) if text else None
             if cursor is not None:
                 await self.feed.require(actor, Mark.read(query.get("mark")), recent)
             if query.get("removals") == MODE:

@@ -82,7 +82,7 @@ class Stream:
         """
         yield ": connected\n\n"
         try:
-            cursor = self.cursors.decode(text, actor) if text else None
+            cursor = await self.cursors.open(text, actor) if text else None
             told, quiet_since = cursor, time.monotonic()
             heard: int | None = None
             while not self._over(gone):

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
@@ -86,11 +86,25 @@ def _sight(sees_all: bool, permissions: frozenset[Permission]) -> str:
     return hashlib.sha256(f"{sees_all}|{reads}".encode()).hexdigest()[:12]
 
 
-class CursorCodec:
-    """Turns cursors into opaque text and back, with the server's keys, of which the first signs."""
+class _UnknownKey(ResyncNeeded):
+    """None of our keys has signed this cursor."""
 
-    def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
+
+async def _no_more_keys() -> None:
+    """Learn nothing: the keys stay the same."""
+
+
+class CursorCodec:
+    """Turns cursors into opaque text and back, with the server's keys, of which the first signs.
+
+    `learn` looks for keys that came lately.
+    """
+
+    def __init__(
+        self, keys: Callable[[], Sequence[bytes]], learn: Callable[[], Awaitable[None]] = _no_more_keys
+    ) -> None:
         self._keys = keys
+        self._learn = learn
         # Cursors read before, by text: an idle device sends the same one again and again.
         self._known: dict[str, tuple[UUID, UUID, str, Cursor]] = {}
 
@@ -107,6 +121,14 @@ class CursorCodec:
             parts.append([*cursor.choice.written(), at])
         body = orjson.dumps(parts)
         return base64.urlsafe_b64encode(_sign(body, self._keys()[0]) + body).decode().rstrip("=")
+
+    async def open(self, text: str, actor: Actor) -> Cursor:
+        """Read a cursor, of a key too that came with an organisation a moment ago. Raises ResyncNeeded."""
+        try:
+            return self.decode(text, actor)
+        except _UnknownKey:
+            await self._learn()
+            return self.decode(text, actor)
 
     def decode(self, text: str, actor: Actor) -> Cursor:
         """Read a cursor; raises ResyncNeeded for anything but this actor's own."""
@@ -128,7 +150,7 @@ class CursorCodec:
             raise ResyncNeeded from None
         signature, body = raw[:16], raw[16:]
         if not any(hmac.compare_digest(signature, _sign(body, key)) for key in self._keys()):
-            raise ResyncNeeded
+            raise _UnknownKey
         organisation, account, seen, epoch, seq, id, phase, *more = orjson.loads(body)
         chosen = more.pop() if more and isinstance(more[-1], list) else None
         scope, done, total = more[:3] if len(more) > len(Mark._fields) else (MIN_ID.hex, 0, 0)
