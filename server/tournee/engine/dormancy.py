@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from sqlalchemy import delete, func, select
 from tournee.engine.ahead import chunks
 from tournee.engine.database import Database
 from tournee.engine.notes import scopes_of
+from tournee.engine.prepared import one_of, prepared
 from tournee.engine.statements import OrganisationSession
 from tournee.kernel.dormant import DormantScope
 from tournee.kernel.log import Edge, Head, Member, Record
@@ -96,11 +98,16 @@ async def _dormant(session: OrganisationSession, scopes: Collection[UUID]) -> di
     """Return the records in the lists of those of these scopes that are dormant."""
     lists: dict[UUID, set[UUID]] = defaultdict(set)
     if scopes:
-        named = session.statements.among(DormantScope.scope, scopes)
-        rows = await session.execute(select(DormantScope.scope, DormantScope.records).where(named))
-        for scope, packed in rows:
+        for scope, packed in await session.execute(_lists(), {"scopes": list(scopes)}):
             lists[scope] |= _unpacked(packed)
     return lists
+
+
+@cache
+def _lists() -> Any:
+    """Return the statement that every grant of a scope executes while the head is locked."""
+    lists = select(DormantScope.scope, DormantScope.records)
+    return prepared(lists.where(one_of(DormantScope.scope, "scopes")))
 
 
 async def _places(
