@@ -425,6 +425,11 @@ def without_a_customer(lines: list[bytes]) -> list[bytes]:
     return lines[: place + 1] + lines[place + 2 :]
 
 
+def with_a_wrong_value(lines: list[bytes]) -> list[bytes]:
+    heading = next(line for line in lines if line.startswith(b'{"table":"head"'))
+    return [*lines, heading, b'["no id",1,0,null]\n']
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a flipped bit": (of_bytes(flipped), "is damaged or incomplete"),
     "half of it": (of_bytes(lambda content: content[: len(content) // 2]), "is damaged or incomplete"),
@@ -435,6 +440,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a line without end": (of_member(lambda lines: [*lines, b"[1"]), "A line of the file has no end."),
     "no JSON": (of_member(lambda lines: [*lines, b"[1\n"]), "A line of the file is damaged."),
     "a short row": (of_member(lambda lines: [*lines, b"[1]\n"]), "has 1 values instead of"),
+    "a wrong value": (of_member(with_a_wrong_value), "A value of head is damaged."),
     "no keys": (of_member(lambda lines: [b"[]\n", *lines[1:]]), "The first line of the file is damaged."),
     "an unknown table": (
         of_member(lambda lines: [*lines, b'{"table":"lease","columns":[]}\n']),

@@ -7,8 +7,9 @@ organisation itself is left out of every row. Only the values of a few rows are 
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -69,9 +70,10 @@ def counting(of: Table, organisation_id: UUID) -> Select[int]:
     return select(func.count()).select_from(plain).where(plain.c[_own(of)] == organisation_id)
 
 
-def names(of: Table) -> list[str]:
+@cache
+def names(of: Table) -> tuple[str, ...]:
     """Return the columns whose values are saved."""
-    return [one.name for one in of.columns if one.name != _own(of)]
+    return tuple(one.name for one in of.columns if one.name != _own(of))
 
 
 def heading(of: Table) -> bytes:
@@ -121,8 +123,13 @@ def values(of: Table, row: list[Any], organisation_id: UUID) -> dict[str, Any]:
     kept = names(of)
     if len(row) != len(kept):
         raise BackupFailed(f"A row of {of.name} has {len(row)} values instead of {len(kept)}.")
-    made = {name: _value(of.c[name].type, one) for name, one in zip(kept, row, strict=True)}
-    return {_own(of): organisation_id, **made}
+    made: dict[str, Any] = {_own(of): organisation_id}
+    try:
+        for name, make, one in zip(kept, _makers(of), row, strict=True):
+            made[name] = None if one is None else make(one)
+    except (AttributeError, TypeError, ValueError):
+        raise BackupFailed(f"A value of {of.name} is damaged.") from None
+    return made
 
 
 def portions(found: Iterable[bytes]) -> Iterator[tuple[Table, list[list[Any]]]]:
@@ -136,7 +143,7 @@ def portions(found: Iterable[bytes]) -> Iterator[tuple[Table, list[list[Any]]]]:
             if current is not None:
                 yield current, rows
             current, rows = by_name.get(str(value.get("table"))), []
-            if current is None or value.get("columns") != names(current):
+            if current is None or value.get("columns") != [*names(current)]:
                 raise BackupFailed(
                     f"{value.get('table')} is not a table of this version, or has other columns."
                 )
@@ -151,6 +158,7 @@ def portions(found: Iterable[bytes]) -> Iterator[tuple[Table, list[list[Any]]]]:
         yield current, rows
 
 
+@cache
 def _own(of: Table) -> str:
     own = own_column(of)
     assert own is not None, of.name
@@ -185,16 +193,21 @@ def _read(of: ColumnClause[Any]) -> Any:
     return cast(of, Text).label(of.name) if isinstance(of.type, _Verbatim) else of
 
 
-def _value(of: TypeEngine[Any], value: Any) -> Any:
-    if value is None:
-        return None
-    try:
-        if isinstance(of, Uuid):
-            return UUID(value)
-        if isinstance(of, UTCDateTime):
-            return datetime.fromisoformat(value)
-        if isinstance(of, LargeBinary):
-            return base64.b64decode(value, validate=True)
-        return date.fromisoformat(value) if isinstance(of, Date) else value
-    except (TypeError, ValueError):
-        raise BackupFailed("A value of the file is damaged.") from None
+@cache
+def _makers(of: Table) -> tuple[Callable[[Any], Any], ...]:
+    """Return what makes the value of each column of `names` from that of its line."""
+    return tuple(_maker(of.c[name].type) for name in names(of))
+
+
+def _maker(of: TypeEngine[Any]) -> Callable[[Any], Any]:
+    if isinstance(of, Uuid):
+        return UUID
+    if isinstance(of, UTCDateTime):
+        return datetime.fromisoformat
+    if isinstance(of, LargeBinary):
+        return partial(base64.b64decode, validate=True)
+    return date.fromisoformat if isinstance(of, Date) else _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
