@@ -8,11 +8,15 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from tests.support.house import House
 from tests.support.refusals import refusal
 from tests.support.serving import door
 from tournee.api.load import Load
+from tournee.api.nodes import plural
+from tournee.catalogue import ENTITIES
+from tournee.kernel.command import Kernel
 
 ME = {"query": "{me{role}}"}
 MANAGER = {"authorization": "Bearer manager"}
@@ -170,3 +174,79 @@ async def test_an_unexpected_error_is_masked_and_logged(
     logged = capsys.readouterr().out
     assert error["extensions"]["id"] in logged
     assert "the password is demo" in logged
+
+
+QUERY = {"query": "query Named { customers { totalCount nodes { name } } }", "operationName": "Named"}
+
+
+def lanes() -> dict[str, float]:
+    """Return how many queries each lane has answered."""
+    return {
+        sample.labels["lane"]: sample.value
+        for metric in REGISTRY.collect()
+        if metric.name == "tournee_graphql_reads"
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    }
+
+
+async def counted(client: httpx2.AsyncClient, method: str = "POST", **options: Any) -> tuple[Any, list[str]]:
+    """Send a request; return the answer, and the lanes that it was counted in."""
+    before = lanes()
+    found = await client.request(method, "/graphql", **options)
+    return found, [lane for lane, value in lanes().items() if value > before.get(lane, 0)]
+
+
+async def test_a_query_is_answered_by_the_engine_from_the_second_time(
+    client: httpx2.AsyncClient, house: House
+) -> None:
+    await house.run("createCustomer", name="Demo")
+    first, by = await counted(client, json=QUERY)
+    assert by == ["executor_first"]
+    for accept in ("application/json", "application/graphql-response+json"):
+        second, by = await counted(client, json=QUERY, headers={"accept": accept})
+        assert by == ["engine"]
+        assert (second.status_code, second.json()) == (200, first.json())
+        assert second.headers["content-type"] == f"{accept}; charset=utf-8"
+    third, by = await counted(client, "GET", params=QUERY)
+    assert (by, third.content) == (["engine"], first.content)
+
+
+async def test_a_query_that_is_refused_is_refused_alike_every_time(
+    client: httpx2.AsyncClient, house: House
+) -> None:
+    lacking = next(name for name, one in ENTITIES.items() if not house.actor("TECHNICIAN").may(one.reads))
+    refused = [
+        {"query": "query ($n: Int!) { customers(first: $n) { totalCount } }", "variables": {"n": 501}},
+        {"query": "query ($n: Int!) { customers(first: $n) { totalCount } }", "variables": {"n": "x"}},
+        {"query": "query ($n: Int!) { customers(first: $n) { totalCount } }"},
+        {"query": "query ($a: String) { customers(after: $a) { nodes { id } } }", "variables": {"a": "x"}},
+        {"query": "{ customers { totalCount } } query B { customers { totalCount } }"},
+        {"query": "query A { customers { totalCount } }", "operationName": "B"},
+        {"query": "query ($s: Boolean!) { customers { nodes { history @skip(if: $s) { totalCount } } } }"},
+        {"query": f"{{ {plural(lacking)} {{ totalCount }} }}"},
+    ]
+    technician = {"authorization": "Bearer technician"}
+    for body in refused:
+        answers = [(await counted(client, json=body, headers=technician))[0] for _ in range(3)]
+        assert "errors" in answers[0].json(), (body, answers[0].text)
+        assert len({(one.status_code, one.content) for one in answers}) == 1, body
+
+
+async def test_where_the_engine_fails_the_executor_answers(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> Any:
+        raise OSError("the connection is lost")
+
+    first = await client.post("/graphql", json=QUERY)
+    monkeypatch.setattr(Kernel, "ask", fail)
+    second, by = await counted(client, json=QUERY)
+    assert (by, second.content) == (["executor_failed"], first.content)
+
+
+async def test_fields_that_are_computed_are_left_to_the_executor(client: httpx2.AsyncClient) -> None:
+    body = {"query": "{ customers { nodes { id } } workOrders { nodes { availableTransitions { to } } } }"}
+    for expected in ("executor_first", "executor_unmapped", "executor_unmapped"):
+        found, by = await counted(client, json=body)
+        assert (found.status_code, by) == (200, [expected])

@@ -16,6 +16,7 @@ from tests.bench.hostile import hostile
 from tests.bench.idle import idle
 from tests.bench.importing import import_rate
 from tests.bench.push import push_rates
+from tests.bench.reads import SIZES, reads
 from tests.bench.streams import streams
 from tests.bench.years.keeping import bytes_per_visit
 from tests.bench.years.measuring import years
@@ -33,6 +34,7 @@ BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     ("herd_10000_other", "herd_10000_told_to_wait"): herd,
     ("push_vs_raw_ratio", "push_vs_pouchdb_ratio", "push_operations_per_s"): push_rates,
     ("head_held_ms", "head_one_organisation_per_s", "head_eight_organisations_per_s"): head,
+    tuple(f"reads{first}_vs_handwritten_ratio" for first in SIZES): reads,
     ("years_fill_s",): years,
     # Also with ONLY=years.
     ("bytes_per_visit", "years_bytes_change"): bytes_per_visit,

@@ -18,6 +18,7 @@ from tests.bench.figures import Figure
 from tests.bench.load import find_load
 from tests.bench.organisation import BenchOrganisation
 from tests.bench.serving import get, nothing
+from tournee.engine.engines import ACROSS
 
 ROUNDS, SECONDS = 5, 2.0
 
@@ -34,7 +35,7 @@ async def _current_cursor(port: int, headers: dict[str, str]) -> str:
 
 
 async def _move_head(filled: BenchOrganisation) -> None:
-    async with filled.database.writing(filled.id) as session:
+    async with filled.database.writing(ACROSS) as session:
         await session.execute(text(_OTHERS), {"org": filled.id})
         await session.commit()
 

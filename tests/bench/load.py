@@ -22,13 +22,14 @@ class Load:
 
     wrk: str | None
     environment: Mapping[str, str]
+    connections: int = CONNECTIONS
 
     async def rate(self, url: str, headers: Mapping[str, str], seconds: float) -> float:
         """Return the requests per second answered with 200; any other answer fails the benchmark."""
         if self.wrk is None:
-            return await _own_rate(url, headers, seconds)
+            return await _own_rate(url, headers, seconds, self.connections)
         asked = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-        command = [self.wrk, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *asked, url]
+        command = [self.wrk, "-t1", f"-c{self.connections}", f"-d{max(1, round(seconds))}s", *asked, url]
         process = await asyncio.create_subprocess_exec(
             *command, stdout=subprocess.PIPE, env={**os.environ, **self.environment}
         )
@@ -55,7 +56,7 @@ def find_load(directory: Path) -> Load:
     return Load(None, {})
 
 
-async def _own_rate(url: str, headers: Mapping[str, str], seconds: float) -> float:
+async def _own_rate(url: str, headers: Mapping[str, str], seconds: float, connections: int) -> float:
     host, _, target = url.removeprefix("http://").partition("/")
     lines = [
         f"GET /{target} HTTP/1.1",
@@ -64,7 +65,7 @@ async def _own_rate(url: str, headers: Mapping[str, str], seconds: float) -> flo
     ]
     request = ("\r\n".join(lines) + "\r\n\r\n").encode()
     until = time.perf_counter() + seconds
-    counts = await asyncio.gather(*(_ask_until(host, request, until) for _ in range(CONNECTIONS)))
+    counts = await asyncio.gather(*(_ask_until(host, request, until) for _ in range(connections)))
     return sum(counts) / seconds
 
 

@@ -15,6 +15,7 @@ from tournee.auth.keys.ring import KeyRing
 from tournee.auth.roles import OFFICE, Role, permissions_of
 from tournee.auth.tokens import Tokens
 from tournee.engine.database import Database
+from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
 from tournee.settings import Settings
 from tournee.sync.pull.cursor import Cursor, CursorCodec
@@ -93,7 +94,7 @@ class BenchOrganisation:
             {"org": self.id, "account": actor.id, "role": actor.role, "email": f"{actor.id}@demo.example"}
             for actor in actors
         ]
-        async with self.database.writing(self.id) as session:
+        async with self.database.writing(ACROSS) as session:
             await session.execute(text(_ACCOUNT), accounts)
             if scopes:
                 ids = [actor.id for actor in actors]
@@ -104,13 +105,13 @@ class BenchOrganisation:
     async def cursors(self, actors: list[Actor]) -> list[str]:
         """Return the cursors of devices that hold everything."""
         question = text("SELECT epoch, seq FROM head WHERE organisation_id = :org")
-        async with self.database.reading(self.id) as session:
+        async with self.database.reading(ACROSS) as session:
             epoch, seq = (await session.execute(question, {"org": self.id})).one()
         codec = CursorCodec(self.tokens.ring.cursor_keys)
         return [codec.encode(Cursor(epoch, seq), actor) for actor in actors]
 
     async def _run(self, statements: str, values: dict[str, object]) -> None:
-        async with self.database.writing(self.id) as session:
+        async with self.database.writing(ACROSS) as session:
             for statement in statements.split(";\n"):
                 named = {key: value for key, value in values.items() if f":{key}" in statement}
                 await session.execute(text(statement.replace('":[', '"\\:[')), named)

@@ -16,6 +16,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 _OURS = ("-c", "from tournee.cli import main; main()", "run")
 _NOTHING = ("-m", "tests.bench.nothing")
+_HANDWRITTEN = ("-m", "tests.bench.handwritten")
+# The same server, whose read engine leaves every answer to the executor.
+_WITHOUT_ENGINE = """
+from unittest.mock import AsyncMock
+from tournee.api.reading.engine import Reads
+Reads.answer = AsyncMock(return_value=None)
+from tournee.cli import main
+main()
+"""
+_EXECUTOR = ("-c", _WITHOUT_ENGINE, "run")
 
 
 def free_port() -> int:
@@ -77,13 +87,15 @@ def _running(arguments: tuple[str, ...], environment: Mapping[str, str], log: Pa
 
 
 @contextmanager
-def ours(url: str, directory: Path, **environment: str) -> Iterator[Served]:
-    """Yield our server with one worker on this database, logging to a file as in production."""
+def ours(url: str, directory: Path, *, executor: bool = False, **environment: str) -> Iterator[Served]:
+    """Yield our server with one worker on this database, logging to a file as in production; with
+    `executor`, the ordinary executor answers everything.
+    """
     own = {
         "DATABASE_URL": url, "TOURNEE_DIRECTORY": str(directory), "TOURNEE_DEMO": "0",
         "TOURNEE_HOST": "127.0.0.1", "TOURNEE_WORKERS": "1", **environment,
     }  # fmt: skip
-    with _running(_OURS, own, directory / "server.log") as served:
+    with _running(_EXECUTOR if executor else _OURS, own, directory / "server.log") as served:
         yield served
 
 
@@ -91,6 +103,13 @@ def ours(url: str, directory: Path, **environment: str) -> Iterator[Served]:
 def nothing(directory: Path) -> Iterator[Served]:
     """Yield a Starlette endpoint that does nothing, in a server with the same settings."""
     with _running(_NOTHING, {}, directory / "nothing.log") as served:
+        yield served
+
+
+@contextmanager
+def handwritten(directory: Path, **environment: str) -> Iterator[Served]:
+    """Yield the hand-written endpoint of `reads.py`, in a server with the same settings."""
+    with _running(_HANDWRITTEN, environment, directory / "handwritten.log") as served:
         yield served
 
 

@@ -24,6 +24,7 @@ from tournee.api.context import Context
 from tournee.api.documents import is_subscription
 from tournee.api.errors import NO_OPERATION, coded
 from tournee.api.limits import MOST_BYTES
+from tournee.api.reading.engine import Reads
 from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, preferred, read
 from tournee.api.schema import schema
 from tournee.api.sockets import Socket, TextAdapter, token_check
@@ -67,6 +68,7 @@ class Endpoint(GraphQL[None, None]):
         )
         self.core = served._schema  # noqa: SLF001 - Strawberry offers no other way to it
         self.kernel = kernel
+        self.reads = Reads(kernel, self.core)
         self.wake = wake
         self.feed = feed or Feed(kernel.database, tuple(ENTITIES.values()))
         self.heartbeat_seconds = settings.heartbeat_seconds
@@ -129,6 +131,9 @@ class Endpoint(GraphQL[None, None]):
     async def _one(self, request: Request, asked: Asked, allowed: set[OperationType], media: str) -> Response:
         try:
             async with self.feed.lanes.queries.turn(request.scope["actor"].key):
+                body = await self.reads.answer(asked, self.context_for(request.scope))
+                if body is not None:
+                    return Response(body, media_type=f"{media}; charset=utf-8")
                 result = await self._execute(request, asked, allowed)
         except (CannotGetOperationTypeError, MissingQueryError):
             raise BadRequest(400, "BAD_REQUEST", NO_OPERATION) from None

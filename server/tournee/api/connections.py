@@ -9,7 +9,7 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
 from tournee.api.filters import filter_type, order_type
-from tournee.api.mapping import argument, make_field
+from tournee.api.mapping import PagePart, argument, make_field
 from tournee.api.pages import DEFAULT_ROWS, MOST_ROWS, Page
 from tournee.api.scalars import optional
 from tournee.auth.permissions import ACCOUNT_SELF
@@ -37,7 +37,14 @@ def add_fields(kind: Any, *fields: Any) -> None:
 
 
 def _of_page(name: str, attribute: str, annotation: Any, description: str) -> StrawberryField:
-    return make_field(name, annotation, ACCOUNT_SELF, python_name=attribute, description=description)
+    return make_field(
+        name,
+        annotation,
+        ACCOUNT_SELF,
+        python_name=attribute,
+        source=PagePart(name),
+        description=description,
+    )
 
 
 def _page_info() -> type[Any]:
@@ -69,8 +76,10 @@ def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
     edge = object_type(f"{name}Edge", "A row and its place in the list.")
     add_fields(
         edge,
-        make_field("cursor", str, permission, description="The row's place in the list."),
-        make_field("node", node, permission, description="The row."),
+        make_field(
+            "cursor", str, permission, source=PagePart("cursor"), description="The row's place in the list."
+        ),
+        make_field("node", node, permission, source=PagePart("node"), description="The row."),
     )
     connection = object_type(f"{name}Connection", _CONNECTION)
     add_fields(
@@ -79,20 +88,29 @@ def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
             "edges",
             list[edge],  # type: ignore[valid-type]
             permission,
+            source=PagePart("edges"),
             description="The rows of the page, each with its cursor.",
         ),
-        make_field("nodes", list[node], permission, description="The rows of the page."),  # type: ignore[valid-type]
+        make_field(
+            "nodes",
+            list[node],  # type: ignore[valid-type]
+            permission,
+            source=PagePart("nodes"),
+            description="The rows of the page.",
+        ),
         make_field(
             "pageInfo",
             PAGE_INFO,
             permission,
             python_name="page_info",
+            source=PagePart("pageInfo"),
             description="Whether there are more pages, and how to ask for them.",
         ),
         make_field(
             "totalCount",
             int,
             permission,
+            source=PagePart("totalCount"),
             resolver=_total_count,
             description="The total number of rows that match the filter; counted only if selected.",
         ),

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, and_, false, or_, true
 from tournee.api.errors import LimitExceeded, Rejected
 from tournee.api.inputs import input_type
 from tournee.api.keyset import OrderDirection
+from tournee.api.reading.unknown import bound
 from tournee.api.scalars import Long, enumeration, is_enumeration, optional, parse_id
 from tournee.kernel.fields import Field, fields
 from tournee.kernel.folding import fold, folded
@@ -186,38 +187,56 @@ def _condition(kind: Any, column: Any, operator: str, value: Any, *, budget: _Bu
     if value is None:
         nothing: ColumnElement[bool] = column.is_(None)
         return {"eq": nothing, "ne": ~nothing}.get(operator, true())
-    budget.spend_values(len(value) if isinstance(value, list) else 0)
-    for one in value if isinstance(value, list) else (value,):
-        if isinstance(one, str) and "\x00" in one:
-            raise Rejected("A text cannot hold a NUL character.")
-    if operator in _TEXT and len(value) > MOST_CHARACTERS:
-        raise LimitExceeded(f"What a text contains or starts with has at most {MOST_CHARACTERS} characters.")
-    if kind is UUID:
-        value = _ids(operator, value)
-    return _OPERATORS[operator](column, value)
-
-
-def _ids(operator: str, value: Any) -> Any:
-    """Read ids from text; text that is no id stands for one that does not exist."""
+    if operator == "isNull":
+        return column.is_(None) if value else column.is_not(None)  # type: ignore[no-any-return]
+    read = _id if kind is UUID else _READ.get(operator, _text)
     if isinstance(value, list):
-        return [id for text in value if text is not None and (id := parse_id(text)) is not None]
-    return value if operator == "isNull" else parse_id(value) or UUID(int=0)
+        budget.spend_values(len(value))
+        return _OPERATORS[operator](
+            column, [bound(one, read, column.type) for one in value if one is not None]
+        )
+    return _OPERATORS[operator](column, bound(value, read, column.type))
+
+
+def _text(value: Any) -> Any:
+    """Return the value, unless it is a text that no row can hold."""
+    if isinstance(value, str) and "\x00" in value:
+        raise Rejected("A text cannot hold a NUL character.")
+    return value
+
+
+def _part(value: str) -> str:
+    """Return a part of a text as LIKE takes it."""
+    if len(_text(value)) > MOST_CHARACTERS:
+        raise LimitExceeded(f"What a text contains or starts with has at most {MOST_CHARACTERS} characters.")
+    folded_part: str = fold(value)  # type: ignore[assignment]
+    for special in (_ESCAPE, "%", "_"):
+        folded_part = folded_part.replace(special, _ESCAPE + special)
+    return folded_part
+
+
+def _id(value: str) -> UUID:
+    """Read an id; text that is no id stands for one that does not exist."""
+    return parse_id(_text(value)) or UUID(int=0)
+
+
+_ESCAPE = "/"
+_READ: dict[str, Callable[[Any], Any]] = dict.fromkeys(_TEXT, _part)
 
 
 def _not_in(column: Any, values: list[Any]) -> ColumnElement[bool]:
-    return or_(column.is_(None), column.not_in([value for value in values if value is not None]))
+    return or_(column.is_(None), column.not_in(values))
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "eq": lambda column, value: column == value,
     "ne": lambda column, value: column.is_distinct_from(value),
-    "in": lambda column, values: column.in_([value for value in values if value is not None]),
+    "in": lambda column, values: column.in_(values),
     "notIn": _not_in,
-    "isNull": lambda column, value: column.is_(None) if value else column.is_not(None),
     "lt": lambda column, value: column < value,
     "lte": lambda column, value: column <= value,
     "gt": lambda column, value: column > value,
     "gte": lambda column, value: column >= value,
-    "contains": lambda column, value: folded(column).contains(fold(value), autoescape=True),
-    "startsWith": lambda column, value: folded(column).startswith(fold(value), autoescape=True),
+    "contains": lambda column, value: folded(column).contains(value, escape=_ESCAPE),
+    "startsWith": lambda column, value: folded(column).startswith(value, escape=_ESCAPE),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import enum
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -17,9 +17,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, and_, bindparam, false, or_
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, false, or_
 
 from tournee.api.errors import InvalidCursor, LimitExceeded
+from tournee.api.reading.unknown import Unknown
 from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Field, fields
 from tournee.kernel.log import Change
@@ -51,9 +52,10 @@ class Term:
         """
         if value is None:
             return column.is_not(None) if backwards else false()
-        # Bind the value: SQLAlchemy takes a bare True or False for a constant, which it does not compare.
-        bound = bindparam(None, value, type_=column.type)
-        strictly = column < bound if self.descending is not backwards else column > bound
+        if not isinstance(value, BindParameter):
+            # SQLAlchemy takes a bare True or False for a constant, which it does not compare.
+            value = bindparam(None, value, type_=column.type)
+        strictly = column < value if self.descending is not backwards else column > value
         return or_(strictly, column.is_(None)) if self.field.nullable and not backwards else strictly
 
     def clause(self, column: Any, backwards: bool) -> Any:
@@ -109,11 +111,12 @@ class Order:
         return or_(*branches)
 
     def cursor(self, row: Any) -> str:
-        values = [wire_value(getattr(row, term.field.name)) for term in self.terms]
-        return base64.urlsafe_b64encode(orjson.dumps([self.fingerprint, *values])).decode().rstrip("=")
+        return cursor(self.fingerprint, [wire_value(getattr(row, term.field.name)) for term in self.terms])
 
-    def values(self, cursor: str) -> list[Any]:
+    def values(self, cursor: str | Unknown) -> list[Any]:
         """Return the values that a cursor holds; raises InvalidCursor unless this order made it."""
+        if isinstance(cursor, Unknown):
+            return cursor.parts(self.values, [term.field.nullable for term in self.terms])
         try:
             text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
             fingerprint, *values = orjson.loads(text)
@@ -122,6 +125,12 @@ class Order:
             return [_value(term.field, value) for term, value in zip(self.terms, values, strict=True)]
         except (ValueError, TypeError, AttributeError, OverflowError):
             raise InvalidCursor from None
+
+
+def cursor(fingerprint: str, values: Iterable[Any]) -> str:
+    """Return the cursor of a row with these values, as they stand in documents."""
+    text = orjson.dumps([fingerprint, *values], option=orjson.OPT_UTC_Z)
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
 def _value(field: Field, value: Any) -> Any:

@@ -37,16 +37,24 @@ MOST_ROWS = 50_000
 _BATCH = 5_000
 
 
-def readable(model: type[Any], actor: Actor) -> ColumnElement[bool]:
+def readable(
+    model: type[Any], actor: Actor, *, entity: Any = None, account_id: Any = None
+) -> ColumnElement[bool]:
     """Return the condition for rows that the actor may see: of an entity, or of the log, which only
-    office roles read.
+    office roles read. `entity` and `account_id` as in `visible`.
     """
     if model is not Change:
-        return visible(model, actor)
+        return visible(model, actor, entity=entity, account_id=account_id)
     if not actor.sees_all:
         return false()
-    names = [name for name, entity in BY_NAME.items() if actor.may(entity.reads)]
-    return Change.entity.in_(names)
+    names = [name for name, one in BY_NAME.items() if actor.may(one.reads)]
+    log = Change if entity is None else entity
+    return log.entity.in_(names)
+
+
+def hidden(model: type[Any], actor: Actor, arguments: Arguments) -> frozenset[str]:
+    """Return the withheld fields that the arguments compare: a comparison would reveal their values."""
+    return withheld(actor).get(model.__name__, frozenset()) & arguments.named()
 
 
 class Load:
@@ -143,9 +151,7 @@ class Load:
         return found
 
     def _require_readable(self, model: type[Any], arguments: Arguments) -> None:
-        """Raise if a withheld field is compared: the comparison would reveal its value."""
-        hidden = withheld(self._actor).get(model.__name__)
-        if hidden and (named := hidden & arguments.named()):
+        if named := hidden(model, self._actor, arguments):
             raise Rejected(f"You may not read {min(named)}.")
 
     # -- batches ---------------------------------------------------------------------------------
@@ -153,7 +159,9 @@ class Load:
     async def _batched(self, key: Any, fetch: Callable[[list[Any]], Any], id: Any) -> Any:
         if key not in self._loaders:
             self._loaders[key] = DataLoader(fetch, max_batch_size=_BATCH)
-        return await self._loaders[key].load(id)
+        # Several fields may wait for one row. Where one is cancelled, because another one failed beside it,
+        # the others still wait.
+        return await asyncio.shield(self._loaders[key].load(id))
 
     async def _one(self, model: type[Any], ids: list[UUID]) -> Sequence[Any]:
         rows = await self.rows(select(model).where(readable(model, self._actor), model.id.in_(ids)))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graphql import GraphQLField
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
@@ -58,6 +59,13 @@ class Single:
 
 
 @dataclass(frozen=True)
+class PagePart:
+    """A part of a page, of one of its edges or of its `pageInfo`, by the field's name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Computed:
     """A function of the row; `needs` names the columns it reads, None if it needs more than the row."""
 
@@ -65,6 +73,12 @@ class Computed:
 
 
 SOURCE = "source"
+
+
+def source_of(definition: GraphQLField | None) -> object:
+    """Return what a field of the schema stands for; None if nothing is known about it."""
+    own = None if definition is None else definition.extensions.get("strawberry-definition")
+    return None if own is None else own.metadata.get(SOURCE)
 
 
 def make_field(

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, true
 from tournee.api.errors import LimitExceeded, Rejected
 from tournee.api.filters import named_in, where
 from tournee.api.keyset import Order
+from tournee.api.reading.unknown import Unknown
 
 DEFAULT_ROWS = 50
 MOST_ROWS = 500
@@ -25,8 +26,8 @@ class Arguments:
     order: Order
     limit: int
     backwards: bool = False
-    after: str | None = None
-    before: str | None = None
+    after: str | Unknown | None = None
+    before: str | Unknown | None = None
     filter: Mapping[str, Any] | None = None
 
     @classmethod

@@ -264,10 +264,8 @@ class _Watching(SQLCompiler):
         return text
 
     def _judge(self, block: _Block) -> None:
-        if block.shows_nothing():
-            # SQLAlchemy leaves out the other conditions of such a block.
-            block.tables.clear()
-        for table, name in block.tables.items():
+        # SQLAlchemy leaves out the other conditions of a block that shows nothing.
+        for table, name in () if block.shows_nothing() else block.tables.items():
             parameter = block.binds(table)
             if parameter is None:
                 self.unbound |= {name}

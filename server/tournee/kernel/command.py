@@ -12,7 +12,7 @@ import asyncio
 import dataclasses
 import random
 import typing
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,11 +20,14 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import structlog
+from sqlalchemy import Select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.database import Database
+from tournee.engine.questions import Question, ask
 from tournee.engine.replica import Replica
+from tournee.engine.statements import OrganisationSession
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Conflict
@@ -147,9 +150,20 @@ class Kernel:
         """Return a read-only session on one snapshot of the actor's organisation."""
         return self.database.reading(actor.organisation_id)
 
-    def reading_lists(self, actor: Actor) -> AbstractAsyncContextManager[AsyncSession]:
+    def reading_lists(self, actor: Actor) -> AbstractAsyncContextManager[OrganisationSession]:
         """Return such a session for a query, on a read replica where that shows as much."""
         return (self.replica or self.database).reading(actor.organisation_id)
+
+    def question(self, statement: Select[Any], names: Sequence[str]) -> Question:
+        """Keep a statement for `ask`. Each execution gives values for these parameters."""
+        return Question(statement, self.database.engine.dialect, names)
+
+    async def ask(
+        self, actor: Actor, questions: Sequence[Question], values: Mapping[str, Any]
+    ) -> list[Sequence[Any]]:
+        """Return the rows of each question, all on one snapshot, where queries are read."""
+        async with self.reading_lists(actor) as session:
+            return await ask(session, questions, values)
 
     async def perform(
         self,

@@ -26,7 +26,7 @@ def lies_in(member: Any = Member, edge: Any = Edge) -> ColumnElement[bool]:
 
 
 def holds(
-    account_id: UUID,
+    account_id: Any,
     *,
     since: int | None = None,
     scopes: Collection[UUID] | None = None,
@@ -42,7 +42,7 @@ def holds(
 
 
 def sees(
-    account_id: UUID,
+    account_id: Any,
     record_id: Any,
     *,
     row: Any = None,
@@ -69,13 +69,21 @@ def sees(
     )
 
 
-def visible(model: type[Entity], actor: Actor) -> ColumnElement[bool]:
-    """Return the condition for rows of the model that the actor may see now."""
-    own: Any = model
+def visible(
+    model: type[Entity], actor: Actor, *, entity: Any = None, account_id: Any = None
+) -> ColumnElement[bool]:
+    """Return the condition for rows of the model that the actor may see now.
+
+    `entity` is an alias of the model. `account_id` is a parameter in place of the actor's id, for a
+    statement that is kept for all actors of the same permissions.
+    """
+    own: Any = model if entity is None else entity
     if not actor.may(model.reads):
         return false()
     here: ColumnElement[bool] = own.deleted.is_(False)
-    return here if actor.sees_all else and_(here, sees(actor.id, own.id, row=own))
+    if actor.sees_all:
+        return here
+    return and_(here, sees(actor.id if account_id is None else account_id, own.id, row=own))
 
 
 def was_visible(

@@ -1,0 +1,134 @@
+"""An operation, compiled field by field. `api/mapping.py` says what each field is.
+
+graphql-core itself collects the fields and reads the arguments, so aliases, fragments, directives, defaults
+and merging are the same here as in the executor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, TypeAlias
+
+from graphql import (
+    DocumentNode,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    get_argument_values,
+    get_named_type,
+    is_object_type,
+)
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.values import VariableValues
+from sqlalchemy import Select, and_
+
+from tournee.api.limits import fragments_of
+from tournee.api.load import MOST_ROWS
+from tournee.api.mapping import Column, Listing, Single, ToMany, ToOne, source_of
+from tournee.api.reading.blocks import Block, Tables
+from tournee.api.reading.building import Code, dictionary
+from tournee.api.reading.lists import Lists
+from tournee.api.reading.unknown import Doubt, bound
+from tournee.api.scalars import parse_id
+from tournee.kernel.actor import Actor
+
+Details: TypeAlias = list[FieldDetails]
+
+
+@dataclass
+class Compiler:
+    """Compiles one operation for actors like this one, and variables of one shape."""
+
+    schema: GraphQLSchema
+    document: DocumentNode
+    operation: OperationDefinitionNode
+    variables: VariableValues
+    actor: Actor
+    code: Code = field(default_factory=Code)
+    statements: list[Select[Any]] = field(default_factory=list)
+    # How many rows the executor could count: where that is too many, it has to count them.
+    _most_rows: int = 0
+
+    def __post_init__(self) -> None:
+        self.tables = Tables(self.actor)
+        self.numbers = count()
+        self._fragments = {name: FragmentDetails(node) for name, node in fragments_of(self.document).items()}
+
+    def compile(self) -> None:
+        """Make the statements, and the function `answer` that takes the rows of each."""
+        root = self.schema.query_type
+        assert root is not None
+        collected = collect_fields(self.schema, self._fragments, self.variables, root, self.operation)
+        parts = {key: self._root(root, details) for key, details in collected.grouped_field_set.items()}
+        self.code.function("answer", "found", f"return {dictionary(parts)}")
+
+    def spend(self, rows: int) -> None:
+        self._most_rows += rows
+        if self._most_rows > MOST_ROWS:
+            raise Doubt("more rows than an operation may read")
+
+    # -- fields ----------------------------------------------------------------------------------
+
+    def subfields(self, kind: GraphQLObjectType, details: Details) -> Mapping[str, Details]:
+        """Return the fields selected, by response key."""
+        found = collect_subfields(self.schema, self._fragments, self.variables, self.operation, kind, details)
+        return found.grouped_field_set
+
+    def arguments(self, definition: GraphQLField, details: Details) -> dict[str, Any]:
+        return get_argument_values(definition, details[0].node, self.variables)
+
+    def _root(self, kind: GraphQLObjectType, details: Details) -> str:
+        name = details[0].node.name.value
+        if name == "__typename":
+            return repr(kind.name)
+        definition = kind.fields.get(name)
+        source = source_of(definition)
+        if isinstance(source, Listing):
+            return Lists(self).root(source.model, definition, details)
+        if isinstance(source, Single):
+            return self._single(source.model, definition, details)
+        raise Doubt(f"{kind.name}.{name} is not mapped")
+
+    def _single(self, model: type[Any], definition: GraphQLField, details: Details) -> str:
+        """`customer(id:)`: the row, or null."""
+        number = len(self.statements)
+        block = Block(self.tables, self.code, model, "row", inside=False)
+        id = bound(self.arguments(definition, details)["id"], parse_id, model.id.type)
+        self.spend(1)
+        made = self.row(block, block.entity, definition, details, 1)
+        block.add("one", lambda: block.entity.id)
+        condition = and_(self.tables.visible(model, block.entity), block.entity.id == id)
+        self.statements.append(block.rows(condition, [], 1))
+        self.code.function(f"single{number}", "row", f"return {made}")
+        return f"single{number}(found[{number}][0]) if found[{number}] else None"
+
+    def row(
+        self, block: Block, entity: Any, definition: GraphQLField | None, details: Details, times: int
+    ) -> str:
+        """Return the source of the object that a row becomes; there are at most so many of them."""
+        assert definition is not None
+        kind = get_named_type(definition.type)
+        if not is_object_type(kind):
+            raise Doubt(f"{kind.name} is no object")
+        fields = self.subfields(kind, details)
+        return dictionary({key: self._field(block, entity, kind, one, times) for key, one in fields.items()})
+
+    def _field(self, block: Block, entity: Any, kind: GraphQLObjectType, details: Details, times: int) -> str:
+        name = details[0].node.name.value
+        if name == "__typename":
+            return repr(kind.name)
+        definition = kind.fields[name]
+        source = source_of(definition)
+        if isinstance(source, Column):
+            return block.value(entity, source.name, definition.type)
+        if isinstance(source, ToOne):
+            self.spend(times)
+            target, there = block.join(entity, source)
+            made = self.row(block, target, definition, details, times)
+            return f"None if {there} is None else {made}"
+        if isinstance(source, ToMany):
+            return Lists(self).inside(block, entity, source, definition, details, times)
+        raise Doubt(f"{kind.name}.{name} is not mapped")

@@ -1,0 +1,209 @@
+"""Lists: their rows, the cursors of these, and their number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLField, GraphQLObjectType, get_named_type
+from sqlalchemy import ColumnElement, and_
+
+from tournee.api.filters import where
+from tournee.api.keyset import cursor
+from tournee.api.load import hidden
+from tournee.api.mapping import PagePart, ToMany, source_of
+from tournee.api.pages import Arguments
+from tournee.api.reading.blocks import Block, number_of
+from tournee.api.reading.building import dictionary
+from tournee.api.reading.unknown import Doubt
+
+if TYPE_CHECKING:
+    from tournee.api.reading.compiling import Compiler, Details
+
+
+class Lists:
+    """Compiles the lists of an operation."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+        self._code = compiler.code
+
+    def root(self, model: type[Any], definition: GraphQLField, details: Details) -> str:
+        """A list of all rows of a model: one statement, with the number of all rows beside each row."""
+        number = len(self._compiler.statements)
+        arguments = self._arguments(model, definition, details)
+        block = Block(self._compiler.tables, self._code, model, "row", inside=False)
+        page = _Page(self._compiler, block, definition, details, arguments, 1)
+        total = "None"
+        if page.counts:
+            total = block.add("total", lambda: self._number(model, arguments))
+        block.add("one", lambda: block.entity.id)
+        condition = and_(
+            self._compiler.tables.visible(model, block.entity), arguments.condition(model, block.entity)
+        )
+        rows = block.rows(condition, arguments.clauses(block.entity), arguments.limit + 1)
+        self._compiler.statements.append(rows)
+        found = f"found[{number}]"
+        if not page.counts:
+            return f"{page.function}({found}, None)"
+        # Without a row there is no number beside it; after a cursor, there may still be rows before.
+        none = (
+            0 if arguments.after is None and arguments.before is None else self._code.use(_uncounted) + "()"
+        )
+        self._code.function(
+            f"total{number}", "rows", "for row in rows:", f"    return {total}", f"return {none}"
+        )
+        return f"{page.function}({found}, total{number}({found}))"
+
+    def inside(
+        self,
+        outer: Block,
+        entity: Any,
+        source: ToMany,
+        definition: GraphQLField,
+        details: Details,
+        times: int,
+    ) -> str:
+        """A list of the rows that name a row: an array beside that row's columns."""
+        child = source.child
+        arguments = self._arguments(child, definition, details)
+        block = Block(self._compiler.tables, self._code, child, "row", inside=True)
+        page = _Page(self._compiler, block, definition, details, arguments, times)
+        block.add("one", lambda: block.entity.id)
+        named = getattr(block.entity, source.name) == entity.id
+        condition = and_(
+            self._compiler.tables.visible(child, block.entity),
+            named,
+            arguments.condition(child, block.entity),
+        )
+        rows = block.rows(condition, arguments.clauses(block.entity), arguments.limit + 1)
+        found = outer.array(block.as_array(rows, entity))
+        total = "None"
+        if page.counts:
+            total = outer.add(object(), lambda: self._number(child, arguments, entity, source.name))
+        return f"{page.function}({found}, {total})"
+
+    def _arguments(self, model: type[Any], definition: GraphQLField, details: Details) -> Arguments:
+        arguments = Arguments.of(model, self._compiler.arguments(definition, details))
+        if hidden(model, self._compiler.actor, arguments):
+            raise Doubt("a withheld field is compared")
+        return arguments
+
+    def _number(
+        self, model: type[Any], arguments: Arguments, outer: Any = None, column: str | None = None
+    ) -> Any:
+        entity = self._compiler.tables.alias(model)
+        named: list[ColumnElement[bool]] = [] if column is None else [getattr(entity, column) == outer.id]
+        condition = and_(
+            self._compiler.tables.visible(model, entity), *named, where(model, entity, arguments.filter)
+        )
+        return number_of(entity, condition, *(() if outer is None else (outer,)))
+
+
+def _uncounted() -> int:
+    raise Doubt("no row has the number of rows beside it")
+
+
+class _Page:
+    """Writes the function `(rows, total)` that makes a page: the object that a connection becomes."""
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        block: Block,
+        definition: GraphQLField,
+        details: Details,
+        arguments: Arguments,
+        times: int,
+    ) -> None:
+        self._compiler = compiler
+        self._block = block
+        self._arguments = arguments
+        self._times = times * arguments.limit
+        self.counts = False
+        compiler.spend(times * (arguments.limit + 1))
+        kind = get_named_type(definition.type)
+        assert isinstance(kind, GraphQLObjectType)
+        fields = compiler.subfields(kind, details)
+        parts = {key: self._part(kind, one) for key, one in fields.items()}
+        if self.counts:
+            compiler.spend(times)
+        self.function = f"page{next(compiler.numbers)}"
+        limit = arguments.limit
+        shown = f"rows[{limit - 1}::-1]" if arguments.backwards else f"rows[:{limit}]"
+        compiler.code.function(
+            self.function,
+            "rows, total",
+            f"more = len(rows) > {limit}",
+            f"rows = {shown if limit else '()'}",
+            f"return {dictionary(parts)}",
+        )
+
+    def _part(self, kind: GraphQLObjectType, details: Details) -> str:
+        name = _part_named(kind, details)
+        definition = kind.fields.get(name)
+        if name == "__typename":
+            return repr(kind.name)
+        if name == "totalCount":
+            self.counts = True
+            return "total"
+        if name == "nodes":
+            return f"[{self._row(definition, details)} for row in rows]"
+        if name == "edges":
+            return self._objects(definition, details, self._edge, " for row in rows")
+        if name == "pageInfo":
+            return self._objects(definition, details, self._info, "")
+        raise Doubt(f"{kind.name}.{name} is not mapped")
+
+    def _objects(self, definition: Any, details: Details, part: Any, each: str) -> str:
+        kind: Any = get_named_type(definition.type)
+        fields = self._compiler.subfields(kind, details)
+        made = dictionary({key: part(kind, one) for key, one in fields.items()})
+        return f"[{made}{each}]" if each else made
+
+    def _edge(self, kind: GraphQLObjectType, details: Details) -> str:
+        name = _part_named(kind, details)
+        if name == "__typename":
+            return repr(kind.name)
+        if name == "cursor":
+            return self._cursor()
+        if name == "node":
+            return self._row(kind.fields[name], details)
+        raise Doubt(f"{kind.name}.{name} is not mapped")
+
+    def _info(self, kind: GraphQLObjectType, details: Details) -> str:
+        name = _part_named(kind, details)
+        arguments = self._arguments
+        back = arguments.backwards
+        made = {
+            "__typename": repr(kind.name),
+            "hasNextPage": repr(arguments.before is not None) if back else "more",
+            "hasPreviousPage": "more" if back else repr(arguments.after is not None),
+            "startCursor": "0",
+            "endCursor": "-1",
+        }.get(name)
+        if made is None:
+            raise Doubt(f"{kind.name}.{name} is not mapped")
+        if not name.endswith("Cursor"):
+            return made
+        return f"next(({self._cursor()} for row in rows[{made}:][:1]), None)"
+
+    def _row(self, definition: Any, details: Details) -> str:
+        return self._compiler.row(self._block, self._block.entity, definition, details, self._times)
+
+    def _cursor(self) -> str:
+        order, block = self._arguments.order, self._block
+        node: Any = self._compiler.schema.type_map[order.model.__name__]
+        values = [
+            block.value(block.entity, one.field.name, node.fields[one.field.wire].type, sorts=True)
+            for one in order.terms
+        ]
+        return f"{self._compiler.code.use(cursor)}({order.fingerprint!r}, ({', '.join(values)},))"
+
+
+def _part_named(kind: GraphQLObjectType, details: Details) -> str:
+    """Return the name of a field of a page, which its mapping says, too."""
+    name = details[0].node.name.value
+    source = source_of(kind.fields.get(name))
+    if name != "__typename" and source != PagePart(name):
+        raise Doubt(f"{kind.name}.{name} is not mapped")
+    return name

@@ -1,0 +1,103 @@
+"""Plans: what is kept of a compiled operation, and for which variables and actors it holds."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
+from graphql.execution.values import VariableValues
+from sqlalchemy import Select
+
+from tournee.api.reading.compiling import Compiler
+from tournee.api.reading.unknown import Doubt, How, Needed, Parameters, Path, Shape
+from tournee.kernel.actor import Actor
+from tournee.kernel.question import Question
+
+_MOST_NEEDS = 50
+
+
+class Asks(Protocol):
+    """Makes a question of a statement and the names of its parameters."""
+
+    def question(self, statement: Select[Any], names: Sequence[str]) -> Question: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Statements, and the function that makes the answer of their rows."""
+
+    questions: tuple[Question, ...]
+    parameters: Parameters
+    build: Callable[[list[Sequence[Any]]], dict[str, Any]]
+
+    def values(self, variables: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
+        """Return the parameters of the statements; raises for what the executor would refuse."""
+        return {"account_id": actor.id, **self.parameters.bind(variables)}
+
+
+class Operation:
+    """One operation of a document: what its plans depend on, and how often it was asked."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, node: OperationDefinitionNode) -> None:
+        self.schema = schema
+        self.document = document
+        self.node = node
+        self.times = 0
+        self._needs: dict[Path, How] = {}
+
+    def key(self, variables: Mapping[str, Any], actor: Actor) -> Key:
+        """Return what a plan depends on: equal for all that one plan fits. It names no organisation."""
+        shape = Shape(self._needs).of(variables) if variables else ()
+        return self, actor.permissions, actor.sees_all, shape
+
+    def compile(self, given: VariableValues, actor: Actor, asks: Asks) -> Plan:
+        """Make a plan. Raises Doubt where the executor has to answer, and GraphQLError or Rejected where it
+        would refuse.
+        """
+        while True:
+            parameters = Parameters()
+            hidden = Shape(self._needs).hidden(given.coerced, parameters)
+            variables = VariableValues(given.sources, hidden)
+            compiler = Compiler(self.schema, self.document, self.node, variables, actor)
+            try:
+                compiler.compile()
+            except Needed as needed:
+                self._need(needed)
+                continue
+            names = ("account_id", *parameters.names)
+            questions = tuple(asks.question(one, names) for one in compiler.statements)
+            return Plan(questions, parameters, compiler.code.made("answer"))
+
+    def _need(self, needed: Needed) -> None:
+        if needed.path in self._needs or len(self._needs) >= _MOST_NEEDS:
+            raise Doubt("the plan depends on too much")
+        self._needs[needed.path] = needed.how
+
+
+Key: TypeAlias = tuple[Operation, frozenset[Any], bool, Any]
+
+
+class Plans:
+    """The plans used last, of all operations together; also that there is none for a key."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[Key, Plan | None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._kept
+
+    def get(self, key: Key) -> Plan | None:
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def keep(self, key: Key, plan: Plan | None) -> None:
+        self._kept[key] = plan
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
