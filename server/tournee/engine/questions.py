@@ -71,6 +71,8 @@ async def ask(
     session: OrganisationSession, questions: Sequence[Question], values: Mapping[str, Any]
 ) -> list[Sequence[Any]]:
     """Return the rows of each question, all on the session's snapshot."""
+    if not questions:
+        return []
     connection = await session.connection()
     driver: Any = (await connection.get_raw_connection()).driver_connection
     values = {**values, OWN.key: session.info[ORGANISATION]}

@@ -20,8 +20,8 @@ from tournee.api.requests import Asked
 from tournee.kernel.command import Kernel
 from tournee.kernel.outages import outage_of
 
-# Some 10 to 50 kB each.
-MOST_PLANS = 1_000
+# Of memory: about a thousand plans.
+MOST_BYTES = 100_000_000
 # Compiling stops everything else; a document of more fields is left to the executor.
 MOST_FIELDS = 300
 # A document that is not asked again is not worth a plan.
@@ -41,7 +41,7 @@ class Reads:
     """Answers the queries that it understands, without the ordinary executor."""
 
     def __init__(self, kernel: Kernel, schema: GraphQLSchema, times: int = _TIMES) -> None:
-        self.plans = Plans(MOST_PLANS)
+        self.plans = Plans(MOST_BYTES)
         self._kernel = kernel
         self._schema = schema
         self._times = times

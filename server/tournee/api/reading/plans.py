@@ -16,6 +16,7 @@ from tournee.api.reading.unknown import Doubt, How, Needed, Parameters, Path, Sh
 from tournee.kernel.actor import Actor
 from tournee.kernel.question import Question
 
+PLAN_BYTES = 10_000
 _MOST_NEEDS = 50
 
 
@@ -46,6 +47,8 @@ class Operation:
         self.document = document
         self.node = node
         self.times = 0
+        # In characters; a document's nodes take up to 150 times as many bytes.
+        self.length = document.loc.end if document.loc else 0
         self._needs: dict[Path, How] = {}
 
     def key(self, variables: Mapping[str, Any], actor: Actor) -> Key:
@@ -81,10 +84,13 @@ Key: TypeAlias = tuple[Operation, frozenset[Any], bool, Any]
 
 
 class Plans:
-    """The plans used last, of all operations together; also that there is none for a key."""
+    """The plans used last, of all operations together; also that there is none for a key. `most` limits the
+    bytes that they take, by a rough guess.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._held = 0
         self._kept: OrderedDict[Key, Plan | None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -99,5 +105,12 @@ class Plans:
 
     def keep(self, key: Key, plan: Plan | None) -> None:
         self._kept[key] = plan
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self._held += _size(key, plan)
+        while self._held > self._most:
+            self._held -= _size(*self._kept.popitem(last=False))
+
+
+def _size(key: Key, plan: Plan | None) -> int:
+    """Return about how many bytes a plan takes, with the document that it holds on to."""
+    questions = () if plan is None else plan.questions
+    return PLAN_BYTES + 150 * key[0].length + sum(20 * len(one.text) for one in questions)
