@@ -37,7 +37,7 @@ _RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 _MOST_KEPT = 250_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A document without its variables. Without `document` it is always refused."""
 
@@ -46,8 +46,6 @@ class Prepared:
     sizes: Mapping[str | None, limits.Size] = field(default_factory=dict)
     described: Mapping[str | None, introspection.Asked] = field(default_factory=dict)
     permissions: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
-    # What the read engine knows of each operation, None for those it does not answer.
-    operations: dict[str | None, Any] = field(default_factory=dict)
 
     def refusals(
         self, operation: str | None, variables: Mapping[str, Any], context: Context

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 import structlog
@@ -14,16 +17,17 @@ from prometheus_client import Counter
 from tournee.api.context import Context
 from tournee.api.documents import Prepared, prepare
 from tournee.api.errors import Rejected
-from tournee.api.reading.plans import Operation, Plan, Plans
+from tournee.api.reading.plans import Key, Operation, Plan, Plans
 from tournee.api.reading.unknown import Doubt
 from tournee.api.requests import Asked
+from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.outages import outage_of
 
 # Of memory: about a thousand plans.
 MOST_BYTES = 100_000_000
-# Compiling stops everything else; a document of more fields is left to the executor.
-MOST_FIELDS = 300
+# A plan of so many fields takes some tenths of a second; a document of more is left to the executor.
+MOST_FIELDS = 150
 # A document that is not asked again is not worth a plan.
 _TIMES = 2
 
@@ -45,6 +49,13 @@ class Reads:
         self._kernel = kernel
         self._schema = schema
         self._times = times
+        # Of the documents that are kept; None for what is no query.
+        self._operations: WeakKeyDictionary[Prepared, dict[str | None, Operation | None]] = (
+            WeakKeyDictionary()
+        )
+        # Plans are made one at a time, beside the requests of everybody else.
+        self._making: dict[Key, asyncio.Future[Plan | None]] = {}
+        self._maker = ThreadPoolExecutor(1, "reading")
 
     async def answer(self, asked: Asked, context: Context) -> bytes | None:
         """Return the body of the answer; None where the executor has to answer."""
@@ -70,15 +81,14 @@ class Reads:
         """Return the query that is asked for; None for anything else."""
         if prepared.document is None:
             return None
-        if name not in prepared.operations:
+        known = self._operations.setdefault(prepared, {})
+        if name not in known:
             node = get_operation_ast(prepared.document, name)
             if node is None:
                 return None
             is_query = node.operation is OperationType.QUERY
-            made = Operation(self._schema, prepared.document, node) if is_query else None
-            prepared.operations[name] = made
-        known: Operation | None = prepared.operations[name]
-        return known
+            known[name] = Operation(self._schema, prepared.document, node) if is_query else None
+        return known[name]
 
     async def _answer(
         self, prepared: Prepared, operation: Operation, asked: Asked, context: Context
@@ -91,7 +101,7 @@ class Reads:
             _counter("executor_first").inc()
             return None
         given = self._read(operation, variables)
-        plan = self._plan(prepared, operation, given, context)
+        plan = await self._plan(prepared, operation, given, context)
         if plan is None:
             _counter("executor_unmapped").inc()
             return None
@@ -108,19 +118,27 @@ class Reads:
             raise Doubt("wrong variables")
         return given
 
-    def _plan(
+    async def _plan(
         self, prepared: Prepared, operation: Operation, given: VariableValues, context: Context
     ) -> Plan | None:
         """Return the plan, made now if there is none; None if there can be none."""
         key = operation.key(given.coerced, context.actor)
         if key in self.plans:
             return self.plans.get(key)
-        plan = None
-        if all(size.fields <= MOST_FIELDS for size in prepared.sizes.values()):
-            try:
-                plan = operation.compile(given, context.actor, self._kernel)
-            except (Doubt, GraphQLError, Rejected):
-                plan = None
-        # Compiling may have found out what else a plan depends on.
+        if any(size.fields > MOST_FIELDS for size in prepared.sizes.values()):
+            return None
+        if key not in self._making:
+            make = partial(self._make, operation, given, context.actor)
+            made = asyncio.get_running_loop().run_in_executor(self._maker, make)
+            made.add_done_callback(lambda _: self._making.pop(key))
+            self._making[key] = made
+        plan = await asyncio.shield(self._making[key])
+        # Making it may have shown what else a plan depends on.
         self.plans.keep(operation.key(given.coerced, context.actor), plan)
         return plan
+
+    def _make(self, operation: Operation, given: VariableValues, actor: Actor) -> Plan | None:
+        try:
+            return operation.compile(given, actor, self._kernel)
+        except (Doubt, GraphQLError, Rejected):
+            return None

@@ -104,8 +104,9 @@ class Plans:
         return self._kept[key]
 
     def keep(self, key: Key, plan: Plan | None) -> None:
+        if key not in self._kept:
+            self._held += _size(key, plan)
         self._kept[key] = plan
-        self._held += _size(key, plan)
         while self._held > self._most:
             self._held -= _size(*self._kept.popitem(last=False))
 
