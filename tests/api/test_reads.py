@@ -120,7 +120,7 @@ async def test_a_nested_list_counts_only_visible_rows(house: House) -> None:
 
 async def test_a_cancelled_read_does_not_disturb_the_others(house: House) -> None:
     await furnish(house, 1)
-    load = Load(house.kernel, house.actor())
+    load = Load(house.actor(), house.kernel.reading)
     for wait in (0.0, 0.0005, 0.002):
         reading = asyncio.create_task(load.rows(select(Customer)))
         await asyncio.sleep(wait)

@@ -30,7 +30,7 @@ _MOST_JOINS = 30
 
 
 @lru_cache(1_000)
-def _alias(model: type[Any], number: int) -> Any:
+def _alias(model: Any, number: int) -> Any:
     """Return an alias; making one takes longer than all the rest of a small plan."""
     return aliased(model, name=f"t{number}")
 
