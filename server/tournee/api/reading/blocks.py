@@ -44,7 +44,7 @@ class Tables:
     def __post_init__(self) -> None:
         self._numbers = count()
 
-    def alias(self, model: type[Any]) -> Any:
+    def alias(self, model: Any) -> Any:
         return _alias(model, next(self._numbers))
 
     def visible(self, model: type[Any], entity: Any) -> ColumnElement[bool]:
