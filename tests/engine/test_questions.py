@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, literal, select
 
 from tests.support.house import House
 from tournee.customers.models import Customer, Site
-from tournee.engine import questions
 from tournee.engine.border import BorderCrossed
+from tournee.engine.engines import outside_transactions
 from tournee.kernel.question import OWN
 
 NAMED = select(Customer.name).where(Customer.organisation_id == OWN)
@@ -69,5 +71,44 @@ async def test_a_lost_connection_does_not_return_to_the_pool(
     assert pool.checkedout() == 0
 
 
-def test_a_questions_organisation_is_a_parameter() -> None:
-    assert questions.OWN.key == "organisation_id"
+SETTINGS = ("tournee.organisation", "transaction_isolation", "transaction_read_only", "jit", "timezone")
+
+
+async def test_questions_and_sessions_read_in_the_same_kind_of_transaction(house: House) -> None:
+    if house.database.is_sqlite:
+        pytest.skip("SQLite has no settings")
+    statement = select(*(func.current_setting(name) for name in SETTINGS))
+    question = house.kernel.question(statement, [])
+    async with house.reading() as session:
+        expected = (await session.execute(statement)).one()
+    for _ in range(8):
+        # Also when the driver has prepared it.
+        [[found]] = await house.kernel.ask(house.actor("MANAGER"), [question], {})
+        assert tuple(found) == tuple(expected)
+    assert expected[:3] == (str(house.organisation_id), "repeatable read", "on")
+    async with outside_transactions(house.database.engine).connect() as connection:
+        assert not await connection.scalar(select(func.current_setting(SETTINGS[0], True)))
+
+
+async def test_a_question_that_fails_leaves_the_next_one_alone(house: House) -> None:
+    await house.run("createCustomer", name="ours")
+    if house.database.is_sqlite:
+        fails = select(func.json_extract("{", "$"))
+    else:
+        fails = select(literal(1) / (func.length("") + 0))
+    question, named = house.kernel.question(fails, []), house.kernel.question(NAMED, [])
+    for _ in range(3):
+        with pytest.raises((psycopg.Error, sqlite3.Error)):
+            await house.kernel.ask(house.actor("MANAGER"), [named, question, named], {})
+        assert await names(house) == ["ours"]
+
+
+async def test_a_cancelled_question_leaves_the_next_one_alone(house: House) -> None:
+    await house.run("createCustomer", name="ours")
+    for wait in (0.0, 0.0005, 0.001, 0.002, 0.005):
+        asking = asyncio.create_task(names(house))
+        await asyncio.sleep(wait)
+        asking.cancel()
+        assert await names(house) == ["ours"]
+        await asyncio.gather(asking, return_exceptions=True)
+    assert await asyncio.gather(*(names(house) for _ in range(30))) == [["ours"]] * 30

@@ -136,6 +136,18 @@ async def test_queries_and_mutations_answer(people: list[Person]) -> None:
     await asyncio.gather(*(do(person, n) for n, person in enumerate(people)))
 
 
+async def test_the_read_engine_answers(people: list[Person]) -> None:
+    selection = "totalCount nodes { name createdAt sites { totalCount } }"
+    query = f"query ($n: Int) {{ customers(first: $n) {{ {selection} }} }}"
+    first = await people[0].ask(query, n=20)
+    for _ in range(5):
+        answers = await asyncio.gather(*(person.ask(query, n=20) for person in people))
+        assert answers == [first] * CLIENTS
+    numbers = (await people[0].client.get("/metrics")).text
+    assert 'tournee_graphql_reads_total{lane="engine"}' in numbers
+    assert "executor_failed" not in numbers
+
+
 @pytest.mark.slow("Many devices push over two sessions.")
 async def test_devices_push_and_pull_what_all_of_them_did(people: list[Person]) -> None:
     before = await people[0].pull()

@@ -205,6 +205,13 @@ def _whose(organisation_id: UUID | Across | None) -> str:
     return organisation_id.value if isinstance(organisation_id, Across) else str(organisation_id or "")
 
 
+# The same as `_begin` for reading, for a message that may hold other statements but no two in one text.
+BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+SERVE_LOCALLY: Final = "SELECT set_config('tournee.organisation', %s, true), " + ", ".join(
+    f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()
+)
+
+
 def _begin(options: Mapping[str, Any]) -> str:
     kind = "READ COMMITTED, READ WRITE" if options.get("tournee_writes") else "REPEATABLE READ, READ ONLY"
     return f"BEGIN ISOLATION LEVEL {kind}; {set_locally(options.get(ORGANISATION))}"

@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.database import Database
-from tournee.engine.questions import Question, ask
+from tournee.engine.questions import Question, ask, ask_in_one_message
 from tournee.engine.replica import Replica
 from tournee.engine.statements import OrganisationSession
 from tournee.kernel.actor import Actor
@@ -162,6 +162,9 @@ class Kernel:
         self, actor: Actor, questions: Sequence[Question], values: Mapping[str, Any]
     ) -> list[Sequence[Any]]:
         """Return the rows of each question, all on one snapshot, where queries are read."""
+        if self.replica is None and not self.database.is_sqlite:
+            engine = self.database.engine
+            return await ask_in_one_message(engine, actor.organisation_id, questions, values)
         async with self.reading_lists(actor) as session:
             return await ask(session, questions, values)
 
