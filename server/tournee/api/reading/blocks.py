@@ -47,6 +47,9 @@ class Tables:
     def alias(self, model: Any) -> Any:
         return _alias(model, next(self._numbers))
 
+    def alias_of(self, model: Any, rows: Select[Any]) -> Any:
+        return aliased(model, rows.subquery(f"t{next(self._numbers)}"))
+
     def visible(self, model: type[Any], entity: Any) -> ColumnElement[bool]:
         """Return the condition for rows of the organisation that the actor may see."""
         seen = readable(model, self.actor, entity=entity, account_id=ACCOUNT)
@@ -56,13 +59,22 @@ class Tables:
 class Block:
     """One SELECT. Its rows are those of the driver, or arrays `inside` JSON; in code a row is `row`."""
 
-    def __init__(self, tables: Tables, code: Code, model: type[Any], row: str, *, inside: bool) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        code: Code,
+        model: type[Any],
+        row: str,
+        *,
+        inside: bool,
+        chosen: Select[Any] | None = None,
+    ) -> None:
         self.tables = tables
         self.code = code
         self.model = model
         self.row = row
         self.inside = inside
-        self.entity = tables.alias(model)
+        self.entity = tables.alias(model) if chosen is None else tables.alias_of(model, chosen)
         self._from: Any = self.entity
         self._columns: list[Any] = []
         self._places: dict[Any, int] = {}
@@ -112,16 +124,26 @@ class Block:
         return f"({self.add(object(), lambda: array)} or ())"
 
     def rows(self, condition: ColumnElement[bool], order: list[Any], limit: int) -> Select[Any]:
-        """Return the SELECT; PostgreSQL plans better for a limit that is not a parameter."""
+        """Return the SELECT."""
         columns = [one.label(f"c{place}") for place, one in enumerate(self._columns)]
         chosen = select(*columns).select_from(self._from).where(condition)
-        return chosen.order_by(*order).limit(literal_column(str(int(limit))))
+        return chosen.order_by(*order).limit(at_most(limit))
+
+    def ordered(self, order: list[Any]) -> Select[Any]:
+        """Return the SELECT of rows that were chosen before."""
+        columns = [one.label(f"c{place}") for place, one in enumerate(self._columns)]
+        return select(*columns).select_from(self._from).order_by(*order)
 
     def as_array(self, rows: Select[Any], outer: Any) -> Any:
         """Return the rows as one JSON value, for each row of `outer`."""
         found = rows.correlate(outer).subquery()
         columns = [sql.json_inside(one) if at in self._arrays else one for at, one in enumerate(found.c)]
         return select(sql.json_rows(sql.json_row(*columns))).scalar_subquery()
+
+
+def at_most(rows: int) -> Any:
+    """Return a limit; PostgreSQL plans better for one that is not a parameter."""
+    return literal_column(str(int(rows)))
 
 
 def number_of(entity: Any, condition: ColumnElement[bool], *outer: Any) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLField, GraphQLObjectType, get_named_type
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, select
 
 from tournee.api.filters import where
 from tournee.api.keyset import cursor
 from tournee.api.load import hidden
 from tournee.api.mapping import PagePart, ToMany, source_of
 from tournee.api.pages import Arguments
-from tournee.api.reading.blocks import Block, number_of
+from tournee.api.reading.blocks import Block, at_most, number_of
 from tournee.api.reading.building import dictionary
 from tournee.api.reading.unknown import Doubt
 
@@ -31,17 +31,13 @@ class Lists:
         """A list of all rows of a model: one statement, with the number of all rows beside each row."""
         number = len(self._compiler.statements)
         arguments = self._arguments(model, definition, details)
-        block = Block(self._compiler.tables, self._code, model, "row", inside=False)
+        block = self._chosen(model, arguments)
         page = _Page(self._compiler, block, definition, details, arguments, 1)
         total = "None"
         if page.counts:
             total = block.add("total", lambda: self._number(model, arguments))
         block.add("one", lambda: block.entity.id)
-        condition = and_(
-            self._compiler.tables.visible(model, block.entity), arguments.condition(model, block.entity)
-        )
-        rows = block.rows(condition, arguments.clauses(block.entity), arguments.limit + 1)
-        self._compiler.statements.append(rows)
+        self._compiler.statements.append(block.ordered(arguments.clauses(block.entity)))
         found = f"found[{number}]"
         if not page.counts:
             return f"{page.function}({found}, None)"
@@ -53,6 +49,16 @@ class Lists:
             f"total{number}", "rows", "for row in rows:", f"    return {total}", f"return {none}"
         )
         return f"{page.function}({found}, total{number}({found}))"
+
+    def _chosen(self, model: type[Any], arguments: Arguments) -> Block:
+        """Choose the rows first: else PostgreSQL joins their relations to every row that it passes over."""
+        tables = self._compiler.tables
+        row = tables.alias(model)
+        condition = and_(tables.visible(model, row), arguments.condition(model, row))
+        chosen = (
+            select(row).where(condition).order_by(*arguments.clauses(row)).limit(at_most(arguments.limit + 1))
+        )
+        return Block(tables, self._code, model, "row", inside=False, chosen=chosen)
 
     def inside(
         self,
