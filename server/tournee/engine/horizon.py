@@ -19,7 +19,7 @@ from tournee.engine.dormancy import forget_members
 from tournee.engine.purging import CHUNK, purge
 from tournee.kernel.entity import now
 from tournee.kernel.head import head_seq
-from tournee.kernel.log import TOMBSTONES, Change, Edge, Head, Record
+from tournee.kernel.log import CLOSED, TOMBSTONES, Change, Edge, Head, Record
 
 # Numbers: more than any history that a backup may lack.
 LOST = 1_000_000_000
@@ -46,7 +46,7 @@ async def forget(database: Database, organisation_id: UUID, oldest: datetime) ->
         head = await session.scalar(select(Head.floor))
         until = min(head or 0, await seq_before(session, oldest))
     await _empty_tombstones(database, organisation_id, until)
-    closed = await purge(database, organisation_id, Edge, Edge.open.is_(False), Edge.seq < until)
+    closed = await purge(database, organisation_id, Edge, CLOSED, Edge.seq < until)
     return closed + await forget_members(database, organisation_id, until)
 
 

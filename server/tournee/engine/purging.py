@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, TextClause
 
 from tournee.engine.database import Database
 from tournee.kernel.entity import OrganisationRow
@@ -14,7 +14,10 @@ CHUNK = 5_000
 
 
 async def purge(
-    database: Database, organisation_id: UUID, model: type[OrganisationRow], *where: ColumnElement[bool]
+    database: Database,
+    organisation_id: UUID,
+    model: type[OrganisationRow],
+    *where: ColumnElement[bool] | TextClause,
 ) -> int:
     """Delete the rows that meet the conditions; return how many. What was deleted before an interruption
     stays deleted.

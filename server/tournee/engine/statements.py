@@ -14,6 +14,7 @@ from sqlalchemy import (
     FromClause,
     Result,
     Select,
+    TextClause,
     any_,
     bindparam,
     delete,
@@ -138,7 +139,9 @@ class Statements:
             ],
         )
 
-    def delete_some(self, model: type[OrganisationRow], most: int, *where: ColumnElement[bool]) -> Delete:
+    def delete_some(
+        self, model: type[OrganisationRow], most: int, *where: ColumnElement[bool] | TextClause
+    ) -> Delete:
         """Return a DELETE of at most so many of these rows.
 
         PostgreSQL joins the rows to be deleted: Citus refuses a row of columns that is IN a sub-select.

@@ -1,14 +1,16 @@
 """How old a cursor may be, and what a new epoch does to every cursor."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select, text
 
 from tests.support.backups import new_epochs
 from tests.support.device import TestDevice, technicians_device, visit
 from tests.support.house import House
+from tests.support.migrate import connected
 from tournee.api.changes import decode, encode
 from tournee.engine.horizon import forget, raise_floor
 from tournee.engine.tail import Tail
@@ -83,6 +85,43 @@ async def test_closed_edges_and_memberships_are_purged_only_below_the_floor(hous
     assert await closed(house) == (0, 0)
     await device.pull()
     assert device.rows == await device.fresh()
+
+
+OPEN_EDGES = """
+INSERT INTO edge (organisation_id, scope, record_id, seq, open)
+WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 5000)
+SELECT organisation_id, scope, {id}, n, {is_open} FROM numbers
+CROSS JOIN (SELECT organisation_id, scope FROM edge LIMIT 1) AS one
+"""
+
+
+async def test_closed_edges_are_found_among_many_open_ones_by_their_index(house: House) -> None:
+    await house.run("createSkill", name="Lifts")
+    sent: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
+        if statement.startswith("DELETE FROM edge"):
+            sent.append((statement, values))
+
+    engine = house.database._writes.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        await forget(house.database, house.organisation_id, now())
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    ((statement, values),) = sent
+    own = (
+        {"id": "lower(hex(randomblob(16)))", "is_open": "1"}
+        if house.database.is_sqlite
+        else {"id": "gen_random_uuid()", "is_open": "true"}
+    )
+    with connected(house.database.url) as connection:
+        connection.execute(text(OPEN_EDGES.format(**own)))
+        connection.execute(text("ANALYZE edge"))
+        explain = "EXPLAIN QUERY PLAN" if house.database.is_sqlite else "EXPLAIN"
+        plan = connection.exec_driver_sql(f"{explain} {statement}", values).all()
+        connection.rollback()
+    assert "ix_edge_closed" in str(plan)
 
 
 async def document(house: House, id: UUID) -> str | None:
