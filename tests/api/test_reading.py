@@ -36,7 +36,7 @@ from tournee.sync.pull.feed import Feed
 
 ROLES = [Role.MANAGER, Role.TECHNICIAN, *Role]
 # For each role in turn; more with READS=2000.
-QUERIES = int(os.environ.get("READS", "150"))
+QUERIES = int(os.environ.get("READS", "80"))
 
 _HOSTILE: dict[str, House] = {}
 

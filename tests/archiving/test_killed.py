@@ -38,16 +38,20 @@ main()
 """
 
 
+MORE = pytest.mark.prove("One more moment.")
+
+
 @pytest.mark.slow("Two processes for each of the moments.")
+@pytest.mark.prove_on("postgresql", "The same moments on the other database.")
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [
         ("parquet", "_plain", 55),  # in the middle of a file
-        ("moving", "appear", 1),  # a file is written, and has no name
+        pytest.param("moving", "appear", 1, marks=MORE),  # a file is written, and has no name
         ("moving", "_note", 2),  # a file has its name, and nobody knows
-        ("moving", "purge", 1),  # it is known, and nothing is removed
-        ("moving", "purge", 3),
-        ("moving", "plan", 3),  # between two files
+        pytest.param("moving", "purge", 1, marks=MORE),  # it is known, and nothing is removed
+        pytest.param("moving", "purge", 3, marks=MORE),
+        pytest.param("moving", "plan", 3, marks=MORE),  # between two files
     ],
 )
 async def test_a_second_run_completes_what_a_killed_one_began(

@@ -452,6 +452,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
 }
 
 
+@pytest.mark.prove_on("postgresql", "The same files on the other database.")
 @pytest.mark.slow("The demo's rows are made once, and read by each case.")
 async def test_a_damaged_file_leaves_nothing(
     saved: Path, house: House, there: Path, monkeypatch: pytest.MonkeyPatch
