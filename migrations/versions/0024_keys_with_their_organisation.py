@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("email", "organisation_id", name=op.f("pk_sign_in_email")),
     )
     protect("sign_in_email")
-    # In the transaction that makes the table: whoever sees it sees its rows. Reading locks no account.
+    # In the transaction that makes the table, so that no server finds it empty. Reading locks no account.
     op.execute(
         "INSERT INTO sign_in_email (email, organisation_id)"
         " SELECT email, organisation_id FROM account WHERE NOT deleted"

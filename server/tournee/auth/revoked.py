@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, select
+from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import aliased
 
 from tournee.auth.models import Account, Device, DeviceStatus, RefreshToken
@@ -43,42 +43,35 @@ def orders(surrender: bool) -> dict[str, Any]:
     return {"wipe": True, "surrender": surrender}
 
 
+def _with_successor(token: str) -> Select[*tuple[Any, ...]]:
+    """Select a refresh token, its account and device, and when the token after it was used."""
+    successor = aliased(RefreshToken)
+    device = and_(Device.organisation_id == RefreshToken.organisation_id, Device.id == RefreshToken.device_id)
+    account = and_(
+        Account.organisation_id == Device.organisation_id,
+        Account.id == Device.account_id,
+        Account.id == RefreshToken.account_id,
+    )
+    following = and_(
+        successor.organisation_id == RefreshToken.organisation_id, successor.hash == RefreshToken.successor
+    )
+    return (
+        select(RefreshToken, Account, Device, successor.used_at)
+        .join(Device, device)
+        .join(Account, account)
+        .outerjoin(successor, following)
+        .where(RefreshToken.hash == hashed(token))
+    )
+
+
 async def recognise(database: Database, tokens: Tokens, token: str) -> KnownDevice | None:
     """3. Return the device whose last refresh token this is; None for all others.
 
     A device that lost the answer to its last renewal holds the token before the last, which is accepted too.
     It does not matter that the token has ended, because revoking ends it.
     """
-    successor = aliased(RefreshToken)
     async with database.reading(organisation_of(token)) as session:
-        row = (
-            await session.execute(
-                select(RefreshToken, Account, Device, successor.used_at)
-                .join(
-                    Device,
-                    and_(
-                        Device.organisation_id == RefreshToken.organisation_id,
-                        Device.id == RefreshToken.device_id,
-                    ),
-                )
-                .join(
-                    Account,
-                    and_(
-                        Account.organisation_id == Device.organisation_id,
-                        Account.id == Device.account_id,
-                        Account.id == RefreshToken.account_id,
-                    ),
-                )
-                .outerjoin(
-                    successor,
-                    and_(
-                        successor.organisation_id == RefreshToken.organisation_id,
-                        successor.hash == RefreshToken.successor,
-                    ),
-                )
-                .where(RefreshToken.hash == hashed(token))
-            )
-        ).one_or_none()
+        row = (await session.execute(_with_successor(token))).one_or_none()
     if row is None or not tokens.admits(row[0].organisation_id):
         return None
     given, account, device, successor_used_at = row

@@ -42,13 +42,7 @@ def archive(
     settings = shared.settings()
     keeping = Keeping(settings.horizon_days, settings.operations_days)
     day = before.replace(tzinfo=UTC)
-    if day > keeping.since:
-        shared.fail(
-            f"--before: devices may still need the log since {keeping.since:%Y-%m-%d} ({keeping.days} days,"
-            " by TOURNEE_OPERATIONS_DAYS and TOURNEE_HORIZON_DAYS): name an earlier day."
-        )
-    if not out.is_dir():
-        shared.fail(f"--out: {out} is no folder: create it first.")
+    _require_possible(day, keeping, out)
     try:
         require()
         shared.perform(lambda kernel: _each(kernel.database, organisation, day, keeping, out))
@@ -58,6 +52,16 @@ def archive(
         shared.fail("Another process archives this log: wait until it is done.")
     except OSError as problem:
         shared.fail(f"{problem.filename or out}: {problem.strerror or problem}.")
+
+
+def _require_possible(day: datetime, keeping: Keeping, out: Path) -> None:
+    if day > keeping.since:
+        shared.fail(
+            f"--before: devices may still need the log since {keeping.since:%Y-%m-%d} ({keeping.days} days,"
+            " by TOURNEE_OPERATIONS_DAYS and TOURNEE_HORIZON_DAYS): name an earlier day."
+        )
+    if not out.is_dir():
+        shared.fail(f"--out: {out} is no folder: create it first.")
 
 
 async def _each(database: Database, named: str | None, day: datetime, keeping: Keeping, out: Path) -> None:

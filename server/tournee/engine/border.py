@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Join, TextClause, event
+from sqlalchemy import Connection, Join, TextClause, Uuid, bindparam, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.orm.util import LoaderCriteriaOption
@@ -34,6 +34,8 @@ from tournee.engine.engines import ACROSS, ORGANISATION
 from tournee.kernel.entity import Base, Organisation, OrganisationRow
 
 _COLUMN: Final = "organisation_id"
+# A session fills in this parameter of a statement that is made once for all organisations.
+OWN: Final = bindparam(_COLUMN, type_=Uuid())
 # SQLAlchemy's names for the values of an inserted column; a statement of many rows numbers them.
 _INSERTED = re.compile(rf"{_COLUMN}(_m\d+)?")
 

@@ -10,11 +10,12 @@ import typing
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Boolean, Executable, Result, Uuid, bindparam
+from sqlalchemy import Boolean, Executable, Result, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql.functions import FunctionElement
 
+from tournee.engine.border import OWN
 from tournee.engine.codec import Ids
 from tournee.engine.engines import ORGANISATION
 from tournee.kernel.entity import OrganisationRow
@@ -46,10 +47,6 @@ def _among(element: one_of, compiler: Any, **options: Any) -> str:
     return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 - compiled SQL
 
 
-# A parameter, since its value changes. SQLAlchemy keeps a statement's cache key with the statement.
-_OWN = bindparam("organisation_id", type_=Uuid())
-
-
 def prepared(statement: StatementT) -> StatementT:
     """Return the statement so that a session completes and compiles it only once.
 
@@ -58,7 +55,7 @@ def prepared(statement: StatementT) -> StatementT:
     """
     within = with_loader_criteria(
         OrganisationRow,
-        lambda row: row.organisation_id == _OWN,
+        lambda row: row.organisation_id == OWN,
         include_aliases=True,
         track_closure_variables=False,
     )
@@ -71,5 +68,5 @@ def execute_prepared(state: ORMExecuteState) -> Result[Any] | None:
     organisation_id = state.session.info.get(ORGANISATION)
     if found is None or not isinstance(organisation_id, UUID):
         return None
-    values = {**typing.cast(dict[str, Any], state.parameters or {}), _OWN.key: organisation_id}
+    values = {**typing.cast(dict[str, Any], state.parameters or {}), OWN.key: organisation_id}
     return state.session.connection().execute(found, values)

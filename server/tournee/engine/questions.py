@@ -8,21 +8,18 @@ organisation by one parameter, which the session fills in, or it cannot be made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Dialect, Select, Uuid, bindparam
+from sqlalchemy import Dialect, Select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import greenlet_spawn
 
-from tournee.engine.border import BorderCrossed
+from tournee.engine.border import OWN, BorderCrossed
 from tournee.engine.engines import BEGIN_READING, ORGANISATION, SERVE_LOCALLY
 from tournee.engine.statements import OrganisationSession
-
-# Compare the `organisation_id` of every table with this.
-OWN: Final = bindparam("organisation_id", type_=Uuid())
 
 Processor = Callable[[Any], Any]
 

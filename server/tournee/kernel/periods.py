@@ -61,7 +61,7 @@ YEAR = Period(52)
 
 @dataclass(frozen=True)
 class Span:
-    """The dates by which a record counts for whoever has its owner; no owner is nobody."""
+    """The dates by which a record counts for the people who hold its owner; without an owner, for nobody."""
 
     owner: UUID | None
     first: datetime

@@ -1,7 +1,8 @@
-"""Questions: statements that are kept, for whoever reads without a session. `Kernel.ask` runs them."""
+"""Questions: compiled statements that the API keeps. `Kernel.ask` runs them."""
 
 from __future__ import annotations
 
-from tournee.engine.questions import OWN, Question
+from tournee.engine.border import OWN
+from tournee.engine.questions import Question
 
 __all__ = ["OWN", "Question"]

@@ -150,7 +150,7 @@ async def test_another_choice_begins_a_new_copy(world: World) -> None:
         office.choice = choice
         await office.pull()
         assert office.rows == await TestDevice(world.house, "DISPATCHER", choice=choice).fresh()
-    # A device that says nothing goes on with its choice.
+    # A device that names no choice keeps the one in its cursor.
     office.choice = None
     await world.order()
     await office.pull()

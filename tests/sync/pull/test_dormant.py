@@ -1,4 +1,4 @@
-"""Scopes that nobody holds have no edges; whoever gets one sees what lies in it now."""
+"""Scopes that nobody holds have no edges; a person who gets one sees what lies in it now."""
 
 from __future__ import annotations
 
