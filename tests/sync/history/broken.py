@@ -6,12 +6,11 @@ from tests.simulator.mutants import MUTANTS, Mutant
 from tournee.engine import engines, publishing
 from tournee.kernel import transaction
 
-_HELD = "    return int((await tx.session.execute(_TAKE_HEAD, taken)).scalar_one())\n"
+_HELD = "        seq = (await tx.session.execute(_TAKE_HEAD, taken)).scalar_one_or_none()\n"
 # As with a sequence: taking a number blocks nobody, and the commit comes some time later.
-_LET_GO = """    async with tx.database.writing(tx.organisation_id) as apart:
-        head = int((await apart.execute(_TAKE_HEAD, taken)).scalar_one())
-        await apart.commit()
-        return head
+_LET_GO = """        async with tx.database.writing(tx.organisation_id) as apart:
+            seq = (await apart.execute(_TAKE_HEAD, taken)).scalar_one()
+            await apart.commit()
 """
 
 _HEAD_FIRST = "    last = await _take_head(tx)\n"
