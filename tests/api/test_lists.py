@@ -234,18 +234,29 @@ async def test_sql_wildcards_match_only_themselves(house: House) -> None:
         assert await names(house, filter={"name": {"contains": text}}) == expected
 
 
-async def test_case_folding_is_the_same_on_both_databases(house: House) -> None:
-    written = ("Demo İzmir", "Demo izmir", "Demo IZMIR", "Demo ÜBER", "Demo ΟΔΟΣ", "Demo Straße")
+async def test_texts_are_found_without_case_accents_and_width(house: House) -> None:
+    written = (
+        "Demo İzmir",
+        "Demo IZMIR",
+        "Demo ÜBER",
+        "Demo u\u0308ber",
+        "Demo ΟΔΟΣ",
+        "Demo Straße",
+        "Demo Ｗ１",
+    )
     for name in written:
         await house.run("createCustomer", name=name)
     for text, expected in (
-        ("İ", ["Demo İzmir"]),
-        ("i̇Z", ["Demo İzmir"]),
-        ("iz", ["Demo IZMIR", "Demo izmir"]),
-        ("über", ["Demo ÜBER"]),
-        ("οδοσ", ["Demo ΟΔΟΣ"]),
-        ("STRAß", ["Demo Straße"]),
-        ("STRASS", []),
+        ("İz", ["Demo IZMIR", "Demo İzmir"]),
+        ("über", ["Demo u\u0308ber", "Demo ÜBER"]),
+        ("U\u0308B", ["Demo u\u0308ber", "Demo ÜBER"]),
+        ("uber", ["Demo u\u0308ber", "Demo ÜBER"]),
+        ("οδος", ["Demo ΟΔΟΣ"]),
+        ("STRASS", ["Demo Straße"]),
+        ("strAß", ["Demo Straße"]),
+        ("w1", ["Demo Ｗ１"]),
+        ("ｗ", ["Demo Ｗ１"]),
+        ("％", []),
     ):
         for operator, prefix in (("contains", ""), ("startsWith", "DEMO ")):
             given = {"name": {operator: prefix + text}}

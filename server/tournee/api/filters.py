@@ -38,8 +38,8 @@ _MEANINGS: dict[str, str | None] = {
     "lte": "The value is this, less or earlier.",
     "gt": "The value is greater, or later.",
     "gte": "The value is this, greater or later.",
-    "contains": "This text occurs in the value, whatever its case.",
-    "startsWith": "The value starts with this text, whatever its case.",
+    "contains": "This text occurs in the value, whatever the case, accents and width of either.",
+    "startsWith": "The value starts with this text, whatever the case, accents and width of either.",
     "and": "All of these must hold.",
     "or": "At least one of these must hold.",
     "not": "This must not hold.",
@@ -82,7 +82,7 @@ def _comparator(kind: Any) -> Any:
         name, value, operators = _COMPARATORS[kind]
     shapes = {"in": list[value], "notIn": list[value], "isNull": bool}  # type: ignore[valid-type]
     annotations = {operator: optional(shapes.get(operator, value)) for operator in operators}
-    case = " `contains` and `startsWith` ignore case." if kind is str else ""
+    case = " `contains` and `startsWith` ignore case, accents and width." if kind is str else ""
     text = f"Conditions on one value; all given ones must hold.{case}"
     return input_type(name, annotations, text, descriptions=_MEANINGS)
 
