@@ -119,7 +119,7 @@ async def test_another_organisations_row_is_not_found(houses: tuple[House, House
             assert theirs_answer[singular(name)] is None
     log = await ask(
         ours,
-        "query($ids:[ID!]){changes(filter:{id:{in:$ids}}){totalCount}}",
+        "query($ids:[ID!]){changes(filter:{recordId:{in:$ids}}){totalCount}}",
         ids=[str(id) for id in foreign.values()],
     )
     assert log["changes"]["totalCount"] == 0

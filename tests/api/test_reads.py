@@ -148,9 +148,9 @@ async def test_only_office_roles_read_a_records_history(house: House) -> None:
 
 
 async def test_me_returns_the_caller(house: House) -> None:
-    found = await ask(house, "{me{id role seesAll scopes organisation{id name}}}", "TECHNICIAN")
+    found = await ask(house, "{me{accountId role seesAll scopes organisation{id name}}}", "TECHNICIAN")
     actor = house.actor("TECHNICIAN")
-    assert found["me"]["id"] == str(actor.id)
+    assert found["me"]["accountId"] == str(actor.id)
     assert (found["me"]["role"], found["me"]["seesAll"]) == ("TECHNICIAN", False)
     assert "work:read" in found["me"]["scopes"]
     assert found["me"]["organisation"] == {"id": str(house.organisation_id), "name": "Test"}

@@ -24,10 +24,14 @@ async def test_missed_changes_come_first_and_live_ones_after(house: House) -> No
     async with waking(house) as wake, served(door(house, wake)) as address, connected(address) as socket:
         await subscribe(socket, since=since)
         found = [await change(socket) for _ in missed]
-        assert [one["id"] for one in found] == [str(one.id) for one in missed]
+        assert [one["recordId"] for one in found] == [str(one.id) for one in missed]
         live = await house.run("updateCustomer", customerId=missed[0].id, phone="1")
         last = await change(socket)
-        assert (last["id"], last["command"], last["record"]["phone"]) == (str(live.id), "updateCustomer", "1")
+        assert (last["recordId"], last["command"], last["record"]["phone"]) == (
+            str(live.id),
+            "updateCustomer",
+            "1",
+        )
         assert [one["seq"] for one in [*found, last]] == list(range(found[0]["seq"], found[0]["seq"] + 4))
 
 
@@ -56,7 +60,7 @@ async def test_without_since_only_later_changes_are_sent(house: House) -> None:
         await asyncio.sleep(0.1)
         customer = await house.run("createCustomer", name="After")
         site = await house.run("createSite", customerId=customer.id, name="Harbour")
-        assert (await change(socket))["id"] == str(site.id)
+        assert (await change(socket))["recordId"] == str(site.id)
 
 
 async def test_a_technician_receives_visible_changes_and_removals(house: House) -> None:

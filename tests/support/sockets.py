@@ -15,7 +15,7 @@ from tests.support.house import House
 from tournee.sync.http.wake import Wake
 
 CHANGES = """subscription ($since: String, $entities: [String!]) {
-  changes(since: $since, entities: $entities) { seq cursor entity id removed command record } }"""
+  changes(since: $since, entities: $entities) { seq cursor entity id recordId removed command record } }"""
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import orjson
 import strawberry
@@ -70,6 +70,13 @@ def decode(text: str) -> Cursor:
         return Cursor(UUID(hex=epoch), seq, UUID(hex=id), mark=Mark(*mark) if mark else None)
     except (ValueError, TypeError, AttributeError):
         raise InvalidCursor from None
+
+
+async def _id(root: Any, info: Info) -> UUID:
+    """The id of this change, which no record and no other change has."""
+    epoch = root.place.epoch if isinstance(root, Seen) else await info.context.load.epoch()
+    # A person who is given records may receive several under one number.
+    return uuid5(epoch, f"{root.seq}/{root.id}")
 
 
 async def _cursor(root: Any, info: Info) -> str:
@@ -137,7 +144,7 @@ def _parsed(text: str | None) -> Any:
 _PLAIN = {
     "seq": (Long, "seq"),
     "entity": (str, "entity"),
-    "id": (strawberry.ID, "id"),
+    "recordId": (strawberry.ID, "id"),
     "command": (optional(str), "command"),
     "actorId": (optional(strawberry.ID), "actor_id"),
     "deviceId": (optional(strawberry.ID), "device_id"),
@@ -146,6 +153,7 @@ _PLAIN = {
     "recordedAt": (optional(datetime), "recorded_at"),
 }
 _MADE: dict[str, tuple[Any, Any]] = {
+    "id": (strawberry.ID, _id),
     "cursor": (str, _cursor),
     "removed": (bool, _removed),
     "clockSuspect": (optional(bool), _clock_suspect),

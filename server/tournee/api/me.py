@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID, uuid5
 
 import strawberry
 from sqlalchemy import select
@@ -32,7 +33,8 @@ def me_field() -> StrawberryField:
     kind = object_type("Me", "The account that asks.")
     add_fields(
         kind,
-        make_field("id", strawberry.ID, own, description="The account's id."),
+        make_field("id", strawberry.ID, own, resolver=_id, description=_ID),
+        make_field("accountId", strawberry.ID, own, python_name="id", description="The account's id."),
         make_field("role", enumeration(Role), own, description="The account's role."),
         make_field("scopes", list[str], own, resolver=_scopes, description="What the role may do."),
         make_field("seesAll", bool, own, python_name="sees_all", description=_SEES_ALL),
@@ -47,11 +49,17 @@ def me_field() -> StrawberryField:
     return make_field("me", kind, own, resolver=_me, description="Who asks.")
 
 
+_ID = "The id of this object, for caches; `accountId` has the account's."
 _SEES_ALL = "Whether it sees the whole organisation, or only the records in its own scopes."
 
 
 def _me(info: Info) -> Any:
     return info.context.actor
+
+
+def _id(root: Actor) -> UUID:
+    """Relay's cache tells objects apart by their ids alone, and `Account` has the account's."""
+    return uuid5(root.id, "me")
 
 
 def _scopes(root: Actor) -> list[str]:

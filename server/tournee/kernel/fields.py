@@ -204,7 +204,7 @@ def _read_fields(model: type[Any]) -> list[Field]:
         found.append(
             Field(
                 name=attribute.key,
-                wire=camel(attribute.key),
+                wire=own.info.get("wire") or camel(attribute.key),
                 type=kind,
                 nullable=nullable,
                 limit=getattr(own.type, "length", None) if kind is str else None,

@@ -41,7 +41,7 @@ class Change(OrganisationRow):
     """Its number in the organisation's log, in the order of the commits."""
     entity: Mapped[str] = mapped_column(String(60))
     """The type of the record."""
-    id: Mapped[UUID] = mapped_column(Uuid)
+    id: Mapped[UUID] = mapped_column(Uuid, info={"wire": "recordId"})
     """The id of the record."""
     command: Mapped[str] = mapped_column(String(80))
     """The command that made it; null in a subscription if it would reveal what you may not see."""

@@ -9,7 +9,7 @@ from examples.offline_day.field import ANSWERS, ONE, SUMMARY, TRAVEL_MINUTES, WO
 from examples.offline_day.office import PASSWORD, Office, Row
 from tournee_client import Device
 
-_CHANGE = "seq entity id command actorId deviceId operationId occurredAt recordedAt fields before after"
+_CHANGE = "seq entity recordId command actorId deviceId operationId occurredAt recordedAt fields before after"
 _CONFLICT = (
     "id kind status role command occurredAt recordId mine theirs record { ... on Appointment { summary } }"
 )
@@ -84,7 +84,7 @@ class Checks:
         self.expect("the van holds one less", level.get("quantity"), day.left)
         changes = await self._changes({"operationId": {"in": list(day.done)}})
         self.expect("every operation is in the log", {c["operationId"] for c in changes}, set(day.done))
-        twice = Counter((change["operationId"], change["id"]) for change in changes)
+        twice = Counter((change["operationId"], change["recordId"]) for change in changes)
         self.expect("none of them took effect twice", max(twice.values(), default=0), 1)
 
     async def compare(self, device: Device, fresh: Device, email: str) -> None:
@@ -130,7 +130,7 @@ class Checks:
         shown = day.device.get("Appointment", day.plan.visit) or {}
         ended = {"status": "COMPLETED", "actualEnd": shown.get("actualEnd")}
         self._expect_in_log(log, "completeAppointment", ended, field, device)
-        times = {change["occurredAt"] for change in log if change["id"] == day.plan.visit}
+        times = {change["occurredAt"] for change in log if change["recordId"] == day.plan.visit}
         self.expect(
             "the log has the visit's end by the device's clock", shown.get("actualEnd") in times, True
         )
@@ -139,9 +139,9 @@ class Checks:
         visits = [day.plan.visit, day.plan.other_visit]
         of_visits = {"appointmentId": {"in": visits}}
         sent = await self._dispatcher.rows("assignments", "id", of="Assignment", filter=of_visits)
-        planned = (await self._changes({"id": {"eq": day.plan.visit}}))[0]["seq"]
+        planned = (await self._changes({"recordId": {"eq": day.plan.visit}}))[0]["seq"]
         ids = [*visits, day.plan.customer_id, *(row["id"] for row in sent)]
-        return await self._changes({"id": {"in": ids}, "seq": {"gte": planned}})
+        return await self._changes({"recordId": {"in": ids}, "seq": {"gte": planned}})
 
     def _expect_in_log(self, log: list[Row], command: str, values: Row, who: str, device: str | None) -> None:
         found = [
@@ -155,7 +155,7 @@ class Checks:
         who = self._people.get(change["actorId"], change["actorId"])
         how = "device" if change["deviceId"] else "online"
         times = f"{change['occurredAt'][11:19]} (received {change['recordedAt'][11:19]})"
-        what = f"{change['entity']} {change['id'][-4:]} {_what(change)}"
+        what = f"{change['entity']} {change['recordId'][-4:]} {_what(change)}"
         return f"{change['seq']:>6}  {times}  {who:24} {how}  {change['command']:20} {what}"
 
     async def _changes(self, wanted: Row) -> list[Row]:

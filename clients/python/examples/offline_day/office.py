@@ -33,7 +33,7 @@ class Office:
             raise Refused(f"{email} cannot sign in at {self._base}: {answer.text}")
         self._headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
         self.email = email
-        self.account_id = (await self.ask("{ me { id } }"))["me"]["id"]
+        self.account_id = (await self.ask("{ me { accountId } }"))["me"]["accountId"]
 
     async def ask(self, document: str, **variables: Any) -> Row:
         """Run a GraphQL operation and return its data; raise Refused for errors."""
