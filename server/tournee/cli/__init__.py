@@ -17,6 +17,7 @@ from tournee.cli import (
     schema,
     serving,
     settings,
+    tailing,
 )
 
 
@@ -44,6 +45,7 @@ main.command()(database.restored)
 main.command()(moving.export_organisation)
 main.command()(moving.import_organisation)
 main.command()(archiving.archive)
+main.command()(tailing.tail)
 main.command(name="import")(importing.import_)
 main.add_typer(keys.keys, name="keys")
 main.add_typer(people.organisation, name="organisation")

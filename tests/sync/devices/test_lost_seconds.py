@@ -14,7 +14,6 @@ from sqlalchemy import Engine, event
 from tests.support.backups import SavedRows, put_back, saved
 from tests.support.device import TestDevice
 from tests.support.house import House
-from tournee.api.changes import decode, encode
 from tournee.catalogue import COMMANDS
 from tournee.engine.tail import Tail
 from tournee.kernel.entity import new_id
@@ -24,6 +23,8 @@ from tournee.sync.devices.restored import begin_anew
 from tournee.sync.pull.checksums import Copy
 from tournee.sync.pull.cursor import Cursor, CursorCodec
 from tournee.sync.pull.feed import Feed
+from tournee.sync.pull.position import read_position as decode
+from tournee.sync.pull.position import write_position as encode
 from tournee.sync.push.push import Answer, push
 from tournee.sync.push.request import PushRequest
 

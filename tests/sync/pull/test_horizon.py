@@ -11,7 +11,6 @@ from tests.support.backups import new_epochs
 from tests.support.device import TestDevice, technicians_device, visit
 from tests.support.house import House
 from tests.support.migrate import connected
-from tournee.api.changes import decode, encode
 from tournee.engine.horizon import forget, raise_floor
 from tournee.engine.tail import Tail
 from tournee.kernel.conflict import RECORD_DELETED_MEANWHILE, Conflict
@@ -19,6 +18,8 @@ from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid, ResyncNeeded
 from tournee.kernel.log import Edge, Head, Member, Record
 from tournee.sync.pull.cursor import Cursor
+from tournee.sync.pull.position import read_position as decode
+from tournee.sync.pull.position import write_position as encode
 
 
 async def closed(house: House) -> tuple[int, int]:
