@@ -32,6 +32,7 @@ from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
+from tournee.kernel.log import Change
 from tournee.sync.pull.feed import Feed
 
 ROLES = [Role.MANAGER, Role.TECHNICIAN, *Role]
@@ -119,7 +120,9 @@ def every_field(name: str) -> str:
         elif isinstance(source, ToOne):
             parts.append(f"{field} {{ id }}")
         elif isinstance(source, ToMany):
-            parts.append(f"{field}(first: 2) {{ totalCount edges {{ cursor node {{ id }} }} }}")
+            # The id of a change is made of the log's epoch.
+            key = "seq" if source.child is Change else "id"
+            parts.append(f"{field}(first: 2) {{ totalCount edges {{ cursor node {{ {key} }} }} }}")
     return " ".join(parts)
 
 

@@ -92,7 +92,7 @@ def filter_type(model: Any) -> Any:
     """Make `CustomerFilter`."""
     annotations: dict[str, Any] = {}
     for field in comparable(model):
-        kind = Long if (model, field.name) == (Change, "seq") else field.type
+        kind = Long if (model, field.name) == (Change, "seq") else field.of or field.type
         annotations[field.wire] = optional(_comparator(kind))
     for name, (kind, _, _) in DERIVED.get(model, {}).items():
         annotations[name] = optional(_comparator(kind))

@@ -9,9 +9,16 @@ from typing import Any
 
 import strawberry
 from strawberry.annotation import StrawberryAnnotation
+from strawberry.schema_directive import Location
+from strawberry.schema_directives import OneOf
 from strawberry.types.field import StrawberryField
 
 from tournee.api.scalars import optional
+
+
+@strawberry.schema_directive(locations=[Location.INPUT_OBJECT], name="oneOf", print_definition=False)
+class _OneOf(OneOf):
+    """GraphQL's own directive, which a schema does not define."""
 
 
 def input_type(
@@ -24,7 +31,9 @@ def input_type(
     descriptions: Mapping[str, str | None] | None = None,
 ) -> Any:
     """Make an input type of these fields; a `recursive` one can be combined by `and`, `or` and `not`."""
-    made: Any = strawberry.input(type(name, (), {}), name=name, description=description, one_of=one_of)
+    made: Any = strawberry.input(
+        type(name, (), {}), name=name, description=description, directives=[_OneOf()] if one_of else []
+    )
     definition = made.__strawberry_definition__
     definition.from_input = lambda _type, value, _context: value
     known = dict(annotations)

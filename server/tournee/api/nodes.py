@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import types
 from collections.abc import Awaitable, Callable, Iterable
@@ -141,6 +142,9 @@ class Nodes:
 
     def _own_fields(self, entity: type[Entity]) -> Iterable[Any]:
         for one in fields(entity):
+            if dataclasses.is_dataclass(one.of):
+                # Its domain adds a field of that type.
+                continue
             kind: Any = strawberry.ID if one.name == "id" else field_type(one)
             yield make_field(
                 one.wire,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
 from tournee.api.transitions import TRANSITIONS, Ways, by_guard, by_row
+from tournee.api.values import value_type
 from tournee.auth.models import Account
 from tournee.procedures.commands import (
     answer_checklist_item,
@@ -15,6 +16,7 @@ from tournee.procedures.commands import (
     restore_checklist_template,
     start_checklist_run,
 )
+from tournee.procedures.definition import ChecklistItemInput, read
 from tournee.procedures.models import (
     ChecklistAnswer,
     ChecklistRun,
@@ -24,6 +26,7 @@ from tournee.procedures.models import (
     TemplateStatus,
     VersionStatus,
 )
+from tournee.procedures.permissions import PROCEDURES_READ
 from tournee.procedures.queries import run_transitions, version_transitions
 
 _OF_VERSIONS: Ways = {VersionStatus.PUBLISHED: (publish_checklist_version,)}
@@ -37,6 +40,11 @@ _WAYS: Ways = {
     RunStatus.COMPLETED: (complete_checklist_run,),
     RunStatus.NOT_APPLICABLE: (dismiss_checklist_run,),
 }
+
+
+def items(root: ChecklistVersion) -> list[ChecklistItemInput]:
+    """What it asks, in order."""
+    return read(root.items)
 
 
 EXTRAS = Extras(
@@ -56,6 +64,12 @@ EXTRAS = Extras(
         Link(ChecklistRun, "completed_by_id", Account),
     ),
     computed=(
+        ComputedField(
+            ChecklistVersion,
+            items,
+            list[value_type(ChecklistItemInput, PROCEDURES_READ)],  # type: ignore[misc]
+            needs=("items",),
+        ),
         ComputedField(ChecklistRun, by_guard(_WAYS, run_transitions), TRANSITIONS),
         ComputedField(ChecklistTemplate, by_row(_OF_TEMPLATES), TRANSITIONS, needs=("status",)),
         ComputedField(ChecklistVersion, by_guard(_OF_VERSIONS, version_transitions), TRANSITIONS),

@@ -129,8 +129,14 @@ def optional(kind: Any) -> Any:
 
 def field_type(field: Field) -> Any:
     """Return the annotation of an entity's field."""
-    kind = graphql_type(Long if _is_long(field) else field.type)
+    kind = graphql_type(Long if _is_long(field) else _declared(field))
     return optional(kind) if field.nullable else kind
+
+
+def _declared(field: Field) -> Any:
+    if field.of is None:
+        return field.type
+    return list[field.of] if get_origin(field.type) is list else field.of  # type: ignore[name-defined]
 
 
 def _is_long(field: Field) -> bool:

@@ -141,7 +141,7 @@ class Conflict(Entity):
     device_id: Mapped[UUID | None] = column(merge=Merge.SERVER_ONLY)
     """The device whose work caused the conflict; null if it was done online."""
     operation_ids: Mapped[list[str]] = column(
-        merge=Merge.SERVER_ONLY, default=list, description="All operations that took part in it."
+        merge=Merge.SERVER_ONLY, default=list, of=UUID, description="All operations that took part in it."
     )
     their_actor_id: Mapped[UUID | None] = column(
         merge=Merge.SERVER_ONLY, description="The account that made the other change, if it was a single one."

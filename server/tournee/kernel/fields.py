@@ -84,6 +84,8 @@ class Field:
     time_source: TimeSource | None = None
     # For plain fields of an entity whose edit command office and field share.
     edited_by: EditedBy | None = None
+    # For text and JSON: the type of the value, or of each entry of a list, that is stored as that.
+    of: Any = None
 
     @property
     def editable(self) -> bool:
@@ -108,13 +110,15 @@ def column(
     permission: str | None = None,
     time_source: TimeSource | None = None,
     edited_by: EditedBy | None = None,
+    of: Any = None,
     **options: Any,
 ) -> MappedColumn[Any]:
     """Make a column, with what the rest of the server must know about it.
 
     `private` columns never leave the server. `permission` is what its readers need in addition to the
     record's. `time_source` says where its times come from. `edited_by` says who may change it, where the
-    office and the field share the plain edit.
+    office and the field share the plain edit. `of` is the type of the value, or of a list's entries, where
+    the column holds text: `of=UUID` for a list of ids.
     """
     info = {
         "merge": merge,
@@ -125,6 +129,7 @@ def column(
         "permission": permission,
         "time_source": time_source,
         "edited_by": edited_by,
+        "of": of,
     }
     if limit is None:
         return mapped_column(info=info, **options)
@@ -217,6 +222,7 @@ def _read_fields(model: type[Any]) -> list[Field]:
                 permission=own.info.get("permission"),
                 time_source=own.info.get("time_source"),
                 edited_by=own.info.get("edited_by"),
+                of=own.info.get("of"),
             )
         )
     return found

@@ -36,7 +36,7 @@ class Answer(Entity):
     choices: Mapped[list[str]] = column(default=list)
     """For items of kind CHOICE: the chosen texts. Empty for other kinds."""
     files: Mapped[list[str]] = column(
-        merge=Merge.SET_UNION, default=list, description="Ids of the files of a photo or signature."
+        merge=Merge.SET_UNION, default=list, of=UUID, description="Ids of the files of a photo or signature."
     )
     not_applicable: Mapped[bool] = column(default=False)
     """Whether the item did not apply here. The other values are then empty."""

@@ -124,7 +124,7 @@ class ChecklistVersion(Entity):
     """Counts the versions of one checklist from 1."""
     status: Mapped[VersionStatus] = column(merge=Merge.STATE_MACHINE, default=VersionStatus.DRAFT)
     """A draft can still be edited."""
-    items: Mapped[list[dict[str, Any]]] = column(merge=Merge.SERVER_ONLY, default=list)
+    items: Mapped[list[dict[str, Any]]] = column(merge=Merge.SERVER_ONLY, default=list, of=ChecklistItemInput)
     """What it asks, in order; each has the fields of `ChecklistItemInput`."""
     published_at: Mapped[datetime | None] = column(time_source=TimeSource.SERVER, merge=Merge.SERVER_ONLY)
     """Null while it is a draft."""

@@ -96,6 +96,8 @@ def _names(own: Any, named: GraphQLEnumType, kind: GraphQLOutputType) -> Codec:
         stored: dict[str, Any] = dict(own.kind.declared)
     elif isinstance(own, Enum) and own.enum_class is not None and own.values_callable is None:
         stored = dict(own.enum_class.__members__)
+    elif isinstance(own, String):
+        stored = {str(value.value): value.value for value in named.values.values()}
     else:
         raise Doubt(f"no codec for {own} as {named}")
     names: dict[str | None, Any] = {
@@ -111,8 +113,8 @@ def _documents(kind: GraphQLOutputType) -> Codec:
     text = str(kind)
     if text in ("JSON", "JSON!"):
         return Codec(sql.json_text, sql.json_text, _json if text == "JSON" else _json_given)
-    if text in ("[String!]!", "[JSON!]!"):
-        return Codec(sql.json_text, sql.json_text, _texts if text == "[String!]!" else _values)
+    if text in ("[String!]!", "[ID!]!", "[JSON!]!"):
+        return Codec(sql.json_text, sql.json_text, _values if text == "[JSON!]!" else _texts)
     raise Doubt(f"no codec for documents as {kind}")
 
 

@@ -54,7 +54,11 @@ class StockDiscrepancy(Entity):
     status: Mapped[DiscrepancyStatus] = column(merge=Merge.STATE_MACHINE, default=DiscrepancyStatus.OPEN)
     """Whether somebody still has to look."""
     role: Mapped[str] = column(
-        40, merge=Merge.SERVER_ONLY, default="DISPATCHER", description="The role that has to find the cause."
+        40,
+        of=Role,
+        merge=Merge.SERVER_ONLY,
+        default="DISPATCHER",
+        description="The role that has to find the cause.",
     )
     level: Mapped[int] = column(
         merge=Merge.SERVER_ONLY,

@@ -110,6 +110,7 @@ class WorkOrder(Entity):
     required_skill_ids: Mapped[list[str]] = column(
         merge=Merge.SET_UNION,
         default=list,
+        of=UUID,
         description="Skills that each technician sent must have.",
         edited_by=EditedBy.OFFICE,
     )
