@@ -92,6 +92,9 @@ class Hostility:
         """Return a value for a field; `...` leaves it as it is."""
         if one.nullable and self.chance.random() < 0.3:
             return None
+        if one.of is not None:
+            # It is read as what it stands for.
+            return ...
         if isinstance(kind, JSON):
             return self._document(one)
         if isinstance(kind, Enum):
@@ -104,7 +107,7 @@ class Hostility:
 
     def _document(self, one: Field) -> Any:
         if str(one.type).startswith("list[str"):
-            return ... if one.name.endswith("_ids") else self.chance.sample(TEXTS, 3)
+            return self.chance.sample(TEXTS, 3)
         return [*DOCUMENTS] if str(one.type).startswith("list") else self.chance.choice(DOCUMENTS)
 
 
