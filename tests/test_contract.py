@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tournee.app  # noqa: F401 - so that every refusal is defined
 from tournee.api import filters, limits
+from tournee.api.schema import schema
 from tournee.auth.roles import Role, permissions_of
 from tournee.kernel.actor import Permission
 from tournee.kernel.errors import refusal_codes
@@ -21,6 +22,7 @@ def test_every_refusal_is_documented_with_the_clients_reaction() -> None:
     text = (ROOT / "schema" / "refusals.md").read_text().split("\n## ")[0]
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE))
     assert documented == set(refusal_codes())
+    assert documented == set(schema()._schema.type_map["RefusalCode"].values)  # type: ignore[attr-defined]
 
 
 def test_every_code_of_the_api_is_documented() -> None:

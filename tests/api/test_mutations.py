@@ -39,6 +39,30 @@ async def test_a_refusal_is_returned_as_data_and_names_the_field(house: House) -
     assert found["createCustomer"]["code"] == "INVALID"
 
 
+WRONG = "{ ... on Refusal { code field errors { field code } } }"
+
+
+async def test_a_refusal_names_every_wrong_field(house: House) -> None:
+    nobody = str(uuid4())
+    wrong = {"name": "x" * 201, "phone": "\0", "customerId": nobody}
+    found = await ask(
+        house, f"mutation($i: CreateContactInput!) {{createContact(input: $i) {WRONG}}}", i=wrong
+    )
+    assert found["createContact"] == {
+        "code": "INVALID",
+        "field": "name",
+        "errors": [{"field": one, "code": "INVALID"} for one in ("name", "phone")],
+    }
+    site = {"name": "Demo", "customerId": nobody, "territoryId": nobody}
+    found = await ask(house, f"mutation($i: CreateSiteInput!) {{createSite(input: $i) {WRONG}}}", i=site)
+    named = {one["field"]: one["code"] for one in found["createSite"]["errors"]}
+    assert named == {"customerId": "NOT_FOUND", "territoryId": "NOT_FOUND"}
+    customer = await house.run("createCustomer", name="Demo")
+    site = {"name": "Demo", "customerId": str(customer.id), "timeZone": "Nowhere", "latitude": 1.5}
+    found = await ask(house, f"mutation($i: CreateSiteInput!) {{createSite(input: $i) {WRONG}}}", i=site)
+    assert [one["field"] for one in found["createSite"]["errors"]] == ["timeZone", "longitude"]
+
+
 async def test_an_absent_field_stays_and_null_clears_it(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo Hotel", phone="1", email="a@demo.example")
     document = """mutation ($input: UpdateCustomerInput!) {

@@ -5,22 +5,20 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import strawberry
-from strawberry.scalars import JSON
 from strawberry.types.field import StrawberryField
 
-from tournee.api.connections import add_fields, object_type
 from tournee.api.context import Info
 from tournee.api.inputs import input_type
 from tournee.api.mapping import argument, make_field
 from tournee.api.nodes import Nodes
 from tournee.api.policies import Offline
+from tournee.api.refusals import Refusal, refusal_type
 from tournee.api.scalars import describe, graphql_type, optional
-from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Refused
@@ -30,40 +28,12 @@ from tournee.kernel.sentences import sentences
 from tournee.kernel.values import wire_value
 
 
-class Refusal(NamedTuple):
-    """A refusal as a value, since GraphQL treats a returned exception as raised."""
-
-    code: str
-    message: str
-    field: str | None
-    details: Mapping[str, Any] | None = None
-
-
-def _refusal_type() -> type[Any]:
-    kind = object_type(
-        "Refusal", "Why a command was not carried out. Programs act on the code.", rows=Refusal
-    )
-    own = ACCOUNT_SELF
-    add_fields(
-        kind,
-        make_field("code", str, own, description="One of the codes in `schema/refusals.md`."),
-        make_field("message", str, own, description="What is wrong and what to do, in English."),
-        make_field("field", optional(str), own, description="The input field at fault, if it is one."),
-        make_field(
-            "details", optional(JSON), own, description="Details for programs, in addition to the code."
-        ),
-    )
-    return kind
-
-
-REFUSAL = _refusal_type()
-
-
 def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iterable[StrawberryField]:
     """Return a field such as `completeAppointment(input:)` for each command."""
+    refusal = refusal_type()
     for command in commands:
         name = command.name[0].upper() + command.name[1:]
-        members: Any = Union[nodes.types[command.output], REFUSAL]  # noqa: UP007 - made at run time
+        members: Any = Union[nodes.types[command.output], refusal]  # noqa: UP007 - made at run time
         yield make_field(
             command.name,
             Annotated[members, strawberry.union(f"{name}Result", description=_RESULT)],
@@ -83,7 +53,7 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
                 context.actor, command, command.parse(payload(given["input"]))
             )
         except Refused as refusal:
-            return Refusal(refusal.code, refusal.message, refusal.field, refusal.details)
+            return Refusal.of(refusal)
         await context.renew()
         # An actor who gives a record away no longer sees it, but may know the result.
         return await context.load.one(command.output, written.id) or written

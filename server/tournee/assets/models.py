@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped
 from tournee.assets.permissions import ASSETS_READ
 from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
-from tournee.kernel.errors import Invalid
+from tournee.kernel.errors import Invalid, refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
@@ -156,21 +156,19 @@ class Asset(Entity):
         return place_scopes(self)
 
     def check(self) -> None:
-        if self.ownership is Ownership.COMPANY and self.customer_id is not None:
-            raise Invalid("An asset of the organisation has no customer.", "customerId")
-        if self.ownership is Ownership.CUSTOMER and self.customer_id is None:
-            raise Invalid("Name a site or a customer.", "siteId")
-        if self.ownership is Ownership.CUSTOMER and self.holder_technician_id is not None:
-            raise Invalid("A technician can hold only assets of the organisation.", "holderTechnicianId")
-        if self.site_id is not None and self.holder_technician_id is not None:
-            raise Invalid("It is at a site or with a technician, not both.", "holderTechnicianId")
-        self._check_warranty()
-        self._check_specification()
-
-    def _check_warranty(self) -> None:
+        ours, theirs = self.ownership is Ownership.COMPANY, self.ownership is Ownership.CUSTOMER
+        owned, held = self.customer_id is not None, self.holder_technician_id is not None
         starts, ends = self.warranty_starts_on, self.warranty_ends_on
-        if starts is not None and ends is not None and ends < starts:
-            raise Invalid("The warranty would end before it begins.", "warrantyEndsOn")
+        backwards = starts is not None and ends is not None and ends < starts
+        twice = self.site_id is not None and held and not theirs
+        refuse_wrong(
+            (ours and owned, "An asset of the organisation has no customer.", "customerId"),
+            (theirs and not owned, "Name a site or a customer.", "siteId"),
+            (theirs and held, "A technician can hold only assets of the organisation.", "holderTechnicianId"),
+            (twice, "It is at a site or with a technician, not both.", "holderTechnicianId"),
+            (backwards, "The warranty would end before it begins.", "warrantyEndsOn"),
+        )
+        self._check_specification()
 
     def _check_specification(self) -> None:
         entries = self.specification.items()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped
 from tournee.auth.roles import Role
 from tournee.customers.permissions import CUSTOMERS_READ
 from tournee.kernel.entity import Entity
-from tournee.kernel.errors import Invalid
+from tournee.kernel.errors import refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.times import TimeSource
 from tournee.work.permissions import WORK_INTERNAL
@@ -190,10 +190,11 @@ class Site(Entity):
         return (self.id,)
 
     def check(self) -> None:
-        if self.time_zone not in _TIME_ZONES:
-            raise Invalid("There is no such time zone; use an IANA name.", "timeZone")
-        if (self.latitude is None) != (self.longitude is None):
-            raise Invalid("Give both latitude and longitude, or neither.", "longitude")
+        half = (self.latitude is None) != (self.longitude is None)
+        refuse_wrong(
+            (self.time_zone not in _TIME_ZONES, "There is no such time zone; use an IANA name.", "timeZone"),
+            (half, "Give both latitude and longitude, or neither.", "longitude"),
+        )
 
 
 class Interaction(Entity):

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One wrong field of an input."""
+
+    field: str
+    code: str
+    message: str
 
 
 class Refused(Exception):
@@ -12,7 +22,7 @@ class Refused(Exception):
     code: ClassVar[str] = "REFUSED"
     message: str
     field: str | None
-    fields: tuple[str, ...]
+    errors: tuple[FieldError, ...]
     details: Mapping[str, Any] | None
 
     def __init__(
@@ -21,14 +31,20 @@ class Refused(Exception):
         field: str | None = None,
         *,
         details: Mapping[str, Any] | None = None,
-        fields: Sequence[str] = (),
+        errors: Sequence[FieldError] = (),
     ) -> None:
-        """`fields` are all that are wrong, where it is more than one; `field` is the first of them."""
+        """`errors` has every wrong field, where it is more than one; `field` is the first of them."""
         self.message = message or (self.__doc__ or "").strip().splitlines()[0]
         self.field = field
-        self.fields = tuple(fields) or (() if field is None else (field,))
+        one = () if field is None else (FieldError(field, self.code, self.message),)
+        self.errors = tuple(errors) or one
         self.details = details
         super().__init__(self.message)
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the wrong fields."""
+        return [error.field for error in self.errors]
 
 
 class NotFound(Refused):
@@ -135,6 +151,22 @@ class ResyncNeeded(Refused):
     """This cursor is too old or belongs to another scope; start again from nothing."""
 
     code = "RESYNC"
+
+
+def refuse_wrong(*wrong: tuple[bool, str, str]) -> None:
+    """Raise Invalid for each condition that holds, with its message and field."""
+    require_none([Invalid(message, field) for holds, message, field in wrong if holds])
+
+
+def require_none(refusals: Sequence[Refused]) -> None:
+    """Raise the refusals of one input as a single one, with the code of the first; nothing without any."""
+    if len(refusals) == 1:
+        raise refusals[0]
+    if refusals:
+        first = refusals[0]
+        errors = [error for one in refusals for error in one.errors]
+        message = " ".join(dict.fromkeys(one.message for one in refusals))
+        raise type(first)(message, first.field, details=first.details, errors=errors)
 
 
 def refusal_codes() -> dict[str, str]:

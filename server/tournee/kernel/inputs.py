@@ -22,7 +22,7 @@ from pydantic import AfterValidator, ConfigDict, PlainValidator, StringConstrain
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
-from tournee.kernel.errors import Invalid
+from tournee.kernel.errors import FieldError, Invalid
 from tournee.kernel.fields import camel
 from tournee.kernel.times import read_date, read_time
 
@@ -165,8 +165,8 @@ def _invalid(wrong: Sequence[ErrorDetails]) -> Invalid:
     messages = {".".join(map(str, one["loc"]))[:_LONGEST_NAME]: _message(one) for one in reversed(wrong)}
     named = list(reversed(messages.items()))[:_MOST_NAMED]
     text = "; ".join(f"{path}: {message}" if path else message for path, message in named)
-    fields = [path for path, _ in named if path]
-    return Invalid(text, fields[0] if fields else None, fields=fields)
+    errors = [FieldError(path, Invalid.code, message) for path, message in named if path]
+    return Invalid(text, errors[0].field if errors else None, errors=errors)
 
 
 def _message(detail: ErrorDetails) -> str:

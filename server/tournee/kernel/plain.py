@@ -18,7 +18,7 @@ from uuid import UUID
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
-from tournee.kernel.errors import Invalid
+from tournee.kernel.errors import Invalid, NotFound, require_none
 from tournee.kernel.fields import EditedBy, Field, camel, fields
 from tournee.kernel.inputs import UNSET, Limits, Unset
 from tournee.kernel.merge import merge, yields_to_changes
@@ -188,10 +188,15 @@ def _command(
 
 
 async def _check_references(tx: Transaction, model: type[Entity], values: dict[str, Any]) -> None:
-    """Raise NotFound unless the actor may see every record that these fields name."""
+    """Raise NotFound, naming every such field, unless the actor may see every record that they name."""
+    missing = []
     for name, wire, other in _referring(model):
         if values.get(name) is not None:
-            await tx.find(other, values[name], wire)
+            try:
+                await tx.find(other, values[name], wire)
+            except NotFound as refusal:
+                missing.append(refusal)
+    require_none(missing)
 
 
 @cache

@@ -199,7 +199,7 @@ class Outcome:
 
 
 def rejected(id: str | None, refusal: Refused) -> Outcome:
-    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=list(refusal.fields))
+    return Outcome(id, "rejected", code=refusal.code, message=refusal.message, fields=refusal.fields)
 
 
 def waiting(id: str, for_what: str, code: str | None = None) -> Outcome:

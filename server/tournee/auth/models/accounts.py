@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, validates
 from tournee.auth.permissions import ACCOUNTS_READ, DEVICES_READ
 from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
-from tournee.kernel.errors import Invalid
+from tournee.kernel.errors import refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Machine
 from tournee.kernel.times import TimeSource
@@ -88,10 +88,12 @@ class Account(Entity):
 
     def check(self) -> None:
         name, _, host = self.email.partition("@")
-        if not name or not host or "@" in host or any(sign.isspace() for sign in self.email):
-            raise Invalid("This is not an e-mail address.", "email")
-        if (self.role is Role.CUSTOMER_PORTAL) != (self.customer_id is not None):
-            raise Invalid("A portal account needs a customer; other accounts cannot have one.", "customerId")
+        wrong = not name or not host or "@" in host or any(sign.isspace() for sign in self.email)
+        odd = (self.role is Role.CUSTOMER_PORTAL) != (self.customer_id is not None)
+        refuse_wrong(
+            (wrong, "This is not an e-mail address.", "email"),
+            (odd, "A portal account needs a customer; other accounts cannot have one.", "customerId"),
+        )
 
     def disable(self) -> None:
         ACCOUNT_MOVES.require(self.status, AccountStatus.DISABLED)

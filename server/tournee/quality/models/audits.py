@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped
 
 from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
-from tournee.kernel.errors import Invalid, TransitionNotAllowed
+from tournee.kernel.errors import TransitionNotAllowed, refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.state import Transition
 from tournee.kernel.times import TimeSource
@@ -126,14 +126,13 @@ class Audit(Entity):
         return self.status in OVER
 
     def check(self) -> None:
-        if self.lead_auditor_id is not None and self.lead_auditor_id == self.auditee_responsible_id:
-            raise Invalid("Nobody may audit work that they are responsible for.", "auditeeResponsibleId")
-        if (
-            self.planned_from is not None
-            and self.planned_to is not None
-            and self.planned_to < self.planned_from
-        ):
-            raise Invalid("It would end before it begins.", "plannedTo")
+        lead, starts, ends = self.lead_auditor_id, self.planned_from, self.planned_to
+        own = lead is not None and lead == self.auditee_responsible_id
+        backwards = starts is not None and ends is not None and ends < starts
+        refuse_wrong(
+            (own, "Nobody may audit work that they are responsible for.", "auditeeResponsibleId"),
+            (backwards, "It would end before it begins.", "plannedTo"),
+        )
 
     @property
     def is_working(self) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped
 
 from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
-from tournee.kernel.errors import Invalid
+from tournee.kernel.errors import Invalid, refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
 from tournee.stock.permissions import STOCK_READ
 
@@ -78,10 +78,11 @@ class Part(Entity):
         return (self.organisation_id,)
 
     def check(self) -> None:
-        if not self.number.strip():
-            raise Invalid("A part needs a number.", "number")
-        if self.serialised and self.unit is not Unit.PIECE:
-            raise Invalid("Only a part counted in pieces can have serial numbers.", "serialised")
+        unequal = self.serialised and self.unit is not Unit.PIECE
+        refuse_wrong(
+            (not self.number.strip(), "A part needs a number.", "number"),
+            (unequal, "Only a part counted in pieces can have serial numbers.", "serialised"),
+        )
 
     def check_quantity(self, quantity: int, serial_number: str | None = None) -> None:
         """Raise Invalid for half a piece, and for a serial number of anything but one."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
-from tournee.kernel.errors import Invalid
+from tournee.kernel.errors import refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
 from tournee.kernel.periods import Span, in_periods
 from tournee.kernel.times import TimeSource
@@ -65,10 +65,11 @@ class Note(Entity):
         return (staff_scope(on) if self.internal and on else on,)
 
     def check(self) -> None:
-        if (self.work_order_id is None) == (self.appointment_id is None):
-            raise Invalid("A note needs a work order or an appointment.", "appointmentId")
-        if not self.text.strip():
-            raise Invalid("A note needs a text.", "text")
+        not_one = (self.work_order_id is None) == (self.appointment_id is None)
+        refuse_wrong(
+            (not_one, "A note needs a work order or an appointment.", "appointmentId"),
+            (not self.text.strip(), "A note needs a text.", "text"),
+        )
 
 
 class TimeEntry(Entity):
@@ -115,7 +116,7 @@ class TimeEntry(Entity):
         return (*in_periods(self), self.appointment_id)
 
     def check(self) -> None:
-        if self.ends_at <= self.starts_at:
-            raise Invalid("The end must be after the start.", "endsAt")
-        if self.corrects_id == self.id:
-            raise Invalid("An entry cannot correct itself.", "correctsId")
+        refuse_wrong(
+            (self.ends_at <= self.starts_at, "The end must be after the start.", "endsAt"),
+            (self.corrects_id == self.id, "An entry cannot correct itself.", "correctsId"),
+        )

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity, OrganisationRow
-from tournee.kernel.errors import Invalid
+from tournee.kernel.errors import refuse_wrong
 from tournee.kernel.fields import EditedBy, Merge, column, reference
 from tournee.kernel.log import only_where
 from tournee.kernel.numbers import Numbers
@@ -149,10 +149,10 @@ class WorkOrder(Entity):
         return self.status in ENDED
 
     def check(self) -> None:
-        if not self.summary.strip():
-            raise Invalid("A work order needs a summary.", "summary")
-        if self.parent_id == self.id:
-            raise Invalid("A work order cannot follow itself up.", "parentId")
+        refuse_wrong(
+            (not self.summary.strip(), "A work order needs a summary.", "summary"),
+            (self.parent_id == self.id, "A work order cannot follow itself up.", "parentId"),
+        )
 
     def hold(self, reason: str) -> None:
         WORK_ORDER.require(self.status, WorkOrderStatus.ON_HOLD)
