@@ -20,10 +20,10 @@ from sqlalchemy import (
     text,
 )
 
-import tournee.catalogue  # noqa: F401  # brings in every domain, so that the metadata is complete
 from tournee.kernel.entity import Base
-from tournee.migrations import LOCK
+from tournee.migrations import LOCK, is_current, revisions
 from tournee.migrations.steps import ONLINE
+from tournee.reporting import views
 from tournee.settings import read_settings
 
 
@@ -84,7 +84,24 @@ def migrate(connection: Connection, *, commits: bool) -> None:
         **{ONLINE: commits},
     )
     with context.begin_transaction():
+        tables_change = changes_tables(connection)
+        if tables_change:
+            views.drop(connection)
         context.run_migrations()
+        if tables_change and is_current(connection):
+            views.refresh(connection)
+            if commits:
+                connection.commit()
+
+
+def changes_tables(connection: Connection) -> bool:
+    """Return whether another revision was asked for than the database has."""
+    try:
+        wanted = context.get_revision_argument()
+    except KeyError:
+        # A command that changes nothing, such as `alembic check`.
+        return False
+    return revisions(connection) != frozenset(filter(None, [wanted]))
 
 
 def migrate_within(connection: Connection) -> None:

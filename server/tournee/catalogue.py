@@ -12,6 +12,7 @@ from typing import Any
 import tournee.assets.commands
 import tournee.assets.models
 import tournee.auth.commands
+import tournee.auth.database_roles
 import tournee.auth.models
 import tournee.conflicts.commands
 import tournee.customers.commands

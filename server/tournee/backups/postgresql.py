@@ -25,6 +25,7 @@ from tournee.backups.script import Copy
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS, session_options, set_locally
 from tournee.kernel.entity import Base, Organisation
+from tournee.reporting import views
 from tournee.sync.devices.restored import begin_anew_in
 
 _CHUNK = 1 << 20
@@ -75,6 +76,8 @@ def save(url: str, part: Path) -> Manifest:
             "--enable-row-security",
             f"--snapshot={snapshot}",
             f"--schema={_pattern(manifest.namespace)}",
+            # Migrating makes them again.
+            f"--exclude-table={_pattern(manifest.namespace)}.{views.PREFIX}*",
             "--no-password",
         ]
         if KEY_TABLE not in manifest.tables:
@@ -224,6 +227,7 @@ async def _make_room(session: AsyncSession, manifest: Manifest, replaces: bool) 
     if there and await session.scalar(text(_OTHERS)):
         raise BackupFailed("The database is in use: stop the server first, on every machine.")
     if there:
+        await (await session.connection()).run_sync(views.drop)
         await session.execute(text(f"DROP TABLE {', '.join(map(_pattern, there))}"))
 
 

@@ -14,6 +14,7 @@ from tournee.cli import (
     keys,
     moving,
     people,
+    reports,
     schema,
     serving,
     settings,
@@ -46,6 +47,7 @@ main.command()(moving.export_organisation)
 main.command()(moving.import_organisation)
 main.command()(archiving.archive)
 main.command()(tailing.tail)
+main.command()(reports.reporting_role)
 main.command(name="import")(importing.import_)
 main.add_typer(keys.keys, name="keys")
 main.add_typer(people.organisation, name="organisation")
