@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 
 from tests import owed
 from tournee.kernel.entity import Entity
+from tournee.reporting import views
 
 UNHEARD: Any = SimpleNamespace(__name__="Unheard", __module__="tournee.unheard.models", scopes=Entity.scopes)
 
@@ -34,6 +35,7 @@ def test_a_column_without_a_migration_is_named(sqlite_template: Path, tmp_path: 
     file = shutil.copy(sqlite_template, tmp_path / "older.db")
     engine = create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
+        views.drop(connection)
         connection.execute(text("ALTER TABLE customer DROP COLUMN phone"))
     engine.dispose()
     (sentence,) = owed.differences(f"sqlite:///{file}")

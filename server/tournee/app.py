@@ -27,6 +27,8 @@ from tournee.auth.middleware import AuthenticationMiddleware
 from tournee.auth.sessions import Sessions
 from tournee.auth.tokens import Tokens
 from tournee.catalogue import COMMANDS, ENTITIES, MEMBERSHIPS, sync_contract, urgent_scopes
+from tournee.delivery.sending import Sender
+from tournee.delivery.worker import Deliveries
 from tournee.engine.database import Database
 from tournee.engine.heads import Heads
 from tournee.engine.lanes import Lanes
@@ -111,6 +113,8 @@ class Parts:
         """Run the background tasks from the start of the server to its end."""
         await self.tokens.ring.start()
         await self.wake.start()
+        sender = Sender(private=self.settings.webhook_private_addresses)
+        deliveries = asyncio.create_task(Deliveries(self.database, self.wake, sender).run())
         house = asyncio.create_task(keep_house(self.kernel, self.settings, self.wake.closing))
         try:
             with at_the_signal_to_stop(self.wake.close):
@@ -118,6 +122,8 @@ class Parts:
         finally:
             await self.wake.stop()
             await house
+            await deliveries
+            await sender.close()
             await self.acknowledged.close()
             await self.heads.close()
             await self.tokens.ring.stop()

@@ -31,6 +31,8 @@ import tournee.stock.commands
 import tournee.stock.models
 import tournee.sync.devices.surrendered
 import tournee.sync.models
+import tournee.webhooks.commands
+import tournee.webhooks.models
 import tournee.work.commands
 import tournee.work.models
 from tournee.auth.roles import require_decisions
@@ -80,6 +82,7 @@ DOMAINS: tuple[Domain, ...] = (
     Domain("work", tournee.work.models, tournee.work.commands),
     Domain("quality", tournee.quality.models, tournee.quality.commands),
     Domain("conflicts", tournee.kernel.conflict, tournee.conflicts.commands),
+    Domain("webhooks", tournee.webhooks.models, tournee.webhooks.commands),
     Domain("devices", tournee.sync.models, tournee.sync.devices.surrendered),
 )
 

@@ -19,6 +19,7 @@ from sqlalchemy import select
 from tournee.auth.emails import complete_emails
 from tournee.auth.failures import purge_failures
 from tournee.auth.keys.store import purge_keys
+from tournee.delivery.purging import purge_deliveries
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.engine.freezing import is_frozen
@@ -110,6 +111,7 @@ async def keep_organisation(kernel: Kernel, settings: Settings, organisation_id:
         for days in (settings.horizon_days, settings.operations_days, settings.parked_days)
     )
     await forget_old(kernel.database, organisation_id, horizon, accepted_since)
+    await purge_deliveries(kernel.database, organisation_id)
     await revive_waiting(kernel, COMMANDS_BY_NAME, organisation_id, patience)
 
 

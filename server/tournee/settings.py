@@ -214,6 +214,13 @@ class Settings(BaseSettings):
             "limit and log sign-ins."
         ),
     )
+    webhook_private_addresses: bool = Field(
+        False,
+        description=(
+            "`1` lets webhooks be posted to addresses of this machine and of private networks, and over "
+            "`http`. By default only public `https` addresses are allowed."
+        ),
+    )
     demo: bool = Field(
         False,
         description=(

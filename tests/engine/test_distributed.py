@@ -52,6 +52,7 @@ SHARED = {
     "server_key": "A token is checked before it is known whose it is. It is never joined.",
     "failed_attempt": "A wrong password is counted before it is known whose it is. It is never joined.",
     "lease": "It lets one process work for all organisations. It is never joined.",
+    "database_role": "A view asks it which organisation a role sees, before the role sees any.",
 }
 
 

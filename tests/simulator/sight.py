@@ -26,7 +26,7 @@ _CATALOGUE = {
     "Territory", "Skill", "Technician", "ChecklistTemplate", "QualityStandard", "StandardClause", "Part",
 }  # fmt: skip
 _OF_TECHNICIAN = {"TechnicianProfile", "TerritoryMembership", "TechnicianSkill"}
-_OFFICE_ONLY: set[str] = set()
+_OFFICE_ONLY: set[str] = {"WebhookEndpoint"}
 
 
 def sight(rows: Rows, account_id: str) -> dict[str, Document]:

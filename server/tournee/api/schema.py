@@ -31,6 +31,7 @@ from tournee.api.queries import query_fields
 from tournee.api.scalars import SCALARS
 from tournee.api.sight import sight_field
 from tournee.api.subscriptions import subscription_fields
+from tournee.api.webhooks import delivery_fields
 from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
@@ -107,6 +108,7 @@ def build(
         *query_fields(nodes),
         *change_fields(nodes),
         *history_fields(nodes),
+        *delivery_fields(),
     )
     mutation = object_type(
         "Mutation", "The commands. A device queues the same commands offline, under the same names."

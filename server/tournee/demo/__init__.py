@@ -14,6 +14,7 @@ import tournee.people.demo
 import tournee.procedures.demo
 import tournee.quality.demo
 import tournee.stock.demo
+import tournee.webhooks.demo
 import tournee.work.demo
 from tournee.auth.models import Account
 from tournee.auth.organisations import actor_of, found, organisation_exists
@@ -51,6 +52,7 @@ _DOMAINS = (
     tournee.work.demo,
     tournee.stock.demo,
     tournee.quality.demo,
+    tournee.webhooks.demo,
 )
 
 _Operations = Iterator[tuple[str, str, dict[str, Any]]]

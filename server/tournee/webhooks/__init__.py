@@ -1,0 +1,1 @@
+"""Webhooks: where an organisation's changes are sent, and which deliveries failed."""
