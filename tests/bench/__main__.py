@@ -17,6 +17,7 @@ from tests.bench.idle import idle
 from tests.bench.importing import import_rate
 from tests.bench.push import push_rates
 from tests.bench.reads import SIZES, reads
+from tests.bench.searching import searching
 from tests.bench.streams import streams
 from tests.bench.years.keeping import bytes_per_visit
 from tests.bench.years.measuring import years
@@ -36,6 +37,7 @@ BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     ("head_held_ms", "head_one_organisation_per_s", "head_eight_organisations_per_s"): head,
     # Also with ONLY=reads.
     ("reads", *(f"read{first}_vs_handwritten_ratio" for first in SIZES)): reads,
+    ("search_million_p95_ms", "sqlite_search_million_p95_ms"): searching,
     ("years_fill_s",): years,
     # Also with ONLY=years.
     ("bytes_per_visit", "years_bytes_change"): bytes_per_visit,

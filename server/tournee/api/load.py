@@ -7,7 +7,7 @@ together, and the children of many parents by a window function with a limit for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
@@ -30,6 +30,7 @@ from tournee.kernel.visibility import visible
 from tournee.kernel.withheld import withheld
 
 EntityT = TypeVar("EntityT", bound=Entity)
+AnswerT = TypeVar("AnswerT")
 OpenSession: TypeAlias = AbstractAsyncContextManager[AsyncSession]
 
 # A larger result is an export; a pull is the way to get that.
@@ -220,7 +221,11 @@ class Load:
         """Return the result of a statement. Statements run one after the other; a cancelled reader
         disturbs none.
         """
-        task = asyncio.ensure_future(self._execute(statement, limit))
+        return await self.ask(lambda session: self._execute(session, statement, limit))
+
+    async def ask(self, work: Callable[[AsyncSession], Awaitable[AnswerT]]) -> AnswerT:
+        """Return what `work` reads on the operation's session, while nothing else uses it."""
+        task = asyncio.ensure_future(self._in_turn(work))
         self._running.add(task)
         task.add_done_callback(self._over)
         return await asyncio.shield(task)
@@ -231,12 +236,15 @@ class Load:
             # Mark the error as seen: the waiting field may have been cancelled after a sibling failed.
             task.exception()
 
-    async def _execute(self, statement: Select[Any], limit: int) -> list[Any]:
+    async def _in_turn(self, work: Callable[[AsyncSession], Awaitable[AnswerT]]) -> AnswerT:
         async with self._turn:
             if self._session is None:
                 self._session = await self._stack.enter_async_context(self._open_session(self._actor))
-            result = await self._session.execute(statement.limit(min(limit, self._left + 1)))
-            rows = list(result.all())
+            return await work(self._session)
+
+    async def _execute(self, session: AsyncSession, statement: Select[Any], limit: int) -> list[Any]:
+        result = await session.execute(statement.limit(min(limit, self._left + 1)))
+        rows = list(result.all())
         self._left -= len(rows)
         if self._left < 0:
             raise LimitExceeded(f"An operation reads at most {MOST_ROWS} rows.")

@@ -29,6 +29,7 @@ from tournee.api.mutations import mutation_fields
 from tournee.api.nodes import Extras, Nodes
 from tournee.api.queries import query_fields
 from tournee.api.scalars import SCALARS
+from tournee.api.search import search_field
 from tournee.api.sight import sight_field
 from tournee.api.subscriptions import subscription_fields
 from tournee.api.webhooks import delivery_fields
@@ -105,6 +106,7 @@ def build(
         me_field(),
         contract_field(),
         sight_field(),
+        search_field(),
         *query_fields(nodes),
         *change_fields(nodes),
         *history_fields(nodes),

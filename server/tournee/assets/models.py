@@ -16,6 +16,7 @@ from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid, refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.search import Searched
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
 
@@ -100,6 +101,11 @@ class Asset(Entity):
     __table_args__ = (Index("ix_asset_serial_number", "organisation_id", "serial_number"),)
     reads = ASSETS_READ
     decider = Role.DISPATCHER
+    searched = Searched(
+        ("name",),
+        ("name", "serial_number", "external_key", "registration"),
+        ("category", "manufacturer", "model"),
+    )
     machine: ClassVar = Machine(
         {
             AssetStatus.PLANNED: (AssetStatus.INSTALLED, AssetStatus.ACTIVE, AssetStatus.RETIRED),

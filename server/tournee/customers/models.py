@@ -15,6 +15,7 @@ from tournee.customers.permissions import CUSTOMERS_READ
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.search import Searched
 from tournee.kernel.times import TimeSource
 from tournee.work.permissions import WORK_INTERNAL
 
@@ -94,6 +95,7 @@ class Customer(Entity):
     __tablename__ = "customer"
     reads = CUSTOMERS_READ
     decider = Role.DISPATCHER
+    searched = Searched(("name",), ("name", "external_key", "email"), phones=("phone",))
 
     name: Mapped[str] = column(200)
     """What people search for and what reports show."""
@@ -128,6 +130,9 @@ class Contact(Entity):
     __tablename__ = "contact"
     reads = CUSTOMERS_READ
     decider = Role.DISPATCHER
+    searched = Searched(
+        ("name",), ("name", "external_key", "email"), ("job_title",), phones=("phone", "mobile")
+    )
 
     customer_id: Mapped[UUID] = reference("customer")
     """The customer this person belongs to."""
@@ -161,6 +166,7 @@ class Site(Entity):
     __tablename__ = "site"
     reads = CUSTOMERS_READ
     decider = Role.DISPATCHER
+    searched = Searched(("name",), ("name", "external_key"), ("street", "postal_code", "city"))
 
     customer_id: Mapped[UUID] = reference("customer")
     """The customer served here. When a site changes hands, its history stays."""

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, select, update
 
 from tournee.engine.clocks import Clock
 from tournee.engine.dormancy import wake
+from tournee.engine.indexing import write_terms
 from tournee.engine.notes import scopes_of
 from tournee.engine.pipelining import Pipeline
 from tournee.engine.prepared import prepared
@@ -87,6 +88,8 @@ async def publish(tx: Transaction, pipeline: Pipeline) -> Mark:
     await pipeline.arrived()
     await tx.statements.check_references()
     await tx.rules.settle(tx, tx.entries)
+    await write_terms(tx.session, tx.entries, tx.notes.new, pipeline)
+    await pipeline.arrived()
     # We hold the rows' locks, so their clocks cannot change.
     await tx.clocks.load([one.id for one in rows if one.id not in tx.notes.new])
     last = await _take_head(tx)

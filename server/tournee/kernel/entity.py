@@ -29,6 +29,7 @@ from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Merge, column, constrain_references
 from tournee.kernel.numbers import Numbers
 from tournee.kernel.registry import register_entity
+from tournee.kernel.search import Searched
 from tournee.kernel.times import TimeSource
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class Entity(OrganisationRow):
     is_fact: ClassVar[bool] = False
     # Numbers that are given at the commit.
     numbers: ClassVar[Numbers | None] = None
+    # The fields by which `search` finds it.
+    searched: ClassVar[Searched | None] = None
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, sort_order=-3)
     """A UUIDv7. The client that creates the record chooses it, often a device offline; it never changes."""

@@ -44,8 +44,8 @@ _DERIVED: tuple[Callable[[UUID], UUID], ...] = (
     staff_scope,
     *(partial(answer_id, item_key=item["key"]) for item in ITEMS),
 )
-# Scopes are ids of other rows, so these tables own none.
-_OWN_NO_IDS = ("edge", "member")
+# Scopes and records are ids of other rows, so these tables own none.
+_OWN_NO_IDS = ("edge", "member", "search_term")
 _DAY_MS = 86_400_000
 # Days of the work and its plans are this near.
 _NEAR = timedelta(days=365)

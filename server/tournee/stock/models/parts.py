@@ -13,6 +13,7 @@ from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid, refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.search import Searched
 from tournee.stock.permissions import STOCK_READ
 
 # Quantities are whole thousandths of a unit, so that sums are exact for metres and litres too.
@@ -55,6 +56,7 @@ class Part(Entity):
     reads = STOCK_READ
     decider = Role.DISPATCHER
     shared = True
+    searched = Searched(("number", "name"), ("number", "name", "external_key"))
 
     number: Mapped[str] = column(80, description="The article number.")
     name: Mapped[str] = column(200)

@@ -17,6 +17,7 @@ from tournee.kernel.errors import refuse_wrong
 from tournee.kernel.fields import EditedBy, Merge, column, reference
 from tournee.kernel.log import only_where
 from tournee.kernel.numbers import Numbers
+from tournee.kernel.search import Searched
 from tournee.kernel.times import TimeSource
 from tournee.work.permissions import WORK_READ
 from tournee.work.states import (
@@ -75,6 +76,7 @@ class WorkOrder(Entity):
     reads = WORK_READ
     decider = Role.DISPATCHER
     numbers = Numbers("number", WorkOrderCounter.__tablename__, prefix="WO-", first=1001)
+    searched = Searched(("number", "summary"), ("number", "external_key", "summary"))
     __table_args__ = (
         # The few that a reporter still sees, among those of years.
         Index("ix_work_order_reported", "organisation_id", "reported_by_id", **only_where(text(_IS_OPEN))),

@@ -1,0 +1,61 @@
+"""Search terms: the texts by which `search` finds a record, made of its fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tournee.kernel.fields import camel
+from tournee.kernel.folding import fold
+from tournee.kernel.phones import national
+
+# Texts that begin with the same so many characters are one term.
+LONGEST = 40
+_WORD = re.compile(r"[^\W_]+")
+
+# Whether it is a whole value, and its text.
+Term = tuple[bool, str]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The fields by which an entity is searched.
+
+    `wholes` are names and numbers: people also type how the value begins, spaces and signs or not. Of
+    `words`, every word counts by itself. The first of `title` are shown for a result.
+    """
+
+    title: tuple[str, ...]
+    wholes: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()
+
+    @cached_property
+    def wires(self) -> frozenset[str]:
+        """The names in the log of everything that the terms of a record follow from."""
+        return frozenset(map(camel, (*self.wholes, *self.words, *self.phones, "deleted")))
+
+    def terms(self, value: Callable[[str], str | None]) -> set[Term]:
+        """Return the terms of a record whose fields have these values."""
+        found = {(True, squeezed(text)) for text in map(value, self.wholes) if text}
+        found |= {(True, national(text)) for text in map(value, self.phones) if text}
+        texts = map(value, (*self.wholes, *self.words))
+        found |= {(False, word) for text in texts if text for word in words(text)}
+        return {(whole, text) for whole, text in found if text}
+
+    def titled(self, row: Any) -> str:
+        """Return what a list of results shows for the record."""
+        return " ".join(str(getattr(row, name)) for name in self.title)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text as terms."""
+    return [word[:LONGEST] for word in _WORD.findall(fold(text) or "")]
+
+
+def squeezed(text: str) -> str:
+    """Return a text without spaces and signs, as a term."""
+    return "".join(_WORD.findall(fold(text) or ""))[:LONGEST]

@@ -1,0 +1,268 @@
+"""Search: find records by what people type, best first.
+
+An account of the office walks ranges of terms, each no further than its limit, so a word that half of all
+records have costs as much as a rare one. Everybody else sees few records, so their terms are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, literal_column, or_, select, union_all
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from tournee.assets.models import Asset
+from tournee.customers.models import Contact, Customer, Site
+from tournee.kernel.actor import Actor
+from tournee.kernel.entity import Entity
+from tournee.kernel.log import Edge, Member
+from tournee.kernel.membership import prepared
+from tournee.kernel.phones import looks_like_number, national
+from tournee.kernel.search import LONGEST, squeezed, words
+from tournee.kernel.search_term import SearchTerm
+from tournee.kernel.visibility import lies_in
+from tournee.stock.models import Part
+from tournee.work.models import WorkOrder
+
+
+class SearchKind(StrEnum):
+    """What a search can find."""
+
+    CUSTOMER = "CUSTOMER"
+    """Customers, by name, key, e-mail and phone."""
+    CONTACT = "CONTACT"
+    """People at a customer, by name, key, e-mail, phone and job."""
+    SITE = "SITE"
+    """Sites, by name, key and address."""
+    ASSET = "ASSET"
+    """Assets, by name, serial number, key, plate, category, manufacturer and model."""
+    WORK_ORDER = "WORK_ORDER"
+    """Work orders, by number, key and summary."""
+    PART = "PART"
+    """Parts, by number, name and key."""
+
+
+# Of two equally good results, the one of the earlier kind comes first.
+MODELS: dict[SearchKind, type[Entity]] = {
+    SearchKind.CUSTOMER: Customer,
+    SearchKind.CONTACT: Contact,
+    SearchKind.SITE: Site,
+    SearchKind.ASSET: Asset,
+    SearchKind.WORK_ORDER: WorkOrder,
+    SearchKind.PART: Part,
+}
+MOST_RESULTS = 100
+# More words of a query are left out, the shortest first.
+_MOST_WORDS = 5
+# Terms read of one range; several may be of one record.
+_MOST_TERMS = 3 * MOST_RESULTS
+# Terms of the rarest word that are compared with the other words.
+_MOST_COMPARED = 2_000
+# Records of one person that are searched, besides the shared ones.
+_MOST_SEEN = 20_000
+# Greater than every character that begins a term.
+_LAST = "\U0010ffff"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record that a search found."""
+
+    kind: SearchKind
+    id: UUID
+
+
+@dataclass(frozen=True)
+class _Needle:
+    """What is searched for: words that a record must have, and values that one of its own may begin with."""
+
+    words: tuple[str, ...]
+    values: tuple[str, ...]
+
+    @classmethod
+    def of(cls, query: str) -> _Needle:
+        chosen = sorted(set(words(query)), key=len, reverse=True)[:_MOST_WORDS]
+        values = [squeezed(query)]
+        if looks_like_number(query):
+            values.append(national(query)[:LONGEST])
+        return cls(tuple(chosen), tuple(dict.fromkeys(filter(None, values))))
+
+    def parameters(self, actor: Actor) -> dict[str, Any]:
+        named = {f"word{n}": word for n, word in enumerate(self.words)}
+        named |= {f"value{n}": value for n, value in enumerate(self.values)}
+        after = {f"after_{name}": text + _LAST for name, text in named.items()}
+        return {**named, **after, "of_organisation": actor.organisation_id}
+
+
+class _Hit(NamedTuple):
+    """A term that matches. Hits sort from the best to the worst."""
+
+    rank: int
+    text: str
+    order: int
+    id: UUID
+
+
+_ORDER = list(MODELS)
+_OF_ENTITY = {model.__name__: kind for kind, model in MODELS.items()}
+_EXACT, _BEGINS, _WORDS = range(3)
+
+
+async def search(
+    session: AsyncSession, actor: Actor, query: str, kinds: Iterable[SearchKind], most: int
+) -> list[Found]:
+    """Return at most so many records that match, best first.
+
+    Those of the shared catalogue may be invisible to the actor: whoever shows a record looks it up as
+    any other.
+    """
+    needle = _Needle.of(query)
+    readable = [kind for kind in _ORDER if kind in set(kinds) and actor.may(MODELS[kind].reads)]
+    everybody = [kind for kind in readable if actor.sees_all or MODELS[kind].shared]
+    own = [kind for kind in readable if kind not in everybody]
+    if not needle.words:
+        return []
+    hits = [
+        *await _among_all(session, actor, needle, everybody),
+        *await _among_own(session, actor, needle, own),
+    ]
+    found = {(hit.order, hit.id): None for hit in sorted(hits)}
+    return [Found(_ORDER[order], id) for order, id in list(found)[:most]]
+
+
+async def _among_all(
+    session: AsyncSession, actor: Actor, needle: _Needle, kinds: Sequence[SearchKind]
+) -> Iterable[_Hit]:
+    if not kinds:
+        return ()
+    values = needle.parameters(actor)
+    rarest = dict.fromkeys(kinds, 0)
+    if len(needle.words) > 1:
+        counted = (await session.execute(_counting(tuple(kinds), len(needle.words)), values)).one()
+        counts = iter(counted)
+        for kind in kinds:
+            of_words = [next(counts) for _ in needle.words]
+            rarest[kind] = of_words.index(min(of_words))
+    asked = tuple((kind, rarest[kind]) for kind in kinds)
+    rows = await session.execute(_walking(asked, len(needle.words), len(needle.values)), values)
+    return _hits(needle, rows)
+
+
+async def _among_own(
+    session: AsyncSession, actor: Actor, needle: _Needle, kinds: Sequence[SearchKind]
+) -> Iterable[_Hit]:
+    if not kinds:
+        return ()
+    rows = await session.execute(
+        _reading(tuple(kinds), len(needle.words), len(needle.values)),
+        {**needle.parameters(actor), "account": actor.id},
+    )
+    return _hits(needle, rows)
+
+
+def _hits(needle: _Needle, rows: Iterable[Any]) -> Iterator[_Hit]:
+    for kind, whole, text, id in rows:
+        rank = _WORDS if not whole else _EXACT if text in needle.values else _BEGINS
+        yield _Hit(rank, text, _ORDER.index(_OF_ENTITY[kind]), id)
+
+
+# -- statements, each made once for each shape of a query ----------------------------------------
+
+
+@cache
+def _counting(kinds: tuple[SearchKind, ...], count: int) -> Any:
+    """Count the terms of each kind that begin with each word, up to what is compared."""
+    counts: list[Any] = []
+    for kind in kinds:
+        for n in range(count):
+            some: Any = select(literal_column("1").label("one")).where(
+                _of(kind), _begins(SearchTerm, f"word{n}")
+            )
+            few = some.limit(_literal(_MOST_COMPARED)).subquery()
+            counts.append(select(func.count()).select_from(few).scalar_subquery().label(f"n{len(counts)}"))
+    return prepared(select(*counts))
+
+
+@cache
+def _walking(asked: tuple[tuple[SearchKind, int], ...], count: int, values: int) -> Any:
+    """Read the first terms of each kind: whole values, and words of records that have all words."""
+    parts = []
+    for kind, rarest in asked:
+        parts += [_first(_terms(kind, f"value{n}", whole=True), _MOST_TERMS) for n in range(values)]
+        if count == 1:
+            parts.append(_first(_terms(kind, "word0"), _MOST_TERMS))
+            continue
+        some = _first(_terms(kind, f"word{rarest}"), _MOST_COMPARED).subquery()
+        others = [_has(some.c, n) for n in range(count) if n != rarest]
+        parts.append(select(*_columns(some.c)).where(*others).limit(_literal(_MOST_TERMS)))
+    each = [part.subquery() for part in parts]
+    return prepared(union_all(*(select(*_columns(one.c)) for one in each)))
+
+
+@cache
+def _reading(kinds: tuple[SearchKind, ...], count: int, values: int) -> Any:
+    """Read the terms of what an account sees beside the shared catalogue."""
+    seen = (
+        select(Edge.organisation_id, Edge.record_id)
+        .distinct()
+        .select_from(Member)
+        .join(Edge, lies_in())
+        .where(Member.account_id == bindparam("account"), Member.to_seq.is_(None), Edge.open.is_(True))
+        .where(Member.scope != bindparam("of_organisation"))
+        .limit(_literal(_MOST_SEEN))
+        .subquery()
+    )
+    term = SearchTerm
+    same = and_(term.organisation_id == seen.c.organisation_id, term.record_id == seen.c.record_id)
+    begins = [and_(term.whole.is_(True), _begins(term, f"value{n}")) for n in range(values)]
+    own = and_(term.whole.is_(False), _begins(term, "word0"))
+    others = [_has(seen.c, n) for n in range(1, count)]
+    named = term.kind.in_([literal_column(f"'{MODELS[kind].__name__}'") for kind in kinds])
+    return prepared(
+        select(*_columns(term)).join_from(seen, term, same).where(named, or_(*begins, and_(own, *others)))
+    )
+
+
+def _columns(of: Any) -> tuple[Any, ...]:
+    return of.kind, of.whole, of.text, of.record_id
+
+
+def _of(kind: SearchKind, *, whole: bool = False) -> ColumnElement[bool]:
+    named = SearchTerm.kind == literal_column(f"'{MODELS[kind].__name__}'")
+    return and_(_is_own(SearchTerm), named, SearchTerm.whole.is_(whole))
+
+
+def _is_own(row: Any) -> ColumnElement[bool]:
+    # The session adds this to the outermost statement only, which reads from none of these tables.
+    return cast(ColumnElement[bool], row.organisation_id == bindparam("of_organisation"))
+
+
+def _begins(term: Any, name: str) -> ColumnElement[bool]:
+    return and_(term.text >= bindparam(name), term.text < bindparam(f"after_{name}"))
+
+
+def _terms(kind: SearchKind, name: str, *, whole: bool = False) -> Any:
+    chosen = select(SearchTerm.organisation_id, *_columns(SearchTerm))
+    return chosen.where(_of(kind, whole=whole), _begins(SearchTerm, name))
+
+
+def _first(terms: Any, most: int) -> Any:
+    return terms.order_by(SearchTerm.text, SearchTerm.record_id).limit(_literal(most))
+
+
+def _has(record: Any, n: int) -> ColumnElement[bool]:
+    """Return whether the record of a row also has the word of this number."""
+    other = aliased(SearchTerm)
+    same = and_(_is_own(other), other.record_id == record.record_id)
+    return exists(select(1).where(same, other.whole.is_(False), _begins(other, f"word{n}")))
+
+
+def _literal(number: int) -> Any:
+    # PostgreSQL plans for a tenth of the table where the limit is a parameter.
+    return literal_column(str(number))
