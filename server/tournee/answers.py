@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
+
+# How long a subscriber may leave messages unread. Then its stream is closed; its last cursor resumes it.
+PATIENCE_SECONDS = 30.0
+
+
+class SlowReader(OSError):
+    """A subscriber does not read what was sent to it."""
+
+
+async def patiently(sending: Awaitable[None]) -> None:
+    """Wait for a message to be sent. Raises SlowReader if the client leaves it unread for too long."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await sending
+    except TimeoutError:
+        raise SlowReader from None
 
 
 class Json(Response):

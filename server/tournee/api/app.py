@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 from graphql import GraphQLError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import MissingQueryError
@@ -20,6 +20,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.graphql import OperationType
 
+from tournee.answers import SlowReader, patiently
 from tournee.api.context import Context
 from tournee.api.documents import is_subscription
 from tournee.api.errors import NO_OPERATION, coded
@@ -189,10 +190,15 @@ class _Events(StreamingResponse):
         self.turns = turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def patient(message: Message) -> None:
+            await patiently(send(message))
+
         async with contextlib.AsyncExitStack() as held:
             for turn in self.turns:
                 await held.enter_async_context(turn)
-            await super().__call__(scope, receive, send)
+            # What a slow reader has not read yet is lost with the connection.
+            with contextlib.suppress(ClientDisconnect, SlowReader):
+                await super().__call__(scope, receive, patient)
 
 
 def _not_this_way(error: InvalidOperationTypeError) -> BadRequest:

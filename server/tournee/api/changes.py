@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -21,36 +20,14 @@ from tournee.api.mapping import Column, Listing, make_field
 from tournee.api.nodes import Nodes
 from tournee.api.queries import listing
 from tournee.api.scalars import Long, optional
-from tournee.kernel.head import Mark
 from tournee.kernel.log import Change, Record
 from tournee.kernel.sentences import sentences
 from tournee.kernel.times import is_implausible
 from tournee.kernel.withheld import without
 from tournee.sync.permissions import CHANGES_READ
-from tournee.sync.pull.cursor import MAX_ID, Cursor
+from tournee.sync.pull.cursor import Cursor
+from tournee.sync.pull.logged import Seen, after_change
 from tournee.sync.pull.position import read_position, write_position
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A change as a subscription sends it. A person who may not read the log learns what the record is
-    now, not who did what to it: the log's fields are None then.
-    """
-
-    seq: int
-    entity: str
-    id: UUID
-    place: Cursor
-    document: str | None
-    command: str | None = None
-    actor_id: UUID | None = None
-    device_id: UUID | None = None
-    operation_id: UUID | None = None
-    fields: str | None = None
-    before: str | None = None
-    after: str | None = None
-    occurred_at: datetime | None = None
-    recorded_at: datetime | None = None
 
 
 def decode(text: str) -> Cursor:
@@ -73,11 +50,6 @@ async def _cursor(root: Any, info: Info) -> str:
     if isinstance(root, Seen):
         return write_position(root.place)
     return write_position(after_change(await info.context.load.epoch(), root))
-
-
-def after_change(epoch: UUID, change: Change) -> Cursor:
-    """Return the cursor past a change of the log; it reveals nothing about later changes."""
-    return Cursor(epoch, change.seq, MAX_ID, mark=Mark.of(change.seq, change.recorded_at))
 
 
 def _removed(root: Any) -> bool:

@@ -18,6 +18,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     Operation,
 )
 
+from tournee.answers import SlowReader, patiently
 from tournee.api.documents import is_subscription
 from tournee.api.errors import coded, come_back
 from tournee.auth.middleware import log_refused
@@ -67,11 +68,15 @@ def token_check(
 
 
 class TextAdapter(ASGIWebSocketAdapter):
-    """Sends messages as text: browser clients do not read binary ones."""
+    """Sends messages as text: browser clients do not read binary ones. Closes with 1013 for a slow reader."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         try:
-            await self.ws.send_text(orjson.dumps(message).decode())
+            await patiently(self.ws.send_text(orjson.dumps(message).decode()))
+        except SlowReader as error:
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError, SlowReader):
+                await patiently(self.ws.close(1013, "SLOW_READER; resume from your last cursor"))
+            raise WebSocketDisconnected from error
         except (WebSocketDisconnect, RuntimeError) as error:
             raise WebSocketDisconnected from error
 

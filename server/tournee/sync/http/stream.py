@@ -15,6 +15,7 @@ from uuid import UUID
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tournee.answers import SlowReader, patiently
 from tournee.auth.tokens import TokenRefused
 from tournee.engine.lanes import Lane
 from tournee.kernel.actor import Actor
@@ -64,7 +65,11 @@ class Stream:
             try:
                 expires = scope.get("token_expires_at")
                 async for told in self.events(actor, text, device_id, expires, gone):
-                    await send({"type": "http.response.body", "body": told.encode(), "more_body": True})
+                    await patiently(
+                        send({"type": "http.response.body", "body": told.encode(), "more_body": True})
+                    )
+            except SlowReader:
+                return
             finally:
                 gone.cancel()
             await send({"type": "http.response.body", "body": b""})

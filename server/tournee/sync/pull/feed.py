@@ -28,6 +28,7 @@ from tournee.sync.messages import as_record
 from tournee.sync.pull.choice import Choice
 from tournee.sync.pull.chosen import Chosen
 from tournee.sync.pull.cursor import MAX_ID, MIN_ID, Cursor, Phase
+from tournee.sync.pull.logged import Logged
 from tournee.sync.pull.moved import marked, moved_rows, recent_page
 from tournee.sync.pull.page import Page, write
 from tournee.sync.pull.snapshot import Snapshot, Urgent
@@ -50,6 +51,7 @@ class Feed:
         self.database = database
         self.entities = tuple(entities)
         self.tail = tail
+        self.logged = None if tail is None else Logged(database, tail.heads)
         self.urgent = urgent
         self.lanes = lanes or Lanes()
         self._readable: dict[frozenset[str], list[str]] = {}
