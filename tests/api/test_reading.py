@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-import orjson
 import pytest
 import pytest_asyncio
 from sqlalchemy import String, type_coerce
 
-from tests.support.ask import Answer, answer, give_scope
+from tests.support.ask import give_scope
+from tests.support.comparing import Comparing
 from tests.support.demo import demo_house
 from tests.support.hostile_rows import TEXTS, Hostility, copy_of
 from tests.support.house import House
@@ -30,10 +29,8 @@ from tournee.auth.roles import Role
 from tournee.catalogue import ENTITIES
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
-from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
 from tournee.kernel.log import Change
-from tournee.sync.pull.feed import Feed
 
 ROLES = [Role.MANAGER, Role.TECHNICIAN, *Role]
 # For each role in turn; more with READS=2000.
@@ -53,35 +50,6 @@ async def hostile(database: Database) -> AsyncIterator[House]:
     house.database = database
     house.kernel = Kernel(database, house.kernel.rules)
     yield house
-
-
-class Comparing:
-    """Asks the engine and the executor the same."""
-
-    def __init__(self, house: House) -> None:
-        self.house = house
-        # From the first time, so that every query is compared.
-        self.reads = Reads(house.kernel, schema()._schema, times=1)
-        self.feed = Feed(house.database, tuple(ENTITIES.values()))
-        self.lanes: Counter[str] = Counter()
-
-    async def engine(self, text: str, actor: Actor, variables: dict[str, Any]) -> Any:
-        """Return the engine's data; None where it leaves the answer to the executor."""
-        context = Context(self.house.kernel, actor, self.feed)
-        body = await self.reads.answer(Asked(text, variables, None), context)
-        return None if body is None else orjson.loads(body)["data"]
-
-    async def compare(self, query: Query, actor: Actor) -> Answer:
-        ordinary = await answer(self.house, query.text, actor, **query.variables)
-        found = await self.engine(query.text, actor, query.variables)
-        if found is None:
-            self.lanes["refused" if ordinary.errors else "left"] += 1
-        else:
-            self.lanes["engine"] += 1
-            assert not ordinary.errors, (query, ordinary.errors)
-            # What leaves the server is JSON.
-            assert found == orjson.loads(orjson.dumps(ordinary.data)), query
-        return ordinary
 
 
 async def values_of(house: House) -> Values:

@@ -176,7 +176,7 @@ class _Writing:
             "after": lambda _: (self.likely(4), self.cursor()),
             "before": lambda _: (self.likely(2), self.cursor()),
             "orderBy": lambda kind: (self.likely(40), self.order(kind)),
-            "filter": lambda kind: (self.likely(40), self.filter(kind, 2)),
+            "filter": lambda kind: (self.likely(40), self.filter(kind, 5 if self.likely(5) else 3)),
         }
         given = []
         for name, argument in definition.args.items():
@@ -204,8 +204,9 @@ class _Writing:
     def _member(self, kind: GraphQLInputObjectType, name: str, value: Any) -> str:
         # A variable in a member of a @oneOf must not be nullable.
         own = kind.fields[name].type
-        if kind.name.endswith("Order"):
-            return self.variable(f"{own}!", value) if self.likely(40) else str(value)
+        if kind.is_one_of:
+            named = get_named_type(own)
+            return self.variable(f"{named}!", value) if self.likely(40) else self.written(value, named)
         return self.written(value, own)
 
     def number_of_rows(self) -> Any:
@@ -221,7 +222,16 @@ class _Writing:
     def order(self, kind: GraphQLInputObjectType) -> Any:
         number = self.chance.choice([0, 1, 1, 1, 2, 3, *([6] if self.likely(10) else [])])
         directions = [self.chance.choice(["ASC", "DESC"]) for _ in range(number)]
-        return [{self.chance.choice(sorted(kind.fields)): one} for one in directions]
+        return [self.term(kind, one, 4 if self.likely(5) else 2) for one in directions]
+
+    def term(self, kind: GraphQLInputObjectType, direction: str, depth: int) -> Any:
+        """Return an entry of `orderBy`, by a field or through relations."""
+        names = [name for name, one in kind.fields.items() if depth or is_leaf_type(get_named_type(one.type))]
+        name = self.chance.choice(sorted(names))
+        named = get_named_type(kind.fields[name].type)
+        if isinstance(named, GraphQLInputObjectType):
+            return {name: self.term(named, direction, depth - 1)}
+        return {name: direction}
 
     def filter(self, kind: GraphQLInputObjectType, depth: int) -> Any:
         if self.likely(4):
@@ -230,13 +240,23 @@ class _Writing:
         for name in self.chance.sample(sorted(kind.fields), self.chance.choice([0, 1, 1, 2])):
             if name in ("and", "or"):
                 found[name] = [
-                    self.filter(kind, depth - 1) or {} for _ in range(depth and self.chance.randint(0, 2))
+                    self.filter(kind, depth - 1) or {}
+                    for _ in range(self.chance.randint(0, 2) if depth > 0 else 0)
                 ]
             elif name == "not":
-                found[name] = self.filter(kind, depth - 1) if depth else {}
+                found[name] = self.filter(kind, depth - 1) if depth > 0 else {}
             else:
-                found[name] = self.comparison(get_named_type(kind.fields[name].type))
+                found[name] = self.condition(get_named_type(kind.fields[name].type), depth)
         return found
+
+    def condition(self, kind: Any, depth: int) -> Any:
+        """Return a condition on a field, on a related row, or on the rows of a list."""
+        if "and" in kind.fields:
+            return self.filter(kind, depth - 1) if depth > 0 else {}
+        if "some" in kind.fields:
+            names = self.chance.sample(sorted(kind.fields), self.chance.choice([0, 1, 1, 2]))
+            return {name: self.condition(get_named_type(kind.fields[name].type), depth) for name in names}
+        return self.comparison(kind)
 
     def comparison(self, kind: Any) -> Any:
         names = self.chance.sample(sorted(kind.fields), self.chance.choice([0, 1, 1, 1, 2]))

@@ -6,25 +6,37 @@ meaning. What is absent is no condition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import ColumnElement, and_, false, or_, true
+from sqlalchemy import ColumnElement, Integer, String, and_, false, not_, or_, true
 
 from tournee.api.errors import LimitExceeded, Rejected
-from tournee.api.inputs import input_type
+from tournee.api.inputs import add_inputs, input_type
 from tournee.api.keyset import OrderDirection
+from tournee.api.mapping import ToOne
 from tournee.api.reading.unknown import bound
-from tournee.api.scalars import Long, enumeration, is_enumeration, optional, parse_id
+from tournee.api.relations import (
+    Relation,
+    Viewer,
+    exists_related,
+    relations,
+    require_readable,
+)
+from tournee.api.scalars import Long, enumeration, optional, parse_id
 from tournee.kernel.fields import Field, fields
 from tournee.kernel.folding import fold, folded
+from tournee.kernel.listed import has_text
 from tournee.kernel.log import Change
+from tournee.kernel.ranks import is_enumeration, rank, ranked
 
 MOST_CONDITIONS = 100
+MOST_RELATIONS = 10
+MOST_RELATION_DEPTH = 3
 MOST_VALUES = 1000
 MOST_CHARACTERS = 1000
 
@@ -40,6 +52,12 @@ _MEANINGS: dict[str, str | None] = {
     "gte": "The value is this, greater or later.",
     "contains": "This text occurs in the value, whatever the case, accents and width of either.",
     "startsWith": "The value starts with this text, whatever the case, accents and width of either.",
+    "has": "This is in the list.",
+    "hasSome": "At least one of these is in the list.",
+    "hasEvery": "All of these are in the list.",
+    "some": "At least one record meets these conditions.",
+    "none": "No record meets these conditions.",
+    "every": "Every record meets these conditions; true for an empty list.",
     "and": "All of these must hold.",
     "or": "At least one of these must hold.",
     "not": "This must not hold.",
@@ -47,6 +65,8 @@ _MEANINGS: dict[str, str | None] = {
 _EQUALITY: tuple[str, ...] = ("eq", "ne", "in", "notIn", "isNull")
 _RANGE = ("lt", "lte", "gt", "gte")
 _TEXT = ("contains", "startsWith")
+_LIST = ("has", "hasSome", "hasEvery")
+_MANY = ("in", "notIn", "hasSome", "hasEvery")
 _COMPARATORS: dict[Any, tuple[str, Any, tuple[str, ...]]] = {
     str: ("StringFilter", str, _EQUALITY + _RANGE + _TEXT),
     UUID: ("IDFilter", strawberry.ID, _EQUALITY),
@@ -56,6 +76,8 @@ _COMPARATORS: dict[Any, tuple[str, Any, tuple[str, ...]]] = {
     bool: ("BooleanFilter", bool, ("eq", "ne", "isNull")),
     datetime: ("DateTimeFilter", datetime, _EQUALITY + _RANGE),
     date: ("DateFilter", date, _EQUALITY + _RANGE),
+    list[str]: ("StringListFilter", str, _LIST),
+    list[UUID]: ("IDListFilter", strawberry.ID, _LIST),
 }
 
 # Text columns of the log that hold JSON, by which nobody filters or sorts.
@@ -74,16 +96,30 @@ def comparable(model: type[Any]) -> Iterator[Field]:
             yield field
 
 
+def _filterable(model: type[Any]) -> Iterator[Field]:
+    yield from comparable(model)
+    yield from (field for field in fields(model) if field.type == list[str])
+
+
+def _kind(field: Field) -> Any:
+    """Return the type whose comparisons a field has."""
+    if field.type == list[str]:
+        return list[field.of or str]  # type: ignore[misc]
+    return field.of or field.type
+
+
 @cache
 def _comparator(kind: Any) -> Any:
     if is_enumeration(kind):
-        name, value, operators = f"{kind.__name__}Filter", enumeration(kind), _EQUALITY
+        name, value, operators = f"{kind.__name__}Filter", enumeration(kind), _EQUALITY + _RANGE
     else:
         name, value, operators = _COMPARATORS[kind]
-    shapes = {"in": list[value], "notIn": list[value], "isNull": bool}  # type: ignore[valid-type]
+    shapes = dict.fromkeys(_MANY, list[value]) | {"isNull": bool}  # type: ignore[valid-type]
     annotations = {operator: optional(shapes.get(operator, value)) for operator in operators}
-    case = " `contains` and `startsWith` ignore case, accents and width." if kind is str else ""
-    text = f"Conditions on one value; all given ones must hold.{case}"
+    more = {str: " `contains` and `startsWith` ignore case, accents and width."}.get(kind, "")
+    if is_enumeration(kind):
+        more = " A value is less than those declared after it."
+    text = f"Conditions on one value; all given ones must hold.{more}"
     return input_type(name, annotations, text, descriptions=_MEANINGS)
 
 
@@ -91,8 +127,8 @@ def _comparator(kind: Any) -> Any:
 def filter_type(model: Any) -> Any:
     """Make `CustomerFilter`."""
     annotations: dict[str, Any] = {}
-    for field in comparable(model):
-        kind = Long if (model, field.name) == (Change, "seq") else field.of or field.type
+    for field in _filterable(model):
+        kind = Long if (model, field.name) == (Change, "seq") else _kind(field)
         annotations[field.wire] = optional(_comparator(kind))
     for name, (kind, _, _) in DERIVED.get(model, {}).items():
         annotations[name] = optional(_comparator(kind))
@@ -103,6 +139,39 @@ def filter_type(model: Any) -> Any:
         recursive=True,
         descriptions=_described(model),
     )
+
+
+@cache
+def _list_filter_type(model: Any) -> Any:
+    """Make `CustomerListFilter`."""
+    own = optional(filter_type(model))
+    return input_type(
+        f"{model.__name__}ListFilter",
+        dict.fromkeys(("some", "none", "every"), own),
+        "Conditions on a list of records; all given ones must hold. Only records that you may see count.",
+        descriptions=_MEANINGS,
+    )
+
+
+def relate(models: Iterable[Any]) -> None:
+    """Add the relations of these models to their filters and orders, once all relations are declared."""
+    for model in models:
+        known: dict[str, tuple[Any, bool]] = {
+            name: (one.target, isinstance(one.source, ToOne)) for name, one in relations(model).items()
+        }
+        conditions = {
+            name: optional(filter_type(target) if to_one else _list_filter_type(target))
+            for name, (target, to_one) in known.items()
+        }
+        said = {name: _SEEN if to_one else _LISTED for name, (_, to_one) in known.items()}
+        add_inputs(filter_type(model), conditions, said)
+        orders = {name: optional(order_type(target)) for name, (target, to_one) in known.items() if to_one}
+        add_inputs(order_type(model), orders, dict.fromkeys(orders, _BY_RELATED))
+
+
+_SEEN = "There is such a record, you may see it, and it meets these conditions."
+_LISTED = "Conditions on the records of this list."
+_BY_RELATED = "By a field of this record. Rows without one that you may see come last."
 
 
 @cache
@@ -125,11 +194,13 @@ def _described(model: Any) -> dict[str, str | None]:
     return own | _MEANINGS | {name: text for name, (_, _, text) in DERIVED.get(model, {}).items()}
 
 
-def where(model: type[Any], entity: Any, given: Mapping[str, Any] | None) -> ColumnElement[bool]:
-    """Return the SQL of a filter. `entity` is the model, or an alias of it."""
-    columns = {field.wire: (field.type, getattr(entity, field.name)) for field in comparable(model)}
-    derived = {name: (kind, made(entity)) for name, (kind, made, _) in DERIVED.get(model, {}).items()}
-    return _where(columns | derived, given or {}, _Budget())
+def where(
+    model: type[Any], entity: Any, given: Mapping[str, Any] | None, viewer: Viewer
+) -> ColumnElement[bool]:
+    """Return the SQL of a filter. `entity` is the model, or an alias of it. Raises Rejected for a condition
+    on what the viewer may not read.
+    """
+    return _Row(model, entity, viewer, _Budget()).all_of(given or {})
 
 
 class _Budget:
@@ -138,6 +209,7 @@ class _Budget:
     def __init__(self) -> None:
         self.conditions = MOST_CONDITIONS
         self.values = MOST_VALUES
+        self.relations = MOST_RELATIONS
 
     def spend(self, conditions: int) -> None:
         self.conditions -= conditions
@@ -149,38 +221,91 @@ class _Budget:
         if self.values < 0:
             raise LimitExceeded(f"The lists of a filter hold at most {MOST_VALUES} values.")
 
-
-def _where(
-    named: Mapping[str, tuple[Any, Any]], given: Mapping[str, Any], budget: _Budget
-) -> ColumnElement[bool]:
-    parts: list[ColumnElement[bool]] = [true()]
-    for name, value in given.items():
-        # An empty condition and an empty list count as one.
-        budget.spend(max(1, len(value or ())))
-        if value is None:
-            continue
-        if name == "and":
-            parts += [_where(named, one, budget) for one in value]
-        elif name == "or":
-            parts.append(or_(false(), *(_where(named, one, budget) for one in value)))
-        elif name == "not":
-            parts.append(_where(named, value, budget).is_not(True))
-        else:
-            kind, column = named[name]
-            parts += [_condition(kind, column, *one, budget=budget) for one in value.items()]
-    return and_(*parts)
+    def spend_relation(self, depth: int) -> None:
+        """A relation inside as many others: what it costs multiplies with each of them."""
+        self.relations -= 1
+        if self.relations < 0:
+            raise LimitExceeded(f"A filter holds at most {MOST_RELATIONS} conditions on relations.")
+        if depth >= MOST_RELATION_DEPTH:
+            raise LimitExceeded(
+                f"A filter nests relations in one another at most {MOST_RELATION_DEPTH} deep."
+            )
 
 
-def named_in(given: Mapping[str, Any]) -> set[str]:
-    """Return the fields that a filter names, at any depth."""
-    found: set[str] = set()
-    for name, value in given.items():
-        if name in ("and", "or", "not"):
-            for one in value if isinstance(value, list) else [value]:
-                found |= named_in(one or {})
-        else:
-            found.add(name)
-    return found
+class _Row:
+    """One row on which there are conditions: of the list, or related to it, below as many relations as
+    `depth` says.
+    """
+
+    def __init__(
+        self, model: type[Any], entity: Any, viewer: Viewer, budget: _Budget, depth: int = 0
+    ) -> None:
+        self.model = model
+        self.entity = entity
+        self.viewer = viewer
+        self.budget = budget
+        self.depth = depth
+        self._columns = {field.wire: (_kind(field), field.name) for field in _filterable(model)}
+
+    def all_of(self, given: Mapping[str, Any]) -> ColumnElement[bool]:
+        parts: list[ColumnElement[bool]] = [true()]
+        for name, value in given.items():
+            # An empty condition and an empty list count as one.
+            self.budget.spend(max(1, len(value or ())))
+            if value is None:
+                continue
+            if name == "and":
+                parts += [self.all_of(one) for one in value]
+            elif name == "or":
+                parts.append(or_(false(), *(self.all_of(one) for one in value)))
+            elif name == "not":
+                parts.append(self.all_of(value).is_not(True))
+            else:
+                parts += self._on(name, value)
+        return and_(*parts)
+
+    def _on(self, name: str, value: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+        """Return the conditions on a field or a relation."""
+        require_readable(self.viewer, self.model, name)
+        relation = relations(self.model).get(name)
+        if relation is None:
+            kind, column = self._column(name)
+            return [_condition(kind, column, *one, budget=self.budget) for one in value.items()]
+        if isinstance(relation.source, ToOne):
+            return [self.exists(relation, value)]
+        return [
+            _QUANTIFIERS[quantifier](self, relation, one)
+            for quantifier, one in value.items()
+            if one is not None
+        ]
+
+    def _column(self, name: str) -> tuple[Any, Any]:
+        if name in self._columns:
+            kind, own = self._columns[name]
+            return kind, getattr(self.entity, own)
+        kind, made, _ = DERIVED[self.model][name]
+        return kind, made(self.entity)
+
+    def exists(
+        self, relation: Relation, given: Mapping[str, Any], *, unless: bool = False
+    ) -> ColumnElement[bool]:
+        """Return whether there is a related row that meets these conditions, or with `unless` one that does
+        not meet them.
+        """
+        self.budget.spend_relation(self.depth)
+        target = self.viewer.alias(relation.target)
+        row = _Row(relation.target, target, self.viewer, self.budget, self.depth + 1)
+        condition = row.all_of(given)
+        return exists_related(
+            self.viewer, relation, self.entity, target, condition.is_not(True) if unless else condition
+        )
+
+
+_QUANTIFIERS: dict[str, Callable[[_Row, Relation, Mapping[str, Any]], ColumnElement[bool]]] = {
+    "some": lambda row, relation, given: row.exists(relation, given),
+    "none": lambda row, relation, given: not_(row.exists(relation, given)),
+    "every": lambda row, relation, given: not_(row.exists(relation, given, unless=True)),
+}
 
 
 def _condition(kind: Any, column: Any, operator: str, value: Any, *, budget: _Budget) -> ColumnElement[bool]:
@@ -189,13 +314,17 @@ def _condition(kind: Any, column: Any, operator: str, value: Any, *, budget: _Bu
         return {"eq": nothing, "ne": ~nothing}.get(operator, true())
     if operator == "isNull":
         return column.is_(None) if value else column.is_not(None)  # type: ignore[no-any-return]
-    read = _id if kind is UUID else _READ.get(operator, _text)
+    read, type_ = _id if kind is UUID else _READ.get(operator, _text), column.type
+    if operator in _LIST:
+        read, type_ = _listed_id if kind == list[UUID] else _text, String()
+    if operator in _RANGE and is_enumeration(kind):
+        column, read, type_ = ranked(column, kind), rank, Integer()
     if isinstance(value, list):
         budget.spend_values(len(value))
-        return _OPERATORS[operator](
-            column, [bound(one, read, column.type) for one in value if one is not None]
-        )
-    return _OPERATORS[operator](column, bound(value, read, column.type))
+        # Each of these searches the list.
+        budget.spend(len(value) if operator in _LIST else 0)
+        return _OPERATORS[operator](column, [bound(one, read, type_) for one in value if one is not None])
+    return _OPERATORS[operator](column, bound(value, read, type_))
 
 
 def _text(value: Any) -> Any:
@@ -220,6 +349,11 @@ def _id(value: str) -> UUID:
     return parse_id(_text(value)) or UUID(int=0)
 
 
+def _listed_id(value: str) -> str:
+    """Read an id as lists of ids hold it."""
+    return str(_id(value))
+
+
 _ESCAPE = "/"
 _READ: dict[str, Callable[[Any], Any]] = dict.fromkeys(_TEXT, _part)
 
@@ -239,4 +373,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "gte": lambda column, value: column >= value,
     "contains": lambda column, value: folded(column).contains(value, escape=_ESCAPE),
     "startsWith": lambda column, value: folded(column).startswith(value, escape=_ESCAPE),
+    "has": has_text,
+    "hasSome": lambda column, values: or_(false(), *(has_text(column, one) for one in values)),
+    "hasEvery": lambda column, values: and_(true(), *(has_text(column, one) for one in values)),
 }

@@ -43,14 +43,22 @@ def input_type(
             "or": optional(list[made]),
             "not": optional(made),
         }
-    for wire, annotation in known.items():
-        definition.fields.append(
-            StrawberryField(
-                python_name=wire,
-                graphql_name=wire,
-                type_annotation=StrawberryAnnotation(annotation),
-                description=(descriptions or {}).get(wire),
-                origin=made,
-            )
-        )
+    add_inputs(made, known, descriptions or {})
     return made
+
+
+def add_inputs(made: Any, annotations: Mapping[str, Any], descriptions: Mapping[str, str | None]) -> None:
+    """Add the fields that an input type does not have yet."""
+    own = made.__strawberry_definition__.fields
+    present = {field.graphql_name for field in own}
+    for wire, annotation in annotations.items():
+        if wire not in present:
+            own.append(
+                StrawberryField(
+                    python_name=wire,
+                    graphql_name=wire,
+                    type_annotation=StrawberryAnnotation(annotation),
+                    description=descriptions.get(wire),
+                    origin=made,
+                )
+            )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import enum
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -17,34 +17,70 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, false, or_
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, false, or_, select
 
 from tournee.api.errors import InvalidCursor, LimitExceeded
 from tournee.api.reading.unknown import Unknown
+from tournee.api.relations import Viewer, relations, require_readable
 from tournee.kernel.declared import Declared
-from tournee.kernel.fields import Field, fields
+from tournee.kernel.fields import Field, field_named, fields
 from tournee.kernel.log import Change
+from tournee.kernel.ranks import enumeration_of, names, rank, ranked
 from tournee.kernel.times import read_date, read_time
 from tournee.kernel.values import wire_value
 
 MOST_KEYS = 5
+MOST_PATH = 3
 
 
 class OrderDirection(enum.StrEnum):
     """Nulls come last in both."""
 
     ASC = "ASC"
-    """Smallest first, or earliest, or A to Z."""
+    """Smallest first, or earliest, or A to Z; values of an enum as they are declared."""
     DESC = "DESC"
-    """Greatest first, or latest, or Z to A."""
+    """Greatest first, or latest, or Z to A; values of an enum the other way round."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """One key of an order."""
+    """One key of an order: a field of the row, or of the row to which a path of relations leads."""
 
     field: Field
     descending: bool
+    path: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: type[Any], wanted: Mapping[str, Any]) -> Term:
+        """Make a term from one entry of `orderBy`."""
+        path: list[str] = []
+        ((name, direction),) = wanted.items()
+        while isinstance(direction, Mapping):
+            path.append(name)
+            model = relations(model)[name].target
+            ((name, direction),) = direction.items()
+        if len(path) > MOST_PATH:
+            raise LimitExceeded(f"An order goes through at most {MOST_PATH} relations.")
+        named = {field.wire: field for field in fields(model)}
+        return cls(named[name], direction == OrderDirection.DESC, tuple(path))
+
+    @property
+    def name(self) -> str:
+        return ".".join((*self.path, self.field.name))
+
+    @property
+    def nullable(self) -> bool:
+        return self.field.nullable or bool(self.path)
+
+    def key(self, model: type[Any], entity: Any, viewer: Viewer) -> Any:
+        """Return what rows are compared by: of an enum, the place in its order."""
+        kind = enumeration_of(self.field)
+        place: Callable[[Any], Any] = _as_it_is if kind is None else lambda own: ranked(own, kind)
+        return _reached(model, entity, viewer, self.path, self.field, place)
+
+    def value(self, model: type[Any], entity: Any, viewer: Viewer) -> Any:
+        """Return the value itself, for a cursor."""
+        return _reached(model, entity, viewer, self.path, self.field, _as_it_is)
 
     def follows(self, column: Any, value: Any, backwards: bool) -> ColumnElement[bool]:
         """Return the condition for rows that this key alone puts after the value, or before it when going
@@ -56,13 +92,38 @@ class Term:
             # SQLAlchemy takes a bare True or False for a constant, which it does not compare.
             value = bindparam(None, value, type_=column.type)
         strictly = column < value if self.descending is not backwards else column > value
-        return or_(strictly, column.is_(None)) if self.field.nullable and not backwards else strictly
+        return or_(strictly, column.is_(None)) if self.nullable and not backwards else strictly
 
     def clause(self, column: Any, backwards: bool) -> Any:
         clause = column.desc() if self.descending is not backwards else column.asc()
-        if not self.field.nullable:
+        if not self.nullable:
             return clause
         return clause.nulls_first() if backwards else clause.nulls_last()
+
+
+def _as_it_is(column: Any) -> Any:
+    return column
+
+
+def _reached(
+    model: type[Any],
+    entity: Any,
+    viewer: Viewer,
+    path: Sequence[str],
+    field: Field,
+    made: Callable[[Any], Any],
+) -> Any:
+    """Return what is `made` of the field's column in the row to which the path leads; null if there is none
+    that the viewer sees. Raises Rejected if the viewer may not read the field.
+    """
+    require_readable(viewer, model, path[0] if path else field.wire)
+    if not path:
+        return made(getattr(entity, field.name))
+    relation = relations(model)[path[0]]
+    target = viewer.alias(relation.target)
+    found = _reached(relation.target, target, viewer, path[1:], field, made)
+    seen = viewer.visible(relation.target, target)
+    return select(found).where(relation.named(entity, target), seen).correlate(entity).scalar_subquery()
 
 
 @dataclass(frozen=True)
@@ -73,56 +134,63 @@ class Order:
     terms: tuple[Term, ...]
 
     @classmethod
-    def of(cls, model: type[Any], wanted: Sequence[dict[str, OrderDirection]] | None) -> Order:
+    def of(cls, model: Any, wanted: Sequence[Mapping[str, Any]] | None) -> Order:
         """Make an order from the argument `orderBy`; the key is added last, in the direction of the last
         term.
         """
         if len(wanted or ()) > MOST_KEYS:
             raise LimitExceeded(f"A list is ordered by at most {MOST_KEYS} fields.")
-        named = {field.wire: field for field in fields(model)}
-        terms = {
-            name: Term(named[name], direction == OrderDirection.DESC)
-            for one in wanted or ()
-            for name, direction in one.items()
-        }
+        terms = {term.name: term for term in (Term.of(model, one) for one in wanted or ())}
         key = "seq" if model is Change else "id"
         if key not in terms:
             last = list(terms.values())[-1].descending if terms else False
-            terms[key] = Term(named[key], last)
+            terms[key] = Term(field_named(model, key), last)
         return cls(model, tuple(terms.values()))
 
     @cached_property
     def fingerprint(self) -> str:
-        text = ",".join(f"{term.field.name}:{term.descending}" for term in self.terms)
+        """The same for the same order. An order of an enum names its values: another version of the server
+        may have others between them.
+        """
+        text = ",".join(f"{term.name}:{term.descending}{_order_of(term.field)}" for term in self.terms)
         return hashlib.sha256(f"{self.model.__name__}|{text}".encode()).hexdigest()[:8]
 
-    def clauses(self, entity: Any, backwards: bool = False) -> list[Any]:
+    def clauses(self, entity: Any, viewer: Viewer, backwards: bool = False) -> list[Any]:
         """Return the terms of ORDER BY."""
-        return [term.clause(getattr(entity, term.field.name), backwards) for term in self.terms]
+        return [term.clause(term.key(self.model, entity, viewer), backwards) for term in self.terms]
 
-    def beyond(self, entity: Any, values: Sequence[Any], backwards: bool = False) -> ColumnElement[bool]:
+    def beyond(
+        self, entity: Any, values: Sequence[Any], viewer: Viewer, backwards: bool = False
+    ) -> ColumnElement[bool]:
         """Return the condition for rows after the cursor's row, or before it when going backwards."""
         branches = []
         same: list[ColumnElement[bool]] = []
         for term, value in zip(self.terms, values, strict=True):
-            column = getattr(entity, term.field.name)
+            column = term.key(self.model, entity, viewer)
             branches.append(and_(*same, term.follows(column, value, backwards)))
             same.append(column.is_(None) if value is None else column == value)
         return or_(*branches)
 
-    def cursor(self, row: Any) -> str:
-        return cursor(self.fingerprint, [wire_value(getattr(row, term.field.name)) for term in self.terms])
+    def beside(self, entity: Any, viewer: Viewer) -> list[Any]:
+        """Return what has to be selected beside a row for its cursor: the values of related rows."""
+        related = [term.value(self.model, entity, viewer) for term in self.terms if term.path]
+        return [value.label(f"beside_{place}") for place, value in enumerate(related)]
+
+    def cursor(self, row: Any, beside: Iterable[Any] = ()) -> str:
+        related = iter(beside)
+        values = [next(related) if term.path else getattr(row, term.field.name) for term in self.terms]
+        return cursor(self.fingerprint, map(wire_value, values))
 
     def values(self, cursor: str | Unknown) -> list[Any]:
         """Return the values that a cursor holds; raises InvalidCursor unless this order made it."""
         if isinstance(cursor, Unknown):
-            return cursor.parts(self.values, [term.field.nullable for term in self.terms])
+            return cursor.parts(self.values, [term.nullable for term in self.terms])
         try:
             text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
             fingerprint, *values = orjson.loads(text)
             if fingerprint != self.fingerprint:
                 raise InvalidCursor
-            return [_value(term.field, value) for term, value in zip(self.terms, values, strict=True)]
+            return [_value(term, value) for term, value in zip(self.terms, values, strict=True)]
         except (ValueError, TypeError, AttributeError, OverflowError):
             raise InvalidCursor from None
 
@@ -133,15 +201,23 @@ def cursor(fingerprint: str, values: Iterable[Any]) -> str:
     return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
-def _value(field: Field, value: Any) -> Any:
-    """Read a cursor's value as its column has it; raises ValueError for one that it could not hold."""
-    if value is None and field.nullable:
+def _order_of(field: Field) -> str:
+    kind = enumeration_of(field)
+    return "" if kind is None else f":{'<'.join(names(kind))}"
+
+
+def _value(term: Term, value: Any) -> Any:
+    """Read a cursor's value as its term compares it; raises ValueError for one that its column could not
+    hold.
+    """
+    if value is None and term.nullable:
         return None
+    field = term.field
     kind = field.type
-    if kind in (UUID, datetime, date) or issubclass(kind, enum.Enum):
+    if kind in (UUID, datetime, date):
         return _READ.get(kind, kind)(value)
-    if issubclass(kind, Declared):
-        return kind.named(value)
+    if (named := enumeration_of(field)) is not None:
+        return rank(named.named(value) if issubclass(named, Declared) else named(value))
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from strawberry.dataloader import DataLoader
 
-from tournee.api.errors import LimitExceeded, Rejected
+from tournee.api.errors import LimitExceeded
 from tournee.api.filters import where
 from tournee.api.pages import Arguments, Page
 from tournee.kernel.actor import Actor
@@ -27,7 +28,6 @@ from tournee.kernel.reader import Guard
 from tournee.kernel.registry import BY_NAME
 from tournee.kernel.state import Transition
 from tournee.kernel.visibility import visible
-from tournee.kernel.withheld import withheld
 
 EntityT = TypeVar("EntityT", bound=Entity)
 AnswerT = TypeVar("AnswerT")
@@ -53,9 +53,17 @@ def readable(
     return log.entity.in_(names)
 
 
-def hidden(model: type[Any], actor: Actor, arguments: Arguments) -> frozenset[str]:
-    """Return the withheld fields that the arguments compare: a comparison would reveal their values."""
-    return withheld(actor).get(model.__name__, frozenset()) & arguments.named()
+@dataclass(frozen=True)
+class Viewing:
+    """The viewer of the executor's statements: their session adds the organisation."""
+
+    actor: Actor
+
+    def alias(self, model: Any) -> Any:
+        return aliased(model)
+
+    def visible(self, model: type[Any], entity: Any) -> ColumnElement[bool]:
+        return readable(model, self.actor, entity=entity)
 
 
 class Load:
@@ -65,6 +73,7 @@ class Load:
 
     def __init__(self, actor: Actor, open_session: Callable[[Actor], OpenSession]) -> None:
         self._actor = actor
+        self._viewer = Viewing(actor)
         self._open_session = open_session
         self._stack = AsyncExitStack()
         self._session: AsyncSession | None = None
@@ -82,7 +91,6 @@ class Load:
 
     async def many(self, child: type[Any], column: str, parent: UUID, arguments: Arguments) -> Page:
         """Return a page of the children whose `column` names the parent."""
-        self._require_readable(child, arguments)
         key = ("many", child, column, arguments.key)
         page: Page = await self._batched(key, lambda ids: self._many(child, column, ids, arguments), parent)
         return page
@@ -91,15 +99,16 @@ class Load:
         self, model: type[Any], arguments: Arguments, only: ColumnElement[bool] | None = None
     ) -> Page:
         """Return a page of all rows of the model, or of those that meet a condition."""
-        self._require_readable(model, arguments)
         seen = readable(model, self._actor) if only is None else and_(readable(model, self._actor), only)
-        condition = and_(seen, arguments.condition(model, model))
-        statement = select(model).where(condition).order_by(*arguments.clauses(model))
-        rows = await self.rows(statement, arguments.limit + 1)
+        condition = and_(seen, arguments.condition(model, model, self._viewer))
+        order = arguments.clauses(model, self._viewer)
+        beside = arguments.order.beside(model, self._viewer)
+        statement = select(model, *beside).where(condition).order_by(*order)
+        rows = await self.values(statement, arguments.limit + 1)
 
         async def count() -> int:
             total = select(func.count()).select_from(model).where(seen)
-            found = await self.values(total.where(where(model, model, arguments.filter)))
+            found = await self.values(total.where(where(model, model, arguments.filter, self._viewer)))
             return int(found[0][0])
 
         return Page.of(rows, arguments, count)
@@ -151,10 +160,6 @@ class Load:
         found: list[Transition] = await self._batched(("guarded", guard), batch, row)
         return found
 
-    def _require_readable(self, model: type[Any], arguments: Arguments) -> None:
-        if named := hidden(model, self._actor, arguments):
-            raise Rejected(f"You may not read {min(named)}.")
-
     # -- batches ---------------------------------------------------------------------------------
 
     async def _batched(self, key: Any, fetch: Callable[[list[Any]], Any], id: Any) -> Any:
@@ -173,19 +178,23 @@ class Load:
         self, child: type[Any], column: str, ids: list[UUID], arguments: Arguments
     ) -> Sequence[Page]:
         parent = getattr(child, column)
-        place = func.row_number().over(partition_by=parent, order_by=arguments.clauses(child))
+        order = arguments.clauses(child, self._viewer)
+        place = func.row_number().over(partition_by=parent, order_by=order)
+        condition = arguments.condition(child, child, self._viewer)
+        beside = arguments.order.beside(child, self._viewer)
         ranked = (
-            select(child, place.label("place"))
-            .where(readable(child, self._actor), parent.in_(ids), arguments.condition(child, child))
+            select(child, place.label("place"), *beside)
+            .where(readable(child, self._actor), parent.in_(ids), condition)
             .subquery()
         )
         entity = aliased(child, ranked)
-        rows = await self.rows(
-            select(entity).where(ranked.c.place <= arguments.limit + 1).order_by(ranked.c.place)
+        selected = select(entity, *(ranked.c[one.name] for one in beside))
+        rows = await self.values(
+            selected.where(ranked.c.place <= arguments.limit + 1).order_by(ranked.c.place)
         )
         found: dict[UUID, list[Any]] = {id: [] for id in ids}
         for row in rows:
-            found[getattr(row, column)].append(row)
+            found[getattr(row[0], column)].append(row)
         return [Page.of(found[id], arguments, self._counter(child, column, id, arguments)) for id in ids]
 
     def _counter(self, child: type[Any], column: str, id: UUID, arguments: Arguments) -> Any:
@@ -199,9 +208,10 @@ class Load:
         self, child: type[Any], column: str, ids: list[UUID], arguments: Arguments
     ) -> Sequence[int]:
         parent = getattr(child, column)
+        condition = where(child, child, arguments.filter, self._viewer)
         rows = await self.values(
             select(parent, func.count())
-            .where(readable(child, self._actor), parent.in_(ids), where(child, child, arguments.filter))
+            .where(readable(child, self._actor), parent.in_(ids), condition)
             .group_by(parent)
         )
         found = dict(rows)

@@ -13,9 +13,11 @@ import strawberry
 
 from tournee.api.connections import add_fields, connection_type, list_arguments, object_type
 from tournee.api.context import Info
+from tournee.api.filters import relate
 from tournee.api.mapping import Column, Computed, ToMany, ToOne, make_field
 from tournee.api.pages import Arguments, Page
 from tournee.api.policies import MergePolicy
+from tournee.api.relations import declare
 from tournee.api.scalars import describe, field_type, optional
 from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.entity import Entity
@@ -126,6 +128,9 @@ class Nodes:
                 self._add(link.model, self._to_one(link.model, link.column, link.target, link.name))
             for computed in extra.computed:
                 self._add(computed.model, self._computed(computed))
+        for model, kind in self.types.items():
+            declare(model, kind)
+        relate(self.types)
 
     def _add(self, model: type[Any], made: Any) -> None:
         kind: Any = self.types[model]

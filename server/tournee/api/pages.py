@@ -11,9 +11,10 @@ import orjson
 from sqlalchemy import ColumnElement, and_, true
 
 from tournee.api.errors import LimitExceeded, Rejected
-from tournee.api.filters import named_in, where
+from tournee.api.filters import where
 from tournee.api.keyset import Order
 from tournee.api.reading.unknown import Unknown
+from tournee.api.relations import Viewer
 
 DEFAULT_ROWS = 50
 MOST_ROWS = 500
@@ -58,21 +59,19 @@ class Arguments:
         ]  # fmt: skip
         return orjson.dumps(parts, default=str, option=orjson.OPT_SORT_KEYS)
 
-    def named(self) -> set[str]:
-        """Return the fields that the arguments compare."""
-        return named_in(self.filter or {}) | {term.field.wire for term in self.order.terms}
+    def clauses(self, entity: Any, viewer: Viewer) -> list[Any]:
+        return self.order.clauses(entity, viewer, self.backwards)
 
-    def clauses(self, entity: Any) -> list[Any]:
-        return self.order.clauses(entity, self.backwards)
-
-    def condition(self, model: type[Any], entity: Any) -> ColumnElement[bool]:
-        """Return the condition of the filter and the cursors."""
+    def condition(self, model: type[Any], entity: Any, viewer: Viewer) -> ColumnElement[bool]:
+        """Return the condition of the filter and the cursors. Raises Rejected for one on what the viewer may
+        not read.
+        """
         order = self.order
-        after = true() if self.after is None else order.beyond(entity, order.values(self.after))
-        before = (
-            true() if self.before is None else order.beyond(entity, order.values(self.before), backwards=True)
+        after, before = (
+            true() if cursor is None else order.beyond(entity, order.values(cursor), viewer, backwards)
+            for cursor, backwards in ((self.after, False), (self.before, True))
         )
-        return and_(where(model, entity, self.filter), after, before)
+        return and_(where(model, entity, self.filter, viewer), after, before)
 
 
 class Edge(NamedTuple):
@@ -93,9 +92,9 @@ class PageInfo(NamedTuple):
 
 @dataclass
 class Page:
-    """Rows in the list's order, whichever way they were fetched."""
+    """Rows in the list's order, whichever way they were fetched; each with what its cursor needs beside."""
 
-    nodes: Sequence[Any]
+    rows: Sequence[Any]
     has_next: bool
     has_previous: bool
     order: Order
@@ -112,14 +111,18 @@ class Page:
         return cls(rows, more, arguments.after is not None, arguments.order, count)
 
     @property
+    def nodes(self) -> list[Any]:
+        return [row for row, *_ in self.rows]
+
+    @property
     def edges(self) -> list[Edge]:
-        return [Edge(self.order.cursor(row), row) for row in self.nodes]
+        return [Edge(self.order.cursor(row, beside), row) for row, *beside in self.rows]
 
     @property
     def page_info(self) -> PageInfo:
         return PageInfo(
             self.has_next,
             self.has_previous,
-            self.order.cursor(self.nodes[0]) if self.nodes else None,
-            self.order.cursor(self.nodes[-1]) if self.nodes else None,
+            self.edges[0].cursor if self.rows else None,
+            self.edges[-1].cursor if self.rows else None,
         )

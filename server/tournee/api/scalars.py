@@ -17,6 +17,7 @@ from strawberry.scalars import JSON
 from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Field
 from tournee.kernel.log import Seq
+from tournee.kernel.ranks import is_enumeration
 from tournee.kernel.sentences import sentences
 from tournee.kernel.times import read_date, read_time
 from tournee.kernel.values import wire_time
@@ -72,11 +73,6 @@ def parse_id(text: str | None) -> UUID | None:
         return None if text is None else UUID(text)
     except ValueError:
         return None
-
-
-def is_enumeration(kind: Any) -> bool:
-    """Return whether values of this type are an enum's in GraphQL."""
-    return isinstance(kind, type) and issubclass(kind, enum.Enum | Declared)
 
 
 @cache

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLField, GraphQLObjectType, get_named_type
+from graphql import GraphQLField, GraphQLObjectType, get_named_type, get_nullable_type
 from sqlalchemy import ColumnElement, and_, select
 
 from tournee.api.filters import where
-from tournee.api.keyset import cursor
-from tournee.api.load import hidden
-from tournee.api.mapping import PagePart, ToMany, source_of
+from tournee.api.keyset import Term, cursor
+from tournee.api.mapping import PagePart, ToMany, ToOne, source_of
 from tournee.api.pages import Arguments
 from tournee.api.reading.blocks import Block, at_most, number_of
 from tournee.api.reading.building import dictionary
 from tournee.api.reading.unknown import Doubt
+from tournee.api.relations import relations
 
 if TYPE_CHECKING:
     from tournee.api.reading.compiling import Compiler, Details
@@ -37,7 +37,9 @@ class Lists:
         if page.counts:
             total = block.add("total", lambda: self._number(model, arguments))
         block.add("one", lambda: block.entity.id)
-        self._compiler.statements.append(block.ordered(arguments.clauses(block.entity)))
+        self._compiler.statements.append(
+            block.ordered(arguments.clauses(block.entity, self._compiler.tables))
+        )
         found = f"found[{number}]"
         if not page.counts:
             return f"{page.function}({found}, None)"
@@ -54,10 +56,9 @@ class Lists:
         """Choose the rows first: else PostgreSQL joins their relations to every row that it passes over."""
         tables = self._compiler.tables
         row = tables.alias(model)
-        condition = and_(tables.visible(model, row), arguments.condition(model, row))
-        chosen = (
-            select(row).where(condition).order_by(*arguments.clauses(row)).limit(at_most(arguments.limit + 1))
-        )
+        condition = and_(tables.visible(model, row), arguments.condition(model, row, tables))
+        order = arguments.clauses(row, tables)
+        chosen = select(row).where(condition).order_by(*order).limit(at_most(arguments.limit + 1))
         return Block(tables, self._code, model, "row", inside=False, chosen=chosen)
 
     def inside(
@@ -79,9 +80,11 @@ class Lists:
         condition = and_(
             self._compiler.tables.visible(child, block.entity),
             named,
-            arguments.condition(child, block.entity),
+            arguments.condition(child, block.entity, self._compiler.tables),
         )
-        rows = block.rows(condition, arguments.clauses(block.entity), arguments.limit + 1)
+        rows = block.rows(
+            condition, arguments.clauses(block.entity, self._compiler.tables), arguments.limit + 1
+        )
         found = outer.array(block.as_array(rows, entity))
         total = "None"
         if page.counts:
@@ -89,18 +92,16 @@ class Lists:
         return f"{page.function}({found}, {total})"
 
     def _arguments(self, model: type[Any], definition: GraphQLField, details: Details) -> Arguments:
-        arguments = Arguments.of(model, self._compiler.arguments(definition, details))
-        if hidden(model, self._compiler.actor, arguments):
-            raise Doubt("a withheld field is compared")
-        return arguments
+        return Arguments.of(model, self._compiler.arguments(definition, details))
 
     def _number(
         self, model: type[Any], arguments: Arguments, outer: Any = None, column: str | None = None
     ) -> Any:
         entity = self._compiler.tables.alias(model)
         named: list[ColumnElement[bool]] = [] if column is None else [getattr(entity, column) == outer.id]
+        tables = self._compiler.tables
         condition = and_(
-            self._compiler.tables.visible(model, entity), *named, where(model, entity, arguments.filter)
+            tables.visible(model, entity), *named, where(model, entity, arguments.filter, tables)
         )
         return number_of(entity, condition, *(() if outer is None else (outer,)))
 
@@ -197,13 +198,22 @@ class _Page:
         return self._compiler.row(self._block, self._block.entity, definition, details, self._times)
 
     def _cursor(self) -> str:
-        order, block = self._arguments.order, self._block
-        node: Any = self._compiler.schema.type_map[order.model.__name__]
-        values = [
-            block.value(block.entity, one.field.name, node.fields[one.field.wire].type, sorts=True)
-            for one in order.terms
-        ]
+        order = self._arguments.order
+        values = [self._value(order.model, one) for one in order.terms]
         return f"{self._compiler.code.use(cursor)}({order.fingerprint!r}, ({', '.join(values)},))"
+
+    def _value(self, model: type[Any], term: Term) -> str:
+        """Return the source of a value that a cursor holds, of the row or of one related to it."""
+        entity = self._block.entity
+        for name in term.path:
+            to = relations(model)[name].source
+            assert isinstance(to, ToOne)
+            model, (entity, _) = to.target, self._block.join(entity, to)
+        node: Any = self._compiler.schema.type_map[model.__name__]
+        kind = node.fields[term.field.wire].type
+        if term.path:
+            kind = get_nullable_type(kind)
+        return self._block.value(entity, term.field.name, kind, sorts=True)
 
 
 def _part_named(kind: GraphQLObjectType, details: Details) -> str:
