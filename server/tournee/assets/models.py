@@ -16,6 +16,7 @@ from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid, refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.ranks import rank_index
 from tournee.kernel.search import Searched
 from tournee.kernel.state import Machine, Transition
 from tournee.kernel.times import TimeSource
@@ -98,7 +99,11 @@ class Asset(Entity):
     """A thing that is serviced, or that technicians use."""
 
     __tablename__ = "asset"
-    __table_args__ = (Index("ix_asset_serial_number", "organisation_id", "serial_number"),)
+    __table_args__ = (
+        Index("ix_asset_serial_number", "organisation_id", "serial_number"),
+        rank_index("asset", "status", AssetStatus),
+        rank_index("asset", "criticality", Criticality),
+    )
     reads = ASSETS_READ
     decider = Role.DISPATCHER
     searched = Searched(

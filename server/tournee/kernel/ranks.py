@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, TextClause, case, literal_column, text
+from sqlalchemy import ColumnElement, Index, Integer, case, literal_column, text
 
 from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Field
@@ -52,7 +52,8 @@ def _literal(sql: str) -> ColumnElement[int]:
     return literal_column(sql, Integer())
 
 
-def rank_index(column: str, kind: type[enum.Enum | Declared]) -> TextClause:
-    """Return the expression of an index that serves an order by `ranked` of this column."""
+def rank_index(table: str, column: str, kind: type[enum.Enum | Declared]) -> Index:
+    """Return an index for lists in the order of this column, and then of their ids."""
     places = " ".join(f"WHEN '{name}' THEN {at}" for at, name in enumerate(names(kind)))
-    return text(f"(CASE {column} {places} END)")
+    expression = text(f"(CASE {column} {places} END)")
+    return Index(f"ix_{table}_{column}_rank", "organisation_id", expression, "id")

@@ -24,8 +24,12 @@ def add_column(table: str, column: sa.Column[Any]) -> None:
     step()
 
 
-def create_index(name: str, table: str, columns: Sequence[str], where: str | None = None) -> None:
-    """Create an index, which may take long, while others write; `where` makes it a partial one."""
+def create_index(
+    name: str, table: str, columns: Sequence[str | sa.TextClause], where: str | None = None
+) -> None:
+    """Create an index of columns and expressions, which may take long, while others write; `where` makes
+    it a partial one.
+    """
     condition = None if where is None else sa.text(where)
     partial: dict[str, Any] = (
         {} if where is None else {"sqlite_where": condition, "postgresql_where": condition}

@@ -13,6 +13,7 @@ from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import TransitionNotAllowed, refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.ranks import rank_index
 from tournee.kernel.state import Transition
 from tournee.kernel.times import TimeSource
 from tournee.procedures.answers import Answer
@@ -224,6 +225,7 @@ class AuditFinding(Entity):
     """A finding of an audit, and what is done about it."""
 
     __tablename__ = "audit_finding"
+    __table_args__ = (rank_index("audit_finding", "grade", FindingGrade),)
     reads = QUALITY_READ
     decider = Role.AUDITOR
 

@@ -14,6 +14,7 @@ from tournee.auth.roles import Role
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
+from tournee.kernel.ranks import rank_index
 from tournee.kernel.times import AHEAD, BEHIND, TimeSource
 from tournee.work.permissions import WORK_INTERNAL, WORK_READ
 from tournee.work.states import APPOINTMENT, OVER, PLANNED, AppointmentStatus, refuse
@@ -61,6 +62,7 @@ class Appointment(Entity):
     __table_args__ = (
         Index("ix_appointment_starts_at", "organisation_id", "starts_at"),
         Index("ix_appointment_status", "organisation_id", "status"),
+        rank_index("appointment", "status", AppointmentStatus),
     )
 
     work_order_id: Mapped[UUID] = reference("work_order", merge=Merge.SERVER_ONLY)

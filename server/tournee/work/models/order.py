@@ -17,6 +17,7 @@ from tournee.kernel.errors import refuse_wrong
 from tournee.kernel.fields import EditedBy, Merge, column, reference
 from tournee.kernel.log import only_where
 from tournee.kernel.numbers import Numbers
+from tournee.kernel.ranks import rank_index
 from tournee.kernel.search import Searched
 from tournee.kernel.times import TimeSource
 from tournee.work.permissions import WORK_READ
@@ -80,6 +81,8 @@ class WorkOrder(Entity):
     __table_args__ = (
         # The few that a reporter still sees, among those of years.
         Index("ix_work_order_reported", "organisation_id", "reported_by_id", **only_where(text(_IS_OPEN))),
+        rank_index("work_order", "priority", Priority),
+        rank_index("work_order", "status", WorkOrderStatus),
     )
 
     number: Mapped[str] = column(
