@@ -23,6 +23,7 @@ from tests.support.house import House
 from tournee.api.limits import exceeded, sizes
 from tournee.api.permissions import permission_of, required_permissions
 from tournee.api.schema import schema, sdl
+from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.kernel.actor import Permission
 
@@ -49,7 +50,10 @@ def test_every_field_declares_an_existing_permission() -> None:
 def test_fields_need_their_entitys_permission_and_mutations_their_commands() -> None:
     core = schema()._schema
     for name, entity in ENTITIES.items():
-        assert permission_of(core, name, "id") == entity.reads
+        # Whoever sees a record may name the people on it.
+        own = ACCOUNT_SELF if name == "Account" else entity.reads
+        assert permission_of(core, name, "id") == own
+        assert permission_of(core, name, "createdAt") == entity.reads
         assert permission_of(core, f"{name}Connection", "totalCount") == entity.reads
     for name, command in COMMANDS.items():
         assert permission_of(core, "Mutation", name) == command.permission

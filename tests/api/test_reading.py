@@ -19,7 +19,7 @@ from tests.support.hostile_rows import TEXTS, Hostility, copy_of
 from tests.support.house import House
 from tests.support.questions import Asking, Query, Values
 from tournee.api.context import Context
-from tournee.api.mapping import Column, ToMany, ToOne, source_of
+from tournee.api.mapping import Column, Person, Recorded, ToMany, ToOne, source_of
 from tournee.api.nodes import plural
 from tournee.api.reading.engine import Reads
 from tournee.api.reading.plans import PLAN_BYTES, Plans
@@ -83,8 +83,10 @@ def every_field(name: str) -> str:
     parts = []
     for field, definition in kind.fields.items():
         source = source_of(definition)
-        if isinstance(source, Column):
+        if isinstance(source, Column | Recorded):
             parts.append(field)
+        elif isinstance(source, Person):
+            parts.append(f"{field} {{ id name }}")
         elif isinstance(source, ToOne):
             parts.append(f"{field} {{ id }}")
         elif isinstance(source, ToMany):

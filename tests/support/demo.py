@@ -19,7 +19,7 @@ from tournee.kernel.command import Command, Kernel
 from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH
 from tournee.kernel.demo import demo_id
 from tournee.kernel.entity import Entity, now
-from tournee.kernel.errors import Conflict, Refused
+from tournee.kernel.errors import Conflict, Unfinished
 from tournee.kernel.transaction import Operation, Transaction
 from tournee.quality.models import AuditMember
 from tournee.work.models import TimeEntry, TimeKind, WorkOrder
@@ -81,7 +81,7 @@ def remap(house: House, value: Any) -> Any:
 
 
 class Rehearsal(Kernel):
-    """Runs commands and rolls them back; its answer is REFUSED when all succeeded."""
+    """Runs commands and rolls them back; its answer is INTERNAL when all succeeded."""
 
     async def perform(self, actor: Actor, what: Command[Any, Any], do: Any, **_: Any) -> Any:
         try:
@@ -93,7 +93,7 @@ class Rehearsal(Kernel):
                     await session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
         except IntegrityError:
             raise Conflict from None
-        raise Refused("Rehearsed.")
+        raise Unfinished("Rehearsed.")
 
 
 async def samples(house: House) -> dict[str, UUID]:

@@ -87,7 +87,7 @@ def _field_changes(root: Any, field: Annotated[str | None, _ONE_FIELD] = None) -
 
 async def _actor(root: Any, info: Info) -> Any:
     """Who made it."""
-    return await info.context.load.one(Account, root.actor_id)
+    return await info.context.load.person(root.actor_id)
 
 
 async def _device(root: Any, info: Info) -> Any:
@@ -196,7 +196,8 @@ def complete_changes(nodes: Nodes) -> None:
         ("conflict", Conflict, _conflict),
     ):
         if model in nodes.types:
-            made.append((name, optional(nodes.types[model]), resolver, model.reads))
+            needed = permission if model is Account else model.reads
+            made.append((name, optional(nodes.types[model]), resolver, needed))
     archives: Any = list[value_type(ChangesArchive, permission)]  # type: ignore[misc]
     add_fields(
         nodes.connections[Change],

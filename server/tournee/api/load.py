@@ -21,8 +21,10 @@ from strawberry.dataloader import DataLoader
 from tournee.api.errors import LimitExceeded
 from tournee.api.filters import where
 from tournee.api.pages import Arguments, Page
+from tournee.auth.models import Account
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity
+from tournee.kernel.errors import Forbidden
 from tournee.kernel.log import Change, Head, Record
 from tournee.kernel.reader import Guard
 from tournee.kernel.registry import BY_NAME
@@ -66,6 +68,26 @@ class Viewing:
         return readable(model, self.actor, entity=entity)
 
 
+NAME_ALONE = "Of this account, you may read only the name."
+
+
+@dataclass(frozen=True)
+class NamedAccount:
+    """An account of which the actor may know the name alone."""
+
+    id: UUID
+    name: str
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise Forbidden(NAME_ALONE)
+
+
+def _names(ids: list[Any]) -> Select[UUID, str]:
+    return select(Account.id, Account.name).where(Account.id.in_(ids))
+
+
 class Load:
     """The loaders of one operation, on the session that is opened for it; close it when the operation is
     over.
@@ -88,6 +110,18 @@ class Load:
             return None
         row: EntityT | None = await self._batched(("one", model), lambda ids: self._one(model, ids), id)
         return row
+
+    async def person(self, id: UUID | None) -> Account | NamedAccount | None:
+        """Return the account of somebody on a row that the actor sees; only the name, if the actor may not
+        see the account.
+        """
+        if id is None:
+            return None
+        row = await self.one(Account, id) if self._actor.may(Account.reads) else None
+        if row is not None:
+            return row
+        found = await self.related("name of an account", id, _names)
+        return NamedAccount(id, found[0]) if found else None
 
     async def many(self, child: type[Any], column: str, parent: UUID, arguments: Arguments) -> Page:
         """Return a page of the children whose `column` names the parent."""

@@ -37,6 +37,25 @@ class ToOne:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """A column of the row's `Record`, or of the `Change` that was its last."""
+
+    model: type[Any]
+    name: str
+
+
+@dataclass(frozen=True)
+class Person:
+    """The account that the column `name` names, of the row or of the `Change` that was its last; who sees the
+    row sees the person's id and name.
+    """
+
+    model: type[Any]
+    name: str
+    target: type[Any]
+
+
+@dataclass(frozen=True)
 class ToMany:
     """A connection of the rows of `child` whose column `name` names this row."""
 

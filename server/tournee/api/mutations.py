@@ -10,27 +10,32 @@ from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import strawberry
+from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
 
 from tournee.api.context import Info
 from tournee.api.inputs import input_type
 from tournee.api.mapping import argument, make_field
-from tournee.api.nodes import Nodes
+from tournee.api.nodes import NODE, Nodes
 from tournee.api.policies import Offline
 from tournee.api.refusals import Refusal, refusal_type
-from tournee.api.scalars import describe, graphql_type, optional
+from tournee.api.scalars import Long, describe, graphql_type, optional, parse_id
+from tournee.api.versions import Current, current_type
+from tournee.auth.models import Account
 from tournee.kernel.command import Command
 from tournee.kernel.entity import Entity
-from tournee.kernel.errors import Refused
+from tournee.kernel.errors import Outdated, Refused
 from tournee.kernel.fields import camel, fields
 from tournee.kernel.inputs import Unset
+from tournee.kernel.operation import Expected
+from tournee.kernel.registry import Plain
 from tournee.kernel.sentences import sentences
 from tournee.kernel.values import wire_value
 
 
 def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iterable[StrawberryField]:
     """Return a field such as `completeAppointment(input:)` for each command."""
-    refusal = refusal_type()
+    refusal = refusal_type(current_type(nodes.types[Account], NODE))
     for command in commands:
         name = command.name[0].upper() + command.name[1:]
         members: Any = Union[nodes.types[command.output], refusal]  # noqa: UP007 - made at run time
@@ -48,10 +53,16 @@ def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iter
 def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
     async def resolve(info: Info, **given: Any) -> Any:
         context = info.context
+        values = payload(given["input"])
         try:
+            expected = _expected(command, values)
             written = await context.kernel.perform(
-                context.actor, command, command.parse(payload(given["input"]))
+                context.actor, command, command.parse(values), expected=expected
             )
+        except Outdated as refusal:
+            await context.renew()
+            row = await context.load.one(command.output, refusal.row.id) or refusal.row
+            return Refusal.of(refusal, Current(row))
         except Refused as refusal:
             return Refusal.of(refusal)
         await context.renew()
@@ -61,11 +72,53 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
     return resolve
 
 
+_EXPECTED = "expectedVersion"
+
+
+def _key(command: Command[Any, Any]) -> str | None:
+    """Return the input field that names the record which the command changes; None if it creates one.
+
+    It has the record's name, or the end of it: `versionId` of a `ChecklistVersion`.
+    """
+    if command.plain is Plain.CREATE:
+        return None
+    table = f"_{command.output.__tablename__}"
+    names = [one.name for one in dataclasses.fields(command.input)]
+    keys = (name for name in names if name.endswith("_id") and table.endswith(f"_{name.removesuffix('_id')}"))
+    return next(keys, None)
+
+
+def _expected(command: Command[Any, Any], values: dict[str, Any]) -> Expected | None:
+    """Take the version that the client expects out of the input."""
+    version = values.pop(_EXPECTED, None)
+    key = _key(command)
+    id = parse_id(values.get(camel(key))) if key else None
+    if version is None or key is None or id is None:
+        return None
+    return Expected(command.output, id, version, camel(key))
+
+
 _RESULT = "The command returns the changed record, or a refusal that says why nothing changed."
 
 
 def _input_of(command: Any) -> Any:
-    return command_input(command.input, command.output)
+    made = command_input(command.input, command.output)
+    if _key(command) is not None:
+        field = StrawberryField(
+            python_name=_EXPECTED,
+            graphql_name=_EXPECTED,
+            type_annotation=StrawberryAnnotation(optional(Long)),
+            description=_VERSION,
+            origin=made,
+        )
+        made.__strawberry_definition__.fields.append(field)
+    return made
+
+
+_VERSION = (
+    "The record's `version` as you know it: if it has another one, the command is refused with `STALE`,"
+    " and the refusal shows the record as it is now. Null means any version."
+)
 
 
 def payload(value: Any) -> Any:

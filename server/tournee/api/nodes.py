@@ -14,11 +14,14 @@ import strawberry
 from tournee.api.connections import add_fields, connection_type, list_arguments, object_type
 from tournee.api.context import Info
 from tournee.api.filters import relate
-from tournee.api.mapping import Column, Computed, ToMany, ToOne, make_field
+from tournee.api.load import NamedAccount
+from tournee.api.mapping import Column, Computed, Person, ToMany, ToOne, make_field
 from tournee.api.pages import Arguments, Page
 from tournee.api.policies import MergePolicy
 from tournee.api.relations import declare
 from tournee.api.scalars import describe, field_type, optional
+from tournee.api.versions import version_fields
+from tournee.auth.models import Account
 from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import camel, fields
@@ -95,8 +98,24 @@ def plural(name: str) -> str:
     return name + ("es" if re.search(r"(s|x|z|ch|sh)$", name) else "s")
 
 
+def relation_name(column: str, target: type[Entity]) -> str:
+    """Turn `site_id` into `site`; a relation that would be called as a field of every record has its
+    target's name.
+    """
+    name = camel(column.removesuffix("_id"))
+    return singular(target.__name__) if name in ("version", "history") else name
+
+
 def singular(name: str) -> str:
     return name[0].lower() + name[1:]
+
+
+def _rows(entity: type[Entity]) -> Any:
+    return (Account, NamedAccount) if entity is Account else entity
+
+
+# What everybody may read of an account that stands on a row they see.
+_OPEN = {(Account, "id"), (Account, "name")}
 
 
 @dataclass
@@ -110,7 +129,7 @@ class Nodes:
     def declare(self) -> None:
         """Declare the types without fields: they refer to each other in cycles."""
         for entity in self.entities:
-            self.types[entity] = object_type(entity.__name__, describe(entity), NODE, rows=entity)
+            self.types[entity] = object_type(entity.__name__, describe(entity), NODE, rows=_rows(entity))
             self.connections[entity] = connection_type(self.types[entity], entity.__name__, entity.reads)
 
     def complete(self, extras: Iterable[Extras]) -> None:
@@ -154,7 +173,7 @@ class Nodes:
             yield make_field(
                 one.wire,
                 kind,
-                one.permission or entity.reads,
+                ACCOUNT_SELF if (entity, one.name) in _OPEN else one.permission or entity.reads,
                 python_name=one.name,
                 source=Column(entity, one.name),
                 description=one.description,
@@ -163,6 +182,8 @@ class Nodes:
             target = BY_TABLE[one.references] if one.references else None
             if target in self.types and one.name.endswith("_id"):
                 yield self._to_one(entity, one.name, target)
+        if Account in self.types:
+            yield from version_fields(entity, self.types[Account])
         yield make_field(
             "history",
             self.connections[Change],
@@ -174,16 +195,20 @@ class Nodes:
         )
 
     def _to_one(self, entity: type[Entity], column: str, target: type[Any], name: str | None = None) -> Any:
+        is_person = target is Account
+        own = next(one for one in fields(entity) if one.name == column)
+
         async def resolve(root: Any, info: Info) -> Any:
-            return await info.context.load.one(target, getattr(root, column))
+            load, id = info.context.load, getattr(root, column)
+            return await (load.person(id) if is_person else load.one(target, id))
 
         return make_field(
-            name or camel(column.removesuffix("_id")),
+            name or relation_name(column, target),
             optional(self.types[target]),
-            target.reads,
-            source=ToOne(entity, column, target),
+            own.permission or entity.reads if is_person else target.reads,
+            source=Person(entity, column, target) if is_person else ToOne(entity, column, target),
             resolver=resolve,
-            description=next((one.description for one in fields(entity) if one.name == column), None),
+            description=own.description,
         )
 
     def _list_field(self, name: str, child: type[Any], column: str) -> Any:
@@ -205,13 +230,15 @@ class Nodes:
         return self.types.get(kind, kind)
 
     def _computed(self, one: ComputedField) -> Any:
+        name = one.name or camel(one.resolver.__name__)
         return make_field(
-            one.name or camel(one.resolver.__name__),
+            name,
             self._annotation(one.type),
             one.permission or one.model.reads,
             source=Computed(one.needs),
             resolver=one.resolver,
             description=describe(one.resolver),
+            directives=[MergePolicy(policy=field.merge) for field in fields(one.model) if field.wire == name],
         )
 
 

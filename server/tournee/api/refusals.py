@@ -25,10 +25,11 @@ class Refusal(NamedTuple):
     field: str | None
     errors: Sequence[FieldError] = ()
     details: Mapping[str, Any] | None = None
+    current: Any = None
 
     @classmethod
-    def of(cls, refused: Refused) -> Refusal:
-        return cls(refused.code, refused.message, refused.field, refused.errors, refused.details)
+    def of(cls, refused: Refused, current: Any = None) -> Refusal:
+        return cls(refused.code, refused.message, refused.field, refused.errors, refused.details, current)
 
 
 @cache
@@ -43,9 +44,8 @@ def refusal_codes_type() -> Any:
     return made
 
 
-@cache
-def refusal_type() -> Any:
-    """Make `Refusal`."""
+def refusal_type(current: Any) -> Any:
+    """Make `Refusal`, which shows an outdated record in the type `current`."""
     own, code = ACCOUNT_SELF, refusal_codes_type()
     wrong = object_type("FieldError", "One wrong field of an input.", rows=FieldError)
     add_fields(
@@ -62,6 +62,7 @@ def refusal_type() -> Any:
         make_field("code", code, own, description="What kind of refusal it is."),
         make_field("message", str, own, description="What is wrong and what to do, in English."),
         make_field("field", optional(str), own, description="The first wrong field; null if no field is."),
+        make_field("current", optional(current), own, description=_CURRENT),
         make_field("errors", list[wrong], own, description=_ERRORS),  # type: ignore[valid-type]
         make_field(
             "details", optional(JSON), own, description="Details for programs, in addition to the code."
@@ -70,4 +71,5 @@ def refusal_type() -> Any:
     return kind
 
 
+_CURRENT = "With `STALE` for another `expectedVersion`: the record as it is now; null otherwise."
 _ERRORS = "Every wrong field of the input; empty if no field is wrong."

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, exists, select
 from strawberry.types.field import StrawberryField
 
 from tournee.api.errors import Rejected
-from tournee.api.mapping import SOURCE, ToMany, ToOne
+from tournee.api.mapping import SOURCE, Person, ToMany, ToOne
 from tournee.api.permissions import Requires
 from tournee.kernel.actor import Actor
 from tournee.kernel.fields import camel
@@ -62,6 +62,10 @@ def declare(model: type[Any], kind: Any) -> None:
     """Read the relations of a model from the fields of its GraphQL type."""
     for field in kind.__strawberry_definition__.fields:
         source = field.metadata.get(SOURCE)
+        if isinstance(source, Person) and source.model is model:
+            # Others may read a person's name, but compare nothing of an account.
+            account = ToOne(model, source.name, source.target)
+            RELATIONS.setdefault(model, {})[field.graphql_name] = Relation(account, source.target.reads)
         if isinstance(source, ToOne | ToMany):
             RELATIONS.setdefault(model, {})[field.graphql_name] = Relation(source, _permission(field))
 

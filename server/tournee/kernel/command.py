@@ -34,6 +34,7 @@ from tournee.kernel.errors import Conflict
 from tournee.kernel.fields import camel
 from tournee.kernel.inputs import parse
 from tournee.kernel.membership import MembershipRules
+from tournee.kernel.operation import Expected
 from tournee.kernel.outages import DatabaseAway, OutcomeUnknown, outage_of
 from tournee.kernel.registry import Plain
 from tournee.kernel.transaction import Operation, Transaction
@@ -95,6 +96,8 @@ class Command(Generic[InputT, EntityT]):
         operation.fact = self.fact
         tx.begin(operation)
         try:
+            if operation.expected is not None:
+                await tx.require_version(operation.expected)
             made = await self.function(tx, tx.actor, do)
             tx.note()
         finally:
@@ -175,11 +178,14 @@ class Kernel:
         do: InputT,
         *,
         occurred_at: datetime | None = None,
+        expected: Expected | None = None,
     ) -> EntityT:
         """Run one command in a transaction of its own and commit it."""
 
         async def once(tx: Transaction) -> EntityT:
-            operation = Operation(what.name, occurred_at or now(), device_id=actor.device_id)
+            operation = Operation(
+                what.name, occurred_at or now(), device_id=actor.device_id, expected=expected
+            )
             return await what.run(tx, do, operation)
 
         made = await self.transact(actor, once)

@@ -87,6 +87,14 @@ class Stale(Refused):
     code = "STALE"
 
 
+class Outdated(Stale):
+    """The record has changed since the version that you expected."""
+
+    def __init__(self, row: Any, field: str) -> None:
+        super().__init__(field=field)
+        self.row = row
+
+
 class ResolutionNotAllowed(Refused):
     """A conflict of this kind is not decided in this way."""
 

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from tournee.kernel.entity import Entity
 
 
+@dataclass(frozen=True)
+class Expected:
+    """The version that a record must have for the command to run: the number of its last change."""
+
+    model: type[Entity]
+    id: UUID
+    version: int
+    # The input field that names the record.
+    field: str
+
+
 @dataclass
 class Operation:
     """The command that runs now, with what a device says about it.
@@ -28,6 +39,7 @@ class Operation:
     occurred_at: datetime
     id: UUID | None = None
     device_id: UUID | None = None
+    expected: Expected | None = None
     base: int | None = None
     # Whether the base belongs to a lost history.
     base_unknown: bool = False

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import inspect, or_
+from sqlalchemy import inspect, or_, select
 from sqlalchemy.orm.attributes import instance_state
 
 from tournee.engine.database import Database, require_command
@@ -29,12 +29,12 @@ from tournee.kernel.conflict import (
     Resolution,
 )
 from tournee.kernel.entity import Entity, new_id, now
-from tournee.kernel.errors import Invalid, NotFound
+from tournee.kernel.errors import Invalid, NotFound, Outdated
 from tournee.kernel.finding import Finding
 from tournee.kernel.head import Mark
-from tournee.kernel.log import Entry
+from tournee.kernel.log import Entry, Record
 from tournee.kernel.membership import MembershipRules
-from tournee.kernel.operation import Operation
+from tournee.kernel.operation import Expected, Operation
 from tournee.kernel.values import apply_defaults, present
 from tournee.kernel.visibility import visible, was_visible
 
@@ -138,6 +138,16 @@ class Transaction(Finding):
     ) -> EntityT | None:
         """Return the row like `find_reference`, or None if none is named."""
         return None if id is None else await self.find_reference(model, id, field)
+
+    async def require_version(self, expected: Expected) -> None:
+        """Raise Outdated unless the record's last change has this number. Its row stays locked, so it keeps
+        that number until this transaction changes it.
+        """
+        row = await self.find(expected.model, expected.id, expected.field)
+        # A statement of its own, after the lock, sees what the last holder of the lock committed.
+        seq = await self.session.scalar(select(Record.seq).where(Record.id == expected.id))
+        if seq != expected.version:
+            raise Outdated(row, "expectedVersion")
 
     # -- writing ---------------------------------------------------------------------------------
 

@@ -13,12 +13,13 @@ from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, func, liter
 from sqlalchemy.orm import aliased, outerjoin
 
 from tournee.api.load import readable
-from tournee.api.mapping import ToOne
+from tournee.api.mapping import Person, ToOne
 from tournee.api.reading import sql
 from tournee.api.reading.building import Code
 from tournee.api.reading.columns import codec
 from tournee.api.reading.unknown import Doubt
 from tournee.kernel.actor import Actor
+from tournee.kernel.log import Change, Record
 from tournee.kernel.question import OWN
 
 # The parameter for who asks.
@@ -54,6 +55,11 @@ class Tables:
         """Return the condition for rows of the organisation that the actor may see."""
         seen = readable(model, self.actor, entity=entity, account_id=ACCOUNT)
         return and_(entity.organisation_id == OWN, seen)
+
+    def everybodys(self, model: type[Any], entity: Any) -> ColumnElement[bool]:
+        """Return the condition for rows of the organisation, whoever asks."""
+        of_organisation: ColumnElement[bool] = entity.organisation_id == OWN
+        return of_organisation
 
 
 class Block:
@@ -100,21 +106,42 @@ class Block:
         made = own.sorts if sorts and own.sorts is not None else own.made
         return source if made is None else f"{self.code.use(made)}({source})"
 
-    def join(self, entity: Any, to: ToOne) -> tuple[Any, str]:
+    def join(self, entity: Any, to: ToOne | Person) -> tuple[Any, str]:
         """Join the row that a column names; return its alias, and the source of a value that is None without
         a row that the actor sees.
         """
-        key = (id(entity), to.name, to.target)
+        visible = self.tables.everybodys if isinstance(to, Person) else self.tables.visible
+        target = self._attach(
+            (id(entity), to.name, to.target),
+            to.target,
+            lambda target: and_(target.id == getattr(entity, to.name), visible(to.target, target)),
+        )
+        as_text = sql.id_text
+        return target, self.add((id(target), "id", as_text), lambda: as_text(target.id))
+
+    def recorded(self, entity: Any, model: type[Any]) -> Any:
+        """Join the entity's `Record`, or the `Change` that was its last; return the alias."""
+        record = self._attach(
+            (id(entity), Record),
+            Record,
+            lambda record: and_(record.id == entity.id, self.tables.everybodys(Record, record)),
+        )
+        if model is Record:
+            return record
+        return self._attach(
+            (id(entity), Change),
+            Change,
+            lambda change: and_(change.seq == record.seq, self.tables.everybodys(Change, change)),
+        )
+
+    def _attach(self, key: Any, model: type[Any], on: Callable[[Any], ColumnElement[bool]]) -> Any:
+        """Join a table once."""
         if key not in self._joined:
             if len(self._joined) >= _MOST_JOINS:
                 raise Doubt("more tables than a database joins")
-            target = self._joined[key] = self.tables.alias(to.target)
-            named = target.id == getattr(entity, to.name)
-            on = and_(named, self.tables.visible(to.target, target))
-            self._from = outerjoin(self._from, target, on)
-        target = self._joined[key]
-        as_text = sql.id_text
-        return target, self.add((id(target), "id", as_text), lambda: as_text(target.id))
+            target = self._joined[key] = self.tables.alias(model)
+            self._from = outerjoin(self._from, target, on(target))
+        return self._joined[key]
 
     def array(self, array: Any) -> str:
         """Select an array of rows; return the source of the list that it is."""

@@ -27,13 +27,14 @@ from sqlalchemy import Select, and_
 
 from tournee.api.limits import fragments_of
 from tournee.api.load import MOST_ROWS
-from tournee.api.mapping import Column, Listing, Single, ToMany, ToOne, source_of
+from tournee.api.mapping import Column, Listing, Person, Recorded, Single, ToMany, ToOne, source_of
 from tournee.api.reading.blocks import Block, Tables
 from tournee.api.reading.building import Code, dictionary
 from tournee.api.reading.lists import Lists
 from tournee.api.reading.unknown import Doubt, bound
 from tournee.api.scalars import parse_id
 from tournee.kernel.actor import Actor
+from tournee.kernel.log import Change
 
 Details: TypeAlias = list[FieldDetails]
 
@@ -124,7 +125,13 @@ class Compiler:
         source = source_of(definition)
         if isinstance(source, Column):
             return block.value(entity, source.name, definition.type)
-        if isinstance(source, ToOne):
+        if isinstance(source, Recorded):
+            return block.value(block.recorded(entity, source.model), source.name, definition.type)
+        if isinstance(source, Person) and source.model is Change:
+            entity = block.recorded(entity, Change)
+        if isinstance(source, Person):
+            self._require_names_alone(source, definition, details)
+        if isinstance(source, ToOne | Person):
             self.spend(times)
             target, there = block.join(entity, source)
             made = self.row(block, target, definition, details, times)
@@ -132,3 +139,12 @@ class Compiler:
         if isinstance(source, ToMany):
             return Lists(self).inside(block, entity, source, definition, details, times)
         raise Doubt(f"{kind.name}.{name} is not mapped")
+
+    def _require_names_alone(self, source: Person, definition: GraphQLField, details: Details) -> None:
+        """Leave more than a person's name to the executor, which looks at each person."""
+        if self.actor.sees_all and self.actor.may(source.target.reads):
+            return
+        kind: Any = get_named_type(definition.type)
+        named = {one[0].node.name.value for one in self.subfields(kind, details).values()}
+        if named - {"id", "name", "__typename"}:
+            raise Doubt("more than a person's name")
