@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.support import migrate
 from tests.support.clashes import Clashes
@@ -36,6 +37,7 @@ from tournee.kernel.entity import UTCDateTime, new_id
 from tournee.kernel.fields import camel
 from tournee.kernel.log import Change, Edge, Head, Record, dump
 from tournee.kernel.registry import BY_NAME
+from tournee.kernel.search_term import SearchTerm
 from tournee.kernel.values import document
 from tournee.migrations.documents import change_fields
 from tournee.sync.models import Receipt
@@ -154,8 +156,23 @@ async def require_what_the_code_makes(url: str) -> None:
                     f"{name}: stored documents are not what its rows say. A migration that changes a public"
                     " field calls `change_fields` of tournee.migrations.documents."
                 )
+            await require_current_terms(session)
     finally:
         await database.close()
+
+
+async def require_current_terms(session: AsyncSession) -> None:
+    """Check that every live record has its search terms, and that no others are left."""
+    columns = SearchTerm.kind, SearchTerm.record_id, SearchTerm.whole, SearchTerm.text
+    kept = {tuple(row) for row in await session.execute(sa.select(*columns))}
+    made = {
+        (name, row.id, *term)
+        for name, model in ENTITIES.items()
+        if model.searched is not None
+        for row in await session.scalars(sa.select(model).where(model.deleted.is_(False)))
+        for term in model.searched.terms(vars(row).get)
+    }
+    assert kept == made, "A migration that changes a searched field, or how terms are made, makes them anew."
 
 
 async def upgrade_and_compare(url: str) -> None:

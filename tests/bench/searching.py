@@ -124,7 +124,13 @@ class _Words:
 _CUSTOMER = {"kind": "ORGANISATION", "status": "ACTIVE", "tags": []}
 _CONTACT = {"consents_to_marketing": False}
 _SITE = {"time_zone": "UTC"}
-_ASSET = {"ownership": "CUSTOMER", "kind": "EQUIPMENT", "status": "ACTIVE", "criticality": "MEDIUM"}
+_ASSET = {
+    "ownership": "CUSTOMER",
+    "kind": "EQUIPMENT",
+    "status": "ACTIVE",
+    "criticality": "MEDIUM",
+    "specification": dict[str, str](),
+}
 _PART = {"unit": "PIECE", "serialised": False, "discontinued": False}
 _ORDER = {"kind": "OTHER", "priority": "NORMAL", "status": "NEW", "required_skill_ids": []}
 

@@ -39,12 +39,23 @@ class Searched:
         return frozenset(map(camel, (*self.wholes, *self.words, *self.phones, "deleted")))
 
     def terms(self, value: Callable[[str], str | None]) -> set[Term]:
-        """Return the terms of a record whose fields have these values."""
-        found = {(True, squeezed(text)) for text in map(value, self.wholes) if text}
-        found |= {(True, national(text)) for text in map(value, self.phones) if text}
-        texts = map(value, (*self.wholes, *self.words))
-        found |= {(False, word) for text in texts if text for word in words(text)}
-        return {(whole, text) for whole, text in found if text}
+        """Return the terms of a record whose fields have these values.
+
+        The first word of a whole value is no term: the value begins with it.
+        """
+        found = {(True, national(text)) for text in map(value, self.phones) if text}
+        first: set[str] = set()
+        others: set[str] = set()
+        for parts in map(words, filter(None, map(value, self.wholes))):
+            if parts:
+                found.add((True, "".join(parts)[:LONGEST]))
+                first.add(parts[0])
+                others.update(parts)
+        for text in map(value, self.words):
+            if text:
+                others.update(words(text))
+        found.discard((True, ""))
+        return found | {(False, word) for word in others - first}
 
     def titled(self, row: Any) -> str:
         """Return what a list of results shows for the record."""
@@ -53,9 +64,5 @@ class Searched:
 
 def words(text: str) -> list[str]:
     """Return the words of a text as terms."""
-    return [word[:LONGEST] for word in _WORD.findall(fold(text) or "")]
-
-
-def squeezed(text: str) -> str:
-    """Return a text without spaces and signs, as a term."""
-    return "".join(_WORD.findall(fold(text) or ""))[:LONGEST]
+    found: list[str] = _WORD.findall(fold(text) or "")
+    return [word[:LONGEST] for word in found] if len(text) > LONGEST else found

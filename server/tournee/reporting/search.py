@@ -24,7 +24,7 @@ from tournee.kernel.entity import Entity
 from tournee.kernel.log import Edge, Member
 from tournee.kernel.membership import prepared
 from tournee.kernel.phones import looks_like_number, national
-from tournee.kernel.search import LONGEST, squeezed, words
+from tournee.kernel.search import LONGEST, words
 from tournee.kernel.search_term import SearchTerm
 from tournee.kernel.visibility import lies_in
 from tournee.stock.models import Part
@@ -87,11 +87,17 @@ class _Needle:
 
     @classmethod
     def of(cls, query: str) -> _Needle:
-        chosen = sorted(set(words(query)), key=len, reverse=True)[:_MOST_WORDS]
-        values = [squeezed(query)]
+        parts = words(query)
+        chosen = sorted(set(parts), key=len, reverse=True)[:_MOST_WORDS]
+        values = ["".join(parts)[:LONGEST]]
         if looks_like_number(query):
             values.append(national(query)[:LONGEST])
         return cls(tuple(chosen), tuple(dict.fromkeys(filter(None, values))))
+
+    def rank(self, text: str, *, whole: bool) -> int:
+        if whole and text in self.values:
+            return _EXACT
+        return _BEGINS if whole and text.startswith(self.values) else _WORDS
 
     def parameters(self, actor: Actor) -> dict[str, Any]:
         named = {f"word{n}": word for n, word in enumerate(self.words)}
@@ -112,6 +118,7 @@ class _Hit(NamedTuple):
 _ORDER = list(MODELS)
 _OF_ENTITY = {model.__name__: kind for kind, model in MODELS.items()}
 _EXACT, _BEGINS, _WORDS = range(3)
+_BOTH = (True, False)
 
 
 async def search(
@@ -168,8 +175,7 @@ async def _among_own(
 
 def _hits(needle: _Needle, rows: Iterable[Any]) -> Iterator[_Hit]:
     for kind, whole, text, id in rows:
-        rank = _WORDS if not whole else _EXACT if text in needle.values else _BEGINS
-        yield _Hit(rank, text, _ORDER.index(_OF_ENTITY[kind]), id)
+        yield _Hit(needle.rank(text, whole=whole), text, _ORDER.index(_OF_ENTITY[kind]), id)
 
 
 # -- statements, each made once for each shape of a query ----------------------------------------
@@ -181,28 +187,24 @@ def _counting(kinds: tuple[SearchKind, ...], count: int) -> Any:
     counts: list[Any] = []
     for kind in kinds:
         for n in range(count):
-            some: Any = select(literal_column("1").label("one")).where(
-                _of(kind), _begins(SearchTerm, f"word{n}")
-            )
-            few = some.limit(_literal(_MOST_COMPARED)).subquery()
-            counts.append(select(func.count()).select_from(few).scalar_subquery().label(f"n{len(counts)}"))
+            some = (_first(kind, f"word{n}", _MOST_COMPARED, whole=whole).subquery() for whole in _BOTH)
+            parts = [select(func.count()).select_from(one).scalar_subquery() for one in some]
+            counts.append((parts[0] + parts[1]).label(f"n{len(counts)}"))
     return prepared(select(*counts))
 
 
 @cache
 def _walking(asked: tuple[tuple[SearchKind, int], ...], count: int, values: int) -> Any:
-    """Read the first terms of each kind: whole values, and words of records that have all words."""
-    parts = []
+    """Read the first terms of each kind: whole values, and the words of records that have all words."""
+    parts: list[Any] = []
     for kind, rarest in asked:
-        parts += [_first(_terms(kind, f"value{n}", whole=True), _MOST_TERMS) for n in range(values)]
-        if count == 1:
-            parts.append(_first(_terms(kind, "word0"), _MOST_TERMS))
-            continue
-        some = _first(_terms(kind, f"word{rarest}"), _MOST_COMPARED).subquery()
-        others = [_has(some.c, n) for n in range(count) if n != rarest]
-        parts.append(select(*_columns(some.c)).where(*others).limit(_literal(_MOST_TERMS)))
-    each = [part.subquery() for part in parts]
-    return prepared(union_all(*(select(*_columns(one.c)) for one in each)))
+        parts += [_first(kind, f"value{n}", _MOST_TERMS, whole=True) for n in range(values)]
+        most = _MOST_TERMS if count == 1 else _MOST_COMPARED
+        for whole in _BOTH:
+            some = _first(kind, f"word{rarest}", most, whole=whole).subquery()
+            others = [_has(some.c, n) for n in range(count) if n != rarest]
+            parts.append(select(some).where(*others).limit(_literal(_MOST_TERMS)))
+    return prepared(union_all(*(select(*_columns(part.subquery().c)) for part in parts)))
 
 
 @cache
@@ -221,21 +223,16 @@ def _reading(kinds: tuple[SearchKind, ...], count: int, values: int) -> Any:
     term = SearchTerm
     same = and_(term.organisation_id == seen.c.organisation_id, term.record_id == seen.c.record_id)
     begins = [and_(term.whole.is_(True), _begins(term, f"value{n}")) for n in range(values)]
-    own = and_(term.whole.is_(False), _begins(term, "word0"))
     others = [_has(seen.c, n) for n in range(1, count)]
-    named = term.kind.in_([literal_column(f"'{MODELS[kind].__name__}'") for kind in kinds])
     return prepared(
-        select(*_columns(term)).join_from(seen, term, same).where(named, or_(*begins, and_(own, *others)))
+        select(*_columns(term))
+        .join_from(seen, term, same)
+        .where(_is_of(*kinds), or_(*begins, and_(_begins(term, "word0"), *others)))
     )
 
 
 def _columns(of: Any) -> tuple[Any, ...]:
     return of.kind, of.whole, of.text, of.record_id
-
-
-def _of(kind: SearchKind, *, whole: bool = False) -> ColumnElement[bool]:
-    named = SearchTerm.kind == literal_column(f"'{MODELS[kind].__name__}'")
-    return and_(_is_own(SearchTerm), named, SearchTerm.whole.is_(whole))
 
 
 def _is_own(row: Any) -> ColumnElement[bool]:
@@ -247,20 +244,25 @@ def _begins(term: Any, name: str) -> ColumnElement[bool]:
     return and_(term.text >= bindparam(name), term.text < bindparam(f"after_{name}"))
 
 
-def _terms(kind: SearchKind, name: str, *, whole: bool = False) -> Any:
-    chosen = select(SearchTerm.organisation_id, *_columns(SearchTerm))
-    return chosen.where(_of(kind, whole=whole), _begins(SearchTerm, name))
+def _first(kind: SearchKind, name: str, most: int, *, whole: bool) -> Any:
+    """Select the first terms of a kind that begin with a parameter."""
+    term = SearchTerm
+    chosen = select(term.organisation_id, *_columns(term)).where(
+        _is_own(term), _is_of(kind), term.whole.is_(whole), _begins(term, name)
+    )
+    return chosen.order_by(term.text, term.record_id).limit(_literal(most))
 
 
-def _first(terms: Any, most: int) -> Any:
-    return terms.order_by(SearchTerm.text, SearchTerm.record_id).limit(_literal(most))
+def _is_of(*kinds: SearchKind) -> ColumnElement[bool]:
+    named: list[Any] = [literal_column(f"'{MODELS[kind].__name__}'") for kind in kinds]
+    return SearchTerm.kind.in_(named) if len(named) > 1 else SearchTerm.kind == named[0]
 
 
 def _has(record: Any, n: int) -> ColumnElement[bool]:
     """Return whether the record of a row also has the word of this number."""
     other = aliased(SearchTerm)
     same = and_(_is_own(other), other.record_id == record.record_id)
-    return exists(select(1).where(same, other.whole.is_(False), _begins(other, f"word{n}")))
+    return exists(select(1).where(same, _begins(other, f"word{n}")))
 
 
 def _literal(number: int) -> Any:
