@@ -98,6 +98,6 @@ async def test_a_field_and_those_nested_in_it_cost_the_same_for_eight_rows_as_fo
         assert len(three) <= allowed, (entity, field, Counter(three).most_common(3))
 
 
-def test_every_entity_has_relations() -> None:
-    assert not [entity for entity in ENTITIES if not leading(entity)]
+def test_every_entity_that_refers_to_another_has_relations() -> None:
+    assert {entity for entity in ENTITIES if not leading(entity)} <= {"WebhookEndpoint"}
     assert sum(len(leading(entity)) for entity in ENTITIES) > 150

@@ -24,6 +24,7 @@ from tournee.api.contract import contract_field
 from tournee.api.documents import DocumentRefused, Preparation
 from tournee.api.errors import MOST_ERRORS, present
 from tournee.api.history import complete_changes, history_fields
+from tournee.api.live import live_fields
 from tournee.api.me import me_field
 from tournee.api.mutations import mutation_fields
 from tournee.api.nodes import Extras, Nodes
@@ -117,7 +118,7 @@ def build(
     )
     add_fields(mutation, *mutation_fields(nodes, commands))
     subscription = object_type("Subscription", "The subscriptions.")
-    add_fields(subscription, *subscription_fields(nodes))
+    add_fields(subscription, *subscription_fields(nodes), *live_fields(nodes))
     return Schema(
         query=query,
         mutation=mutation,

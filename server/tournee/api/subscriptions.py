@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from strawberry.types.field import StrawberryField
 
@@ -32,6 +33,8 @@ _LOOK_AGAIN_SECONDS = 1.0
 # How long a page may be on its way to a slow reader before the token is checked again.
 CHECK_SECONDS = 1.0
 
+EventT = TypeVar("EventT")
+
 
 def subscription_fields(nodes: Nodes) -> Iterable[StrawberryField]:
     """`changes(since:, entities:)`."""
@@ -55,7 +58,15 @@ def subscription_fields(nodes: Nodes) -> Iterable[StrawberryField]:
 async def _changes(
     info: Info, since: str | None = None, entities: list[str] | None = None
 ) -> AsyncIterator[Any]:
-    context = info.context
+    async with aclosing(pages(info.context, since)) as found:
+        async for page in found:
+            wanted = [one for one in page if entities is None or one.entity in entities]
+            async for change in sent(info.context, wanted):
+                yield change
+
+
+async def pages(context: Context, since: str | None) -> AsyncGenerator[Sequence[Seen], None]:
+    """Yield what was missed and then what happens, a page at a time, while the token is valid."""
     place = await _head(context) if since is None else decode(since)
     look = _office if context.actor.sees_all else _own
     while not context.closing:
@@ -68,17 +79,21 @@ async def _changes(
                 raise
             await _wait(context, SEQ_LIMIT, outage.retry_after)
             continue
-        checked = time.monotonic()
-        for change in seen:
-            if entities is None or change.entity in entities:
-                if time.monotonic() - checked > CHECK_SECONDS:
-                    # The reader is slow: who may read may have changed since the page was made.
-                    await context.authorise()
-                    checked = time.monotonic()
-                await context.renew()
-                yield change
+        yield seen
         if not more:
             await _wait(context, place.seq)
+
+
+async def sent(context: Context, events: Iterable[EventT]) -> AsyncIterator[EventT]:
+    """Yield the events of a page, each with a look at the present rows."""
+    checked = time.monotonic()
+    for event in events:
+        if time.monotonic() - checked > CHECK_SECONDS:
+            # The reader is slow: who may read may have changed since the page was made.
+            await context.authorise()
+            checked = time.monotonic()
+        await context.renew()
+        yield event
 
 
 async def _wait(context: Context, seq: int, seconds: float = _LOOK_AGAIN_SECONDS) -> None:
@@ -115,7 +130,7 @@ async def _office(context: Context, place: Cursor) -> tuple[Sequence[Seen], Curs
             raise ResyncNeeded
         if not await is_there(session, place.mark, head):
             raise ResyncNeeded
-        seen = await entries_after(session, head.epoch, place.seq, _PAGE, readable(Change, actor))
+        seen = await entries_after(session, head, place.seq, _PAGE, readable(Change, actor))
     more = len(seen) == _PAGE
     return seen, seen[-1].place if more else Cursor.at(head), more
 

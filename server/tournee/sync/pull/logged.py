@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, select
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.engine.database import Database
@@ -52,10 +52,13 @@ class Seen:
     after: str | None = None
     occurred_at: datetime | None = None
     recorded_at: datetime | None = None
+    # Of the log: the record's fields when the log was read up to `as_of`, even if it was deleted by then.
+    last: str | None = None
+    as_of: int = 0
 
     @property
     def size(self) -> int:
-        return sum(len(one or "") for one in (self.document, self.fields, self.before, self.after))
+        return sum(len(one or "") for one in (self.last, self.fields, self.before, self.after))
 
 
 def after_change(epoch: UUID, change: Change) -> Cursor:
@@ -64,23 +67,23 @@ def after_change(epoch: UUID, change: Change) -> Cursor:
 
 
 async def entries_after(
-    session: AsyncSession, epoch: UUID, seq: int, most: int, *conditions: Any
+    session: AsyncSession, head: HeadNow, seq: int, most: int, *conditions: Any
 ) -> list[Seen]:
     """Read the log past this number, each entry with the document of its record as it is now."""
-    document = case((Record.deleted.is_(True), None), else_=Record.document)
     rows = await session.execute(
-        select(Change, document)
+        select(Change, Record.document, Record.deleted)
         .join(Record, and_(Record.organisation_id == Change.organisation_id, Record.id == Change.id))
         .where(Change.seq > seq, *conditions)
         .order_by(Change.seq)
         .limit(most)
     )
-    return [_seen(change, text, epoch) for change, text in rows]
+    return [_seen(change, document, deleted, head) for change, document, deleted in rows]
 
 
-def _seen(change: Change, document: str | None, epoch: UUID) -> Seen:
+def _seen(change: Change, document: str, deleted: bool, head: HeadNow) -> Seen:
     logged = {name: getattr(change, name) for name in _LOGGED}
-    return Seen(change.seq, change.entity, change.id, after_change(epoch, change), document, **logged)
+    place, shown = after_change(head.epoch, change), None if deleted else document
+    return Seen(change.seq, change.entity, change.id, place, shown, last=document, as_of=head.seq, **logged)
 
 
 @dataclass
@@ -161,7 +164,7 @@ class Logged:
                 # Those who ask now are up to date, or read what they lack by themselves.
                 end = _End(head, head.mark)
             else:
-                new = await entries_after(session, head.epoch, end.head.seq, MOST_ENTRIES + 1)
+                new = await entries_after(session, head, end.head.seq, MOST_ENTRIES + 1)
                 if len(new) > MOST_ENTRIES:
                     end = _End(head, head.mark)
                 else:
