@@ -88,7 +88,7 @@ async def test_events_lead_to_the_list_whatever_the_pages_and_reconnects(
     await house.run("createCustomer", name="Demo 0", phone="1")
     start = await settle(house)
     known = {row["id"] for row in (await ask(house, LIST, filter=FILTER))["customers"]["nodes"]}
-    await history(house, 40, seed=4)
+    await history(house, 24, seed=4)
     whole = await events(house, start, FILTER)
     assert {kind for kind, _, _ in whole} == set(ListChangeKind)
     now = {row["id"] for row in (await ask(house, LIST, filter=FILTER))["customers"]["nodes"]}

@@ -27,7 +27,7 @@ from tournee.webhooks.models import WebhookDelivery, WebhookEndpoint
 # Changes read, and noted as sent, at a time.
 CHUNK = 50
 # Requests to one endpoint at a time.
-_AT_ONCE = 8
+_AT_ONCE = 4
 # With so many deliveries waiting, the endpoint reads no further: the log keeps the rest.
 MOST_WAITING = 500
 

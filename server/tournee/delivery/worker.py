@@ -23,7 +23,7 @@ from tournee.webhooks.models import WebhookEndpoint, WebhookProgress
 # How often to look for endpoints, and for deliveries that are due.
 LOOK_SECONDS = 5.0
 # Endpoints of one process at a time.
-_MOST = 500
+_MOST = 250
 
 
 class Deliveries:
