@@ -27,6 +27,7 @@ from tournee.engine.horizon import forget, raise_floor
 from tournee.engine.leases import LeaseLost, Rounds
 from tournee.kernel.command import COMMANDS_BY_NAME, Kernel
 from tournee.kernel.entity import Organisation, now
+from tournee.kernel.once import purge_keys_used
 from tournee.people.jobs import move_windows
 from tournee.settings import Settings
 from tournee.sync.devices.surrender import rescue_stranded
@@ -112,6 +113,7 @@ async def keep_organisation(kernel: Kernel, settings: Settings, organisation_id:
     )
     await forget_old(kernel.database, organisation_id, horizon, accepted_since)
     await purge_deliveries(kernel.database, organisation_id)
+    await purge_keys_used(kernel.database, organisation_id)
     await revive_waiting(kernel, COMMANDS_BY_NAME, organisation_id, patience)
 
 

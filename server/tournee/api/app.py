@@ -26,7 +26,7 @@ from tournee.api.documents import is_subscription
 from tournee.api.errors import NO_OPERATION, coded
 from tournee.api.limits import MOST_BYTES
 from tournee.api.reading.engine import Reads
-from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, preferred, read
+from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, idempotency, preferred, read
 from tournee.api.schema import schema
 from tournee.api.sockets import Socket, TextAdapter, token_check
 from tournee.catalogue import ENTITIES
@@ -155,16 +155,19 @@ class Endpoint(GraphQL[None, None]):
         return result
 
     async def _once(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Any:
+        context = self.context_for(request.scope)
+        context.idempotency = idempotency(request, asked)
         return await self.schema.execute(
             asked.query,
             variable_values=asked.variables,
             operation_name=asked.operation_name,
-            context_value=self.context_for(request.scope),
+            context_value=context,
             allowed_operation_types=allowed,
         )
 
     async def _stream(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Response:
         context = self.context_for(request.scope)
+        context.idempotency = idempotency(request, asked)
         context.authorise = token_check(request.scope, self.feed)
         source = await self.schema.stream(
             asked.query,

@@ -38,6 +38,8 @@ class Context:
     horizon_days: int = HORIZON_DAYS
     introspection: bool = True
     suggestions: bool = True
+    # The key of the request and the hash of its body, if it has one.
+    idempotency: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         self.load = Load(self.actor, self.kernel.reading_lists)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import types
 import typing
 from collections.abc import Awaitable, Callable, Iterable
@@ -27,6 +28,7 @@ from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Outdated, Refused
 from tournee.kernel.fields import camel, fields
 from tournee.kernel.inputs import Unset
+from tournee.kernel.once import Once
 from tournee.kernel.operation import Expected
 from tournee.kernel.registry import Plain
 from tournee.kernel.sentences import sentences
@@ -57,7 +59,7 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
         try:
             expected = _expected(command, values)
             written = await context.kernel.perform(
-                context.actor, command, command.parse(values), expected=expected
+                context.actor, command, command.parse(values), expected=expected, once=once_of(info)
             )
         except Outdated as refusal:
             await context.renew()
@@ -70,6 +72,15 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
         return await context.load.one(command.output, written.id) or written
 
     return resolve
+
+
+def once_of(info: Info) -> Once | None:
+    """Return the key of this mutation, if its request has one."""
+    if info.context.idempotency is None:
+        return None
+    key, body = info.context.idempotency
+    place = hashlib.sha256(str(info.path.key).encode()).hexdigest()
+    return Once(key, place, body)
 
 
 _EXPECTED = "expectedVersion"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import orjson
 from starlette.requests import Request
 
 from tournee.api.limits import MOST_BYTES, MOST_CHARACTERS, TOO_LONG
+from tournee.kernel.once import LONGEST_KEY
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
@@ -38,6 +40,18 @@ class Asked:
     query: str
     variables: dict[str, Any] | None
     operation_name: str | None
+
+
+def idempotency(request: Request, asked: Asked) -> tuple[str, str] | None:
+    """Return the request's idempotency key and the hash of what it asks; None if it has no key."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
+        message = f"`Idempotency-Key` has 1 to {LONGEST_KEY} visible ASCII characters."
+        raise BadRequest(400, "BAD_REQUEST", message)
+    body = orjson.dumps([asked.query, asked.operation_name, asked.variables], option=orjson.OPT_SORT_KEYS)
+    return key, hashlib.sha256(body).hexdigest()
 
 
 async def read(request: Request) -> Asked:

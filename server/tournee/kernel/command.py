@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Select
+from sqlalchemy import Select, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -34,6 +34,7 @@ from tournee.kernel.errors import Conflict
 from tournee.kernel.fields import camel
 from tournee.kernel.inputs import parse
 from tournee.kernel.membership import MembershipRules
+from tournee.kernel.once import Once, claim, keep
 from tournee.kernel.operation import Expected
 from tournee.kernel.outages import DatabaseAway, OutcomeUnknown, outage_of
 from tournee.kernel.registry import Plain
@@ -179,16 +180,22 @@ class Kernel:
         *,
         occurred_at: datetime | None = None,
         expected: Expected | None = None,
+        once: Once | None = None,
     ) -> EntityT:
-        """Run one command in a transaction of its own and commit it."""
+        """Run one command in a transaction of its own and commit it; `once` even if it is asked again."""
 
-        async def once(tx: Transaction) -> EntityT:
+        async def work(tx: Transaction) -> EntityT:
+            if once is not None and (answer := await claim(tx, once)) is not None:
+                return await _done_before(tx, what.output, answer)
             operation = Operation(
                 what.name, occurred_at or now(), device_id=actor.device_id, expected=expected
             )
-            return await what.run(tx, do, operation)
+            made = await what.run(tx, do, operation)
+            if once is not None:
+                await keep(tx, once, str(made.id))
+            return made
 
-        made = await self.transact(actor, once)
+        made = await self.transact(actor, work)
         if what.logged:
             by = {"organisation": str(actor.organisation_id), "account": str(actor.id)}
             structlog.get_logger().info("carried_out", command=what.name, record=str(made.id), **by)
@@ -217,6 +224,13 @@ class Kernel:
                     await self.goes_on(self, actor.organisation_id, tx.notes.awaited)
                 return result
         raise AssertionError("unreachable")
+
+
+async def _done_before(tx: Transaction, model: type[EntityT], id: str) -> EntityT:
+    """Return the record of a command that was carried out before; its actor may not see it any more."""
+    row = await tx.session.scalar(select(model).where(model.id == UUID(id)))
+    assert row is not None
+    return row
 
 
 def pause(attempt: int) -> float:
