@@ -14,6 +14,7 @@ import strawberry
 from tournee.api.connections import add_fields, connection_type, list_arguments, object_type
 from tournee.api.context import Info
 from tournee.api.filters import relate
+from tournee.api.groups import Through
 from tournee.api.load import NamedAccount
 from tournee.api.mapping import Column, Computed, Person, ToMany, ToOne, make_field
 from tournee.api.pages import Arguments, Page
@@ -77,6 +78,7 @@ class Extras:
     lists: tuple[ListName, ...] = ()
     links: tuple[Link, ...] = ()
     computed: tuple[ComputedField, ...] = ()
+    groups: tuple[Through, ...] = ()
 
 
 def _node_interface() -> type[Any]:

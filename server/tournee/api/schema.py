@@ -32,6 +32,7 @@ from tournee.api.queries import query_fields
 from tournee.api.scalars import SCALARS
 from tournee.api.search import search_field
 from tournee.api.sight import sight_field
+from tournee.api.stats import stats_fields
 from tournee.api.subscriptions import subscription_fields
 from tournee.api.webhooks import delivery_fields
 from tournee.catalogue import COMMANDS, ENTITIES
@@ -99,6 +100,7 @@ def build(
     nodes = Nodes(tuple(entities))
     nodes.declare()
     declare_changes(nodes)
+    extras = tuple(extras)
     nodes.complete((*extras, clock_fields(nodes.entities)))
     complete_changes(nodes)
     query = object_type("Query", "The queries.")
@@ -111,6 +113,7 @@ def build(
         *query_fields(nodes),
         *change_fields(nodes),
         *history_fields(nodes),
+        *stats_fields(nodes.entities, tuple(one for extra in extras for one in extra.groups)),
         *delivery_fields(),
     )
     mutation = object_type(

@@ -6,6 +6,7 @@ import asyncio
 from uuid import UUID
 
 from tournee.api.context import Info
+from tournee.api.groups import Through
 from tournee.api.nodes import ComputedField, Extras, Link, ListName
 from tournee.api.transitions import TRANSITIONS, Ways, by_guard
 from tournee.auth.models import Account
@@ -69,5 +70,15 @@ EXTRAS = Extras(
         ComputedField(WorkOrder, by_guard(_OF_ORDERS, order_transitions), TRANSITIONS),
         ComputedField(WorkOrder, required_skills, list[Skill], permission=PEOPLE_READ),
         ComputedField(Appointment, by_guard(_OF_VISITS, visit_transitions), TRANSITIONS),
+    ),
+    groups=(
+        Through(
+            Appointment,
+            "TECHNICIAN",
+            "assignments",
+            "technician_id",
+            lambda assignment: assignment.active.is_(True),
+            "A technician who is assigned. A visit of several counts once for each; one without any, once.",
+        ),
     ),
 )

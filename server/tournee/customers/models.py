@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from sqlalchemy.orm import Mapped
 
 from tournee.auth.roles import Role
 from tournee.customers.permissions import CUSTOMERS_READ
+from tournee.kernel.buckets import TIME_ZONES
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import refuse_wrong
 from tournee.kernel.fields import Merge, column, reference
@@ -198,7 +198,7 @@ class Site(Entity):
     def check(self) -> None:
         half = (self.latitude is None) != (self.longitude is None)
         refuse_wrong(
-            (self.time_zone not in _TIME_ZONES, "There is no such time zone; use an IANA name.", "timeZone"),
+            (self.time_zone not in TIME_ZONES, "There is no such time zone; use an IANA name.", "timeZone"),
             (half, "Give both latitude and longitude, or neither.", "longitude"),
         )
 
@@ -255,7 +255,3 @@ class Expectation(Entity):
 
     def scopes(self) -> Iterable[UUID | None]:
         return (self.customer_id,)
-
-
-# Zone files outside the package differ from machine to machine.
-_TIME_ZONES = available_timezones() - {"localtime", "Factory"}

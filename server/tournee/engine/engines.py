@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from tournee.kernel.buckets import SQLITE_BUCKET, cut
 from tournee.kernel.folding import SQLITE_FOLD, fold
 
 
@@ -91,6 +92,7 @@ def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
     def connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         connection.create_function(SQLITE_FOLD, 1, fold, deterministic=True)
+        connection.create_function(SQLITE_BUCKET, 3, cut, deterministic=True)
         cursor = connection.cursor()
         for pragma in (*_PRAGMAS, f"cache_size={-1024 * cache_megabytes}"):
             cursor.execute(f"PRAGMA {pragma}")

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from enum import StrEnum
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
 from tournee.auth.roles import Role
+from tournee.kernel.buckets import TIME_ZONES
 from tournee.kernel.entity import Entity, now
 from tournee.kernel.errors import Invalid
 from tournee.kernel.fields import Merge, column, reference
@@ -20,8 +20,6 @@ from tournee.people.permissions import PEOPLE_READ
 
 WINDOW_BEHIND = timedelta(days=14)
 WINDOW_AHEAD = timedelta(days=28)
-# Zone files outside the package differ from machine to machine.
-_TIME_ZONES = available_timezones() - {"localtime", "Factory"}
 
 
 class TechnicianKind(StrEnum):
@@ -78,7 +76,7 @@ class Technician(Entity):
         return (self.organisation_id,)
 
     def check(self) -> None:
-        if self.time_zone not in _TIME_ZONES:
+        if self.time_zone not in TIME_ZONES:
             raise Invalid("There is no such time zone; use an IANA name.", "timeZone")
 
 

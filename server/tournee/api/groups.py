@@ -1,0 +1,98 @@
+"""What rows can be grouped by and which of their numbers are added up: read from the fields of an entity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import strawberry
+
+from tournee.api.relations import relations
+from tournee.api.scalars import enumeration
+from tournee.kernel.entity import Entity
+from tournee.kernel.fields import Field, camel, fields
+from tournee.kernel.ranks import enumeration_of
+from tournee.kernel.times import TimeSource
+
+
+@dataclass(frozen=True)
+class Through:
+    """A group by a column of related rows, such as the technicians of a visit. A row counts once for each of
+    its related rows that the viewer sees and that are `counted`.
+    """
+
+    model: type[Entity]
+    name: str
+    relation: str
+    column: str
+    counted: Callable[[Any], Any]
+    description: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """One thing to group rows by. `wire` is its name in the key, `column` the column's in Python."""
+
+    name: str
+    wire: str
+    column: str
+    kind: Any
+    description: str | None
+    # What may not be read is not compared.
+    field: str
+    through: Through | None = None
+
+
+def groups(model: type[Entity], throughs: tuple[Through, ...]) -> Iterator[Group]:
+    """Return what rows of the model can be grouped by: states, truths, and the rows that they name."""
+    to_one = {one.source.name for one in relations(model).values()}
+    for one in fields(model):
+        kind = enumeration_of(one)
+        if kind is not None or one.type is bool:
+            shown = bool if kind is None else enumeration(kind)
+            yield Group(one.name.upper(), one.wire, one.name, shown, one.description, one.wire)
+        elif one.type is UUID and one.name in to_one and one.name != "id":
+            name = one.name.removesuffix("_id").upper()
+            yield Group(name, one.wire, one.name, strawberry.ID, one.description, one.wire)
+    for through in throughs:
+        if through.model is model:
+            wire = camel(through.column)
+            yield Group(
+                through.name,
+                wire,
+                through.column,
+                strawberry.ID,
+                through.description,
+                through.relation,
+                through,
+            )
+
+
+def numbers(model: type[Entity]) -> list[Field]:
+    """Return the fields that are added up."""
+    return [one for one in fields(model) if one.type in (int, float)]
+
+
+def times(model: type[Entity]) -> list[Field]:
+    """Return the times that can be cut into buckets; the first is the one that is cut by default: planned or
+    reported rather than noted by the server.
+    """
+    own = [one for one in fields(model) if one.type is datetime]
+    return sorted(own, key=lambda one: (one.name == "created_at", one.time_source not in _OF_PEOPLE))
+
+
+_OF_PEOPLE = (TimeSource.PLAN, TimeSource.DEVICE)
+
+
+def compared(model: type[Entity]) -> list[Field]:
+    """Return the fields that have a least and a greatest value: numbers, times and days."""
+    return [one for one in fields(model) if one.type in (int, float, datetime, date)]
+
+
+def has_stats(model: type[Entity]) -> bool:
+    """Return whether there is something to count by, or to add up, but the time of the creation."""
+    states = any(enumeration_of(one) is not None for one in fields(model))
+    return states or bool(numbers(model)) or len(times(model)) > 1
