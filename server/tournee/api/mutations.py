@@ -35,9 +35,15 @@ from tournee.kernel.sentences import sentences
 from tournee.kernel.values import wire_value
 
 
-def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iterable[StrawberryField]:
+def refusal_for(nodes: Nodes) -> Any:
+    """Make the type `Refusal`."""
+    return refusal_type(current_type(nodes.types[Account], NODE))
+
+
+def mutation_fields(
+    nodes: Nodes, commands: Iterable[Command[Any, Any]], refusal: Any
+) -> Iterable[StrawberryField]:
     """Return a field such as `completeAppointment(input:)` for each command."""
-    refusal = refusal_type(current_type(nodes.types[Account], NODE))
     for command in commands:
         name = command.name[0].upper() + command.name[1:]
         members: Any = Union[nodes.types[command.output], refusal]  # noqa: UP007 - made at run time
@@ -46,7 +52,7 @@ def mutation_fields(nodes: Nodes, commands: Iterable[Command[Any, Any]]) -> Iter
             Annotated[members, strawberry.union(f"{name}Result", description=_RESULT)],
             command.permission,
             resolver=_perform(command),
-            arguments=[argument("input", _input_of(command), "The fields of the command.")],
+            arguments=[argument("input", input_of(command), "The fields of the command.")],
             description=command.description,
             directives=[Offline()] if command.offline else [],
         )
@@ -57,21 +63,26 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
         context = info.context
         values = payload(given["input"])
         try:
-            expected = _expected(command, values)
+            expected = expected_of(command, values)
             written = await context.kernel.perform(
                 context.actor, command, command.parse(values), expected=expected, once=once_of(info)
             )
-        except Outdated as refusal:
-            await context.renew()
-            row = await context.load.one(command.output, refusal.row.id) or refusal.row
-            return Refusal.of(refusal, Current(row))
         except Refused as refusal:
-            return Refusal.of(refusal)
+            return await refusal_of(info, refusal)
         await context.renew()
         # An actor who gives a record away no longer sees it, but may know the result.
         return await context.load.one(command.output, written.id) or written
 
     return resolve
+
+
+async def refusal_of(info: Info, refused: Refused) -> Refusal:
+    """Return a refusal as data; that of an outdated record shows the record as it is now."""
+    if not isinstance(refused, Outdated):
+        return Refusal.of(refused)
+    await info.context.renew()
+    old = refused.row
+    return Refusal.of(refused, Current(await info.context.load.one(type(old), old.id) or old))
 
 
 def once_of(info: Info) -> Once | None:
@@ -99,7 +110,7 @@ def _key(command: Command[Any, Any]) -> str | None:
     return next(keys, None)
 
 
-def _expected(command: Command[Any, Any], values: dict[str, Any]) -> Expected | None:
+def expected_of(command: Command[Any, Any], values: dict[str, Any]) -> Expected | None:
     """Take the version that the client expects out of the input."""
     version = values.pop(_EXPECTED, None)
     key = _key(command)
@@ -112,7 +123,7 @@ def _expected(command: Command[Any, Any], values: dict[str, Any]) -> Expected | 
 _RESULT = "The command returns the changed record, or a refusal that says why nothing changed."
 
 
-def _input_of(command: Any) -> Any:
+def input_of(command: Any) -> Any:
     made = command_input(command.input, command.output)
     if _key(command) is not None:
         field = StrawberryField(

@@ -17,6 +17,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.utils.aio import aclosing
 
 from tournee.api import assets, conflicts, customers, devices, people, procedures, quality, stock, work
+from tournee.api.bulk import bulk_field
 from tournee.api.changes import change_fields, declare_changes
 from tournee.api.clocks import clock_fields
 from tournee.api.connections import add_fields, object_type
@@ -26,8 +27,8 @@ from tournee.api.errors import MOST_ERRORS, present
 from tournee.api.history import complete_changes, history_fields
 from tournee.api.live import live_fields
 from tournee.api.me import me_field
-from tournee.api.mutations import mutation_fields
-from tournee.api.nodes import Extras, Nodes
+from tournee.api.mutations import mutation_fields, refusal_for
+from tournee.api.nodes import NODE, Extras, Nodes
 from tournee.api.queries import query_fields
 from tournee.api.scalars import SCALARS
 from tournee.api.search import search_field
@@ -119,7 +120,8 @@ def build(
     mutation = object_type(
         "Mutation", "The commands. A device queues the same commands offline, under the same names."
     )
-    add_fields(mutation, *mutation_fields(nodes, commands))
+    commands, refusal = tuple(commands), refusal_for(nodes)
+    add_fields(mutation, *mutation_fields(nodes, commands, refusal), bulk_field(commands, NODE, refusal))
     subscription = object_type("Subscription", "The subscriptions.")
     add_fields(subscription, *subscription_fields(nodes), *live_fields(nodes))
     return Schema(

@@ -186,7 +186,7 @@ class Kernel:
 
         async def work(tx: Transaction) -> EntityT:
             if once is not None and (answer := await claim(tx, once)) is not None:
-                return await _done_before(tx, what.output, answer)
+                return await stored_record(tx, what.output, answer)
             operation = Operation(
                 what.name, occurred_at or now(), device_id=actor.device_id, expected=expected
             )
@@ -226,7 +226,7 @@ class Kernel:
         raise AssertionError("unreachable")
 
 
-async def _done_before(tx: Transaction, model: type[EntityT], id: str) -> EntityT:
+async def stored_record(tx: Transaction, model: type[EntityT], id: str) -> EntityT:
     """Return the record of a command that was carried out before; its actor may not see it any more."""
     row = await tx.session.scalar(select(model).where(model.id == UUID(id)))
     assert row is not None
