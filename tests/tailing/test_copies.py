@@ -121,6 +121,16 @@ async def test_a_copy_never_mixes_two_histories(house: House, tmp_path: Path) ->
         await once(house, tmp_path)
 
 
+async def test_a_copy_goes_on_where_a_restored_log_leaps(house: House, tmp_path: Path) -> None:
+    await grow(house)
+    async with house.writing() as session:
+        await session.execute(update(Head).values(seq=Head.seq + 10**15))
+        await session.commit()
+    await grow(house)
+    await once(house, tmp_path)
+    assert copied(tmp_path, Format.JSONL) == await logged(house)
+
+
 async def test_a_copy_has_no_silent_gap_where_the_log_was_archived(house: House, tmp_path: Path) -> None:
     (copy := tmp_path / "copy").mkdir()
     await grow(house)

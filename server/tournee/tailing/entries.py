@@ -53,18 +53,23 @@ _SEQ, _RECORDED = NAMES.index("seq"), NAMES.index("recorded_at")
 class Batch:
     """The entries that go into a copy together. They are read once; then `first` and `last` are known."""
 
-    def __init__(self, session: AsyncSession, after: int, until: int) -> None:
+    def __init__(self, session: AsyncSession, after: int, until: int, most: int) -> None:
         self._session = session
-        self._after = after
         self._until = until
+        self._most = most
         self.count = 0
         self.first = 0
         self.last = Mark(after, 0)
 
     async def portions(self) -> AsyncIterator[Sequence[Any]]:
-        while True:
+        while self.count < self._most:
             later = (Change.seq > self.last.seq, Change.seq <= self._until)
-            wanted = select(*parquet.COLUMNS).where(*later).order_by(Change.seq).limit(PORTION)
+            wanted = (
+                select(*parquet.COLUMNS)
+                .where(*later)
+                .order_by(Change.seq)
+                .limit(min(PORTION, self._most - self.count))
+            )
             rows = (await self._session.execute(wanted)).all()
             if not rows:
                 return

@@ -20,7 +20,7 @@ from tournee.sync.pull.cursor import Cursor
 from tournee.tailing.entries import Batch, TailFailed
 from tournee.tailing.formats import Store
 
-# Numbers of the log in one batch, so that a long log becomes several files.
+# Entries in one batch, so that a long log becomes several files.
 MOST = 50_000
 # The longest that a follower waits without looking.
 _LOOK_SECONDS = 60.0
@@ -50,10 +50,10 @@ class Tailing:
             async with self.database.reading(self.organisation_id) as session:
                 head = await read_head(session)
                 await require_continuous(session, end, head)
-                batch = Batch(session, end.seq, min(head.seq, end.seq + MOST))
+                batch = Batch(session, end.seq, head.seq, MOST)
                 if head.seq > end.seq:
                     end = await self._add(batch, end)
-            if batch.last.seq >= head.seq or not batch.count or stop():
+            if batch.count < MOST or stop():
                 return end, head
 
     async def _add(self, batch: Batch, end: Cursor) -> Cursor:

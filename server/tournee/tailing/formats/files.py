@@ -40,7 +40,7 @@ class Files:
         with aside(self._folder / "changes") as temporary:
             await self._write(temporary, batch)
             name = (
-                f"changes-{batch.first:012d}-{batch.last.seq:012d}-{batch.last.recorded:016d}.{self.suffix}"
+                f"changes-{batch.first:016d}-{batch.last.seq:016d}-{batch.last.recorded:016d}.{self.suffix}"
             )
             if batch.count:
                 appear(temporary, self._folder / name)
