@@ -37,6 +37,7 @@ ROLES = [Role.MANAGER, Role.TECHNICIAN, *Role]
 QUERIES = int(os.environ.get("READS", "80"))
 
 _HOSTILE: dict[str, House] = {}
+ANOTHER_ROLE = pytest.mark.prove_on("postgresql", "One more role on the other database.")
 
 
 @pytest_asyncio.fixture
@@ -97,7 +98,7 @@ def every_field(name: str) -> str:
 
 
 @pytest.mark.slow("All fields of all entities.")
-@pytest.mark.parametrize("role", [Role.MANAGER, Role.TECHNICIAN])
+@pytest.mark.parametrize("role", [Role.MANAGER, pytest.param(Role.TECHNICIAN, marks=ANOTHER_ROLE)])
 async def test_every_mapped_field_is_answered_by_the_engine(hostile: House, role: Role) -> None:
     comparing, actor = Comparing(hostile), hostile.actor(role)
     for name, entity in ENTITIES.items():
@@ -176,7 +177,6 @@ async def test_a_plan_shows_nothing_of_another_organisation_with_the_same_ids(
         )
 
 
-@pytest.mark.slow("Failures of the executor are logged with all local variables.")
 async def test_what_the_executor_would_refuse_for_its_rows_is_left_to_it(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo")
     comparing, actor = Comparing(house), house.actor("MANAGER")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,7 +26,7 @@ Lines = list[dict[str, Any]]
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
+def lines() -> Iterator[Lines]:
     """Return the log lines with the address that `tournee.logs` adds."""
     capture = LogCapture()
 
@@ -34,10 +34,9 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
         return {**event, "client": CLIENT.get()}
 
     config = structlog.get_config()
-    monkeypatch.setitem(config, "processors", [add_client, capture])
-    monkeypatch.setitem(config, "cache_logger_on_first_use", False)
+    structlog.configure(**config | {"processors": [add_client, capture], "cache_logger_on_first_use": False})
+    yield capture.entries
     structlog.configure(**config)
-    return capture.entries
 
 
 @pytest.fixture
