@@ -36,8 +36,8 @@ test: $(VENV)/.dev ## Run the tests, on SQLite and on a PostgreSQL of their own 
 	@$(BIN)/pytest --numprocesses auto --dist loadfile -m "not prove" $(ARGS)
 
 .PHONY: prove
-prove: $(VENV)/.dev ## Run what `make test` leaves out: long histories, more seeds, every deliberate bug (ARGS narrows)
-	@$(BIN)/pytest --numprocesses auto -m prove $(ARGS)
+prove: $(VENV)/.dev ## Run what `make test` leaves out: rules on PostgreSQL too, long histories, every deliberate bug (ARGS narrows)
+	@$(BIN)/pytest --numprocesses auto --dist worksteal -m prove $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Check format, lint, types, imports, and what a domain still lacks; report everything at once

@@ -41,6 +41,8 @@ from tournee.sync.conflicts import OPERATION_REJECTED
 from tournee.work.facts import VISIT_ON_CANCELED_APPOINTMENT, VISIT_ON_REASSIGNED_APPOINTMENT
 from tournee.work.models import Appointment
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 TODAY = date(2026, 11, 23)
 
 
@@ -308,6 +310,7 @@ def test_the_large_demo_is_reproducible_and_equally_large_every_day(day: int) ->
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.prove("The full demo takes long.")
 async def test_the_large_demo_runs_through_commands_and_leaves_open_conflicts(
     sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,8 @@ from tests.support.serving import listening
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 FILE = Path(__file__).parent.parent / "schema" / "sync.openapi.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
 CHECKS: Any = [

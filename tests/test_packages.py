@@ -18,6 +18,7 @@ from tests.support.processes import customers, running, signed_in
 from tournee import shipped
 
 ROOT = Path(__file__).parent.parent
+PROJECTS = (".", "clients/python")
 BROUGHT = ("migrations", "mappings", "schema")
 
 # The Python client pushes one operation from a process that has only the wheels.
@@ -38,6 +39,12 @@ async def main():
 print(tournee.__file__, tournee_client.__file__, tournee.shipped.folder("schema"), sep="\\n")
 asyncio.run(main())
 """
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the wheels of the server and of the client, by their folders."""
+    return {source: build(ROOT / source, tmp_path_factory.mktemp("wheel"), "wheel") for source in PROJECTS}
 
 
 def build(source: Path, into: Path, kind: str) -> Path:
@@ -62,10 +69,12 @@ class Built:
     sdist: Path
 
 
-@pytest.fixture(scope="module", params=[".", "clients/python"], ids=["server", "client"])
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+@pytest.fixture(scope="module", params=PROJECTS, ids=["server", "client"])
+def built(
+    request: pytest.FixtureRequest, wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Built:
     into = tmp_path_factory.mktemp("built")
-    return Built(build(ROOT / request.param, into, "wheel"), build(ROOT / request.param, into, "sdist"))
+    return Built(wheels[request.param], build(ROOT / request.param, into, "sdist"))
 
 
 def test_a_source_distribution_builds_the_same_wheel(built: Built, tmp_path: Path) -> None:
@@ -79,7 +88,7 @@ def test_a_source_distribution_builds_the_same_wheel(built: Built, tmp_path: Pat
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an environment with both wheels and nothing from the checkout.
 
     Its dependencies come from the environment that runs the tests, whose folder follows the wheels in
@@ -88,11 +97,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "env", with_pip=False, symlinks=True)
     python = folder / "env" / "bin" / "python"
-    built = [
-        build(ROOT / source, folder / name, "wheel") for source, name in ((".", "s"), ("clients/python", "c"))
-    ]
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet"]
-    subprocess.run([*pip, *built], check=True)
+    subprocess.run([*pip, *wheels.values()], check=True)
     (packages,) = (folder / "env" / "lib").glob("python*/site-packages")
     (packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "env" / "bin"

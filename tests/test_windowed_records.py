@@ -105,6 +105,7 @@ async def test_devices_with_cursors_converge_when_records_move_into_periods(hous
 
 
 @pytest.mark.slow("It moves the records of years three times.")
+@pytest.mark.prove_on("postgresql", "It moves the records of years three times.")
 async def test_moving_what_has_moved_changes_nothing(house: House) -> None:
     await left(house)
     carry_out(house, "0022", "downgrade", "upgrade")
@@ -121,6 +122,7 @@ async def test_moving_what_has_moved_changes_nothing(house: House) -> None:
 
 
 @pytest.mark.slow("It adds the column again.")
+@pytest.mark.prove_on("postgresql", "It adds the column again on the other database.")
 async def test_existing_records_count_as_long_as_new_ones(house: House) -> None:
     past = await left(house)
     world = await World(house).settle()

@@ -25,6 +25,8 @@ from tournee.procedures.models import ChecklistAnswer
 from tournee.quality.models import AuditFinding
 from tournee.stock.models import StockLevel
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 HOUR = timedelta(hours=1)
 ITEMS = [{"key": "on", "prompt": "Is it on?", "kind": "CHECK", "required": True}]
 
@@ -196,7 +198,6 @@ async def suspect(house: House, entity: str, id: UUID, _as: Any = "MANAGER") -> 
 
 
 @pytest.mark.slow("Every time of every command.")
-@pytest.mark.prove_on("postgresql", "The same times on the other database.")
 async def test_every_implausible_device_time_is_stored_and_flagged(house: House) -> None:
     stage = await Stage(house).set_up()
     ahead, behind = now() + AHEAD + HOUR, now() - BEHIND - HOUR

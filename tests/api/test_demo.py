@@ -24,6 +24,8 @@ from tournee.procedures.queries import run_transitions
 from tournee.quality.queries import audit_transitions
 from tournee.work.guards import order_transitions, visit_transitions
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 TRANSITIONS = "{%s(first: 500){nodes{id availableTransitions{to allowed blockedBy}}}}"
 
 

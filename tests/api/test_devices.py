@@ -22,6 +22,8 @@ from tournee.kernel.entity import now
 from tournee.sync.devices.report import Report
 from tournee.sync.models import DeviceState
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 PASSWORD = "a long password"
 SHOWN = """lastSeenAt app schema acknowledgedSeq behindBy pending queueLength queueOldestAt clockSkew"""
 

@@ -15,6 +15,8 @@ from tests.support.house import House
 from tests.support.world import World
 from tournee.kernel.conflict import FIELD_CHANGED_BY_BOTH
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 DOCUMENT = (Path(__file__).parents[2] / "schema" / "operations" / "record_history.graphql").read_text()
 
 

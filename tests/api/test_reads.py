@@ -13,6 +13,8 @@ from tournee.api.load import Load, readable
 from tournee.customers.models import Customer
 from tournee.kernel.entity import new_id
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 NESTED = """
 query ($customers: Int!) {
   customers(first: $customers, orderBy: [{name: ASC}]) {

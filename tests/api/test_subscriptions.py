@@ -16,6 +16,8 @@ from tests.support.serving import Door, door, served
 from tests.support.sockets import CHANGES, change, connected, hear, say, settle, subscribe, waking
 from tournee.api import documents, sockets
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def test_missed_changes_come_first_and_live_ones_after(house: House) -> None:
     await house.run("createCustomer", name="Demo 0")

@@ -28,6 +28,8 @@ from tournee.stock.models import StockDiscrepancy
 from tournee.work.models import Appointment, WorkOrder
 from tournee.work.states import APPOINTMENT, WORK_ORDER
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 MACHINES: list[tuple[Machine[Any], Ways]] = [
     (APPOINTMENT, work._OF_VISITS),
     (WORK_ORDER, work._OF_ORDERS),

@@ -29,6 +29,8 @@ from tournee.kernel.log import Change, Head, Record
 from tournee.sync.push.push import push
 from tournee.sync.push.request import PushRequest
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 HISTORY = "query($id: ID!) {history(id: $id) {nodes {seq} archives {file firstSeq lastSeq recordedFrom}}}"
 
 

@@ -46,7 +46,7 @@ MORE = pytest.mark.prove("One more moment.")
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [
-        ("parquet", "_plain", 55),  # in the middle of a file
+        pytest.param("parquet", "_plain", 55, marks=MORE),  # in the middle of a file
         pytest.param("moving", "appear", 1, marks=MORE),  # a file is written, and has no name
         ("moving", "_note", 2),  # a file has its name, and nobody knows
         pytest.param("moving", "purge", 1, marks=MORE),  # it is known, and nothing is removed

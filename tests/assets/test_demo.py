@@ -16,6 +16,8 @@ from tournee.kernel.demo import demo_id
 from tournee.people import demo as people
 from tournee.people.models import Absence, Shift
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 _ACCOUNTS = {"TECHNICIAN": "account/technician", "DISPATCHER": "account/dispatcher"}
 
 

@@ -18,6 +18,8 @@ from tournee.kernel.conflict import RECORD_ON_CLOSED_PARENT
 from tournee.kernel.entity import new_id
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 @asynccontextmanager
 async def statements() -> AsyncIterator[list[str]]:

@@ -23,6 +23,8 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.fields import camel
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 BODIES: dict[str, bytes] = {
     "empty": b"",
     "cut off": b'{"device": "',

@@ -178,6 +178,7 @@ def told(outcome: Outcome, id: UUID) -> tuple[Any, ...]:
 
 
 @pytest.mark.slow("Every command, with every id that it takes.")
+@pytest.mark.prove_on("postgresql", "The same commands on the other database.")
 async def test_every_offline_command_answers_another_organisations_id_like_an_unknown_one(
     houses: tuple[House, House],
 ) -> None:

@@ -21,6 +21,8 @@ from tournee.kernel.log import Change
 from tournee.sync.messages import Outcome
 from tournee.work.models import Appointment, AppointmentEvent, Note, TimeEntry
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 STEPS = ("acceptAppointment", "startTravel", "arriveOnSite", "startWork", "completeAppointment")
 LATE = timedelta(weeks=3)
 

@@ -12,6 +12,8 @@ from tests.support.desk import Desk
 from tournee.kernel.conflict import Conflict
 from tournee.kernel.entity import new_id
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 NOTE = "Demo: gas leak found"
 
 

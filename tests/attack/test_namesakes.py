@@ -21,6 +21,8 @@ from tests.support.sockets import change, hear, say, subscribe
 from tournee.api import sockets
 from tournee.kernel.entity import new_id
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 PASSWORD = "a long password"
 
 

@@ -16,6 +16,8 @@ from tests.support.house import House
 from tests.support.signing_in import PASSWORD, Form
 from tournee.auth import passwords
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 Same = Callable[..., Awaitable[House]]
 
 

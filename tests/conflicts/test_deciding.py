@@ -16,6 +16,8 @@ from tournee.work.facts import VISIT_ON_CANCELED_APPOINTMENT, VISIT_ON_REASSIGNE
 from tournee.work.models import Appointment, Assignment, WorkOrder
 from tournee.work.states import AppointmentStatus as A
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def fields(clashes: Clashes) -> tuple[Any, Any]:
     order = await clashes.read(clashes.order)

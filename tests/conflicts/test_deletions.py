@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.clashes import Clashes
 from tests.support.device import TestDevice
 from tests.support.world import at
 from tournee.kernel.conflict import RECORD_DELETED_MEANWHILE
+
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
 
 
 async def test_a_fact_restores_the_deleted_record_it_names_and_opens_a_conflict(clashes: Clashes) -> None:

@@ -13,6 +13,8 @@ from tests.support.world import World, at
 from tournee.customers.models import Contact, Customer
 from tournee.kernel.conflict import Conflict
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def clashes(house: House) -> list[Conflict]:
     return await World(house).conflicts()

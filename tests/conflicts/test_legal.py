@@ -36,6 +36,8 @@ from tournee.work.facts import (
     VISIT_OUT_OF_STEP,
 )
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 ROOT = Path(__file__).parents[2]
 # The inputs that each decision needs.
 MORE: dict[str, Callable[[Clashes], dict[str, Any]]] = {

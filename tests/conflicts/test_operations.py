@@ -22,6 +22,8 @@ from tournee.sync.push.push import push
 from tournee.sync.push.request import PushRequest
 from tournee.work.models import AppointmentEvent, Note
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def test_a_refused_operation_is_retried_as_its_author_once_nothing_blocks_it(
     clashes: Clashes,

@@ -25,6 +25,8 @@ from tournee.importing.planning.planner import Planner
 from tournee.importing.sources.opening import open_lines
 from tournee.quality.models import Audit
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 Rows = list[tuple[int, dict[str, str]]]
 Register = tuple[Importer, Imported]
 

@@ -15,6 +15,8 @@ from tournee.customers.models import Contact, Customer, Site
 from tournee.importing.command import Options, UnusableAccount, find_actor
 from tournee.quality.models import Audit, AuditFinding
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def test_contacts_and_readings_are_imported_from_json_lines(importer: Importer) -> None:
     mapping = """

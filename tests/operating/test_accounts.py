@@ -12,6 +12,8 @@ import pytest
 
 from tests.operating.terminal import Terminal
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 @pytest.fixture
 def name() -> str:

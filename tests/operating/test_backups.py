@@ -293,6 +293,7 @@ def test_a_backup_that_does_not_match_is_refused(
         assert untouched(saved) == f"{saved} is a backup of {of}, but DATABASE_URL names {to}."
 
 
+@pytest.mark.prove_on("postgresql", "It replaces all data several times.")
 async def test_data_is_replaced_only_on_request_and_never_under_a_running_server(
     elsewhere: Terminal, empty_url: str, filled: House, saved: Path
 ) -> None:
@@ -387,6 +388,7 @@ def killed(url: str, at: str, *arguments: str) -> None:
 
 
 @pytest.mark.slow("Four processes start, and two are killed.")
+@pytest.mark.prove_on("postgresql", "Four processes start, and two are killed.")
 def test_a_killed_backup_or_restore_can_be_repeated(
     tournee: Terminal, elsewhere: Terminal, saved: Path, tmp_path: Path, empty_url: str
 ) -> None:

@@ -184,11 +184,12 @@ async def contents(database: Database, organisation_id: UUID) -> dict[str, list[
     return found
 
 
+MORE = pytest.mark.prove("Each kind is left and reached by another case.")
 KINDS = [
     ("sqlite", "postgresql"),
     ("postgresql", "sqlite"),
-    ("sqlite", "sqlite"),
-    ("postgresql", "postgresql"),
+    pytest.param(("sqlite", "sqlite"), marks=MORE),
+    pytest.param(("postgresql", "postgresql"), marks=MORE),
 ]
 SLOW = pytest.mark.slow("Two servers start, and an organisation moves from one to the other.")
 
@@ -468,6 +469,7 @@ async def test_a_damaged_file_leaves_nothing(
         assert not any(found.values()), name
 
 
+@pytest.mark.prove_on("postgresql", "The same file on the other database.")
 async def test_an_organisation_that_is_there_is_not_imported(
     saved: Path, house: House, tournee: Terminal
 ) -> None:
@@ -480,6 +482,7 @@ async def test_an_organisation_that_is_there_is_not_imported(
     assert await contents(house.database, house.organisation_id) == before
 
 
+@pytest.mark.prove_on("postgresql", "The same files on the other database.")
 async def test_files_of_one_kind_are_not_taken_for_the_other(
     saved: Path, tournee: Terminal, tmp_path: Path, tools: Path
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+import pytest
+
 from tests.support.field import (
     AT,
     ITEMS,
@@ -18,6 +20,8 @@ from tests.support.house import House
 from tournee.kernel.conflict import Conflict
 from tournee.procedures.answers import answer_id
 from tournee.procedures.models import ChecklistAnswer, ChecklistRun
+
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
 
 
 async def test_two_devices_answering_one_item_make_one_answer_and_a_conflict(house: House) -> None:

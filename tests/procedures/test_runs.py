@@ -13,6 +13,8 @@ from tournee.kernel.errors import Blocked, Forbidden, Invalid, NotFound, Transit
 from tournee.procedures.models import ChecklistAnswer, ChecklistRun, ChecklistTemplate, ChecklistVersion
 from tournee.procedures.queries import run_transitions
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def begun(house: House, **more: Any) -> Any:
     _, version_id = await checklist(house)

@@ -10,6 +10,8 @@ from tests.support.field import ITEMS, checklist, run_at, site
 from tests.support.house import House
 from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, TransitionNotAllowed
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def test_a_published_version_can_never_be_changed(house: House) -> None:
     _, version_id = await checklist(house)

@@ -24,6 +24,8 @@ from tests.support.house import House
 from tournee.kernel.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, TransitionNotAllowed
 from tournee.quality.models import AuditAnswer, AuditMember
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def test_starting_twice_keeps_the_earlier_start(house: House) -> None:
     audit = await begun(house)

@@ -12,6 +12,8 @@ from tests.support.field import AT, checklist
 from tests.support.house import House
 from tournee.kernel.errors import Blocked, Conflict, Invalid, NotFound, TransitionNotAllowed
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def standard(house: House, code: str = "DEMO 1") -> tuple[Any, Any]:
     """Create a standard with one clause."""

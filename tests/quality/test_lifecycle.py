@@ -27,6 +27,8 @@ from tournee.kernel.errors import Blocked, Invalid, TransitionNotAllowed
 from tournee.quality.queries import audit_transitions, score_so_far
 from tournee.quality.states import AuditStatus as A
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 MOVES: dict[str, tuple[A, set[A], dict[str, Any]]] = {
     "planAudit": (A.PLANNED, {A.DRAFT, A.POSTPONED}, {}),
     "postponeAudit": (A.POSTPONED, {A.PLANNED}, {"reason": "Demo"}),

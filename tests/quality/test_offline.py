@@ -24,6 +24,8 @@ from tournee.kernel.conflict import Conflict
 from tournee.procedures.answers import answer_id
 from tournee.quality.models import AuditAnswer, AuditFinding
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def test_two_devices_answering_one_item_make_one_answer_and_a_conflict(house: House) -> None:
     audit = await begun(house)

@@ -12,6 +12,8 @@ from tests.support.house import House
 from tournee.kernel.errors import Conflict, Invalid, NotFound
 from tournee.quality.models import Audit, AuditFinding
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def record(house: House, **more: Any) -> Any:
     values = {"externalKey": "demo-1", "title": "Demo inspection", "performedAt": AT}

@@ -15,6 +15,8 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.conflict import Conflict
 from tournee.quality.models import Audit, AuditAnswer, AuditFinding
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def taking_part(house: House, part: str) -> tuple[Any, Actor]:
     """Return a planned audit and the technician who leads it or is on its team."""

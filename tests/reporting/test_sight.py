@@ -17,6 +17,8 @@ from tests.support.world import World, at
 from tournee.reporting.sight import SightCode
 from tournee.sync.devices.acknowledged import Acknowledged
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 DOCUMENT = (Path(__file__).parents[2] / "schema" / "operations" / "why_not_on_device.graphql").read_text()
 
 

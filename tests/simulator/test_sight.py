@@ -18,6 +18,8 @@ from tournee.auth.roles import Role
 from tournee.catalogue import ENTITIES
 from tournee.kernel.values import document
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 @pytest.mark.parametrize("role", [Role.TECHNICIAN, Role.DISPATCHER])
 async def test_the_simulators_visibility_equals_a_pull_of_the_demo(house: House, role: Role) -> None:

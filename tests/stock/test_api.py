@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.stock.shop import ONE, Shop
 from tests.support.ask import ask, statements
 from tests.support.world import World
+
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
 
 _PARTS_USED = """
 { appointments { nodes {

@@ -13,6 +13,8 @@ from tests.support.device import TestDevice
 from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 MORE = pytest.mark.prove("One more random day.")
 
 

@@ -8,6 +8,8 @@ from tests.stock.shop import ONE, Shop
 from tournee.kernel.errors import Blocked, Forbidden, Invalid, TransitionNotAllowed
 from tournee.stock.models import DiscrepancyStatus, Settlement, StockLevel
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def test_a_level_below_zero_opens_one_discrepancy_that_follows_the_level(shop: Shop) -> None:
     van = await shop.van(filled=1)

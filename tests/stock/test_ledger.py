@@ -16,6 +16,8 @@ from tournee.kernel.fields import NOT_EDITABLE, fields
 from tournee.stock.models import StockLevel, StockMovement
 from tournee.stock.order import levels
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 def test_a_level_is_the_sum_of_its_movements() -> None:
     part, other, van, store = (uuid4() for _ in range(4))

@@ -15,6 +15,8 @@ from tests.support.world import World
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id, now
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 Bearer = Callable[[Actor], dict[str, str]]
 
 

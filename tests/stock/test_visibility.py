@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from tests.stock.shop import ONE, Shop, Van
 from tests.support.ask import answer
 from tests.support.device import TestDevice
@@ -13,6 +15,8 @@ from tests.support.world import World
 from tournee.auth.roles import Role, permissions_of
 from tournee.kernel.entity import new_id
 from tournee.stock.permissions import STOCK_MANAGE, STOCK_READ, STOCK_WRITE
+
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
 
 _STOCK = {"Part", "StockLocation", "StockMovement", "StockCount", "StockLevel", "StockDiscrepancy"}
 

@@ -137,6 +137,7 @@ def test_every_command_has_an_example_and_vice_versa() -> None:
     assert EXAMPLES.keys() == COMMANDS.keys()
 
 
+@pytest.mark.prove_on("postgresql", "Commands that a device may queue are pushed there always.")
 @pytest.mark.parametrize("name", COMMANDS)
 async def test_a_command_run_online_reaches_every_device(organisation: House, name: str) -> None:
     example = Round(organisation, name)

@@ -16,6 +16,8 @@ from tournee.work.guards import visit_transitions
 from tournee.work.models import Appointment
 from tournee.work.states import AppointmentStatus as A
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 ITEM = [{"key": "clean", "prompt": "Clean", "kind": "TEXT"}]
 
 

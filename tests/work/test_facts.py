@@ -18,6 +18,8 @@ from tournee.work.models import AcceptedAs, Appointment, WorkOrder
 from tournee.work.states import AppointmentStatus as A
 from tournee.work.states import WorkOrderStatus as W
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 def a_visit(visit: Appointment) -> list[tuple[str, dict[str, Any]]]:
     """Return every step that a technician reports for a visit, in order."""

@@ -10,6 +10,8 @@ from tests.support.world import World, at
 from tournee.kernel.errors import Forbidden, Invalid, NotFound
 from tournee.work.models import TimeEntry
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def test_a_note_has_exactly_one_subject_and_a_text(world: World) -> None:
     visit = await world.visit()

@@ -19,6 +19,8 @@ from tournee.work.models import Appointment, Assignment, WorkOrder
 from tournee.work.states import AppointmentStatus as A
 from tournee.work.states import WorkOrderStatus as W
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 async def test_orders_are_numbered_within_their_organisation(world: World) -> None:
     from tests.support.house import House

@@ -14,6 +14,8 @@ from tournee.work.states import AppointmentStatus as A
 from tournee.work.states import WorkOrderStatus as W
 from tournee.work.states import roll_up
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 # Written out again from the specification, so that a mistake in the server's table is not repeated.
 VISIT_MOVES = {
     A.NONE: "SCHEDULED CANCELED",

@@ -15,6 +15,8 @@ from tournee.work.models import Appointment
 from tournee.work.states import AppointmentStatus as A
 from tournee.work.timing import LONGEST, Moment, is_suspect, local_day, times
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 SOMEBODY = uuid4()
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
+
 from tests.support.world import World
 from tournee.kernel.entity import now
 from tournee.work.today import urgent_scopes
 
 
+@pytest.mark.prove_on("postgresql", "The same places on the other database.")
 async def test_visits_from_a_day_ago_to_two_days_ahead_are_urgent_and_at_most_fifty(world: World) -> None:
     technician, order = await world.technician(), await world.order()
 

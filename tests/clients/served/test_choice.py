@@ -21,6 +21,8 @@ from tests.support.years import received
 from tournee.kernel.entity import now
 from tournee_client import Choice, Device, ProtocolError, Store
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 LAST_YEAR = (now() - timedelta(days=300)).date()
 CHOICE = Choice({"Customer", "WorkOrder"}, LAST_YEAR)
 

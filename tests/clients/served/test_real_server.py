@@ -30,6 +30,8 @@ from tournee_client import Device, Offline, Revoked, SignInRefused, Store, new_i
 from tournee_client import push as pushing
 from tournee_client.testing import Fault, FlakyTransport, StreamingASGITransport
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 ODDS = {Fault.DROP: 0.1, Fault.LOSE: 0.15, Fault.REPEAT: 0.1, Fault.CUT: 0.1, Fault.BUSY: 0.05}
 
 

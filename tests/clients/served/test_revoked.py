@@ -15,6 +15,8 @@ from tests.clients.served.field import Field, Office, Open, copy, step
 from tournee_client import Device, Offline, ProtocolError, Revoked, SignInRefused, Store, new_id
 from tournee_client.testing import Fault, FlakyTransport
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 Ask = Callable[..., Awaitable[Any]]
 SECRET = "Demo: the key is under the mat"
 

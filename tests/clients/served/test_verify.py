@@ -14,6 +14,8 @@ from tournee.sync.pull.checksums import row_sum as server_sum
 from tournee_client import Device, Store
 from tournee_client.verify import Repaired, row_sum
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 Open = Callable[[Store], Device]
 
 PROTOCOL = Path(__file__).parents[3] / "schema" / "sync.md"

@@ -28,6 +28,8 @@ from tournee.sync.pull.position import write_position as encode
 from tournee.sync.push.push import Answer, push
 from tournee.sync.push.request import PushRequest
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 @dataclass
 class Office:

@@ -33,6 +33,8 @@ from tournee.kernel.errors import (
 from tournee.sync.devices.surrender import rescue_stranded
 from tournee.sync.models import ParkedOperation, Receipt
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 PASSWORD = "a long password"
 
 

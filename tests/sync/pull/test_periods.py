@@ -22,6 +22,8 @@ from tournee.people.jobs import move_windows
 from tournee.quality.models import Audit
 from tournee.work.models import TimeEntry
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 _DATED = {"Shift", "Absence", "TimeEntry", "StockMovement", "StockCount", "Audit"}
 
 

@@ -18,6 +18,8 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.entity import new_id, now
 from tournee.work.models import Appointment
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 class PullFirst:
     """Pulls, then pushes. A removed row loses its edits, as in WatermelonDB's synchronize()."""

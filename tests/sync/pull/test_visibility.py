@@ -178,6 +178,7 @@ async def compare(history: History, device: TestDevice) -> None:
     assert device.rows == expected
 
 
+@pytest.mark.prove_on("postgresql", "The same history on the other database.")
 @pytest.mark.parametrize(
     "seed",
     [0, *(pytest.param(seed, marks=pytest.mark.prove("A long random history.")) for seed in range(1, 6))],

@@ -20,6 +20,8 @@ from tournee.kernel.entity import new_id, now
 from tournee.kernel.log import Head
 from tournee.sync.devices.restored import begin_anew
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 GREATEST = 2**53 - 1
 
 

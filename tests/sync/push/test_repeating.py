@@ -12,6 +12,8 @@ from tests.support.house import House
 from tests.support.world import World, at
 from tournee.work.models import AppointmentEvent
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 STEPS = [("startTravel", 0), ("arriveOnSite", 10), ("startWork", 12), ("completeAppointment", 60)]
 
 

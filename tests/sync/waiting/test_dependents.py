@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
@@ -24,6 +25,8 @@ from tournee.sync.models import ParkedOperation
 from tournee.sync.push.push import Answer, push
 from tournee.sync.push.request import PushRequest
 from tournee.sync.waiting.reviving import revive_missed, revive_waiting
+
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
 
 
 async def _crash(*_: Any) -> Any:

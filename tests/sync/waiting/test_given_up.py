@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
 
 from tests.support.device import TestDevice
@@ -22,6 +23,8 @@ from tournee.sync.push.push import push
 from tournee.sync.push.request import PushRequest
 from tournee.sync.waiting.given_up import purge_given_up
 from tournee.sync.waiting.reviving import revive_for, revive_missed
+
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
 
 
 async def undecided(house: House, kind: ConflictKind = OPERATION_REJECTED) -> list[Conflict]:

@@ -25,6 +25,8 @@ from tournee.sync.messages import Outcome
 from tournee.sync.push.push import push
 from tournee.sync.push.request import PushRequest
 
+pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
+
 
 class Reception:
     """A contact that a device edits, first to put it at a site that is still missing."""
