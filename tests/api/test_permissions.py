@@ -18,7 +18,7 @@ from graphql import (
 )
 from strawberry.printer import print_schema
 
-from tests.support.ask import answer
+from tests.support.ask import answer, ask
 from tests.support.house import House
 from tournee.api.limits import exceeded, sizes
 from tournee.api.permissions import permission_of, required_permissions
@@ -26,6 +26,7 @@ from tournee.api.schema import schema, sdl
 from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.catalogue import COMMANDS, ENTITIES
 from tournee.kernel.actor import Permission
+from tournee.work.permissions import WORK_INTERNAL
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,8 +80,10 @@ async def test_every_root_field_is_refused_without_its_permission(house: House) 
         if kind in ("Query", "Mutation", "Subscription"):
             scope = permission_of(core, kind, field)
             poor = dataclasses.replace(everything, permissions=frozenset(everything.permissions - {scope}))
-            found = await answer(house, root_document(kind, field, definition), poor)
-            assert (found.data, set(found.codes)) == (None, {"FORBIDDEN"}), f"{kind}.{field}"
+            given = dict.fromkeys(definition.args, "x") if kind == "Query" else {}
+            found = await answer(house, root_document(kind, field, definition), poor, **given)
+            shown = found.data and found.data[field]
+            assert (shown, set(found.codes)) == (None, {"FORBIDDEN"}), f"{kind}.{field}"
             assert scope in {error["extensions"]["scope"] for error in found.errors}
             refused += 1
     assert refused > len(COMMANDS) + 2 * len(ENTITIES)
@@ -115,3 +118,33 @@ def test_the_operations_of_the_projects_clients_are_valid() -> None:
         document = parse(file.read_text())
         asked = sizes(document).values()
         assert [*validate(schema()._schema, document), *exceeded(document, asked)] == [], file.name
+
+
+async def test_a_forbidden_field_is_null_and_the_rest_is_answered(house: House) -> None:
+    customer = await house.run("createCustomer", name="Demo")
+    document = """{ customers { nodes { name history { totalCount } } }
+      account(id: "%s") { name email } }"""
+    actor = house.actor("DISPATCHER")
+    found = await answer(house, document % house.actor().id, actor)
+    assert found.data["customers"]["nodes"][0]["name"] == "Demo"
+    assert found.data["account"] is None
+    (error,) = found.errors
+    assert (error["path"], error["extensions"]) == (
+        ["account"],
+        {"code": "FORBIDDEN", "scope": "accounts:read"},
+    )
+    # Where the field cannot be null, what holds it is.
+    portal = await house.account("CUSTOMER_PORTAL", customerId=customer.id)
+    both = "query($id: ID!) {customer(id: $id) {name tags} me {role}}"
+    found = await answer(house, both, portal, id=str(customer.id))
+    assert found.data == {"customer": None, "me": {"role": "CUSTOMER_PORTAL"}}
+    assert found.errors[0]["path"] == ["customer", "tags"]
+
+
+async def test_a_mutation_that_cannot_be_answered_is_not_carried_out(house: House) -> None:
+    document = 'mutation {createCustomer(input: {name: "Demo"}) {... on Customer {tags}}}'
+    poor = dataclasses.replace(
+        house.actor(), permissions=frozenset(house.actor().permissions - {WORK_INTERNAL})
+    )
+    assert (await answer(house, document, poor)).codes == ["FORBIDDEN"]
+    assert (await ask(house, "{customers {totalCount}}"))["customers"]["totalCount"] == 0

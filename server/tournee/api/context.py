@@ -38,6 +38,8 @@ class Context:
     horizon_days: int = HORIZON_DAYS
     introspection: bool = True
     suggestions: bool = True
+    # Whether the operation asks for fields that the actor may not read.
+    checks_fields: bool = False
     # The key of the request and the hash of its body, if it has one.
     idempotency: tuple[str, str] | None = None
 

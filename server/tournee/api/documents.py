@@ -13,6 +13,7 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    OperationDefinitionNode,
     OperationType,
     get_operation_ast,
     parse,
@@ -26,8 +27,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from tournee.api import introspection, limits, suggestions
 from tournee.api.context import Context
 from tournee.api.errors import MOST_ERRORS, NO_OPERATION, coded, present
-from tournee.api.permissions import required_permissions
-from tournee.kernel.actor import lacks
+from tournee.api.permissions import forbidden, required_permissions
 
 __all__ = ["Preparation", "Prepared", "is_subscription", "prepare", "suggestions"]
 
@@ -46,6 +46,8 @@ class Prepared:
     sizes: Mapping[str | None, limits.Size] = field(default_factory=dict)
     described: Mapping[str | None, introspection.Asked] = field(default_factory=dict)
     permissions: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
+    # The names of the queries: one that asks for more than its actor may read is answered in part.
+    queries: frozenset[str | None] = frozenset()
 
     def refusals(
         self, operation: str | None, variables: Mapping[str, Any], context: Context
@@ -70,11 +72,18 @@ class Prepared:
             return []
         return [coded("Name the operation: the document has several.", "GRAPHQL_VALIDATION_FAILED")]
 
+    def lacking(self, operation: str | None, context: Context) -> list[str]:
+        """Return the permissions that the operation needs and the actor does not hold."""
+        needed = self.permissions.get(self._name(operation), frozenset())
+        return sorted(one for one in needed if not context.actor.may(one))
+
     def _missing(self, operation: str | None, context: Context) -> list[GraphQLError]:
-        """Return an error for each permission that the actor lacks."""
-        needed = self.permissions.get(operation, frozenset())
-        lacking = sorted(one for one in needed if not context.actor.may(one))
-        return [coded(lacks(one), "FORBIDDEN", scope=one) for one in lacking]
+        """Return an error for each permission that the actor lacks. A mutation must not take effect when its
+        answer cannot be shown.
+        """
+        if operation in self.queries:
+            return []
+        return [forbidden(one) for one in self.lacking(operation, context)]
 
     def _undescribed(self, operation: str | None, context: Context) -> list[GraphQLError]:
         asked = self.described.get(operation)
@@ -140,7 +149,17 @@ def _prepare(schema: GraphQLSchema, text: str, hide_suggestions: bool) -> Prepar
         return _refused(errors)
     if errors := validate(schema, document, _RULES, MOST_ERRORS - 1, hide_suggestions):
         return _refused(errors)
-    return Prepared(document, [], sizes, described, required_permissions(schema, document))
+    return Prepared(
+        document, [], sizes, described, required_permissions(schema, document), _queries(document)
+    )
+
+
+def _queries(document: DocumentNode) -> frozenset[str | None]:
+    return frozenset(
+        node.name.value if node.name else None
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode) and node.operation is OperationType.QUERY
+    )
 
 
 def _refused(errors: list[GraphQLError]) -> Prepared:
@@ -188,6 +207,7 @@ class Preparation(SchemaExtension):
         named = execution._provided_operation_name  # noqa: SLF001 - the public name falls back to the first operation
         # An empty list tells Strawberry that validation is done.
         execution.pre_execution_errors = prepared.refusals(named, execution.variables or {}, context)
+        context.checks_fields = bool(prepared.lacking(named, context))
 
     async def on_execute(self) -> AsyncIterator[None]:
         execution = self.execution_context

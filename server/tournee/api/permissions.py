@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import strawberry
 from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
     GraphQLSchema,
     InlineFragmentNode,
     OperationDefinitionNode,
@@ -16,6 +19,9 @@ from graphql import (
 )
 from strawberry.schema_directive import Location
 from strawberry.types.field import StrawberryField
+
+from tournee.api.errors import coded
+from tournee.kernel.actor import lacks
 
 
 @strawberry.schema_directive(
@@ -38,6 +44,18 @@ def permission_of(schema: GraphQLSchema, type_name: str, field_name: str) -> str
     if not isinstance(definition, StrawberryField):
         return None
     return next((one.scope for one in definition.directives if isinstance(one, Requires)), None)
+
+
+def forbidden(permission: str) -> GraphQLError:
+    return coded(lacks(permission), "FORBIDDEN", scope=permission)
+
+
+def only_permitted(next_: Any, root: Any, info: Any, **arguments: Any) -> Any:
+    """Resolve a field that the actor may read; else there is an error in its place."""
+    permission = permission_of(info.schema, info.parent_type.name, info.field_name)
+    if permission is not None and not info.context.actor.may(permission):
+        raise forbidden(permission)
+    return next_(root, info, **arguments)
 
 
 class _Collector:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, MiddlewareManager
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -29,6 +29,7 @@ from tournee.api.live import live_fields
 from tournee.api.me import me_field
 from tournee.api.mutations import mutation_fields, refusal_for
 from tournee.api.nodes import NODE, Extras, Nodes
+from tournee.api.permissions import only_permitted
 from tournee.api.queries import query_fields
 from tournee.api.scalars import SCALARS
 from tournee.api.search import search_field
@@ -88,6 +89,9 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         given = _BUILD.bind(*args, **options)
         hidden = not given.arguments["context_value"].suggestions
         given.arguments.update(max_coercion_errors=MOST_ERRORS - 1, hide_suggestions=hidden)
+        if given.arguments["context_value"].checks_fields:
+            others = getattr(given.arguments.get("middleware"), "middlewares", ())
+            given.arguments["middleware"] = MiddlewareManager(only_permitted, *others)
         return super().build(*given.args, **given.kwargs)
 
 

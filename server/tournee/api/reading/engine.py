@@ -96,6 +96,8 @@ class Reads:
         variables = asked.variables or {}
         if prepared.refusals(asked.operation_name, variables, context):
             raise Doubt("refused")
+        if prepared.lacking(asked.operation_name, context):
+            raise Doubt("some fields are forbidden")
         operation.times += 1
         if operation.times < self._times:
             _counter("executor_first").inc()
