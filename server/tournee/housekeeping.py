@@ -24,6 +24,7 @@ from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.engine.freezing import is_frozen
 from tournee.engine.horizon import forget, raise_floor
+from tournee.engine.indexing import complete_terms
 from tournee.engine.leases import LeaseLost, Rounds
 from tournee.kernel.command import COMMANDS_BY_NAME, Kernel
 from tournee.kernel.entity import Organisation, now
@@ -104,6 +105,7 @@ async def keep_organisation(kernel: Kernel, settings: Settings, organisation_id:
     if await is_frozen(kernel.database, organisation_id):
         return
     await complete_emails(kernel.database, organisation_id)
+    await complete_terms(kernel.database, organisation_id)
     await settle_assignments(kernel, organisation_id)
     await move_windows(kernel, organisation_id)
     await rescue_stranded(kernel, organisation_id)

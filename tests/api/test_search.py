@@ -1,11 +1,13 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, update
 
 from tests.support.ask import answer, ask
 from tests.support.house import House
 from tests.support.world import World
 from tournee.catalogue import ENTITIES
+from tournee.engine.indexing import complete_terms
 from tournee.kernel.fields import field_named
 from tournee.kernel.search_term import SearchTerm
 from tournee.reporting.search import MODELS
@@ -83,6 +85,22 @@ async def test_terms_follow_every_change_of_a_record(house: House) -> None:
     assert {term.text for term in await house.rows(SearchTerm)} == before
     await house.run("deleteContact", contactId=contact.id)
     assert [term.text for term in await house.rows(SearchTerm, record_id=contact.id)] == []
+
+
+async def test_housekeeping_corrects_what_a_server_without_terms_wrote(house: House) -> None:
+    made = [await house.run("createCustomer", name=f"Demo {name}") for name in ("Hotel", "Harbour")]
+    before = {(term.record_id, term.whole, term.text) for term in await house.rows(SearchTerm)}
+    async with house.writing() as session:
+        await session.execute(
+            update(SearchTerm)
+            .where(SearchTerm.record_id == made[0].id)
+            .where(SearchTerm.whole)
+            .values(text="old")
+        )
+        await session.execute(delete(SearchTerm).where(SearchTerm.record_id == made[1].id))
+        await session.commit()
+    await complete_terms(house.database, house.organisation_id)
+    assert {(term.record_id, term.whole, term.text) for term in await house.rows(SearchTerm)} == before
 
 
 async def test_a_search_shows_a_technician_only_what_their_lists_show(house: House) -> None:

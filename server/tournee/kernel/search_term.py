@@ -10,8 +10,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from sqlalchemy import Boolean, Index, String, Uuid
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tournee.engine.statements import Statements
 from tournee.kernel.entity import OrganisationRow
 from tournee.kernel.search import LONGEST
 
@@ -32,3 +34,10 @@ class SearchTerm(OrganisationRow):
         Index("ix_search_term_record", "organisation_id", "record_id"),
         {"sqlite_with_rowid": False},
     )
+
+
+def must_be_led(session: AsyncSession) -> bool:
+    """Return whether the database must be made to look up the terms of one record after the other: PostgreSQL
+    may else read every term of the organisation.
+    """
+    return not Statements(session).in_process

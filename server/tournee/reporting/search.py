@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, func, literal_column, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -25,7 +36,7 @@ from tournee.kernel.log import Edge, Member
 from tournee.kernel.membership import prepared
 from tournee.kernel.phones import looks_like_number, national
 from tournee.kernel.search import LONGEST, words
-from tournee.kernel.search_term import SearchTerm
+from tournee.kernel.search_term import SearchTerm, must_be_led
 from tournee.kernel.visibility import lies_in
 from tournee.stock.models import Part
 from tournee.work.models import WorkOrder
@@ -63,9 +74,11 @@ _MOST_WORDS = 5
 # Terms read of one range; several may be of one record.
 _MOST_TERMS = 3 * MOST_RESULTS
 # Terms of the rarest word that are compared with the other words.
-_MOST_COMPARED = 2_000
+_MOST_COMPARED = 1_000
 # Records of one person that are searched, besides the shared ones.
 _MOST_SEEN = 20_000
+# Statements kept, each for some kinds and numbers of words and values.
+_MOST_SHAPES = 100
 # Greater than every character that begins a term.
 _LAST = "\U0010ffff"
 
@@ -102,8 +115,12 @@ class _Needle:
     def parameters(self, actor: Actor) -> dict[str, Any]:
         named = {f"word{n}": word for n, word in enumerate(self.words)}
         named |= {f"value{n}": value for n, value in enumerate(self.values)}
-        after = {f"after_{name}": text + _LAST for name, text in named.items()}
-        return {**named, **after, "of_organisation": actor.organisation_id}
+        return {**_range(named), "of_organisation": actor.organisation_id}
+
+
+def _range(named: dict[str, str]) -> dict[str, Any]:
+    """Return the parameters of `_begins`."""
+    return named | {f"after_{name}": text + _LAST for name, text in named.items()}
 
 
 class _Hit(NamedTuple):
@@ -148,17 +165,14 @@ async def _among_all(
 ) -> Iterable[_Hit]:
     if not kinds:
         return ()
-    values = needle.parameters(actor)
-    rarest = dict.fromkeys(kinds, 0)
+    values, shape = needle.parameters(actor), (tuple(kinds), len(needle.words))
+    counts = [0] * len(kinds) * len(needle.words)
     if len(needle.words) > 1:
-        counted = (await session.execute(_counting(tuple(kinds), len(needle.words)), values)).one()
-        counts = iter(counted)
-        for kind in kinds:
-            of_words = [next(counts) for _ in needle.words]
-            rarest[kind] = of_words.index(min(of_words))
-    asked = tuple((kind, rarest[kind]) for kind in kinds)
-    rows = await session.execute(_walking(asked, len(needle.words), len(needle.values)), values)
-    return _hits(needle, rows)
+        counts = list((await session.execute(_counting(*shape), values)).one())
+    for kind, *of_words in zip(kinds, *([iter(counts)] * len(needle.words)), strict=True):
+        by_count = sorted(zip(of_words, needle.words, strict=True))
+        values |= _range({f"{kind}{n}": word for n, (_, word) in enumerate(by_count)})
+    return _hits(needle, await session.execute(_walking(*shape, len(needle.values)), values))
 
 
 async def _among_own(
@@ -167,7 +181,7 @@ async def _among_own(
     if not kinds:
         return ()
     rows = await session.execute(
-        _reading(tuple(kinds), len(needle.words), len(needle.values)),
+        _reading(tuple(kinds), len(needle.words), len(needle.values), must_be_led(session)),
         {**needle.parameters(actor), "account": actor.id},
     )
     return _hits(needle, rows)
@@ -181,7 +195,7 @@ def _hits(needle: _Needle, rows: Iterable[Any]) -> Iterator[_Hit]:
 # -- statements, each made once for each shape of a query ----------------------------------------
 
 
-@cache
+@lru_cache(_MOST_SHAPES)
 def _counting(kinds: tuple[SearchKind, ...], count: int) -> Any:
     """Count the terms of each kind that begin with each word, up to what is compared."""
     counts: list[Any] = []
@@ -193,22 +207,24 @@ def _counting(kinds: tuple[SearchKind, ...], count: int) -> Any:
     return prepared(select(*counts))
 
 
-@cache
-def _walking(asked: tuple[tuple[SearchKind, int], ...], count: int, values: int) -> Any:
-    """Read the first terms of each kind: whole values, and the words of records that have all words."""
+@lru_cache(_MOST_SHAPES)
+def _walking(kinds: tuple[SearchKind, ...], count: int, values: int) -> Any:
+    """Read the first terms of each kind: whole values, and the words of records that have all words. Each
+    kind has the words by its own names, the rarest first.
+    """
     parts: list[Any] = []
-    for kind, rarest in asked:
+    for kind in kinds:
         parts += [_first(kind, f"value{n}", _MOST_TERMS, whole=True) for n in range(values)]
         most = _MOST_TERMS if count == 1 else _MOST_COMPARED
         for whole in _BOTH:
-            some = _first(kind, f"word{rarest}", most, whole=whole).subquery()
-            others = [_has(some.c, n) for n in range(count) if n != rarest]
+            some = _first(kind, f"{kind}0", most, whole=whole).subquery()
+            others = [_has(some.c, f"{kind}{n}") for n in range(1, count)]
             parts.append(select(some).where(*others).limit(_literal(_MOST_TERMS)))
     return prepared(union_all(*(select(*_columns(part.subquery().c)) for part in parts)))
 
 
-@cache
-def _reading(kinds: tuple[SearchKind, ...], count: int, values: int) -> Any:
+@lru_cache(_MOST_SHAPES)
+def _reading(kinds: tuple[SearchKind, ...], count: int, values: int, led: bool) -> Any:
     """Read the terms of what an account sees beside the shared catalogue."""
     seen = (
         select(Edge.organisation_id, Edge.record_id)
@@ -221,14 +237,23 @@ def _reading(kinds: tuple[SearchKind, ...], count: int, values: int) -> Any:
         .subquery()
     )
     term = SearchTerm
-    same = and_(term.organisation_id == seen.c.organisation_id, term.record_id == seen.c.record_id)
-    begins = [and_(term.whole.is_(True), _begins(term, f"value{n}")) for n in range(values)]
-    others = [_has(seen.c, n) for n in range(1, count)]
+    others = [_has(seen.c, f"word{n}") for n in range(1, count)]
+    if not led:
+        same = and_(_is_own(term), term.record_id == seen.c.record_id, _is_of(*kinds))
+        rows = select(*_columns(term)).join_from(seen, term, same)
+        return prepared(rows.where(_matches(term, values, others)))
+    # OFFSET keeps the planner from merging the two queries.
+    own = select(*_columns(term)).where(_is_own(term), term.record_id == seen.c.record_id, _is_of(*kinds))
+    each = own.offset(_literal(0)).lateral()
     return prepared(
-        select(*_columns(term))
-        .join_from(seen, term, same)
-        .where(_is_of(*kinds), or_(*begins, and_(_begins(term, "word0"), *others)))
+        select(*_columns(each.c)).join_from(seen, each, true()).where(_matches(each.c, values, others))
     )
+
+
+def _matches(term: Any, values: int, others: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Return whether a term begins with a value, or with the first word where the record has the `others`."""
+    begins = (and_(term.whole.is_(True), _begins(term, f"value{n}")) for n in range(values))
+    return or_(*begins, and_(_begins(term, "word0"), *others))
 
 
 def _columns(of: Any) -> tuple[Any, ...]:
@@ -258,11 +283,11 @@ def _is_of(*kinds: SearchKind) -> ColumnElement[bool]:
     return SearchTerm.kind.in_(named) if len(named) > 1 else SearchTerm.kind == named[0]
 
 
-def _has(record: Any, n: int) -> ColumnElement[bool]:
-    """Return whether the record of a row also has the word of this number."""
+def _has(record: Any, name: str) -> ColumnElement[bool]:
+    """Return whether the record of a row also has a term that begins with this parameter."""
     other = aliased(SearchTerm)
     same = and_(_is_own(other), other.record_id == record.record_id)
-    return exists(select(1).where(same, _begins(other, f"word{n}")))
+    return exists(select(1).where(same, _begins(other, name)))
 
 
 def _literal(number: int) -> Any:
