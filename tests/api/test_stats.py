@@ -58,7 +58,7 @@ query ($by: [AppointmentGroup!], $zone: String, $filter: AppointmentFilter) {
   }
 }
 fragment Parts on AppointmentStats {
-  sum { durationMinutes } avg { durationMinutes } min { durationMinutes startsAt } max { startsAt }
+  sum { durationMinutes seconds } avg { durationMinutes } min { durationMinutes startsAt } max { startsAt }
 }
 """
 
@@ -110,7 +110,8 @@ def _computed(visits: list[Any], by: list[str], zone: str) -> dict[Any, Any]:
         total = sum(minutes) if minutes else None
         mean = sum(minutes) / len(minutes) if minutes else None
         bounds = (starts[0], starts[-1]) if starts else (None, None)
-        found[key] = (len(rows), total, mean, min(minutes, default=None), *bounds)
+        lengths = 3600 * sum(1 for row in rows if row["startsAt"]) or None
+        found[key] = (len(rows), total, lengths, mean, min(minutes, default=None), *bounds)
     return found
 
 
@@ -124,6 +125,7 @@ async def _asked(house: House, actor: Actor, by: list[str], zone: str) -> dict[A
         tuple(row["key"][name] for name in by): (
             row["count"],
             row["sum"]["durationMinutes"],
+            row["sum"]["seconds"],
             row["avg"]["durationMinutes"],
             row["min"]["durationMinutes"],
             row["min"]["startsAt"],
@@ -162,7 +164,8 @@ async def test_groups_are_those_of_a_plain_computation(board: Board) -> None:
 async def test_statistics_of_no_rows_have_no_values(house: House) -> None:
     (row,) = (await ask(house, STATS))["appointmentStats"]
     assert row["count"] == 0
-    assert row["sum"] == row["avg"] == {"durationMinutes": None}
+    assert row["sum"] == {"durationMinutes": None, "seconds": None}
+    assert row["avg"] == {"durationMinutes": None}
     assert (await ask(house, STATS, by=["STATUS"]))["appointmentStats"] == []
 
 
@@ -184,7 +187,7 @@ async def test_every_listing_with_something_to_count_has_statistics(house: House
     for text in (
         "workOrderStats(groupBy: [PRIORITY, MONTH], time: DUE_AT) { key { priority month } max { dueAt } }",
         "assetStats(groupBy: [CRITICALITY, SITE]) { key { criticality siteId } count }",
-        "timeEntryStats(groupBy: [KIND, TECHNICIAN]) { count max { endsAt } }",
+        "timeEntryStats(groupBy: [KIND, TECHNICIAN]) { count sum { seconds } max { endsAt } }",
         "stockMovementStats(groupBy: [REASON]) { count sum { quantity } avg { quantity } }",
         "readingStats(groupBy: [METER, IS_CORRECTED]) { sum { value } avg { value } min { value } }",
         "conflictStats(groupBy: [KIND, STATUS]) { key { kind } count }",

@@ -15,6 +15,7 @@ from tournee.api.scalars import enumeration
 from tournee.kernel.entity import Entity
 from tournee.kernel.fields import Field, camel, fields
 from tournee.kernel.ranks import enumeration_of
+from tournee.kernel.statistics import seconds
 from tournee.kernel.times import TimeSource
 
 
@@ -71,9 +72,37 @@ def groups(model: type[Entity], throughs: tuple[Through, ...]) -> Iterator[Group
             )
 
 
-def numbers(model: type[Entity]) -> list[Field]:
-    """Return the fields that are added up."""
-    return [one for one in fields(model) if one.type in (int, float)]
+@dataclass(frozen=True)
+class Measure:
+    """A value of a row that is added up, or has a least and a greatest. `of` makes its SQL of the row."""
+
+    wire: str
+    kind: type[Any]
+    description: str | None
+    permission: str | None
+    of: Callable[[Any], Any]
+
+
+def _measure(field: Field) -> Measure:
+    own = field.name
+    return Measure(
+        field.wire, field.type, field.description, field.permission, lambda entity: getattr(entity, own)
+    )
+
+
+def numbers(model: type[Entity]) -> list[Measure]:
+    """Return the numbers, and how long a row lasts that has a start and an end."""
+    own = [_measure(one) for one in fields(model) if one.type in (int, float)]
+    return own + ([_LENGTH] if {"starts_at", "ends_at"} <= {one.name for one in fields(model)} else [])
+
+
+_LENGTH = Measure(
+    "seconds",
+    int,
+    "The time from `startsAt` to `endsAt`, in seconds.",
+    None,
+    lambda entity: seconds(entity.ends_at) - seconds(entity.starts_at),
+)
 
 
 def times(model: type[Entity]) -> list[Field]:
@@ -87,9 +116,9 @@ def times(model: type[Entity]) -> list[Field]:
 _OF_PEOPLE = (TimeSource.PLAN, TimeSource.DEVICE)
 
 
-def compared(model: type[Entity]) -> list[Field]:
-    """Return the fields that have a least and a greatest value: numbers, times and days."""
-    return [one for one in fields(model) if one.type in (int, float, datetime, date)]
+def compared(model: type[Entity]) -> list[Measure]:
+    """Return what has a least and a greatest value: numbers, times and days."""
+    return numbers(model) + [_measure(one) for one in fields(model) if one.type in (datetime, date)]
 
 
 def has_stats(model: type[Entity]) -> bool:

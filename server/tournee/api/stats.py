@@ -18,7 +18,7 @@ from tournee.api.connections import add_fields, object_type
 from tournee.api.context import Info
 from tournee.api.errors import LimitExceeded, Rejected
 from tournee.api.filters import filter_type, where
-from tournee.api.groups import Group, Through, compared, groups, has_stats, numbers, times
+from tournee.api.groups import Group, Measure, Through, compared, groups, has_stats, numbers, times
 from tournee.api.load import Viewing
 from tournee.api.mapping import argument, make_field
 from tournee.api.nodes import singular
@@ -51,7 +51,7 @@ class _Question:
     keys: tuple[Group | TimeUnit, ...]
     time: Field
     zone: str
-    parts: Mapping[str, Sequence[Field]]
+    parts: Mapping[str, Sequence[Measure]]
     filter: Mapping[str, Any] | None
     # The names of all groups in a key.
     known: tuple[str, ...]
@@ -61,7 +61,7 @@ class _Question:
         rows = self._rows(viewer).subquery()
         keys = [rows.c[f"key_{place}"] for place in range(len(self.keys))]
         values = [
-            made for part, fields in self.parts.items() for one in fields for made in _of(part, one, rows)
+            made for part, measures in self.parts.items() for one in measures for made in _of(part, one, rows)
         ]
         order = [self._sorted(key, column) for key, column in zip(self.keys, keys, strict=True)]
         return select(*keys, func.count(), *values).group_by(*keys).order_by(*order)
@@ -70,8 +70,8 @@ class _Question:
         entity: Any = self.model
         keys = [self._key(key, viewer) for key in self.keys]
         columns = [column.label(f"key_{place}") for place, (column, _) in enumerate(keys)]
-        used = {one.name for fields in self.parts.values() for one in fields}
-        columns += [getattr(entity, name).label(name) for name in sorted(used)]
+        used = {one.wire: one for measures in self.parts.values() for one in measures}
+        columns += [one.of(entity).label(name) for name, one in used.items()]
         rows = select(entity.id, *columns).select_from(entity)
         for _, joined in keys:
             rows = rows if joined is None else rows.outerjoin(*joined)
@@ -103,23 +103,23 @@ class _Question:
         key = {one.lower() if isinstance(one, TimeUnit) else one.wire: next(values) for one in self.keys}
         count = next(values)
         parts = {
-            part: SimpleNamespace(**{one.wire: _value(part, one, values) for one in fields})
-            for part, fields in self.parts.items()
+            part: SimpleNamespace(**{one.wire: _value(part, one, values) for one in measures})
+            for part, measures in self.parts.items()
         }
         nothing = dict.fromkeys((*self.known, *map(str.lower, TimeUnit)))
         return SimpleNamespace(key=SimpleNamespace(**nothing | key), count=count, **parts)
 
 
-def _of(part: str, field: Field, rows: Any) -> list[Any]:
+def _of(part: str, measure: Measure, rows: Any) -> list[Any]:
     """Return the SQL of one value."""
-    column = rows.c[field.name]
+    column = rows.c[measure.wire]
     if part in ("min", "max"):
         return [getattr(func, part)(column)]
-    total = func.sum(exact(column) if field.type is float else column)
+    total = func.sum(exact(column) if measure.kind is float else column)
     return [total] if part == "sum" else [total, func.count(column)]
 
 
-def _value(part: str, field: Field, values: Iterator[Any]) -> Any:
+def _value(part: str, measure: Measure, values: Iterator[Any]) -> Any:
     found = next(values)
     if part in ("min", "max"):
         return found
@@ -127,7 +127,7 @@ def _value(part: str, field: Field, values: Iterator[Any]) -> Any:
         number = next(values)
         found = None if found is None else float(found) / number
     elif found is not None:
-        found = float(found) if field.type is float else int(found)
+        found = float(found) if measure.kind is float else int(found)
     # What no Float holds is nothing that JSON could say.
     return None if isinstance(found, float) and not math.isfinite(found) else found
 
@@ -226,19 +226,19 @@ def _stats_type(entity: type[Entity], known: tuple[Group, ...]) -> type[Any]:
     )
     extremes = _part_type(entity, "Extremes", compared(entity))
     for part, own in (("sum", sums), ("avg", means), ("min", extremes), ("max", extremes)):
-        if _fields_of(entity, part):
+        if _measures(entity, part):
             add_fields(made, make_field(part, own, entity.reads, description=_PARTS[part]))
     return made
 
 
-def _fields_of(entity: type[Entity], part: str) -> list[Field]:
+def _measures(entity: type[Entity], part: str) -> list[Measure]:
     return numbers(entity) if part in ("sum", "avg") else compared(entity)
 
 
-def _part_type(entity: type[Entity], suffix: str, fields: list[Field], kind: Any = None) -> type[Any]:
+def _part_type(entity: type[Entity], suffix: str, measures: list[Measure], kind: Any = None) -> type[Any]:
     made = object_type(f"{entity.__name__}{suffix}", "A value for each number, time or day.")
-    for one in fields:
-        shown = kind or (Long if one.type is int else graphql_type(one.type))
+    for one in measures:
+        shown = kind or (Long if one.kind is int else graphql_type(one.kind))
         permission = one.permission or entity.reads
         add_fields(made, make_field(one.wire, optional(shown), permission, description=one.description))
     return made
@@ -279,7 +279,7 @@ def _asked(
     return _Question(entity, keys, cut, zone, parts, given.get("filter"), wires)
 
 
-def _selected(entity: type[Entity], info: Info) -> dict[str, list[Field]]:
+def _selected(entity: type[Entity], info: Info) -> dict[str, list[Measure]]:
     """Return for each part the fields that the operation selects."""
     found: dict[str, set[str]] = {}
     for field in info.selected_fields:
@@ -287,7 +287,7 @@ def _selected(entity: type[Entity], info: Info) -> dict[str, list[Field]]:
             if part in _PARTS:
                 found.setdefault(part, set()).update(name for name, _ in _below(inner))
     return {
-        part: [one for one in _fields_of(entity, part) if one.wire in names] for part, names in found.items()
+        part: [one for one in _measures(entity, part) if one.wire in names] for part, names in found.items()
     }
 
 
