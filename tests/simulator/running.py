@@ -17,10 +17,10 @@ import structlog
 
 from tests.simulator.clock import simulated_time
 from tests.simulator.crashes import trapped
-from tests.simulator.inline import without_threads
 from tests.simulator.simulation import Report, simulate
 from tests.simulator.stage import Stage, postgresql_url, sqlite_url, staged
 from tests.support.ending import end_tidily
+from tests.support.inline import without_threads
 from tournee.sync.devices import acknowledged
 
 # A server stores device positions by the wall clock; a trap must not be sprung by that.

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from tests.support.device import TestDevice
 from tests.support.house import House, wire
+from tests.support.inline import without_threads
 from tests.support.naming import watching
 from tests.sync.copying import Copier
 from tests.sync.examples import EXAMPLES
@@ -109,6 +110,12 @@ async def push(device: TestDevice, command: str, payload: Payload) -> Any:
     (outcome,) = await device.push(operation)
     assert outcome.status in ("applied", "merged"), outcome
     return outcome
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_one_thread() -> Iterator[None]:
+    with without_threads():
+        yield
 
 
 @pytest.fixture(scope="module")

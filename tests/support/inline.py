@@ -1,6 +1,6 @@
 """SQLite without its threads: each statement runs in the calling thread.
 
-A simulation does one thing at a time, so a thread for each connection only costs time.
+A test that does one thing at a time gains by it: a thread for each connection only costs time.
 """
 
 from __future__ import annotations
