@@ -88,6 +88,7 @@ async def test_depth_and_number_of_relations_are_bounded(house: House) -> None:
         assert (await answer(house, document, o=[order])).codes == codes
 
 
+@pytest.mark.slow("Two dozen filters, compiled and executed.")
 async def test_filters_go_through_relations(board: Board) -> None:
     first, second = board.first.id, board.second.id
     expected: list[tuple[Any, str]] = [
