@@ -12,6 +12,7 @@ from tests.support.house import House
 from tournee.api.load import Load, readable
 from tournee.customers.models import Customer
 from tournee.kernel.entity import new_id
+from tournee.operating.accounts import set_time_zone
 
 pytestmark = pytest.mark.prove_on("postgresql", "The same rules on the other database.")
 
@@ -156,6 +157,18 @@ async def test_me_returns_the_caller(house: House) -> None:
     assert (found["me"]["role"], found["me"]["seesAll"]) == ("TECHNICIAN", False)
     assert "work:read" in found["me"]["scopes"]
     assert found["me"]["organisation"] == {"id": str(house.organisation_id), "name": "Test"}
+
+
+async def test_me_is_a_person_in_a_time_zone(house: House) -> None:
+    row, actor = await house.technician("Demo One")
+    document = "{me{name email technician{id name} organisation{timeZone}}}"
+    await set_time_zone(house.database, house.organisation_id, "Europe/Paris")
+    me = (await ask(house, document, actor))["me"]
+    assert (me["name"], me["technician"]) == ("Demo Person", {"id": str(row.id), "name": "Demo One"})
+    assert me["email"].endswith("@demo.example")
+    assert me["organisation"] == {"timeZone": "Europe/Paris"}
+    office = await house.account("DISPATCHER")
+    assert (await ask(house, document, office))["me"]["technician"] is None
 
 
 async def test_a_page_above_the_maximum_size_is_refused(house: House) -> None:

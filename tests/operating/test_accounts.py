@@ -62,9 +62,9 @@ async def test_a_first_manager_and_technician_sign_in_while_the_server_runs(
     )  # fmt: skip
     technician = await sign_in(client, "t-" + email, shown(out), device=str(uuid4()))
     assert technician.status_code == 200, technician.text
-    query = "{ me { id role organisation { name } } technicians(first: 9) { nodes { name accountId } } }"
+    query = "{ me { accountId role organisation { name } } technicians { nodes { name accountId } } }"
     seen = await ask(client, technician.json()["access_token"], query)
-    own = seen["me"].pop("id")
+    own = seen["me"].pop("accountId")
     assert seen["me"] == {"role": "TECHNICIAN", "organisation": {"name": name}}
     assert seen["technicians"]["nodes"] == [{"name": "Demo Hand", "accountId": own}]
 

@@ -11,15 +11,20 @@ from strawberry.types.field import StrawberryField
 
 from tournee.api.connections import add_fields, object_type
 from tournee.api.context import Info
+from tournee.api.load import readable
 from tournee.api.mapping import make_field
-from tournee.api.scalars import enumeration
+from tournee.api.nodes import Nodes
+from tournee.api.scalars import enumeration, optional
+from tournee.auth.models import Account
 from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.auth.roles import Role
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Organisation
+from tournee.people.models import Technician
+from tournee.people.permissions import PEOPLE_READ
 
 
-def me_field() -> StrawberryField:
+def me_field(nodes: Nodes) -> StrawberryField:
     """`me`."""
     own = ACCOUNT_SELF
     organisation = object_type(
@@ -29,12 +34,22 @@ def me_field() -> StrawberryField:
         organisation,
         make_field("id", strawberry.ID, own, description="The same in every record of the organisation."),
         make_field("name", str, own, description="What the organisation calls itself."),
+        make_field("timeZone", str, own, python_name="time_zone", description=_ZONE),
     )
     kind = object_type("Me", "The account that asks.")
     add_fields(
         kind,
         make_field("id", strawberry.ID, own, resolver=_id, description=_ID),
         make_field("accountId", strawberry.ID, own, python_name="id", description="The account's id."),
+        make_field("name", str, own, resolver=_name, description="What the person is called."),
+        make_field("email", str, own, resolver=_email, description="The e-mail that it signs in with."),
+        make_field(
+            "technician",
+            optional(nodes.types[Technician]),
+            PEOPLE_READ,
+            resolver=_technician,
+            description="The technician who signs in with this account; null if nobody does.",
+        ),
         make_field("role", enumeration(Role), own, description="The account's role."),
         make_field("scopes", list[str], own, resolver=_scopes, description="What the role may do."),
         make_field("seesAll", bool, own, python_name="sees_all", description=_SEES_ALL),
@@ -50,6 +65,7 @@ def me_field() -> StrawberryField:
 
 
 _ID = "The id of this object, for caches; `accountId` has the account's."
+_ZONE = "The IANA name of the time zone that the organisation works in, such as `Europe/Paris`."
 _SEES_ALL = "Whether it sees the whole organisation, or only the records in its own scopes."
 
 
@@ -60,6 +76,34 @@ def _me(info: Info) -> Any:
 def _id(root: Actor) -> UUID:
     """Relay's cache tells objects apart by their ids alone, and `Account` has the account's."""
     return uuid5(root.id, "me")
+
+
+async def _account(root: Actor, info: Info) -> tuple[str, str]:
+    found = await info.context.load.related(
+        "own account",
+        root.id,
+        lambda ids: select(Account.id, Account.name, Account.email).where(Account.id.in_(ids)),
+    )
+    name, email = found[0]
+    return name, email
+
+
+async def _name(root: Actor, info: Info) -> str:
+    return (await _account(root, info))[0]
+
+
+async def _email(root: Actor, info: Info) -> str:
+    return (await _account(root, info))[1]
+
+
+async def _technician(root: Actor, info: Info) -> Any:
+    seen = readable(Technician, root)
+    found = await info.context.load.related(
+        "technician of an account",
+        root.id,
+        lambda ids: select(Technician.account_id, Technician).where(seen, Technician.account_id.in_(ids)),
+    )
+    return found[0] if found else None
 
 
 def _scopes(root: Actor) -> list[str]:

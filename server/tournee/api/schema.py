@@ -111,7 +111,7 @@ def build(
     query = object_type("Query", "The queries.")
     add_fields(
         query,
-        me_field(),
+        me_field(nodes),
         contract_field(),
         sight_field(),
         search_field(),

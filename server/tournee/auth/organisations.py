@@ -18,9 +18,10 @@ from tournee.kernel.entity import Organisation, new_id, now
 from tournee.kernel.log import Head
 
 
-async def found(session: AsyncSession, id: UUID, name: str) -> None:
+async def found(session: AsyncSession, id: UUID, name: str, time_zone: str = "UTC") -> None:
     """Add the organisation in the session's transaction; the caller commits."""
-    await session.execute(insert(Organisation).values(id=id, name=name, created_at=now()))
+    made = {"id": id, "name": name, "created_at": now(), "time_zone": time_zone}
+    await session.execute(insert(Organisation).values(made))
     await session.execute(insert(Head).values(organisation_id=id, epoch=new_id(), seq=0, floor=0))
 
 

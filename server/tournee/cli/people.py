@@ -38,14 +38,29 @@ def add_organisation(
     name: Annotated[str, typer.Argument(help="The name of the organisation.")],
     manager: Annotated[str, typer.Option(help="The e-mail that its first manager signs in with.")],
     manager_name: Annotated[str | None, typer.Option(help="The manager's own name.")] = None,
+    time_zone: Annotated[str, typer.Option(help="The IANA name of its time zone.")] = "UTC",
     password_stdin: _PasswordStdin = False,
 ) -> None:
     """Add an organisation and its first manager, and print the password once."""
     password = _password(password_stdin)
     new = NewAccount(manager, Role.MANAGER, password, manager_name)
-    made = shared.perform(lambda kernel: accounts.add_organisation(kernel, name, new))
+    made = shared.perform(lambda kernel: accounts.add_organisation(kernel, name, new, time_zone))
     print(f"Added the organisation {made}.")
     _print_password(manager, password, password_stdin)
+
+
+@organisation.command(name="time-zone")
+def set_time_zone(
+    organisation: _Named, zone: Annotated[str, typer.Argument(help="An IANA name, such as Europe/Paris.")]
+) -> None:
+    """Set the time zone that an organisation works in."""
+
+    async def find_and_set(kernel: shared.Kernel) -> str:
+        chosen = await accounts.find_organisation(kernel.database, organisation)
+        await accounts.set_time_zone(kernel.database, chosen.id, zone)
+        return f"{chosen} works in {zone}."
+
+    print(shared.perform(find_and_set))
 
 
 @organisation.command(name="list")

@@ -98,7 +98,7 @@ async def _seed(
     todo = list(operations)
 
     async def work(tx: Transaction) -> Entity:
-        await found(tx.session, id, name)
+        await found(tx.session, id, name, "Europe/Paris")
         await tx.ahead.reserve(UUID(payload["id"]) for _, _, payload in todo if "id" in payload)
         done = [
             await _perform(tx, _actor(id, Role(role), manager), command, payload, password_hash)

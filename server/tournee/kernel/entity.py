@@ -192,3 +192,4 @@ class Organisation(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    time_zone: Mapped[str] = mapped_column(String(60), default="UTC", server_default="UTC")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tournee.auth.commands import create_account, disable_account, enable_account, set_password
 from tournee.auth.models import Account
@@ -20,8 +20,9 @@ from tournee.auth.roles import Role
 from tournee.engine.database import Database
 from tournee.engine.engines import ACROSS
 from tournee.kernel.actor import Actor
+from tournee.kernel.buckets import TIME_ZONES
 from tournee.kernel.command import Command, Kernel
-from tournee.kernel.entity import new_id, now
+from tournee.kernel.entity import Organisation, new_id, now
 from tournee.kernel.errors import Conflict as AlreadyExists
 from tournee.kernel.errors import Invalid, NotFound
 from tournee.kernel.transaction import Operation, Transaction
@@ -70,9 +71,10 @@ class KnownAccount:
     organisation: Named
 
 
-async def add_organisation(kernel: Kernel, name: str, manager: NewAccount) -> Named:
+async def add_organisation(kernel: Kernel, name: str, manager: NewAccount, time_zone: str = "UTC") -> Named:
     """Add an organisation with its first manager: both or neither."""
     name = name.strip()
+    _require_zone(time_zone)
     if not 0 < len(name) <= _LONGEST_NAME:
         raise Invalid(f"A name must have 1 to {_LONGEST_NAME} characters.", "NAME")
     if any(known.name == name for known in await every_organisation(kernel.database)):
@@ -80,11 +82,25 @@ async def add_organisation(kernel: Kernel, name: str, manager: NewAccount) -> Na
     made = Named(new_id(), name, now())
 
     async def work(tx: Transaction) -> None:
-        await found(tx.session, made.id, name)
+        await found(tx.session, made.id, name, time_zone)
         await _add(tx, manager)
 
     await kernel.transact(operator_of(made.id), work)
     return made
+
+
+def _require_zone(time_zone: str) -> None:
+    if time_zone not in TIME_ZONES:
+        raise Invalid("There is no such time zone; use an IANA name.", "ZONE")
+
+
+async def set_time_zone(database: Database, organisation_id: UUID, time_zone: str) -> None:
+    """Set the time zone that the organisation works in."""
+    _require_zone(time_zone)
+    async with database.writing(organisation_id) as session:
+        own = update(Organisation).where(Organisation.id == organisation_id)
+        await session.execute(own.values(time_zone=time_zone))
+        await session.commit()
 
 
 async def add_account(kernel: Kernel, organisation_id: UUID, account: NewAccount) -> None:
