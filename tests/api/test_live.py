@@ -82,6 +82,7 @@ async def history(house: House, steps: int, seed: int) -> None:
             await house.run("updateCustomer", customerId=chance.choice(ids), **change)
 
 
+@pytest.mark.slow("It reconnects after each event.")
 async def test_events_lead_to_the_list_whatever_the_pages_and_reconnects(
     house: House, tail: Tail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ async def test_events_lead_to_the_list_whatever_the_pages_and_reconnects(
     assert await events(house, half, FILTER, tail) == whole[len(whole) // 2 + 1 :]
 
 
+@pytest.mark.prove_on("postgresql", "The same on the other database.")
 async def test_a_live_list_is_sent_over_a_socket(house: House) -> None:
     since = await settle_on(house)
     async with waking(house) as wake, served(door(house, wake)) as address, connected(address) as socket:
@@ -125,6 +127,7 @@ async def settle_on(house: House) -> str:
     return await settle(house)
 
 
+@pytest.mark.prove_on("postgresql", "The same on the other database.")
 async def test_a_deleted_record_leaves_and_only_once(house: House) -> None:
     customer = await house.run("createCustomer", name="Demo")
     contact = await house.run("createContact", customerId=customer.id, name="Demo One")
@@ -154,6 +157,7 @@ async def test_a_technician_gets_what_is_in_the_list_and_what_is_not(house: Hous
     assert str(other.id) not in str(found)
 
 
+@pytest.mark.prove_on("postgresql", "The same on the other database.")
 async def test_a_filter_on_what_one_may_not_read_is_refused(house: House) -> None:
     async def refusal(document: str, role: str) -> str:
         found = await asyncio.wait_for(anext(aiter_of(house, document, role)), 5)

@@ -34,6 +34,8 @@ def feed_of(house: House, tail: Tail) -> Feed:
     return Feed(house.database, tuple(ENTITIES.values()), tail)
 
 
+@pytest.mark.slow("Six sockets listen.")
+@pytest.mark.prove_on("postgresql", "The same on the other database.")
 async def test_one_read_of_a_commit_serves_every_subscriber(
     house: House, tail: Tail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
