@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.ask import answer, ask
 from tests.support.house import House
+from tournee.api import pages as counting
 from tournee.api.keyset import Order, OrderDirection
 from tournee.api.nodes import plural
 from tournee.assets.models import Reading
@@ -88,6 +89,39 @@ async def test_pages_backward_cover_the_list_exactly_once(house: House, order: A
         if not page["pageInfo"]["hasPreviousPage"]:
             break
     assert gathered == whole
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_runs_of_an_index_give_the_same_pages(
+    house: House, order: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await customers(house)
+    pages = [{"first": 3}, {"last": 3}]
+    for page in pages:
+        found = []
+        for is_indexed in (False, True):
+            monkeypatch.setattr(Order, "is_indexed", is_indexed)
+            cursor, gathered = None, []
+            for _ in range(12):
+                after = {"after": cursor} if "first" in page else {"before": cursor}
+                one = (await ask(house, PAGE, **page, **after, orderBy=order))["customers"]
+                gathered.append(one)
+                cursor = one["pageInfo"]["endCursor" if "first" in page else "startCursor"]
+                if cursor is None:
+                    break
+            found.append(gathered)
+        assert sum(len(one["nodes"]) for one in found[0]) == len(PHONES)
+        assert found[0] == found[1]
+
+
+async def test_counting_stops_at_a_limit_unless_an_exact_number_is_asked_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "MOST_COUNTED", 5)
+    monkeypatch.setattr("tournee.api.load.MOST_COUNTED", 5)
+    await customers(house)
+    found = await ask(house, "{customers {totalCount} exactly: customers {totalCount(exact: true)}}")
+    assert found == {"customers": {"totalCount": 6}, "exactly": {"totalCount": 10}}
 
 
 async def test_nulls_sort_last_in_both_directions(house: House) -> None:

@@ -137,7 +137,8 @@ class _Writing:
         if self.likely(40):
             parts.append("pageInfo { hasNextPage hasPreviousPage startCursor endCursor }")
         if self.likely(30):
-            parts.append(f"totalCount{self.directive()}")
+            exact = self.chance.choice(("", "(exact: true)", "(exact: false)"))
+            parts.append(f"totalCount{exact}{self.directive()}")
         return " ".join(parts) or "totalCount"
 
     def fragment(self, kind: GraphQLObjectType, depth: int) -> str:

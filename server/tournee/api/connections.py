@@ -10,7 +10,7 @@ from strawberry.types.field import StrawberryField
 
 from tournee.api.filters import filter_type, order_type
 from tournee.api.mapping import PagePart, argument, make_field
-from tournee.api.pages import DEFAULT_ROWS, MOST_ROWS, Page
+from tournee.api.pages import DEFAULT_ROWS, MOST_COUNTED, MOST_ROWS, Page
 from tournee.api.scalars import optional
 from tournee.auth.permissions import ACCOUNT_SELF
 
@@ -67,8 +67,8 @@ def _page_info() -> type[Any]:
 PAGE_INFO = _page_info()
 
 
-async def _total_count(root: Page) -> int:
-    return await root.count()
+async def _total_count(root: Page, exact: bool = False) -> int:
+    return await root.count(exact)
 
 
 def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
@@ -112,7 +112,11 @@ def connection_type(node: type[Any], name: str, permission: str) -> type[Any]:
             permission,
             source=PagePart("totalCount"),
             resolver=_total_count,
-            description="The total number of rows that match the filter; counted only if selected.",
+            arguments=[argument("exact", bool, "Count all rows, however many there are.", default=False)],
+            description=(
+                "The number of rows that match the filter, on all pages together. Counting stops at"
+                f" {MOST_COUNTED + 1}, which stands for more than {MOST_COUNTED}, unless `exact` is true."
+            ),
         ),
     )
     return connection

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, false, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Table, and_, bindparam, false, or_, select, true
 
 from tournee.api.errors import InvalidCursor, LimitExceeded
 from tournee.api.reading.unknown import Unknown
@@ -25,7 +25,7 @@ from tournee.api.relations import Viewer, relations, require_readable
 from tournee.kernel.declared import Declared
 from tournee.kernel.fields import Field, field_named, fields
 from tournee.kernel.log import Change
-from tournee.kernel.ranks import enumeration_of, names, rank, ranked
+from tournee.kernel.ranks import enumeration_of, names, rank, rank_index, ranked
 from tournee.kernel.times import read_date, read_time
 from tournee.kernel.values import wire_value
 
@@ -40,6 +40,14 @@ class OrderDirection(enum.StrEnum):
     """Smallest first, or earliest, or A to Z; values of an enum as they are declared."""
     DESC = "DESC"
     """Greatest first, or latest, or Z to A; values of an enum the other way round."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Rows that stand together in an order: those that meet a condition, sorted by the clauses."""
+
+    condition: ColumnElement[bool]
+    clauses: list[Any]
 
 
 @dataclass(frozen=True)
@@ -82,17 +90,38 @@ class Term:
         """Return the value itself, for a cursor."""
         return _reached(model, entity, viewer, self.path, self.field, _as_it_is)
 
-    def follows(self, column: Any, value: Any, backwards: bool) -> ColumnElement[bool]:
-        """Return the condition for rows that this key alone puts after the value, or before it when going
-        backwards.
+    def runs(self, column: Any, after: tuple[Any] | None, backwards: bool) -> list[Run]:
+        """Return the rows that this key alone puts after a value, or all rows: those with a value and those
+        with null, in the order of the list.
         """
-        if value is None:
-            return column.is_not(None) if backwards else false()
-        if not isinstance(value, BindParameter):
-            # SQLAlchemy takes a bare True or False for a constant, which it does not compare.
-            value = bindparam(None, value, type_=column.type)
-        strictly = column < value if self.descending is not backwards else column > value
-        return or_(strictly, column.is_(None)) if self.nullable and not backwards else strictly
+        ascending = self.descending is backwards
+        clauses = [column.asc() if ascending else column.desc()]
+        if after is None or after[0] is None:
+            condition = column.is_not(None) if self.nullable else true()
+        else:
+            value = after[0]
+            if not isinstance(value, BindParameter):
+                # SQLAlchemy takes a bare True or False for a constant, which it does not compare.
+                value = bindparam(None, value, type_=column.type)
+            condition = column > value if ascending else column < value
+        values = Run(condition, clauses)
+        if not self.nullable:
+            return [values]
+        nulls = Run(column.is_(None), [])
+        if after is None:
+            return [nulls, values] if backwards else [values, nulls]
+        if backwards:
+            return [values]
+        return [] if after[0] is None else [values, nulls]
+
+    def is_indexed(self, table: Table) -> bool:
+        """Return whether an index lists the rows of an organisation by this key."""
+        if self.path:
+            return False
+        kind = enumeration_of(self.field)
+        own = self.field.name if kind is None else str(rank_index(self.field.name, kind))
+        known = [list(table.primary_key.columns), *(list(index.expressions) for index in table.indexes)]
+        return any(len(one) > 1 and getattr(one[1], "name", str(one[1])) == own for one in known)
 
     def clause(self, column: Any, backwards: bool) -> Any:
         clause = column.desc() if self.descending is not backwards else column.asc()
@@ -159,17 +188,43 @@ class Order:
         """Return the terms of ORDER BY."""
         return [term.clause(term.key(self.model, entity, viewer), backwards) for term in self.terms]
 
+    @cached_property
+    def is_indexed(self) -> bool:
+        """Whether an index lists the rows of an organisation by the first key."""
+        return self.terms[0].is_indexed(self.model.__table__)
+
+    def runs(
+        self, entity: Any, values: Sequence[Any] | None, viewer: Viewer, backwards: bool = False
+    ) -> list[Run]:
+        """Return the rows after the cursor's row, or all rows, in runs that follow one another.
+
+        Each run is one range of an index, in one direction of it. A condition that holds for all of them
+        makes the databases walk the index from its start.
+        """
+        found = []
+        columns = [term.key(self.model, entity, viewer) for term in self.terms]
+        for level in reversed(range(len(self.terms) if values is not None else 1)):
+            same = [
+                column.is_(None) if value is None else column == value
+                for column, value in zip(columns[:level], values or (), strict=False)
+            ]
+            rest = [
+                term.clause(column, backwards)
+                for term, column in zip(self.terms[level + 1 :], columns[level + 1 :], strict=True)
+            ]
+            after = None if values is None else (values[level],)
+            found += [
+                Run(and_(*same, run.condition), [*run.clauses, *rest])
+                for run in self.terms[level].runs(columns[level], after, backwards)
+            ]
+        return found
+
     def beyond(
         self, entity: Any, values: Sequence[Any], viewer: Viewer, backwards: bool = False
     ) -> ColumnElement[bool]:
         """Return the condition for rows after the cursor's row, or before it when going backwards."""
-        branches = []
-        same: list[ColumnElement[bool]] = []
-        for term, value in zip(self.terms, values, strict=True):
-            column = term.key(self.model, entity, viewer)
-            branches.append(and_(*same, term.follows(column, value, backwards)))
-            same.append(column.is_(None) if value is None else column == value)
-        return or_(*branches)
+        runs = self.runs(entity, values, viewer, backwards)
+        return or_(false(), *(run.condition for run in runs))
 
     def beside(self, entity: Any, viewer: Viewer) -> list[Any]:
         """Return what has to be selected beside a row for its cursor: the values of related rows."""

@@ -20,7 +20,7 @@ from strawberry.dataloader import DataLoader
 
 from tournee.api.errors import LimitExceeded
 from tournee.api.filters import where
-from tournee.api.pages import Arguments, Page
+from tournee.api.pages import MOST_COUNTED, Arguments, Page, counted
 from tournee.auth.models import Account
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity
@@ -134,16 +134,18 @@ class Load:
     ) -> Page:
         """Return a page of all rows of the model, or of those that meet a condition."""
         seen = readable(model, self._actor) if only is None else and_(readable(model, self._actor), only)
-        condition = and_(seen, arguments.condition(model, model, self._viewer))
-        order = arguments.clauses(model, self._viewer)
-        beside = arguments.order.beside(model, self._viewer)
-        statement = select(model, *beside).where(condition).order_by(*order)
-        rows = await self.values(statement, arguments.limit + 1)
+        in_runs = self._actor.sees_all
+        found = aliased(
+            model, arguments.select(model, model, self._viewer, seen, in_runs=in_runs).subquery()
+        )
+        beside = arguments.order.beside(found, self._viewer)
+        order = arguments.clauses(found, self._viewer)
+        rows = await self.values(select(found, *beside).order_by(*order), arguments.limit + 1)
 
-        async def count() -> int:
-            total = select(func.count()).select_from(model).where(seen)
-            found = await self.values(total.where(where(model, model, arguments.filter, self._viewer)))
-            return int(found[0][0])
+        async def count(exact: bool) -> int:
+            filtered = where(model, model, arguments.filter, self._viewer)
+            counts = await self.values(select(counted(model, and_(seen, filtered), exact=exact)))
+            return int(counts[0][0])
 
         return Page.of(rows, arguments, count)
 
@@ -232,9 +234,10 @@ class Load:
         return [Page.of(found[id], arguments, self._counter(child, column, id, arguments)) for id in ids]
 
     def _counter(self, child: type[Any], column: str, id: UUID, arguments: Arguments) -> Any:
-        async def count() -> int:
+        async def count(exact: bool) -> int:
             key = ("count", child, column, arguments.key)
-            return int(await self._batched(key, lambda ids: self._count(child, column, ids, arguments), id))
+            found: int = await self._batched(key, lambda ids: self._count(child, column, ids, arguments), id)
+            return found if exact else min(found, MOST_COUNTED + 1)
 
         return count
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLField
+from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
@@ -129,11 +130,14 @@ def make_field(
     return made
 
 
-def argument(name: str, annotation: Any, description: str | None = None) -> StrawberryArgument:
+def argument(
+    name: str, annotation: Any, description: str | None = None, *, default: object = UNSET
+) -> StrawberryArgument:
     """Make an argument that resolvers receive under its GraphQL name."""
     return StrawberryArgument(
         python_name=name,
         graphql_name=name,
         type_annotation=StrawberryAnnotation(annotation),
         description=description,
+        default=default,
     )

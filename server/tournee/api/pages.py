@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, and_, true
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, union_all
+from sqlalchemy.orm import aliased
 
 from tournee.api.errors import LimitExceeded, Rejected
 from tournee.api.filters import where
@@ -18,6 +19,17 @@ from tournee.api.relations import Viewer
 
 DEFAULT_ROWS = 50
 MOST_ROWS = 500
+# Counting all rows of a long list takes a thousand times as long as reading a page of it.
+MOST_COUNTED = 10_000
+
+
+def counted(entity: Any, condition: ColumnElement[bool], *outer: Any, exact: bool) -> Any:
+    """Return the number of rows, for each row of `outer`: at most one more than MOST_COUNTED unless exact."""
+    rows: Select[Any] = select(literal_column("1").label("one")).select_from(entity).where(condition)
+    rows = rows.correlate(*outer)
+    if not exact:
+        rows = rows.limit(literal_column(str(MOST_COUNTED + 1)))
+    return select(func.count()).select_from(rows.subquery()).scalar_subquery()
 
 
 @dataclass(frozen=True)
@@ -66,12 +78,45 @@ class Arguments:
         """Return the condition of the filter and the cursors. Raises Rejected for one on what the viewer may
         not read.
         """
+        cursors = self._beyond(entity, viewer, (False, True))
+        return and_(where(model, entity, self.filter, viewer), *cursors)
+
+    def _beyond(
+        self, entity: Any, viewer: Viewer, directions: Iterable[bool]
+    ) -> list[ColumnElement[bool]]:
+        """Return the conditions of the cursors: of `before`, which is backwards, and of `after`."""
         order = self.order
-        after, before = (
-            true() if cursor is None else order.beyond(entity, order.values(cursor), viewer, backwards)
-            for cursor, backwards in ((self.after, False), (self.before, True))
-        )
-        return and_(where(model, entity, self.filter, viewer), after, before)
+        cursors = [(self.before if backwards else self.after, backwards) for backwards in directions]
+        return [
+            order.beyond(entity, order.values(cursor), viewer, backwards)
+            for cursor, backwards in cursors
+            if cursor is not None
+        ]
+
+    def select(
+        self, model: type[Any], entity: Any, viewer: Viewer, seen: ColumnElement[bool], *, in_runs: bool
+    ) -> Select[Any]:
+        """Select the rows of the page, and one more if there are more.
+
+        In runs, each row is read from an index in the list's order; without, the database may also begin
+        with the few rows that a person sees.
+        """
+        limit: Any = literal_column(str(int(self.limit + 1)))
+        if not in_runs or not self.order.is_indexed:
+            condition = and_(seen, self.condition(model, entity, viewer))
+            return select(entity).where(condition).order_by(*self.clauses(entity, viewer)).limit(limit)
+        cursor = self.before if self.backwards else self.after
+        values = None if cursor is None else self.order.values(cursor)
+        others = self._beyond(entity, viewer, (not self.backwards,))
+        condition = and_(seen, where(model, entity, self.filter, viewer), *others)
+        runs = [
+            select(entity).where(condition, run.condition).order_by(*run.clauses).limit(limit)
+            for run in self.order.runs(entity, values, viewer, self.backwards)
+        ]
+        if len(runs) == 1:
+            return runs[0]
+        found = aliased(model, union_all(*(select(run.subquery()) for run in runs)).subquery())
+        return select(found).order_by(*self.clauses(found, viewer)).limit(limit)
 
 
 class Edge(NamedTuple):
@@ -98,12 +143,12 @@ class Page:
     has_next: bool
     has_previous: bool
     order: Order
-    count: Callable[[], Awaitable[int]]
+    count: Callable[[bool], Awaitable[int]]
     # In the history of a record: the number of its creation.
     created: int = 0
 
     @classmethod
-    def of(cls, rows: Sequence[Any], arguments: Arguments, count: Callable[[], Awaitable[int]]) -> Page:
+    def of(cls, rows: Sequence[Any], arguments: Arguments, count: Callable[[bool], Awaitable[int]]) -> Page:
         """Make a page of the rows fetched: one more than asked for, if there are more."""
         more, rows = len(rows) > arguments.limit, rows[: arguments.limit]
         if arguments.backwards:

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from graphql import GraphQLOutputType
-from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, literal_column, select
 from sqlalchemy.orm import aliased, outerjoin
 
 from tournee.api.load import readable
@@ -171,8 +171,3 @@ class Block:
 def at_most(rows: int) -> Any:
     """Return a limit; PostgreSQL plans better for one that is not a parameter."""
     return literal_column(str(int(rows)))
-
-
-def number_of(entity: Any, condition: ColumnElement[bool], *outer: Any) -> Any:
-    """Return the number of rows, for each row of `outer`."""
-    return select(func.count()).select_from(entity).where(condition).correlate(*outer).scalar_subquery()

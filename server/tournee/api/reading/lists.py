@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLField, GraphQLObjectType, get_named_type, get_nullable_type
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_
 
 from tournee.api.filters import where
 from tournee.api.keyset import Term, cursor
 from tournee.api.mapping import PagePart, ToMany, ToOne, source_of
-from tournee.api.pages import Arguments
-from tournee.api.reading.blocks import Block, at_most, number_of
+from tournee.api.pages import Arguments, counted
+from tournee.api.reading.blocks import Block
 from tournee.api.reading.building import dictionary
 from tournee.api.reading.unknown import Doubt
 from tournee.api.relations import relations
@@ -34,14 +34,14 @@ class Lists:
         block = self._chosen(model, arguments)
         page = _Page(self._compiler, block, definition, details, arguments, 1)
         total = "None"
-        if page.counts:
-            total = block.add("total", lambda: self._number(model, arguments))
+        if page.counts is not None:
+            total = block.add("total", lambda: self._number(page, model, arguments))
         block.add("one", lambda: block.entity.id)
         self._compiler.statements.append(
             block.ordered(arguments.clauses(block.entity, self._compiler.tables))
         )
         found = f"found[{number}]"
-        if not page.counts:
+        if page.counts is None:
             return f"{page.function}({found}, None)"
         # Without a row there is no number beside it; after a cursor, there may still be rows before.
         none = (
@@ -56,9 +56,8 @@ class Lists:
         """Choose the rows first: else PostgreSQL joins their relations to every row that it passes over."""
         tables = self._compiler.tables
         row = tables.alias(model)
-        condition = and_(tables.visible(model, row), arguments.condition(model, row, tables))
-        order = arguments.clauses(row, tables)
-        chosen = select(row).where(condition).order_by(*order).limit(at_most(arguments.limit + 1))
+        in_runs = self._compiler.actor.sees_all
+        chosen = arguments.select(model, row, tables, tables.visible(model, row), in_runs=in_runs)
         return Block(tables, self._code, model, "row", inside=False, chosen=chosen)
 
     def inside(
@@ -87,15 +86,20 @@ class Lists:
         )
         found = outer.array(block.as_array(rows, entity))
         total = "None"
-        if page.counts:
-            total = outer.add(object(), lambda: self._number(child, arguments, entity, source.name))
+        if page.counts is not None:
+            total = outer.add(object(), lambda: self._number(page, child, arguments, entity, source.name))
         return f"{page.function}({found}, {total})"
 
     def _arguments(self, model: type[Any], definition: GraphQLField, details: Details) -> Arguments:
         return Arguments.of(model, self._compiler.arguments(definition, details))
 
     def _number(
-        self, model: type[Any], arguments: Arguments, outer: Any = None, column: str | None = None
+        self,
+        page: _Page,
+        model: type[Any],
+        arguments: Arguments,
+        outer: Any = None,
+        column: str | None = None,
     ) -> Any:
         entity = self._compiler.tables.alias(model)
         named: list[ColumnElement[bool]] = [] if column is None else [getattr(entity, column) == outer.id]
@@ -103,7 +107,8 @@ class Lists:
         condition = and_(
             tables.visible(model, entity), *named, where(model, entity, arguments.filter, tables)
         )
-        return number_of(entity, condition, *(() if outer is None else (outer,)))
+        outside = () if outer is None else (outer,)
+        return counted(entity, condition, *outside, exact=bool(page.counts))
 
 
 def _uncounted() -> int:
@@ -112,6 +117,9 @@ def _uncounted() -> int:
 
 class _Page:
     """Writes the function `(rows, total)` that makes a page: the object that a connection becomes."""
+
+    # Whether the number of rows is wanted exactly; None if it is not wanted.
+    counts: bool | None = None
 
     def __init__(
         self,
@@ -126,13 +134,12 @@ class _Page:
         self._block = block
         self._arguments = arguments
         self._times = times * arguments.limit
-        self.counts = False
         compiler.spend(times * (arguments.limit + 1))
         kind = get_named_type(definition.type)
         assert isinstance(kind, GraphQLObjectType)
         fields = compiler.subfields(kind, details)
         parts = {key: self._part(kind, one) for key, one in fields.items()}
-        if self.counts:
+        if self.counts is not None:
             compiler.spend(times)
         self.function = f"page{next(compiler.numbers)}"
         limit = arguments.limit
@@ -151,8 +158,7 @@ class _Page:
         if name == "__typename":
             return repr(kind.name)
         if name == "totalCount":
-            self.counts = True
-            return "total"
+            return self._total(definition, details)
         if name == "nodes":
             return f"[{self._row(definition, details)} for row in rows]"
         if name == "edges":
@@ -160,6 +166,13 @@ class _Page:
         if name == "pageInfo":
             return self._objects(definition, details, self._info, "")
         raise Doubt(f"{kind.name}.{name} is not mapped")
+
+    def _total(self, definition: Any, details: Details) -> str:
+        exact = bool(self._compiler.arguments(definition, details)["exact"])
+        if self.counts is not None and self.counts != exact:
+            raise Doubt("two numbers of one list")
+        self.counts = exact
+        return "total"
 
     def _objects(self, definition: Any, details: Details, part: Any, each: str) -> str:
         kind: Any = get_named_type(definition.type)
