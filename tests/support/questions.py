@@ -18,6 +18,8 @@ from graphql import (
     is_leaf_type,
     is_list_type,
     is_non_null_type,
+    is_object_type,
+    is_required_argument,
 )
 
 from tournee.api.mapping import Computed, source_of
@@ -115,9 +117,11 @@ class _Writing:
         definition = kind.fields[name]
         named = get_named_type(definition.type)
         source = source_of(definition)
-        if isinstance(source, Computed) or source is None:
+        if source is None:
             # The engine does not answer these; a few show that it knows.
             return "" if not is_leaf_type(named) or definition.args or self.likely(98) else name
+        if isinstance(source, Computed):
+            return self.computed(definition, name, depth)
         if not is_leaf_type(named) and (depth == 0 or self.fields > MOST_FIELDS):
             return ""
         written = self.field(definition, name, depth - (not is_leaf_type(named)))
@@ -125,6 +129,17 @@ class _Writing:
             self.fields += 1
             return f"a{self.fields}: {written}"
         return written
+
+    def computed(self, definition: GraphQLField, name: str, depth: int) -> str:
+        named = get_named_type(definition.type)
+        if any(is_required_argument(one) for one in definition.args.values()) or self.likely(30):
+            return ""
+        if is_leaf_type(named):
+            return name
+        if not is_object_type(named) or depth == 0:
+            return f"{name} {{ __typename }}"
+        self.fields += 1
+        return f"a{self.fields}: {name} {{ {self.selection(named, depth - 1)} }}"
 
     def page(self, kind: GraphQLObjectType, depth: int) -> str:
         node: Any = get_named_type(kind.fields["nodes"].type)

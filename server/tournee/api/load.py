@@ -7,7 +7,7 @@ together, and the children of many parents by a window function with a limit for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -26,6 +26,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Forbidden
 from tournee.kernel.log import Change, Head, Record
+from tournee.kernel.question import Question, ask
 from tournee.kernel.reader import Guard
 from tournee.kernel.registry import BY_NAME
 from tournee.kernel.state import Transition
@@ -289,13 +290,27 @@ class Load:
                 self._session = await self._stack.enter_async_context(self._open_session(self._actor))
             return await work(self._session)
 
+    async def ask(
+        self, questions: Sequence[Question], values: Mapping[str, Any], most: int
+    ) -> list[Sequence[Any]]:
+        """Return the rows of each question; they count as `most` rows."""
+        self._spend(most)
+
+        async def work(session: Any) -> list[Sequence[Any]]:
+            return await ask(session, questions, values)
+
+        return await self._in_turn(work)
+
     async def _execute(self, session: AsyncSession, statement: Select[Any], limit: int) -> list[Any]:
         result = await session.execute(statement.limit(min(limit, self._left + 1)))
         rows = list(result.all())
-        self._left -= len(rows)
+        self._spend(len(rows))
+        return rows
+
+    def _spend(self, rows: int) -> None:
+        self._left -= rows
         if self._left < 0:
             raise LimitExceeded(f"An operation reads at most {MOST_ROWS} rows.")
-        return rows
 
     async def close(self) -> None:
         """Give the connection back once no statement runs on it."""

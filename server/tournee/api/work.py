@@ -67,9 +67,22 @@ EXTRAS = Extras(
         Link(Note, "author_id", Account),
     ),
     computed=(
-        ComputedField(WorkOrder, by_guard(_OF_ORDERS, order_transitions), TRANSITIONS),
-        ComputedField(WorkOrder, required_skills, list[Skill], permission=PEOPLE_READ),
-        ComputedField(Appointment, by_guard(_OF_VISITS, visit_transitions), TRANSITIONS),
+        ComputedField(
+            WorkOrder, by_guard(_OF_ORDERS, order_transitions), TRANSITIONS, needs=("id", "status")
+        ),
+        ComputedField(
+            WorkOrder,
+            required_skills,
+            list[Skill],
+            needs=("required_skill_ids",),
+            permission=PEOPLE_READ,
+        ),
+        ComputedField(
+            Appointment,
+            by_guard(_OF_VISITS, visit_transitions),
+            TRANSITIONS,
+            needs=("id", "status", "starts_at"),
+        ),
     ),
     groups=(
         Through(

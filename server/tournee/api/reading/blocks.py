@@ -16,7 +16,7 @@ from tournee.api.load import readable
 from tournee.api.mapping import Person, ToOne
 from tournee.api.reading import sql
 from tournee.api.reading.building import Code
-from tournee.api.reading.columns import codec
+from tournee.api.reading.columns import codec, python_of
 from tournee.api.reading.unknown import Doubt
 from tournee.kernel.actor import Actor
 from tournee.kernel.log import Change, Record
@@ -105,6 +105,14 @@ class Block:
         source = self.add((id(entity), name, select_as), lambda: select_as(column))
         made = own.sorts if sorts and own.sorts is not None else own.made
         return source if made is None else f"{self.code.use(made)}({source})"
+
+    def python(self, entity: Any, name: str) -> str:
+        """Return the source of a column's value as Python has it."""
+        column = getattr(entity, name)
+        own = python_of(column)
+        select_as = own.inside
+        source = self.add((id(entity), name, select_as), lambda: select_as(column))
+        return source if own.made is None else f"{self.code.use(own.made)}({source})"
 
     def join(self, entity: Any, to: ToOne | Person) -> tuple[Any, str]:
         """Join the row that a column names; return its alias, and the source of a value that is None without

@@ -30,11 +30,15 @@ class Code:
     def function(self, name: str, arguments: str, *lines: str) -> None:
         self._lines += [f"def {name}({arguments}):", *(f"    {line}" for line in lines)]
 
-    def made(self, name: str) -> Callable[..., Any]:
-        """Compile the source; return one of its functions."""
-        exec(compile("\n".join(self._lines), "<answer>", "exec"), self._objects)  # noqa: S102 - see above
-        function: Callable[..., Any] = self._objects[name]
-        return function
+    def made(self, name: str, *given: str) -> Callable[..., Any]:
+        """Compile the source; return the maker of one of its functions, which takes what the functions are
+        given by these names.
+        """
+        inside = [f"    {line}" for line in [*self._lines, f"return {name}"]]
+        source = "\n".join([f"def make({', '.join(given)}):", *inside])
+        exec(compile(source, "<answer>", "exec"), self._objects)  # noqa: S102 - see above
+        make: Callable[..., Any] = self._objects["make"]
+        return make
 
 
 def dictionary(parts: Mapping[str, str]) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 from graphql import GraphQLEnumType, GraphQLOutputType, get_named_type, is_list_type, is_non_null_type
@@ -19,6 +20,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Date, Enum, Float, Integer, St
 from tournee.api.reading import sql
 from tournee.api.reading.unknown import Doubt
 from tournee.kernel.entity import DeclaredName, UTCDateTime
+from tournee.kernel.times import read_time
 from tournee.kernel.values import wire_value
 
 Sql = Callable[[Any], Any]
@@ -56,6 +58,23 @@ def codec(column: Any, kind: GraphQLOutputType) -> Codec:
     raise Doubt(f"no codec for {column} as {kind}")
 
 
+def python_of(column: Any) -> Codec:
+    """Return how a column is selected for a stand-in, and the function that makes Python's value of it."""
+    own = column.property.columns[0].type
+    if isinstance(own, DeclaredName):
+        return _read(sql.as_text, dict(own.kind.declared).__getitem__)
+    if isinstance(own, Enum) and own.enum_class is not None and own.values_callable is None:
+        return _read(sql.as_text, own.enum_class.__members__.__getitem__)
+    for python, select_as, read in _PYTHON:
+        if isinstance(own, python):
+            return _read(select_as, read)
+    raise Doubt(f"no value for {column}")
+
+
+def _read(select_as: Sql, read: Callable[[Any], Any]) -> Codec:
+    return Codec(select_as, select_as, lambda value: None if value is None else read(value))
+
+
 def _int(value: Any) -> int | None:
     if value is None or -(2**31) <= value < 2**31:
         return value  # type: ignore[no-any-return]
@@ -87,6 +106,18 @@ _KNOWN: tuple[tuple[type[Any], str, Codec], ...] = (
     (BigInteger, "Long", Codec(_as_it_is, _as_it_is)),
     (Integer, "Int", Codec(_as_it_is, _as_it_is, _int)),
     (String, "String", Codec(_as_it_is, _as_it_is)),
+)
+
+
+_PYTHON: tuple[tuple[type[Any], Sql, Callable[[Any], Any]], ...] = (
+    (UTCDateTime, sql.time_text, read_time),
+    (Date, sql.date_text, date.fromisoformat),
+    (Uuid, sql.id_text, UUID),
+    (Boolean, _as_it_is, bool),
+    (Float, sql.float_text, float),
+    (Integer, _as_it_is, int),
+    (String, _as_it_is, str),
+    (JSON, sql.json_text, orjson.loads),
 )
 
 

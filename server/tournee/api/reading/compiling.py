@@ -23,13 +23,25 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
-from sqlalchemy import Select, and_
+from sqlalchemy import Select, and_, inspect
 
 from tournee.api.limits import fragments_of
 from tournee.api.load import MOST_ROWS
-from tournee.api.mapping import Column, Listing, Person, Recorded, Single, ToMany, ToOne, source_of
+from tournee.api.mapping import (
+    Column,
+    Computed,
+    Listing,
+    Person,
+    Recorded,
+    Single,
+    ToMany,
+    ToOne,
+    source_of,
+)
+from tournee.api.reading import sql
 from tournee.api.reading.blocks import Block, Tables
 from tournee.api.reading.building import Code, dictionary
+from tournee.api.reading.finishing import Part, completion, stand_in
 from tournee.api.reading.lists import Lists
 from tournee.api.reading.unknown import Doubt, bound
 from tournee.api.scalars import parse_id
@@ -50,8 +62,10 @@ class Compiler:
     actor: Actor
     code: Code = field(default_factory=Code)
     statements: list[Select[Any]] = field(default_factory=list)
+    # The fields that have resolvers.
+    parts: list[Part] = field(default_factory=list)
     # How many rows the executor could count: where that is too many, it has to count them.
-    _most_rows: int = 0
+    most_rows: int = 0
 
     def __post_init__(self) -> None:
         self.tables = Tables(self.actor)
@@ -67,8 +81,8 @@ class Compiler:
         self.code.function("answer", "found", f"return {dictionary(parts)}")
 
     def spend(self, rows: int) -> None:
-        self._most_rows += rows
-        if self._most_rows > MOST_ROWS:
+        self.most_rows += rows
+        if self.most_rows > MOST_ROWS:
             raise Doubt("more rows than an operation may read")
 
     # -- fields ----------------------------------------------------------------------------------
@@ -114,8 +128,35 @@ class Compiler:
         kind = get_named_type(definition.type)
         if not is_object_type(kind):
             raise Doubt(f"{kind.name} is no object")
-        fields = self.subfields(kind, details)
-        return dictionary({key: self._field(block, entity, kind, one, times) for key, one in fields.items()})
+        made: dict[str, str] = {}
+        later = []
+        for key, one in self.subfields(kind, details).items():
+            source = source_of(kind.fields.get(one[0].node.name.value))
+            if isinstance(source, Computed):
+                made[key] = "None"
+                later.append(f"{key!r}, {self._part(block, entity, kind, one, source)}")
+            else:
+                made[key] = self._field(block, entity, kind, one, times)
+        text = dictionary(made)
+        for missing in later:
+            text = f"later({text}, {missing})"
+        return text
+
+    def _part(
+        self, block: Block, entity: Any, kind: GraphQLObjectType, details: Details, source: Computed
+    ) -> str:
+        """Return the source of a part's number and of its row."""
+        definition = kind.fields[details[0].node.name.value]
+        model = inspect(entity).mapper.class_
+        complete = completion(definition.type, details, self.subfields)
+        needs = source.needs
+        self.parts.append(Part(kind, definition, details, None if needs else model, complete))
+        if needs:
+            values = ", ".join(block.python(entity, name) for name in needs)
+            row = f"{self.code.use(stand_in(model, needs))}({values})"
+        else:
+            row = block.add((id(entity), "id", sql.id_text), lambda: sql.id_text(entity.id))
+        return f"{len(self.parts) - 1}, {row}"
 
     def _field(self, block: Block, entity: Any, kind: GraphQLObjectType, details: Details, times: int) -> str:
         name = details[0].node.name.value

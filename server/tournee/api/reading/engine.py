@@ -11,12 +11,14 @@ from weakref import WeakKeyDictionary
 import orjson
 import structlog
 from graphql import GraphQLError, GraphQLSchema, OperationType, get_operation_ast
+from graphql.execution.executor import Executor
 from graphql.execution.values import VariableValues, get_variable_values
 from prometheus_client import Counter
 
 from tournee.api.context import Context
 from tournee.api.documents import Prepared, prepare
 from tournee.api.errors import Rejected
+from tournee.api.reading.finishing import finish
 from tournee.api.reading.plans import Key, Operation, Plan, Plans
 from tournee.api.reading.unknown import Doubt
 from tournee.api.requests import Asked
@@ -39,6 +41,10 @@ _reads = Counter("tournee_graphql_reads", "GraphQL queries over HTTP, by who ans
 @cache
 def _counter(lane: str) -> Counter:
     return _reads.labels(lane)
+
+
+def _body(data: dict[str, Any]) -> bytes:
+    return orjson.dumps({"data": data}, option=orjson.OPT_UTC_Z)
 
 
 class Reads:
@@ -108,8 +114,31 @@ class Reads:
             _counter("executor_unmapped").inc()
             return None
         values = plan.values(given.coerced, context.actor)
-        found = await self._kernel.ask(context.actor, plan.questions, values)
-        return orjson.dumps({"data": plan.build(found)}, option=orjson.OPT_UTC_Z)
+        if not plan.parts:
+            found = await self._kernel.ask(context.actor, plan.questions, values)
+            return _body(plan.build(found))
+        # The fields with resolvers read the same snapshot.
+        executor = self._executor(prepared, asked, context)
+        try:
+            found = await context.load.ask(plan.questions, values, plan.most_rows)
+            data, waiting = plan.begin(found)
+            await finish(plan.parts, waiting, executor, context)
+        finally:
+            await context.load.close()
+        return _body(data)
+
+    def _executor(self, prepared: Prepared, asked: Asked, context: Context) -> Executor[Any]:
+        assert prepared.document is not None
+        executor = Executor.build(
+            self._schema,
+            prepared.document,
+            context_value=context,
+            raw_variable_values=asked.variables,
+            operation_name=asked.operation_name,
+        )
+        if isinstance(executor, list):
+            raise Doubt("wrong variables")
+        return executor
 
     def _read(self, operation: Operation, variables: dict[str, Any]) -> VariableValues:
         """Read the variables as their types say; raises Doubt for wrong ones."""

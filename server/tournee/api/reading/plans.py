@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode
@@ -12,6 +13,7 @@ from graphql.execution.values import VariableValues
 from sqlalchemy import Select
 
 from tournee.api.reading.compiling import Compiler
+from tournee.api.reading.finishing import Part, Waiting
 from tournee.api.reading.unknown import Doubt, How, Needed, Parameters, Path, Shape
 from tournee.kernel.actor import Actor
 from tournee.kernel.question import Question
@@ -32,11 +34,34 @@ class Plan:
 
     questions: tuple[Question, ...]
     parameters: Parameters
-    build: Callable[[list[Sequence[Any]]], dict[str, Any]]
+    # Makes the function, which calls `later(object, key, number of the part, row)` for each value that is
+    # still missing.
+    _make: Callable[..., Callable[[list[Sequence[Any]]], dict[str, Any]]]
+    # The fields that have resolvers.
+    parts: tuple[Part, ...]
+    most_rows: int
 
     def values(self, variables: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
         """Return the parameters of the statements; raises for what the executor would refuse."""
         return {"account_id": actor.id, **self.parameters.bind(variables)}
+
+    @cached_property
+    def _build(self) -> Callable[[list[Sequence[Any]]], dict[str, Any]]:
+        return self._make(None)
+
+    def build(self, found: list[Sequence[Any]]) -> dict[str, Any]:
+        """Return the answer, if it has no parts."""
+        return self._build(found)
+
+    def begin(self, found: list[Sequence[Any]]) -> tuple[dict[str, Any], list[Waiting]]:
+        """Return the answer, and what its parts have to fill in."""
+        waiting: list[Waiting] = []
+
+        def later(holder: dict[str, Any], *missing: Any) -> dict[str, Any]:
+            waiting.append((holder, *missing))
+            return holder
+
+        return self._make(later)(found), waiting
 
 
 class Operation:
@@ -72,7 +97,8 @@ class Operation:
                 continue
             names = ("account_id", *parameters.names)
             questions = tuple(asks.question(one, names) for one in compiler.statements)
-            return Plan(questions, parameters, compiler.code.made("answer"))
+            make = compiler.code.made("answer", "later")
+            return Plan(questions, parameters, make, tuple(compiler.parts), compiler.most_rows)
 
     def _need(self, needed: Needed) -> None:
         if needed.path in self._needs or len(self._needs) >= _MOST_NEEDS:

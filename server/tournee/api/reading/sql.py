@@ -54,6 +54,13 @@ class time_text(_Made):  # noqa: N801
     sqlite = time.sqlite
 
 
+class date_text(_Made):  # noqa: N801
+    """A date as text."""
+
+    postgresql = "CAST({0} AS TEXT)"
+    sqlite = "{0}"
+
+
 class float_text(_Made):  # noqa: N801
     """A float as text: SQLite's JSON has only 15 digits of it, and PostgreSQL's no sign of a zero."""
 
