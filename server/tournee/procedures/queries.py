@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, and_, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.kernel.actor import Actor
@@ -27,19 +28,24 @@ from tournee.procedures.models import (
     VersionStatus,
 )
 
+_REQUIRED_AND_OPEN = and_(
+    ChecklistRun.required.is_(True), ChecklistRun.status.in_([RunStatus.NEW, RunStatus.IN_PROGRESS])
+)
 
-def required_and_open(appointment_ids: Collection[UUID]) -> Select[ChecklistRun]:
-    """Return the required checklists that are open, for these visits."""
-    return select(ChecklistRun).where(
-        ChecklistRun.appointment_id.in_(appointment_ids),
-        ChecklistRun.required.is_(True),
-        ChecklistRun.status.in_([RunStatus.NEW, RunStatus.IN_PROGRESS]),
-    )
+
+def has_required_and_open(appointment: Any) -> ColumnElement[bool]:
+    """Return the condition for visits with a required checklist that is open."""
+    same = ChecklistRun.organisation_id == appointment.organisation_id
+    return exists(select(1).where(same, ChecklistRun.appointment_id == appointment.id, _REQUIRED_AND_OPEN))
 
 
 async def open_required_runs(tx: Transaction, appointment_id: UUID) -> Sequence[ChecklistRun]:
-    """Return the same within a command, locked, so that nobody completes or adds one meanwhile."""
-    return await tx.all(required_and_open([appointment_id]))
+    """Return the required checklists of a visit that are open, locked, so that nobody completes or adds one
+    meanwhile.
+    """
+    return await tx.all(
+        select(ChecklistRun).where(ChecklistRun.appointment_id == appointment_id, _REQUIRED_AND_OPEN)
+    )
 
 
 async def glance(tx: Transaction, model: type[EntityT], id: UUID, field: str) -> EntityT:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from tournee.customers.models import Site
 from tournee.kernel.entity import now
 from tournee.kernel.reader import Reader
 from tournee.people.models import Skill, Technician, TechnicianSkill, TechnicianStatus
+from tournee.procedures.queries import has_required_and_open
 from tournee.work.models import Appointment, Assignment, WorkOrder
 from tournee.work.states import OVER, UNDER_WAY, WorkOrderStatus
 from tournee.work.timing import local_day
@@ -32,11 +33,15 @@ class CrewMember:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What an appointment's order requires, and the day of the visit at its site."""
+    """What an appointment's order requires, the day of the visit at its site, and who is assigned."""
 
     order: WorkOrderStatus
     skill_ids: frozenset[UUID]
     day: date
+    # Whether a required checklist is open.
+    unfinished: bool
+    # The lead first.
+    crew: tuple[CrewMember, ...]
 
 
 def against_new_crew(visit: Appointment) -> list[str]:
@@ -55,56 +60,61 @@ async def crews_of(read: Reader, visits: Sequence[Appointment]) -> dict[UUID, li
     if not visits:
         return crews
     rows = await read.execute(
-        select(
-            Assignment.appointment_id,
-            Technician.id,
-            Technician.account_id,
-            Technician.name,
-            Technician.status,
-            Assignment.lead,
-        )
-        .join(
-            Technician,
-            and_(
-                Technician.organisation_id == Assignment.organisation_id,
-                Technician.id == Assignment.technician_id,
-            ),
-        )
-        .where(
-            Assignment.appointment_id.in_(crews),
-            Assignment.active.is_(True),
-            Assignment.deleted.is_(False),
-        )
-        .order_by(Assignment.lead.desc(), Assignment.id)
+        select(Assignment.appointment_id, *_MEMBER)
+        .join(Technician, _IS_MEMBER)
+        .where(Assignment.appointment_id.in_(crews), *_NOW)
+        .order_by(*_LEAD_FIRST)
     )
     for appointment_id, *member in rows:
         crews[appointment_id].append(CrewMember(*member))
     return crews
 
 
+_MEMBER = (Technician.id, Technician.account_id, Technician.name, Technician.status, Assignment.lead)
+_IS_MEMBER = and_(
+    Technician.organisation_id == Assignment.organisation_id, Technician.id == Assignment.technician_id
+)
+_NOW = (Assignment.active.is_(True), Assignment.deleted.is_(False))
+_LEAD_FIRST = (Assignment.lead.desc(), Assignment.id)
+
+
 async def circumstances_of(read: Reader, visits: Sequence[Appointment]) -> dict[UUID, Circumstances]:
-    """Return the circumstances of each appointment."""
+    """Return the circumstances of each appointment, with one statement for all."""
     if not visits:
         return {}
     here = WorkOrder.organisation_id == Appointment.organisation_id
     there = and_(Site.organisation_id == Appointment.organisation_id, Site.id == Appointment.site_id)
+    assigned = and_(
+        Assignment.organisation_id == Appointment.organisation_id,
+        Assignment.appointment_id == Appointment.id,
+        *_NOW,
+    )
     rows = await read.execute(
-        select(Appointment.id, WorkOrder.status, WorkOrder.required_skill_ids, Site.time_zone)
+        select(
+            Appointment.id,
+            WorkOrder.status,
+            WorkOrder.required_skill_ids,
+            Site.time_zone,
+            has_required_and_open(Appointment),
+            *_MEMBER,
+        )
         .join(WorkOrder, and_(here, WorkOrder.id == Appointment.work_order_id))
         .outerjoin(Site, there)
-        .where(
-            Appointment.id.in_([visit.id for visit in visits]),
-        )
+        .outerjoin(Assignment, assigned)
+        .outerjoin(Technician, _IS_MEMBER)
+        .where(Appointment.id.in_([visit.id for visit in visits]))
+        .order_by(*_LEAD_FIRST)
     )
     starts = {visit.id: visit.starts_at or now() for visit in visits}
-    return {
-        id: Circumstances(
-            status,
-            frozenset(map(UUID, skill_ids)),
-            local_day(starts[id], time_zone),
-        )
-        for id, status, skill_ids, time_zone in rows
-    }
+    found: dict[UUID, Circumstances] = {}
+    for id, status, skill_ids, time_zone, unfinished, *member in rows:
+        crew = () if member[0] is None else (CrewMember(*member),)
+        if id in found:
+            found[id] = replace(found[id], crew=found[id].crew + crew)
+        else:
+            day = local_day(starts[id], time_zone)
+            found[id] = Circumstances(status, frozenset(map(UUID, skill_ids)), day, unfinished, crew)
+    return found
 
 
 async def against_sending(
@@ -128,30 +138,30 @@ async def _missing_skills(
     asked = [(member, there) for member, there in sent if there.skill_ids]
     if not asked:
         return {}
-    held = defaultdict(list)
-    for (skill,) in await read.execute(
-        select(TechnicianSkill).where(
-            TechnicianSkill.technician_id.in_({member.technician_id for member, _ in asked}),
-            TechnicianSkill.deleted.is_(False),
-        )
-    ):
-        held[skill.technician_id].append(skill)
-    lacking = {}
-    for member, there in asked:
-        valid = {skill.skill_id for skill in held[member.technician_id] if skill.is_valid_on(there.day)}
-        lacking[member, there] = there.skill_ids - valid
-    names = await _names_of_skills(read, set().union(*lacking.values()))
-    return {
-        one: [
-            f"The required skill {name} is missing or expired."
-            for name in sorted(names[id] for id in ids & names.keys())
-        ]
-        for one, ids in lacking.items()
-    }
+    required = {id for _, there in asked for id in there.skill_ids}
+    names: dict[UUID, str] = {}
+    held: dict[UUID, list[TechnicianSkill]] = defaultdict(list)
+    holding = and_(
+        TechnicianSkill.organisation_id == Skill.organisation_id,
+        TechnicianSkill.skill_id == Skill.id,
+        TechnicianSkill.technician_id.in_({member.technician_id for member, _ in asked}),
+        TechnicianSkill.deleted.is_(False),
+    )
+    rows = await read.execute(
+        select(Skill.id, Skill.name, TechnicianSkill)
+        .outerjoin(TechnicianSkill, holding)
+        .where(Skill.id.in_(required))
+    )
+    for id, name, skill in rows:
+        names[id] = name
+        if skill is not None:
+            held[skill.technician_id].append(skill)
+    return {(member, there): _sentences(names, there, held[member.technician_id]) for member, there in asked}
 
 
-async def _names_of_skills(read: Reader, ids: Collection[UUID]) -> dict[UUID, str]:
-    if not ids:
-        return {}
-    found = select(Skill.id, Skill.name).where(Skill.id.in_(ids))
-    return {row.id: row.name for row in await read.execute(found)}
+def _sentences(names: Mapping[UUID, str], there: Circumstances, held: Sequence[TechnicianSkill]) -> list[str]:
+    valid = {skill.skill_id for skill in held if skill.is_valid_on(there.day)}
+    lacking = (there.skill_ids - valid) & names.keys()
+    return [
+        f"The required skill {name} is missing or expired." for name in sorted(names[id] for id in lacking)
+    ]

@@ -7,17 +7,16 @@ one row, and a command asks about one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import and_, select
+from sqlalchemy import select
 
 from tournee.auth.roles import Role
 from tournee.kernel.actor import Actor
 from tournee.kernel.reader import Reader
 from tournee.kernel.state import Transition
-from tournee.procedures.queries import required_and_open
-from tournee.work.crews import against_sending, circumstances_of, crews_of
+from tournee.work.crews import Circumstances, against_sending, circumstances_of
 from tournee.work.models import Appointment, AppointmentEvent, WorkOrder
 from tournee.work.states import (
     APPOINTMENT,
@@ -38,27 +37,29 @@ async def against_dispatch(
     read: Reader, visits: Sequence[Appointment], *, whatever_skills: bool = False
 ) -> list[list[str]]:
     """Return why each appointment cannot be dispatched yet."""
-    crews, there = await crews_of(read, visits), await circumstances_of(read, visits)
-    sent = [(member, there[visit.id]) for visit in visits for member in crews[visit.id]]
+    there = await circumstances_of(read, visits)
+    return await _against_dispatch(read, visits, there, whatever_skills=whatever_skills)
+
+
+async def _against_dispatch(
+    read: Reader,
+    visits: Sequence[Appointment],
+    there: Mapping[UUID, Circumstances],
+    *,
+    whatever_skills: bool = False,
+) -> list[list[str]]:
+    sent = [(member, there[visit.id]) for visit in visits for member in there[visit.id].crew]
     unfit = iter(await against_sending(read, sent, whatever_skills=whatever_skills))
     found = []
     for visit in visits:
-        reasons = [] if crews[visit.id] else ["No technician is assigned."]
+        crew = there[visit.id].crew
+        reasons = [] if crew else ["No technician is assigned."]
         if visit.starts_at is None:
             reasons.append("It has no start and end time.")
         if there[visit.id].order is WorkOrderStatus.ON_HOLD:
             reasons.append("The work order is on hold.")
-        found.append(reasons + [reason for _ in crews[visit.id] for reason in next(unfit)])
+        found.append(reasons + [reason for _ in crew for reason in next(unfit)])
     return found
-
-
-async def _against_completion(read: Reader, visits: Sequence[Appointment]) -> list[list[str]]:
-    """Return required checklists that are open; the command also asks whether the device knew of them."""
-    if not visits:
-        return []
-    runs = await read.execute(required_and_open([visit.id for visit in visits]))
-    unfinished = {run.appointment_id for (run,) in runs}
-    return [[UNFINISHED_CHECKLIST] if visit.id in unfinished else [] for visit in visits]
 
 
 def against_reopening(status: WorkOrderStatus) -> list[str]:
@@ -71,34 +72,24 @@ def against_reopening_by(actor: Actor) -> list[str]:
     return [] if actor.role == Role.MANAGER else ["Only a manager may reopen a visit."]
 
 
-async def _reopening(read: Reader, actor: Actor, visits: Sequence[Appointment]) -> list[list[Transition]]:
+async def _reopening(
+    read: Reader, actor: Actor, visits: Sequence[Appointment], there: Mapping[UUID, Circumstances]
+) -> list[list[Transition]]:
     """Return, for each visit, the transition that takes back its end, to the status it had before."""
     if not visits:
         return []
-    order = and_(
-        WorkOrder.organisation_id == Appointment.organisation_id, WorkOrder.id == Appointment.work_order_id
-    )
-    end = and_(
-        AppointmentEvent.organisation_id == Appointment.organisation_id,
-        AppointmentEvent.appointment_id == Appointment.id,
-        AppointmentEvent.to_status.in_(FINISHED),
-    )
+    event = AppointmentEvent
     rows = await read.execute(
-        select(Appointment.id, WorkOrder.status, AppointmentEvent.from_status, AppointmentEvent.to_status)
-        .join(WorkOrder, order)
-        .outerjoin(AppointmentEvent, end)
-        .where(
-            Appointment.id.in_([visit.id for visit in visits]),
-        )
-        .order_by(AppointmentEvent.id)
+        select(event.appointment_id, event.from_status, event.to_status)
+        .where(event.appointment_id.in_([visit.id for visit in visits]), event.to_status.in_(FINISHED))
+        .order_by(event.id)
     )
-    orders, ends = {}, defaultdict(list)
-    for id, status, came_from, to in rows:
-        orders[id] = status
+    ends = defaultdict(list)
+    for id, came_from, to in rows:
         ends[id].append((came_from, to))
     found = []
     for visit in visits:
-        against = against_reopening_by(actor) + against_reopening(orders[visit.id])
+        against = against_reopening_by(actor) + against_reopening(there[visit.id].order)
         found.append([Transition(before_the_end(ends[visit.id]), not against, against)])
     return found
 
@@ -110,9 +101,10 @@ async def visit_transitions(
     sent = [visit for visit in visits if APPOINTMENT.can(visit.status, AppointmentStatus.DISPATCHED)]
     done = [visit for visit in visits if APPOINTMENT.can(visit.status, AppointmentStatus.COMPLETED)]
     over = [visit for visit in visits if visit.status in FINISHED]
-    dispatch = dict(zip(sent, await against_dispatch(read, sent), strict=True))
-    completion = dict(zip(done, await _against_completion(read, done), strict=True))
-    reopening = dict(zip(over, await _reopening(read, actor, over), strict=True))
+    there = await circumstances_of(read, list(dict.fromkeys([*sent, *done, *over])))
+    dispatch = dict(zip(sent, await _against_dispatch(read, sent, there), strict=True))
+    reopening = dict(zip(over, await _reopening(read, actor, over, there), strict=True))
+    unfinished = {visit for visit in done if there[visit.id].unfinished}
     return [
         reopening[visit]
         if visit in reopening
@@ -120,7 +112,7 @@ async def visit_transitions(
             visit.status,
             {
                 AppointmentStatus.DISPATCHED: dispatch.get(visit, []),
-                AppointmentStatus.COMPLETED: completion.get(visit, []),
+                AppointmentStatus.COMPLETED: [UNFINISHED_CHECKLIST] if visit in unfinished else [],
             },
         )
         for visit in visits
