@@ -16,7 +16,7 @@ from tests.bench.hostile import hostile
 from tests.bench.idle import idle
 from tests.bench.importing import import_rate
 from tests.bench.push import push_rates
-from tests.bench.reads import SIZES, reads
+from tests.bench.reading.measuring import SIZES, reads
 from tests.bench.searching import searching
 from tests.bench.streams import streams
 from tests.bench.years.keeping import bytes_per_visit
@@ -38,6 +38,13 @@ BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     # Also with ONLY=reads.
     ("reads", *(f"read{first}_vs_handwritten_ratio" for first in SIZES)): reads,
     ("search_million_p95_ms", "sqlite_search_million_p95_ms"): searching,
+    (
+        "reads",
+        *(f"read{first}_vs_handwritten_ratio" for first in SIZES),
+        "nested_vs_postgraphile_ratio",
+        "board_vs_executor_ratio",
+        "sqlite_read20_vs_handwritten_ratio",
+    ): reads,
     ("years_fill_s",): years,
     # Also with ONLY=years.
     ("bytes_per_visit", "years_bytes_change"): bytes_per_visit,

@@ -1,9 +1,13 @@
-"""The hand-written endpoint: the query of `reads.py` as one SQL statement, without GraphQL, sign-in or
+"""The hand-written endpoint: the query of `reading` as one SQL statement, without GraphQL, sign-in or
 visibility. It is the practical limit for one process of this framework, driver and server.
 """
 
 import os
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
+import aiosqlite
 import orjson
 import psycopg
 import uvicorn
@@ -22,16 +26,32 @@ SELECT a.id, a.status, a.summary, a.starts_at, c.name, s.serial_number
   LEFT JOIN asset s ON s.organisation_id = a.organisation_id AND s.id = a.asset_id AND NOT s.deleted
  ORDER BY a.starts_at NULLS LAST, a.id
 """
-_idle: list[psycopg.AsyncConnection] = []
+_idle: list[Any] = []
 
 
-async def _visits(request: Request) -> Response:
+async def _on_postgresql(first: int) -> Sequence[Any]:
     connection = (
         _idle.pop() if _idle else await psycopg.AsyncConnection.connect(os.environ["LIBPQ"], autocommit=True)
     )
-    asked = (os.environ["ORGANISATION"], int(request.query_params["first"]))
-    rows = await (await connection.execute(_VISITS, asked)).fetchall()
+    rows = await (await connection.execute(_VISITS, (os.environ["ORGANISATION"], first))).fetchall()
     _idle.append(connection)
+    return rows
+
+
+async def _on_sqlite(first: int) -> Sequence[Any]:
+    connection = _idle.pop() if _idle else await aiosqlite.connect(os.environ["SQLITE"])
+    asked = (UUID(os.environ["ORGANISATION"]).hex, first)
+    rows = await connection.execute_fetchall(_VISITS.replace("%s", "?"), asked)
+    _idle.append(connection)
+    return [
+        (str(UUID(id)), status, summary, f"{starts_at.replace(' ', 'T').removesuffix('.000000')}Z", *rest)
+        for id, status, summary, starts_at, *rest in rows
+    ]
+
+
+async def _visits(request: Request) -> Response:
+    read = _on_sqlite if "SQLITE" in os.environ else _on_postgresql
+    rows = await read(int(request.query_params["first"]))
     nodes = [
         {
             "id": id, "status": status, "summary": summary, "startsAt": starts_at,

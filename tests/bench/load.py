@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,16 +25,25 @@ class Load:
     environment: Mapping[str, str]
     connections: int = CONNECTIONS
 
-    async def rate(self, url: str, headers: Mapping[str, str], seconds: float) -> float:
-        """Return the requests per second answered with 200; any other answer fails the benchmark."""
+    async def rate(
+        self, url: str, headers: Mapping[str, str], seconds: float, body: bytes | None = None
+    ) -> float:
+        """Return the requests per second answered with 200; any other answer fails the benchmark. A body is
+        posted.
+        """
         if self.wrk is None:
-            return await _own_rate(url, headers, seconds, self.connections)
+            return await _own_rate(url, headers, seconds, self.connections, body)
         asked = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-        command = [self.wrk, "-t1", f"-c{self.connections}", f"-d{max(1, round(seconds))}s", *asked, url]
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=subprocess.PIPE, env={**os.environ, **self.environment}
-        )
-        printed = (await process.communicate())[0].decode()
+        with tempfile.TemporaryDirectory() as place:
+            if body is not None:
+                script = Path(place) / "post.lua"
+                script.write_text(f'wrk.method = "POST"\nwrk.body = [==[{body.decode()}]==]\n', "utf-8")
+                asked += ["-s", str(script)]
+            command = [self.wrk, "-t1", f"-c{self.connections}", f"-d{max(1, round(seconds))}s", *asked, url]
+            process = await asyncio.create_subprocess_exec(
+                *command, stdout=subprocess.PIPE, env={**os.environ, **self.environment}
+            )
+            printed = (await process.communicate())[0].decode()
         found = re.search(r"Requests/sec:\s+([\d.]+)", printed)
         if found is None or "Non-2xx" in printed:
             raise RuntimeError(f"The load failed:\n{printed}")
@@ -56,14 +66,17 @@ def find_load(directory: Path) -> Load:
     return Load(None, {})
 
 
-async def _own_rate(url: str, headers: Mapping[str, str], seconds: float, connections: int) -> float:
+async def _own_rate(
+    url: str, headers: Mapping[str, str], seconds: float, connections: int, body: bytes | None
+) -> float:
     host, _, target = url.removeprefix("http://").partition("/")
     lines = [
-        f"GET /{target} HTTP/1.1",
+        f"{'GET' if body is None else 'POST'} /{target} HTTP/1.1",
         f"Host: {host}",
         *(f"{name}: {value}" for name, value in headers.items()),
+        *([] if body is None else [f"Content-Length: {len(body)}"]),
     ]
-    request = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    request = ("\r\n".join(lines) + "\r\n\r\n").encode() + (body or b"")
     until = time.perf_counter() + seconds
     counts = await asyncio.gather(*(_ask_until(host, request, until) for _ in range(connections)))
     return sum(counts) / seconds

@@ -108,7 +108,7 @@ def nothing(directory: Path) -> Iterator[Served]:
 
 @contextmanager
 def handwritten(directory: Path, **environment: str) -> Iterator[Served]:
-    """Yield the hand-written endpoint of `reads.py`, in a server with the same settings."""
+    """Yield the hand-written endpoint of `reading`, in a server with the same settings."""
     with _running(_HANDWRITTEN, environment, directory / "handwritten.log") as served:
         yield served
 

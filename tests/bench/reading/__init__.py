@@ -1,0 +1,1 @@
+"""GraphQL reads per second: the engine, the executor, PostGraphile and hand-written endpoints."""
