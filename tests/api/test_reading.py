@@ -13,11 +13,12 @@ import pytest_asyncio
 from graphql import get_named_type, is_leaf_type
 from sqlalchemy import String, type_coerce
 
-from tests.support.ask import give_scope
+from tests.support.ask import give_scope, statements
 from tests.support.comparing import Comparing
 from tests.support.demo import demo_house
 from tests.support.hostile_rows import TEXTS, Hostility, copy_of
 from tests.support.house import House
+from tests.support.postgres import ROOT
 from tests.support.questions import Asking, Query, Values
 from tournee.api.context import Context
 from tournee.api.mapping import Column, Computed, Person, Recorded, ToMany, ToOne, source_of
@@ -36,6 +37,8 @@ from tournee.kernel.log import Change
 ROLES = [Role.MANAGER, Role.TECHNICIAN, *Role]
 # For each role in turn; more with READS=2000.
 QUERIES = int(os.environ.get("READS", "80"))
+
+BOARD = (ROOT / "schema" / "operations" / "dispatch_board.graphql").read_text("utf-8")
 
 _HOSTILE: dict[str, House] = {}
 ANOTHER_ROLE = pytest.mark.prove_on("postgresql", "One more role on the other database.")
@@ -142,6 +145,23 @@ async def test_every_computed_field_is_answered_by_the_engine(hostile: House, ro
     # Hostile values make some resolvers fail; the executor then reports the errors.
     assert not comparing.lanes["left"]
     assert comparing.lanes["engine"] > asked / 2
+
+
+TRANSITIONS = "{ appointments(first: 50) { nodes { availableTransitions { to allowed blockedBy } } } }"
+
+
+@pytest.mark.slow("It fills the demo.")
+async def test_the_board_and_its_transitions_cost_few_statements(house: House) -> None:
+    comparing, actor = Comparing(await demo_house(house)), house.actor("DISPATCHER")
+    for text, most in ((BOARD, 6), (TRANSITIONS, 4)):
+        with statements(house) as sent:
+            found = await comparing.engine(text, actor, {})
+        (plan, *_) = reversed(comparing.reads.plans._kept.values())
+        assert plan is not None
+        assert len(found["appointments"]["nodes"]) > 5
+        assert len(plan.questions) + len(sent) <= most, sent
+        await comparing.compare(Query(text, {}), actor)
+    assert comparing.lanes == {"engine": 2}
 
 
 PAGE = """

@@ -118,9 +118,11 @@ class Term:
         """Return whether an index lists the rows of an organisation by this key."""
         if self.path:
             return False
-        kind = enumeration_of(self.field)
-        own = self.field.name if kind is None else str(rank_index(self.field.name, kind))
-        known = [list(table.primary_key.columns), *(list(index.expressions) for index in table.indexes)]
+        own = self.field.name
+        if (kind := enumeration_of(self.field)) is not None:
+            own = str(rank_index(table.name, own, kind).expressions[1])
+        known: list[list[Any]] = [list(index.expressions) for index in table.indexes]
+        known.append(list(table.primary_key.columns))
         return any(len(one) > 1 and getattr(one[1], "name", str(one[1])) == own for one in known)
 
     def clause(self, column: Any, backwards: bool) -> Any:

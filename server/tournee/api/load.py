@@ -136,9 +136,7 @@ class Load:
         """Return a page of all rows of the model, or of those that meet a condition."""
         seen = readable(model, self._actor) if only is None else and_(readable(model, self._actor), only)
         in_runs = self._actor.sees_all
-        found = aliased(
-            model, arguments.select(model, model, self._viewer, seen, in_runs=in_runs).subquery()
-        )
+        found = aliased(model, arguments.select(model, model, self._viewer, seen, in_runs=in_runs).subquery())
         beside = arguments.order.beside(found, self._viewer)
         order = arguments.clauses(found, self._viewer)
         rows = await self.values(select(found, *beside).order_by(*order), arguments.limit + 1)
@@ -284,22 +282,22 @@ class Load:
             # Mark the error as seen: the waiting field may have been cancelled after a sibling failed.
             task.exception()
 
-    async def _in_turn(self, work: Callable[[AsyncSession], Awaitable[AnswerT]]) -> AnswerT:
-        async with self._turn:
-            if self._session is None:
-                self._session = await self._stack.enter_async_context(self._open_session(self._actor))
-            return await work(self._session)
-
-    async def ask(
+    async def answers(
         self, questions: Sequence[Question], values: Mapping[str, Any], most: int
     ) -> list[Sequence[Any]]:
-        """Return the rows of each question; they count as `most` rows."""
+        """Return the rows of each question, on the operation's snapshot; they count as `most` rows."""
         self._spend(most)
 
         async def work(session: Any) -> list[Sequence[Any]]:
             return await ask(session, questions, values)
 
-        return await self._in_turn(work)
+        return await self.ask(work)
+
+    async def _in_turn(self, work: Callable[[AsyncSession], Awaitable[AnswerT]]) -> AnswerT:
+        async with self._turn:
+            if self._session is None:
+                self._session = await self._stack.enter_async_context(self._open_session(self._actor))
+            return await work(self._session)
 
     async def _execute(self, session: AsyncSession, statement: Select[Any], limit: int) -> list[Any]:
         result = await session.execute(statement.limit(min(limit, self._left + 1)))

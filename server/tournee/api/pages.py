@@ -81,9 +81,7 @@ class Arguments:
         cursors = self._beyond(entity, viewer, (False, True))
         return and_(where(model, entity, self.filter, viewer), *cursors)
 
-    def _beyond(
-        self, entity: Any, viewer: Viewer, directions: Iterable[bool]
-    ) -> list[ColumnElement[bool]]:
+    def _beyond(self, entity: Any, viewer: Viewer, directions: Iterable[bool]) -> list[ColumnElement[bool]]:
         """Return the conditions of the cursors: of `before`, which is backwards, and of `after`."""
         order = self.order
         cursors = [(self.before if backwards else self.after, backwards) for backwards in directions]

@@ -101,6 +101,7 @@ class Asset(Entity):
     __tablename__ = "asset"
     __table_args__ = (
         Index("ix_asset_serial_number", "organisation_id", "serial_number"),
+        Index("ix_asset_name", "organisation_id", "name"),
         rank_index("asset", "status", AssetStatus),
         rank_index("asset", "criticality", Criticality),
     )

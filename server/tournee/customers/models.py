@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
 from tournee.auth.roles import Role
@@ -93,6 +94,7 @@ class Customer(Entity):
     """A customer account. Service takes place at its sites."""
 
     __tablename__ = "customer"
+    __table_args__ = (Index("ix_customer_name", "organisation_id", "name"),)
     reads = CUSTOMERS_READ
     decider = Role.DISPATCHER
     searched = Searched(("name",), ("name", "external_key", "email"), phones=("phone",))
@@ -164,6 +166,7 @@ class Site(Entity):
     """A place where a customer is served."""
 
     __tablename__ = "site"
+    __table_args__ = (Index("ix_site_name", "organisation_id", "name"),)
     reads = CUSTOMERS_READ
     decider = Role.DISPATCHER
     searched = Searched(("name",), ("name", "external_key"), ("street", "postal_code", "city"))

@@ -25,22 +25,28 @@ def add_column(table: str, column: sa.Column[Any]) -> None:
 
 
 def create_index(
-    name: str, table: str, columns: Sequence[str | sa.TextClause], where: str | None = None
+    name: str,
+    table: str,
+    columns: Sequence[str | sa.TextClause],
+    where: str | None = None,
+    using: str | None = None,
 ) -> None:
     """Create an index of columns and expressions, which may take long, while others write; `where` makes
-    it a partial one.
+    it a partial one, `using` names PostgreSQL's kind of index.
     """
     condition = None if where is None else sa.text(where)
-    partial: dict[str, Any] = (
+    options: dict[str, Any] = (
         {} if where is None else {"sqlite_where": condition, "postgresql_where": condition}
     )
+    if using is not None:
+        options["postgresql_using"] = using
     if not is_online():
-        op.create_index(name, table, columns, **partial)
+        op.create_index(name, table, columns, **options)
         return
     with op.get_context().autocommit_block():
         # One that was interrupted is left behind, and is not valid.
         op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
-        op.create_index(name, table, columns, postgresql_concurrently=True, **partial)
+        op.create_index(name, table, columns, postgresql_concurrently=True, **options)
 
 
 def drop_index(name: str, table: str) -> None:

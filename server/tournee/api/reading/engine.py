@@ -120,7 +120,7 @@ class Reads:
         # The fields with resolvers read the same snapshot.
         executor = self._executor(prepared, asked, context)
         try:
-            found = await context.load.ask(plan.questions, values, plan.most_rows)
+            found = await context.load.answers(plan.questions, values, plan.most_rows)
             data, waiting = plan.begin(found)
             await finish(plan.parts, waiting, executor, context)
         finally:

@@ -61,6 +61,7 @@ class Appointment(Entity):
     decider = Role.DISPATCHER
     __table_args__ = (
         Index("ix_appointment_starts_at", "organisation_id", "starts_at"),
+        Index("ix_appointment_created_at", "organisation_id", "created_at"),
         Index("ix_appointment_status", "organisation_id", "status"),
         rank_index("appointment", "status", AppointmentStatus),
     )

@@ -81,6 +81,8 @@ class WorkOrder(Entity):
     __table_args__ = (
         # The few that a reporter still sees, among those of years.
         Index("ix_work_order_reported", "organisation_id", "reported_by_id", **only_where(text(_IS_OPEN))),
+        Index("ix_work_order_created_at", "organisation_id", "created_at"),
+        Index("ix_work_order_due_at", "organisation_id", "due_at"),
         rank_index("work_order", "priority", Priority),
         rank_index("work_order", "status", WorkOrderStatus),
     )
