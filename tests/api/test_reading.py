@@ -132,6 +132,7 @@ async def test_every_mapped_field_is_answered_by_the_engine(hostile: House, role
         assert comparing.lanes == {"engine": len(ENTITIES)}
 
 
+@pytest.mark.slow("Each field that has a resolver, on its own.")
 @pytest.mark.parametrize("role", [Role.MANAGER, Role.TECHNICIAN])
 async def test_every_computed_field_is_answered_by_the_engine(hostile: House, role: Role) -> None:
     comparing, actor = Comparing(hostile), hostile.actor(role)
