@@ -5,7 +5,8 @@ Apollo and Graphcache know an object by its type and id, Relay by its id alone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -64,18 +65,20 @@ def queries(actor: Actor) -> Iterable[str]:
     yield f"{{changes(last: 200) {{nodes {{{fields_of(CHANGE, actor, 1)}}}}}}}"
 
 
-async def subscribed(house: House, actor: Actor) -> AsyncIterator[Any]:
+async def subscribed(house: House, actor: Actor) -> AsyncGenerator[Any, None]:
     """Yield every change from the beginning, as this actor receives them live."""
     feed = Feed(house.database, tuple(ENTITIES.values()))
     context = Context(house.kernel, actor, feed)
     since = write_position(Cursor(await context.load.epoch(), 0, UUID(int=0)))
     await context.load.close()
     document = f'subscription {{changes(since: "{since}") {{{fields_of(CHANGE, actor, 0)}}}}}'
-    async for result in await schema().subscribe(document, context_value=context):  # type: ignore[union-attr]
-        assert not result.errors, result.errors
-        yield result.data
-        if result.data["changes"]["seq"] >= await house.seq() - 1:
-            return
+    stream: Any = await schema().subscribe(document, context_value=context)
+    async with aclosing(stream):
+        async for result in stream:
+            assert not result.errors, result.errors
+            yield result.data
+            if result.data["changes"]["seq"] >= await house.seq() - 1:
+                return
 
 
 class Cache:
@@ -112,9 +115,10 @@ async def test_no_two_objects_share_a_key(houses: tuple[House, House], role: str
         assert not found.errors, found.errors
         for cache in caches:
             cache.write(found.data)
-    async for data in subscribed(houses[0], actor):
-        for cache in caches:
-            cache.write(data)
+    async with aclosing(subscribed(houses[0], actor)) as live:
+        async for data in live:
+            for cache in caches:
+                cache.write(data)
     for cache in caches:
         assert not cache.torn
     kinds = {one["__typename"] for one in caches[0].objects.values()}
