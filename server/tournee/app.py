@@ -96,7 +96,9 @@ class Parts:
         listen_url = settings.listen_url
         self.wake = Wake(database, self.heads, tail.now, self.authenticator.ask_anew, listen_url)
         self.replica = self._replica(settings)
-        self.kernel = Kernel(database, MEMBERSHIPS, reviving(COMMANDS), self.replica)
+        self.kernel = Kernel(
+            database, MEMBERSHIPS, reviving(COMMANDS), self.replica, settings.query_seconds or None
+        )
         self.acknowledged = Acknowledged(database)
         self.lanes = Lanes()
         self.door = Door(database, tail, self.authenticator)

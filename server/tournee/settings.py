@@ -253,6 +253,13 @@ class Settings(BaseSettings):
         "json",
         description="`json` (one object a line) or `console`, the default of `tournee run` in a terminal.",
     )
+    query_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
+        30.0,
+        description=(
+            "Seconds that a GraphQL query may take in the database before it is stopped with `TIMEOUT`; `0` "
+            "sets no limit. Commands and sync are not limited."
+        ),
+    )
     heartbeat_seconds: Annotated[float, Field(ge=0.001, le=_MOST, allow_inf_nan=False)] = Field(
         15.0, description="Seconds between heartbeats on a quiet stream."
     )

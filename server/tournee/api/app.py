@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,8 +23,9 @@ from strawberry.types.graphql import OperationType
 
 from tournee.answers import SlowReader, patiently
 from tournee.api.context import Context
-from tournee.api.documents import is_subscription
+from tournee.api.documents import is_query, is_subscription
 from tournee.api.errors import NO_OPERATION, coded
+from tournee.api.http.leaving import UntilItLeaves
 from tournee.api.limits import MOST_BYTES
 from tournee.api.reading.engine import Reads
 from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, idempotency, preferred, read
@@ -130,12 +132,14 @@ class Endpoint(GraphQL[None, None]):
         return await self._one(request, asked, allowed, media)
 
     async def _one(self, request: Request, asked: Asked, allowed: set[OperationType], media: str) -> Response:
+        context = self.context_for(request.scope)
         try:
-            async with self.feed.lanes.queries.turn(request.scope["actor"].key):
-                body = await self.reads.answer(asked, self.context_for(request.scope))
-                if body is not None:
-                    return Response(body, media_type=f"{media}; charset=utf-8")
-                result = await self._execute(request, asked, allowed)
+            with UntilItLeaves(request.receive, partial(self._is_query, asked, context)):
+                async with self.feed.lanes.queries.turn(request.scope["actor"].key):
+                    body = await self.reads.answer(asked, context)
+                    if body is not None:
+                        return Response(body, media_type=f"{media}; charset=utf-8")
+                    result = await self._execute(request, asked, allowed)
         except (CannotGetOperationTypeError, MissingQueryError):
             raise BadRequest(400, "BAD_REQUEST", NO_OPERATION) from None
         except InvalidOperationTypeError as error:
@@ -144,6 +148,9 @@ class Endpoint(GraphQL[None, None]):
         if media == GRAPHQL and (codes := _request_errors(result)):
             status = 403 if "FORBIDDEN" in codes else 400
         return _json(_body(result), status, media)
+
+    def _is_query(self, asked: Asked, context: Context) -> bool:
+        return is_query(self.core, asked.query, asked.operation_name, context)
 
     async def _execute(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Any:
         result = await self._once(request, asked, allowed)

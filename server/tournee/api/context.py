@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -44,7 +46,7 @@ class Context:
     idempotency: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
-        self.load = Load(self.actor, self.kernel.reading_lists)
+        self.load = Load(self.actor, self.kernel.reading_lists, self.kernel.query_seconds)
 
     def copy(self) -> Context:
         return dataclasses.replace(self)
@@ -54,10 +56,21 @@ class Context:
         """Whether the server is about to stop."""
         return self.wake is not None and self.wake.closing.is_set()
 
+    @asynccontextmanager
+    async def loading(self) -> AsyncIterator[None]:
+        """Close the loaders after the block; if nobody waits for it any more, stop what they read."""
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            await self.load.abandon()
+            raise
+        finally:
+            await self.load.close()
+
     async def renew(self) -> None:
         """See what was committed meanwhile: after a mutation, and before each event of a subscription."""
         await self.load.close()
-        self.load = Load(self.actor, self.kernel.reading)
+        self.load = Load(self.actor, self.kernel.reading, self.kernel.query_seconds)
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

@@ -29,7 +29,7 @@ from tournee.api.context import Context
 from tournee.api.errors import MOST_ERRORS, NO_OPERATION, coded, present
 from tournee.api.permissions import forbidden, required_permissions
 
-__all__ = ["Preparation", "Prepared", "is_subscription", "prepare", "suggestions"]
+__all__ = ["Preparation", "Prepared", "is_query", "is_subscription", "prepare", "suggestions"]
 
 _RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 
@@ -167,11 +167,20 @@ def _refused(errors: list[GraphQLError]) -> Prepared:
     return Prepared(None, present(errors))
 
 
+def is_query(schema: GraphQLSchema, text: str, operation: str | None, context: Context) -> bool:
+    """Return whether this operation of the document is a query; False if it cannot be read."""
+    return _kind(schema, text, operation, context) is OperationType.QUERY
+
+
 def is_subscription(schema: GraphQLSchema, text: str, operation: str | None, context: Context) -> bool:
     """Return whether this operation of the document is a subscription; False if it cannot be read."""
+    return _kind(schema, text, operation, context) is OperationType.SUBSCRIPTION
+
+
+def _kind(schema: GraphQLSchema, text: str, operation: str | None, context: Context) -> OperationType | None:
     document = prepare(schema, text, not context.suggestions).document
     found = None if document is None else get_operation_ast(document, operation)
-    return found is not None and found.operation is OperationType.SUBSCRIPTION
+    return None if found is None else found.operation
 
 
 class DocumentRefused(Exception):
@@ -192,10 +201,8 @@ class Preparation(SchemaExtension):
         self.prepared = Prepared(None)
         if execution.query:
             self._prepare(context)
-        try:
+        async with context.loading():
             yield
-        finally:
-            await context.load.close()
 
     def _prepare(self, context: Context) -> None:
         execution = self.execution_context

@@ -11,7 +11,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.errors import Refused
-from tournee.kernel.outages import Outage, outage_of
+from tournee.kernel.outages import Outage, QueryTimeout, is_timeout, outage_of
 
 HIDDEN = "Something went wrong on our side."
 NO_OPERATION = "The document has no such operation."
@@ -64,11 +64,11 @@ def present(errors: Sequence[GraphQLError], request_id: str = "") -> list[GraphQ
 
 
 def _present(error: GraphQLError, request_id: str) -> GraphQLError:
-    cause = _cause(error)
+    cause = cause_of(error)
     if isinstance(cause, Refused):
         field = {} if cause.field is None else {"field": cause.field}
         return _again(error, cause.message, {"code": cause.code, **field})
-    if isinstance(cause, (Rejected, TokenRefused)):
+    if isinstance(cause, (Rejected, TokenRefused, QueryTimeout)):
         return _again(error, str(cause), {"code": cause.code})
     if isinstance(cause, CannotGetOperationTypeError):
         return _again(error, NO_OPERATION, {"code": "BAD_REQUEST"})
@@ -91,12 +91,12 @@ def _log(outage: Outage, cause: BaseException | None) -> None:
         structlog.get_logger().warning("outage", code=outage.code, error=repr(cause)[:300])
 
 
-def _cause(error: GraphQLError) -> BaseException | None:
-    """Return what was raised, without GraphQL's wrappers."""
+def cause_of(error: BaseException) -> BaseException | None:
+    """Return what was raised, without the wrappers of GraphQL, or QueryTimeout."""
     cause: BaseException | None = error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
-    return cause
+    return QueryTimeout() if is_timeout(cause) else cause
 
 
 def _kind(error: GraphQLError) -> str:

@@ -7,6 +7,8 @@ together, and the children of many parents by a window function with a limit for
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity
 from tournee.kernel.errors import Forbidden
 from tournee.kernel.log import Change, Head, Record
+from tournee.kernel.outages import QueryTimeout, is_timeout
 from tournee.kernel.question import Question, ask
 from tournee.kernel.reader import Guard
 from tournee.kernel.registry import BY_NAME
@@ -91,10 +94,14 @@ def _names(ids: list[Any]) -> Select[UUID, str]:
 
 class Load:
     """The loaders of one operation, on the session that is opened for it; close it when the operation is
-    over.
+    over. No statement begins later than `seconds` after the first one.
     """
 
-    def __init__(self, actor: Actor, open_session: Callable[[Actor], OpenSession]) -> None:
+    def __init__(
+        self, actor: Actor, open_session: Callable[[Actor], OpenSession], seconds: float | None = None
+    ) -> None:
+        self._seconds = math.inf if seconds is None else seconds
+        self._ends = math.inf
         self._actor = actor
         self._viewer = Viewing(actor)
         self._open_session = open_session
@@ -297,7 +304,16 @@ class Load:
         async with self._turn:
             if self._session is None:
                 self._session = await self._stack.enter_async_context(self._open_session(self._actor))
-            return await work(self._session)
+                self._ends = time.monotonic() + self._seconds
+            if time.monotonic() > self._ends:
+                raise QueryTimeout
+            try:
+                return await work(self._session)
+            except Exception as error:
+                if is_timeout(error):
+                    # The transaction has failed: nothing more can be read in it.
+                    self._ends = -math.inf
+                raise
 
     async def _execute(self, session: AsyncSession, statement: Select[Any], limit: int) -> list[Any]:
         result = await session.execute(statement.limit(min(limit, self._left + 1)))
@@ -309,6 +325,12 @@ class Load:
         self._left -= rows
         if self._left < 0:
             raise LimitExceeded(f"An operation reads at most {MOST_ROWS} rows.")
+
+    async def abandon(self) -> None:
+        """Stop what runs: nobody waits for it any more."""
+        for task in self._running:
+            task.cancel()
+        await self.close()
 
     async def close(self) -> None:
         """Give the connection back once no statement runs on it."""

@@ -149,12 +149,15 @@ class Database:
         self.cannot_store = False
 
     @asynccontextmanager
-    async def reading(self, organisation_id: UUID | Across) -> AsyncIterator[OrganisationSession]:
-        """Open a read-only session on one snapshot of one organisation's rows.
+    async def reading(
+        self, organisation_id: UUID | Across, *, seconds: float | None = None
+    ) -> AsyncIterator[OrganisationSession]:
+        """Open a read-only session on one snapshot of one organisation's rows. `seconds`: the longest that
+        its statements may take.
 
         PostgreSQL shows it no row of another organisation, whatever it asks.
         """
-        engine = serving(self.engine, organisation_id, writes=False)
+        engine = serving(self.engine, organisation_id, writes=False, seconds=seconds)
         async with OrganisationSession(
             engine,
             expire_on_commit=False,

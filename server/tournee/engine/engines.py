@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +29,13 @@ class Across(Enum):
 
 # The key in an engine's options and a session's `info` for the organisation that they serve.
 ORGANISATION: Final = "tournee_organisation"
+
+# The key in an engine's options for the seconds that a statement may take.
+_SECONDS: Final = "tournee_seconds"
+
+# The key in a connection's `info` for its watch, and after how many of its instructions SQLite asks that.
+_WATCH: Final = "tournee_watch"
+_INSTRUCTIONS = 20_000
 
 # For work before the organisation is known, such as a sign-in, or for all organisations.
 ACROSS: Final = Across.ORGANISATIONS
@@ -72,14 +81,29 @@ def async_url(url: str) -> str:
     return parsed.set(drivername=driver).render_as_string(hide_password=False)
 
 
-def serving(engine: AsyncEngine, organisation_id: UUID | Across, *, writes: bool) -> AsyncEngine:
-    """Return the engine with options: its transactions serve one organisation."""
-    return engine.execution_options(**{ORGANISATION: organisation_id, "tournee_writes": writes})
+def serving(
+    engine: AsyncEngine, organisation_id: UUID | Across, *, writes: bool, seconds: float | None = None
+) -> AsyncEngine:
+    """Return the engine with options: its transactions serve one organisation. A statement that takes longer
+    than `seconds` fails; with SQLite, one that ends so long after its transaction began.
+    """
+    options = {ORGANISATION: organisation_id, "tournee_writes": writes, _SECONDS: seconds}
+    return engine.execution_options(**options)
 
 
 def outside_transactions(engine: AsyncEngine) -> AsyncEngine:
     """Return the engine for statements that cannot run in a transaction."""
     return engine.execution_options(tournee_outside=True)
+
+
+class _Watch:
+    """Stops the statements of one connection to SQLite after this time."""
+
+    def __init__(self) -> None:
+        self.ends: float | None = None
+
+    def is_over(self) -> bool:
+        return self.ends is not None and time.monotonic() > self.ends
 
 
 def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
@@ -89,7 +113,7 @@ def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
     engine = create_async_engine(async_url(url), pool_timeout=POOL_SECONDS, **_DISCREET, **_JSON)
 
     @event.listens_for(engine.sync_engine, "connect")
-    def connect(connection: Any, _record: Any) -> None:
+    def connect(connection: Any, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
         connection.create_function(SQLITE_FOLD, 1, fold, deterministic=True)
         connection.create_function(SQLITE_BUCKET, 3, cut, deterministic=True)
@@ -97,12 +121,21 @@ def open_sqlite(url: str, cache_megabytes: int) -> AsyncEngine:
         for pragma in (*_PRAGMAS, f"cache_size={-1024 * cache_megabytes}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        watch = record.info[_WATCH] = _Watch()
+        connection.run_async(lambda real: real.set_progress_handler(watch.is_over, _INSTRUCTIONS))
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("tournee_writes")
+        options = connection.get_execution_options()
+        writes, seconds = options.get("tournee_writes"), options.get(_SECONDS)
+        connection.info[_WATCH].ends = None if seconds is None else time.monotonic() + seconds
         connection.exec_driver_sql(f"PRAGMA query_only={0 if writes else 1}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def stop(_connection: Any, record: ConnectionPoolEntry, _error: BaseException | None) -> None:
+        # It can be closed only when the statement of a cancelled reader has ended.
+        record.info[_WATCH].ends = 0.0
 
     return engine
 
@@ -209,11 +242,23 @@ def _whose(organisation_id: UUID | Across | None) -> str:
 
 # The same as `_begin` for reading, for a message that may hold other statements but no two in one text.
 BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-SERVE_LOCALLY: Final = "SELECT set_config('tournee.organisation', %s, true), " + ", ".join(
-    f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()
-)
+
+
+@cache
+def serve_locally(seconds: float | None) -> str:
+    """Return a statement that takes the organisation as its parameter, and makes a transaction serve it."""
+    settings = _SETTINGS if seconds is None else {**_SETTINGS, "statement_timeout": _milliseconds(seconds)}
+    return "SELECT set_config('tournee.organisation', %s, true), " + ", ".join(
+        f"set_config('{name}', '{value}', true)" for name, value in settings.items()
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))
 
 
 def _begin(options: Mapping[str, Any]) -> str:
     kind = "READ COMMITTED, READ WRITE" if options.get("tournee_writes") else "REPEATABLE READ, READ ONLY"
-    return f"BEGIN ISOLATION LEVEL {kind}; {set_locally(options.get(ORGANISATION))}"
+    begin = f"BEGIN ISOLATION LEVEL {kind}; {set_locally(options.get(ORGANISATION))}"
+    seconds = options.get(_SECONDS)
+    return begin if seconds is None else f"{begin}; SET LOCAL statement_timeout = {_milliseconds(seconds)}"

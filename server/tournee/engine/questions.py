@@ -7,6 +7,7 @@ organisation by one parameter, which the session fills in, or it cannot be made.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import greenlet_spawn
 
 from tournee.engine.border import OWN, BorderCrossed
-from tournee.engine.engines import BEGIN_READING, ORGANISATION, SERVE_LOCALLY
+from tournee.engine.engines import BEGIN_READING, ORGANISATION, serve_locally
 from tournee.engine.statements import OrganisationSession
 
 Processor = Callable[[Any], Any]
@@ -78,14 +79,18 @@ async def ask(
     values = {**values, OWN.key: session.info[ORGANISATION]}
     try:
         return [await _rows(driver, one.text, one.parameters(values)) for one in questions]
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, asyncio.CancelledError) as error:
         # SQLAlchemy did not see it, and would give the connection to the next session.
         await connection.invalidate(error)
         raise
 
 
 async def ask_in_one_message(
-    engine: AsyncEngine, organisation_id: UUID, questions: Sequence[Question], values: Mapping[str, Any]
+    engine: AsyncEngine,
+    organisation_id: UUID,
+    questions: Sequence[Question],
+    values: Mapping[str, Any],
+    seconds: float | None = None,
 ) -> list[Sequence[Any]]:
     """Return the rows of each question, all on one snapshot of PostgreSQL.
 
@@ -99,7 +104,7 @@ async def ask_in_one_message(
     try:
         async with driver.pipeline():
             await driver.execute(BEGIN_READING)
-            await driver.execute(SERVE_LOCALLY, (str(organisation_id),))
+            await driver.execute(serve_locally(seconds), (str(organisation_id),))
             cursors = [await driver.execute(one.text, one.parameters(values)) for one in questions]
             await driver.execute("COMMIT")
         return [await cursor.fetchall() for cursor in cursors]

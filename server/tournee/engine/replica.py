@@ -57,15 +57,18 @@ class Replica:
         self._rests_until = 0.0
 
     @asynccontextmanager
-    async def reading(self, organisation_id: UUID) -> AsyncIterator[OrganisationSession]:
+    async def reading(
+        self, organisation_id: UUID, *, seconds: float | None = None
+    ) -> AsyncIterator[OrganisationSession]:
         """Open a read-only session on one snapshot that shows every commit known to this server.
 
         Raises DatabaseAway if the replica goes away meanwhile; the next call then reads from the primary.
         """
         async with AsyncExitStack() as stack:
-            session = await self._open(organisation_id, stack)
+            session = await self._open(organisation_id, stack, seconds)
             if session is None:
-                yield await stack.enter_async_context(self._primary.reading(organisation_id))
+                primary = self._primary.reading(organisation_id, seconds=seconds)
+                yield await stack.enter_async_context(primary)
                 return
             try:
                 yield session
@@ -75,7 +78,9 @@ class Replica:
                 self._rest(error)
                 raise DatabaseAway from error
 
-    async def _open(self, organisation_id: UUID, stack: AsyncExitStack) -> OrganisationSession | None:
+    async def _open(
+        self, organisation_id: UUID, stack: AsyncExitStack, seconds: float | None
+    ) -> OrganisationSession | None:
         """Return a session on the replica, None if it is behind or away."""
         if asyncio.get_running_loop().time() < self._rests_until:
             return None
@@ -85,7 +90,8 @@ class Replica:
             return None
         async with AsyncExitStack() as opened:
             try:
-                session = await opened.enter_async_context(self._replica.reading(organisation_id))
+                replica = self._replica.reading(organisation_id, seconds=seconds)
+                session = await opened.enter_async_context(replica)
                 seq = await session.scalar(select(Head.seq))
             except (DBAPIError, OSError) as error:
                 self._rest(error)

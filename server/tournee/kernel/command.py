@@ -149,14 +149,17 @@ class Kernel:
     # Called after the commit with the records that operations may have been waiting for.
     goes_on: GoesOn | None = None
     replica: Replica | None = None
+    # The longest that a statement of a query may take, in seconds.
+    query_seconds: float | None = None
 
     def reading(self, actor: Actor) -> AbstractAsyncContextManager[AsyncSession]:
-        """Return a read-only session on one snapshot of the actor's organisation."""
-        return self.database.reading(actor.organisation_id)
+        """Return a read-only session for a query, on one snapshot of the actor's organisation."""
+        return self.database.reading(actor.organisation_id, seconds=self.query_seconds)
 
     def reading_lists(self, actor: Actor) -> AbstractAsyncContextManager[OrganisationSession]:
         """Return such a session for a query, on a read replica where that shows as much."""
-        return (self.replica or self.database).reading(actor.organisation_id)
+        source = self.replica or self.database
+        return source.reading(actor.organisation_id, seconds=self.query_seconds)
 
     def question(self, statement: Select[Any], names: Sequence[str]) -> Question:
         """Keep a statement for `ask`. Each execution gives values for these parameters."""
@@ -167,8 +170,8 @@ class Kernel:
     ) -> list[Sequence[Any]]:
         """Return the rows of each question, all on one snapshot, where queries are read."""
         if self.replica is None and not self.database.is_sqlite:
-            engine = self.database.engine
-            return await ask_in_one_message(engine, actor.organisation_id, questions, values)
+            engine, own = self.database.engine, actor.organisation_id
+            return await ask_in_one_message(engine, own, questions, values, self.query_seconds)
         async with self.reading_lists(actor) as session:
             return await ask(session, questions, values)
 

@@ -84,6 +84,24 @@ class OutcomeUnknown(Outage):
     )
 
 
+class QueryTimeout(Exception):
+    """A query took longer than it may."""
+
+    code: ClassVar[str] = "TIMEOUT"
+    message: ClassVar[str] = "This query takes too long and was stopped. Ask for less, or filter it further."
+
+    def __init__(self) -> None:
+        super().__init__(self.message)
+
+
+def is_timeout(error: BaseException | None) -> bool:
+    """Return whether the database, or we, stopped a query because it took too long."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+    return isinstance(cause, QueryTimeout | psycopg.errors.QueryCanceled)
+
+
 ResultT = TypeVar("ResultT")
 
 # Seconds: long enough to replace a connection that was ended.

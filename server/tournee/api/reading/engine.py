@@ -17,14 +17,14 @@ from prometheus_client import Counter
 
 from tournee.api.context import Context
 from tournee.api.documents import Prepared, prepare
-from tournee.api.errors import Rejected
+from tournee.api.errors import Rejected, cause_of, coded
 from tournee.api.reading.finishing import finish
 from tournee.api.reading.plans import Key, Operation, Plan, Plans
 from tournee.api.reading.unknown import Doubt
 from tournee.api.requests import Asked
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Kernel
-from tournee.kernel.outages import outage_of
+from tournee.kernel.outages import QueryTimeout, outage_of
 
 # Of memory: about a thousand plans.
 MOST_BYTES = 100_000_000
@@ -32,6 +32,8 @@ MOST_BYTES = 100_000_000
 MOST_FIELDS = 150
 # A document that is not asked again is not worth a plan.
 _TIMES = 2
+
+_TIMEOUT = orjson.dumps({"data": None, "errors": [coded(QueryTimeout.message, QueryTimeout.code).formatted]})
 
 _NOTHING = VariableValues({}, {})
 
@@ -45,6 +47,21 @@ def _counter(lane: str) -> Counter:
 
 def _body(data: dict[str, Any]) -> bytes:
     return orjson.dumps({"data": data}, option=orjson.OPT_UTC_Z)
+
+
+def _failed(error: Exception, context: Context) -> bytes | None:
+    """Return the answer after an error; None where the executor has to answer."""
+    if isinstance(cause_of(error), QueryTimeout):
+        # The executor would take as long again.
+        _counter("engine_timeout").inc()
+        return _TIMEOUT
+    if isinstance(error, (Doubt, GraphQLError, Rejected)):
+        _counter("executor_doubt").inc()
+        return None
+    _counter("executor_failed").inc()
+    if outage_of(error) is None:
+        structlog.get_logger().error("reading_failed", request_id=context.request_id, exc_info=error)
+    return None
 
 
 class Reads:
@@ -71,17 +88,11 @@ class Reads:
             return None
         try:
             answer = await self._answer(prepared, operation, asked, context)
-        except (Doubt, GraphQLError, Rejected):
-            _counter("executor_doubt").inc()
         except Exception as error:  # noqa: BLE001 - the executor answers instead, and reports what fails there too
-            _counter("executor_failed").inc()
-            if outage_of(error) is None:
-                structlog.get_logger().error("reading_failed", request_id=context.request_id, exc_info=error)
-        else:
-            if answer is not None:
-                _counter("engine").inc()
-            return answer
-        return None
+            return _failed(error, context)
+        if answer is not None:
+            _counter("engine").inc()
+        return answer
 
     def _operation(self, prepared: Prepared, name: str | None) -> Operation | None:
         """Return the query that is asked for; None for anything else."""
@@ -119,12 +130,10 @@ class Reads:
             return _body(plan.build(found))
         # The fields with resolvers read the same snapshot.
         executor = self._executor(prepared, asked, context)
-        try:
+        async with context.loading():
             found = await context.load.answers(plan.questions, values, plan.most_rows)
             data, waiting = plan.begin(found)
             await finish(plan.parts, waiting, executor, context)
-        finally:
-            await context.load.close()
         return _body(data)
 
     def _executor(self, prepared: Prepared, asked: Asked, context: Context) -> Executor[Any]:
