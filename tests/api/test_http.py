@@ -242,8 +242,8 @@ async def test_where_the_engine_fails_the_executor_answers(
     assert (by, second.content) == (["executor_failed"], first.content)
 
 
-async def test_fields_that_are_computed_are_left_to_the_executor(client: httpx2.AsyncClient) -> None:
+async def test_fields_with_resolvers_are_finished_by_the_engine(client: httpx2.AsyncClient) -> None:
     body = {"query": "{ customers { nodes { id } } workOrders { nodes { availableTransitions { to } } } }"}
-    for expected in ("executor_first", "executor_unmapped", "executor_unmapped"):
+    for expected in ("executor_first", "engine", "engine"):
         found, by = await counted(client, json=body)
         assert (found.status_code, by) == (200, [expected])
