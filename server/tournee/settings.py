@@ -260,6 +260,10 @@ class Settings(BaseSettings):
             "sets no limit. Commands and sync are not limited."
         ),
     )
+    cost_limit: _Positive = Field(
+        500_000,
+        description="The most rows that one GraphQL operation may ask for, whether they exist or not.",
+    )
     heartbeat_seconds: Annotated[float, Field(ge=0.001, le=_MOST, allow_inf_nan=False)] = Field(
         15.0, description="Seconds between heartbeats on a quiet stream."
     )

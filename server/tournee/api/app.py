@@ -78,6 +78,7 @@ class Endpoint(GraphQL[None, None]):
         self.horizon_days = settings.horizon_days
         self.introspection = settings.introspection
         self.suggestions = settings.suggestions
+        self.cost_limit = settings.cost_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -105,7 +106,14 @@ class Endpoint(GraphQL[None, None]):
             horizon_days=self.horizon_days,
             introspection=self.introspection,
             suggestions=self.suggestions,
+            cost_limit=self.cost_limit,
         )
+
+    def _context(self, request: Request, asked: Asked) -> Context:
+        context = self.context_for(request.scope)
+        context.idempotency = idempotency(request, asked)
+        context.wants_cost = asked.wants_cost
+        return context
 
     def decode_json(self, data: str | bytes) -> object:
         """Read a message of a WebSocket as strictly as the body of a request."""
@@ -132,7 +140,7 @@ class Endpoint(GraphQL[None, None]):
         return await self._one(request, asked, allowed, media)
 
     async def _one(self, request: Request, asked: Asked, allowed: set[OperationType], media: str) -> Response:
-        context = self.context_for(request.scope)
+        context = self._context(request, asked)
         try:
             with UntilItLeaves(request.receive, partial(self._is_query, asked, context)):
                 async with self.feed.lanes.queries.turn(request.scope["actor"].key):
@@ -162,8 +170,7 @@ class Endpoint(GraphQL[None, None]):
         return result
 
     async def _once(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Any:
-        context = self.context_for(request.scope)
-        context.idempotency = idempotency(request, asked)
+        context = self._context(request, asked)
         return await self.schema.execute(
             asked.query,
             variable_values=asked.variables,
@@ -173,8 +180,7 @@ class Endpoint(GraphQL[None, None]):
         )
 
     async def _stream(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Response:
-        context = self.context_for(request.scope)
-        context.idempotency = idempotency(request, asked)
+        context = self._context(request, asked)
         context.authorise = token_check(request.scope, self.feed)
         source = await self.schema.stream(
             asked.query,
@@ -233,6 +239,8 @@ def _body(result: Any) -> dict[str, Any]:
     body: dict[str, Any] = {} if _request_errors(result) else {"data": result.data}
     if result.errors:
         body["errors"] = [error.formatted for error in result.errors]
+    if result.extensions:
+        body["extensions"] = result.extensions
     return body
 
 

@@ -19,6 +19,9 @@ from tournee.sync.contract import HORIZON_DAYS
 from tournee.sync.http.wake import Wake
 from tournee.sync.pull.feed import Feed
 
+# As GitHub's.
+COST_LIMIT = 500_000
+
 
 async def _nothing_to_check() -> None:
     return None
@@ -40,6 +43,9 @@ class Context:
     horizon_days: int = HORIZON_DAYS
     introspection: bool = True
     suggestions: bool = True
+    # The most rows that an operation may ask for, and whether its answer says how many it asks for.
+    cost_limit: int = COST_LIMIT
+    wants_cost: bool = False
     # Whether the operation asks for fields that the actor may not read.
     checks_fields: bool = False
     # The key of the request and the hash of its body, if it has one.

@@ -27,6 +27,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from tournee.api import introspection, limits, suggestions
 from tournee.api.context import Context
 from tournee.api.errors import MOST_ERRORS, NO_OPERATION, coded, present
+from tournee.api.http.costs import Cost, costs
 from tournee.api.permissions import forbidden, required_permissions
 
 __all__ = ["Preparation", "Prepared", "is_query", "is_subscription", "prepare", "suggestions"]
@@ -48,6 +49,7 @@ class Prepared:
     permissions: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
     # The names of the queries: one that asks for more than its actor may read is answered in part.
     queries: frozenset[str | None] = frozenset()
+    costs: Mapping[str | None, Cost] = field(default_factory=dict)
 
     def refusals(
         self, operation: str | None, variables: Mapping[str, Any], context: Context
@@ -58,7 +60,22 @@ class Prepared:
             or self._missing(self._name(operation), context)
             or self._undescribed(self._name(operation), context)
             or limits.exceeded_by(variables, self.sizes.get(self._name(operation), limits.Size()))
+            or self._too_costly(operation, variables, context)
         )
+
+    def cost(self, operation: str | None, variables: Mapping[str, Any]) -> int:
+        """Return how many rows the operation asks for."""
+        known = self.costs.get(self._name(operation))
+        return 0 if known is None else known.of(variables)
+
+    def _too_costly(
+        self, operation: str | None, variables: Mapping[str, Any], context: Context
+    ) -> list[GraphQLError]:
+        cost = self.cost(operation, variables)
+        if cost <= context.cost_limit:
+            return []
+        message = f"This operation asks for {cost} rows; ask for at most {context.cost_limit} at a time."
+        return [coded(message, "LIMIT_EXCEEDED", cost=said(cost, context))]
 
     def asks_about_schema_alone(self, operation: str | None) -> bool:
         asked = self.described.get(self._name(operation))
@@ -88,6 +105,11 @@ class Prepared:
     def _undescribed(self, operation: str | None, context: Context) -> list[GraphQLError]:
         asked = self.described.get(operation)
         return [introspection.OFF] if asked and asked.values and not context.introspection else []
+
+
+def said(cost: int, context: Context) -> dict[str, int]:
+    """Return a cost as answers say it."""
+    return {"requested": cost, "limit": context.cost_limit}
 
 
 class _Memory:
@@ -150,7 +172,13 @@ def _prepare(schema: GraphQLSchema, text: str, hide_suggestions: bool) -> Prepar
     if errors := validate(schema, document, _RULES, MOST_ERRORS - 1, hide_suggestions):
         return _refused(errors)
     return Prepared(
-        document, [], sizes, described, required_permissions(schema, document), _queries(document)
+        document,
+        [],
+        sizes,
+        described,
+        required_permissions(schema, document),
+        _queries(document),
+        costs(schema, document),
     )
 
 
@@ -215,6 +243,14 @@ class Preparation(SchemaExtension):
         # An empty list tells Strawberry that validation is done.
         execution.pre_execution_errors = prepared.refusals(named, execution.variables or {}, context)
         context.checks_fields = bool(prepared.lacking(named, context))
+
+    def get_results(self) -> dict[str, Any]:
+        execution = self.execution_context
+        context: Context = execution.context
+        if not context.wants_cost:
+            return {}
+        named = execution._provided_operation_name  # noqa: SLF001 - as above
+        return {"cost": said(self.prepared.cost(named, execution.variables or {}), context)}
 
     async def on_execute(self) -> AsyncIterator[None]:
         execution = self.execution_context

@@ -40,6 +40,8 @@ class Asked:
     query: str
     variables: dict[str, Any] | None
     operation_name: str | None
+    # Whether the answer says what the operation costs.
+    wants_cost: bool = False
 
 
 def idempotency(request: Request, asked: Asked) -> tuple[str, str] | None:
@@ -86,7 +88,9 @@ def asked(given: Any) -> Asked:
         if not isinstance(given.get(name), (kind, type(None))):
             what = "an object" if kind is dict else "text"
             raise BadRequest(400, "BAD_REQUEST", f"`{name}` must be {what}, if it is given.")
-    return Asked(query, given.get("variables"), given.get("operationName") or None)
+    extensions = given.get("extensions") or {}
+    wants_cost = extensions.get("cost") is True
+    return Asked(query, given.get("variables"), given.get("operationName") or None, wants_cost)
 
 
 def _json(text: bytes) -> Any:

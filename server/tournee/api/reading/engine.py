@@ -16,7 +16,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from prometheus_client import Counter
 
 from tournee.api.context import Context
-from tournee.api.documents import Prepared, prepare
+from tournee.api.documents import Prepared, prepare, said
 from tournee.api.errors import Rejected, cause_of, coded
 from tournee.api.reading.finishing import finish
 from tournee.api.reading.plans import Key, Operation, Plan, Plans
@@ -45,8 +45,16 @@ def _counter(lane: str) -> Counter:
     return _reads.labels(lane)
 
 
-def _body(data: dict[str, Any]) -> bytes:
-    return orjson.dumps({"data": data}, option=orjson.OPT_UTC_Z)
+def _body(data: dict[str, Any], extensions: dict[str, Any] | None) -> bytes:
+    body = {"data": data} if extensions is None else {"data": data, "extensions": extensions}
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z)
+
+
+def _extensions(prepared: Prepared, asked: Asked, context: Context) -> dict[str, Any] | None:
+    """Return what the answer says beside its data."""
+    if not context.wants_cost:
+        return None
+    return {"cost": said(prepared.cost(asked.operation_name, asked.variables or {}), context)}
 
 
 def _failed(error: Exception, context: Context) -> bytes | None:
@@ -127,14 +135,14 @@ class Reads:
         values = plan.values(given.coerced, context.actor)
         if not plan.parts:
             found = await self._kernel.ask(context.actor, plan.questions, values)
-            return _body(plan.build(found))
+            return _body(plan.build(found), _extensions(prepared, asked, context))
         # The fields with resolvers read the same snapshot.
         executor = self._executor(prepared, asked, context)
         async with context.loading():
             found = await context.load.answers(plan.questions, values, plan.most_rows)
             data, waiting = plan.begin(found)
             await finish(plan.parts, waiting, executor, context)
-        return _body(data)
+        return _body(data, _extensions(prepared, asked, context))
 
     def _executor(self, prepared: Prepared, asked: Asked, context: Context) -> Executor[Any]:
         assert prepared.document is not None
