@@ -1,0 +1,4 @@
+import { plainly } from './plainly.mjs'
+import { socket } from './story.mjs'
+
+await plainly(socket())
