@@ -71,6 +71,12 @@ def _host(host: str) -> str:
     return host
 
 
+def _folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise _should_be("a folder that exists")
+    return folder
+
+
 def _token(token: str) -> str:
     if token and not re.fullmatch(r"[!-~]{16,}", token):
         raise _should_be("at least 16 ASCII characters without a space")
@@ -252,6 +258,20 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         "json",
         description="`json` (one object a line) or `console`, the default of `tournee run` in a terminal.",
+    )
+    trusted_only: bool = Field(
+        False,
+        description=(
+            "`1` refuses every GraphQL document that the server does not know from `schema/operations` or "
+            "`TOURNEE_TRUSTED_DOCUMENTS`."
+        ),
+    )
+    trusted_documents: Annotated[Path, AfterValidator(_folder)] | None = Field(
+        None,
+        description=(
+            "Folder of the documents that your own clients send: `.graphql` files, and `.json` files whose "
+            "values are documents, as Relay's compiler and GraphQL Code Generator write them."
+        ),
     )
     query_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         30.0,

@@ -26,6 +26,7 @@ from tournee.api.context import Context
 from tournee.api.documents import is_query, is_subscription
 from tournee.api.errors import NO_OPERATION, coded
 from tournee.api.http.leaving import UntilItLeaves
+from tournee.api.http.trusted import Documents, trusted_documents
 from tournee.api.limits import MOST_BYTES
 from tournee.api.reading.engine import Reads
 from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, idempotency, preferred, read
@@ -79,6 +80,8 @@ class Endpoint(GraphQL[None, None]):
         self.introspection = settings.introspection
         self.suggestions = settings.suggestions
         self.cost_limit = settings.cost_limit
+        trusted = trusted_documents(settings.trusted_documents)
+        self.documents = Documents(trusted, only=settings.trusted_only)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -133,7 +136,7 @@ class Endpoint(GraphQL[None, None]):
                 {"WWW-Authenticate": "Bearer"},
             )
         media = preferred(request.headers.get("accept"))
-        asked = await read(request)
+        asked = await read(request, partial(self.documents.text, account=request.scope["actor"].key))
         allowed = {_QUERY} if request.method == "GET" else {_QUERY, _MUTATION}
         if media == EVENTS:
             return await self._stream(request, asked, {*allowed, _SUBSCRIPTION})

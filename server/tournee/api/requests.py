@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,16 @@ EVENTS = "text/event-stream"
 
 # The media type that a range selects; old clients expect JSON for wildcards.
 _MEANS = {JSON: JSON, GRAPHQL: GRAPHQL, EVENTS: EVENTS, "*/*": JSON, "application/*": JSON, "text/*": EVENTS}
+
+
+_PARTS = (
+    ("query", str),
+    ("documentId", str),
+    ("variables", dict),
+    ("extensions", dict),
+    ("operationName", str),
+)
+_HASH = re.compile("[0-9a-fA-F]{64}")
 
 
 class BadRequest(Exception):
@@ -56,41 +67,69 @@ def idempotency(request: Request, asked: Asked) -> tuple[str, str] | None:
     return key, hashlib.sha256(body).hexdigest()
 
 
-async def read(request: Request) -> Asked:
+# Returns the document of a request by its text, by its hash or by both; None if it has neither.
+Find = Callable[[str | None, str | None], str | None]
+
+
+async def read(request: Request, find: Find) -> Asked:
     """Read the operation of a request; GET has it in the address, POST as JSON."""
     if request.method == "GET":
         given: Any = dict(request.query_params)
         for name in ("variables", "extensions"):
             if given.get(name):
                 given[name] = _json(given[name].encode())
-        return asked(given)
+        return asked(given, find)
     if request.method != "POST":
         raise BadRequest(405, "METHOD_NOT_ALLOWED", "Use POST, or GET for queries.", {"Allow": "GET, POST"})
     media, *parameters = request.headers.get("content-type", "").lower().split(";")
     charsets = [one.split("=")[1].strip(' "') for one in parameters if one.strip().startswith("charset=")]
     if media.strip() != JSON or charsets not in ([], ["utf-8"], ["utf8"]):
         raise BadRequest(415, "UNSUPPORTED_MEDIA_TYPE", f"Send {JSON} in UTF-8.", {"Accept-Post": JSON})
-    return asked(_json(await request.body()))
+    return asked(_json(await request.body()), find)
 
 
-def asked(given: Any) -> Asked:
+def asked(given: Any, find: Find) -> Asked:
     """Read the operation from a decoded request; raises BadRequest if a part has the wrong type."""
     if isinstance(given, list):
         raise BadRequest(400, "BAD_REQUEST", "Send one operation at a time; batches are not accepted.")
     if not isinstance(given, dict):
         raise BadRequest(400, "BAD_REQUEST", "The body must be a JSON object.")
-    query = given.get("query")
-    if not isinstance(query, str) or not query:
-        raise BadRequest(400, "BAD_REQUEST", "`query` must be the text of a GraphQL document.")
-    if len(query) > MOST_CHARACTERS:
-        raise BadRequest(413, "LIMIT_EXCEEDED", TOO_LONG)
-    for name, kind in (("variables", dict), ("extensions", dict), ("operationName", str)):
+    for name, kind in _PARTS:
         if not isinstance(given.get(name), (kind, type(None))):
             what = "an object" if kind is dict else "text"
             raise BadRequest(400, "BAD_REQUEST", f"`{name}` must be {what}, if it is given.")
     extensions = given.get("extensions") or {}
+    query = _query(given.get("query") or None, _hash(given.get("documentId"), extensions), find)
     wants_cost = extensions.get("cost") is True
     return Asked(query, given.get("variables"), given.get("operationName") or None, wants_cost)
+
+
+def _query(text: str | None, hash: str | None, find: Find) -> str:
+    if text is not None and len(text) > MOST_CHARACTERS:
+        raise BadRequest(413, "LIMIT_EXCEEDED", TOO_LONG)
+    query = find(text, hash)
+    if query is None:
+        raise BadRequest(400, "BAD_REQUEST", "`query` must be the text of a GraphQL document.")
+    return query
+
+
+def _hash(document_id: str | None, extensions: Mapping[str, Any]) -> str | None:
+    """Return the hash that a request names its document by: in `documentId`, or as Apollo's clients do."""
+    if document_id is not None:
+        scheme, _, hash = document_id.partition(":")
+        if scheme != "sha256" or not _HASH.fullmatch(hash):
+            message = "`documentId` must be `sha256:` and 64 hexadecimal digits."
+            raise BadRequest(400, "BAD_REQUEST", message)
+        return hash.lower()
+    persisted = extensions.get("persistedQuery")
+    if persisted is None:
+        return None
+    known = isinstance(persisted, dict) and persisted.get("version") == 1
+    named = persisted.get("sha256Hash") if known else None
+    if not isinstance(named, str) or not _HASH.fullmatch(named):
+        message = '`extensions.persistedQuery` must be `{"version": 1, "sha256Hash": "…"}`.'
+        raise BadRequest(400, "BAD_REQUEST", message)
+    return named.lower()
 
 
 def _json(text: bytes) -> Any:

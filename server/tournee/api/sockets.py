@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -21,6 +22,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from tournee.answers import SlowReader, patiently
 from tournee.api.documents import is_subscription
 from tournee.api.errors import coded, come_back
+from tournee.api.requests import BadRequest, asked
 from tournee.auth.middleware import log_refused
 from tournee.auth.tokens import TokenRefused
 from tournee.kernel.actor import AccountKey
@@ -110,7 +112,19 @@ class Socket(BaseGraphQLTransportWSHandler[Any, None]):
             errors = [coded(text, "TOO_MANY_AT_ONCE").formatted]
             await self.send_message({"id": id, "type": "error", "payload": errors})
             return
+        if self.connection_acknowledged:
+            try:
+                query = self._query(message["payload"])
+            except BadRequest as bad:
+                errors = [coded(str(bad), bad.code).formatted]
+                await self.send_message({"id": id, "type": "error", "payload": errors})
+                return
+            message = {**message, "payload": {**message["payload"], "query": query}}
         await super().handle_subscribe(message)
+
+    def _query(self, payload: Mapping[str, Any]) -> str:
+        documents = self.view.documents  # type: ignore[attr-defined]
+        return asked(payload, partial(documents.text, account=self.context.actor.key)).query
 
     async def handle_connection_init(self, message: Any) -> None:
         if not self.connection_init_received:
@@ -195,7 +209,7 @@ def _well_formed(message: Any) -> bool:
     if kind == "subscribe":
         return (
             isinstance(payload, dict)
-            and isinstance(payload.get("query"), str)
+            and isinstance(payload.get("query"), (str, type(None)))
             and isinstance(payload.get("variables"), (dict, type(None)))
             and isinstance(payload.get("operationName"), (str, type(None)))
         )
