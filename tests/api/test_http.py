@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
@@ -108,6 +109,8 @@ async def test_unsupported_media_types_are_refused(
         ),
         ("text/event-stream, multipart/mixed", "text/event-stream"),
         ("text/event-stream, application/json", "text/event-stream"),
+        ("multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json", "multipart/mixed"),
+        ("multipart/mixed;deferSpec=20220824,application/json", "application/json"),
     ],
 )
 async def test_the_answer_has_the_type_the_client_prefers(
@@ -123,6 +126,16 @@ async def test_a_query_as_an_event_stream_is_one_event(client: httpx2.AsyncClien
         'event: next\ndata: {"data":{"me":{"role":"MANAGER"}}}\n\nevent: complete\ndata: \n\n'
     )
     assert "\r" not in found.text
+
+
+async def test_apollo_reads_a_part_when_the_boundary_after_it_has_come(client: httpx2.AsyncClient) -> None:
+    accept = {"accept": "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json"}
+    found = await client.post("/graphql", json=ME, headers=accept)
+    assert found.headers["content-type"] == 'multipart/mixed; boundary="graphql"; subscriptionSpec=1.0'
+    before, part, after = found.text.split("\r\n--graphql")
+    head, _, json = part.partition("\r\n\r\n")
+    assert (before, head, after) == ("", "\r\nContent-Type: application/json", "--\r\n")
+    assert orjson.loads(json) == {"payload": {"data": {"me": {"role": "MANAGER"}}}}
 
 
 @pytest.mark.parametrize(

@@ -315,6 +315,28 @@ async def test_the_event_stream_sends_the_same_changes(house: House) -> None:
                 assert "TOKEN_EXPIRED" in await data_line(lines)
 
 
+async def test_a_multipart_subscription_sends_each_change_and_heartbeats(house: House) -> None:
+    await house.run("createCustomer", name="Demo")
+    since = await settle(house)
+    async with (
+        waking(house) as wake,
+        served(door(house, wake)) as address,
+        httpx2.AsyncClient() as client,
+        asyncio.timeout(5),
+    ):
+        request = {"query": CHANGES, "variables": {"since": since}}
+        accept = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json"
+        headers = {"authorization": "Bearer manager", "accept": accept}
+        async with client.stream("POST", f"http://{address}", json=request, headers=headers) as stream:
+            received, texts = "", stream.aiter_text()
+            while "\r\n\r\n{}\r\n--graphql" not in received:
+                received += await anext(texts)
+            made = await house.run("createCustomer", name="Demo 2")
+            while not received.endswith("}\r\n--graphql") or str(made.id) not in received:
+                received += await anext(texts)
+            assert '{"payload":{"data":{"changes":{' in received
+
+
 async def data_line(lines: Any) -> str:
     async with asyncio.timeout(5):
         async for line in lines:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
 import orjson
 from graphql import GraphQLError
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import MissingQueryError
@@ -21,15 +19,15 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.graphql import OperationType
 
-from tournee.answers import SlowReader, patiently
 from tournee.api.context import Context
 from tournee.api.documents import is_query, is_subscription
 from tournee.api.errors import NO_OPERATION, coded
 from tournee.api.http.leaving import UntilItLeaves
+from tournee.api.http.streams import FRAMINGS, Stream, pieces
 from tournee.api.http.trusted import Documents, trusted_documents
 from tournee.api.limits import MOST_BYTES
 from tournee.api.reading.engine import Reads
-from tournee.api.requests import EVENTS, GRAPHQL, Asked, BadRequest, idempotency, preferred, read
+from tournee.api.requests import EVENTS, GRAPHQL, MULTIPART, Asked, BadRequest, idempotency, preferred, read
 from tournee.api.schema import schema
 from tournee.api.sockets import Socket, TextAdapter, token_check
 from tournee.catalogue import ENTITIES
@@ -40,7 +38,6 @@ from tournee.settings import Settings
 from tournee.sync.http.wake import Wake
 from tournee.sync.pull.feed import Feed
 
-_STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 _QUERY, _MUTATION, _SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
 
 
@@ -138,8 +135,8 @@ class Endpoint(GraphQL[None, None]):
         media = preferred(request.headers.get("accept"))
         asked = await read(request, partial(self.documents.text, account=request.scope["actor"].key))
         allowed = {_QUERY} if request.method == "GET" else {_QUERY, _MUTATION}
-        if media == EVENTS:
-            return await self._stream(request, asked, {*allowed, _SUBSCRIPTION})
+        if media in FRAMINGS:
+            return await self._stream(request, asked, {*allowed, _SUBSCRIPTION}, media)
         return await self._one(request, asked, allowed, media)
 
     async def _one(self, request: Request, asked: Asked, allowed: set[OperationType], media: str) -> Response:
@@ -182,7 +179,9 @@ class Endpoint(GraphQL[None, None]):
             allowed_operation_types=allowed,
         )
 
-    async def _stream(self, request: Request, asked: Asked, allowed: set[OperationType]) -> Response:
+    async def _stream(
+        self, request: Request, asked: Asked, allowed: set[OperationType], media: str
+    ) -> Response:
         context = self._context(request, asked)
         context.authorise = token_check(request.scope, self.feed)
         source = await self.schema.stream(
@@ -196,33 +195,15 @@ class Endpoint(GraphQL[None, None]):
         places = [lanes.streams.turn(account)]
         if not is_subscription(self.core, asked.query, asked.operation_name, context):
             places.append(lanes.queries.turn(account))
-        return _Events(_events(source, self.heartbeat_seconds), places)
-
-
-class _Events(StreamingResponse):
-    """Server-sent events; it holds these turns while it sends."""
-
-    def __init__(
-        self, events: AsyncIterator[bytes], turns: Sequence[AbstractAsyncContextManager[None]]
-    ) -> None:
-        super().__init__(events, media_type=EVENTS, headers=_STREAM_HEADERS)
-        self.turns = turns
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def patient(message: Message) -> None:
-            await patiently(send(message))
-
-        async with contextlib.AsyncExitStack() as held:
-            for turn in self.turns:
-                await held.enter_async_context(turn)
-            # What a slow reader has not read yet is lost with the connection.
-            with contextlib.suppress(ClientDisconnect, SlowReader):
-                await super().__call__(scope, receive, patient)
+        framing = FRAMINGS[media]
+        return Stream(framing, pieces(framing, source, _body, self.heartbeat_seconds), places)
 
 
 def _not_this_way(error: InvalidOperationTypeError) -> BadRequest:
     if error.operation_type is _SUBSCRIPTION:
-        return BadRequest(406, "NOT_ACCEPTABLE", f"Subscriptions come as {EVENTS}, or through a WebSocket.")
+        return BadRequest(
+            406, "NOT_ACCEPTABLE", f"Subscriptions come as {EVENTS} or {MULTIPART}, or by WebSocket."
+        )
     return BadRequest(405, "METHOD_NOT_ALLOWED", "Send mutations by POST.", {"Allow": "POST"})
 
 
@@ -245,26 +226,3 @@ def _body(result: Any) -> dict[str, Any]:
     if result.extensions:
         body["extensions"] = result.extensions
     return body
-
-
-async def _events(source: AsyncGenerator[Any, None], heartbeat_seconds: float) -> AsyncIterator[bytes]:
-    """Yield server-sent events, and a comment from time to time if nothing happens."""
-    pending = asyncio.ensure_future(anext(source, None))
-    try:
-        yield b": connected\n\n"
-        while True:
-            done, _ = await asyncio.wait({pending}, timeout=heartbeat_seconds)
-            if not done:
-                yield b": heartbeat\n\n"
-                continue
-            result = pending.result()
-            if result is None:
-                break
-            yield b"event: next\ndata: " + orjson.dumps(_body(result)) + b"\n\n"
-            pending = asyncio.ensure_future(anext(source, None))
-        yield b"event: complete\ndata: \n\n"
-    finally:
-        pending.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await pending
-        await source.aclose()

@@ -17,10 +17,13 @@ from tournee.kernel.once import LONGEST_KEY
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
 EVENTS = "text/event-stream"
+MULTIPART = "multipart/mixed"
 
 # The media type that a range selects; old clients expect JSON for wildcards.
 _MEANS = {JSON: JSON, GRAPHQL: GRAPHQL, EVENTS: EVENTS, "*/*": JSON, "application/*": JSON, "text/*": EVENTS}
 
+# The parameter of multipart/mixed by which Apollo's clients ask for a subscription.
+_SUBSCRIPTIONS = "subscriptionspec=1.0"
 
 _PARTS = (
     ("query", str),
@@ -151,10 +154,14 @@ def preferred(accept: str | None) -> str:
     for part in (accept or "*/*").lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
         weight = _weight(parameters)
-        if media in _MEANS and weight > greatest:
-            best, greatest = _MEANS[media], weight
+        # Clients name it for answers in pieces, too, which there are none of.
+        meant = MULTIPART if media == MULTIPART and _SUBSCRIPTIONS in parameters else _MEANS.get(media)
+        if meant is not None and weight > greatest:
+            best, greatest = meant, weight
     if best is None:
-        raise BadRequest(406, "NOT_ACCEPTABLE", f"Answers come as {GRAPHQL}, {JSON} or {EVENTS}.")
+        raise BadRequest(
+            406, "NOT_ACCEPTABLE", f"Answers come as {GRAPHQL}, {JSON}, {EVENTS} or {MULTIPART}."
+        )
     return best
 
 
