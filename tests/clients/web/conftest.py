@@ -4,7 +4,8 @@ import fcntl
 import hashlib
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import httpx2
 import pytest
@@ -16,20 +17,40 @@ from tests.support.house import House
 from tournee.kernel.actor import Actor
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other workers from writing into this folder."""
+    with (FOLDER / "package-lock.json").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run(*program: str) -> None:
+    done = subprocess.run(program, cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture(scope="session")
 def packages() -> None:
-    """Install what `package-lock.json` names, once for each version of it."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
+    """Install what `package-lock.json` names, once for each version of it; compile Relay's documents."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
         pytest.skip("Node and npm are not installed")
     stamp = FOLDER / "node_modules" / ".installed"
-    with (FOLDER / "package-lock.json").open("rb") as lock:
-        # Another worker may be installing them.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = hashlib.sha256(lock.read()).hexdigest()
+    with alone():
+        wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
         if not stamp.exists() or stamp.read_text("utf-8") != wanted:
-            subprocess.run([npm, "ci", "--ignore-scripts", "--loglevel=error"], cwd=FOLDER, check=True)
+            run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
             stamp.write_text(wanted, "utf-8")
+        run("node_modules/.bin/relay-compiler")
+
+
+@pytest.fixture
+def generated(packages: None) -> Iterator[None]:
+    """Generate typed documents, and compile the program that uses them."""
+    with alone():
+        run("node", "codegen/generate.mjs")
+        run("node_modules/.bin/tsc", "-p", "codegen")
+        yield
 
 
 @pytest_asyncio.fixture

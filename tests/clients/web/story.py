@@ -56,7 +56,7 @@ class Story:
             await self.update("last")
 
     async def play(self, script: str) -> dict[str, list[Any]]:
-        """Run a script of this folder; return what it said."""
+        """Run a script; return what it said."""
         environment = {
             **os.environ,
             "GRAPHQL_URL": self.url,
@@ -64,7 +64,7 @@ class Story:
             "SINCE": self.since,
         }
         client = await asyncio.create_subprocess_exec(
-            "node", FOLDER / script, env=environment, stdout=-1, stderr=-1
+            "node", FOLDER / "scripts" / script, env=environment, stdout=-1, stderr=-1
         )
         assert client.stdout is not None
         assert client.stderr is not None

@@ -1,6 +1,10 @@
-// What every script of this folder needs to play its part; `story.py` is the other side.
+// What every script needs to tell the story; `story.py` listens.
 import { createClient } from 'graphql-ws'
+import { readFileSync } from 'node:fs'
 import WebSocket from 'ws'
+
+const read = (name) => readFileSync(new URL(`../documents/${name}.graphql`, import.meta.url), 'utf-8')
+export const [CHANGES, CREATE, HISTORY, PAGE] = ['changes', 'create', 'history', 'page'].map(read)
 
 export const { GRAPHQL_URL: url, SINCE: since } = process.env
 export const headers = { Authorization: process.env.AUTHORIZATION }

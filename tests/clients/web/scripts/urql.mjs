@@ -4,15 +4,30 @@ import { relayPagination } from '@urql/exchange-graphcache/extras'
 import { buildSchema, introspectionFromSchema } from 'graphql'
 import { readFileSync } from 'node:fs'
 
-import { CHANGES, CREATE, HISTORY, PAGE } from './documents.mjs'
-import { BAD, GOOD, distinct, headers, hearing, names, resuming, say, since, socket, url } from './story.mjs'
+import {
+  BAD,
+  CHANGES,
+  CREATE,
+  GOOD,
+  HISTORY,
+  PAGE,
+  distinct,
+  headers,
+  hearing,
+  names,
+  resuming,
+  say,
+  since,
+  socket,
+  url,
+} from './story.mjs'
 
 const wire = socket()
 const subscribe = resuming(wire)
 const forwardSubscription = ({ query, variables }) => ({
   subscribe: (sink) => ({ unsubscribe: subscribe({ query, variables }, sink) }),
 })
-const file = new URL('../../../schema/schema.graphql', import.meta.url)
+const file = new URL('../../../../schema/schema.graphql', import.meta.url)
 const schema = introspectionFromSchema(buildSchema(readFileSync(file, 'utf-8')))
 const keys = { FieldError: () => null, Refusal: () => null }
 const started = () =>

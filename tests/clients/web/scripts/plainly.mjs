@@ -1,6 +1,18 @@
 // The story as told by a client without a cache, which only sends documents and gives answers.
-import { CHANGES, CREATE, HISTORY, PAGE } from './documents.mjs'
-import { BAD, GOOD, distinct, hearing, names, resuming, say, since } from './story.mjs'
+import {
+  BAD,
+  CHANGES,
+  CREATE,
+  GOOD,
+  HISTORY,
+  PAGE,
+  distinct,
+  hearing,
+  names,
+  resuming,
+  say,
+  since,
+} from './story.mjs'
 
 export async function plainly(client) {
   async function ask(query, variables) {

@@ -4,8 +4,22 @@ import { GraphQLWsLink } from '@apollo/client/link/subscriptions'
 import { relayStylePagination } from '@apollo/client/utilities'
 import { defer, retry, tap } from 'rxjs'
 
-import { CHANGES, CREATE, HISTORY, PAGE } from './documents.mjs'
-import { BAD, GOOD, distinct, headers, hearing, names, say, since, socket, url } from './story.mjs'
+import {
+  BAD,
+  CHANGES,
+  CREATE,
+  GOOD,
+  HISTORY,
+  PAGE,
+  distinct,
+  headers,
+  hearing,
+  names,
+  say,
+  since,
+  socket,
+  url,
+} from './story.mjs'
 
 // Apollo subscribes again, so the socket does not.
 const wire = socket({ shouldRetry: () => false, retryAttempts: 0 })
@@ -19,7 +33,10 @@ const started = () =>
   new ApolloClient({ link, cache: new InMemoryCache({ typePolicies: { Query: { fields: { customers } } } }) })
 
 const client = started()
-const create = async (input) => (await client.mutate({ mutation: gql(CREATE), variables: { input } })).data.createCustomer
+async function create(input) {
+  const { data } = await client.mutate({ mutation: gql(CREATE), variables: { input } })
+  return data.createCustomer
+}
 say({ created: (await create(GOOD)).name })
 const { code, errors } = await create(BAD)
 say({ refused: { code, errors: errors.map(({ field }) => ({ field })) } })

@@ -1,6 +1,0 @@
-import { createClient } from 'graphql-sse'
-
-import { plainly } from './plainly.mjs'
-import { headers, url } from './story.mjs'
-
-await plainly(createClient({ url, headers, retryAttempts: Infinity, retry: () => new Promise((resolve) => setTimeout(resolve, 50)) }))
