@@ -30,9 +30,7 @@ from tournee.kernel.errors import Forbidden
 from tournee.kernel.log import Change, Head, Record
 from tournee.kernel.outages import QueryTimeout, is_timeout
 from tournee.kernel.question import Question, ask
-from tournee.kernel.reader import Guard
 from tournee.kernel.registry import BY_NAME
-from tournee.kernel.state import Transition
 from tournee.kernel.visibility import visible
 
 EntityT = TypeVar("EntityT", bound=Entity)
@@ -191,16 +189,17 @@ class Load:
         values: list[Any] = await self._batched(("related", key), batch, id)
         return values
 
-    async def guarded(self, guard: Guard, row: Any) -> list[Transition]:
-        """Return what a domain's guard says about this row; it is asked about all rows of the operation
-        at once.
+    async def together(
+        self, function: Callable[..., Awaitable[Sequence[Any]]], context: Any, row: Any
+    ) -> Any:
+        """Return what a function of many rows says about this row; it is asked about all rows of the
+        operation at once.
         """
 
-        async def batch(rows: list[Any]) -> Sequence[list[Transition]]:
-            return await guard(self, self._actor, rows)
+        async def batch(rows: list[Any]) -> Sequence[Any]:
+            return await function(context, rows)
 
-        found: list[Transition] = await self._batched(("guarded", guard), batch, row)
-        return found
+        return await self._batched(("together", function), batch, row)
 
     # -- batches ---------------------------------------------------------------------------------
 

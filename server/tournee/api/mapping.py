@@ -6,7 +6,7 @@ The executor does not need it; whatever compiles an operation to SQL reads it fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,9 +87,12 @@ class PagePart:
 
 @dataclass(frozen=True)
 class Computed:
-    """A function of the row; `needs` names the columns it reads, None if it needs more than the row."""
+    """A function of the row; `needs` names the columns it reads, None if it needs more than the row. `batch`
+    returns the values of many rows at once.
+    """
 
     needs: tuple[str, ...] | None
+    batch: Callable[..., Awaitable[Sequence[Any]]] | None = None
 
 
 SOURCE = "source"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 import types
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union, get_args, get_origin
 
 import strawberry
 
 from tournee.api.connections import add_fields, connection_type, list_arguments, object_type
-from tournee.api.context import Info
+from tournee.api.context import Context, Info
 from tournee.api.filters import relate
 from tournee.api.groups import Through
 from tournee.api.load import NamedAccount
@@ -55,8 +55,23 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """A function `(context, rows)` that returns a value for each of many rows."""
+
+    function: Callable[[Context, Sequence[Any]], Awaitable[Sequence[Any]]]
+
+    def resolver(self) -> Callable[..., Any]:
+        """Return a resolver of one row, which waits until the function is asked for all of the operation."""
+
+        async def resolve(root: Any, info: Info) -> Any:
+            return await info.context.load.together(self.function, info.context, root)
+
+        return resolve
+
+
+@dataclass(frozen=True)
 class ComputedField:
-    """A field that a function makes of a row: an ordinary Strawberry resolver `(root, info, …)`.
+    """A field that a function makes of a row: an ordinary Strawberry resolver `(root, info, …)`, or a batch.
 
     Its name, unless given, its arguments and description are the function's. `type` may hold entity
     classes in place of their GraphQL types. `needs` names the columns that it reads, where it
@@ -64,7 +79,7 @@ class ComputedField:
     """
 
     model: type[Entity]
-    resolver: Callable[..., Any]
+    function: Callable[..., Any] | Batch
     type: Any
     needs: tuple[str, ...] | None = None
     permission: str | None = None
@@ -232,14 +247,17 @@ class Nodes:
         return self.types.get(kind, kind)
 
     def _computed(self, one: ComputedField) -> Any:
-        name = one.name or camel(one.resolver.__name__)
+        batch = one.function.function if isinstance(one.function, Batch) else None
+        resolver = one.function.resolver() if isinstance(one.function, Batch) else one.function
+        described: Callable[..., Any] = batch or resolver
+        name = one.name or camel(described.__name__)
         return make_field(
             name,
             self._annotation(one.type),
             one.permission or one.model.reads,
-            source=Computed(one.needs),
-            resolver=one.resolver,
-            description=describe(one.resolver),
+            source=Computed(one.needs, batch),
+            resolver=resolver,
+            description=describe(described),
             directives=[MergePolicy(policy=field.merge) for field in fields(one.model) if field.wire == name],
         )
 

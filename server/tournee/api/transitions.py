@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from tournee.api.connections import add_fields, object_type
-from tournee.api.context import Info
+from tournee.api.context import Context, Info
 from tournee.api.mapping import make_field
+from tournee.api.nodes import Batch
 from tournee.auth.permissions import ACCOUNT_SELF
 from tournee.kernel.actor import Actor, lacks
 from tournee.kernel.command import Command
@@ -57,15 +58,18 @@ def _for_actor(actor: Actor, current: StrEnum, transition: Transition, ways: Way
     return Transition(transition.to, allowed=False, blocked_by=[lacks(needed[0]), *transition.blocked_by])
 
 
-def by_guard(ways: Ways, guard: Guard) -> Callable[..., Awaitable[list[Transition]]]:
-    """The resolver where a guard of the domain reads what stands against each status."""
+def by_guard(ways: Ways, guard: Guard) -> Batch:
+    """The values where a guard of the domain reads what stands against each status."""
 
-    async def available_transitions(root: Any, info: Info) -> list[Transition]:
+    async def available_transitions(context: Context, rows: Sequence[Any]) -> list[list[Transition]]:
         """The statuses that may follow now, and what blocks each of them for you."""
-        following = await info.context.load.guarded(guard, root)
-        return for_actor(info.context.actor, root.status, following, ways)
+        found = await guard(context.load, context.actor, rows)
+        return [
+            for_actor(context.actor, row.status, following, ways)
+            for row, following in zip(rows, found, strict=True)
+        ]
 
-    return available_transitions
+    return Batch(available_transitions)
 
 
 def by_row(ways: Ways) -> Callable[..., list[Transition]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
-from tournee.api.context import Info
+from tournee.api.context import Context
 from tournee.api.groups import Through
-from tournee.api.nodes import ComputedField, Extras, Link, ListName
+from tournee.api.nodes import Batch, ComputedField, Extras, Link, ListName
 from tournee.api.transitions import TRANSITIONS, Ways, by_guard
 from tournee.auth.models import Account
 from tournee.people.models import Skill
@@ -18,11 +19,13 @@ from tournee.work.models import Appointment, AppointmentEvent, Note, TimeEntry, 
 from tournee.work.states import FINISHED, UNDER_WAY, AppointmentStatus, WorkOrderStatus
 
 
-async def required_skills(root: WorkOrder, info: Info) -> list[Skill]:
+async def required_skills(context: Context, rows: Sequence[WorkOrder]) -> list[list[Skill]]:
     """The skills that each technician sent must have."""
-    load = info.context.load
-    found = await asyncio.gather(*(load.one(Skill, UUID(id)) for id in root.required_skill_ids))
-    return [skill for skill in found if skill is not None]
+    wanted = [[UUID(id) for id in order.required_skill_ids] for order in rows]
+    ids = dict.fromkeys(id for one in wanted for id in one)
+    found = await asyncio.gather(*(context.load.one(Skill, id) for id in ids))
+    skills = {skill.id: skill for skill in found if skill is not None}
+    return [[skills[id] for id in one if id in skills] for one in wanted]
 
 
 _A, _W = AppointmentStatus, WorkOrderStatus
@@ -72,7 +75,7 @@ EXTRAS = Extras(
         ),
         ComputedField(
             WorkOrder,
-            required_skills,
+            Batch(required_skills),
             list[Skill],
             needs=("required_skill_ids",),
             permission=PEOPLE_READ,

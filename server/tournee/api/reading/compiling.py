@@ -150,7 +150,7 @@ class Compiler:
         model = inspect(entity).mapper.class_
         complete = completion(definition.type, details, self.subfields)
         needs = source.needs
-        self.parts.append(Part(kind, definition, details, None if needs else model, complete))
+        self.parts.append(Part(kind, definition, details, None if needs else model, complete, source.batch))
         if needs:
             values = ", ".join(block.python(entity, name) for name in needs)
             row = f"{self.code.use(stand_in(model, needs))}({values})"

@@ -7,7 +7,7 @@ columns it needs gets a stand-in with these alone; for another the rows are fetc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import getattr_static
@@ -51,19 +51,21 @@ class Part:
     fetched: type[Any] | None
     # Makes JSON of what the resolver returns; None where graphql-core has to.
     complete: Callable[[Any], Any] | None
+    # Returns the values of many rows at once.
+    batch: Callable[..., Awaitable[Sequence[Any]]] | None
 
 
 async def finish(
     parts: Sequence[Part], waiting: Sequence[Waiting], executor: Executor[Any], context: Context
 ) -> None:
     """Put the values where they belong. Raises Doubt for any error: the executor then reports it."""
+    places: list[list[Waiting]] = [[] for _ in parts]
+    for it in waiting:
+        places[it[2]].append(it)
     finishers = [_Finisher(part, executor, context) for part in parts]
-
-    async def one(holder: dict[str, Any], key: str, number: int, row: Any) -> None:
-        holder[key] = await finishers[number].value(row)
-
     # All of them end before the session does.
-    for failed in await asyncio.gather(*(one(*it) for it in waiting), return_exceptions=True):
+    together = (one.finish(those) for one, those in zip(finishers, places, strict=True) if those)
+    for failed in await asyncio.gather(*together, return_exceptions=True):
         if failed is not None:
             raise failed
     if executor.collected_errors.errors:
@@ -76,17 +78,30 @@ class _Finisher:
     def __init__(self, part: Part, executor: Executor[Any], context: Context) -> None:
         self._part = part
         self._executor = executor
-        self._load = context.load
+        self._context = context
         nodes = [one.node for one in part.details]
         name = nodes[0].name.value
         self._path = Path(None, name, part.kind.name)
         self._info = executor.build_resolve_info(part.definition, nodes, part.kind, self._path)
         self._arguments = get_argument_values(part.definition, nodes[0], executor.variable_values)
 
-    async def value(self, row: Any) -> Any:
+    async def finish(self, places: Sequence[Waiting]) -> None:
+        part = self._part
+        if part.batch is not None and part.complete is not None and part.fetched is None:
+            values = await part.batch(self._context, [row for *_, row in places])
+            for (holder, key, *_), value in zip(places, values, strict=True):
+                holder[key] = part.complete(value)
+            return
+        found = await asyncio.gather(*(self._value(row) for *_, row in places), return_exceptions=True)
+        for (holder, key, *_), value in zip(places, found, strict=True):
+            if isinstance(value, BaseException):
+                raise value
+            holder[key] = value
+
+    async def _value(self, row: Any) -> Any:
         part = self._part
         if part.fetched is not None:
-            row = await self._load.one(part.fetched, UUID(row))
+            row = await self._context.load.one(part.fetched, UUID(row))
             if row is None:
                 raise Doubt("a row is not there")
         if part.complete is None:
