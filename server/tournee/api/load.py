@@ -90,6 +90,10 @@ def _names(ids: list[Any]) -> Select[UUID, str]:
     return select(Account.id, Account.name).where(Account.id.in_(ids))
 
 
+class OperationOver(Exception):
+    """The operation has been answered."""
+
+
 class Load:
     """The loaders of one operation, on the session that is opened for it; close it when the operation is
     over. No statement begins later than `seconds` after the first one.
@@ -106,6 +110,7 @@ class Load:
         self._stack = AsyncExitStack()
         self._session: AsyncSession | None = None
         self._turn = asyncio.Lock()
+        self._is_closed = False
         self._running: set[asyncio.Task[Any]] = set()
         self._loaders: dict[Any, DataLoader[Any, Any]] = {}
         self._left = MOST_ROWS
@@ -301,6 +306,9 @@ class Load:
 
     async def _in_turn(self, work: Callable[[AsyncSession], Awaitable[AnswerT]]) -> AnswerT:
         async with self._turn:
+            if self._is_closed:
+                # A field went on beside one that failed; a session opened for it would never be closed.
+                raise OperationOver
             if self._session is None:
                 self._session = await self._stack.enter_async_context(self._open_session(self._actor))
                 self._ends = time.monotonic() + self._seconds
@@ -332,7 +340,8 @@ class Load:
         await self.close()
 
     async def close(self) -> None:
-        """Give the connection back once no statement runs on it."""
+        """Give the connection back once no statement runs on it. Nothing can be read afterwards."""
+        self._is_closed = True
         await asyncio.gather(*self._running, return_exceptions=True)
         async with self._turn:
             await self._stack.aclose()

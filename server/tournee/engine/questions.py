@@ -94,7 +94,7 @@ async def ask_in_one_message(
 ) -> list[Sequence[Any]]:
     """Return the rows of each question, all on one snapshot of PostgreSQL.
 
-    The settings and the questions travel together and cost one round trip.
+    BEGIN, the settings, the questions and COMMIT travel together and cost one round trip.
     """
     if not questions:
         return []
@@ -103,14 +103,10 @@ async def ask_in_one_message(
     driver: Any = connection.driver_connection
     try:
         async with driver.pipeline():
-            # A message is one transaction, and one statement sees one snapshot; several would see several.
-            several = len(questions) > 1
-            if several:
-                await driver.execute(BEGIN_READING)
+            await driver.execute(BEGIN_READING)
             await driver.execute(serve_locally(seconds), (str(organisation_id),))
             cursors = [await driver.execute(one.text, one.parameters(values)) for one in questions]
-            if several:
-                await driver.execute("COMMIT")
+            await driver.execute("COMMIT")
         return [await cursor.fetchall() for cursor in cursors]
     except BaseException as error:
         # Whatever it was, nobody knows how far the connection got.
