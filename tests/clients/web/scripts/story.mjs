@@ -3,6 +3,9 @@ import { createClient } from 'graphql-ws'
 import { readFileSync } from 'node:fs'
 import WebSocket from 'ws'
 
+// Browsers have it, and Apollo asks it why a connection failed; Node 20 has not.
+globalThis.WebSocket ??= WebSocket
+
 const read = (name) => readFileSync(new URL(`../documents/${name}.graphql`, import.meta.url), 'utf-8')
 export const [CHANGES, CREATE, HISTORY, PAGE] = ['changes', 'create', 'history', 'page'].map(read)
 
@@ -28,7 +31,6 @@ export const hearing = (after) => (change) => {
 export const socket = (options) =>
   createClient({
     url: url.replace('http', 'ws'),
-    webSocketImpl: WebSocket,
     connectionParams: headers,
     retryAttempts: Infinity,
     retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)),
