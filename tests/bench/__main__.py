@@ -35,8 +35,8 @@ BENCHMARKS: dict[tuple[str, ...], Callable[[], Awaitable[list[Figure]]]] = {
     ("herd_10000_other", "herd_10000_told_to_wait"): herd,
     ("push_vs_raw_ratio", "push_vs_pouchdb_ratio", "push_operations_per_s"): push_rates,
     ("head_held_ms", "head_one_organisation_per_s", "head_eight_organisations_per_s"): head,
-    # Also with ONLY=reads.
     ("search_million_p95_ms", "sqlite_search_million_p95_ms"): searching,
+    # Also with ONLY=reads.
     (
         "reads",
         *(f"read{first}_vs_handwritten_ratio" for first in SIZES),

@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server that checks signatures and answers as it is told."""
+"""A receiver of webhooks: a real HTTP server that checks signatures, with answers that a test chooses."""
 
 from __future__ import annotations
 

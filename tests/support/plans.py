@@ -1,4 +1,4 @@
-"""How the databases would run a statement, told by their EXPLAIN."""
+"""How the databases would run a statement, by their EXPLAIN."""
 
 from __future__ import annotations
 

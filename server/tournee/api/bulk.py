@@ -24,7 +24,7 @@ MOST_COMMANDS = 100
 
 
 class _Done(NamedTuple):
-    """What became of one command."""
+    """The outcome of one command."""
 
     record: Any = None
     refusal: Any = None
@@ -37,11 +37,11 @@ def bulk_field(commands: Iterable[Command[Any, Any]], node: Any, refusal: Any) -
     descriptions = {name: command.description for name, command in known.items()}
     one = input_type("BulkCommand", inputs, _COMMAND, one_of=True, descriptions=descriptions)
     own = ACCOUNT_SELF
-    result = object_type("BulkResult", "What became of one command: a record or a refusal.", rows=_Done)
+    result = object_type("BulkResult", "The outcome of one command: a record or a refusal.", rows=_Done)
     add_fields(
         result,
-        make_field("record", optional(node), own, description="The changed record; null if refused."),
-        make_field("refusal", optional(refusal), own, description="Why nothing changed; null if it did."),
+        make_field("record", optional(node), own, description=_RECORD),
+        make_field("refusal", optional(refusal), own, description=_REFUSAL),
     )
 
     async def resolve(info: Info, commands: Any, policy: Any) -> list[_Done]:
@@ -53,22 +53,24 @@ def bulk_field(commands: Iterable[Command[Any, Any]], node: Any, refusal: Any) -
         own,
         resolver=resolve,
         arguments=[
-            argument("commands", list[one], f"The commands, in their order; at most {MOST_COMMANDS}."),  # type: ignore[valid-type]
-            argument("policy", enumeration(ErrorPolicy), "What becomes of the others if one is refused."),
+            argument("commands", list[one], f"The commands, in order; at most {MOST_COMMANDS}."),  # type: ignore[valid-type]
+            argument("policy", enumeration(ErrorPolicy), "What happens to the others if one is refused."),
         ],
-        description="Carry out several commands in one transaction. The results are in the commands' order."
-        " Each command needs the permission of its own mutation.",
+        description="Run several commands in one transaction. The results come in the order of the commands."
+        " Each command needs the permission of its mutation.",
     )
 
 
 _COMMAND = "One command: the name of a mutation, and its input."
+_RECORD = "The changed record; null if the command was refused."
+_REFUSAL = "Why the command was refused; null if it was not."
 
 
 async def _perform(
     info: Info, known: dict[str, Command[Any, Any]], given: list[dict[str, Any]], policy: ErrorPolicy
 ) -> list[_Done]:
     if len(given) > MOST_COMMANDS:
-        raise LimitExceeded(f"A request carries out at most {MOST_COMMANDS} commands.")
+        raise LimitExceeded(f"`bulk` runs at most {MOST_COMMANDS} commands at once.")
     context = info.context
     orders = [_read(known[name], value) for one in given for name, value in one.items()]
     done = await perform_together(context.kernel, context.actor, orders, policy, once_of(info))

@@ -39,7 +39,7 @@ def decode(text: str) -> Cursor:
 
 
 async def _id(root: Any, info: Info) -> UUID:
-    """The id of this change, which no record and no other change has."""
+    """The id of this change. No record and no other change has the same."""
     epoch = root.place.epoch if isinstance(root, Seen) else await info.context.load.epoch()
     # A person who is given records may receive several under one number.
     return uuid5(epoch, f"{root.seq}/{root.id}")

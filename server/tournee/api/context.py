@@ -19,7 +19,7 @@ from tournee.sync.contract import HORIZON_DAYS
 from tournee.sync.http.wake import Wake
 from tournee.sync.pull.feed import Feed
 
-# As GitHub's.
+# The limit of GitHub's API.
 COST_LIMIT = 500_000
 
 

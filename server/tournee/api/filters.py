@@ -50,11 +50,11 @@ _MEANINGS: dict[str, str | None] = {
     "lte": "The value is this, less or earlier.",
     "gt": "The value is greater, or later.",
     "gte": "The value is this, greater or later.",
-    "contains": "This text occurs in the value, whatever the case, accents and width of either.",
-    "startsWith": "The value starts with this text, whatever the case, accents and width of either.",
-    "has": "This is in the list.",
-    "hasSome": "At least one of these is in the list.",
-    "hasEvery": "All of these are in the list.",
+    "contains": "The value contains this text. Case, accents and character width are ignored.",
+    "startsWith": "The value starts with this text. Case, accents and character width are ignored.",
+    "has": "The list contains this value.",
+    "hasSome": "The list contains at least one of these values.",
+    "hasEvery": "The list contains all of these values.",
     "some": "At least one record meets these conditions.",
     "none": "No record meets these conditions.",
     "every": "Every record meets these conditions; true for an empty list.",
@@ -116,10 +116,9 @@ def _comparator(kind: Any) -> Any:
         name, value, operators = _COMPARATORS[kind]
     shapes = dict.fromkeys(_MANY, list[value]) | {"isNull": bool}  # type: ignore[valid-type]
     annotations = {operator: optional(shapes.get(operator, value)) for operator in operators}
-    more = {str: " `contains` and `startsWith` ignore case, accents and width."}.get(kind, "")
+    text = "Conditions on one value; all given ones must hold."
     if is_enumeration(kind):
-        more = " A value is less than those declared after it."
-    text = f"Conditions on one value; all given ones must hold.{more}"
+        text += " Values compare in the order in which the enum declares them."
     return input_type(name, annotations, text, descriptions=_MEANINGS)
 
 
@@ -169,9 +168,9 @@ def relate(models: Iterable[Any]) -> None:
         add_inputs(order_type(model), orders, dict.fromkeys(orders, _BY_RELATED))
 
 
-_SEEN = "There is such a record, you may see it, and it meets these conditions."
-_LISTED = "Conditions on the records of this list."
-_BY_RELATED = "By a field of this record. Rows without one that you may see come last."
+_SEEN = "The related record exists, you may see it, and it meets these conditions."
+_LISTED = "Conditions on the related records."
+_BY_RELATED = "Order by a field of the related record. Rows come last if they have none that you may see."
 
 
 @cache
@@ -222,20 +221,16 @@ class _Budget:
             raise LimitExceeded(f"The lists of a filter hold at most {MOST_VALUES} values.")
 
     def spend_relation(self, depth: int) -> None:
-        """A relation inside as many others: what it costs multiplies with each of them."""
+        """Count a relation inside `depth` others; the cost multiplies with each of them."""
         self.relations -= 1
         if self.relations < 0:
             raise LimitExceeded(f"A filter holds at most {MOST_RELATIONS} conditions on relations.")
         if depth >= MOST_RELATION_DEPTH:
-            raise LimitExceeded(
-                f"A filter nests relations in one another at most {MOST_RELATION_DEPTH} deep."
-            )
+            raise LimitExceeded(f"A filter goes through at most {MOST_RELATION_DEPTH} relations in a row.")
 
 
 class _Row:
-    """One row on which there are conditions: of the list, or related to it, below as many relations as
-    `depth` says.
-    """
+    """A row that conditions apply to: a row of the list, or one reached from it through `depth` relations."""
 
     def __init__(
         self, model: type[Any], entity: Any, viewer: Viewer, budget: _Budget, depth: int = 0
@@ -337,7 +332,7 @@ def _text(value: Any) -> Any:
 def _part(value: str) -> str:
     """Return a part of a text as LIKE takes it."""
     if len(_text(value)) > MOST_CHARACTERS:
-        raise LimitExceeded(f"What a text contains or starts with has at most {MOST_CHARACTERS} characters.")
+        raise LimitExceeded(f"`contains` and `startsWith` take at most {MOST_CHARACTERS} characters.")
     folded_part: str = fold(value)  # type: ignore[assignment]
     for special in (_ESCAPE, "%", "_"):
         folded_part = folded_part.replace(special, _ESCAPE + special)

@@ -1,4 +1,4 @@
-"""What rows can be grouped by and which of their numbers are added up: read from the fields of an entity."""
+"""What an entity's rows can be grouped by, and which of their values are added up or compared."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Group:
     column: str
     kind: Any
     description: str | None
-    # What may not be read is not compared.
+    # The field that the viewer must be allowed to read.
     field: str
     through: Through | None = None
 
 
 def groups(model: type[Entity], throughs: tuple[Through, ...]) -> Iterator[Group]:
-    """Return what rows of the model can be grouped by: states, truths, and the rows that they name."""
+    """Return what rows of the model can be grouped by: enums, booleans and references."""
     to_one = {one.source.name for one in relations(model).values()}
     for one in fields(model):
         kind = enumeration_of(one)
@@ -91,7 +91,7 @@ def _measure(field: Field) -> Measure:
 
 
 def numbers(model: type[Entity]) -> list[Measure]:
-    """Return the numbers, and how long a row lasts that has a start and an end."""
+    """Return the numbers, and the duration of rows that have a start and an end."""
     own = [_measure(one) for one in fields(model) if one.type in (int, float)]
     return own + ([_LENGTH] if {"starts_at", "ends_at"} <= {one.name for one in fields(model)} else [])
 
@@ -106,8 +106,8 @@ _LENGTH = Measure(
 
 
 def times(model: type[Entity]) -> list[Field]:
-    """Return the times that can be cut into buckets; the first is the one that is cut by default: planned or
-    reported rather than noted by the server.
+    """Return the times that rows can be grouped by. The first is the default: a time that was planned or
+    reported goes before the one that the server recorded.
     """
     own = [one for one in fields(model) if one.type is datetime]
     return sorted(own, key=lambda one: (one.name == "created_at", one.time_source not in _OF_PEOPLE))
@@ -122,6 +122,6 @@ def compared(model: type[Entity]) -> list[Measure]:
 
 
 def has_stats(model: type[Entity]) -> bool:
-    """Return whether there is something to count by, or to add up, but the time of the creation."""
+    """Return whether there is anything to group by or to add up besides the time of creation."""
     states = any(enumeration_of(one) is not None for one in fields(model))
     return states or bool(numbers(model)) or len(times(model)) > 1

@@ -34,12 +34,12 @@ MOST_PATH = 3
 
 
 class OrderDirection(enum.StrEnum):
-    """Nulls come last in both."""
+    """The direction of an order. Nulls come last in either direction."""
 
     ASC = "ASC"
-    """Smallest first, or earliest, or A to Z; values of an enum as they are declared."""
+    """Smallest or earliest first, or A to Z; enum values in the order of their declaration."""
     DESC = "DESC"
-    """Greatest first, or latest, or Z to A; values of an enum the other way round."""
+    """Largest or latest first, or Z to A; enum values in reverse order of their declaration."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,8 @@ class Order:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The same for the same order. An order of an enum names its values: another version of the server
-        may have others between them.
+        """Return a text that is equal for equal orders. It has the values of an enum, because another version
+        of the server may have a value in between.
         """
         text = ",".join(f"{term.name}:{term.descending}{_order_of(term.field)}" for term in self.terms)
         return hashlib.sha256(f"{self.model.__name__}|{text}".encode()).hexdigest()[:8]

@@ -48,9 +48,9 @@ class ListChangeKind(StrEnum):
     ENTERED = "ENTERED"
     """The record is in the list now, and was not before."""
     CHANGED = "CHANGED"
-    """The record changed, and is in the list."""
+    """The record changed, and is still in the list."""
     LEFT = "LEFT"
-    """The record is not in the list any more: it was deleted, changed, or you may no longer see it."""
+    """The record left the list: it was deleted, no longer meets the filter, or you may no longer see it."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,16 @@ def live_fields(nodes: Nodes) -> Iterable[StrawberryField]:
                 argument(
                     "filter",
                     optional(filter_type(entity)),
-                    "Which records are in the list; it may name only the record's own fields.",
+                    "Which records are in the list; only by the record's own fields, not through relations.",
                 ),
                 argument("since", optional(str), "The cursor of the last event you have; null starts now."),
             ],
             description=(
-                "A list of these records, live: which enter it, change and leave it. Subscribe first, then"
-                " query the list, and apply the events to it. Accounts that do not see the whole organisation"
-                " get `CHANGED` for each changed record that is in the list now, new or not, and `LEFT` for"
-                " every other."
+                "Which records enter a filtered list, change in it and leave it, as it happens. Subscribe"
+                " first, then query the list, and apply the events to it. An account that does not see the"
+                " whole organisation gets `CHANGED` for every changed record that is in the list now, also"
+                " for one that has just entered it, and `LEFT` for every other changed record, even if it"
+                " was never in the list."
             ),
             is_subscription=True,
         )
@@ -101,7 +102,7 @@ def _event_type(entity: type[Entity], nodes: Nodes) -> Any:
             optional(nodes.types[entity]),
             "node",
             _node(entity),
-            "The record as it is now; null if it left, or if you may not see it any more.",
+            "The record as it is now; null if it left the list, or if you may no longer see it.",
         ),
     ]
     for name, annotation, attribute, resolver, description in made:
@@ -155,7 +156,7 @@ class Live:
         own = {field.wire: field for field in fields(entity)}
         named = set(_named_in(given))
         if strange := named - own.keys():
-            raise Rejected(f"A live list is filtered by the record's own fields, and {min(strange)} is none.")
+            raise Rejected(f"A live list is filtered by the record's own fields only: remove {min(strange)}.")
         self._fields = [own[name] for name in sorted(named)]
         # Refuses a filter that is too large, or names what the person may not read, before the first event.
         where(entity, entity, given, self._viewer)
@@ -178,7 +179,7 @@ class Live:
         return found
 
     async def _of_part(self, changes: Sequence[Seen]) -> list[ListChange]:
-        """The events for a person who may not read the log: only the present state is known."""
+        """Return the events for a person who may not read the log, and knows only the present states."""
         states = [None if one.document is None else orjson.loads(one.document) for one in changes]
         return [
             ListChange(ListChangeKind.CHANGED if is_in else ListChangeKind.LEFT, one.id, one.seq, one.place)
@@ -186,7 +187,7 @@ class Live:
         ]
 
     async def _undone_later(self, changes: Sequence[Seen], end: int) -> dict[UUID, State]:
-        """Return what those records were at the end of the page that changed again before it was read."""
+        """Return the states, at the end of the page, of records that changed again before it was read."""
         last = {one.id: one for one in changes}
         if not any(one.as_of > end for one in last.values()):
             return {}
@@ -201,8 +202,8 @@ class Live:
         return states
 
     async def _hold(self, states: Sequence[State | None]) -> list[bool]:
-        """Return which of these states the filter lets through: asked of the database, so that it means what
-        it means in a list.
+        """Return for each state whether it passes the filter. The database decides, so that a filter means
+        the same as in a list.
         """
         there = [place for place, state in enumerate(states) if state is not None]
         if self._fields:
@@ -230,8 +231,8 @@ class Live:
 
 
 def _states(changes: Sequence[Seen], later: dict[UUID, State]) -> list[tuple[State | None, State | None]]:
-    """Return what each record was before each change, and after it. `later` has the states at the page's end
-    of records that changed again before the page was read.
+    """Return each change's record before and after it. `later` has the states, at the end of the page, of
+    records that changed again before the page was read.
     """
     found: list[tuple[State | None, State | None]] = []
     for change in reversed(changes):

@@ -70,12 +70,12 @@ class Viewing:
         return readable(model, self.actor, entity=entity)
 
 
-NAME_ALONE = "Of this account, you may read only the name."
+NAME_ALONE = "You may read only the name of this account."
 
 
 @dataclass(frozen=True)
 class NamedAccount:
-    """An account of which the actor may know the name alone."""
+    """An account of which the actor may read only the id and the name."""
 
     id: UUID
     name: str
@@ -197,9 +197,7 @@ class Load:
     async def together(
         self, function: Callable[..., Awaitable[Sequence[Any]]], context: Any, row: Any
     ) -> Any:
-        """Return what a function of many rows says about this row; it is asked about all rows of the
-        operation at once.
-        """
+        """Return the value of a row by a function of many rows, called once for all rows that wait for it."""
 
         async def batch(rows: list[Any]) -> Sequence[Any]:
             return await function(context, rows)

@@ -39,7 +39,7 @@ class ToOne:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A column of the row's `Record`, or of the `Change` that was its last."""
+    """A column of the row's `Record`, or of its last `Change`."""
 
     model: type[Any]
     name: str
@@ -47,8 +47,8 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Person:
-    """The account that the column `name` names, of the row or of the `Change` that was its last; who sees the
-    row sees the person's id and name.
+    """The account that a column names, of the row or of its last `Change`. Everybody who sees the row may
+    read the id and the name of the account.
     """
 
     model: type[Any]

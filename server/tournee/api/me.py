@@ -41,14 +41,20 @@ def me_field(nodes: Nodes) -> StrawberryField:
         kind,
         make_field("id", strawberry.ID, own, resolver=_id, description=_ID),
         make_field("accountId", strawberry.ID, own, python_name="id", description="The account's id."),
-        make_field("name", str, own, resolver=_name, description="What the person is called."),
-        make_field("email", str, own, resolver=_email, description="The e-mail that it signs in with."),
+        make_field("name", str, own, resolver=_name, description="The account's name, as others see it."),
+        make_field(
+            "email",
+            str,
+            own,
+            resolver=_email,
+            description="The e-mail address that signs in to this account.",
+        ),
         make_field(
             "technician",
             optional(nodes.types[Technician]),
             PEOPLE_READ,
             resolver=_technician,
-            description="The technician who signs in with this account; null if nobody does.",
+            description="The technician who signs in with this account; null if it is not a technician's.",
         ),
         make_field("role", enumeration(Role), own, description="The account's role."),
         make_field("scopes", list[str], own, resolver=_scopes, description="What the role may do."),
@@ -64,8 +70,8 @@ def me_field(nodes: Nodes) -> StrawberryField:
     return make_field("me", kind, own, resolver=_me, description="Who asks.")
 
 
-_ID = "The id of this object, for caches; `accountId` has the account's."
-_ZONE = "The IANA name of the time zone that the organisation works in, such as `Europe/Paris`."
+_ID = "An id for client caches, different from the account's: that is `accountId`."
+_ZONE = "The IANA name of the organisation's time zone, such as `Europe/Paris`."
 _SEES_ALL = "Whether it sees the whole organisation, or only the records in its own scopes."
 
 
@@ -74,7 +80,7 @@ def _me(info: Info) -> Any:
 
 
 def _id(root: Actor) -> UUID:
-    """Relay's cache tells objects apart by their ids alone, and `Account` has the account's."""
+    """Return an id that no `Account` has: Relay's cache tells objects apart by their ids alone."""
     return uuid5(root.id, "me")
 
 

@@ -77,7 +77,7 @@ def _perform(command: Command[Any, Any]) -> Callable[..., Awaitable[Any]]:
 
 
 async def refusal_of(info: Info, refused: Refused) -> Refusal:
-    """Return a refusal as data; that of an outdated record shows the record as it is now."""
+    """Return a refusal as data. `STALE` for an expected version shows the record as it is now."""
     if not isinstance(refused, Outdated):
         return Refusal.of(refused)
     await info.context.renew()
@@ -138,8 +138,8 @@ def input_of(command: Any) -> Any:
 
 
 _VERSION = (
-    "The record's `version` as you know it: if it has another one, the command is refused with `STALE`,"
-    " and the refusal shows the record as it is now. Null means any version."
+    "The `version` that the record must have. If it has another, the command is refused with `STALE`, and"
+    " the refusal shows the record as it is now. Null accepts any version."
 )
 
 

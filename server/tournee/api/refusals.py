@@ -34,7 +34,7 @@ class Refusal(NamedTuple):
 
 @cache
 def refusal_codes_type() -> Any:
-    """Make an enum of the codes that the classes of refusals have."""
+    """Make the enum of all refusal codes."""
     codes = refusal_codes()
     make: Any = enum.StrEnum
     made = make("RefusalCode", {code: code for code in codes})
@@ -50,7 +50,7 @@ def refusal_type(current: Any) -> Any:
     wrong = object_type("FieldError", "One wrong field of an input.", rows=FieldError)
     add_fields(
         wrong,
-        make_field("field", str, own, description="The field, or the way to it: `items.0.key`."),
+        make_field("field", str, own, description="The field, or the path to it, such as `items.0.key`."),
         make_field("code", code, own, description="What is wrong with this field."),
         make_field("message", str, own, description="What is wrong with it, in English."),
     )
@@ -71,5 +71,5 @@ def refusal_type(current: Any) -> Any:
     return kind
 
 
-_CURRENT = "With `STALE` for another `expectedVersion`: the record as it is now; null otherwise."
+_CURRENT = "The record as it is now, if its version is not the `expectedVersion`; null otherwise."
 _ERRORS = "Every wrong field of the input; empty if no field is wrong."

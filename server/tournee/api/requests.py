@@ -64,7 +64,7 @@ def idempotency(request: Request, asked: Asked) -> tuple[str, str] | None:
     if key is None:
         return None
     if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
-        message = f"`Idempotency-Key` has 1 to {LONGEST_KEY} visible ASCII characters."
+        message = f"`Idempotency-Key` must have 1 to {LONGEST_KEY} visible ASCII characters."
         raise BadRequest(400, "BAD_REQUEST", message)
     body = orjson.dumps([asked.query, asked.operation_name, asked.variables], option=orjson.OPT_SORT_KEYS)
     return key, hashlib.sha256(body).hexdigest()
@@ -154,7 +154,7 @@ def preferred(accept: str | None) -> str:
     for part in (accept or "*/*").lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
         weight = _weight(parameters)
-        # Clients name it for answers in pieces, too, which there are none of.
+        # Clients also name it for incremental delivery, which this server does not have.
         meant = MULTIPART if media == MULTIPART and _SUBSCRIPTIONS in parameters else _MEANS.get(media)
         if meant is not None and weight > greatest:
             best, greatest = meant, weight

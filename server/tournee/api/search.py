@@ -44,7 +44,7 @@ def _result_type() -> Any:
     for name, kind, text in (
         ("kind", enumeration(SearchKind), "The type of the record."),
         ("recordId", strawberry.ID, "The record's id."),
-        ("title", str, "What to show in a list: the name, and the number where people use one."),
+        ("title", str, "The name or summary to show in a list of results, after the number if there is one."),
         ("node", NODE, "The record itself."),
     ):
         python_name = "record_id" if name == "recordId" else name
@@ -64,7 +64,7 @@ def search_field() -> StrawberryField:
                 "query",
                 str,
                 "A number, a phone number, the beginning of a name, or words in any order. Case, accents,"
-                " width and signs do not count, and a word may be incomplete at its end.",
+                " character width and punctuation are ignored, and words may be cut off at the end.",
             ),
             argument(
                 "kinds",
@@ -74,12 +74,12 @@ def search_field() -> StrawberryField:
             argument(
                 "first",
                 optional(int),
-                f"The greatest number of results; {DEFAULT_RESULTS} by default, at most {MOST_RESULTS}.",
+                f"The most results to return; {DEFAULT_RESULTS} by default, at most {MOST_RESULTS}.",
             ),
         ],
         description=(
-            "Records that you may see, best first: those whose number, name or phone number is the query,"
-            " then those where one begins with it, then those that have all its words."
+            "Records that you may see, best match first: those whose number, name or phone number is the"
+            " query, then those where one of these begins with it, then those that have all its words."
         ),
     )
 

@@ -34,12 +34,12 @@ from tournee.kernel.statistics import exact
 MOST_GROUPS = 1_000
 MOST_KEYS = 4
 
-# The types of a group's parts, and what is said of them.
+# The parts of a group, and their descriptions.
 _PARTS: Mapping[str, str] = {
     "sum": "The sums over the rows of the group; null where no row has a value.",
     "avg": "The means over the rows that have a value; null where no row has one.",
-    "min": "The least or earliest values; null where no row has one.",
-    "max": "The greatest or latest values; null where no row has one.",
+    "min": "The smallest or earliest values; null where no row has one.",
+    "max": "The largest or latest values; null where no row has one.",
 }
 
 
@@ -128,7 +128,7 @@ def _value(part: str, measure: Measure, values: Iterator[Any]) -> Any:
         found = None if found is None else float(found) / number
     elif found is not None:
         found = float(found) if measure.kind is float else int(found)
-    # What no Float holds is nothing that JSON could say.
+    # JSON has no infinity and no NaN.
     return None if isinstance(found, float) and not math.isfinite(found) else found
 
 
@@ -145,12 +145,12 @@ def _stats_field(entity: type[Entity], known: tuple[Group, ...]) -> StrawberryFi
     name = entity.__name__
     grouping = _enumeration(
         f"{name}Group",
-        f"What {singular(name)}Stats groups by.",
+        f"What `{singular(name)}Stats` can group by.",
         {one.name: one.description for one in known} | {unit.name: _UNITS[unit] for unit in TimeUnit},
     )
     timing = _enumeration(
         f"{name}Time",
-        "The time that is cut into hours, days, weeks, months or years.",
+        "Which time to group by hour, day, week, month or year.",
         {one.name.upper(): one.description for one in times(entity)},
     )
     first_time = times(entity)[0].name.upper()
@@ -164,9 +164,9 @@ def _stats_field(entity: type[Entity], known: tuple[Group, ...]) -> StrawberryFi
             argument(
                 "groupBy",
                 optional(list[grouping]),  # type: ignore[valid-type]
-                f"What makes a group, up to {MOST_KEYS}; by default all rows are one group.",
+                f"What to group by, at most {MOST_KEYS} keys; by default all rows form one group.",
             ),
-            argument("time", optional(timing), f"The time that HOUR to YEAR cut; {first_time} by default."),
+            argument("time", optional(timing), _TIME.format(first_time)),
             argument(
                 "timeZone",
                 optional(str),
@@ -175,13 +175,15 @@ def _stats_field(entity: type[Entity], known: tuple[Group, ...]) -> StrawberryFi
             argument(
                 "first",
                 optional(int),
-                f"How many groups to return, in the order of their keys, at most {MOST_GROUPS}."
-                " By default all; more than that are refused.",
+                f"How many groups to return, in the order of their keys; at most {MOST_GROUPS}. Without it,"
+                " the answer has all groups, and more than that are refused.",
             ),
         ],
-        description="The records of this type that you may see, counted and added up by groups.",
+        description="The records of this type that you may see, counted and added up in groups.",
     )
 
+
+_TIME = "The time that the keys `HOUR` to `YEAR` are taken from; `{}` by default."
 
 _UNITS = {
     TimeUnit[name]: f"{text[0].upper()}{text[1:]}" for name, text in sentences(TimeUnit).items() if text
@@ -206,9 +208,9 @@ def _enumeration(name: str, description: str, values: Mapping[str, str | None]) 
 
 def _stats_type(entity: type[Entity], known: tuple[Group, ...]) -> type[Any]:
     name = entity.__name__
-    made = object_type(f"{name}Stats", "A group of rows, counted and added up.")
+    made = object_type(f"{name}Stats", "A group of rows: its count, sums, means and extremes.")
     key = object_type(
-        f"{name}Key", "What the rows of a group have in common; null for what is not grouped by."
+        f"{name}Key", "The values that the rows of a group share; null for keys that were not asked for."
     )
     shown = [(one.wire, one.kind, one.description) for one in known]
     shown += [(unit.lower(), date, text) for unit, text in _DAYS.items()]
@@ -217,7 +219,7 @@ def _stats_type(entity: type[Entity], known: tuple[Group, ...]) -> type[Any]:
         add_fields(key, make_field(wire, optional(kind), entity.reads, description=text))
     add_fields(
         made,
-        make_field("key", key, entity.reads, description="What the rows have in common."),
+        make_field("key", key, entity.reads, description="The values that the rows share."),
         make_field("count", int, entity.reads, description="The number of rows."),
     )
     sums, means = (
@@ -236,7 +238,9 @@ def _measures(entity: type[Entity], part: str) -> list[Measure]:
 
 
 def _part_type(entity: type[Entity], suffix: str, measures: list[Measure], kind: Any = None) -> type[Any]:
-    made = object_type(f"{entity.__name__}{suffix}", "A value for each number, time or day.")
+    made = object_type(
+        f"{entity.__name__}{suffix}", "One value for each field that can be added up or compared."
+    )
     for one in measures:
         shown = kind or (Long if one.kind is int else graphql_type(one.kind))
         permission = one.permission or entity.reads
@@ -250,13 +254,13 @@ def _resolver(
     async def resolve(info: Info, **given: Any) -> list[SimpleNamespace]:
         first = given.get("first")
         if first is not None and not 0 <= first <= MOST_GROUPS:
-            raise LimitExceeded(f"`first` is between 0 and {MOST_GROUPS}.")
+            raise LimitExceeded(f"`first` must be between 0 and {MOST_GROUPS}.")
         asked = _asked(entity, known, given, _selected(entity, info))
         limit = MOST_GROUPS + 1 if first is None else first
         viewer = Viewing(info.context.actor)
         rows = await info.context.load.values(asked.statement(viewer), limit)
         if len(rows) > MOST_GROUPS:
-            raise LimitExceeded(f"There are more than {MOST_GROUPS} groups: filter them, or give `first`.")
+            raise LimitExceeded(f"There are more than {MOST_GROUPS} groups: filter the rows, or set `first`.")
         return [asked.read(row) for row in rows]
 
     return resolve
@@ -267,10 +271,10 @@ def _asked(
 ) -> _Question:
     names = list(dict.fromkeys(one.value for one in given.get("groupBy") or ()))
     if len(names) > MOST_KEYS:
-        raise LimitExceeded(f"Rows are grouped by at most {MOST_KEYS} things.")
+        raise LimitExceeded(f"`groupBy` takes at most {MOST_KEYS} keys.")
     zone = given.get("timeZone") or "UTC"
     if zone not in TIME_ZONES:
-        raise Rejected("`timeZone` is the name of a time zone, such as Europe/Berlin.")
+        raise Rejected("`timeZone` must be the name of a time zone, such as Europe/Berlin.")
     time = given.get("time")
     own = times(entity)
     cut = own[0] if time is None else next(one for one in own if one.name.upper() == time.value)

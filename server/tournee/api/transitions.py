@@ -59,7 +59,7 @@ def _for_actor(actor: Actor, current: StrEnum, transition: Transition, ways: Way
 
 
 def by_guard(ways: Ways, guard: Guard) -> Batch:
-    """The values where a guard of the domain reads what stands against each status."""
+    """Return the field of an entity for which a guard of its domain reads what blocks each status."""
 
     async def available_transitions(context: Context, rows: Sequence[Any]) -> list[list[Transition]]:
         """The statuses that may follow now, and what blocks each of them for you."""

@@ -23,7 +23,7 @@ from tournee.kernel.log import Change, Record
 
 
 class Version(NamedTuple):
-    """What the log says of a record's last change; the entry itself may have been archived."""
+    """A record's last change. Its time and its account are None if the log entry was archived."""
 
     number: int
     at: datetime | None
@@ -48,17 +48,17 @@ async def version_of(info: Info, row: Any) -> Version:
 
 
 async def _version(root: Any, info: Info) -> int:
-    """Grows with each change; an update takes it as `expectedVersion`."""
+    """A number that grows with each change; commands take it as `expectedVersion`."""
     return (await version_of(info, root)).number
 
 
 async def _updated_at(root: Any, info: Info) -> datetime | None:
-    """When the server received its last change; null if that entry of the log was archived."""
+    """When the server received the last change; null if its log entry was archived."""
     return (await version_of(info, root)).at
 
 
 async def _updated_by(root: Any, info: Info) -> Any:
-    """The account that made the last change; null if none did, or if that entry of the log was archived."""
+    """The account that made the last change; null if the server did, or if its log entry was archived."""
     return await info.context.load.person((await version_of(info, root)).actor_id)
 
 
@@ -75,7 +75,7 @@ def version_fields(entity: type[Entity], account: Any) -> Iterable[StrawberryFie
 
 
 class Current(NamedTuple):
-    """A record as it is now, for those who want to change an older version of it."""
+    """A record as it is now, for a client that tried to change an older version."""
 
     row: Any
 
@@ -93,7 +93,7 @@ def _of_row(resolver: Callable[[Any, Info], Awaitable[Any]]) -> Callable[..., Aw
 
 
 def current_type(account: Any, node: Any) -> Any:
-    """Make the type that a refusal shows a record in, which changed meanwhile."""
+    """Make the type in which a refusal shows a record that somebody else changed in the meantime."""
     kind = object_type("Current", "A record as it is now, and who changed it last.", rows=Current)
     for name, annotation, resolver in (
         ("version", Long, _version),

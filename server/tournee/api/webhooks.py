@@ -31,11 +31,11 @@ class FailedDelivery:
     """The number of the change in the log."""
     record_id: Annotated[UUID, "The id of the record that changed."]
     attempts: int
-    """How often it was sent since it was queued or replayed; 0 while it waits behind an earlier change."""
+    """How often it was sent since its last replay, if any; 0 while it waits behind an earlier change."""
     next_at: datetime
-    """When it is sent next."""
+    """When it is sent next, unless it was given up."""
     dead_at: datetime | None
-    """When it was given up; null while the server tries again by itself."""
+    """When the server gave it up; null while it still tries."""
     error: str | None
     """What went wrong at the last attempt; null before the first."""
 
@@ -55,12 +55,18 @@ def delivery_fields() -> Iterable[StrawberryField]:
         resolver=_deliveries,
         arguments=[
             argument("webhookEndpointId", strawberry.ID, "The endpoint."),
-            argument("dead", optional(bool), "Only those given up, or only those not; null for both."),
-            argument("after", optional(Long), "Only changes with a greater number, for the next page."),
+            argument(
+                "dead",
+                optional(bool),
+                "True for changes that were given up, false for those still tried, null for both.",
+            ),
+            argument(
+                "after", optional(Long), "Only changes with a greater number than this, for the next page."
+            ),
         ],
         description=(
-            f"What an endpoint has not accepted, in the order of the log: at most {_MOST} changes."
-            " `replayWebhookDeliveries` sends those again that were given up."
+            f"The changes that an endpoint has not accepted, in the order of the log, at most {_MOST}."
+            " `replayWebhookDeliveries` sends again those that were given up."
         ),
     )
 

@@ -94,7 +94,7 @@ EXTRAS = Extras(
             "assignments",
             "technician_id",
             lambda assignment: assignment.active.is_(True),
-            "A technician who is assigned. A visit of several counts once for each; one without any, once.",
+            "An assigned technician. A visit counts once for each; without any, it counts under null.",
         ),
     ),
 )

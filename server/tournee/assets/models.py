@@ -177,7 +177,7 @@ class Asset(Entity):
             (ours and owned, "An asset of the organisation has no customer.", "customerId"),
             (theirs and not owned, "Name a site or a customer.", "siteId"),
             (theirs and held, "A technician can hold only assets of the organisation.", "holderTechnicianId"),
-            (twice, "It is at a site or with a technician, not both.", "holderTechnicianId"),
+            (twice, "An asset is either at a site or with a technician, not both.", "holderTechnicianId"),
             (backwards, "The warranty would end before it begins.", "warrantyEndsOn"),
         )
         self._check_specification()

@@ -29,7 +29,7 @@ def tail(
         Format,
         typer.Option("--format", help="Lines of JSON, Parquet (needs the extra `archive`), or SQLite."),
     ],
-    out: Annotated[Path, typer.Option(help="The folder for the copy; it is made if there is none.")],
+    out: Annotated[Path, typer.Option(help="The folder for the copy; it is created if it does not exist.")],
     since: Annotated[
         str | None,
         typer.Option(
@@ -38,8 +38,8 @@ def tail(
         ),
     ] = None,
     organisation: Annotated[str | None, typer.Option(help="Name or id; needed if there are several.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="End when everything so far is copied.")] = False,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two files, at least.")] = 5.0,
+    once: Annotated[bool, typer.Option("--once", help="End when all commits so far are copied.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="Least seconds between two files.")] = 5.0,
 ) -> None:
     """Copy an organisation's change log to files as it grows, for DuckDB, pandas or a warehouse.
 

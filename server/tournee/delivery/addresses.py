@@ -30,7 +30,7 @@ async def resolve(host: str, port: int, *, private: bool) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Return whether everybody reaches this address alike."""
+    """Return whether this address belongs to the public internet."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, IPv6Address):
         if ip.ipv4_mapped is not None:

@@ -1,4 +1,4 @@
-"""One round of an endpoint: what is due to be tried again, then what the log has beyond its position.
+"""One round of an endpoint: first the deliveries that are due again, then the log past its position.
 
 Changes of one record go out in their order, one after the other. If one is not accepted, those after it wait
 behind it, and changes of other records go on.
@@ -60,7 +60,8 @@ class Round:
     async def go(self) -> None:
         """Send what can be sent now."""
         while await self._try_again():
-            """What waited behind the accepted ones is due now."""
+            # An accepted delivery makes the next one of its record due.
+            continue
         while await self.progress.count_waiting() < MOST_WAITING:
             changes = await self._next()
             if not changes:
@@ -68,7 +69,7 @@ class Round:
             failed, sent = await self._send(changes)
             await self.progress.advance(changes[-1].seq, failed)
             if failed and not sent:
-                # It looks as if nobody were there.
+                # The receiver seems to be down: the log keeps the rest.
                 break
 
     async def _next(self) -> Sequence[Change]:

@@ -34,7 +34,7 @@ class Signed:
 
 
 def reader(organisation_id: UUID, endpoint_id: UUID) -> Actor:
-    """Return the person for whom deliveries are written: an account for reports."""
+    """Return the actor that deliveries are written for: one with the role `REPORTING`."""
     return actor_of(organisation_id, endpoint_id, Role.REPORTING)
 
 

@@ -21,7 +21,7 @@ from tournee.webhooks.models import WebhookDelivery, WebhookProgress
 # How long a process that has died keeps others waiting.
 HELD_SECONDS = 60.0
 
-# A delivery that is not accepted is tried again for about two days.
+# A delivery that is not accepted is tried again for about a day.
 MOST_ATTEMPTS = 20
 _FIRST_SECONDS, _MOST_SECONDS = 5.0, 4 * 3600.0
 

@@ -1,4 +1,4 @@
-"""Posting one delivery: to a checked address, within ten seconds, and without believing the answer.
+"""Posting one delivery: to a checked address, within ten seconds, reading little of the answer.
 
 The connection pool is that of httpcore, which follows no redirects, keeps no cookies and uses no proxy.
 """

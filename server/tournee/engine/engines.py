@@ -33,7 +33,7 @@ ORGANISATION: Final = "tournee_organisation"
 # The key in an engine's options for the seconds that a statement may take.
 _SECONDS: Final = "tournee_seconds"
 
-# The key in a connection's `info` for its watch, and after how many of its instructions SQLite asks that.
+# The key in a connection's `info` for its watch, and how many instructions SQLite runs between two checks.
 _WATCH: Final = "tournee_watch"
 _INSTRUCTIONS = 20_000
 

@@ -26,15 +26,15 @@ class TimeUnit(enum.StrEnum):
     """How long a bucket is."""
 
     HOUR = "HOUR"
-    """One hour; where clocks are put back, the hour that comes twice is two."""
+    """One hour. When clocks are put back, the repeated hour is a group by itself."""
     DAY = "DAY"
-    """One day of the calendar."""
+    """One calendar day."""
     WEEK = "WEEK"
-    """A week that begins on Monday."""
+    """One week, which begins on Monday."""
     MONTH = "MONTH"
-    """A month of the calendar."""
+    """One calendar month."""
     YEAR = "YEAR"
-    """A year of the calendar."""
+    """One calendar year."""
 
 
 def bucket(unit: TimeUnit, column: Any, zone: str) -> Any:
@@ -55,7 +55,7 @@ def bucket(unit: TimeUnit, column: Any, zone: str) -> Any:
 
 
 class _Bucket(FunctionElement[Any]):
-    """Of the unit's name, the time and the zone."""
+    """The SQL of a bucket. It takes the unit's name, the time and the zone."""
 
     inherit_cache = True
 

@@ -185,7 +185,7 @@ class Kernel:
         expected: Expected | None = None,
         once: Once | None = None,
     ) -> EntityT:
-        """Run one command in a transaction of its own and commit it; `once` even if it is asked again."""
+        """Run one command in a transaction and commit it. With `once`, a repeated request changes nothing."""
 
         async def work(tx: Transaction) -> EntityT:
             if once is not None and (answer := await claim(tx, once)) is not None:

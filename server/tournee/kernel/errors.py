@@ -33,7 +33,7 @@ class Refused(Exception):
         details: Mapping[str, Any] | None = None,
         errors: Sequence[FieldError] = (),
     ) -> None:
-        """`errors` has every wrong field, where it is more than one; `field` is the first of them."""
+        """`errors` has every wrong field if there are several; `field` is the first."""
         self.message = message or (self.__doc__ or "").strip().splitlines()[0]
         self.field = field
         one = () if field is None else (FieldError(field, self.code, self.message),)
@@ -66,7 +66,7 @@ class Invalid(Refused):
 
 
 class Conflict(Refused):
-    """This clashes with something that already exists."""
+    """This clashes with an existing record."""
 
     code = "CONFLICT"
 
@@ -88,7 +88,7 @@ class Stale(Refused):
 
 
 class Outdated(Stale):
-    """The record has changed since the version that you expected."""
+    """The record no longer has the version that you expected."""
 
     def __init__(self, row: Any, field: str) -> None:
         super().__init__(field=field)
@@ -96,7 +96,7 @@ class Outdated(Stale):
 
 
 class ResolutionNotAllowed(Refused):
-    """A conflict of this kind is not decided in this way."""
+    """This decision is not allowed for this kind of conflict."""
 
     code = "RESOLUTION_NOT_ALLOWED"
 
@@ -120,7 +120,7 @@ class NotOffline(Refused):
 
 
 class OperationReused(Refused):
-    """An operation with this id was received before with another content."""
+    """An operation with this id but different content was received before."""
 
     code = "OPERATION_REUSED"
 
@@ -132,31 +132,31 @@ class UnitRefused(Refused):
 
 
 class ParentRefused(Refused):
-    """The record that this names will not come: the operation that was to make it was refused."""
+    """This names a record that will not be created: the operation that creates it was refused."""
 
     code = "PARENT_REFUSED"
 
 
 class ParkedLimit(Refused):
-    """Too much of this device waits already; this was not kept."""
+    """Too many operations of this device are waiting already; this one was not stored."""
 
     code = "PARKED_LIMIT"
 
 
 class SchemaTooNew(Refused):
-    """The operation is of a newer schema than this server knows; it was not kept."""
+    """The operation has a newer schema than this server knows; it was not stored."""
 
     code = "SCHEMA_TOO_NEW"
 
 
 class Unfinished(Refused):
-    """An error on our side stopped this operation; it was logged and nothing of it was kept."""
+    """An error on our side stopped this operation. The error was logged, and nothing was stored."""
 
     code = "INTERNAL"
 
 
 class ResyncNeeded(Refused):
-    """This cursor is too old or belongs to another scope; start again from nothing."""
+    """This cursor is too old or belongs to another visibility; start again from nothing."""
 
     code = "RESYNC"
 
@@ -167,7 +167,7 @@ def refuse_wrong(*wrong: tuple[bool, str, str]) -> None:
 
 
 def require_none(refusals: Sequence[Refused]) -> None:
-    """Raise the refusals of one input as a single one, with the code of the first; nothing without any."""
+    """Raise the refusals of one input as one, with the code of the first; do nothing if there are none."""
     if len(refusals) == 1:
         raise refusals[0]
     if refusals:

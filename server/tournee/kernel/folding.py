@@ -1,9 +1,8 @@
 """Texts as people look for them: without case, accents and width, alike on both databases.
 
-`Müller`, `MULLER` and `Ｍuller` are one text, whether an accent is a character or follows its letter. `fold`
-says so in Python, which SQLite calls; `folded` says it in the SQL of PostgreSQL, which has no such function
-without an extension. (It needs a database in UTF-8 whose locale knows more than ASCII, as every locale
-but `C` does.)
+`Müller`, `MULLER` and `Ｍuller` are equal, whether an accent is part of its letter or follows it. SQLite
+calls `fold`, in Python. PostgreSQL has no such function without an extension, so `folded` writes the same in
+SQL. It needs a database in UTF-8 whose locale knows more than ASCII, as every locale but `C` does.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class has_text(FunctionElement[bool]):  # noqa: N801 - used like an SQL function
 @compiles(has_text, "postgresql")
 def _on_postgresql(element: has_text, compiler: SQLCompiler, **options: Any) -> str:
     column, value = (compiler.process(one, **options) for one in element.clauses)
-    # PostgreSQL refuses to search what is no list.
+    # PostgreSQL raises an error for a value that is not a list.
     listed = f"CASE json_typeof({column}) WHEN 'array' THEN {column} ELSE '[]' END"
     return f"({value} IN (SELECT json_array_elements_text({listed})))"
 

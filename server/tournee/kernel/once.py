@@ -23,7 +23,7 @@ from tournee.kernel.errors import OperationReused
 if TYPE_CHECKING:
     from tournee.kernel.transaction import Transaction
 
-# A client that got no answer for so long has to look what became of its request.
+# After this time, a client without an answer has to look up whether its request took effect.
 KEPT = timedelta(days=2)
 LONGEST_KEY = 200
 

@@ -88,7 +88,9 @@ class QueryTimeout(Exception):
     """A query took longer than it may."""
 
     code: ClassVar[str] = "TIMEOUT"
-    message: ClassVar[str] = "This query takes too long and was stopped. Ask for less, or filter it further."
+    message: ClassVar[str] = (
+        "This query took too long and was stopped. Ask for fewer rows, or filter further."
+    )
 
     def __init__(self) -> None:
         super().__init__(self.message)

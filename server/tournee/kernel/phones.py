@@ -23,8 +23,8 @@ def national(text: str) -> str:
     """Return the digits of a number after the country's code and the zeros before an area's: `+49 30 1234`
     and `030 1234` are both `301234`.
 
-    Which country is meant by a number without a code is nobody's guess here: a number reads alike in every
-    country that dials a zero first or nothing.
+    The country of a number without a code is not guessed: a number reads the same in every country that
+    dials a zero before the area, or nothing.
     """
     plain = fold(text) or ""
     international = plain.strip()

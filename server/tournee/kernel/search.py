@@ -24,8 +24,8 @@ Term = tuple[bool, str]
 class Searched:
     """The fields by which an entity is searched.
 
-    `wholes` are names and numbers: people also type how the value begins, spaces and signs or not. Of
-    `words`, every word counts by itself. The first of `title` are shown for a result.
+    `wholes` are names and numbers: they are found by each word, and by how the whole value begins, with or
+    without its spaces and signs. `words` are found by each word alone. Results show the fields of `title`.
     """
 
     title: tuple[str, ...]

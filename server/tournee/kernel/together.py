@@ -19,12 +19,12 @@ from tournee.kernel.transaction import Operation, Transaction
 
 
 class ErrorPolicy(enum.StrEnum):
-    """What becomes of the other commands if one is refused."""
+    """What happens to the other commands if one is refused."""
 
     ALL_OR_NOTHING = "ALL_OR_NOTHING"
-    """None takes effect."""
+    """No command takes effect."""
     EACH = "EACH"
-    """Each takes effect, or is refused, by itself."""
+    """Each command takes effect or is refused, whatever happens to the others."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ async def perform_together(
     policy: ErrorPolicy,
     once: Once | None = None,
 ) -> list[Entity | Refused]:
-    """Run the commands in their order; return for each its record or why it was refused. An order may be
-    a refusal already: its input was wrong.
+    """Run the commands in their order; return for each its record or why it was refused. An order is a
+    refusal already if its input was wrong.
     """
     whole = policy is ErrorPolicy.ALL_OR_NOTHING
 

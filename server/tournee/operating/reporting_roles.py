@@ -19,7 +19,9 @@ _OURS = text("SELECT :role IN (session_user, current_user)")
 async def bind(database: Database, role: str, organisation_id: UUID) -> None:
     """Let the role read the views of this organisation, and of no other. Raises NotFound and Invalid."""
     if database.is_sqlite:
-        raise Invalid("SQLite has no roles: whoever may read the file reads the views of all organisations.")
+        raise Invalid(
+            "SQLite has no roles: anyone who may read the file reads the views of all organisations."
+        )
     async with database.writing(ACROSS) as session:
         powerful = await session.scalar(_ROLE, {"role": role})
         if powerful is None:

@@ -43,20 +43,20 @@ from tournee.work.models import WorkOrder
 
 
 class SearchKind(StrEnum):
-    """What a search can find."""
+    """A type of record that `search` finds."""
 
     CUSTOMER = "CUSTOMER"
-    """Customers, by name, key, e-mail and phone."""
+    """Customers, by name, external key, e-mail and phone number."""
     CONTACT = "CONTACT"
-    """People at a customer, by name, key, e-mail, phone and job."""
+    """People at a customer, by name, external key, e-mail, phone numbers and job title."""
     SITE = "SITE"
-    """Sites, by name, key and address."""
+    """Sites, by name, external key and address."""
     ASSET = "ASSET"
-    """Assets, by name, serial number, key, plate, category, manufacturer and model."""
+    """Assets, by name, serial number, external key, registration, category, manufacturer and model."""
     WORK_ORDER = "WORK_ORDER"
-    """Work orders, by number, key and summary."""
+    """Work orders, by number, external key and summary."""
     PART = "PART"
-    """Parts, by number, name and key."""
+    """Parts, by number, name and external key."""
 
 
 # Of two equally good results, the one of the earlier kind comes first.
@@ -143,8 +143,8 @@ async def search(
 ) -> list[Found]:
     """Return at most so many records that match, best first.
 
-    Those of the shared catalogue may be invisible to the actor: whoever shows a record looks it up as
-    any other.
+    Records of the shared catalogue may be invisible to the actor, so the caller looks each result up like
+    any other record.
     """
     needle = _Needle.of(query)
     readable = [kind for kind in _ORDER if kind in set(kinds) and actor.may(MODELS[kind].reads)]

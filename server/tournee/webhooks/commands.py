@@ -24,7 +24,7 @@ MOST_REPLAYED = 1_000
 @dataclass(frozen=True, kw_only=True)
 class Secret:
     secret: Annotated[str, Limits(length=120)]
-    """The key that signs deliveries: `whsec_` and 24 to 64 random bytes in base64. Nobody reads it again."""
+    """The key that signs deliveries: `whsec_` and 24 to 64 random bytes in base64. It cannot be read back."""
 
 
 @creating(WebhookEndpoint, WEBHOOKS_WRITE)
@@ -48,7 +48,7 @@ class ReplaceWebhookSecret:
 
 @command(WEBHOOKS_WRITE)
 async def replace_webhook_secret(tx: Transaction, actor: Actor, do: ReplaceWebhookSecret) -> WebhookEndpoint:
-    """Sign an endpoint's deliveries by another key from now on."""
+    """Replace the key that signs an endpoint's deliveries."""
     endpoint = await tx.find(WebhookEndpoint, do.webhook_endpoint_id, "webhookEndpointId")
     key_of(do.secret)
     endpoint.secret = do.secret
@@ -67,12 +67,12 @@ class ReplayWebhookDeliveries:
 async def replay_webhook_deliveries(
     tx: Transaction, actor: Actor, do: ReplayWebhookDeliveries
 ) -> WebhookEndpoint:
-    """Send changes again that were given up. Each keeps the id of its delivery."""
+    """Send again the changes that were given up. Each delivery keeps its id."""
     endpoint = await tx.find(WebhookEndpoint, do.webhook_endpoint_id, "webhookEndpointId")
     dead = [WebhookDelivery.endpoint_id == endpoint.id, WebhookDelivery.dead_at.is_not(None)]
     if not isinstance(do.seqs, Unset):
         if len(do.seqs) > MOST_REPLAYED:
-            raise Invalid(f"Name at most {MOST_REPLAYED} changes, or none for all.", "seqs")
+            raise Invalid(f"Name at most {MOST_REPLAYED} changes, or leave `seqs` out for all.", "seqs")
         dead.append(WebhookDelivery.seq.in_(do.seqs))
     again = update(WebhookDelivery).where(*dead).values(dead_at=None, attempts=0, next_at=now())
     await tx.session.execute(again.execution_options(synchronize_session=False))

@@ -31,13 +31,13 @@ class WebhookEndpoint(Entity):
     decider = Role.MANAGER
 
     name: Mapped[str] = column(200)
-    """What people call it."""
+    """A name by which people recognise the endpoint."""
     url: Mapped[str] = column(2000)
     """The `https` address that changes are posted to."""
     entities: Mapped[list[str]] = column(default=list)
     """The types of records whose changes are sent; empty for all."""
     active: Mapped[bool] = column(default=True)
-    """Whether changes are sent. Once it is active again, it gets what it missed."""
+    """Whether changes are sent. Once the endpoint is active again, it gets the changes that it missed."""
     secret: Mapped[str] = column(120, private=True)
 
     def scopes(self) -> Iterable[UUID | None]:
@@ -45,9 +45,11 @@ class WebhookEndpoint(Entity):
 
     def check(self) -> None:
         if not is_address(self.url):
-            raise Invalid("This is not an address such as https://example.org/hooks.", "url")
+            raise Invalid(
+                "This must be a web address such as https://example.org/hooks, without a password.", "url"
+            )
         if unknown := [name for name in self.entities if name not in BY_NAME]:
-            raise Invalid(f"There is no type of this name: {unknown[0]}.", "entities")
+            raise Invalid(f"There is no type of record named {unknown[0]}.", "entities")
 
 
 def is_address(url: str) -> bool:
@@ -77,7 +79,7 @@ def key_of(secret: str) -> bytes:
         key = b""
     if not secret.startswith(SECRET_PREFIX) or not _LEAST_SECRET <= len(key) <= _MOST_SECRET:
         raise Invalid(
-            f"A secret is {SECRET_PREFIX} and {_LEAST_SECRET} to {_MOST_SECRET} random bytes in base64.",
+            f"A secret must be {SECRET_PREFIX} and {_LEAST_SECRET} to {_MOST_SECRET} random bytes in base64.",
             "secret",
         )
     return key
@@ -90,7 +92,7 @@ class WebhookProgress(OrganisationRow):
     endpoint_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
     holder: Mapped[UUID] = mapped_column(Uuid)
-    # After this, the holder is taken for dead.
+    # After this time, the holder is presumed dead.
     until: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
@@ -99,7 +101,7 @@ class WebhookDelivery(OrganisationRow):
 
     __tablename__ = "webhook_delivery"
     endpoint_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    # Of the change in the log, which holds the content.
+    # The number of the change in the log, which holds the content.
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     record_id: Mapped[UUID] = mapped_column(Uuid)
     attempts: Mapped[int] = mapped_column(Integer)

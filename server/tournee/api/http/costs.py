@@ -34,8 +34,8 @@ Rows: TypeAlias = int | str
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Something that is asked for so many times, with what is asked for inside it. `page`: a part of a page
-    is no row itself.
+    """A field or fragment, how many rows it asks for, and what it asks for inside each. A fragment is no row
+    itself.
     """
 
     rows: tuple[Rows, ...] = (1,)

@@ -1,4 +1,4 @@
-"""A client that leaves: what it has asked is no longer read."""
+"""Stop the work for a client that has disconnected."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Fields with a resolver of their own: the ordinary executor finishes them, for the rows that were found.
+"""Fields with resolvers: the ordinary executor finishes them for the rows that the plan found.
 
 The builder leaves null in the place of each, and says which row it belongs to. A resolver that names the
-columns it needs gets a stand-in with these alone; for another the rows are fetched, all of a model at once.
+columns it needs gets a stand-in with only these; for the others, all rows of a model are fetched at once.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ class _Finisher:
 
 @lru_cache(200)
 def stand_in(model: type[Any], names: tuple[str, ...]) -> type[Any]:
-    """Return a class whose rows have only these columns of a model, and what else the model has: reading
-    another column raises AttributeError.
+    """Return a class with the model's methods but only these of its columns: reading another one raises
+    AttributeError.
     """
     mapped = inspect(model).all_orm_descriptors
     members = {
@@ -135,8 +135,8 @@ def stand_in(model: type[Any], names: tuple[str, ...]) -> type[Any]:
 def completion(
     kind: GraphQLOutputType, details: list[FieldDetails], subfields: Subfields
 ) -> Callable[[Any], Any] | None:
-    """Return a function that makes JSON of a resolver's value, as graphql-core would, in a tenth of the time;
-    None for what it does not know: it knows leaves, objects of which only leaves are read, and lists of them.
+    """Return a function that makes JSON of a resolver's value, as graphql-core would, in a tenth of the time.
+    It handles leaves, objects of which only leaves are read, and lists of these; None for anything else.
     """
     code = Code()
     try:

@@ -132,7 +132,7 @@ class Audit(Entity):
         backwards = starts is not None and ends is not None and ends < starts
         refuse_wrong(
             (own, "Nobody may audit work that they are responsible for.", "auditeeResponsibleId"),
-            (backwards, "It would end before it begins.", "plannedTo"),
+            (backwards, "The audit would end before it begins.", "plannedTo"),
         )
 
     @property

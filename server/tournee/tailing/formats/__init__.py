@@ -1,4 +1,4 @@
-"""The formats of a copy. Each stores entries and the copy's new end in one step that happens or does not."""
+"""The formats of a copy. Each stores entries and the copy's new end together or not at all."""
 
 from __future__ import annotations
 
