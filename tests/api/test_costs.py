@@ -21,8 +21,9 @@ from tournee.api.schema import schema
 from tournee.catalogue import ENTITIES
 
 ROWS = 8
-# The holder of a van is found through its asset and that asset's technician.
-THROUGH_ANOTHER = {"holder"}
+# The holder of a van is found through its asset and that asset's technician, and who changed a record last
+# through the log.
+THROUGH_ANOTHER = {"holder", "updatedBy"}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,9 @@ from tests.support.house import House
 from tests.support.serving import Door, served
 from tests.support.sockets import change, connected, settle, subscribe
 from tournee import answers
-from tournee.api.app import _Events, graphql_app
+from tournee.api.app import graphql_app
+from tournee.api.http.streams import FRAMINGS, Stream
+from tournee.api.requests import EVENTS
 from tournee.api.sockets import TextAdapter
 from tournee.auth.roles import Role
 from tournee.catalogue import ENTITIES
@@ -155,5 +157,5 @@ async def test_a_slow_reader_of_an_event_stream_frees_its_place(monkeypatch: pyt
 
     scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
     async with asyncio.timeout(5):
-        await _Events(events(), [lane.turn(None)])(scope, receive, send)
+        await Stream(FRAMINGS[EVENTS], events(), [lane.turn(None)])(scope, receive, send)
     assert not lane.is_full

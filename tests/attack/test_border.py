@@ -262,4 +262,4 @@ async def test_a_subscription_sends_only_the_own_organisations_changes(houses: t
         await subscribe(socket, since=since)
         await theirs.run("createCustomer", name="Theirs live")
         own = await ours.run("createCustomer", name="Ours")
-        assert (await change(socket))["id"] == str(own.id)
+        assert (await change(socket))["recordId"] == str(own.id)
