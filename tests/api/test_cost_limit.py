@@ -43,6 +43,8 @@ def test_a_cost_counts_the_rows_asked_for(document: str, expected: int) -> None:
 
 def test_a_variable_counts_with_its_value() -> None:
     assert (cost(NESTED, n=5), cost(NESTED, n=None), cost(NESTED, n="x")) == (110, 1010, 10)
+    # GraphQL takes such a number for an Int; and JSON has no exact number of the last cost.
+    assert (cost(NESTED, n=5.0), cost(NESTED, n=float("inf")), cost(NESTED, n=2**60)) == (110, 10, 2**53 - 1)
 
 
 def test_a_fragment_is_counted_once() -> None:

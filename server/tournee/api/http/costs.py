@@ -31,6 +31,9 @@ from tournee.api.pages import DEFAULT_ROWS
 # A number of rows, or the name of the variable that says it.
 Rows: TypeAlias = int | str
 
+# Of a greater cost JSON has no exact number.
+_MOST = 2**53 - 1
+
 
 @dataclass(frozen=True, eq=False)
 class _Part:
@@ -62,7 +65,7 @@ class Cost:
                 known[part] = _number(part.rows, given) * (part.is_row + inner)
             return known[part]
 
-        return sum(map(rows, self.parts))
+        return min(sum(map(rows, self.parts)), _MOST)
 
 
 def _number(rows: Iterable[Rows], variables: Mapping[str, Any]) -> int:
@@ -70,7 +73,9 @@ def _number(rows: Iterable[Rows], variables: Mapping[str, Any]) -> int:
     for one in rows:
         found = variables.get(one) if isinstance(one, str) else one
         if found is not None:
-            return max(found, 0) if isinstance(found, int) else 0
+            # GraphQL takes 100.0 for an Int, too.
+            is_whole = isinstance(found, int) or (isinstance(found, float) and found.is_integer())
+            return max(int(found), 0) if is_whole else 0
     return 1
 
 
