@@ -19,6 +19,7 @@ from tests.support.sockets import waking
 from tournee.auth.roles import Role
 from tournee.delivery import endpoint as rounds
 from tournee.delivery import progress as progress_module
+from tournee.delivery import worker
 from tournee.delivery.addresses import is_public
 from tournee.delivery.endpoint import Round
 from tournee.delivery.payload import delivery_id
@@ -26,7 +27,7 @@ from tournee.delivery.progress import HeldByAnother, Progress, pause
 from tournee.delivery.purging import purge_deliveries
 from tournee.delivery.sending import Sender
 from tournee.delivery.worker import Deliveries
-from tournee.kernel.entity import now
+from tournee.kernel.entity import new_id, now
 from tournee.kernel.errors import Invalid
 from tournee.webhooks.models import WebhookDelivery, WebhookEndpoint
 
@@ -101,6 +102,32 @@ async def test_changes_arrive_signed_as_an_account_for_reports_sees_them(house: 
     assert (changed["before"], changed["after"]) == ({"phone": "1"}, {"phone": "2"})
     assert (first, second) == tuple(delivery_id(made.id, one["seq"]) for one in (created, changed))
     assert len(receiver.got) == 2
+
+
+async def test_endpoints_with_one_id_are_two_and_more_than_fit_take_turns(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_MOST", 1)
+    houses, id = (house, await House(house.database).found()), str(new_id())
+    async with receiving(Receiver()) as receiver, working(house):
+        for one in houses:
+            await endpoint(one, receiver, id=id)
+        for count in (2, 4):
+            for one in houses:
+                await one.run("createCustomer", name="Demo")
+            await receiver.until(count)
+
+
+async def test_a_round_ends_when_its_endpoint_is_switched_off(house: House) -> None:
+    async with receiving(Receiver(seconds=0.1)) as receiver:
+        made = await endpoint(house, receiver)
+        for n in range(12):
+            await house.run("createCustomer", name=f"Demo {n}")
+        sending = asyncio.create_task(a_round(house, made))
+        await receiver.until(1)
+        await house.run("updateWebhookEndpoint", webhookEndpointId=made.id, active=False)
+        await sending
+        assert len(receiver.got) <= 6
 
 
 @ELSEWHERE
@@ -224,7 +251,8 @@ async def test_no_redirect_is_followed_and_no_private_address_connected_to(house
 @pytest.mark.parametrize(
     "address",
     ["10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-     "240.0.0.1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"],
+     "240.0.0.1", "::", "fe80::1", "fc00::1", "fec0::1", "ff02::1", "::ffff:10.0.0.1", "64:ff9b::a00:1",
+     "2002:a00:1::"],
 )  # fmt: skip
 def test_addresses_of_networks_are_not_public(address: str) -> None:
     assert not is_public(address)

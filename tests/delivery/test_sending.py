@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.hooks import SECRET, Receiver
 from tournee.delivery import sending
+from tournee.delivery.addresses import resolve
 from tournee.delivery.payload import sign
 from tournee.delivery.sending import Sender
 from tournee.kernel.entity import now
@@ -83,3 +87,21 @@ async def test_a_connection_belongs_to_one_name(tmp_path: Path, monkeypatch: pyt
         assert "certificate is not valid for 'other.demo.example'" in refusal
         await sender.close()
     assert len(receiver.got) == 1
+
+
+async def test_a_name_that_nobody_answers_keeps_no_other_work_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = threading.Event()
+
+    def ask(*_name: Any, **_more: Any) -> Any:
+        answers.wait(5)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    resolving = asyncio.create_task(resolve(NAME, 443, private=False))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(2):
+        await asyncio.to_thread(answers.set)
+    assert await resolving == "93.184.216.34"

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 # Prefixes of IPv6 whose addresses lead to an IPv4 address inside them: NAT64, 6to4, Teredo.
 _WRAPPED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
+
+# A name whose server does not answer holds a thread for long after its delivery has failed. Threads of their
+# own keep others, such as those that connect to the database, from waiting for it.
+_resolving = ThreadPoolExecutor(32, "webhook-names")
 
 
 class NotAllowed(Exception):
@@ -20,7 +26,8 @@ async def resolve(host: str, port: int, *, private: bool) -> str:
     elsewhere a moment later changes nothing. Raises NotAllowed if any of its addresses is not public.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        asking = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(_resolving, asking)
     except (OSError, UnicodeError):
         raise NotAllowed("The host has no address.") from None
     addresses = [str(address[0]).partition("%")[0] for *_, address in found]
@@ -35,7 +42,7 @@ def is_public(address: str) -> bool:
     if isinstance(ip, IPv6Address):
         if ip.ipv4_mapped is not None:
             return _is_public(ip.ipv4_mapped)
-        if any(ip in network for network in _WRAPPED):
+        if ip.is_site_local or any(ip in network for network in _WRAPPED):
             return False
     return _is_public(ip)
 

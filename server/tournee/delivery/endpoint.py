@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tournee.delivery import payload
 from tournee.delivery.progress import Failed, Progress
@@ -74,8 +75,19 @@ class Round:
 
     async def _next(self) -> Sequence[Change]:
         async with self.database.reading(self.progress.organisation_id) as session:
+            if not await self._is_current(session):
+                return []
             later = select(Change).where(Change.seq > self.progress.seq).order_by(Change.seq).limit(CHUNK)
             return list(await session.scalars(later))
+
+    async def _is_current(self, session: AsyncSession) -> bool:
+        """Return whether the endpoint is still set up as it was when the round began."""
+        own = WebhookEndpoint
+        found = await session.scalar(select(own).where(own.id == self.endpoint.id, own.deleted.is_(False)))
+        return found is not None and all(
+            getattr(found, name) == getattr(self.endpoint, name)
+            for name in ("active", "url", "secret", "entities")
+        )
 
     async def _send(self, changes: Sequence[Change]) -> tuple[list[Failed], int]:
         """Send those changes that the endpoint wants; return what was refused, and how many were accepted."""
@@ -126,6 +138,8 @@ class Round:
     async def _try_one(self, limit: asyncio.Semaphore, delivery: WebhookDelivery) -> bool:
         async with limit:
             async with self.database.reading(self.progress.organisation_id) as session:
+                if not await self._is_current(session):
+                    return False
                 change = await session.scalar(select(Change).where(Change.seq == delivery.seq))
             if change is None:
                 await self.progress.refused(delivery, "The change was archived.", final=True)

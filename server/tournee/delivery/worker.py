@@ -36,7 +36,10 @@ class Deliveries:
         self._wake = wake
         self._sender = sender
         self._seconds = look_seconds
-        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        # By organisation and endpoint: the ids of two organisations may be equal.
+        self._tasks: dict[tuple[UUID, UUID], asyncio.Task[None]] = {}
+        # Whether endpoints wait for a place.
+        self._is_full = False
 
     async def run(self) -> None:
         """Send until the server closes."""
@@ -66,18 +69,21 @@ class Deliveries:
             select(WebhookEndpoint.organisation_id, WebhookEndpoint.id)
             .outerjoin(WebhookProgress, same)
             .where(WebhookEndpoint.active.is_(True), WebhookEndpoint.deleted.is_(False), free)
+            .order_by(WebhookProgress.until.asc().nulls_first())
             .limit(_MOST)
         )
         async with self._database.reading(ACROSS) as session:
-            found = (await session.execute(wanted)).all()
-        for organisation_id, id in found:
-            if id not in self._tasks and len(self._tasks) < _MOST:
-                task = asyncio.create_task(self._serve(Progress(self._database, organisation_id, id)))
-                self._tasks[id] = task
-                task.add_done_callback(partial(self._forget, id))
+            found = [(one[0], one[1]) for one in await session.execute(wanted)]
+        waiting = [key for key in found if key not in self._tasks]
+        places = _MOST - len(self._tasks)
+        self._is_full = len(waiting) > places
+        for key in waiting[:places]:
+            task = asyncio.create_task(self._serve(Progress(self._database, *key)))
+            self._tasks[key] = task
+            task.add_done_callback(partial(self._forget, key))
 
-    def _forget(self, id: UUID, _done: object) -> None:
-        self._tasks.pop(id, None)
+    def _forget(self, key: tuple[UUID, UUID], _done: object) -> None:
+        self._tasks.pop(key, None)
 
     async def _serve(self, progress: Progress) -> None:
         """Send to one endpoint as long as it is active and ours."""
@@ -106,6 +112,9 @@ class Deliveries:
             if current is None:
                 return
             await current.go()
+            if self._is_full:
+                # The one that has waited longest gets the place.
+                return
             await self._wake.wait(progress.organisation_id, max(seq, progress.seq), self._seconds)
 
 
