@@ -12,12 +12,14 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import update
 
+from tests.support.device import technicians_device, visit
 from tests.support.house import House
 from tests.support.serving import door
 from tournee.api.context import Context
 from tournee.customers.models import Customer
 from tournee.kernel.entity import now
 from tournee.kernel.once import KEPT, IdempotencyKey, purge_keys_used
+from tournee.kernel.values import wire_time
 
 CREATE = """mutation($n: String!) {
   a: createCustomer(input: {name: $n}) {... on Customer {id name} ... on Refusal {code}}}"""
@@ -82,6 +84,43 @@ async def test_a_request_whose_answer_was_lost_can_be_sent_again(
 async def test_a_refused_mutation_uses_up_no_key(house: House, http: httpx2.AsyncClient) -> None:
     assert (await create(http, "refused", "x" * 300))["data"]["a"] == {"code": "INVALID"}
     assert (await create(http, "refused", "Demo"))["data"]["a"]["name"] == "Demo"
+
+
+REJECT = """mutation($one: RejectAppointmentInput!) {
+  found: rejectAppointment(input: $one) {... on Appointment {status} ... on Refusal {code}}}"""
+REJECT_TOGETHER = """mutation($one: RejectAppointmentInput!) {
+  found: bulk(policy: EACH, commands: [{rejectAppointment: $one}]) {
+    record {... on Appointment {status}} refusal {code}}}"""
+
+
+@pytest.mark.parametrize(
+    ("document", "before", "after"),
+    [
+        (REJECT, {"status": "SCHEDULED"}, {"code": "NOT_FOUND"}),
+        (
+            REJECT_TOGETHER,
+            [{"record": {"status": "SCHEDULED"}, "refusal": None}],
+            [{"record": None, "refusal": {"code": "NOT_FOUND"}}],
+        ),
+    ],
+)
+async def test_a_repeated_mutation_shows_no_later_state_of_a_record_that_is_hidden_now(
+    house: House, document: str, before: Any, after: Any
+) -> None:
+    device = await technicians_device(house)
+    appointment, _ = await visit(house, device)
+    await house.run("dispatchAppointment", appointmentId=appointment)
+    app = door(house)
+    app.tokens["theirs"] = device.actor
+    headers = {"authorization": "Bearer theirs", "Idempotency-Key": "reject"}
+    one = {"appointmentId": str(appointment), "at": wire_time(now()), "reason": "Demo ill"}
+    body = {"query": document, "variables": {"one": one}}
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://demo", headers=headers) as http:
+        for _ in "ab":
+            assert (await http.post("/graphql", json=body)).json() == {"data": {"found": before}}
+        await house.run("cancelAppointment", appointmentId=appointment, reason="Demo")
+        assert (await http.post("/graphql", json=body)).json() == {"data": {"found": after}}
 
 
 async def test_a_key_is_short_and_kept_for_two_days(house: House, http: httpx2.AsyncClient) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Select, select
+from sqlalchemy import Select, and_, exists, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,15 +30,17 @@ from tournee.engine.replica import Replica
 from tournee.engine.statements import OrganisationSession
 from tournee.kernel.actor import Actor
 from tournee.kernel.entity import Entity, now
-from tournee.kernel.errors import Conflict
+from tournee.kernel.errors import Conflict, NotFound
 from tournee.kernel.fields import camel
 from tournee.kernel.inputs import parse
+from tournee.kernel.log import Change, Record
 from tournee.kernel.membership import MembershipRules
 from tournee.kernel.once import Once, claim, keep
 from tournee.kernel.operation import Expected
 from tournee.kernel.outages import DatabaseAway, OutcomeUnknown, outage_of
 from tournee.kernel.registry import Plain
 from tournee.kernel.transaction import Operation, Transaction
+from tournee.kernel.visibility import visible
 
 EntityT = TypeVar("EntityT", bound=Entity)
 InputT = TypeVar("InputT")
@@ -230,9 +232,23 @@ class Kernel:
 
 
 async def stored_record(tx: Transaction, model: type[EntityT], id: str) -> EntityT:
-    """Return the record of a command that was carried out before; its actor may not see it any more."""
-    row = await tx.session.scalar(select(model).where(model.id == UUID(id)))
-    assert row is not None
+    """Return the record of a command that was carried out before. Raises NotFound if its actor does not see
+    it any more and others have changed it since.
+    """
+    wanted = select(model).where(model.id == UUID(id))
+    if not tx.actor.sees_all:
+        last = and_(Change.organisation_id == Record.organisation_id, Change.seq == Record.seq)
+        as_left = (
+            select(1)
+            .select_from(Record)
+            .join(Change, last)
+            .where(Record.organisation_id == model.organisation_id, Record.id == model.id)
+            .where(Change.actor_id == tx.actor.id)
+        )
+        wanted = wanted.where(or_(visible(model, tx.actor), exists(as_left)))
+    row = await tx.session.scalar(wanted)
+    if row is None:
+        raise NotFound("This was carried out before, and you may not see the record any more.")
     return row
 
 

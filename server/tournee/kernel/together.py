@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from tournee.kernel.actor import Actor
 from tournee.kernel.command import Command, Kernel, is_transient, stored_record
 from tournee.kernel.entity import Entity, now
-from tournee.kernel.errors import Conflict, FieldError, Refused, UnitRefused
+from tournee.kernel.errors import Conflict, FieldError, NotFound, Refused, UnitRefused
 from tournee.kernel.once import Once, claim, keep
 from tournee.kernel.operation import Expected
 from tournee.kernel.transaction import Operation, Transaction
@@ -106,7 +106,10 @@ async def _again(tx: Transaction, order: Order | Refused, answer: dict[str, Any]
     if isinstance(order, Refused):
         return order
     if "id" in answer:
-        row: Entity = await stored_record(tx, order.command.output, answer["id"])
+        try:
+            row: Entity = await stored_record(tx, order.command.output, answer["id"])
+        except NotFound as hidden:
+            return hidden
         return row
     errors = [FieldError(**error) for error in answer["errors"]]
     refusal = Refused(answer["message"], answer["field"], errors=errors)
