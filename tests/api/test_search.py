@@ -48,6 +48,12 @@ async def test_search_finds_words_without_case_accents_and_width(house: House) -
         assert await found(house, query) == expected, query
 
 
+async def test_what_grows_when_it_is_folded_is_cut(house: House) -> None:
+    name = f"Demo {'ⅷ' * 30}"
+    await house.run("createCustomer", name=name, phone="⑳" * 40)
+    assert await found(house, "viii" * 30) == await found(house, "20" * 40) == [name]
+
+
 async def test_exact_numbers_come_before_beginnings_and_these_before_words(house: House) -> None:
     world = await World(house).settle()
     place = {"siteId": world.site.id, "customerId": world.customer.id}

@@ -43,7 +43,7 @@ class Searched:
 
         The first word of a whole value is no term: the value begins with it.
         """
-        found = {(True, national(text)) for text in map(value, self.phones) if text}
+        found = {(True, national(text)[:LONGEST]) for text in map(value, self.phones) if text}
         first: set[str] = set()
         others: set[str] = set()
         for parts in map(words, filter(None, map(value, self.wholes))):
@@ -64,5 +64,7 @@ class Searched:
 
 def words(text: str) -> list[str]:
     """Return the words of a text as terms."""
-    found: list[str] = _WORD.findall(fold(text) or "")
-    return [word[:LONGEST] for word in found] if len(text) > LONGEST else found
+    # Folding makes some texts longer: `ß` becomes `ss`.
+    plain = fold(text) or ""
+    found: list[str] = _WORD.findall(plain)
+    return [word[:LONGEST] for word in found] if len(plain) > LONGEST else found
