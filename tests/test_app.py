@@ -152,7 +152,7 @@ async def test_only_configured_origins_may_call_from_a_browser(tmp_path: Path) -
     )
     question = {
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
     }
     async with caller(create_app(settings)) as client:
         for origin, allowed in (
@@ -162,6 +162,7 @@ async def test_only_configured_origins_may_call_from_a_browser(tmp_path: Path) -
         ):
             asked = await client.options("/graphql", headers={"Origin": origin, **question})
             assert asked.headers.get("Access-Control-Allow-Origin") == allowed
+            assert asked.is_success == (allowed is not None)
             told = await client.post("/graphql", headers={"Origin": origin})
             assert refusal(told) == (401, "UNAUTHENTICATED")
             assert told.headers.get("Access-Control-Allow-Origin") == allowed

@@ -170,7 +170,14 @@ def _pages_elsewhere(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.web_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-Id"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "If-None-Match",
+                "Last-Event-ID",
+                "X-Request-Id",
+            ],
             expose_headers=["ETag", "Retry-After", "WWW-Authenticate", "X-Request-Id"],
         )
     ]
