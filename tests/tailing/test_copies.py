@@ -26,6 +26,7 @@ from tournee.tailing.entries import NAMES, TailFailed
 from tournee.tailing.folder import Folder, opened, started
 from tournee.tailing.following import Tailing
 from tournee.tailing.formats import Format
+from tournee.tailing.formats.sqlite import FILE, Table
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,11 @@ async def test_a_copy_continues_where_it_ended(house: House, tmp_path: Path, kin
     assert [one["name"] for one in said["columns"]] == list(NAMES)
     (fields,) = [one["fields"] for one in said["entities"] if one["name"] == "Customer"]
     assert "phone" in {one["name"] for one in fields}
+
+
+def test_only_the_owner_of_a_copy_can_read_it(tmp_path: Path) -> None:
+    Table(tmp_path).close()
+    assert not (tmp_path / FILE).stat().st_mode & 0o077
 
 
 async def test_a_follower_copies_what_comes_and_ends_when_told(house: House, tmp_path: Path) -> None:

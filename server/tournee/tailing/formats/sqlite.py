@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ class Table:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
+        # Only its owner can read it, as with the files of other formats.
+        os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
         self._connection = sqlite3.connect(self._file, isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
             self._connection.execute(f"PRAGMA {pragma}")
