@@ -216,7 +216,7 @@ async def test_one_process_sends_to_an_endpoint_and_another_takes_over(
 
 @ELSEWHERE
 async def test_a_slow_endpoint_does_not_keep_another_waiting(house: House) -> None:
-    async with receiving(Receiver(seconds=1.5)) as slow, receiving(Receiver()) as quick, working(house):
+    async with receiving(Receiver(seconds=4)) as slow, receiving(Receiver()) as quick, working(house):
         await endpoint(house, slow)
         await endpoint(house, quick)
         for n in range(5):
