@@ -51,7 +51,7 @@ def test_every_field_declares_an_existing_permission() -> None:
 def test_fields_need_their_entitys_permission_and_mutations_their_commands() -> None:
     core = schema()._schema
     for name, entity in ENTITIES.items():
-        # Whoever sees a record may name the people on it.
+        # An account that sees a record may read the names of the people on it.
         own = ACCOUNT_SELF if name == "Account" else entity.reads
         assert permission_of(core, name, "id") == own
         assert permission_of(core, name, "createdAt") == entity.reads

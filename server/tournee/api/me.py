@@ -24,18 +24,23 @@ from tournee.people.models import Technician
 from tournee.people.permissions import PEOPLE_READ
 
 
-def me_field(nodes: Nodes) -> StrawberryField:
-    """`me`."""
+def _organisation_type() -> type[Any]:
     own = ACCOUNT_SELF
-    organisation = object_type(
+    kind = object_type(
         "Organisation", "An organisation. Its records never refer to those of another organisation."
     )
     add_fields(
-        organisation,
+        kind,
         make_field("id", strawberry.ID, own, description="The same in every record of the organisation."),
         make_field("name", str, own, description="What the organisation calls itself."),
         make_field("timeZone", str, own, python_name="time_zone", description=_ZONE),
     )
+    return kind
+
+
+def me_field(nodes: Nodes) -> StrawberryField:
+    """`me`."""
+    own = ACCOUNT_SELF
     kind = object_type("Me", "The account that asks.")
     add_fields(
         kind,
@@ -61,7 +66,7 @@ def me_field(nodes: Nodes) -> StrawberryField:
         make_field("seesAll", bool, own, python_name="sees_all", description=_SEES_ALL),
         make_field(
             "organisation",
-            organisation,
+            _organisation_type(),
             own,
             resolver=_organisation,
             description="The organisation that the account belongs to.",

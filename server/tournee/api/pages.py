@@ -23,12 +23,17 @@ MOST_ROWS = 500
 MOST_COUNTED = 10_000
 
 
+def at_most(rows: int) -> Any:
+    """Return a limit; PostgreSQL plans better for one that is not a parameter."""
+    return literal_column(str(int(rows)))
+
+
 def counted(entity: Any, condition: ColumnElement[bool], *outer: Any, exact: bool) -> Any:
     """Return the number of rows, for each row of `outer`: at most one more than MOST_COUNTED unless exact."""
     rows: Select[Any] = select(literal_column("1").label("one")).select_from(entity).where(condition)
     rows = rows.correlate(*outer)
     if not exact:
-        rows = rows.limit(literal_column(str(MOST_COUNTED + 1)))
+        rows = rows.limit(at_most(MOST_COUNTED + 1))
     return select(func.count()).select_from(rows.subquery()).scalar_subquery()
 
 
@@ -99,7 +104,7 @@ class Arguments:
         In runs, each row is read from an index in the list's order; without, the database may also begin
         with the few rows that a person sees.
         """
-        limit: Any = literal_column(str(int(self.limit + 1)))
+        limit = at_most(self.limit + 1)
         if not in_runs or not self.order.is_indexed:
             condition = and_(seen, self.condition(model, entity, viewer))
             return select(entity).where(condition).order_by(*self.clauses(entity, viewer)).limit(limit)

@@ -9,11 +9,12 @@ from itertools import count
 from typing import Any
 
 from graphql import GraphQLOutputType
-from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, select
 from sqlalchemy.orm import aliased, outerjoin
 
 from tournee.api.load import readable
 from tournee.api.mapping import Person, ToOne
+from tournee.api.pages import at_most
 from tournee.api.reading import sql
 from tournee.api.reading.building import Code
 from tournee.api.reading.columns import codec, python_of
@@ -57,7 +58,7 @@ class Tables:
         return and_(entity.organisation_id == OWN, seen)
 
     def everybodys(self, model: type[Any], entity: Any) -> ColumnElement[bool]:
-        """Return the condition for rows of the organisation, whoever asks."""
+        """Return the condition for rows of the organisation, without the actor's visibility."""
         of_organisation: ColumnElement[bool] = entity.organisation_id == OWN
         return of_organisation
 
@@ -174,8 +175,3 @@ class Block:
         found = rows.correlate(outer).subquery()
         columns = [sql.json_inside(one) if at in self._arrays else one for at, one in enumerate(found.c)]
         return select(sql.json_rows(sql.json_row(*columns))).scalar_subquery()
-
-
-def at_most(rows: int) -> Any:
-    """Return a limit; PostgreSQL plans better for one that is not a parameter."""
-    return literal_column(str(int(rows)))
